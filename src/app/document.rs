@@ -1,0 +1,87 @@
+//! The OpenAPI document, generated from the registered routes.
+
+use actix_web::{
+    App, HttpResponse, get,
+    http::header,
+    web::{Bytes, Data},
+};
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        self,
+        security::{Http, HttpAuthScheme, SecurityScheme},
+    },
+};
+use utoipa_actix_web::AppExt;
+
+use crate::http::complete;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Mintage",
+        description = "Accounts, JWTs, sessions, user management and coins over JSON.\n\n\
+            Register, log in, then send `Authorization: Bearer <access_token>`. When it has \
+            expired, exchange the refresh token for a new pair. Errors are problem details \
+            (RFC 9457) with a stable `code`.",
+        license(name = "MIT", identifier = "MIT"),
+    ),
+    servers((url = "/", description = "This server.")),
+    tags(
+        (name = "auth", description = "Getting in and out."),
+        (name = "sessions", description = "Where you are logged in."),
+        (name = "user", description = "Your own account."),
+        (name = "users", description = "All accounts, for admins."),
+        (name = "coins", description = "Market data."),
+        (name = "system", description = "Keys, health and documentation."),
+    ),
+    modifiers(&BearerScheme),
+)]
+struct Base;
+
+struct BearerScheme;
+
+impl Modify for BearerScheme {
+    fn modify(&self, document: &mut openapi::OpenApi) {
+        let mut scheme = Http::new(HttpAuthScheme::Bearer);
+        scheme.bearer_format = Some("JWT".into());
+        scheme.description = Some("An access token from `POST /api/v1/auth/login`.".into());
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
+
+/// The whole document; the same in every configuration.
+#[must_use]
+pub fn document() -> openapi::OpenApi {
+    let (_, mut document) =
+        App::new().into_utoipa_app().openapi(Base::openapi()).configure(super::routes).split_for_parts();
+    complete(&mut document);
+    document
+}
+
+/// The document as it is sent.
+#[derive(Clone)]
+pub(super) struct Document(Bytes);
+
+impl Document {
+    pub fn new(document: &openapi::OpenApi) -> Self {
+        Self(document.to_json().expect("the document serialises").into())
+    }
+}
+
+/// This document
+///
+/// OpenAPI 3.1; generated from the routes that the server has.
+#[utoipa::path(
+    tag = "system",
+    security(()),
+    responses((status = 200, description = "The OpenAPI document.", body = Object))
+)]
+#[get("/openapi.json")]
+pub async fn openapi_json(document: Data<Document>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .insert_header((header::CACHE_CONTROL, "public, max-age=60"))
+        .body(document.0.clone())
+}

@@ -1,0 +1,188 @@
+//! The only room that knows everything: which services there are, which routes, how it starts
+//! and stops.
+
+mod document;
+mod health;
+mod housekeeping;
+mod serve;
+
+use std::sync::{Arc, atomic::AtomicBool};
+
+use actix_cors::Cors;
+use actix_web::{
+    App, Error, HttpResponse,
+    body::BoxBody,
+    dev::{ServiceFactory, ServiceRequest, ServiceResponse},
+    http::{Method, header},
+    middleware::{Condition, DefaultHeaders, from_fn},
+    web::{self, Data},
+};
+use anyhow::Result;
+use utoipa_actix_web::{AppExt, scope, service_config::ServiceConfig};
+use utoipa_swagger_ui::SwaggerUi;
+
+pub use self::{document::document, serve::Server};
+use crate::{
+    auth,
+    clock::Clock,
+    coins,
+    config::{Config, SecretKey, Server as ServerSettings, Tokens},
+    db::{Db, Follow, Follower, connect_patiently, migrate},
+    http::{Envelope, Fallback, RateLimits, TrustedProxies, envelope, fallback, problem_page, problem_pages},
+    passwords::Hasher,
+    tokens::{self, Activity, Blocklist, Jwt, KeyRing, Sealer},
+    users,
+};
+
+/// Every operation of the API; registering one here documents it.
+fn routes(config: &mut ServiceConfig) {
+    let api =
+        scope::scope("/api/v1").configure(auth::routes).configure(users::routes).configure(coins::routes);
+    config
+        .service(api)
+        .configure(tokens::routes)
+        .service(health::healthz)
+        .service(health::readyz)
+        .service(document::openapi_json)
+        .service(problem_pages)
+        .service(problem_page);
+}
+
+/// What handlers ask for, one of each.
+#[derive(Clone)]
+struct Services {
+    envelope: Data<Envelope>,
+    proxies: Data<TrustedProxies>,
+    fallback: Data<Fallback>,
+    document: Data<document::Document>,
+    limits: Data<RateLimits>,
+    clock: Data<Clock>,
+    db: Data<Db>,
+    hasher: Data<Hasher>,
+    keys: Data<KeyRing>,
+    jwt: Data<Jwt>,
+    blocklist: Data<Blocklist>,
+    activity: Data<Activity>,
+    token_settings: Data<Tokens>,
+    coins: Data<coins::View>,
+    cors_origins: Vec<String>,
+}
+
+impl Services {
+    /// Connects, migrates, and loads what is kept in memory; blocks.
+    fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Self, Follower)> {
+        let url = config.database.url.as_ref().expect("resolved before the start");
+        let mut conn = connect_patiently(url, &config.database)?;
+        if config.database.auto_migrate {
+            for name in migrate::run(&mut conn)? {
+                tracing::info!(name, "migrated");
+            }
+        }
+        migrate::check_current(&mut conn)?;
+
+        let sealer = Arc::new(Sealer::new(secret));
+        tokens::create_if_absent(&mut conn, &sealer, clock.now())?;
+        coins::ensure_demo(&mut conn, clock.now())?;
+
+        let keys = Arc::new(KeyRing::load(&mut conn, sealer)?);
+        let blocklist = Arc::new(Blocklist::new(clock.clone(), config.tokens.max_staleness));
+        let coins = Arc::new(coins::View::new(clock.clone(), &config.coins));
+        let views: Vec<Arc<dyn Follow>> = vec![keys.clone(), blocklist.clone(), coins.clone()];
+        let follower = Follower::start(url, views)?;
+
+        let ServerSettings { public_url, trusted_proxies, cors_origins, .. } = &config.server;
+        let document = document::document();
+        let services = Self {
+            envelope: Data::new(Envelope {
+                public_url: public_url.as_str().into(),
+                https: public_url.starts_with("https:"),
+                draining: Arc::new(AtomicBool::new(false)),
+            }),
+            proxies: Data::new(TrustedProxies(trusted_proxies.clone())),
+            fallback: Data::new(Fallback::new(&document)),
+            document: Data::new(document::Document::new(&document)),
+            limits: Data::new(RateLimits::new(config.server.rate_limits)),
+            clock: Data::new(clock.clone()),
+            db: Data::new(Db::new(url, config.database.pool_size)),
+            hasher: Data::new(Hasher::start(&config.passwords)?),
+            jwt: Data::new(Jwt::new(keys.clone(), clock.clone(), public_url, &config.tokens)),
+            keys: Data::from(keys),
+            blocklist: Data::from(blocklist),
+            activity: Data::new(Activity::default()),
+            token_settings: Data::new(config.tokens.clone()),
+            coins: Data::from(coins),
+            cors_origins: cors_origins.clone(),
+        };
+        Ok((services, follower))
+    }
+
+    /// The application as one worker runs it.
+    fn application(
+        &self,
+    ) -> App<
+        impl ServiceFactory<
+            ServiceRequest,
+            Config = (),
+            Response = ServiceResponse<BoxBody>,
+            Error = Error,
+            InitError = (),
+        > + use<>,
+    > {
+        let (app, _) = App::new().into_utoipa_app().configure(routes).split_for_parts();
+        app.app_data(self.envelope.clone())
+            .app_data(self.proxies.clone())
+            .app_data(self.fallback.clone())
+            .app_data(self.document.clone())
+            .app_data(self.limits.clone())
+            .app_data(self.clock.clone())
+            .app_data(self.db.clone())
+            .app_data(self.hasher.clone())
+            .app_data(self.keys.clone())
+            .app_data(self.jwt.clone())
+            .app_data(self.blocklist.clone())
+            .app_data(self.activity.clone())
+            .app_data(self.token_settings.clone())
+            .app_data(self.coins.clone())
+            .route("/apidocs", web::get().to(to_apidocs))
+            .service(apidocs())
+            .default_service(web::to(fallback))
+            .wrap(Condition::new(!self.cors_origins.is_empty(), cors(&self.cors_origins)))
+            .wrap(from_fn(envelope))
+    }
+}
+
+/// Swagger UI, from files in the binary; it may not reach any other host.
+fn apidocs() -> impl actix_web::dev::HttpServiceFactory + 'static {
+    let settings = utoipa_swagger_ui::Config::new(["/openapi.json"])
+        .persist_authorization(true)
+        .try_it_out_enabled(true)
+        .display_request_duration(true)
+        .validator_url("none");
+    let policy = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                  frame-ancestors 'none'";
+    web::scope("/apidocs")
+        .wrap(DefaultHeaders::new().add((header::CONTENT_SECURITY_POLICY, policy)))
+        .service(SwaggerUi::new("/{_:.*}").config(settings))
+}
+
+async fn to_apidocs() -> HttpResponse {
+    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "apidocs/")).finish()
+}
+
+fn cors(origins: &[String]) -> Cors {
+    let cors = Cors::default()
+        .allowed_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allowed_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_MATCH,
+            header::IF_NONE_MATCH,
+        ])
+        .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER])
+        .block_on_origin_mismatch(false)
+        .max_age(3600);
+    if origins.iter().any(|origin| origin == "*") {
+        return cors.allow_any_origin().send_wildcard();
+    }
+    origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
+}

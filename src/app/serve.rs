@@ -1,0 +1,131 @@
+//! Starting, serving and stopping in order.
+
+use std::{net::TcpListener, path::Path, sync::atomic::Ordering, time::Duration};
+
+use actix_web::{HttpServer, rt, web::Data};
+use anyhow::{Context, Result};
+use rustls::{
+    ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+
+use super::{Services, housekeeping};
+use crate::{
+    clock::Clock,
+    coins,
+    config::{Config, Provider, SecretKey, Tls},
+    db::Follower,
+};
+
+const READ_HEAD: Duration = Duration::from_secs(5);
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Requests that are in flight when it stops get this long.
+const FINISH_SECONDS: u64 = 30;
+
+/// A server that is ready to serve.
+pub struct Server {
+    config: Config,
+    services: Services,
+    listener: TcpListener,
+    /// Keeps the views in step for as long as the server lives.
+    _follower: Follower,
+}
+
+impl Server {
+    /// Binds, connects and migrates; blocks. `config.database.url` must be set.
+    ///
+    /// # Errors
+    /// What an operator has to look at.
+    pub fn start(config: Config, secret: &SecretKey, clock: &Clock) -> Result<Self> {
+        let address = config.server.bind;
+        let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+        let (services, follower) = Services::start(&config, secret, clock)?;
+        Ok(Self { config, services, listener, _follower: follower })
+    }
+
+    /// Where it listens, with the real port.
+    ///
+    /// # Errors
+    /// The listener is unusable.
+    pub fn address(&self) -> Result<std::net::SocketAddr> {
+        Ok(self.listener.local_addr()?)
+    }
+
+    /// The address for people: the public one, or where it listens if that has no fixed port.
+    #[must_use]
+    pub fn base_url(&self, address: std::net::SocketAddr) -> String {
+        match self.config.server.bind.port() {
+            0 => format!("http://{address}"),
+            _ => self.config.server.public_url.clone(),
+        }
+    }
+
+    /// Which providers coins come from.
+    #[must_use]
+    pub fn coins_source(&self) -> &'static str {
+        match self.config.coins.providers.as_slice() {
+            [Provider::CoinMarketCap, ..] => "CoinMarketCap",
+            _ => "a demonstration snapshot (set COINMARKETCAP_API_KEY for live data)",
+        }
+    }
+
+    /// Serves until `stop` completes, then finishes what is in flight.
+    ///
+    /// # Errors
+    /// The TLS files cannot be used, or the listener fails.
+    pub async fn serve(self, stop: impl Future<Output = ()> + 'static) -> Result<()> {
+        let Self { config, services, listener, _follower } = self;
+        let application = services.clone();
+        let server = HttpServer::new(move || application.application())
+            .workers(config.server.workers)
+            .worker_max_blocking_threads(config.database.pool_size as usize)
+            .client_request_timeout(READ_HEAD)
+            .keep_alive(KEEP_ALIVE)
+            .shutdown_timeout(FINISH_SECONDS)
+            .disable_signals();
+        let server = match &config.server.tls {
+            None => server.listen(listener)?,
+            Some(tls) => server.listen_rustls_0_23(listener, tls_config(tls)?)?,
+        };
+        let running = server.run();
+
+        let handle = running.handle();
+        let (envelope, drain_delay) = (services.envelope.clone(), config.server.drain_delay);
+        rt::spawn(async move {
+            stop.await;
+            envelope.draining.store(true, Ordering::Relaxed);
+            rt::time::sleep(drain_delay).await;
+            handle.stop(true).await;
+        });
+        let (db, clock) = (services.db.get_ref().clone(), services.clock.get_ref().clone());
+        let sync = rt::spawn(coins::sync::run(db.clone(), clock.clone(), Data::new(config.coins)));
+        let upkeep = rt::spawn(housekeeping::run(
+            db.clone(),
+            clock,
+            services.token_settings.clone(),
+            services.activity.clone(),
+        ));
+        let served = running.await;
+        sync.abort();
+        upkeep.abort();
+        if let Err(problem) = housekeeping::flush(&db, &services.activity).await {
+            tracing::warn!(%problem, "the last activity was not written");
+        }
+        Ok(served?)
+    }
+}
+
+fn tls_config(tls: &Tls) -> Result<ServerConfig> {
+    let chain = CertificateDer::pem_file_iter(&tls.certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .with_context(|| unreadable("TLS_CERT", &tls.certificate))?;
+    let key = PrivateKeyDer::from_pem_file(&tls.key).with_context(|| unreadable("TLS_KEY", &tls.key))?;
+    ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .context("TLS_CERT and TLS_KEY do not belong together")
+}
+
+fn unreadable(name: &str, path: &Path) -> String {
+    format!("{name}: {} cannot be read as PEM", path.display())
+}

@@ -1,0 +1,36 @@
+use actix_web::{HttpResponse, delete, web::Data};
+use uuid::Uuid;
+
+use crate::{
+    db::Db,
+    http::{Path, Problem, kind},
+    tokens::{Blocklist, CurrentUser, sessions},
+};
+
+/// End a session
+///
+/// Logs one of your devices out: its tokens are refused from the next request on.
+#[utoipa::path(
+    tag = "sessions",
+    security(("bearer" = [])),
+    params(("id" = Uuid, Path, description = "The session's id.")),
+    responses(
+        (status = 204, description = "The session has ended."),
+        (status = 404, description = "`not-found`: no such session of yours.")
+    )
+)]
+#[delete("/auth/sessions/{id}")]
+pub async fn end_session(
+    me: CurrentUser,
+    path: Path<Uuid>,
+    db: Data<Db>,
+    blocklist: Data<Blocklist>,
+) -> Result<HttpResponse, Problem> {
+    let ended =
+        db.tx(move |conn| Ok::<_, Problem>(sessions::end(conn, me.id, |session| session == path.0)?)).await?;
+    if ended.is_empty() {
+        return Err(Problem::new(&kind::NOT_FOUND));
+    }
+    blocklist.refuse(&ended);
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,73 @@
+use std::net::IpAddr;
+
+use actix_web::{
+    get,
+    web::{Data, Json},
+};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    clock::Clock,
+    db::Db,
+    http::Problem,
+    tokens::{
+        CurrentUser,
+        sessions::{self, Session},
+    },
+};
+
+#[derive(Serialize, ToSchema)]
+pub struct SessionList {
+    /// The most recently used first; at most 100.
+    data: Vec<SessionBody>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Session)]
+pub struct SessionBody {
+    #[schema(example = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1")]
+    id: Uuid,
+    /// Whether it is the session of this request.
+    current: bool,
+    created_at: DateTime<Utc>,
+    /// Last use, to the minute.
+    last_seen_at: DateTime<Utc>,
+    /// When it ends if it is not refreshed.
+    expires_at: DateTime<Utc>,
+    #[schema(example = "Mozilla/5.0 (X11; Linux x86_64) Firefox/145.0")]
+    user_agent: Option<String>,
+    /// Address of the log-in or the last refresh.
+    #[schema(value_type = Option<String>, example = "203.0.113.9")]
+    address: Option<IpAddr>,
+}
+
+/// List your sessions
+///
+/// Where you are logged in.
+#[utoipa::path(
+    tag = "sessions",
+    security(("bearer" = [])),
+    responses((status = 200, description = "The live sessions.", body = SessionList))
+)]
+#[get("/auth/sessions")]
+pub async fn list_sessions(
+    me: CurrentUser,
+    db: Data<Db>,
+    clock: Data<Clock>,
+) -> Result<Json<SessionList>, Problem> {
+    let now = clock.now();
+    let rows: Vec<Session> = db.run(move |conn| Ok::<_, Problem>(sessions::list(conn, me.id, now)?)).await?;
+    let body = |session: Session| SessionBody {
+        id: session.id,
+        current: session.id == me.session,
+        created_at: session.created_at,
+        last_seen_at: session.last_seen_at,
+        expires_at: session.refresh_expires_at,
+        user_agent: session.user_agent,
+        address: session.address.map(|network| network.addr()),
+    };
+    Ok(Json(SessionList { data: rows.into_iter().map(body).collect() }))
+}

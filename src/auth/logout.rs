@@ -1,0 +1,89 @@
+use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::header, post, web::Data};
+use futures_util::future::LocalBoxFuture;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use validator::Validate;
+
+use crate::{
+    db::Db,
+    http::{Json, Problem},
+    tokens::{Blocklist, PossiblyExpired, sessions},
+};
+
+#[derive(Default, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"scope": "this"}))]
+pub struct Logout {
+    /// Which of your sessions end.
+    #[serde(default)]
+    scope: Scope,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// The session of the access token.
+    #[default]
+    This,
+    /// All but that one.
+    Others,
+    All,
+}
+
+/// The body may be left out.
+pub struct OptionalBody(Logout);
+
+impl FromRequest for OptionalBody {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let length = req.headers().get(header::CONTENT_LENGTH);
+        let empty = match length {
+            Some(length) => length.as_bytes() == b"0",
+            None => !req.headers().contains_key(header::TRANSFER_ENCODING),
+        };
+        if empty {
+            return Box::pin(async { Ok(Self(Logout::default())) });
+        }
+        let body = Json::<Logout>::from_request(req, payload);
+        Box::pin(async { Ok(Self(body.await?.0)) })
+    }
+}
+
+/// Log out
+///
+/// Ends sessions: their refresh tokens are gone and their access tokens are refused from the
+/// next request on. Works with an expired access token too, and again and again.
+#[utoipa::path(
+    tag = "auth",
+    security(("bearer" = [])),
+    request_body(content = Option<Logout>, description = "Without a body: `this`."),
+    responses((status = 204, description = "Those sessions have ended."))
+)]
+#[post("/auth/logout")]
+pub async fn logout(
+    me: PossiblyExpired,
+    body: OptionalBody,
+    db: Data<Db>,
+    blocklist: Data<Blocklist>,
+) -> Result<HttpResponse, Problem> {
+    let PossiblyExpired(me) = me;
+    let OptionalBody(Logout { scope }) = body;
+    let ended = db
+        .tx(move |conn| {
+            // An old token that someone found must not end anything once its session is over.
+            if !sessions::is_live(conn, me.id, me.session)? {
+                return Ok(Vec::new());
+            }
+            let ended = sessions::end(conn, me.id, |session| match scope {
+                Scope::This => session == me.session,
+                Scope::Others => session != me.session,
+                Scope::All => true,
+            })?;
+            Ok::<_, Problem>(ended)
+        })
+        .await?;
+    blocklist.refuse(&ended);
+    Ok(HttpResponse::NoContent().finish())
+}

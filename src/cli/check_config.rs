@@ -1,0 +1,23 @@
+use anyhow::Result;
+use clap::Args;
+
+use super::database::with_connection;
+use crate::{config::Config, db::migrate};
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// Also connect to the database and look at its schema
+    #[arg(long)]
+    database: bool,
+}
+
+/// Getting here means that every setting could be read; secrets print as `[secret]`.
+pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<()> {
+    println!("{config:#?}");
+    println!("the settings are usable");
+    if arguments.database {
+        with_connection(config, migrate::check_current)?;
+        println!("the database answers and its schema is current");
+    }
+    Ok(())
+}

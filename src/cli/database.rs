@@ -1,0 +1,70 @@
+//! Where the database is: the one that the settings name, or the embedded cluster.
+
+use anyhow::Result;
+use diesel::PgConnection;
+
+use crate::{
+    config::{Config, Secret, SecretKey},
+    db::{
+        connect_patiently,
+        embedded::{Cluster, EmbeddedError},
+    },
+};
+
+/// A database to use, and the cluster to stop afterwards if we started it.
+pub(super) struct Database {
+    pub url: Secret,
+    pub cluster: Option<Cluster>,
+}
+
+impl Database {
+    /// # Errors
+    /// The embedded cluster does not start; another mintage may be using it.
+    pub fn start(config: &Config) -> Result<Self> {
+        if let Some(url) = &config.database.url {
+            return Ok(Self { url: url.clone(), cluster: None });
+        }
+        let cluster = Cluster::start(&config.data_dir)?;
+        Ok(Self { url: Secret::new(cluster.url()), cluster: Some(cluster) })
+    }
+
+    /// As [`Database::start`], but uses the cluster of a server that is running.
+    fn start_or_share(config: &Config) -> Result<Self> {
+        match Self::start(config) {
+            Err(error) => match error.downcast_ref::<EmbeddedError>() {
+                Some(EmbeddedError::AlreadyRunning { .. }) => {
+                    Ok(Self { url: Secret::new(Cluster::url_of_running(&config.data_dir)?), cluster: None })
+                }
+                _ => Err(error),
+            },
+            started => started,
+        }
+    }
+
+    pub fn stop(self) {
+        if let Some(cluster) = self.cluster {
+            cluster.stop();
+        }
+    }
+}
+
+/// For the commands that do one thing and end.
+pub(super) fn with_connection<T>(
+    config: &Config,
+    work: impl FnOnce(&mut PgConnection) -> Result<T>,
+) -> Result<T> {
+    let database = Database::start_or_share(config)?;
+    let result = connect_patiently(&database.url, &config.database)
+        .map_err(Into::into)
+        .and_then(|mut conn| work(&mut conn));
+    database.stop();
+    result
+}
+
+/// The configured secret key, or in development the one in the data directory.
+pub(super) fn secret_key(config: &Config) -> Result<SecretKey> {
+    match &config.secret_key {
+        Some(key) => Ok(key.clone()),
+        None => Ok(SecretKey::load_or_generate(&config.data_dir)?),
+    }
+}

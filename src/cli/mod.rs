@@ -1,0 +1,95 @@
+//! The command line.
+
+mod check_config;
+mod create_admin;
+mod database;
+mod keys;
+mod serve;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::{app, config::Config, db::migrate, telemetry};
+
+/// Accounts, JWTs, sessions, user management and coins over JSON, on PostgreSQL.
+///
+/// Settings come from the environment and from `.env`; `.env.example` lists them all.
+#[derive(Parser)]
+#[command(name = "mintage", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API (the default)
+    Serve,
+    /// Apply pending migrations
+    Migrate,
+    /// Revert the newest migrations
+    Rollback {
+        /// How many
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+        steps: u32,
+    },
+    /// Print the OpenAPI document
+    Openapi,
+    /// Create an account with the role admin, or make an existing one an admin
+    CreateAdmin(create_admin::Arguments),
+    /// Look at or rotate the signing keys
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Check the settings and print the effective ones
+    CheckConfig(check_config::Arguments),
+}
+
+/// Parses the arguments and runs the command.
+#[must_use]
+pub fn run() -> ExitCode {
+    match dispatch(Cli::parse().command.unwrap_or(Command::Serve)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            #[expect(clippy::print_stderr, reason = "the last word to whoever typed the command")]
+            {
+                eprintln!("mintage: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<()> {
+    if let Command::Openapi = command {
+        println!("{}", app::document().to_pretty_json()?);
+        return Ok(());
+    }
+    let config = Config::load()?;
+    telemetry::init(&config.log);
+    match command {
+        Command::Serve => serve::run(config),
+        Command::Migrate => database::with_connection(&config, |conn| {
+            print_all("applied", &migrate::run(conn)?, "nothing to apply");
+            Ok(())
+        }),
+        Command::Rollback { steps } => database::with_connection(&config, |conn| {
+            print_all("reverted", &migrate::rollback(conn, steps)?, "nothing to revert");
+            Ok(())
+        }),
+        Command::CreateAdmin(arguments) => create_admin::run(&config, &arguments),
+        Command::Keys(command) => keys::run(&config, &command),
+        Command::CheckConfig(arguments) => check_config::run(&config, &arguments),
+        Command::Openapi => unreachable!("handled above, since it needs no settings"),
+    }
+}
+
+fn print_all(verb: &str, names: &[String], nothing: &str) {
+    if names.is_empty() {
+        println!("{nothing}");
+    }
+    for name in names {
+        println!("{verb} {name}");
+    }
+}

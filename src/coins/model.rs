@@ -1,0 +1,68 @@
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A coin and what the market says of it. Amounts are in the answer's `currency`; null is what
+/// the provider did not report.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Coin {
+    /// Mintage's own id: ticker symbols are not unique.
+    #[schema(example = 1)]
+    pub id: i64,
+    #[schema(example = "BTC")]
+    pub symbol: String,
+    #[schema(example = "Bitcoin")]
+    pub name: String,
+    /// The name for URLs.
+    #[schema(example = "bitcoin")]
+    pub slug: String,
+    /// Rank by market capitalisation, from 1.
+    #[schema(example = 1)]
+    pub rank: i32,
+    /// Price of one coin.
+    #[schema(example = 70211.4421)]
+    pub price: Option<f64>,
+    /// Traded in the last 24 hours.
+    #[schema(example = 112_536_391_040.63)]
+    pub volume_24h: Option<f64>,
+    /// Change of `volume_24h` against the 24 hours before, in percent.
+    #[schema(example = -37.9991)]
+    pub volume_change_24h: Option<f64>,
+    /// Change of the price within an hour, in percent.
+    #[schema(example = -0.67)]
+    pub percent_change_1h: Option<f64>,
+    /// Change of the price within 24 hours, in percent.
+    #[schema(example = -3.88)]
+    pub percent_change_24h: Option<f64>,
+    /// Change of the price within 7 days, in percent.
+    #[schema(example = 7.09)]
+    pub percent_change_7d: Option<f64>,
+    /// Price times circulating supply.
+    #[schema(example = 1_400_804_910_814.55)]
+    pub market_cap: Option<f64>,
+}
+
+/// One complete report of a provider, as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    pub provider: String,
+    pub currency: String,
+    pub as_of: DateTime<Utc>,
+    /// By rank.
+    pub coins: Vec<Coin>,
+}
+
+/// One complete report of a provider, as it arrived.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    pub currency: String,
+    pub as_of: DateTime<Utc>,
+    pub entries: Vec<Entry>,
+}
+
+/// What a provider reports of one coin; the coin's `id` is not known yet and 0.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    pub provider_coin_id: String,
+    pub coin: Coin,
+}

@@ -1,0 +1,129 @@
+//! Reads settings one by one, collecting every mistake, so that the operator sees all at once.
+
+use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
+
+/// A value that must not be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    #[must_use]
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// The settings as text, the names that were asked for, and what was wrong with them.
+pub(super) struct Env<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    pub names: Vec<&'static str>,
+    pub errors: Vec<String>,
+}
+
+impl<'a> Env<'a> {
+    pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self { lookup, names: Vec::new(), errors: Vec::new() }
+    }
+
+    /// The setting, trimmed; an empty one counts as not set (`docker compose` passes those).
+    pub fn text(&mut self, name: &'static str) -> Option<String> {
+        self.names.push(name);
+        let value = (self.lookup)(name)?.trim().to_owned();
+        (!value.is_empty()).then_some(value)
+    }
+
+    pub fn secret(&mut self, name: &'static str) -> Option<Secret> {
+        self.text(name).map(Secret)
+    }
+
+    /// `expected` completes the sentence "NAME must be …"; the value is never echoed.
+    pub fn parse<T: FromStr>(&mut self, name: &'static str, default: T, expected: &str) -> T {
+        match self.text(name).map(|value| value.parse()) {
+            None => default,
+            Some(Ok(value)) => value,
+            Some(Err(_)) => {
+                self.wrong(name, expected);
+                default
+            }
+        }
+    }
+
+    pub fn number<T: FromStr + PartialOrd + fmt::Display + Copy>(
+        &mut self,
+        name: &'static str,
+        default: T,
+        range: RangeInclusive<T>,
+    ) -> T {
+        let expected = format!("a number from {} to {}", range.start(), range.end());
+        let value = self.parse(name, default, &expected);
+        if !range.contains(&value) {
+            self.wrong(name, &expected);
+        }
+        value
+    }
+
+    pub fn duration(
+        &mut self,
+        name: &'static str,
+        default: Duration,
+        range: RangeInclusive<Duration>,
+    ) -> Duration {
+        let Some(text) = self.text(name) else {
+            return default;
+        };
+        match humantime::parse_duration(&text) {
+            Ok(value) if range.contains(&value) => value,
+            _ => {
+                let (low, high) =
+                    (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
+                self.wrong(name, &format!("a duration such as `90s` or `5m`, from {low} to {high}"));
+                default
+            }
+        }
+    }
+
+    pub fn choice<T: Copy>(&mut self, name: &'static str, default: T, choices: &[(&str, T)]) -> T {
+        let Some(text) = self.text(name) else {
+            return default;
+        };
+        if let Some((_, value)) = choices.iter().find(|(word, _)| text.eq_ignore_ascii_case(word)) {
+            *value
+        } else {
+            let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+            self.wrong(name, &format!("one of {}", words.join(", ")));
+            default
+        }
+    }
+
+    pub fn switch(&mut self, name: &'static str, default: bool) -> bool {
+        let words = [("on", true), ("off", false), ("true", true), ("false", false)];
+        self.choice(name, default, &words)
+    }
+
+    /// A comma-separated list, empty when not set.
+    pub fn list<T: FromStr>(&mut self, name: &'static str, expected: &str) -> Vec<T> {
+        let text = self.text(name).unwrap_or_default();
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        if let Ok(values) = parts.map(str::parse).collect() {
+            values
+        } else {
+            self.wrong(name, &format!("a comma-separated list of {expected}"));
+            Vec::new()
+        }
+    }
+
+    pub fn wrong(&mut self, name: &'static str, expected: &str) {
+        self.errors.push(format!("{name} must be {expected}"));
+    }
+}

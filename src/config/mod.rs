@@ -1,0 +1,141 @@
+//! Typed settings, one file per concern. Nothing else in the program reads the environment.
+//!
+//! Every setting, its default and its meaning stand in `.env.example`.
+
+mod coins;
+mod database;
+mod env;
+mod log;
+mod secret_key;
+mod security;
+mod server;
+
+use std::{collections::HashSet, path::PathBuf};
+
+pub use self::{
+    coins::{Coins, Provider},
+    database::Database,
+    env::Secret,
+    log::{Log, LogFormat},
+    secret_key::{SecretKey, SecretKeyError},
+    security::{Passwords, Tokens},
+    server::{Server, Tls},
+};
+
+/// `production` refuses what is only good enough on a developer's machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    Development,
+    Production,
+}
+
+/// Everything that can be set.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub profile: Profile,
+    /// Embedded cluster and local keys.
+    pub data_dir: PathBuf,
+    pub secret_key: Option<SecretKey>,
+    pub server: Server,
+    pub database: Database,
+    pub passwords: Passwords,
+    pub tokens: Tokens,
+    pub coins: Coins,
+    pub log: Log,
+}
+
+/// All that is wrong with the settings, a line each.
+#[derive(Debug, thiserror::Error)]
+#[error("the settings are not usable:\n  - {}", .0.join("\n  - "))]
+pub struct ConfigError(pub Vec<String>);
+
+impl Config {
+    /// Reads `.env` (which never overrides the environment), then the environment.
+    ///
+    /// # Errors
+    /// Lists every setting that cannot be used.
+    pub fn load() -> Result<Self, ConfigError> {
+        match dotenvy::dotenv() {
+            Ok(_) => {}
+            Err(error) if error.not_found() => {}
+            Err(error) => return Err(ConfigError(vec![format!("`.env` cannot be read: {error}")])),
+        }
+        #[expect(clippy::disallowed_methods, reason = "this is the one reader")]
+        Self::from_lookup(&|name| std::env::var(name).ok())
+    }
+
+    /// Reads the settings from any source; a test passes its own.
+    ///
+    /// # Errors
+    /// Lists every setting that cannot be used.
+    pub fn from_lookup(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let (config, env) = Self::read(lookup);
+        if env.errors.is_empty() { Ok(config) } else { Err(ConfigError(env.errors)) }
+    }
+
+    /// The name of every setting that is read, for the test that compares `.env.example`.
+    #[must_use]
+    pub fn setting_names() -> HashSet<&'static str> {
+        Self::read(&|_| None).1.names.into_iter().collect()
+    }
+
+    fn read(lookup: &dyn Fn(&str) -> Option<String>) -> (Self, env::Env<'_>) {
+        let mut env = env::Env::new(lookup);
+        let profiles = [("development", Profile::Development), ("production", Profile::Production)];
+        let profile = env.choice("PROFILE", Profile::Development, &profiles);
+        let config = Self {
+            profile,
+            data_dir: PathBuf::from(env.text("DATA_DIR").unwrap_or_else(|| ".mintage".into())),
+            secret_key: SecretKey::read(&mut env, profile),
+            server: Server::read(&mut env, profile),
+            database: Database::read(&mut env, profile),
+            passwords: Passwords::read(&mut env, profile),
+            tokens: Tokens::read(&mut env),
+            coins: Coins::read(&mut env),
+            log: Log::read(&mut env, profile),
+        };
+        (config, env)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(settings: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::from_lookup(&|name| {
+            settings.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn the_defaults_are_usable() {
+        let config = with(&[]).expect("defaults");
+        assert_eq!(config.server.public_url, "http://127.0.0.1:8080");
+        assert_eq!(config.coins.providers, [Provider::Demo]);
+    }
+
+    #[test]
+    fn every_mistake_is_reported_at_once_and_no_value_is_echoed() {
+        let error = with(&[("BCRYPT_COST", "hunter2"), ("ACCESS_TOKEN_TTL", "soon")]).unwrap_err();
+        assert_eq!(error.0.len(), 2, "{error}");
+        assert!(!error.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn production_refuses_what_is_only_for_development() {
+        let error = with(&[("PROFILE", "production")]).unwrap_err().to_string();
+        for name in ["SECRET_KEY", "DATABASE_URL", "PUBLIC_URL"] {
+            assert!(error.contains(name), "{name} is missing in: {error}");
+        }
+        let weak = [("PROFILE", "production"), ("SECRET_KEY", "changeme")];
+        assert!(with(&weak).unwrap_err().to_string().contains("SECRET_KEY"));
+    }
+
+    #[test]
+    fn a_secret_is_not_printed() {
+        let key = "a-coinmarketcap-key-0123456789";
+        let config = with(&[("COINMARKETCAP_API_KEY", key)]).expect("config");
+        assert!(!format!("{config:?}").contains(key));
+    }
+}

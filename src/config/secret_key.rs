@@ -1,0 +1,99 @@
+//! `SECRET_KEY`: wraps the signing keys and keys the HMACs.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+use aws_lc_rs::rand;
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+
+use super::{
+    Profile,
+    env::{Env, Secret},
+};
+
+/// The key in use and, during a rotation, the one before it.
+#[derive(Clone, Debug)]
+pub struct SecretKey {
+    pub current: Secret,
+    pub previous: Option<Secret>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the secret key in {path} cannot be {action}: {source}")]
+pub struct SecretKeyError {
+    path: String,
+    action: &'static str,
+    source: io::Error,
+}
+
+impl SecretKey {
+    pub(super) fn read(env: &mut Env, profile: Profile) -> Option<Self> {
+        let expected = "32 or more random characters (`openssl rand -base64 32`), \
+                        or two such values separated by a comma: the new one first";
+        let Some(value) = env.secret("SECRET_KEY") else {
+            if profile == Profile::Production {
+                env.wrong("SECRET_KEY", expected);
+            }
+            return None;
+        };
+        let mut keys = value.expose().split(',').map(str::trim).map(Secret::new);
+        let (current, previous, more) = (keys.next()?, keys.next(), keys.next());
+        let weak = |key: &Secret| !is_random_enough(key.expose());
+        if weak(&current) || previous.as_ref().is_some_and(weak) || more.is_some() {
+            env.wrong("SECRET_KEY", expected);
+        }
+        Some(Self { current, previous })
+    }
+
+    /// The development key: generated into the data directory on first use and kept there.
+    ///
+    /// # Errors
+    /// The file can be neither read nor written.
+    pub fn load_or_generate(data_dir: &Path) -> Result<Self, SecretKeyError> {
+        let path = data_dir.join("secret.key");
+        let failed = |action| {
+            let path = path.display().to_string();
+            move |source| SecretKeyError { path, action, source }
+        };
+        match fs::read_to_string(&path) {
+            Ok(text) if is_random_enough(text.trim()) => {
+                Ok(Self { current: Secret::new(text.trim()), previous: None })
+            }
+            Ok(_) => Err(failed("used")(io::Error::other("it is too short"))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let key = generate();
+                fs::create_dir_all(data_dir).map_err(failed("written"))?;
+                write_private(&path, &key).map_err(failed("written"))?;
+                Ok(Self { current: Secret::new(key), previous: None })
+            }
+            Err(error) => Err(failed("read")(error)),
+        }
+    }
+}
+
+fn generate() -> String {
+    let mut bytes = [0; 32];
+    rand::fill(&mut bytes).expect("the operating system has randomness");
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Written aside and renamed, so that a crash leaves no half key.
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let unfinished = path.with_extension("new");
+    let _ = fs::remove_file(&unfinished);
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(unfinished, path)
+}
+
+/// Catches placeholders (`changeme…`, `aaaa…`); real randomness has far more variety.
+fn is_random_enough(key: &str) -> bool {
+    let distinct: std::collections::HashSet<_> = key.bytes().collect();
+    key.len() >= 32 && distinct.len() >= 10
+}

@@ -1,0 +1,68 @@
+use std::{num::NonZero, thread, time::Duration};
+
+use super::{Profile, env::Env};
+
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+
+/// Password hashing.
+#[derive(Clone, Debug)]
+pub struct Passwords {
+    /// bcrypt's cost: 2^cost rounds.
+    pub cost: u32,
+    /// Threads that do nothing but hash.
+    pub threads: usize,
+    /// Hashes that may wait for a thread; more are refused with 503.
+    pub queue: usize,
+}
+
+impl Passwords {
+    pub(super) fn read(env: &mut Env, profile: Profile) -> Self {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let lowest = match profile {
+            Profile::Development => 4,
+            Profile::Production => 10,
+        };
+        Self {
+            cost: env.number("BCRYPT_COST", 12, lowest..=16),
+            threads: env.number("HASH_THREADS", cores.saturating_sub(1).max(1), 1..=256),
+            queue: env.number("HASH_QUEUE", 64, 1..=10_000),
+        }
+    }
+}
+
+/// Lifetimes and names of tokens.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    /// The `aud` claim.
+    pub audience: String,
+    pub access_ttl: Duration,
+    /// With "remember": how long an unused refresh token lives, and a session at most.
+    pub refresh_idle_ttl: Duration,
+    pub refresh_max_ttl: Duration,
+    /// Without "remember".
+    pub short_idle_ttl: Duration,
+    pub short_max_ttl: Duration,
+    /// How long a rotated refresh token still answers with its successor.
+    pub refresh_grace: Duration,
+    /// How long tokens are still accepted when the blocklist cannot be kept up to date.
+    pub max_staleness: Duration,
+}
+
+impl Tokens {
+    pub(super) fn read(env: &mut Env) -> Self {
+        let idle = env.duration("REFRESH_IDLE_TTL", 14 * DAY, MINUTE..=365 * DAY);
+        let max = env.duration("REFRESH_MAX_TTL", 90 * DAY, MINUTE..=3650 * DAY);
+        Self {
+            audience: env.text("JWT_AUDIENCE").unwrap_or_else(|| "mintage".into()),
+            access_ttl: env.duration("ACCESS_TOKEN_TTL", 10 * MINUTE, Duration::from_secs(1)..=DAY),
+            refresh_idle_ttl: idle.min(max),
+            refresh_max_ttl: max,
+            short_idle_ttl: (12 * HOUR).min(idle),
+            short_max_ttl: (24 * HOUR).min(max),
+            refresh_grace: env.duration("REFRESH_GRACE", Duration::from_secs(10), Duration::ZERO..=MINUTE),
+            max_staleness: env.duration("TOKEN_MAX_STALENESS", 5 * MINUTE, Duration::from_secs(10)..=HOUR),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+use std::{net::SocketAddr, num::NonZero, path::PathBuf, thread, time::Duration};
+
+use ipnet::IpNet;
+
+use super::{Profile, env::Env};
+
+/// How the API is reached.
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub bind: SocketAddr,
+    pub tls: Option<Tls>,
+    /// Without a trailing slash; the `iss` of every token and the base of problem types.
+    pub public_url: String,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Browser origins that may call the API; `*` for any.
+    pub cors_origins: Vec<String>,
+    pub rate_limits: bool,
+    pub workers: usize,
+    /// After SIGTERM: how long `/readyz` says no before the listener closes.
+    pub drain_delay: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Tls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+impl Server {
+    pub(super) fn read(env: &mut Env, profile: Profile) -> Self {
+        let bind = env.parse(
+            "BIND",
+            SocketAddr::from(([127, 0, 0, 1], 8080)),
+            "an address and port such as 0.0.0.0:8080",
+        );
+        let tls = read_tls(env);
+        let drain = match profile {
+            Profile::Development => Duration::ZERO,
+            Profile::Production => Duration::from_secs(5),
+        };
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        Self {
+            bind,
+            public_url: read_public_url(env, profile, bind, tls.is_some()),
+            tls,
+            trusted_proxies: env.list("TRUSTED_PROXIES", "networks such as 10.0.0.0/8"),
+            cors_origins: read_origins(env),
+            rate_limits: env.switch("RATE_LIMITS", true),
+            workers: env.number("WORKERS", cores, 1..=1024),
+            drain_delay: env.duration("DRAIN_DELAY", drain, Duration::ZERO..=Duration::from_mins(5)),
+        }
+    }
+}
+
+fn read_tls(env: &mut Env) -> Option<Tls> {
+    let (certificate, key) = (env.text("TLS_CERT"), env.text("TLS_KEY"));
+    if certificate.is_some() != key.is_some() {
+        env.wrong("TLS_CERT", "set together with TLS_KEY: two PEM files");
+    }
+    Some(Tls { certificate: certificate?.into(), key: key?.into() })
+}
+
+fn read_public_url(env: &mut Env, profile: Profile, bind: SocketAddr, tls: bool) -> String {
+    let expected = "the API's own http(s) address, without a query, such as https://api.example.com";
+    let Some(text) = env.text("PUBLIC_URL") else {
+        if profile == Profile::Production {
+            env.wrong("PUBLIC_URL", expected);
+        }
+        let scheme = if tls { "https" } else { "http" };
+        return format!("{scheme}://{bind}");
+    };
+    match url::Url::parse(&text) {
+        Ok(url)
+            if matches!(url.scheme(), "http" | "https")
+                && url.query().is_none()
+                && url.fragment().is_none() => {}
+        _ => env.wrong("PUBLIC_URL", expected),
+    }
+    text.trim_end_matches('/').to_owned()
+}
+
+fn read_origins(env: &mut Env) -> Vec<String> {
+    let origins: Vec<String> = env.list("CORS_ORIGINS", "origins");
+    let is_origin = |origin: &String| {
+        origin == "*"
+            || url::Url::parse(origin)
+                .is_ok_and(|url| url.origin().is_tuple() && url.origin().ascii_serialization() == *origin)
+    };
+    if !origins.iter().all(is_origin) {
+        env.wrong("CORS_ORIGINS", "origins such as https://app.example.com, or *");
+    }
+    origins
+}

@@ -1,0 +1,272 @@
+//! A private `PostgreSQL` cluster, run as a child process when no `DATABASE_URL` is set.
+//!
+//! ```text
+//! <data_dir>/mintage.lock     held while a Cluster lives; one server per data directory
+//! <data_dir>/postgres.log     what initdb and postgres print
+//! <data_dir>/postgres/        the home: 0700, owned by the user that runs postgres
+//!     cluster/                PGDATA, renamed into place once it is complete
+//!     .s.PGSQL.5432           the socket (in /tmp/mintage-<hash> when this path is too long)
+//! ```
+//!
+//! # Who can connect
+//!
+//! No TCP port is opened. The socket is guarded by the file system: its directory is 0700 and
+//! belongs to the user that runs postgres, the socket itself is 0700, and a directory found with
+//! another owner, another mode or as a symbolic link is refused. Only that user and root can get
+//! there, and both could read the data files anyway, so `trust` on the socket gives nobody
+//! anything new. `peer` would need a name for every uid, which containers often lack. TCP
+//! lines are written as `reject`, and both settings are also stored inside the cluster, so that
+//! starting it by hand does not open it either.
+//!
+//! Started by root, postgres runs as the user `postgres`, else `nobody`. Root never opens
+//! a file for writing in a directory which that user controls: a link there could lead anywhere.
+//!
+//! # What survives what
+//!
+//! A killed server leaves postgres running, and the next one adopts it. Killed together, postgres
+//! recovers from its write-ahead log. Killed during creation, the remains are cleared away.
+//! [`Cluster::start`] and [`Cluster::stop`] block the thread.
+
+mod binaries;
+mod launcher;
+mod place;
+mod process;
+
+use std::fmt::{self, Write as _};
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use launcher::Launcher;
+use place::Log;
+use process::Postmaster;
+
+const NAME: &str = "mintage";
+const SOCKET: &str = ".s.PGSQL.5432";
+const POLL: Duration = Duration::from_millis(20);
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why the private cluster is not available; every message is one line for an operator.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbeddedError {
+    /// No directory holds both initdb and postgres.
+    #[error(
+        "PostgreSQL is not installed: install it (apt-get install postgresql / brew install postgresql) or set DATABASE_URL"
+    )]
+    NotInstalled,
+    /// The cluster was made by a major version that is not installed.
+    #[error(
+        "{} was made by PostgreSQL {wanted}, which is not installed: install PostgreSQL {wanted} or set DATABASE_URL",
+        directory.display()
+    )]
+    VersionMissing { wanted: u32, directory: PathBuf },
+    /// Another server holds the lock of this data directory.
+    #[error("another mintage ({}) already uses {}", holder(*pid), directory.display())]
+    AlreadyRunning { pid: Option<u32>, directory: PathBuf },
+    /// A postgres which no server of ours started runs on this cluster.
+    #[error(
+        "a PostgreSQL started by something else (pid {pid}) already uses {}: stop it first",
+        directory.display()
+    )]
+    Foreign { pid: i32, directory: PathBuf },
+    /// Root found nobody to run postgres as.
+    #[error(
+        "PostgreSQL refuses to run as root and there is neither a user postgres nor a user nobody: run as another user or set DATABASE_URL"
+    )]
+    NoAccount,
+    /// Something that must be ours alone may not be.
+    #[error("{} {problem}", path.display())]
+    Unsafe { path: PathBuf, problem: String },
+    /// The cluster exists where the user that runs postgres cannot get to.
+    #[error("the user {user} cannot reach {}: make the directories above it traversable", directory.display())]
+    Unreachable { user: String, directory: PathBuf },
+    /// The operating system refused to run a program.
+    #[error("cannot run {}: {source}", program.display())]
+    Spawn { program: PathBuf, source: io::Error },
+    /// initdb or postgres gave up.
+    #[error("{program} failed: {cause} (see {})", log.display())]
+    Failed { program: &'static str, log: PathBuf, cause: String },
+    /// postgres lives but is not ready; it is left running, so that a later start can adopt it.
+    #[error(
+        "PostgreSQL (pid {pid}) is not ready after {seconds} s and was left to go on; see {} and start again later",
+        log.display()
+    )]
+    NotReady { pid: i32, seconds: u64, log: PathBuf },
+    /// Something about the files went wrong.
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "pid unknown".into(), |pid| format!("pid {pid}"))
+}
+
+/// Names the path in an I/O error, without which its message is no use to an operator.
+fn at(path: &Path) -> impl FnOnce(io::Error) -> EmbeddedError {
+    move |source| EmbeddedError::Io { path: path.to_owned(), source }
+}
+
+/// How [`Cluster::start`] came by a running postgres.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// There was no cluster; it was created.
+    Created,
+    /// The cluster had been shut down properly.
+    Started,
+    /// The cluster had crashed and was recovered from its write-ahead log.
+    Recovered,
+    /// A postgres left over from a killed server was still running.
+    Adopted,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Created => "created",
+            Self::Started => "started",
+            Self::Recovered => "recovered after a crash",
+            Self::Adopted => "adopted, it was still running",
+        })
+    }
+}
+
+/// A running private cluster. Dropping it does not stop postgres; [`Cluster::stop`] does.
+#[derive(Debug)]
+pub struct Cluster {
+    home: PathBuf,
+    sockets: PathBuf,
+    outcome: Outcome,
+    postmaster: Mutex<Option<Postmaster>>,
+    _locks: [File; 2],
+}
+
+impl Cluster {
+    /// Starts the cluster below `data_dir`, created on first use, or adopts the one running there.
+    ///
+    /// Blocks until the cluster accepts connections.
+    ///
+    /// # Errors
+    ///
+    /// See [`EmbeddedError`].
+    pub fn start(data_dir: &Path) -> Result<Self, EmbeddedError> {
+        let installed = binaries::installed(&binaries::candidates());
+        let newest = binaries::newest(&installed).ok_or(EmbeddedError::NotInstalled)?;
+        let account = place::service_account()?;
+        let data_dir = place::data_dir(data_dir, account.is_some())?;
+        let lock = place::lock(&data_dir)?;
+        let home = place::home(&data_dir, account.as_ref(), newest)?;
+        let sockets = place::sockets(&data_dir, &home, account.as_ref())?;
+        let mut launcher = Launcher {
+            installation: newest.clone(),
+            account,
+            log: Log::open(data_dir.join("postgres.log"))?,
+            home,
+            sockets,
+        };
+        let guard = place::keep_from_cleaners(&launcher.home)?;
+        let created = launcher.settle_cluster(&installed)?;
+        let (postmaster, how) = launcher.run()?;
+        Ok(Self {
+            home: launcher.home,
+            sockets: launcher.sockets,
+            outcome: if created { Outcome::Created } else { how },
+            postmaster: Mutex::new(Some(postmaster)),
+            _locks: [lock, guard],
+        })
+    }
+
+    /// A libpq URL for the database `mintage` over the Unix socket.
+    #[must_use]
+    pub fn url(&self) -> String {
+        url(&self.sockets)
+    }
+
+    /// As [`Cluster::url`], for the cluster that another process of ours runs right now.
+    ///
+    /// # Errors
+    ///
+    /// See [`EmbeddedError`].
+    pub fn url_of_running(data_dir: &Path) -> Result<String, EmbeddedError> {
+        let installed = binaries::installed(&binaries::candidates());
+        let newest = binaries::newest(&installed).ok_or(EmbeddedError::NotInstalled)?;
+        let account = place::service_account()?;
+        let data_dir = place::data_dir(data_dir, account.is_some())?;
+        let home = place::home(&data_dir, account.as_ref(), newest)?;
+        Ok(url(&place::sockets(&data_dir, &home, account.as_ref())?))
+    }
+
+    /// Where the data really is, which is not below the data directory if postgres cannot go there.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.home
+    }
+
+    /// How this cluster came to run.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// Whether postgres is still there.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.postmaster().as_mut().is_some_and(|p| !p.has_exited())
+    }
+
+    /// Shuts postgres down: fast at first, at once if it has not obeyed within 10 seconds.
+    ///
+    /// Open connections are cut and open transactions rolled back. Calling it again does nothing.
+    pub fn stop(&self) {
+        let Some(mut postmaster) = self.postmaster().take() else {
+            return;
+        };
+        for signal in [libc::SIGINT, libc::SIGQUIT] {
+            postmaster.signal(signal);
+            if postmaster.exits_within(STOP_PATIENCE) {
+                return;
+            }
+        }
+        tracing::error!(pid = postmaster.pid, "PostgreSQL does not stop");
+    }
+
+    fn postmaster(&self) -> std::sync::MutexGuard<'_, Option<Postmaster>> {
+        self.postmaster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn url(sockets: &Path) -> String {
+    let host = percent_encode(sockets.as_os_str().as_bytes());
+    format!("postgresql:///{NAME}?host={host}&user={NAME}")
+}
+
+fn percent_encode(bytes: &[u8]) -> String {
+    let mut encoded = String::with_capacity(bytes.len() * 3);
+    for &byte in bytes {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_percent_encoded_for_the_url() {
+        assert_eq!(percent_encode(b"/a b/\xc3\xa9-1"), "%2Fa%20b%2F%C3%A9-1");
+    }
+
+    #[test]
+    fn messages_are_one_line() {
+        let busy = EmbeddedError::AlreadyRunning { pid: Some(7), directory: "/d".into() };
+        assert_eq!(busy.to_string(), "another mintage (pid 7) already uses /d");
+        assert!(EmbeddedError::NotInstalled.to_string().contains("apt-get install postgresql"));
+    }
+}

@@ -1,0 +1,381 @@
+//! Where things are, who owns them, and making sure that nobody else gets at them.
+
+use std::ffi::{CStr, CString};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown,
+};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::binaries::Installation;
+use super::{EmbeddedError, NAME, SOCKET, at};
+
+/// Holds the home when the service user cannot reach the data directory.
+const FALLBACK_ROOT: &str = "/var/lib";
+/// Holds the socket when the path of the home is too long for one.
+const SHORT_ROOT: &str = "/tmp";
+/// The least that any Unix allows (macOS: 104 bytes with the final zero).
+const SOCKET_PATH_LIMIT: usize = 103;
+const LOG_LIMIT: u64 = 10 * 1024 * 1024;
+
+/// The user that runs postgres when we are root.
+#[derive(Debug)]
+pub(super) struct Account {
+    name: &'static str,
+    uid: u32,
+    gid: u32,
+}
+
+impl Account {
+    /// Makes `command` run as this user; std drops the supplementary groups of root with it.
+    pub(super) fn apply(&self, command: &mut Command) {
+        command.uid(self.uid).gid(self.gid);
+    }
+
+    /// Asks the kernel, which unlike the mode bits knows about access lists and mount options.
+    fn can_enter(&self, directory: &Path, installation: &Installation) -> bool {
+        let mut probe = installation.command("postgres");
+        probe.arg("--version").current_dir(directory);
+        probe.stdin(Stdio::null()).stdout(Stdio::null());
+        self.apply(&mut probe);
+        probe.status().is_ok_and(|status| status.success())
+    }
+}
+
+/// `None` when postgres can run as the user that we are.
+pub(super) fn service_account() -> Result<Option<Account>, EmbeddedError> {
+    if effective_uid() != 0 {
+        return Ok(None);
+    }
+    ["postgres", "nobody"].into_iter().find_map(look_up).map(Some).ok_or(EmbeddedError::NoAccount)
+}
+
+fn look_up(name: &'static str) -> Option<Account> {
+    let wanted = CString::new(name).ok()?;
+    let (uid, gid) = password_entry(&wanted)?;
+    (uid != 0).then_some(Account { name, uid, gid })
+}
+
+fn password_entry(name: &CStr) -> Option<(u32, u32)> {
+    let mut buffer = vec![0; 16 * 1024];
+    let mut found = std::ptr::null_mut();
+    // SAFETY: passwd is a C struct of integers and pointers, for which all zeros are valid.
+    let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
+    // SAFETY: all pointers are valid for the call, and the length is that of the buffer.
+    let error = unsafe {
+        libc::getpwnam_r(name.as_ptr(), &raw mut entry, buffer.as_mut_ptr(), buffer.len(), &raw mut found)
+    };
+    (error == 0 && !found.is_null()).then_some((entry.pw_uid, entry.pw_gid))
+}
+
+fn effective_uid() -> u32 {
+    // SAFETY: geteuid has no preconditions and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// The data directory, created if need be; root's must let the service user through.
+pub(super) fn data_dir(path: &Path, shared: bool) -> Result<PathBuf, EmbeddedError> {
+    let mode = if shared { 0o711 } else { 0o700 };
+    create_with_parents(path, mode).map_err(at(path))?;
+    path.canonicalize().map_err(at(path))
+}
+
+/// Sets the mode of every level, because the umask may take from the mode given to mkdir.
+fn create_with_parents(path: &Path, mode: u32) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.exists() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        create_with_parents(parent, mode)?;
+    }
+    DirBuilder::new().mode(mode).create(path)?;
+    fs::set_permissions(path, Permissions::from_mode(mode))
+}
+
+/// Claims the data directory for this process, for as long as the file stays open.
+pub(super) fn lock(data_dir: &Path) -> Result<File, EmbeddedError> {
+    let path = data_dir.join("mintage.lock");
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(&path)
+        .map_err(at(&path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            let _ = file.read_to_string(&mut text);
+            return Err(EmbeddedError::AlreadyRunning {
+                pid: text.trim().parse().ok(),
+                directory: data_dir.to_owned(),
+            });
+        }
+        Err(TryLockError::Error(error)) => return Err(at(&path)(error)),
+    }
+    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(at(&path))?;
+    Ok(file)
+}
+
+/// The private directory of the cluster.
+///
+/// A cluster stays where it was made: access rights that change later must neither hide it nor
+/// silently begin an empty one elsewhere.
+pub(super) fn home(
+    data_dir: &Path,
+    account: Option<&Account>,
+    installation: &Installation,
+) -> Result<PathBuf, EmbeddedError> {
+    let regular = data_dir.join("postgres");
+    let Some(account) = account else {
+        return private_directory(regular, None);
+    };
+    let fallback = Path::new(FALLBACK_ROOT).join(stable_name(data_dir));
+    let reachable = account.can_enter(data_dir, installation);
+    if regular.join("cluster").exists() {
+        let home = private_directory(regular, Some(account))?;
+        return if reachable {
+            Ok(home)
+        } else {
+            Err(EmbeddedError::Unreachable { user: account.name.into(), directory: home })
+        };
+    }
+    if reachable && !holds_cluster(&fallback, account) {
+        return private_directory(regular, Some(account));
+    }
+    let home = private_directory(fallback, Some(account))?;
+    tracing::warn!(
+        "the database of {} is in {}, because the user {} could not reach the former when it was created; cleaners of temporary files may find it there, so better choose a data directory that all users can traverse to",
+        data_dir.display(),
+        home.display(),
+        account.name
+    );
+    Ok(home)
+}
+
+/// Only what the service user owns counts, or any local user could make us look there.
+fn holds_cluster(home: &Path, account: &Account) -> bool {
+    fs::symlink_metadata(home).is_ok_and(|meta| meta.is_dir() && meta.uid() == account.uid)
+        && home.join("cluster").exists()
+}
+
+/// The directory of the socket: the home if its path is short enough.
+///
+/// libpq takes a comma in a host for a list, so a path with one does not do either.
+pub(super) fn sockets(
+    data_dir: &Path,
+    home: &Path,
+    account: Option<&Account>,
+) -> Result<PathBuf, EmbeddedError> {
+    let path = home.join(SOCKET);
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.len() <= SOCKET_PATH_LIMIT && !bytes.contains(&b',') {
+        return Ok(home.to_owned());
+    }
+    private_directory(Path::new(SHORT_ROOT).join(stable_name(data_dir)), account)
+}
+
+/// Creates a directory for the service user alone, or makes sure that it is one.
+///
+/// The parent may be writable for everybody: what is checked and handed over is the opened
+/// directory itself, not whatever has its name a moment later.
+fn private_directory(path: PathBuf, account: Option<&Account>) -> Result<PathBuf, EmbeddedError> {
+    match DirBuilder::new().mode(0o700).create(&path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(at(&path)(error)),
+        _ => {}
+    }
+    let unsafe_because = |problem: String| EmbeddedError::Unsafe { path: path.clone(), problem };
+    if fs::symlink_metadata(&path).is_ok_and(|meta| !meta.is_dir()) {
+        return Err(unsafe_because("is not a directory: remove it or choose another data directory".into()));
+    }
+    let directory = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
+        .open(&path)
+        .map_err(at(&path))?;
+    let meta = directory.metadata().map_err(at(&path))?;
+    let owner = account.map_or_else(effective_uid, |account| account.uid);
+    // Ours and not yet handed over: we were killed just before that.
+    if meta.uid() != owner && meta.uid() != effective_uid() {
+        return Err(unsafe_because(format!(
+            "belongs to uid {}: run as that user or choose another data directory",
+            meta.uid()
+        )));
+    }
+    if meta.mode() & 0o777 != 0o700 {
+        let mode = meta.mode() & 0o777;
+        return Err(unsafe_because(format!(
+            "has mode {mode:o}, so others may have changed it: chmod 700 it if you trust its content"
+        )));
+    }
+    if let Some(account) = account {
+        fchown(&directory, Some(account.uid), Some(account.gid)).map_err(at(&path))?;
+    }
+    Ok(path)
+}
+
+/// While a directory has a lock, systemd-tmpfiles leaves alone what is below it. Without this,
+/// files of a database below /var/tmp that rest for a month would be deleted under postgres.
+pub(super) fn keep_from_cleaners(home: &Path) -> Result<File, EmbeddedError> {
+    let directory = File::open(home).map_err(at(home))?;
+    if let Err(error) = directory.try_lock_shared() {
+        tracing::debug!(%error, "cannot lock {}", home.display());
+    }
+    Ok(directory)
+}
+
+/// A short name that is the same at every start; std's hashers do not promise that (FNV-1a).
+fn stable_name(data_dir: &Path) -> String {
+    let hash = data_dir.as_os_str().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{NAME}-{hash:016x}")
+}
+
+/// Never the same twice, so that a forgotten initdb cannot write into a later attempt.
+pub(super) fn attempt_name() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let nanos = now.map_or(0, |elapsed| elapsed.as_nanos());
+    format!("unfinished-{}-{nanos}", std::process::id())
+}
+
+/// The log that initdb and postgres write; it belongs to us, they only inherit it opened.
+pub(super) struct Log {
+    pub(super) path: PathBuf,
+    file: File,
+}
+
+impl Log {
+    pub(super) fn open(path: PathBuf) -> Result<Self, EmbeddedError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&path)
+            .map_err(at(&path))?;
+        let log = Self { path, file };
+        if log.len() > LOG_LIMIT {
+            log.file.set_len(0).map_err(at(&log.path))?;
+        }
+        Ok(log)
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.file.metadata().map_or(0, |meta| meta.len())
+    }
+
+    /// What was written after the log had the length `from`.
+    pub(super) fn since(&self, from: u64) -> String {
+        let mut bytes = Vec::new();
+        let mut reader = &self.file;
+        let _ =
+            reader.seek(SeekFrom::Start(from)).and_then(|_| reader.take(LOG_LIMIT).read_to_end(&mut bytes));
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    pub(super) fn stdio(&self) -> Result<Stdio, EmbeddedError> {
+        self.file.try_clone().map(Stdio::from).map_err(at(&self.path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(test: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("mintage-{test}-{}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        path
+    }
+
+    #[test]
+    fn names_are_stable_and_differ() {
+        assert_eq!(stable_name(Path::new("/root/data")), "mintage-09752435bb7e5347");
+        assert_ne!(stable_name(Path::new("/a")), stable_name(Path::new("/b")));
+        assert_ne!(attempt_name(), attempt_name());
+    }
+
+    #[test]
+    fn every_level_of_the_data_directory_gets_the_mode() {
+        let parent = scratch("levels");
+        let made = data_dir(&parent.join("a/b"), true).unwrap();
+        for level in [parent.join("a"), made] {
+            assert_eq!(fs::metadata(level).unwrap().mode() & 0o777, 0o711);
+        }
+        fs::remove_dir_all(parent).unwrap();
+    }
+
+    #[test]
+    fn private_directories_are_created_and_accepted_again() {
+        let parent = scratch("private");
+        for _ in 0..2 {
+            let path = private_directory(parent.join("p"), None).unwrap();
+            assert_eq!(fs::metadata(path).unwrap().mode() & 0o777, 0o700);
+        }
+        fs::remove_dir_all(parent).unwrap();
+    }
+
+    #[test]
+    fn links_files_and_open_directories_are_refused() {
+        let parent = scratch("refused");
+        std::os::unix::fs::symlink("/", parent.join("link")).unwrap();
+        fs::write(parent.join("file"), "").unwrap();
+        fs::create_dir(parent.join("open")).unwrap();
+        fs::set_permissions(parent.join("open"), Permissions::from_mode(0o755)).unwrap();
+        for name in ["link", "file", "open"] {
+            let refused = private_directory(parent.join(name), None);
+            assert!(matches!(refused, Err(EmbeddedError::Unsafe { .. })), "{name}");
+        }
+        fs::remove_dir_all(parent).unwrap();
+    }
+
+    #[test]
+    fn a_long_or_divided_path_moves_the_socket() {
+        let short = Path::new("/data/postgres");
+        assert_eq!(sockets(Path::new("/data"), short, None).unwrap(), short);
+        for odd in ["/x".repeat(60), "/a,b".into()] {
+            let odd = PathBuf::from(odd);
+            let moved = sockets(&odd, &odd, None).unwrap();
+            assert_eq!(moved, Path::new(SHORT_ROOT).join(stable_name(&odd)));
+            fs::remove_dir(moved).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_second_lock_is_refused_with_the_pid() {
+        let dir = scratch("lock");
+        let held = lock(&dir).unwrap();
+        let pid = Some(std::process::id());
+        assert!(matches!(
+            lock(&dir),
+            Err(EmbeddedError::AlreadyRunning { pid: found, .. }) if found == pid
+        ));
+        drop(held);
+        lock(&dir).unwrap();
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn the_log_is_read_from_where_asked_and_bounded() {
+        let dir = scratch("log");
+        let path = dir.join("postgres.log");
+        fs::write(&path, "old\n").unwrap();
+        let mut log = Log::open(path.clone()).unwrap();
+        let from = log.len();
+        log.file.write_all(b"new\n").unwrap();
+        assert_eq!(log.since(from), "new\n");
+        log.file.set_len(LOG_LIMIT + 1).unwrap();
+        assert_eq!(Log::open(path).unwrap().len(), 0);
+        fs::remove_dir_all(dir).unwrap();
+    }
+}

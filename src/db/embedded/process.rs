@@ -1,0 +1,185 @@
+//! The running postgres: its pid file, its signals, and whether a pid is one at all.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::{EmbeddedError, POLL, at};
+
+/// The lines of postmaster.pid that matter here.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct PidFile {
+    pub(super) pid: i32,
+    pub(super) sockets: PathBuf,
+    pub(super) status: String,
+}
+
+impl PidFile {
+    pub(super) fn read(cluster: &Path) -> Option<Self> {
+        let text = fs::read(cluster.join("postmaster.pid")).ok()?;
+        Self::parse(&text)
+    }
+
+    fn parse(text: &[u8]) -> Option<Self> {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt as _;
+
+        let lines: Vec<&[u8]> = text.split(|&byte| byte == b'\n').collect();
+        let line = |number: usize| lines.get(number - 1).copied().unwrap_or_default();
+        Some(Self {
+            pid: parse_pid(line(1))?,
+            sockets: OsStr::from_bytes(line(5)).into(),
+            status: String::from_utf8_lossy(line(8)).trim().to_owned(),
+        })
+    }
+}
+
+/// Single-user mode writes its pid negated. Never 0 or 1: signals to those go elsewhere.
+fn parse_pid(line: &[u8]) -> Option<i32> {
+    let pid: i32 = std::str::from_utf8(line).ok()?.trim().parse().ok()?;
+    pid.checked_abs().filter(|&pid| pid > 1)
+}
+
+/// A postgres that we started, or one that an earlier server left running.
+#[derive(Debug)]
+pub(super) struct Postmaster {
+    pub(super) pid: i32,
+    cluster: PathBuf,
+    child: Option<Child>,
+}
+
+impl Postmaster {
+    pub(super) fn child(child: Child, cluster: PathBuf) -> Self {
+        Self { pid: child.id().cast_signed(), cluster, child: Some(child) }
+    }
+
+    pub(super) fn adopted(pid: i32, cluster: PathBuf) -> Self {
+        Self { pid, cluster, child: None }
+    }
+
+    /// Also reaps the child.
+    pub(super) fn has_exited(&mut self) -> bool {
+        match &mut self.child {
+            Some(child) => !matches!(child.try_wait(), Ok(None)),
+            None => !serves(self.pid, &self.cluster),
+        }
+    }
+
+    /// Only while it lives: afterwards its pid may be somebody else's.
+    pub(super) fn signal(&mut self, signal: i32) {
+        if !self.has_exited() {
+            // SAFETY: kill has no memory preconditions; the pid is above 1, so it is no group.
+            unsafe { libc::kill(self.pid, signal) };
+        }
+    }
+
+    pub(super) fn exits_within(&mut self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        while !self.has_exited() {
+            if Instant::now() > deadline {
+                return false;
+            }
+            sleep(POLL);
+        }
+        true
+    }
+}
+
+/// Whether `pid` is a postgres of `cluster`, which it has as its working directory.
+#[cfg(target_os = "linux")]
+pub(super) fn serves(pid: i32, cluster: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let identity = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    let is_postgres = fs::read_to_string(process.join("comm")).is_ok_and(|name| name.starts_with("postgres"));
+    let here = identity(cluster);
+    is_postgres && here.is_some() && identity(&process.join("cwd")) == here
+}
+
+/// Whether `pid` is a postgres of `cluster`, which it has on its command line.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn serves(pid: i32, cluster: &Path) -> bool {
+    let listed =
+        std::process::Command::new("ps").args(["-ww", "-o", "command=", "-p", &pid.to_string()]).output();
+    listed.is_ok_and(|output| {
+        let line = String::from_utf8_lossy(&output.stdout).into_owned();
+        line.contains("postgres") && line.contains(&*cluster.to_string_lossy())
+    })
+}
+
+/// Removes a pid file left by a crash whose pid now belongs to an unrelated process.
+///
+/// postgres cannot tell and would refuse to start for ever. A pid that nobody has is left for it
+/// to judge. It also checks that no orphan of the crash still uses the shared memory of the
+/// cluster; since version 12 it finds that memory without the file.
+pub(super) fn discard_reused(file: &Path, cluster: &Path) -> Result<(), EmbeddedError> {
+    let Ok(text) = fs::read(file) else {
+        return Ok(());
+    };
+    let first = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let reused = parse_pid(first).is_some_and(|pid| exists(pid) && !serves(pid, cluster));
+    if !reused {
+        return Ok(());
+    }
+    tracing::info!("removing {}, left by a crash", file.display());
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(file)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn exists(pid: i32) -> bool {
+    // SAFETY: kill has no memory preconditions; signal 0 only asks.
+    let answer = unsafe { libc::kill(pid, 0) };
+    answer == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pid_file_is_parsed() {
+        let text = b"4711\n/d/cluster\n1700000000\n5432\n/d\n\n  123 4\nready   \n";
+        let expected = PidFile { pid: 4711, sockets: "/d".into(), status: "ready".into() };
+        assert_eq!(PidFile::parse(text), Some(expected));
+    }
+
+    #[test]
+    fn half_a_pid_file_has_no_status() {
+        let half = PidFile::parse(b"4711\n/d/cluster\n").unwrap();
+        assert_eq!((half.pid, half.status.as_str()), (4711, ""));
+        assert_eq!(PidFile::parse(b""), None);
+    }
+
+    #[test]
+    fn pids_that_kill_would_misread_are_refused() {
+        assert_eq!(parse_pid(b"-12"), Some(12));
+        for odd in ["0", "1", "-1", "x", "-2147483648"] {
+            assert_eq!(parse_pid(odd.as_bytes()), None);
+        }
+    }
+
+    #[test]
+    fn an_unrelated_process_does_not_serve() {
+        let own = std::process::id().cast_signed();
+        assert!(exists(own));
+        assert!(!serves(own, &std::env::current_dir().unwrap()));
+    }
+
+    #[test]
+    fn only_files_with_a_reused_pid_are_discarded() {
+        let file = std::env::temp_dir().join(format!("mintage-pid-{}", std::process::id()));
+        fs::write(&file, format!("{}\n/d\n", i32::MAX)).unwrap();
+        discard_reused(&file, Path::new("/d")).unwrap();
+        assert!(file.exists());
+        fs::write(&file, format!("{}\n/d\n", std::process::id())).unwrap();
+        discard_reused(&file, Path::new("/d")).unwrap();
+        assert!(!file.exists());
+        discard_reused(&file, Path::new("/d")).unwrap();
+    }
+}

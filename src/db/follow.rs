@@ -1,0 +1,131 @@
+//! Keeps views in memory in step with the database.
+//!
+//! One dedicated connection LISTENs for all of them. Diesel cannot wait on the socket, so a
+//! thread looks at it every [`POLL`]; that asks the kernel, not PostgreSQL. A notification is
+//! delivered with the commit it belongs to and none is lost while the connection lives, so a
+//! view loads everything once per connection and then applies notifications. A heartbeat finds
+//! connections that died without a word.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use diesel::{PgConnection, QueryResult, RunQueryDsl, connection::SimpleConnection, sql_query};
+
+use super::connection::connect;
+use crate::config::Secret;
+
+const POLL: Duration = Duration::from_millis(50);
+const HEARTBEAT: Duration = Duration::from_secs(3);
+const RECONNECT: Duration = Duration::from_millis(250);
+
+/// A view in memory of what is in the database.
+pub trait Follow: Send + Sync {
+    /// The NOTIFY channel that tells of changes.
+    fn channel(&self) -> &'static str;
+
+    /// Reads everything; called after every (re)connect, with the channel already listening.
+    ///
+    /// # Errors
+    /// The database cannot be read; the connection is opened anew.
+    fn load(&self, conn: &mut PgConnection) -> QueryResult<()>;
+
+    /// Applies one notification.
+    ///
+    /// # Errors
+    /// As [`Follow::load`].
+    fn notified(&self, conn: &mut PgConnection, payload: &str) -> QueryResult<()>;
+
+    /// The view is known to be current as of now; called with every heartbeat.
+    fn confirmed(&self) {}
+}
+
+/// The thread that follows; stops when dropped.
+pub struct Follower {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Follower {
+    /// Returns once every view has been loaded.
+    ///
+    /// # Errors
+    /// The first load failed.
+    pub fn start(url: &Secret, views: Vec<Arc<dyn Follow>>) -> anyhow::Result<Self> {
+        let mut conn = open(url, &views).context("cannot load what is kept in memory")?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let (url, stopped) = (url.clone(), stop.clone());
+        let thread = thread::Builder::new().name("follow".into()).spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                let Err(error) = follow(&mut conn, &views, &stopped) else {
+                    return;
+                };
+                tracing::warn!(%error, "lost touch with PostgreSQL");
+                if let Some(fresh) = reopen(&url, &views, &stopped) {
+                    conn = fresh;
+                    tracing::info!("in touch with PostgreSQL again");
+                }
+            }
+        })?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // Not joined: on a stalled PostgreSQL it would not come back.
+        drop(self.thread.take());
+    }
+}
+
+fn open(url: &Secret, views: &[Arc<dyn Follow>]) -> anyhow::Result<PgConnection> {
+    let mut conn = connect(url)?;
+    for view in views {
+        conn.batch_execute(&format!("LISTEN {}", view.channel()))?;
+    }
+    for view in views {
+        view.load(&mut conn)?;
+        view.confirmed();
+    }
+    Ok(conn)
+}
+
+fn reopen(url: &Secret, views: &[Arc<dyn Follow>], stop: &AtomicBool) -> Option<PgConnection> {
+    while !stop.load(Ordering::Relaxed) {
+        match open(url, views) {
+            Ok(conn) => return Some(conn),
+            Err(error) => tracing::debug!(%error, "PostgreSQL is still away"),
+        }
+        thread::sleep(RECONNECT);
+    }
+    None
+}
+
+/// Returns when asked to stop, fails when the connection does.
+fn follow(conn: &mut PgConnection, views: &[Arc<dyn Follow>], stop: &AtomicBool) -> QueryResult<()> {
+    let mut confirmed_at = Instant::now();
+    while !stop.load(Ordering::Relaxed) {
+        let news: Vec<_> = conn.notifications_iter().collect::<QueryResult<_>>()?;
+        for notification in news {
+            for view in views.iter().filter(|view| view.channel() == notification.channel) {
+                view.notified(conn, &notification.payload)?;
+            }
+        }
+        if confirmed_at.elapsed() >= HEARTBEAT {
+            sql_query("SELECT 1").execute(conn)?;
+            confirmed_at = Instant::now();
+            for view in views {
+                view.confirmed();
+            }
+        }
+        thread::sleep(POLL);
+    }
+    Ok(())
+}

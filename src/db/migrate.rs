@@ -1,0 +1,58 @@
+//! Schema migrations, compiled into the binary.
+
+use anyhow::{Result, anyhow, ensure};
+use diesel::{PgConnection, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types::BigInt};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+
+/// Any number that nobody else uses; the same in every replica.
+const ADVISORY_LOCK: i64 = 0x006d_696e_7461_6765;
+
+/// Applies what is pending and returns the names. Replicas that start together take turns.
+///
+/// # Errors
+/// A migration failed; it was rolled back.
+pub fn run(conn: &mut PgConnection) -> Result<Vec<String>> {
+    locked(conn, |conn| {
+        let done = conn.run_pending_migrations(MIGRATIONS).map_err(|error| anyhow!(error))?;
+        Ok(done.iter().map(ToString::to_string).collect())
+    })
+}
+
+/// Reverts the newest `steps` migrations and returns their names.
+///
+/// # Errors
+/// A migration failed to revert, or there is none left.
+pub fn rollback(conn: &mut PgConnection, steps: u32) -> Result<Vec<String>> {
+    locked(conn, |conn| {
+        (0..steps)
+            .map(|_| match conn.revert_last_migration(MIGRATIONS) {
+                Ok(version) => Ok(version.to_string()),
+                Err(error) => Err(anyhow!(error)),
+            })
+            .collect()
+    })
+}
+
+/// Fails with what to do when the schema is behind this binary.
+///
+/// # Errors
+/// Migrations are pending, or the database cannot be read.
+pub fn check_current(conn: &mut PgConnection) -> Result<()> {
+    let pending = conn.pending_migrations(MIGRATIONS).map_err(|error| anyhow!(error))?.len();
+    ensure!(
+        pending == 0,
+        "{pending} migrations are pending: run `mintage migrate` (or set AUTO_MIGRATE=true)"
+    );
+    Ok(())
+}
+
+/// The lock belongs to the session, so a crash releases it.
+fn locked<T>(conn: &mut PgConnection, work: impl FnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
+    conn.batch_execute("SET lock_timeout = '120s'")?;
+    sql_query("SELECT pg_advisory_lock($1)").bind::<BigInt, _>(ADVISORY_LOCK).execute(conn)?;
+    let result = work(conn);
+    sql_query("SELECT pg_advisory_unlock($1)").bind::<BigInt, _>(ADVISORY_LOCK).execute(conn)?;
+    result
+}

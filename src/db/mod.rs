@@ -1,0 +1,104 @@
+//! PostgreSQL through Diesel.
+//!
+//! Diesel blocks, so a request makes **one** hop to a blocking thread ([`Db::run`] or
+//! [`Db::tx`]). Waiting is bounded at every step: for a slot asynchronously, for a connection
+//! by the pool, for the answer by a deadline. Whoever waits too long gets [`DbError::Busy`],
+//! a 503. SQL functions take `&mut PgConnection`, never the pool, so that they compose.
+
+mod connection;
+pub mod embedded;
+mod error;
+mod follow;
+pub mod migrate;
+pub mod schema;
+
+use std::{sync::Arc, time::Duration};
+
+use diesel::{
+    Connection, PgConnection,
+    r2d2::{ConnectionManager, Pool},
+};
+use tokio::{sync::Semaphore, task, time};
+
+pub use self::{
+    connection::{connect, connect_patiently},
+    error::{DbError, constraint_violated},
+    follow::{Follow, Follower},
+};
+use crate::config::Secret;
+
+/// How long a request waits for its turn; nothing but memory is held meanwhile.
+const WAIT_FOR_SLOT: Duration = Duration::from_secs(2);
+/// How long a thread waits for a connection to be opened.
+const WAIT_FOR_CONNECTION: Duration = Duration::from_millis(500);
+/// How long a request waits for the database's answer.
+const DEADLINE: Duration = Duration::from_secs(3);
+
+/// A handle to the pool; cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    pool: Pool<ConnectionManager<PgConnection>>,
+    /// As many as connections: a thread never blocks waiting for one.
+    slots: Arc<Semaphore>,
+}
+
+impl Db {
+    /// A pool that connects when it is first used, so that it can be built while PostgreSQL is away.
+    #[must_use]
+    pub fn new(url: &Secret, size: u32) -> Self {
+        let manager = ConnectionManager::new(connection::bounded_url(url.expose()));
+        let pool = Pool::builder()
+            .max_size(size)
+            .min_idle(Some(0))
+            .connection_timeout(WAIT_FOR_CONNECTION)
+            .error_handler(Box::new(connection::LogErrors))
+            .connection_customizer(Box::new(connection::Prepare))
+            .build_unchecked(manager);
+        Self { pool, slots: Arc::new(Semaphore::new(size as usize)) }
+    }
+
+    /// Runs `work` with a connection on a blocking thread.
+    ///
+    /// # Errors
+    /// Those of `work`; [`DbError::Busy`] when a bound was hit, in which case the statement may
+    /// still complete.
+    pub async fn run<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+        F: FnOnce(&mut PgConnection) -> Result<T, E> + Send + 'static,
+    {
+        let slot = time::timeout(WAIT_FOR_SLOT, self.slots.clone().acquire_owned())
+            .await
+            .map_err(|_| DbError::Busy("no free slot"))?
+            .expect("the semaphore is never closed");
+        let pool = self.pool.clone();
+        let hop = task::spawn_blocking(move || {
+            let result = match pool.get() {
+                Ok(mut connection) => work(&mut connection),
+                Err(error) => Err(DbError::Unavailable(error.to_string()).into()),
+            };
+            // Held by the thread, not the request: a stalled PostgreSQL keeps its slots.
+            drop(slot);
+            result
+        });
+        match time::timeout(DEADLINE, hop).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+            Err(_) => Err(DbError::Busy("no answer in time").into()),
+        }
+    }
+
+    /// As [`Db::run`], in a transaction that an error rolls back.
+    ///
+    /// # Errors
+    /// As [`Db::run`].
+    pub async fn tx<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + From<diesel::result::Error> + Send + 'static,
+        F: FnOnce(&mut PgConnection) -> Result<T, E> + Send + 'static,
+    {
+        self.run(move |conn| conn.transaction(work)).await
+    }
+}

@@ -1,0 +1,147 @@
+// @generated automatically by Diesel CLI.
+
+diesel::table! {
+    blocklist (session_id) {
+        session_id -> Uuid,
+        expires_at -> Timestamptz,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    coin_quotes (snapshot_id, coin_id) {
+        snapshot_id -> Int8,
+        coin_id -> Int8,
+        rank -> Int4,
+        price -> Nullable<Float8>,
+        volume_24h -> Nullable<Float8>,
+        volume_change_24h -> Nullable<Float8>,
+        percent_change_1h -> Nullable<Float8>,
+        percent_change_24h -> Nullable<Float8>,
+        percent_change_7d -> Nullable<Float8>,
+        market_cap -> Nullable<Float8>,
+    }
+}
+
+diesel::table! {
+    coin_refs (provider, provider_coin_id) {
+        provider -> Text,
+        provider_coin_id -> Text,
+        coin_id -> Int8,
+    }
+}
+
+diesel::table! {
+    coin_snapshots (id) {
+        id -> Int8,
+        provider -> Text,
+        currency -> Text,
+        as_of -> Timestamptz,
+        fetched_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    coins (id) {
+        id -> Int8,
+        symbol -> Text,
+        name -> Text,
+        slug -> Text,
+    }
+}
+
+diesel::table! {
+    provider_state (provider) {
+        provider -> Text,
+        failures -> Int4,
+        retry_at -> Nullable<Timestamptz>,
+        stopped -> Bool,
+        last_success_at -> Nullable<Timestamptz>,
+        last_error -> Nullable<Text>,
+        last_error_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    refresh_tokens (session_id, generation) {
+        session_id -> Uuid,
+        generation -> Int4,
+        id -> Uuid,
+        issued_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        rotated_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    sessions (id) {
+        id -> Uuid,
+        user_id -> Uuid,
+        remember -> Bool,
+        user_agent -> Nullable<Text>,
+        address -> Nullable<Inet>,
+        generation -> Int4,
+        seen_generation -> Int4,
+        access_expires_at -> Timestamptz,
+        refresh_expires_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        created_at -> Timestamptz,
+        last_seen_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    signing_keys (kid) {
+        kid -> Text,
+        state -> Text,
+        private_key -> Bytea,
+        created_at -> Timestamptz,
+        retired_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    sync_slots (slot) {
+        slot -> Timestamptz,
+        holder -> Uuid,
+        lease_until -> Timestamptz,
+        attempt -> Int4,
+        finished_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    users (id) {
+        id -> Uuid,
+        email -> Text,
+        email_canonical -> Text,
+        username -> Nullable<Text>,
+        username_canonical -> Nullable<Text>,
+        name -> Nullable<Text>,
+        role -> Text,
+        password_hash -> Text,
+        version -> Int4,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::joinable!(coin_quotes -> coin_snapshots (snapshot_id));
+diesel::joinable!(coin_quotes -> coins (coin_id));
+diesel::joinable!(coin_refs -> coins (coin_id));
+diesel::joinable!(refresh_tokens -> sessions (session_id));
+diesel::joinable!(sessions -> users (user_id));
+
+diesel::allow_tables_to_appear_in_same_query!(
+    blocklist,
+    coin_quotes,
+    coin_refs,
+    coin_snapshots,
+    coins,
+    provider_state,
+    refresh_tokens,
+    sessions,
+    signing_keys,
+    sync_slots,
+    users,
+);

@@ -1,0 +1,151 @@
+//! The outermost layer around every request: its id, HEAD, panics, security headers, the log.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use actix_web::{
+    Error, HttpResponse, ResponseError,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    error::InternalError,
+    http::{
+        ConnectionType, Method,
+        header::{self, HeaderName, HeaderValue},
+    },
+    middleware::Next,
+    web,
+};
+use futures_util::FutureExt;
+use uuid::Uuid;
+
+use super::problem::{Problem, kind};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What the envelope needs to know; part of the application's data.
+#[derive(Clone)]
+pub struct Envelope {
+    pub public_url: Arc<str>,
+    pub https: bool,
+    /// Set while the server stops: connections are not kept alive.
+    pub draining: Arc<AtomicBool>,
+}
+
+struct Current {
+    request_id: String,
+    public_url: Arc<str>,
+}
+
+tokio::task_local! {
+    /// Problem bodies are made where the request is out of reach.
+    static CURRENT: Current;
+}
+
+/// The id of the request being served and the address that problem types live under.
+pub(super) fn current() -> (String, Arc<str>) {
+    CURRENT.try_with(|current| (current.request_id.clone(), current.public_url.clone())).unwrap_or_default()
+}
+
+/// Wraps the whole application; whatever fails inside leaves as a problem.
+///
+/// # Errors
+/// Only ones that already hold their response.
+pub async fn envelope<B: MessageBody + 'static>(
+    mut req: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let started = Instant::now();
+    let request_id = request_id(&req);
+    let settings = req.app_data::<web::Data<Envelope>>().expect("set by the app").clone();
+    let method = req.method().clone();
+    if method == Method::HEAD {
+        // Routed as GET; the server leaves the body out, because it remembers the method.
+        req.head_mut().method = Method::GET;
+    }
+    let current = Current { request_id: request_id.clone(), public_url: settings.public_url.clone() };
+    let mut result = CURRENT.scope(current, handle(req, next)).await;
+    let (head, route) = match &mut result {
+        Ok(response) => {
+            let route = response.request().match_pattern();
+            (response.response_mut(), route)
+        }
+        Err(response) => (response, None),
+    };
+    add_headers(head.headers_mut(), &request_id, &settings);
+    if settings.draining.load(Ordering::Relaxed) {
+        head.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    let (status, micros) = (head.status().as_u16(), started.elapsed().as_micros());
+    let route = route.as_deref().unwrap_or("-");
+    tracing::debug!(request_id, %method, route, status, micros, "request");
+    result.map_err(|response| InternalError::from_response("failed", response).into())
+}
+
+async fn handle<B: MessageBody + 'static>(
+    req: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, HttpResponse> {
+    match AssertUnwindSafe(next.call(req)).catch_unwind().await {
+        Ok(Ok(response)) => Ok(speak_problem(response.map_into_boxed_body())),
+        Ok(Err(error)) => Err(error.error_response()),
+        Err(panic) => Err(panicked(panic.as_ref()).error_response()),
+    }
+}
+
+/// The framework and its crates answer some errors in plain text or without a body.
+fn speak_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    let status = response.status();
+    let spoken = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/problem+json"));
+    if spoken || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let kind = kind::ALL.iter().find(|kind| kind.status == status.as_u16());
+    let problem = Problem::new(kind.unwrap_or(&&kind::INTERNAL_ERROR));
+    response.into_response(problem.error_response())
+}
+
+/// The caller's id when it is harmless, else a new one.
+fn request_id(req: &ServiceRequest) -> String {
+    let harmless = |id: &&str| {
+        (1..=64).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    let given = req.headers().get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
+    given.filter(harmless).map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Problem {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    Problem::internal(format!("panic: {}", text.unwrap_or("without a message")))
+}
+
+fn add_headers(headers: &mut header::HeaderMap, request_id: &str, settings: &Envelope) {
+    let id = HeaderValue::from_str(request_id).expect("checked when it was taken");
+    headers.insert(X_REQUEST_ID, id);
+    let fixed = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if settings.https {
+        let value = HeaderValue::from_static("max-age=31536000");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, value);
+    }
+    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+        let value = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+        headers.insert(header::CONTENT_SECURITY_POLICY, value);
+    }
+}

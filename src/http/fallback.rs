@@ -1,0 +1,58 @@
+//! What no route answers: 404, or 405 with `Allow` where the path exists for other methods.
+
+use std::sync::Arc;
+
+use actix_web::{
+    HttpRequest, HttpResponse, ResponseError,
+    dev::ResourceDef,
+    http::{Method, header},
+    web,
+};
+use utoipa::openapi::{OpenApi, PathItem};
+
+use super::problem::{Problem, kind};
+
+/// The paths of the OpenAPI document with their methods.
+#[derive(Clone)]
+pub struct Fallback(Arc<Vec<(ResourceDef, String)>>);
+
+impl Fallback {
+    #[must_use]
+    pub fn new(document: &OpenApi) -> Self {
+        let paths = document.paths.paths.iter();
+        let known = paths.map(|(path, item)| (ResourceDef::new(path.as_str()), allow(item)));
+        Self(Arc::new(known.collect()))
+    }
+
+    fn allowed(&self, path: &str) -> Option<&str> {
+        let mut known = self.0.iter();
+        known.find(|(pattern, _)| pattern.is_match(path)).map(|(_, allow)| allow.as_str())
+    }
+}
+
+fn allow(item: &PathItem) -> String {
+    let methods = [
+        ("GET", &item.get),
+        ("HEAD", &item.get),
+        ("POST", &item.post),
+        ("PUT", &item.put),
+        ("PATCH", &item.patch),
+        ("DELETE", &item.delete),
+    ];
+    let present = methods.iter().filter(|(_, operation)| operation.is_some());
+    let mut names: Vec<_> = present.map(|(name, _)| *name).collect();
+    names.push("OPTIONS");
+    names.join(", ")
+}
+
+/// The application's default service.
+pub async fn fallback(req: HttpRequest, known: web::Data<Fallback>) -> HttpResponse {
+    let Some(allow) = known.allowed(req.path()) else {
+        return Problem::new(&kind::NOT_FOUND).error_response();
+    };
+    let allow = header::HeaderValue::from_str(allow).expect("method names are ASCII");
+    if req.method() == Method::OPTIONS {
+        return HttpResponse::NoContent().insert_header((header::ALLOW, allow)).finish();
+    }
+    Problem::new(&kind::METHOD_NOT_ALLOWED).header(header::ALLOW, allow).error_response()
+}

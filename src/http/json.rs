@@ -1,0 +1,214 @@
+//! The JSON body of a request: bounded in size and time, strict, validated.
+
+use std::time::Duration;
+
+use actix_web::{
+    FromRequest, HttpMessage, HttpRequest,
+    dev::Payload,
+    http::header,
+    web::{Bytes, BytesMut},
+};
+use futures_util::{StreamExt, future::LocalBoxFuture};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, error::Category};
+use tokio::time;
+use validator::{Validate, ValidationErrors, ValidationErrorsKind};
+
+use super::{
+    problem::{FieldError, Problem, kind},
+    text::find_nul,
+};
+
+const LIMIT: usize = 64 * 1024;
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A validated request body.
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned + Validate + 'static> FromRequest for Json<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let checked = check_headers(req);
+        let payload = payload.take();
+        Box::pin(async move {
+            checked?;
+            let bytes = time::timeout(DEADLINE, read(payload))
+                .await
+                .map_err(|_| Problem::new(&kind::REQUEST_TIMEOUT))??;
+            let body: T = parse(&bytes)?;
+            body.validate()
+                .map_err(|errors| Problem::new(&kind::VALIDATION_FAILED).fields(flatten(&errors)))?;
+            Ok(Self(body))
+        })
+    }
+}
+
+fn check_headers(req: &HttpRequest) -> Result<(), Problem> {
+    let is_json = req.mime_type().ok().flatten().is_some_and(|mime| {
+        mime.type_() == "application"
+            && (mime.subtype() == "json" || mime.suffix().is_some_and(|suffix| suffix == "json"))
+    });
+    if !is_json || req.headers().contains_key(header::CONTENT_ENCODING) {
+        return Err(Problem::new(&kind::UNSUPPORTED_MEDIA_TYPE));
+    }
+    let length = req.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if length.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length > LIMIT as u64) {
+        return Err(Problem::new(&kind::PAYLOAD_TOO_LARGE));
+    }
+    Ok(())
+}
+
+async fn read(mut payload: Payload) -> Result<Bytes, Problem> {
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let cut_off = |_| Problem::new(&kind::MALFORMED_JSON).detail("the body ended early");
+        let chunk = chunk.map_err(cut_off)?;
+        if bytes.len() + chunk.len() > LIMIT {
+            return Err(Problem::new(&kind::PAYLOAD_TOO_LARGE));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.freeze())
+}
+
+/// Not JSON is a 400; JSON of another shape is a 422 that names the field.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let value: Value = serde_json::from_slice(bytes)
+        .map_err(|error| Problem::new(&kind::MALFORMED_JSON).detail(error.to_string()))?;
+    if let Some(error) = find_nul(&value, &mut String::new()) {
+        return Err(Problem::new(&kind::VALIDATION_FAILED).fields(vec![error]));
+    }
+    // From the bytes again, since a `Value` has silently dropped repeated members.
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let pointer = pointer_of(error.path());
+        let error = error.into_inner();
+        match error.classify() {
+            Category::Data => wrong_shape(pointer, &error.to_string()),
+            _ => Problem::new(&kind::MALFORMED_JSON).detail(error.to_string()),
+        }
+    })
+}
+
+fn pointer_of(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let part = |segment: &Segment| match segment {
+        Segment::Seq { index } => format!("/{index}"),
+        Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
+        Segment::Enum { .. } | Segment::Unknown => String::new(),
+    };
+    path.iter().map(part).collect()
+}
+
+/// serde tells only by its text which field is missing, unknown or repeated.
+fn wrong_shape(pointer: String, text: &str) -> Problem {
+    let text = text.split(" at line ").next().unwrap_or(text);
+    let named = text.split('`').nth(1).unwrap_or_default();
+    let of_parent = |pointer: String| match pointer.strip_suffix(&format!("/{named}")) {
+        Some(parent) => format!("{parent}/{named}"),
+        None => format!("{pointer}/{named}"),
+    };
+    if text.starts_with("missing field") {
+        Problem::invalid(of_parent(pointer), "required", "is required")
+    } else if text.starts_with("unknown field") {
+        Problem::invalid(of_parent(pointer), "unknown-field", "is not known here")
+    } else if text.starts_with("duplicate field") {
+        Problem::invalid(of_parent(pointer), "duplicate-field", "is there twice")
+    } else {
+        Problem::invalid(pointer, "type", text.to_owned())
+    }
+}
+
+/// validator's tree as a list, with JSON Pointers.
+pub(super) fn flatten(errors: &ValidationErrors) -> Vec<FieldError> {
+    let mut list = Vec::new();
+    for (field, kind) in errors.errors() {
+        match kind {
+            ValidationErrorsKind::Field(errors) => list.extend(errors.iter().map(|error| {
+                let message = error.message.clone();
+                // A rule about the whole body names the field to blame as a parameter.
+                let named = error.params.get("field").and_then(Value::as_str).unwrap_or(field);
+                FieldError {
+                    pointer: format!("/{named}"),
+                    code: error.code.clone(),
+                    message: message.unwrap_or_else(|| "is not valid".into()),
+                }
+            })),
+            ValidationErrorsKind::Struct(inner) => list.extend(nested(&format!("/{field}"), inner)),
+            ValidationErrorsKind::List(items) => {
+                for (index, inner) in items {
+                    list.extend(nested(&format!("/{field}/{index}"), inner));
+                }
+            }
+        }
+    }
+    list.sort_by(|a, b| a.pointer.cmp(&b.pointer));
+    list
+}
+
+fn nested(prefix: &str, errors: &ValidationErrors) -> Vec<FieldError> {
+    let mut list = flatten(errors);
+    for error in &mut list {
+        error.pointer.insert_str(0, prefix);
+    }
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only parsed")]
+    struct Body {
+        name: String,
+        inner: Option<Inner>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only parsed")]
+    struct Inner {
+        n: u8,
+    }
+
+    /// The code of the problem, and pointer and code of its first field.
+    fn refusal(body: &[u8]) -> (&'static str, String, String) {
+        let problem = parse::<Body>(body).expect_err("refused");
+        let json = problem.first_field().map(|field| (field.pointer.clone(), field.code.to_string()));
+        let (pointer, code) = json.unwrap_or_default();
+        (problem.kind().code, pointer, code)
+    }
+
+    #[test]
+    fn each_wrong_shape_is_named_with_its_place() {
+        let cases = [
+            (r"{}", "/name", "required"),
+            (r#"{"name":"a","role":"admin"}"#, "/role", "unknown-field"),
+            (r#"{"name":"a","name":"b"}"#, "/name", "duplicate-field"),
+            (r#"{"name":1}"#, "/name", "type"),
+            (r#"{"name":"a","inner":{}}"#, "/inner/n", "required"),
+            (r#"{"name":"a","inner":{"n":1,"x":2}}"#, "/inner/x", "unknown-field"),
+            (r#"{"name":"a","inner":{"n":300}}"#, "/inner/n", "type"),
+            (r#"{"name":"a\u0000b"}"#, "/name", "control-character"),
+            (r#"{"name":"a","inner":{"n":"\u0000"}}"#, "/inner/n", "control-character"),
+        ];
+        for (body, pointer, code) in cases {
+            let expected = ("validation-failed", pointer.to_owned(), code.to_owned());
+            assert_eq!(refusal(body.as_bytes()), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_is_malformed() {
+        let deep = [b"[".repeat(10_000), b"]".repeat(10_000)].concat();
+        for body in [&b""[..], b"{", b"nonsense", b"{\"name\":\"\xff\"}", &deep, b"{} {}"] {
+            assert_eq!(refusal(body).0, "malformed-json");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! What every endpoint shares: problem details, extractors, paging, ETags, the client's
+//! address, rate limits and the envelope around each request.
+
+mod client_ip;
+mod envelope;
+pub mod etag;
+mod fallback;
+mod json;
+mod openapi;
+pub mod page;
+mod problem;
+mod problems;
+mod query;
+mod rate_limit;
+mod text;
+
+pub use self::{
+    client_ip::{ClientIp, TrustedProxies},
+    envelope::{Envelope, envelope},
+    fallback::{Fallback, fallback},
+    json::Json,
+    openapi::complete,
+    problem::{FieldError, Kind, Problem, ProblemBody, kind},
+    problems::{problem_page, problem_pages},
+    query::{Path, Query},
+    rate_limit::{RateLimit, RateLimits},
+    text::check_display_text,
+};

@@ -1,0 +1,51 @@
+//! Keyset paging: `?limit&cursor` in, `{data, next_cursor}` out.
+//!
+//! A page starts after the last id of the one before, so page 10,000 costs what page 1 costs.
+
+use std::borrow::Cow;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+pub const DEFAULT_LIMIT: u32 = 20;
+pub const MAX_LIMIT: u32 = 100;
+
+/// Where a page starts; opaque to clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor(pub Uuid);
+
+impl Serialize for Cursor {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&BASE64_URL_SAFE_NO_PAD.encode(self.0.as_bytes()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Cursor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text.as_bytes()).ok();
+        let id = bytes.and_then(|bytes| Uuid::from_slice(&bytes).ok());
+        id.map(Self).ok_or_else(|| de::Error::custom("is not a cursor from `next_cursor`"))
+    }
+}
+
+/// One page of a list.
+#[derive(Serialize, ToSchema)]
+pub struct Page<T> {
+    pub data: Vec<T>,
+    /// Pass it as `cursor` for the next page; null on the last.
+    #[schema(value_type = Option<String>, example = "AZnzsFsKfMCxxUy786Ow8Q")]
+    pub next_cursor: Option<Cursor>,
+}
+
+impl<T> Page<T> {
+    /// From up to `limit + 1` rows: one more than asked for tells that there is a next page.
+    pub fn from_rows(mut rows: Vec<T>, limit: u32, id: impl Fn(&T) -> Uuid) -> Self {
+        let more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let next_cursor = rows.last().filter(|_| more).map(|last| Cursor(id(last)));
+        Self { data: rows, next_cursor }
+    }
+}

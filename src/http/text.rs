@@ -1,0 +1,44 @@
+//! Text that may go into the database and onto a screen.
+
+use serde_json::Value;
+use validator::ValidationError;
+
+use super::problem::FieldError;
+
+/// The first string in `value` with a NUL, which PostgreSQL's `text` cannot hold.
+pub(super) fn find_nul(value: &Value, pointer: &mut String) -> Option<FieldError> {
+    let start = pointer.len();
+    let mut step = |part: &str, child: &Value| {
+        pointer.push('/');
+        pointer.push_str(&part.replace('~', "~0").replace('/', "~1"));
+        let found = find_nul(child, pointer);
+        pointer.truncate(start);
+        found
+    };
+    match value {
+        Value::String(text) if text.contains('\0') => Some(FieldError {
+            pointer: pointer.clone(),
+            code: "control-character".into(),
+            message: "must not contain U+0000".into(),
+        }),
+        Value::Array(items) => {
+            items.iter().enumerate().find_map(|(index, item)| step(&index.to_string(), item))
+        }
+        Value::Object(members) => members.iter().find_map(|(name, member)| step(name, member)),
+        _ => None,
+    }
+}
+
+/// For validator: no control or bidirectional-override characters in text that others read.
+///
+/// # Errors
+/// `control-character`.
+pub fn check_display_text(text: &str) -> Result<(), ValidationError> {
+    // Overrides and isolates can make one name look like another.
+    let reorders = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if text.chars().any(|c| c.is_control() || reorders(c)) {
+        return Err(ValidationError::new("control-character")
+            .with_message("must not contain control characters".into()));
+    }
+    Ok(())
+}

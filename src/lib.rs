@@ -1,0 +1,35 @@
+//! Mintage: accounts, JWTs, sessions, user management and a `/coins` market API on PostgreSQL.
+//!
+//! The map of the house. A module may use only those **below** it (`tests/architecture.rs`
+//! enforces this):
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | [`cli`] | the command line: `serve`, `migrate`, `create-admin`, `keys`, … |
+//! | [`app`] | the only room that knows everything: services, routes, the OpenAPI document, serving |
+//! | [`auth`] | how people get in: register, log in, refresh, log out, their sessions |
+//! | [`users`] | who exists: self service and administration |
+//! | [`coins`] | market data: providers, sync, snapshot, endpoints |
+//! | [`tokens`] | signing keys, JWTs, sessions, the blocklist, the `CurrentUser` extractor |
+//! | [`passwords`] | bcrypt on its own bounded threads, and the password policy |
+//! | [`http`] | problem details, extractors, paging, ETags, client address, rate limits |
+//! | [`db`] | the pool, one bounded hop per request, migrations, the embedded cluster, LISTEN |
+//! | [`config`] | typed settings; the only reader of the environment |
+//! | [`telemetry`] | logs |
+//! | [`clock`] | what time it is, as a parameter |
+//!
+//! A capability is a folder: one action is one file, `mod.rs` is its table of contents,
+//! `store.rs` its only SQL.
+
+pub mod app;
+pub mod auth;
+pub mod cli;
+pub mod clock;
+pub mod coins;
+pub mod config;
+pub mod db;
+pub mod http;
+pub mod passwords;
+pub mod telemetry;
+pub mod tokens;
+pub mod users;

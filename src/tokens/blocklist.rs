@@ -1,0 +1,141 @@
+//! Ended sessions whose access tokens have not expired yet.
+//!
+//! The table is the truth; every replica keeps it in memory, so that checking a request costs
+//! no query. An entry reaches the other replicas by NOTIFY with the commit that made it, well
+//! within a second. When the database is away, tokens are accepted for a bounded time only.
+
+use std::{
+    collections::HashMap,
+    sync::{PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Utc};
+use diesel::{PgConnection, QueryResult, prelude::*, sql_query, sql_types};
+use uuid::Uuid;
+
+use super::sessions::Ended;
+use crate::{
+    clock::Clock,
+    db::{Follow, schema::blocklist},
+};
+
+const CHANNEL: &str = "mintage_blocklist";
+
+/// A view in memory of the `blocklist` table.
+pub struct Blocklist {
+    clock: Clock,
+    max_staleness: Duration,
+    state: RwLock<State>,
+}
+
+struct State {
+    /// Session to the second when its last access token has expired.
+    ended: HashMap<Uuid, i64>,
+    confirmed_at: Instant,
+    /// When expired entries are dropped next.
+    sweep_at: i64,
+}
+
+/// Whether a session's tokens are good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Good,
+    Ended,
+    /// The database has been away for too long to tell.
+    Unknown,
+}
+
+impl Blocklist {
+    #[must_use]
+    pub fn new(clock: Clock, max_staleness: Duration) -> Self {
+        let state = State { ended: HashMap::new(), confirmed_at: Instant::now(), sweep_at: 0 };
+        Self { clock, max_staleness, state: RwLock::new(state) }
+    }
+
+    #[must_use]
+    pub fn standing(&self, session: Uuid) -> Standing {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        if state.ended.contains_key(&session) {
+            Standing::Ended
+        } else if state.confirmed_at.elapsed() > self.max_staleness {
+            Standing::Unknown
+        } else {
+            Standing::Good
+        }
+    }
+
+    /// Takes effect with the next request on this replica.
+    pub fn refuse(&self, ended: &[Ended]) {
+        let entries = ended.iter().map(|ended| (ended.session, ended.until.timestamp()));
+        self.change(|state| state.ended.extend(entries));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Follow for Blocklist {
+    fn channel(&self) -> &'static str {
+        CHANNEL
+    }
+
+    fn load(&self, conn: &mut PgConnection) -> QueryResult<()> {
+        let rows = blocklist::table
+            .filter(blocklist::expires_at.gt(self.clock.now()))
+            .select((blocklist::session_id, blocklist::expires_at))
+            .load::<(Uuid, DateTime<Utc>)>(conn)?;
+        // Added to what is there: an entry made here a moment ago must not be lost.
+        let entries = rows.into_iter().map(|(session, until)| (session, until.timestamp()));
+        self.change(|state| state.ended.extend(entries));
+        Ok(())
+    }
+
+    fn notified(&self, _: &mut PgConnection, payload: &str) -> QueryResult<()> {
+        let entry = payload.split_once(' ').and_then(|(session, until)| {
+            let session = session.parse().ok()?;
+            let until = DateTime::from_timestamp(until.parse().ok()?, 0)?;
+            Some(Ended { session, until })
+        });
+        if let Some(ended) = entry {
+            self.refuse(&[ended]);
+        } else {
+            tracing::warn!("a blocklist notification cannot be read");
+        }
+        Ok(())
+    }
+
+    fn confirmed(&self) {
+        let now = self.clock.now().timestamp();
+        self.change(|state| {
+            state.confirmed_at = Instant::now();
+            if state.sweep_at <= now {
+                state.ended.retain(|_, until| *until > now);
+                state.sweep_at = now + 60;
+            }
+        });
+    }
+}
+
+/// Writes ended sessions down and tells the other replicas when the transaction commits.
+pub(super) fn block(conn: &mut PgConnection, ended: &[Ended]) -> QueryResult<()> {
+    let row =
+        |ended: &Ended| (blocklist::session_id.eq(ended.session), blocklist::expires_at.eq(ended.until));
+    diesel::insert_into(blocklist::table)
+        .values(ended.iter().map(row).collect::<Vec<_>>())
+        .on_conflict_do_nothing()
+        .execute(conn)?;
+    for Ended { session, until } in ended {
+        sql_query("SELECT pg_notify($1, $2)")
+            .bind::<sql_types::Text, _>(CHANNEL)
+            .bind::<sql_types::Text, _>(format!("{session} {}", until.timestamp()))
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+/// Removes what has expired.
+pub(super) fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<usize> {
+    diesel::delete(blocklist::table.filter(blocklist::expires_at.lt(now))).execute(conn)
+}

@@ -1,0 +1,101 @@
+//! The extractors that protect an endpoint: name one in a handler's signature.
+
+use std::future::{Ready, ready};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web::Data};
+use uuid::Uuid;
+
+use super::{
+    activity::Activity,
+    blocklist::{Blocklist, Standing},
+    jwt::{AccessToken, Jwt, Refusal},
+    role::Role,
+};
+use crate::{
+    clock::Clock,
+    http::{Problem, kind},
+};
+
+/// Whoever holds a valid access token of a live session. No query is made.
+#[derive(Clone, Debug)]
+pub struct CurrentUser {
+    pub id: Uuid,
+    pub session: Uuid,
+    pub role: Role,
+}
+
+/// A [`CurrentUser`] with the role `admin`; everybody else gets a 403.
+#[derive(Clone, Debug)]
+pub struct Admin(pub CurrentUser);
+
+/// For logging out: the token must be ours, but may have expired or be revoked.
+#[derive(Clone, Debug)]
+pub struct PossiblyExpired(pub CurrentUser);
+
+impl From<AccessToken> for CurrentUser {
+    fn from(token: AccessToken) -> Self {
+        Self { id: token.sub, session: token.sid, role: token.role }
+    }
+}
+
+impl FromRequest for CurrentUser {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(current_user(req))
+    }
+}
+
+impl FromRequest for Admin {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(current_user(req).and_then(|user| match user.role {
+            Role::Admin => Ok(Self(user)),
+            Role::User => Err(Problem::new(&kind::FORBIDDEN).detail("this needs the role `admin`")),
+        }))
+    }
+}
+
+impl FromRequest for PossiblyExpired {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let verified = bearer(req).and_then(|token| data::<Jwt>(req).verify_expired_access(token));
+        ready(verified.map(|token| Self(token.into())).map_err(Problem::from))
+    }
+}
+
+fn current_user(req: &HttpRequest) -> Result<CurrentUser, Problem> {
+    let token = bearer(req).and_then(|token| data::<Jwt>(req).verify_access(token))?;
+    match data::<Blocklist>(req).standing(token.sid) {
+        Standing::Good => {}
+        Standing::Ended => return Err(Refusal::Revoked.into()),
+        Standing::Unknown => return Err(Problem::unavailable("the blocklist is out of date")),
+    }
+    let now = data::<Clock>(req).now();
+    data::<Activity>(req).note(token.sid, token.generation, now);
+    Ok(token.into())
+}
+
+/// The token of `Authorization: Bearer …` (RFC 6750 section 2.1); the scheme is
+/// case-insensitive (RFC 9110 section 11.1). Two such headers are no credentials.
+fn bearer(req: &HttpRequest) -> Result<&str, Refusal> {
+    let mut values = req.headers().get_all(header::AUTHORIZATION);
+    let value = values.next().ok_or(Refusal::Missing)?;
+    if values.next().is_some() {
+        return Err(Refusal::Invalid);
+    }
+    let text = value.to_str().map_err(|_| Refusal::Invalid)?;
+    match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
+        _ => Err(Refusal::Missing),
+    }
+}
+
+fn data<T: 'static>(req: &HttpRequest) -> &T {
+    req.app_data::<Data<T>>().expect("set by the app")
+}

@@ -1,0 +1,255 @@
+//! JSON Web Tokens (RFC 7519), after the profiles of RFC 8725 and RFC 9068.
+//!
+//! jsonwebtoken checks signature, algorithm, `iss` and `aud`; it neither looks at `typ` and
+//! `crit` nor takes a clock, so those checks are here.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use jsonwebtoken::{Algorithm, Header, Validation};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    keys::{KeyRing, Ring},
+    role::Role,
+};
+use crate::{
+    clock::Clock,
+    config,
+    http::{Kind, Problem, kind},
+};
+
+/// How far clocks of replicas may be apart.
+pub(super) const LEEWAY: TimeDelta = TimeDelta::seconds(5);
+/// Ours have about 500 bytes.
+const LONGEST: usize = 2048;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum TokenKind {
+    Access,
+    Refresh,
+}
+
+impl TokenKind {
+    /// The `typ` header; RFC 9068 section 2.1 for access tokens.
+    fn typ(self) -> &'static str {
+        match self {
+            Self::Access => "at+jwt",
+            Self::Refresh => "rt+jwt",
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Claims<T> {
+    iss: String,
+    aud: String,
+    kind: TokenKind,
+    iat: i64,
+    exp: i64,
+    #[serde(flatten)]
+    own: T,
+}
+
+/// What an access token says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AccessToken {
+    pub sub: Uuid,
+    pub sid: Uuid,
+    pub jti: Uuid,
+    pub role: Role,
+    /// The refresh token that was issued with it.
+    pub generation: i32,
+}
+
+/// What a refresh token says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefreshClaims {
+    pub sub: Uuid,
+    pub sid: Uuid,
+    pub jti: Uuid,
+    pub generation: i32,
+}
+
+/// Why a token was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    Missing,
+    Invalid,
+    Expired,
+    Revoked,
+}
+
+/// Issues and verifies both kinds of tokens.
+pub struct Jwt {
+    keys: Arc<KeyRing>,
+    clock: Clock,
+    issuer: String,
+    audience: String,
+    pub access_ttl: TimeDelta,
+    validation: Validation,
+}
+
+impl Jwt {
+    #[must_use]
+    pub fn new(keys: Arc<KeyRing>, clock: Clock, issuer: &str, settings: &config::Tokens) -> Self {
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_issuer(&[issuer]);
+        validation.set_audience(&[&settings.audience]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        // Checked below against our own clock.
+        validation.validate_exp = false;
+        Self {
+            keys,
+            clock,
+            issuer: issuer.into(),
+            audience: settings.audience.clone(),
+            access_ttl: TimeDelta::from_std(settings.access_ttl).expect("at most a day"),
+            validation,
+        }
+    }
+
+    /// # Errors
+    /// The signing key is unusable.
+    pub fn issue_access(
+        &self,
+        token: AccessToken,
+        issued_at: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> Result<String, Problem> {
+        self.sign(TokenKind::Access, token, issued_at, expires_at)
+    }
+
+    /// The same claims and times give the same token: Ed25519 is deterministic (RFC 8032).
+    ///
+    /// # Errors
+    /// The signing key is unusable.
+    pub fn issue_refresh(
+        &self,
+        claims: RefreshClaims,
+        issued_at: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> Result<String, Problem> {
+        self.sign(TokenKind::Refresh, claims, issued_at, expires_at)
+    }
+
+    /// # Errors
+    /// Why the token is refused; whether its session has ended is not known here.
+    pub fn verify_access(&self, token: &str) -> Result<AccessToken, Refusal> {
+        let claims = self.verify(token, TokenKind::Access)?;
+        self.check_times(&claims)?;
+        Ok(claims.own)
+    }
+
+    /// As [`Jwt::verify_access`], for logging out: that must also work late.
+    ///
+    /// # Errors
+    /// Why the token is refused.
+    pub fn verify_expired_access(&self, token: &str) -> Result<AccessToken, Refusal> {
+        self.verify(token, TokenKind::Access).map(|claims| claims.own)
+    }
+
+    /// # Errors
+    /// Why the token is refused.
+    pub fn verify_refresh(&self, token: &str) -> Result<RefreshClaims, Refusal> {
+        let claims = self.verify(token, TokenKind::Refresh)?;
+        self.check_times(&claims)?;
+        Ok(claims.own)
+    }
+
+    fn sign<T: Serialize>(
+        &self,
+        kind: TokenKind,
+        own: T,
+        issued_at: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> Result<String, Problem> {
+        let ring = self.keys.current();
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.typ = Some(kind.typ().into());
+        header.kid = Some(ring.kid.clone());
+        let claims = Claims {
+            iss: self.issuer.clone(),
+            aud: self.audience.clone(),
+            kind,
+            iat: issued_at.timestamp(),
+            exp: expires_at.timestamp(),
+            own,
+        };
+        jsonwebtoken::encode(&header, &claims, &ring.signing).map_err(Problem::internal)
+    }
+
+    fn verify<T: for<'de> Deserialize<'de>>(
+        &self,
+        token: &str,
+        kind: TokenKind,
+    ) -> Result<Claims<T>, Refusal> {
+        if token.len() > LONGEST {
+            return Err(Refusal::Invalid);
+        }
+        let ring = self.keys.current();
+        let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::Invalid)?;
+        let key = check_header(&header, kind, &ring).ok_or(Refusal::Invalid)?;
+        let claims: Claims<T> =
+            jsonwebtoken::decode(token, key, &self.validation).map_err(|_| Refusal::Invalid)?.claims;
+        if claims.kind != kind {
+            return Err(Refusal::Invalid);
+        }
+        Ok(claims)
+    }
+
+    fn check_times<T>(&self, claims: &Claims<T>) -> Result<(), Refusal> {
+        let now = self.clock.now().timestamp();
+        let leeway = LEEWAY.num_seconds();
+        if claims.iat > now.saturating_add(leeway) {
+            return Err(Refusal::Invalid);
+        }
+        if claims.exp.saturating_add(leeway) <= now {
+            return Err(Refusal::Expired);
+        }
+        Ok(())
+    }
+}
+
+/// The key to verify with, if the header asks for nothing that we never issue: no key that
+/// comes with the token, no extension, exactly our type and algorithm.
+fn check_header<'a>(
+    header: &Header,
+    kind: TokenKind,
+    ring: &'a Ring,
+) -> Option<&'a jsonwebtoken::DecodingKey> {
+    let brings_key = header.jwk.is_some()
+        || header.jku.is_some()
+        || header.x5u.is_some()
+        || header.x5c.is_some()
+        || header.x5t.is_some()
+        || header.x5t_s256.is_some();
+    let ours = header.alg == Algorithm::EdDSA
+        && header.typ.as_deref() == Some(kind.typ())
+        && header.crit.is_none()
+        && header.cty.is_none();
+    if brings_key || !ours {
+        return None;
+    }
+    ring.verifying.get(header.kid.as_deref()?)
+}
+
+impl Refusal {
+    fn kind(self) -> &'static Kind {
+        match self {
+            Self::Missing => &kind::MISSING_TOKEN,
+            Self::Invalid => &kind::INVALID_TOKEN,
+            Self::Expired => &kind::TOKEN_EXPIRED,
+            Self::Revoked => &kind::TOKEN_REVOKED,
+        }
+    }
+}
+
+/// A 401 with the challenge of RFC 6750 section 3: no `error` when no credentials came.
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(refusal.kind()).challenge(refusal != Refusal::Missing)
+    }
+}

@@ -1,0 +1,220 @@
+//! The key ring: Ed25519 keys in the database, sealed by `SECRET_KEY`, shared by all replicas.
+//!
+//! A key is `next` (published, not used), then `current` (signs), then `retired` (only
+//! verifies). Every replica and every client that caches the JWKS knows a key before it signs
+//! the first token, so a rotation causes no 401.
+
+use std::{collections::HashMap, sync::Arc};
+
+use anyhow::{Context, Result, anyhow};
+use arc_swap::ArcSwap;
+use aws_lc_rs::signature::Ed25519KeyPair;
+use chrono::{DateTime, Utc};
+use diesel::{
+    Connection, PgConnection, QueryResult, RunQueryDsl, dsl::exists, prelude::*, select, sql_query,
+};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, EncodingKey,
+    jwk::{Jwk, JwkSet, KeyAlgorithm, PublicKeyUse, ThumbprintHash},
+};
+
+use super::seal::Sealer;
+use crate::db::{Follow, schema::signing_keys};
+
+const CHANNEL: &str = "mintage_signing_keys";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyState {
+    Next,
+    Current,
+    Retired,
+}
+
+impl KeyState {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Next => "next",
+            Self::Current => "current",
+            Self::Retired => "retired",
+        }
+    }
+}
+
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = signing_keys)]
+pub struct KeyRow {
+    pub kid: String,
+    pub state: String,
+    private_key: Vec<u8>,
+    pub created_at: DateTime<Utc>,
+    pub retired_at: Option<DateTime<Utc>>,
+}
+
+/// The usable form of the ring.
+pub(super) struct Ring {
+    pub kid: String,
+    pub signing: EncodingKey,
+    pub verifying: HashMap<String, DecodingKey>,
+    pub jwks: JwkSet,
+}
+
+/// A view in memory of the `signing_keys` table.
+pub struct KeyRing {
+    sealer: Arc<Sealer>,
+    ring: ArcSwap<Ring>,
+}
+
+impl KeyRing {
+    /// # Errors
+    /// The keys cannot be read or opened.
+    pub fn load(conn: &mut PgConnection, sealer: Arc<Sealer>) -> Result<Self> {
+        let ring = ArcSwap::from_pointee(read(conn, &sealer)?);
+        Ok(Self { sealer, ring })
+    }
+
+    pub(super) fn current(&self) -> arc_swap::Guard<Arc<Ring>> {
+        self.ring.load()
+    }
+}
+
+impl Follow for KeyRing {
+    fn channel(&self) -> &'static str {
+        CHANNEL
+    }
+
+    fn load(&self, conn: &mut PgConnection) -> QueryResult<()> {
+        match read(conn, &self.sealer) {
+            Ok(ring) => self.ring.store(Arc::new(ring)),
+            // The ring we have goes on working; an operator has to look at this.
+            Err(error) => tracing::error!(error = format!("{error:#}"), "cannot read the key ring"),
+        }
+        Ok(())
+    }
+
+    fn notified(&self, conn: &mut PgConnection, _: &str) -> QueryResult<()> {
+        Follow::load(self, conn)
+    }
+}
+
+/// Creates the first two keys; replicas that start together create them once.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn create_if_absent(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<Utc>) -> Result<()> {
+    conn.transaction(|conn| {
+        lock(conn)?;
+        if select(exists(signing_keys::table.select(signing_keys::kid))).get_result(conn)? {
+            return Ok(());
+        }
+        for state in [KeyState::Current, KeyState::Next] {
+            insert(conn, sealer, state, now)?;
+        }
+        Ok(())
+    })
+}
+
+/// The next key starts to sign, the current one retires, and a new next one is published.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn rotate(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<Utc>) -> Result<String> {
+    conn.transaction(|conn| {
+        lock(conn)?;
+        diesel::update(signing_keys::table.filter(signing_keys::state.eq("current")))
+            .set((signing_keys::state.eq("retired"), signing_keys::retired_at.eq(now)))
+            .execute(conn)?;
+        let kid = diesel::update(signing_keys::table.filter(signing_keys::state.eq("next")))
+            .set(signing_keys::state.eq("current"))
+            .returning(signing_keys::kid)
+            .get_result(conn)
+            .context("there is no next key: start the server once")?;
+        insert(conn, sealer, KeyState::Next, now)?;
+        notify(conn)?;
+        Ok(kid)
+    })
+}
+
+/// Newest first.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn list_keys(conn: &mut PgConnection) -> QueryResult<Vec<KeyRow>> {
+    signing_keys::table.order(signing_keys::created_at.desc()).select(KeyRow::as_select()).load(conn)
+}
+
+/// Removes keys that retired before `limit`, when all they signed has expired.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn prune_retired(conn: &mut PgConnection, limit: DateTime<Utc>) -> QueryResult<()> {
+    let old = signing_keys::table.filter(signing_keys::retired_at.lt(limit));
+    if diesel::delete(old).execute(conn)? > 0 {
+        notify(conn)?;
+    }
+    Ok(())
+}
+
+fn lock(conn: &mut PgConnection) -> QueryResult<()> {
+    sql_query("LOCK TABLE signing_keys IN EXCLUSIVE MODE").execute(conn)?;
+    Ok(())
+}
+
+fn notify(conn: &mut PgConnection) -> QueryResult<()> {
+    sql_query(format!("NOTIFY {CHANNEL}")).execute(conn)?;
+    Ok(())
+}
+
+fn insert(conn: &mut PgConnection, sealer: &Sealer, state: KeyState, now: DateTime<Utc>) -> Result<()> {
+    let pair = Ed25519KeyPair::generate().map_err(|_| anyhow!("no randomness"))?;
+    let pkcs8 = pair.to_pkcs8v1().map_err(|_| anyhow!("the key cannot be encoded"))?;
+    let kid = public_jwk(pkcs8.as_ref())?.common.key_id.expect("set below");
+    let sealed = sealer.seal(pkcs8.as_ref(), &kid).map_err(|_| anyhow!("the key cannot be sealed"))?;
+    let row =
+        KeyRow { kid, state: state.as_str().into(), private_key: sealed, created_at: now, retired_at: None };
+    diesel::insert_into(signing_keys::table).values(row).execute(conn)?;
+    Ok(())
+}
+
+fn read(conn: &mut PgConnection, sealer: &Sealer) -> Result<Ring> {
+    let mut current = None;
+    let mut verifying = HashMap::new();
+    let mut jwks = JwkSet::default();
+    for row in list_keys(conn)? {
+        let opened = sealer.open(&row.private_key, &row.kid).map_err(|_| {
+            anyhow!(
+                "the signing key {} was sealed with another SECRET_KEY: set that one \
+                 (`new,old` rotates it), or delete the rows of signing_keys to start afresh, \
+                 which logs everybody out",
+                row.kid
+            )
+        })?;
+        if opened.outdated {
+            reseal(conn, sealer, &row.kid, &opened.plain)?;
+        }
+        let jwk = public_jwk(&opened.plain)?;
+        verifying.insert(row.kid.clone(), DecodingKey::from_jwk(&jwk)?);
+        jwks.keys.push(jwk);
+        if row.state == KeyState::Current.as_str() {
+            current = Some((row.kid, EncodingKey::from_ed_der(&opened.plain)));
+        }
+    }
+    let (kid, signing) = current.context("the key ring has no current key")?;
+    Ok(Ring { kid, signing, verifying, jwks })
+}
+
+fn reseal(conn: &mut PgConnection, sealer: &Sealer, kid: &str, plain: &[u8]) -> Result<()> {
+    let sealed = sealer.seal(plain, kid).map_err(|_| anyhow!("the key cannot be sealed"))?;
+    diesel::update(signing_keys::table.find(kid)).set(signing_keys::private_key.eq(sealed)).execute(conn)?;
+    tracing::info!(kid, "signing key sealed with the new SECRET_KEY");
+    Ok(())
+}
+
+/// The public half (RFC 8037), named by its thumbprint (RFC 7638).
+fn public_jwk(pkcs8: &[u8]) -> Result<Jwk> {
+    let mut jwk = Jwk::from_encoding_key(&EncodingKey::from_ed_der(pkcs8), Algorithm::EdDSA)?;
+    jwk.common.key_id = Some(jwk.thumbprint(ThumbprintHash::SHA256)?);
+    jwk.common.public_key_use = Some(PublicKeyUse::Signature);
+    jwk.common.key_algorithm = Some(KeyAlgorithm::EdDSA);
+    Ok(jwk)
+}

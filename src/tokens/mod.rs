@@ -1,0 +1,34 @@
+//! What proves who is calling.
+//!
+//! - [`KeyRing`]: the Ed25519 signing keys, published as JWKS;
+//! - [`Jwt`]: issues and verifies access and refresh tokens;
+//! - [`sessions`]: a session is the chain of tokens that one log-in started;
+//! - [`Blocklist`]: ended sessions whose access tokens have not expired yet;
+//! - [`CurrentUser`], [`Admin`]: extractors that an endpoint names to be protected.
+
+mod activity;
+mod blocklist;
+mod current_user;
+mod jwks;
+mod jwt;
+mod keys;
+mod role;
+mod seal;
+pub mod sessions;
+
+use utoipa_actix_web::service_config::ServiceConfig;
+
+pub use self::{
+    activity::Activity,
+    blocklist::Blocklist,
+    current_user::{Admin, CurrentUser, PossiblyExpired},
+    jwt::{AccessToken, Jwt, RefreshClaims, Refusal},
+    keys::{KeyRing, KeyState, create_if_absent, list_keys, prune_retired, rotate},
+    role::Role,
+    seal::Sealer,
+    sessions::Ended,
+};
+
+pub fn routes(config: &mut ServiceConfig) {
+    config.service(jwks::jwks);
+}

@@ -1,0 +1,95 @@
+//! Sealing of what must not be readable in a stolen database dump.
+//!
+//! AES-256-GCM with a random 96-bit nonce in front, under a key that HKDF-SHA-256 (RFC 5869)
+//! derives from `SECRET_KEY`. The context (here: the key id) is authenticated, so a sealed value
+//! cannot be moved to another row.
+
+use aws_lc_rs::{
+    aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
+    error::Unspecified,
+    hkdf::{HKDF_SHA256, Salt},
+};
+
+use crate::config::{Secret, SecretKey};
+
+/// Seals under the current secret key, opens under the current or the previous one.
+pub struct Sealer {
+    current: RandomizedNonceKey,
+    previous: Option<RandomizedNonceKey>,
+}
+
+/// What was sealed, and whether it was sealed under the previous secret key.
+pub struct Opened {
+    pub plain: Vec<u8>,
+    pub outdated: bool,
+}
+
+impl Sealer {
+    #[must_use]
+    pub fn new(secret: &SecretKey) -> Self {
+        Self { current: derive(&secret.current), previous: secret.previous.as_ref().map(derive) }
+    }
+
+    /// # Errors
+    /// The operating system has no randomness.
+    pub fn seal(&self, plain: &[u8], context: &str) -> Result<Vec<u8>, Unspecified> {
+        let mut text = plain.to_vec();
+        let nonce = self.current.seal_in_place_append_tag(Aad::from(context), &mut text)?;
+        Ok([nonce.as_ref().as_slice(), &text].concat())
+    }
+
+    /// # Errors
+    /// It was sealed under another secret key or for another context, or was changed.
+    pub fn open(&self, sealed: &[u8], context: &str) -> Result<Opened, Unspecified> {
+        if let Ok(plain) = open(&self.current, sealed, context) {
+            return Ok(Opened { plain, outdated: false });
+        }
+        let previous = self.previous.as_ref().ok_or(Unspecified)?;
+        open(previous, sealed, context).map(|plain| Opened { plain, outdated: true })
+    }
+}
+
+fn derive(secret: &Secret) -> RandomizedNonceKey {
+    let salt = Salt::new(HKDF_SHA256, b"mintage");
+    let material = salt.extract(secret.expose().as_bytes());
+    let mut key = [0; 32];
+    let info = [b"signing keys v1".as_slice()];
+    let expanded = material.expand(&info, &AES_256_GCM).and_then(|okm| okm.fill(&mut key));
+    expanded.expect("32 bytes is a valid length");
+    RandomizedNonceKey::new(&AES_256_GCM, &key).expect("32 bytes is the key's length")
+}
+
+fn open(key: &RandomizedNonceKey, sealed: &[u8], context: &str) -> Result<Vec<u8>, Unspecified> {
+    let (nonce, text) = sealed.split_at_checked(NONCE_LEN).ok_or(Unspecified)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce)?;
+    let mut text = text.to_vec();
+    let plain = key.open_in_place(nonce, Aad::from(context), &mut text)?;
+    Ok(plain.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(current: &str, previous: Option<&str>) -> SecretKey {
+        SecretKey { current: Secret::new(current), previous: previous.map(Secret::new) }
+    }
+
+    #[test]
+    fn only_the_same_secret_and_context_open_it() {
+        let sealed = Sealer::new(&secret("one", None)).seal(b"key", "kid").expect("sealed");
+        let opened = Sealer::new(&secret("one", None)).open(&sealed, "kid").expect("opened");
+        assert_eq!((opened.plain.as_slice(), opened.outdated), (b"key".as_slice(), false));
+        assert!(Sealer::new(&secret("one", None)).open(&sealed, "other").is_err());
+        assert!(Sealer::new(&secret("two", None)).open(&sealed, "kid").is_err());
+        assert!(Sealer::new(&secret("one", None)).open(&sealed[..20], "kid").is_err());
+        assert!(Sealer::new(&secret("one", None)).open(b"", "kid").is_err());
+    }
+
+    #[test]
+    fn after_a_rotation_of_the_secret_the_old_one_still_opens() {
+        let sealed = Sealer::new(&secret("one", None)).seal(b"key", "kid").expect("sealed");
+        let opened = Sealer::new(&secret("two", Some("one"))).open(&sealed, "kid").expect("opened");
+        assert!(opened.outdated);
+    }
+}

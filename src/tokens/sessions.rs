@@ -1,0 +1,398 @@
+//! Sessions and the rotation of their refresh tokens.
+//!
+//! A refresh token is exchanged for the next *generation*. A rotated one that comes again is
+//! answered with the newest token, not with a log-out, when an honest client may have sent it:
+//! within a grace period (tabs that race), or as long as nothing of the newest generation has
+//! been used (its response was lost). Anything else is reuse and ends the session
+//! (RFC 9700 section 4.14.2).
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::{
+    PgConnection, QueryResult,
+    dsl::sql,
+    prelude::*,
+    sql_types::{Bool, Timestamptz},
+};
+use ipnet::IpNet;
+use uuid::Uuid;
+
+use super::{
+    activity, blocklist,
+    jwt::{LEEWAY, RefreshClaims},
+    role::Role,
+};
+use crate::{
+    config,
+    db::schema::{refresh_tokens, sessions, users},
+};
+
+/// Beyond these a user's least recently used sessions end.
+const MOST_PER_USER: i64 = 100;
+const LONGEST_USER_AGENT: usize = 256;
+
+/// A live log-in.
+#[derive(Queryable, Selectable, Debug)]
+#[diesel(table_name = sessions)]
+pub struct Session {
+    pub id: Uuid,
+    pub user_agent: Option<String>,
+    pub address: Option<IpNet>,
+    pub created_at: DateTime<Utc>,
+    pub last_seen_at: DateTime<Utc>,
+    pub refresh_expires_at: DateTime<Utc>,
+}
+
+/// A session that ended, and when the last of its access tokens has expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    pub session: Uuid,
+    pub until: DateTime<Utc>,
+}
+
+/// Who is on the other end.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub address: IpAddr,
+    pub user_agent: Option<String>,
+}
+
+impl Client {
+    #[must_use]
+    pub fn new(address: IpAddr, user_agent: Option<&str>) -> Self {
+        let cut = |text: &str| text.chars().filter(|c| !c.is_control()).take(LONGEST_USER_AGENT).collect();
+        Self { address, user_agent: user_agent.map(cut) }
+    }
+}
+
+/// The times that a log-in or a refresh depends on.
+#[derive(Clone, Debug)]
+pub struct Lifetimes {
+    pub now: DateTime<Utc>,
+    pub access_expires_at: DateTime<Utc>,
+    remembered: (TimeDelta, TimeDelta),
+    short: (TimeDelta, TimeDelta),
+    grace: TimeDelta,
+}
+
+impl Lifetimes {
+    #[must_use]
+    pub fn new(settings: &config::Tokens, now: DateTime<Utc>) -> Self {
+        let delta = |duration| TimeDelta::from_std(duration).expect("the settings are bounded");
+        Self {
+            now,
+            access_expires_at: now + delta(settings.access_ttl),
+            remembered: (delta(settings.refresh_idle_ttl), delta(settings.refresh_max_ttl)),
+            short: (delta(settings.short_idle_ttl), delta(settings.short_max_ttl)),
+            grace: delta(settings.refresh_grace),
+        }
+    }
+
+    fn of(&self, remember: bool) -> (TimeDelta, TimeDelta) {
+        if remember { self.remembered } else { self.short }
+    }
+}
+
+/// What tokens to issue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    pub role: Role,
+    pub claims: RefreshClaims,
+    pub issued_at: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+}
+
+/// What became of a refresh token.
+#[derive(Debug)]
+pub enum Exchange {
+    Granted(Grant),
+    /// The session has ended, or the token never belonged to it.
+    Unknown,
+    Reused(Vec<Ended>),
+}
+
+#[derive(Queryable, Selectable, Insertable, Clone)]
+#[diesel(table_name = refresh_tokens)]
+struct RefreshToken {
+    session_id: Uuid,
+    generation: i32,
+    id: Uuid,
+    issued_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    rotated_at: Option<DateTime<Utc>>,
+}
+
+impl RefreshToken {
+    fn new(session_id: Uuid, generation: i32, now: DateTime<Utc>, expires_at: DateTime<Utc>) -> Self {
+        Self { session_id, generation, id: Uuid::now_v7(), issued_at: now, expires_at, rotated_at: None }
+    }
+
+    fn grant(self, user: Uuid, role: Role) -> Grant {
+        Grant {
+            role,
+            claims: RefreshClaims {
+                sub: user,
+                sid: self.session_id,
+                jti: self.id,
+                generation: self.generation,
+            },
+            issued_at: self.issued_at,
+            expires_at: self.expires_at,
+        }
+    }
+}
+
+/// Starts a session for a user whose password was right.
+///
+/// # Errors
+/// A foreign key violation when the user was deleted meanwhile.
+pub fn start(
+    conn: &mut PgConnection,
+    user: (Uuid, Role),
+    remember: bool,
+    client: Client,
+    times: &Lifetimes,
+) -> QueryResult<(Grant, Vec<Ended>)> {
+    let (idle, max) = times.of(remember);
+    let now = times.now;
+    let token = RefreshToken::new(Uuid::now_v7(), 0, now, now + idle.min(max));
+    diesel::insert_into(sessions::table)
+        .values((
+            sessions::id.eq(token.session_id),
+            sessions::user_id.eq(user.0),
+            sessions::remember.eq(remember),
+            sessions::user_agent.eq(client.user_agent),
+            sessions::address.eq(IpNet::from(client.address)),
+            sessions::access_expires_at.eq(times.access_expires_at),
+            sessions::refresh_expires_at.eq(token.expires_at),
+            sessions::expires_at.eq(now + max),
+            sessions::created_at.eq(now),
+            sessions::last_seen_at.eq(now),
+        ))
+        .execute(conn)?;
+    diesel::insert_into(refresh_tokens::table).values(&token).execute(conn)?;
+    let surplus: Vec<Uuid> = sessions::table
+        .filter(sessions::user_id.eq(user.0).and(sessions::id.ne(token.session_id)))
+        .order((sessions::last_seen_at.desc(), sessions::id.desc()))
+        .offset(MOST_PER_USER - 1)
+        .select(sessions::id)
+        .load(conn)?;
+    let ended = end(conn, user.0, |id| surplus.contains(&id))?;
+    Ok((token.grant(user.0, user.1), ended))
+}
+
+/// Exchanges a refresh token; see the module's documentation for the rules.
+///
+/// `seen_here` is the newest generation whose access token this replica has seen.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn exchange(
+    conn: &mut PgConnection,
+    claims: &RefreshClaims,
+    seen_here: Option<i32>,
+    client: Client,
+    times: &Lifetimes,
+) -> QueryResult<Exchange> {
+    // The row lock makes racing requests take turns.
+    let session = sessions::table
+        .filter(sessions::id.eq(claims.sid).and(sessions::user_id.eq(claims.sub)))
+        .select((sessions::remember, sessions::generation, sessions::seen_generation, sessions::expires_at))
+        .for_update()
+        .first::<(bool, i32, i32, DateTime<Utc>)>(conn)
+        .optional()?;
+    let Some((remember, newest, seen, session_expires_at)) = session else {
+        return Ok(Exchange::Unknown);
+    };
+    let role: Role = users::table.find(claims.sub).select(users::role).first(conn)?;
+    let presented = refresh_tokens::table
+        .find((claims.sid, claims.generation))
+        .filter(refresh_tokens::id.eq(claims.jti))
+        .select(refresh_tokens::rotated_at)
+        .first::<Option<DateTime<Utc>>>(conn)
+        .optional()?;
+    let seen = seen.max(seen_here.unwrap_or(-1));
+    let token = match decide(presented, claims.generation, newest, seen, times) {
+        Decision::Reuse => {
+            let ended = end(conn, claims.sub, |id| id == claims.sid)?;
+            return Ok(Exchange::Reused(ended));
+        }
+        Decision::Reissue => {
+            refresh_tokens::table.find((claims.sid, newest)).select(RefreshToken::as_select()).first(conn)?
+        }
+        Decision::Rotate => {
+            let expires_at = (times.now + times.of(remember).0).min(session_expires_at);
+            rotate(conn, claims, expires_at, times)?
+        }
+    };
+    diesel::update(sessions::table.find(claims.sid))
+        .set((
+            sessions::generation.eq(token.generation),
+            sessions::seen_generation.eq(seen),
+            sessions::access_expires_at.eq(times.access_expires_at),
+            sessions::refresh_expires_at.eq(token.expires_at),
+            sessions::last_seen_at.eq(times.now),
+            sessions::user_agent.eq(client.user_agent),
+            sessions::address.eq(IpNet::from(client.address)),
+        ))
+        .execute(conn)?;
+    Ok(Exchange::Granted(token.grant(claims.sub, role)))
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Decision {
+    Rotate,
+    Reissue,
+    Reuse,
+}
+
+/// `presented` is None when the token is so old that its row is gone, else when it was rotated.
+fn decide(
+    presented: Option<Option<DateTime<Utc>>>,
+    generation: i32,
+    newest: i32,
+    seen: i32,
+    times: &Lifetimes,
+) -> Decision {
+    match presented {
+        None => Decision::Reuse,
+        Some(None) => Decision::Rotate,
+        Some(Some(rotated_at)) if times.now - rotated_at <= times.grace => Decision::Reissue,
+        Some(Some(_)) if generation + 1 == newest && seen < newest => Decision::Reissue,
+        Some(Some(_)) => Decision::Reuse,
+    }
+}
+
+fn rotate(
+    conn: &mut PgConnection,
+    claims: &RefreshClaims,
+    expires_at: DateTime<Utc>,
+    times: &Lifetimes,
+) -> QueryResult<RefreshToken> {
+    let next = RefreshToken::new(claims.sid, claims.generation + 1, times.now, expires_at);
+    diesel::update(refresh_tokens::table.find((claims.sid, claims.generation)))
+        .set(refresh_tokens::rotated_at.eq(times.now))
+        .execute(conn)?;
+    diesel::insert_into(refresh_tokens::table).values(&next).execute(conn)?;
+    // A token without a row counts as reused, which is what these would be anyway.
+    let settled = refresh_tokens::table
+        .filter(refresh_tokens::session_id.eq(claims.sid))
+        .filter(refresh_tokens::rotated_at.lt(times.now - times.grace));
+    diesel::delete(settled).execute(conn)?;
+    Ok(next)
+}
+
+/// The user's live sessions, the most recently used first.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn list(conn: &mut PgConnection, user: Uuid, now: DateTime<Utc>) -> QueryResult<Vec<Session>> {
+    sessions::table
+        .filter(sessions::user_id.eq(user).and(sessions::refresh_expires_at.gt(now)))
+        .order((sessions::last_seen_at.desc(), sessions::id.desc()))
+        .select(Session::as_select())
+        .load(conn)
+}
+
+/// Whether this session of this user is still live.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn is_live(conn: &mut PgConnection, user: Uuid, session: Uuid) -> QueryResult<bool> {
+    let row = sessions::table.filter(sessions::id.eq(session).and(sessions::user_id.eq(user)));
+    diesel::select(diesel::dsl::exists(row)).get_result(conn)
+}
+
+/// Ends those of the user's sessions that `which` picks, and blocks their access tokens.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn end(conn: &mut PgConnection, user: Uuid, which: impl Fn(Uuid) -> bool) -> QueryResult<Vec<Ended>> {
+    let live: Vec<Uuid> = sessions::table
+        .filter(sessions::user_id.eq(user))
+        .select(sessions::id)
+        .order(sessions::id)
+        .for_update()
+        .load(conn)?;
+    let picked: Vec<Uuid> = live.into_iter().filter(|id| which(*id)).collect();
+    if picked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ended: Vec<Ended> = diesel::delete(sessions::table.filter(sessions::id.eq_any(picked)))
+        .returning((sessions::id, sessions::access_expires_at))
+        .load::<(Uuid, DateTime<Utc>)>(conn)?
+        .into_iter()
+        .map(|(session, expires_at)| Ended { session, until: expires_at + LEEWAY })
+        .collect();
+    blocklist::block(conn, &ended)?;
+    Ok(ended)
+}
+
+/// Removes sessions and blocklist entries that no token can belong to any more.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
+    let limit = now - LEEWAY;
+    let over =
+        sql::<Bool>("greatest(refresh_expires_at, access_expires_at) < ").bind::<Timestamptz, _>(limit);
+    diesel::delete(sessions::table.filter(over)).execute(conn)?;
+    blocklist::prune(conn, now)?;
+    Ok(())
+}
+
+/// Writes down which sessions were used.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn store_activity(conn: &mut PgConnection, activity: &activity::Activity) -> QueryResult<()> {
+    let news = activity.take();
+    if !news.is_empty() {
+        activity::store(conn, &news)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn times(now: DateTime<Utc>) -> Lifetimes {
+        Lifetimes {
+            now,
+            access_expires_at: now,
+            remembered: (TimeDelta::days(14), TimeDelta::days(90)),
+            short: (TimeDelta::hours(12), TimeDelta::hours(24)),
+            grace: TimeDelta::from_std(Duration::from_secs(10)).expect("short"),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_rotated_token_is_reissued_only_in_the_grace_or_while_its_successor_is_unused(
+            age in 0i64..100, behind in 1i32..4, seen_behind in 0i32..4,
+        ) {
+            let now = DateTime::from_timestamp(1_800_000_000, 0).expect("time");
+            let newest = 10;
+            let rotated_at = now - TimeDelta::seconds(age);
+            let decision =
+                decide(Some(Some(rotated_at)), newest - behind, newest, newest - seen_behind, &times(now));
+            let successor_unused = behind == 1 && seen_behind >= 1;
+            let expected = if age <= 10 || successor_unused { Decision::Reissue } else { Decision::Reuse };
+            prop_assert_eq!(decision, expected);
+        }
+    }
+
+    #[test]
+    fn the_newest_token_rotates_at_any_time_and_a_forgotten_one_is_reuse() {
+        let times = times(Utc::now());
+        assert_eq!(decide(Some(None), 3, 3, 3, &times), Decision::Rotate);
+        assert_eq!(decide(Some(None), 3, 3, -1, &times), Decision::Rotate, "an early refresh");
+        assert_eq!(decide(None, 1, 9, 9, &times), Decision::Reuse);
+    }
+}

@@ -1,0 +1,61 @@
+use actix_web::{HttpResponse, delete, web::Data};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use validator::Validate;
+
+use super::store;
+use crate::{
+    db::Db,
+    http::{Json, Problem, RateLimits, kind},
+    passwords::{self, Verdict},
+    tokens::{Blocklist, CurrentUser, Refusal, sessions},
+};
+
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"password": "correct horse battery"}))]
+pub struct DeleteMe {
+    /// The current password.
+    #[schema(format = "password", max_length = 1024)]
+    #[validate(length(max = 1024))]
+    password: String,
+}
+
+/// Delete your account
+///
+/// Removes the account for good and ends all its sessions. Asks for the password again, so that
+/// a stolen access token is not enough.
+#[utoipa::path(
+    tag = "user",
+    security(("bearer" = [])),
+    responses(
+        (status = 204, description = "The account is gone."),
+        (status = 403, description = "`wrong-password`."),
+        (status = 429, description = "`too-many-requests`: too many wrong passwords.")
+    )
+)]
+#[delete("/user")]
+pub async fn delete_me(
+    me: CurrentUser,
+    body: Json<DeleteMe>,
+    db: Data<Db>,
+    hasher: Data<passwords::Hasher>,
+    limits: Data<RateLimits>,
+    blocklist: Data<Blocklist>,
+) -> Result<HttpResponse, Problem> {
+    limits.check(passwords::ATTEMPTS, me.id)?;
+    let stored = db.run(move |conn| Ok::<_, Problem>(store::find_hash(conn, me.id)?)).await?;
+    let stored = stored.ok_or(Refusal::Revoked)?;
+    if hasher.verify(body.0.password, Some(stored)).await? == Verdict::Wrong {
+        return Err(Problem::new(&kind::WRONG_PASSWORD));
+    }
+    let ended = db
+        .tx(move |conn| {
+            let ended = sessions::end(conn, me.id, |_| true)?;
+            store::delete(conn, me.id)?;
+            Ok::<_, Problem>(ended)
+        })
+        .await?;
+    blocklist.refuse(&ended);
+    Ok(HttpResponse::NoContent().finish())
+}

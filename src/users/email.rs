@@ -1,0 +1,89 @@
+//! E-mail addresses: mail goes to what the person wrote, uniqueness is by a canonical form.
+
+use std::fmt;
+
+use unicode_normalization::UnicodeNormalization;
+use validator::ValidateEmail;
+
+/// RFC 5321 section 4.5.3.1.3, less the angle brackets.
+const LONGEST: usize = 254;
+
+#[derive(Clone, PartialEq, Eq)]
+pub struct EmailAddress {
+    given: String,
+    canonical: String,
+}
+
+impl EmailAddress {
+    /// None if it is not an address (the syntax of HTML's `<input type=email>`, with Unicode).
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let given: String = text.trim().nfc().collect();
+        let folded: String = given.nfkc().flat_map(char::to_lowercase).nfkc().collect();
+        let (local, domain) = folded.rsplit_once('@')?;
+        let domain = idna::domain_to_ascii_strict(domain).ok()?;
+        let canonical = format!("{local}@{domain}");
+        let usable = canonical.len() <= LONGEST
+            && given.len() <= LONGEST
+            && domain.contains('.')
+            && !given.chars().any(|c| c.is_control() || c.is_whitespace())
+            && canonical.validate_email();
+        usable.then_some(Self { given, canonical })
+    }
+
+    #[must_use]
+    pub fn given(&self) -> &str {
+        &self.given
+    }
+
+    /// Trimmed, NFKC, lower case, the domain in A-labels (RFC 5891).
+    #[must_use]
+    pub fn canonical(&self) -> &str {
+        &self.canonical
+    }
+}
+
+/// Addresses are personal: never in a log.
+impl fmt::Debug for EmailAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[e-mail address]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn canonical(text: &str) -> Option<String> {
+        EmailAddress::parse(text).map(|email| email.canonical)
+    }
+
+    #[test]
+    fn spellings_of_one_address_have_one_canonical_form() {
+        let expected = Some("ada@example.com".to_owned());
+        for text in ["ada@example.com", " Ada@Example.COM ", "ａｄａ@example.com", "ADA@EXAMPLE.com\n"] {
+            assert_eq!(canonical(text), expected, "{text:?}");
+        }
+        assert_eq!(canonical("ada@bücher.example").as_deref(), Some("ada@xn--bcher-kva.example"));
+        assert_eq!(canonical("ada@xn--bcher-kva.example"), canonical("ADA@BÜCHER.example"));
+    }
+
+    #[test]
+    fn what_is_not_an_address_is_refused() {
+        let long = format!("{}@example.com", "a".repeat(250));
+        for text in [
+            "",
+            "ada",
+            "@example.com",
+            "ada@",
+            "a b@example.com",
+            "ada@localhost",
+            "ada@exa mple.com",
+            "ada@example..com",
+            "ada\0@example.com",
+            &long,
+        ] {
+            assert_eq!(canonical(text), None, "{text:?}");
+        }
+    }
+}

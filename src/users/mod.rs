@@ -1,0 +1,27 @@
+//! Who exists: self service for everybody, administration for admins.
+
+mod delete_me;
+mod email;
+mod list;
+mod model;
+mod read;
+mod read_me;
+mod store;
+mod update_me;
+
+use utoipa_actix_web::service_config::ServiceConfig;
+
+pub use self::{
+    email::EmailAddress,
+    model::{User, check_name, check_username},
+    store::{Credentials, Login, NewUser, find_credentials, insert, promote, set_password_hash},
+};
+
+pub fn routes(config: &mut ServiceConfig) {
+    config
+        .service(read_me::read_me)
+        .service(update_me::update_me)
+        .service(delete_me::delete_me)
+        .service(list::list_users)
+        .service(read::read_user);
+}

@@ -1,0 +1,30 @@
+use actix_web::{HttpResponse, get, web::Data};
+use uuid::Uuid;
+
+use super::{model::User, store};
+use crate::{
+    db::Db,
+    http::{Path, Problem, etag, kind},
+    tokens::Admin,
+};
+
+/// Read a user
+///
+/// For admins.
+#[utoipa::path(
+    tag = "users",
+    security(("bearer" = [])),
+    params(("id" = Uuid, Path, description = "The user's id.")),
+    responses(
+        (status = 200, description = "The user.", body = User,
+            headers(("ETag" = String, description = "The entity tag."))),
+        (status = 403, description = "`forbidden`: not an admin."),
+        (status = 404, description = "`not-found`.")
+    )
+)]
+#[get("/users/{id}")]
+pub async fn read_user(_: Admin, path: Path<Uuid>, db: Data<Db>) -> Result<HttpResponse, Problem> {
+    let user: Option<User> = db.run(move |conn| Ok::<_, Problem>(store::find(conn, path.0)?)).await?;
+    let user = user.ok_or_else(|| Problem::new(&kind::NOT_FOUND))?;
+    Ok(HttpResponse::Ok().insert_header(etag::of_version(user.version)).json(user))
+}

@@ -1,0 +1,26 @@
+use actix_web::{HttpResponse, get, web::Data};
+
+use super::{model::User, store};
+use crate::{
+    db::Db,
+    http::{Problem, etag},
+    tokens::{CurrentUser, Refusal},
+};
+
+/// Read your account
+///
+/// The account of the access token, with its entity tag for a later change.
+#[utoipa::path(
+    tag = "user",
+    security(("bearer" = [])),
+    responses(
+        (status = 200, description = "The account.", body = User,
+            headers(("ETag" = String, description = "For `If-Match` in a change.")))
+    )
+)]
+#[get("/user")]
+pub async fn read_me(me: CurrentUser, db: Data<Db>) -> Result<HttpResponse, Problem> {
+    let user: Option<User> = db.run(move |conn| Ok::<_, Problem>(store::find(conn, me.id)?)).await?;
+    let user = user.ok_or(Refusal::Revoked)?;
+    Ok(HttpResponse::Ok().insert_header(etag::of_version(user.version)).json(user))
+}

@@ -1,0 +1,193 @@
+//! The SQL of users.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    PgConnection, QueryResult,
+    dsl::sql,
+    prelude::*,
+    sql_types::{Bool, Nullable, Text},
+};
+use uuid::Uuid;
+
+use super::{email::EmailAddress, model::User};
+use crate::{db::schema::users, tokens::Role};
+
+#[derive(Insertable)]
+#[diesel(table_name = users)]
+pub struct NewUser {
+    id: Uuid,
+    email: String,
+    email_canonical: String,
+    username: Option<String>,
+    username_canonical: Option<String>,
+    name: Option<String>,
+    role: Role,
+    password_hash: String,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl NewUser {
+    #[must_use]
+    pub fn new(email: &EmailAddress, password_hash: String, role: Role, now: DateTime<Utc>) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            email: email.given().to_owned(),
+            email_canonical: email.canonical().to_owned(),
+            username: None,
+            username_canonical: None,
+            name: None,
+            role,
+            password_hash,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    #[must_use]
+    pub fn named(mut self, name: Option<String>, username: Option<String>) -> Self {
+        self.name = name.map(|name| name.trim().to_owned());
+        self.username_canonical = username.as_deref().map(str::to_ascii_lowercase);
+        self.username = username;
+        self
+    }
+}
+
+/// What a person logs in with.
+#[derive(Clone, Debug)]
+pub enum Login {
+    Email(EmailAddress),
+    Username(String),
+}
+
+/// What a log-in is checked against.
+#[derive(Queryable)]
+pub struct Credentials {
+    pub id: Uuid,
+    pub role: Role,
+    pub password_hash: String,
+}
+
+/// # Errors
+/// A violation of `users_email_key` or `users_username_key`.
+pub fn insert(conn: &mut PgConnection, user: &NewUser) -> QueryResult<User> {
+    diesel::insert_into(users::table).values(user).returning(User::as_returning()).get_result(conn)
+}
+
+/// # Errors
+/// The database cannot be read.
+pub fn find_credentials(conn: &mut PgConnection, login: &Login) -> QueryResult<Option<Credentials>> {
+    let query = users::table.select((users::id, users::role, users::password_hash)).into_boxed();
+    let query = match login {
+        Login::Email(email) => query.filter(users::email_canonical.eq(email.canonical())),
+        Login::Username(name) => query.filter(users::username_canonical.eq(name.to_ascii_lowercase())),
+    };
+    query.first(conn).optional()
+}
+
+pub(super) fn find_hash(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<String>> {
+    users::table.find(id).select(users::password_hash).first(conn).optional()
+}
+
+pub(super) fn find(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<User>> {
+    users::table.find(id).select(User::as_select()).first(conn).optional()
+}
+
+pub(super) fn find_for_update(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<User>> {
+    users::table.find(id).select(User::as_select()).for_update().first(conn).optional()
+}
+
+/// Which users to list.
+#[derive(Debug, Default)]
+pub(super) struct Filter {
+    pub email: Option<EmailAddress>,
+    pub role: Option<Role>,
+    /// Start of an e-mail address, username or name, in any case.
+    pub prefix: Option<String>,
+    pub after: Option<Uuid>,
+}
+
+/// In the order of registration.
+pub(super) fn list(conn: &mut PgConnection, filter: Filter, limit: i64) -> QueryResult<Vec<User>> {
+    let mut query = users::table.select(User::as_select()).order(users::id).limit(limit).into_boxed();
+    if let Some(email) = filter.email {
+        query = query.filter(users::email_canonical.eq(email.canonical().to_owned()));
+    }
+    if let Some(role) = filter.role {
+        query = query.filter(users::role.eq(role));
+    }
+    if let Some(prefix) = filter.prefix {
+        let pattern = like_prefix(&prefix.to_lowercase());
+        query = query.filter(
+            users::email_canonical
+                .like(pattern.clone())
+                .or(users::username_canonical.like(pattern.clone()))
+                .or(sql::<Nullable<Bool>>("lower(name) LIKE ").bind::<Text, _>(pattern)),
+        );
+    }
+    if let Some(after) = filter.after {
+        query = query.filter(users::id.gt(after));
+    }
+    query.load(conn)
+}
+
+fn like_prefix(text: &str) -> String {
+    let escaped = text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
+    escaped + "%"
+}
+
+/// A change to one's own account: outer None leaves a field as it is, inner None clears it.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    pub name: Option<Option<String>>,
+    pub username: Option<Option<String>>,
+}
+
+pub(super) fn update(
+    conn: &mut PgConnection,
+    id: Uuid,
+    change: Change,
+    now: DateTime<Utc>,
+) -> QueryResult<User> {
+    let name = change.name.map(|name| users::name.eq(name.map(|name| name.trim().to_owned())));
+    let username = change.username.map(|username| {
+        let canonical = username.as_deref().map(str::to_ascii_lowercase);
+        (users::username.eq(username), users::username_canonical.eq(canonical))
+    });
+    diesel::update(users::table.find(id))
+        .set((name, username, users::version.eq(users::version + 1), users::updated_at.eq(now)))
+        .returning(User::as_returning())
+        .get_result(conn)
+}
+
+pub(super) fn delete(conn: &mut PgConnection, id: Uuid) -> QueryResult<()> {
+    diesel::delete(users::table.find(id)).execute(conn)?;
+    Ok(())
+}
+
+/// After a log-in with a hash of an outdated cost; no change that the user would notice.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn set_password_hash(conn: &mut PgConnection, id: Uuid, old: &str, new: &str) -> QueryResult<()> {
+    // Not if the password was changed meanwhile.
+    let unchanged = users::table.find(id).filter(users::password_hash.eq(old));
+    diesel::update(unchanged).set(users::password_hash.eq(new)).execute(conn)?;
+    Ok(())
+}
+
+/// Makes an existing account an admin; None if there is no such account.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn promote(
+    conn: &mut PgConnection,
+    email: &EmailAddress,
+    now: DateTime<Utc>,
+) -> QueryResult<Option<Uuid>> {
+    diesel::update(users::table.filter(users::email_canonical.eq(email.canonical())))
+        .set((users::role.eq(Role::Admin), users::version.eq(users::version + 1), users::updated_at.eq(now)))
+        .returning(users::id)
+        .get_result(conn)
+        .optional()
+}
