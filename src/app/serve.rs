@@ -55,6 +55,7 @@ impl Server {
     #[must_use]
     pub fn base_url(&self, address: std::net::SocketAddr) -> String {
         match self.config.server.bind.port() {
+            0 if self.config.server.tls.is_some() => format!("https://{address}"),
             0 => format!("http://{address}"),
             _ => self.config.server.public_url.clone(),
         }

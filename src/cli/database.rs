@@ -54,9 +54,7 @@ pub(super) fn with_connection<T>(
     work: impl FnOnce(&mut PgConnection) -> Result<T>,
 ) -> Result<T> {
     let database = Database::start_or_share(config)?;
-    let result = connect_patiently(&database.url, &config.database)
-        .map_err(Into::into)
-        .and_then(|mut conn| work(&mut conn));
+    let result = connect_patiently(&database.url, &config.database).and_then(|mut conn| work(&mut conn));
     database.stop();
     result
 }

@@ -1,9 +1,13 @@
 //! How a connection is opened: with bounds on the server's side as well.
 
-use std::{borrow::Cow, thread, time::Instant};
+use std::{
+    borrow::Cow,
+    thread,
+    time::{Duration, Instant},
+};
 
 use diesel::{
-    Connection, ConnectionError, ConnectionResult, PgConnection,
+    Connection, ConnectionResult, PgConnection,
     connection::SimpleConnection,
     r2d2::{CustomizeConnection, Error as R2d2Error},
 };
@@ -64,21 +68,21 @@ pub fn connect(url: &Secret) -> ConnectionResult<PgConnection> {
 /// compose file the server is often up before its database.
 ///
 /// # Errors
-/// PostgreSQL could not be reached in that time.
-pub fn connect_patiently(url: &Secret, settings: &Database) -> ConnectionResult<PgConnection> {
+/// PostgreSQL could not be reached in that time; the text is one line.
+pub fn connect_patiently(url: &Secret, settings: &Database) -> anyhow::Result<PgConnection> {
     let give_up_at = Instant::now() + settings.connect_wait;
-    let mut pause = std::time::Duration::from_millis(100);
+    let mut pause = Duration::from_millis(100);
     loop {
-        match connect(url) {
+        let error = match connect(url) {
             Ok(conn) => return Ok(conn),
-            Err(ConnectionError::BadConnection(message)) if Instant::now() + pause < give_up_at => {
-                let error = one_line(&message);
-                tracing::warn!(error, "cannot connect to PostgreSQL, trying again");
-                thread::sleep(pause);
-                pause = (pause * 2).min(std::time::Duration::from_secs(3));
-            }
-            Err(error) => return Err(error),
+            Err(error) => one_line(&error.to_string()),
+        };
+        if Instant::now() + pause >= give_up_at {
+            anyhow::bail!("cannot connect to PostgreSQL: {error}");
         }
+        tracing::warn!(error, "cannot connect to PostgreSQL, trying again");
+        thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_secs(3));
     }
 }
 

@@ -1,0 +1,277 @@
+use std::time::Duration;
+
+use diesel::RunQueryDsl;
+use serde_json::Value;
+use tokio::time;
+
+use crate::support::{
+    App, Client,
+    upstream::{Reply, Upstream, fixture},
+};
+
+const PATH: &str = "/api/v1/coins";
+
+fn app(upstream: &Upstream) -> App {
+    App::with(&[
+        ("COINMARKETCAP_API_KEY", "the-key-of-the-test"),
+        ("COINMARKETCAP_URL", &upstream.url),
+        ("COINS_SYNC_INTERVAL", "1s"),
+    ])
+}
+
+fn symbols(body: &Value) -> Vec<&str> {
+    body["data"].as_array().unwrap().iter().map(|coin| coin["symbol"].as_str().unwrap()).collect()
+}
+
+/// Asks until `wanted` holds, within a generous bound.
+async fn until(client: &Client, wanted: impl Fn(&Value) -> bool) -> Value {
+    for _ in 0..600 {
+        let body = client.get(PATH).await.assert(200).json();
+        if wanted(&body) {
+            return body;
+        }
+        time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("it did not happen");
+}
+
+async fn until_asked(upstream: &Upstream, times: usize) {
+    for _ in 0..600 {
+        if upstream.requests().len() >= times {
+            return;
+        }
+        time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("only {} requests came", upstream.requests().len());
+}
+
+#[tokio::test]
+async fn without_a_key_the_demonstration_says_so() {
+    let app = App::start();
+    let user = app.user().await;
+    let body = user.get(PATH).await.assert(200).json();
+    assert_eq!((&body["source"], &body["currency"]), (&"demo".into(), &"GBP".into()));
+    assert_eq!(symbols(&body).len(), 20);
+    assert_eq!(body["data"][0]["symbol"], "BTC");
+}
+
+#[tokio::test]
+async fn coins_are_sorted_filtered_and_cut() {
+    let app = App::start();
+    let user = app.user().await;
+    let list = async |query: &str| user.get(&format!("{PATH}?{query}")).await.assert(200).json();
+    assert_eq!(symbols(&list("limit=3").await), ["BTC", "ETH", "USDT"]);
+    assert_eq!(symbols(&list("limit=2&order=desc").await), ["SHIB", "HBAR"]);
+    assert_eq!(symbols(&list("limit=2&sort=symbol").await), ["ADA", "AVAX"]);
+    assert_eq!(symbols(&list("q=bitcoin").await), ["BTC", "BCH"]);
+    assert_eq!(symbols(&list("q=sH").await), ["BCH", "SHIB"]);
+    assert!(symbols(&list("q=nothing").await).is_empty());
+    let prices: Vec<f64> = list("sort=price").await["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|coin| coin["price"].as_f64().unwrap())
+        .collect();
+    assert!(prices.is_sorted_by(|a, b| a >= b));
+    let changes: Vec<f64> = list("sort=percent_change_24h&order=asc").await["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|coin| coin["percent_change_24h"].as_f64().unwrap())
+        .collect();
+    assert!(changes.is_sorted());
+    for bad in ["limit=0", "limit=251", "q="] {
+        user.get(&format!("{PATH}?{bad}")).await.assert_problem(422, "validation-failed");
+    }
+    for bad in ["limit=x", "sort=nonsense", "order=up", "page=1"] {
+        user.get(&format!("{PATH}?{bad}")).await.assert_problem(400, "malformed-query");
+    }
+}
+
+#[tokio::test]
+async fn one_coin_is_read_by_its_symbol_in_any_case() {
+    let app = App::start();
+    let user = app.user().await;
+    let body = user.get(&format!("{PATH}/btc")).await.assert(200).json();
+    assert_eq!((&body["data"]["slug"], &body["source"]), (&"bitcoin".into(), &"demo".into()));
+    user.get(&format!("{PATH}/NOPE")).await.assert_problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn a_sync_reads_the_provider_and_every_field_arrives() {
+    let upstream = Upstream::start(vec![fixture(200, "cmc_v3_listings_latest_gbp")]).await;
+    let app = app(&upstream);
+    let user = app.user().await;
+    let body = until(&user, |body| body["source"] == "coinmarketcap").await;
+    assert_eq!(body["currency"], "GBP");
+    let bitcoin = &body["data"][0];
+    for (name, value) in [
+        ("symbol", Value::from("BTC")),
+        ("name", "Bitcoin".into()),
+        ("slug", "bitcoin".into()),
+        ("rank", 1.into()),
+        ("price", 70211.4421.into()),
+        ("volume_24h", 112_536_391_040.630_81.into()),
+        ("volume_change_24h", (-37.9991).into()),
+        ("percent_change_1h", (-0.674_912_04).into()),
+        ("percent_change_24h", (-3.875_049_67).into()),
+        ("percent_change_7d", 7.094_136_42.into()),
+        ("market_cap", 1_400_804_910_814.551_5.into()),
+    ] {
+        assert_eq!(bitcoin[name], value, "{name}");
+    }
+    let request = &upstream.requests()[0];
+    let (line, _) = request.split_once("\r\n").unwrap();
+    assert!(line.starts_with("GET /v3/cryptocurrency/listings/latest?"), "{line}");
+    for part in ["start=1", "limit=20", "convert=GBP", "sort=market_cap"] {
+        assert!(line.contains(part), "{line}");
+    }
+    assert!(!line.contains("the-key-of-the-test"), "the key must not be in the URL");
+    assert!(request.to_lowercase().contains("x-cmc_pro_api_key: the-key-of-the-test"));
+}
+
+#[tokio::test]
+async fn the_older_shape_is_understood_too() {
+    let upstream = Upstream::start(vec![fixture(200, "cmc_v1_listings_latest_gbp")]).await;
+    let app = app(&upstream);
+    let body = until(&app.user().await, |body| body["source"] == "coinmarketcap").await;
+    assert_eq!(symbols(&body).len(), 20);
+}
+
+#[tokio::test]
+async fn a_coin_keeps_its_id_and_history_grows() {
+    let upstream = Upstream::start(vec![fixture(200, "cmc_v3_listings_latest_gbp")]).await;
+    let app = app(&upstream);
+    let user = app.user().await;
+    let before = user.get(&format!("{PATH}/BTC")).await.assert(200).json();
+    until_asked(&upstream, 3).await;
+    let after = until(&user, |body| body["source"] == "coinmarketcap").await;
+    assert_eq!(after["data"][0]["id"], before["data"]["id"]);
+    let snapshots = diesel::sql_query("UPDATE coin_snapshots SET currency = currency");
+    assert!(snapshots.execute(&mut app.sql()).unwrap() >= 3);
+    let coins = diesel::sql_query("UPDATE coins SET name = name").execute(&mut app.sql()).unwrap();
+    assert_eq!(coins, 20);
+}
+
+#[tokio::test]
+async fn nothing_the_provider_does_reaches_a_client_or_overwrites_good_data() {
+    let upstream = Upstream::start(vec![fixture(200, "cmc_v3_listings_latest_gbp")]).await;
+    let app = app(&upstream);
+    let mut user = app.user().await;
+    let good = until(&user, |body| body["source"] == "coinmarketcap").await;
+    let html = Reply::Http(200, "", b"<html>hello</html>".to_vec());
+    let empty = Reply::Http(200, "", br#"{"status":{"error_code":0},"data":[]}"#.to_vec());
+    let redirect = Reply::Http(302, "location: http://127.0.0.1:1/\r\n", Vec::new());
+    let truncated = Reply::Truncated(br#"{"status":{"#.to_vec());
+    for reply in [
+        fixture(400, "cmc_error_400"),
+        fixture(500, "cmc_error_500"),
+        fixture(200, "cmc_error_500"),
+        html,
+        empty,
+        redirect,
+        truncated,
+        Reply::Http(503, "", Vec::new()),
+    ] {
+        let asked = upstream.requests().len();
+        upstream.say(vec![reply]);
+        until_asked(&upstream, asked + 1).await;
+        let body = user.get(PATH).await.assert(200).json();
+        assert_eq!(body["data"], good["data"]);
+        app.clock.advance(Duration::from_hours(1));
+        user.refresh().await.assert(200);
+    }
+}
+
+#[tokio::test]
+async fn data_becomes_stale_with_its_age_and_recovers() {
+    let upstream = Upstream::start(vec![fixture(200, "cmc_v3_listings_latest_gbp")]).await;
+    let app = app(&upstream);
+    let mut user = app.user().await;
+    // The fixture says when it was made, which is long ago for a sync each second.
+    let body = until(&user, |body| body["source"] == "coinmarketcap").await;
+    assert_eq!(body["stale"], true);
+    assert!(body["age_seconds"].as_i64().unwrap() > 3);
+
+    let text = std::fs::read_to_string("tests/fixtures/cmc_v3_listings_latest_gbp.json").unwrap();
+    let soon = text.replacen("2026-11-20T10:00:00.000Z", "2999-01-01T00:00:00.000Z", 1);
+    upstream.say(vec![Reply::Http(200, "", soon.into_bytes())]);
+    let body = until(&user, |body| body["stale"] == false).await;
+    assert!(body.get("age_seconds").is_none());
+
+    upstream.say(vec![fixture(500, "cmc_error_500")]);
+    app.clock.advance(Duration::from_mins(1));
+    let body = user.get(PATH).await.assert(200).json();
+    assert_eq!(body["stale"], true);
+    assert!(body["age_seconds"].as_i64().unwrap() >= 60);
+    user.refresh().await.assert(200);
+}
+
+#[tokio::test]
+async fn back_off_honours_what_the_provider_says() {
+    let upstream = Upstream::start(vec![fixture(429, "cmc_error_429_minute")]).await;
+    let app = app(&upstream);
+    until_asked(&upstream, 1).await;
+    time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(upstream.requests().len(), 1, "a minute has not passed");
+    upstream.say(vec![fixture(200, "cmc_v3_listings_latest_gbp")]);
+    app.clock.advance(Duration::from_secs(61));
+    until(&app.user().await, |body| body["source"] == "coinmarketcap").await;
+}
+
+#[tokio::test]
+async fn retry_after_is_honoured() {
+    let body = br#"{"status":{"error_code":1008,"error_message":"slow down"}}"#.to_vec();
+    let upstream = Upstream::start(vec![Reply::Http(429, "retry-after: 600\r\n", body)]).await;
+    let app = app(&upstream);
+    until_asked(&upstream, 1).await;
+    app.clock.advance(Duration::from_mins(5));
+    time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(upstream.requests().len(), 1);
+    app.clock.advance(Duration::from_secs(301));
+    until_asked(&upstream, 2).await;
+}
+
+#[tokio::test]
+async fn a_refused_key_stops_the_sync_until_a_restart() {
+    for name in
+        ["cmc_error_401_invalid_key", "cmc_error_402_expired", "cmc_error_403_plan", "cmc_error_429_month"]
+    {
+        let upstream = Upstream::start(vec![fixture(401, name)]).await;
+        let app = app(&upstream);
+        until_asked(&upstream, 1).await;
+        app.clock.advance(Duration::from_hours(960));
+        time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(upstream.requests().len(), 1, "{name}");
+        upstream.say(vec![fixture(200, "cmc_v3_listings_latest_gbp")]);
+        let restarted = app.replica();
+        until(&restarted.user().await, |body| body["source"] == "coinmarketcap").await;
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_hangs_does_not_hang_clients() {
+    let upstream = Upstream::start(vec![Reply::Silence]).await;
+    let app = app(&upstream);
+    until_asked(&upstream, 1).await;
+    let body = app.user().await.get(PATH).await.assert(200).json();
+    assert_eq!(body["source"], "demo");
+}
+
+#[tokio::test]
+async fn another_currency_and_count_are_settings() {
+    let text = std::fs::read_to_string("tests/fixtures/cmc_v3_listings_latest_gbp.json").unwrap();
+    let dollars = text.replace("\"GBP\"", "\"USD\"").into_bytes();
+    let upstream = Upstream::start(vec![Reply::Http(200, "", dollars)]).await;
+    let app = App::with(&[
+        ("COINMARKETCAP_API_KEY", "key"),
+        ("COINMARKETCAP_URL", &upstream.url),
+        ("COINS_SYNC_INTERVAL", "1s"),
+        ("COINS_CURRENCIES", "usd"),
+        ("COINS_COUNT", "5"),
+    ]);
+    let body = until(&app.user().await, |body| body["source"] == "coinmarketcap").await;
+    assert_eq!(body["currency"], "USD");
+    assert_eq!(symbols(&body).len(), 5);
+    assert!(upstream.requests()[0].contains("convert=USD") && upstream.requests()[0].contains("limit=5"));
+}

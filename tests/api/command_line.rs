@@ -1,0 +1,421 @@
+//! The binary as an operator runs it.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::support::{Client, Database, PASSWORD};
+
+const BOUND: Duration = Duration::from_mins(1);
+
+/// A directory that PostgreSQL's own user can get to as well.
+fn directory() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    directory
+}
+
+fn mintage(home: &Path, settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mintage"));
+    command.current_dir(home).env_clear().stdin(Stdio::null());
+    command.envs(["PATH", "HOME"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    command.envs([("BIND", "127.0.0.1:0"), ("BCRYPT_COST", "4"), ("RATE_LIMITS", "off")]);
+    command.envs(settings.iter().copied());
+    command
+}
+
+/// Runs to the end, within the bound.
+fn run(command: &mut Command) -> Output {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (done, output) = mpsc::channel();
+    thread::spawn(move || done.send(child.wait_with_output().unwrap()));
+    output.recv_timeout(BOUND).expect("the command ends")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[track_caller]
+fn succeed(command: &mut Command) -> String {
+    let output = run(command);
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    stdout(&output)
+}
+
+#[track_caller]
+fn fail(command: &mut Command) -> String {
+    let output = run(command);
+    assert!(!output.status.success(), "it succeeded: {}", stdout(&output));
+    stderr(&output)
+}
+
+/// A running `mintage serve`; killed at the end of a test that did not stop it.
+struct Server {
+    child: Child,
+    base: String,
+    welcome: String,
+}
+
+impl Server {
+    fn start(home: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut command = mintage(home, settings);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (send, lines) = mpsc::channel();
+        thread::spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| drop(send.send(line))));
+        let mut welcome = String::new();
+        while !welcome.contains("  Coins ") {
+            welcome += &lines.recv_timeout(BOUND).expect("the server says where it is");
+            welcome.push('\n');
+        }
+        let first = welcome.lines().next().unwrap();
+        let base = first.strip_prefix("Mintage serves ").unwrap().to_owned();
+        Self { child, base, welcome }
+    }
+
+    fn client(&self) -> Client {
+        Client::new(&self.base)
+    }
+
+    /// SIGTERM, and how it ended.
+    fn stop(&mut self) -> ExitStatus {
+        self.signal(libc::SIGTERM);
+        self.wait()
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.wait();
+    }
+
+    fn signal(&self, signal: i32) {
+        // SAFETY: sends a signal to our own child, which has not been waited for.
+        assert_eq!(unsafe { libc::kill(self.child.id().cast_signed(), signal) }, 0);
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        let give_up_at = Instant::now() + BOUND;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < give_up_at, "the server does not end");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let running = matches!(self.child.try_wait(), Ok(None));
+        if running {
+            self.signal(libc::SIGTERM);
+            self.wait();
+        }
+    }
+}
+
+fn postmaster_pid(home: &Path) -> PathBuf {
+    home.join(".mintage/postgres/cluster/postmaster.pid")
+}
+
+fn kill_postgres(home: &Path) {
+    let text = fs::read_to_string(postmaster_pid(home)).unwrap();
+    let pid: i32 = text.lines().next().unwrap().parse().unwrap();
+    // SAFETY: the pid is that of the postmaster that our server started.
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0);
+    let give_up_at = Instant::now() + BOUND;
+    // SAFETY: signal 0 only asks whether the process is there.
+    while unsafe { libc::kill(pid, 0) } == 0 && Instant::now() < give_up_at {
+        let zombie = fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "));
+        if zombie {
+            return;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+async fn register(server: &Server, email: &str) {
+    let body = json!({"email": email, "password": PASSWORD});
+    server.client().post("/api/v1/auth/register", &body).await.assert(201);
+}
+
+async fn log_in(server: &Server, email: &str) -> Client {
+    let mut client = server.client();
+    let body = json!({"email": email, "password": PASSWORD});
+    let pair = client.post("/api/v1/auth/login", &body).await.assert(200).json();
+    client.take(&pair);
+    client
+}
+
+#[tokio::test]
+async fn the_first_start_needs_nothing_and_says_where_everything_is() {
+    let home = directory();
+    let mut server = Server::start(home.path(), &[]);
+    for part in
+        ["/apidocs/", ".mintage/postgres (embedded PostgreSQL, created)", "demonstration", "127.0.0.1:"]
+    {
+        assert!(server.welcome.contains(part), "{part} is missing in: {}", server.welcome);
+    }
+    server.client().get("/readyz").await.assert(200);
+    let key = home.path().join(".mintage/secret.key");
+    assert_eq!(fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(server.stop().success());
+    assert!(!postmaster_pid(home.path()).exists(), "postgres was stopped with it");
+}
+
+#[tokio::test]
+async fn kill_9_loses_nothing_and_the_next_start_adopts_the_running_postgres() {
+    let home = directory();
+    let settings = [("PUBLIC_URL", "http://mintage.test")];
+    let mut server = Server::start(home.path(), &[]);
+    register(&server, "ada@example.com").await;
+    server.kill();
+    assert!(postmaster_pid(home.path()).exists(), "postgres goes on");
+
+    let mut server = Server::start(home.path(), &settings);
+    assert!(server.welcome.contains("adopted"), "{}", server.welcome);
+    let mut client = log_in(&server, "ada@example.com").await;
+    server.kill();
+    kill_postgres(home.path());
+    assert!(postmaster_pid(home.path()).exists(), "the pid file is stale");
+
+    let mut server = Server::start(home.path(), &settings);
+    assert!(server.welcome.contains("recovered"), "{}", server.welcome);
+    client = client.on(&server.base);
+    client.get("/api/v1/user").await.assert(200);
+    client.refresh().await.assert(200);
+    assert!(server.stop().success());
+
+    let server = Server::start(home.path(), &settings);
+    assert!(server.welcome.contains("(embedded PostgreSQL, started)"), "{}", server.welcome);
+}
+
+#[tokio::test]
+async fn a_second_server_on_the_same_data_says_so_and_ends() {
+    let home = directory();
+    let server = Server::start(home.path(), &[]);
+    let error = fail(&mut mintage(home.path(), &[]));
+    assert!(error.contains("another mintage (pid "), "{error}");
+    assert_eq!(error.lines().count(), 1);
+    server.client().get("/readyz").await.assert(200);
+}
+
+#[tokio::test]
+async fn admins_and_keys_are_managed_while_the_server_runs() {
+    let home = directory();
+    let server = Server::start(home.path(), &[]);
+    let mut create = mintage(home.path(), &[]);
+    create.args(["create-admin", "--email", "root@example.com", "--password-stdin"]).stdin(Stdio::piped());
+    let mut child = create.stdout(Stdio::piped()).spawn().unwrap();
+    writeln!(child.stdin.take().unwrap(), "{PASSWORD}").unwrap();
+    assert!(child.wait().unwrap().success());
+    let admin = log_in(&server, "root@example.com").await;
+    admin.get("/api/v1/users").await.assert(200);
+
+    register(&server, "ada@example.com").await;
+    let user = log_in(&server, "ada@example.com").await;
+    let promoted = succeed(mintage(home.path(), &[]).args(["create-admin", "--email", "ADA@example.com"]));
+    assert!(promoted.contains("is an admin now"), "{promoted}");
+    log_in(&server, "ada@example.com").await.get("/api/v1/users").await.assert(200);
+    let give_up_at = Instant::now() + BOUND;
+    while user.get("/api/v1/user").await.status != 401 {
+        assert!(Instant::now() < give_up_at, "the old role lives on");
+    }
+
+    let generated = succeed(mintage(home.path(), &[]).args(["create-admin", "--email", "ops@example.com"]));
+    let password = generated.lines().find_map(|line| line.strip_prefix("password: ")).unwrap();
+    let body = json!({"email": "ops@example.com", "password": password});
+    server.client().post("/api/v1/auth/login", &body).await.assert(200);
+
+    let before = succeed(mintage(home.path(), &[]).args(["keys", "list"]));
+    assert!(before.contains("current") && before.contains("next"), "{before}");
+    succeed(mintage(home.path(), &[]).args(["keys", "rotate"]));
+    let after = succeed(mintage(home.path(), &[]).args(["keys", "list"]));
+    assert!(after.contains("retired") && after.lines().count() == 3, "{after}");
+    admin.get("/api/v1/users").await.assert(200);
+}
+
+#[test]
+fn a_bad_password_for_an_admin_is_refused() {
+    let database = Database::create();
+    let home = directory();
+    let settings = [("DATABASE_URL", database.url())];
+    let settings: Vec<_> = settings.iter().map(|(name, url)| (*name, url.expose())).collect();
+    let mut command = mintage(home.path(), &settings);
+    command.args(["create-admin", "--email", "root@example.com", "--password-stdin"]);
+    assert!(fail(&mut command).contains("at least 8 characters"));
+    let mut command = mintage(home.path(), &settings);
+    assert!(fail(command.args(["create-admin", "--email", "nonsense"])).contains("not an e-mail address"));
+}
+
+#[test]
+fn a_database_that_cannot_be_reached_is_tried_for_a_while() {
+    let home = directory();
+    let settings = [("DATABASE_URL", "postgres://x:secret@127.0.0.1:1/x"), ("DATABASE_CONNECT_WAIT", "2s")];
+    let error = fail(&mut mintage(home.path(), &settings));
+    assert!(error.contains("trying again"), "{error}");
+    assert!(error.lines().last().unwrap().starts_with("mintage: "), "{error}");
+    assert!(!error.contains("secret"), "{error}");
+}
+
+#[tokio::test]
+async fn migrations_are_run_by_hand_where_that_is_wanted() {
+    let database = Database::empty();
+    let home = directory();
+    let url = database.url();
+    let settings = [("DATABASE_URL", url.expose()), ("AUTO_MIGRATE", "false")];
+    let error = fail(&mut mintage(home.path(), &settings));
+    assert!(error.contains("mintage migrate"), "{error}");
+
+    let applied = succeed(mintage(home.path(), &settings).arg("migrate"));
+    let count = applied.lines().filter(|line| line.starts_with("applied ")).count();
+    assert!(count >= 3, "{applied}");
+    assert!(succeed(mintage(home.path(), &settings).arg("migrate")).contains("nothing to apply"));
+    Server::start(home.path(), &settings).client().get("/readyz").await.assert(200);
+
+    let reverted = succeed(mintage(home.path(), &settings).args(["rollback", "--steps", &count.to_string()]));
+    assert_eq!(reverted.lines().filter(|line| line.starts_with("reverted ")).count(), count);
+    fail(mintage(home.path(), &settings).args(["rollback"]));
+    fail(mintage(home.path(), &settings).args(["rollback", "--steps", "0"]));
+}
+
+#[test]
+fn several_processes_migrate_one_database_without_a_quarrel() {
+    let database = Database::empty();
+    let home = directory();
+    let url = database.url();
+    let settings = [("DATABASE_URL", url.expose())];
+    let start = || mintage(home.path(), &settings).arg("migrate").stdout(Stdio::piped()).spawn().unwrap();
+    let children: Vec<_> = (0..6).map(|_| start()).collect();
+    let outputs: Vec<_> = children.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
+    assert!(outputs.iter().all(|output| output.status.success()));
+    assert_eq!(outputs.iter().filter(|output| stdout(output).contains("applied")).count(), 1);
+}
+
+#[tokio::test]
+async fn the_secret_key_can_be_rotated_and_a_foreign_one_is_refused() {
+    let database = Database::empty();
+    let home = directory();
+    let url = database.url();
+    let (old, new) = ("0123456789abcdefghijklmnopqrstuvwxyz", "zyxwvutsrqponmlkjihgfedcba9876543210");
+    let both = format!("{new},{old}");
+    let with =
+        |key| [("DATABASE_URL", url.expose()), ("PUBLIC_URL", "http://mintage.test"), ("SECRET_KEY", key)];
+    let client = {
+        let server = Server::start(home.path(), &with(old));
+        register(&server, "ada@example.com").await;
+        log_in(&server, "ada@example.com").await
+    };
+    let error = fail(&mut mintage(home.path(), &with(new)));
+    assert!(error.contains("another SECRET_KEY"), "{error}");
+    {
+        let server = Server::start(home.path(), &with(&both));
+        client.on(&server.base).get("/api/v1/user").await.assert(200);
+    }
+    let server = Server::start(home.path(), &with(new));
+    client.on(&server.base).get("/api/v1/user").await.assert(200);
+}
+
+#[test]
+fn bad_settings_are_all_named_and_secrets_are_not() {
+    let home = directory();
+    let settings =
+        [("BCRYPT_COST", "99"), ("BIND", "nowhere"), ("SECRET_KEY", "hunter2"), ("PROFILE", "production")];
+    let error = fail(mintage(home.path(), &settings).arg("check-config"));
+    for name in ["BCRYPT_COST", "BIND", "SECRET_KEY", "DATABASE_URL", "PUBLIC_URL"] {
+        assert!(error.contains(name), "{name} is missing in: {error}");
+    }
+    assert!(!error.contains("hunter2"));
+    let key = "0123456789abcdefghijklmnopqrstuvwxyz";
+    let shown = succeed(mintage(home.path(), &[("SECRET_KEY", key)]).arg("check-config"));
+    assert!(shown.contains("usable") && !shown.contains(key));
+}
+
+#[test]
+fn settings_are_read_from_a_dotenv_file_and_the_environment_wins() {
+    let home = directory();
+    fs::write(home.path().join(".env"), "COINS_COUNT=7\nCOINS_CURRENCIES=USD\n").unwrap();
+    let shown = succeed(mintage(home.path(), &[("COINS_COUNT", "9")]).arg("check-config"));
+    assert!(shown.contains("count: 9") && shown.contains(r#"currency: "USD""#), "{shown}");
+}
+
+#[test]
+fn the_document_is_printed_without_any_setting() {
+    let home = directory();
+    let printed = succeed(mintage(home.path(), &[("BIND", "nowhere")]).arg("openapi"));
+    let committed = include_str!("../../openapi/openapi.json");
+    assert!(printed == committed, "run `cargo run -- openapi > openapi/openapi.json`");
+}
+
+#[tokio::test]
+async fn sigterm_lets_a_request_in_flight_finish() {
+    let database = Database::create();
+    let home = directory();
+    let url = database.url();
+    let mut server = Server::start(home.path(), &[("DATABASE_URL", url.expose()), ("BCRYPT_COST", "13")]);
+    let client = server.client();
+    let body = json!({"email": "ada@example.com", "password": PASSWORD});
+    let request = tokio::spawn(async move { client.post("/api/v1/auth/register", &body).await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    server.signal(libc::SIGTERM);
+    request.await.unwrap().assert(201);
+    assert!(server.wait().success());
+}
+
+#[tokio::test]
+async fn draining_says_not_ready_before_the_listener_closes() {
+    let database = Database::create();
+    let home = directory();
+    let url = database.url();
+    let mut server = Server::start(home.path(), &[("DATABASE_URL", url.expose()), ("DRAIN_DELAY", "3s")]);
+    let client = server.client();
+    client.get("/readyz").await.assert(200);
+    server.signal(libc::SIGTERM);
+    let give_up_at = Instant::now() + BOUND;
+    loop {
+        let answer = client.get("/readyz").await;
+        if answer.status == 503 {
+            assert_eq!(answer.header("connection"), "close");
+            break;
+        }
+        assert!(Instant::now() < give_up_at);
+    }
+    assert!(server.wait().success());
+}
+
+#[tokio::test]
+async fn https_is_served_with_a_certificate() {
+    let database = Database::create();
+    let home = directory();
+    let url = database.url();
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(home.path().join("cert.pem"), pair.cert.pem()).unwrap();
+    fs::write(home.path().join("key.pem"), pair.signing_key.serialize_pem()).unwrap();
+    let tls = [("DATABASE_URL", url.expose()), ("TLS_CERT", "cert.pem"), ("TLS_KEY", "key.pem")];
+    let server = Server::start(home.path(), &tls);
+    let port = server.base.rsplit(':').next().unwrap();
+    let root = reqwest::Certificate::from_pem(pair.cert.pem().as_bytes()).unwrap();
+    let http = reqwest::Client::builder().tls_certs_only([root]).no_proxy().build().unwrap();
+    let answer = http.get(format!("https://localhost:{port}/healthz")).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(answer.headers().contains_key("strict-transport-security"));
+
+    let error = fail(&mut mintage(home.path(), &[tls[0], tls[1], ("TLS_KEY", "missing.pem")]));
+    assert!(error.contains("TLS_KEY"), "{error}");
+}

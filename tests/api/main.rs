@@ -1,0 +1,21 @@
+//! Black-box tests: HTTP to the real server on a real port with a real PostgreSQL.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+mod authorization;
+mod coins;
+mod command_line;
+mod input;
+mod jwt_attacks;
+mod login;
+mod logout;
+mod outage;
+mod rate_limits;
+mod refresh;
+mod register;
+mod replicas;
+mod sessions;
+mod system;
+mod user;
+mod users;

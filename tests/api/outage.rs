@@ -1,0 +1,78 @@
+//! PostgreSQL goes away and comes back.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time;
+
+use crate::support::{App, PASSWORD};
+
+#[tokio::test]
+async fn without_the_database_reads_from_memory_go_on_and_the_rest_is_a_503() {
+    let app = App::start();
+    let user = app.user().await;
+    app.database().go_away();
+
+    user.get("/api/v1/coins").await.assert(200);
+    app.anyone().get("/healthz").await.assert(200);
+    app.anyone().get("/.well-known/jwks.json").await.assert(200);
+
+    let ready = app.anyone().get("/readyz").await.assert_problem(503, "unavailable");
+    assert_eq!(ready.header("retry-after"), "1");
+    user.get("/api/v1/user").await.assert_problem(503, "unavailable");
+    user.post_empty("/api/v1/auth/logout").await.assert_problem(503, "unavailable");
+    let body = json!({"email": "ada@example.com", "password": PASSWORD});
+    app.anyone().post("/api/v1/auth/login", &body).await.assert_problem(503, "unavailable");
+    app.anyone().post("/api/v1/auth/register", &body).await.assert_problem(503, "unavailable");
+
+    app.database().come_back();
+    for _ in 0..600 {
+        if app.anyone().get("/readyz").await.status == 200 {
+            break;
+        }
+        time::sleep(Duration::from_millis(50)).await;
+    }
+    user.get("/api/v1/user").await.assert(200);
+    app.register("ada@example.com").await;
+}
+
+#[tokio::test]
+async fn a_revocation_during_an_outage_of_the_view_is_seen_afterwards() {
+    let one = App::start();
+    let two = one.replica();
+    let user = one.user().await;
+    let elsewhere = user.on(&two.base);
+    // Both views lose their connection; the logout happens as soon as the database is back.
+    one.database().go_away();
+    one.database().come_back();
+    for _ in 0..600 {
+        if user.post_empty("/api/v1/auth/logout").await.status == 204 {
+            break;
+        }
+        time::sleep(Duration::from_millis(20)).await;
+    }
+    user.get("/api/v1/user").await.assert_problem(401, "token-revoked");
+    for _ in 0..600 {
+        if elsewhere.get("/api/v1/user").await.status == 401 {
+            return;
+        }
+        time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the other replica missed the revocation");
+}
+
+#[tokio::test]
+async fn a_full_hash_queue_is_an_early_503() {
+    let app = App::with(&[("HASH_QUEUE", "1"), ("HASH_THREADS", "1"), ("BCRYPT_COST", "10")]);
+    let body = json!({"email": "ada@example.com", "password": PASSWORD});
+    let clients: Vec<_> = (0..30).map(|_| app.anyone()).collect();
+    let logins = clients.iter().map(|client| client.post("/api/v1/auth/login", &body));
+    let answers = futures_util::future::join_all(logins).await;
+    let refused: Vec<_> = answers.into_iter().filter(|answer| answer.status == 503).collect();
+    assert!(!refused.is_empty(), "30 logins do not fit into a queue of one");
+    for answer in refused {
+        let answer = answer.assert_problem(503, "overloaded");
+        assert_eq!(answer.header("retry-after"), "5");
+    }
+    app.anyone().get("/healthz").await.assert(200);
+}

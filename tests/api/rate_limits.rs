@@ -1,0 +1,57 @@
+use reqwest::{Method, RequestBuilder};
+use serde_json::json;
+
+use crate::support::App;
+
+const LOGIN: &str = "/api/v1/auth/login";
+
+#[tokio::test]
+async fn guesses_at_one_account_are_limited_whether_or_not_it_exists() {
+    let app = App::with(&[("RATE_LIMITS", "on")]);
+    app.register("ada@example.com").await;
+    for email in ["ada@example.com", "bob@example.com"] {
+        let body = json!({"email": email, "password": "a wrong password"});
+        let mut refused = None;
+        for attempt in 0..40 {
+            let answer = app.anyone().post(LOGIN, &body).await;
+            if answer.status == 429 {
+                refused = Some((attempt, answer));
+                break;
+            }
+            answer.assert_problem(401, "invalid-credentials");
+        }
+        let (attempt, answer) = refused.expect("refused at some point");
+        assert_eq!(attempt, 20, "{email}");
+        assert!(
+            answer.assert_problem(429, "too-many-requests").header("retry-after").parse::<u64>().unwrap()
+                >= 1
+        );
+        let spelled = json!({"email": email.to_uppercase(), "password": "a wrong password"});
+        app.anyone().post(LOGIN, &spelled).await.assert_problem(429, "too-many-requests");
+    }
+}
+
+#[tokio::test]
+async fn one_address_is_limited_and_a_forged_header_does_not_help() {
+    let app = App::with(&[("RATE_LIMITS", "on")]);
+    let mut statuses = Vec::new();
+    for n in 0..110 {
+        let body = json!({"email": format!("u{n}@example.com"), "password": "a wrong password"});
+        let forged =
+            |request: RequestBuilder| request.header("x-forwarded-for", format!("10.0.0.{n}")).json(&body);
+        statuses.push(app.anyone().send(Method::POST, LOGIN, forged).await.status.as_u16());
+    }
+    assert!(statuses[..100].iter().all(|status| *status == 401));
+    assert!(statuses[100..].contains(&429));
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_each_client_has_its_own_limit() {
+    let app = App::with(&[("RATE_LIMITS", "on"), ("TRUSTED_PROXIES", "127.0.0.0/8")]);
+    for n in 0..110 {
+        let body = json!({"email": format!("u{n}@example.com"), "password": "a wrong password"});
+        let proxied =
+            |request: RequestBuilder| request.header("x-forwarded-for", format!("203.0.113.{n}")).json(&body);
+        app.anyone().send(Method::POST, LOGIN, proxied).await.assert_problem(401, "invalid-credentials");
+    }
+}

@@ -1,0 +1,141 @@
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::Value;
+
+use crate::support::{App, Client};
+
+const AFTER_THE_GRACE: Duration = Duration::from_secs(11);
+
+fn refresh_token(pair: &Value) -> &str {
+    pair["refresh_token"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn a_refresh_gives_a_new_pair_that_works() {
+    let app = App::start();
+    let mut client = app.user().await;
+    let old = client.clone();
+    client.refresh().await.assert(200);
+    assert_ne!(client.refresh_token, old.refresh_token);
+    client.get("/api/v1/user").await.assert(200);
+    old.get("/api/v1/user").await.assert(200);
+}
+
+#[tokio::test]
+async fn an_early_refresh_is_never_forbidden() {
+    let app = App::start();
+    let mut client = app.user().await;
+    for _ in 0..5 {
+        client.refresh().await.assert(200);
+    }
+}
+
+#[tokio::test]
+async fn of_50_parallel_refreshes_all_get_the_same_successor() {
+    let app = App::start();
+    let client = app.user().await;
+    let token = client.refresh_token.clone().unwrap();
+    let clients: Vec<_> = (0..50).map(|_| app.anyone()).collect();
+    let answers = join_all(clients.iter().map(|client| client.refresh_with(&token))).await;
+    let pairs: Vec<_> = answers.into_iter().map(|answer| answer.assert(200).json()).collect();
+    assert!(pairs.iter().all(|pair| refresh_token(pair) == refresh_token(&pairs[0])));
+    for pair in &pairs {
+        client.bearing(pair["access_token"].as_str().unwrap()).get("/api/v1/user").await.assert(200);
+    }
+    client.refresh_with(refresh_token(&pairs[0])).await.assert(200);
+}
+
+#[tokio::test]
+async fn reuse_of_an_old_refresh_token_ends_the_session() {
+    let app = App::start();
+    let mut client = app.user().await;
+    let stolen = client.refresh_token.clone().unwrap();
+    client.refresh().await.assert(200);
+    client.refresh().await.assert(200);
+    app.clock.advance(AFTER_THE_GRACE);
+    let refused = client.refresh_with(&stolen).await.assert_problem(401, "refresh-token-reused");
+    assert!(refused.header("www-authenticate").contains("invalid_token"));
+    client.get("/api/v1/user").await.assert_problem(401, "token-revoked");
+    client.refresh().await.assert_problem(401, "invalid-refresh-token");
+}
+
+#[tokio::test]
+async fn reuse_is_noticed_as_soon_as_the_successor_was_used() {
+    let app = App::start();
+    let mut client = app.user().await;
+    let stolen = client.refresh_token.clone().unwrap();
+    client.refresh().await.assert(200);
+    client.get("/api/v1/user").await.assert(200);
+    app.clock.advance(AFTER_THE_GRACE);
+    client.refresh_with(&stolen).await.assert_problem(401, "refresh-token-reused");
+}
+
+#[tokio::test]
+async fn a_lost_response_logs_nobody_out() {
+    let app = App::start();
+    let client = app.user().await;
+    let token = client.refresh_token.clone().unwrap();
+    let lost = client.refresh_with(&token).await.assert(200).json();
+    app.clock.advance(Duration::from_hours(1));
+    let again = client.refresh_with(&token).await.assert(200).json();
+    assert_eq!(refresh_token(&again), refresh_token(&lost));
+    let client = client.bearing(again["access_token"].as_str().unwrap());
+    client.get("/api/v1/user").await.assert(200);
+}
+
+#[tokio::test]
+async fn a_tab_that_lags_within_the_grace_gets_the_newest_token() {
+    let app = App::start();
+    let mut fast = app.user().await;
+    let slow = fast.clone();
+    fast.refresh().await.assert(200);
+    fast.refresh().await.assert(200);
+    let pair = slow.refresh_with(slow.refresh_token.as_deref().unwrap()).await.assert(200).json();
+    assert_eq!(Some(refresh_token(&pair)), fast.refresh_token.as_deref());
+}
+
+#[tokio::test]
+async fn an_unused_refresh_token_expires() {
+    let app = App::start();
+    let mut client = app.user().await;
+    app.clock.advance(Duration::from_secs(12 * 3600 + 10));
+    client.refresh().await.assert_problem(401, "invalid-refresh-token");
+}
+
+#[tokio::test]
+async fn use_keeps_a_session_alive_up_to_its_absolute_limit() {
+    let app = App::start();
+    let mut client = app.user().await;
+    let mut hours = 0;
+    while hours < 22 {
+        app.clock.advance(Duration::from_hours(11));
+        hours += 11;
+        let pair = client.refresh().await.assert(200).json();
+        let left = pair["refresh_expires_in"].as_i64().unwrap();
+        assert!(left <= (24 - hours) * 3600, "{left} s after {hours} h");
+    }
+    app.clock.advance(Duration::from_secs(2 * 3600 + 10));
+    client.refresh().await.assert_problem(401, "invalid-refresh-token");
+}
+
+#[tokio::test]
+async fn rotation_leaves_few_rows_behind() {
+    let app = App::start();
+    let mut client = app.user().await;
+    for _ in 0..10 {
+        app.clock.advance(AFTER_THE_GRACE);
+        client.refresh().await.assert(200);
+    }
+    let rows = diesel::sql_query("DELETE FROM refresh_tokens");
+    assert!(diesel::RunQueryDsl::execute(rows, &mut app.sql()).unwrap() <= 2);
+}
+
+#[tokio::test]
+async fn a_refresh_sees_the_role_of_now() {
+    let app = App::start();
+    let user = app.user().await;
+    user.get("/api/v1/users").await.assert_problem(403, "forbidden");
+    let admin: Client = app.admin().await;
+    admin.get("/api/v1/users").await.assert(200);
+}

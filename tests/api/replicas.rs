@@ -1,0 +1,127 @@
+//! Several servers on one database.
+
+use std::{collections::HashSet, time::Duration};
+
+use tokio::time;
+
+use crate::support::{
+    App, Client,
+    upstream::{Upstream, fixture},
+};
+
+/// Until the other replica refuses; how fast that is shows in its own bound below.
+async fn until_refused(client: &Client) {
+    for _ in 0..600 {
+        if client.get("/api/v1/user").await.status == 401 {
+            return;
+        }
+        time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the other replica still accepts the token");
+}
+
+#[tokio::test]
+async fn a_token_of_one_server_is_good_on_another() {
+    let one = App::start();
+    let two = one.replica();
+    let user = one.user().await;
+    user.on(&two.base).get("/api/v1/user").await.assert(200);
+    let keys = async |app: &App| app.anyone().get("/.well-known/jwks.json").await.assert(200).json();
+    assert_eq!(keys(&one).await, keys(&two).await);
+}
+
+#[tokio::test]
+async fn a_logout_on_one_server_is_seen_on_another() {
+    let one = App::start();
+    let two = one.replica();
+    let user = one.user().await;
+    let elsewhere = user.on(&two.base);
+    elsewhere.get("/api/v1/user").await.assert(200);
+    user.post_empty("/api/v1/auth/logout").await.assert(204);
+    until_refused(&elsewhere).await;
+}
+
+#[tokio::test]
+async fn a_server_that_starts_later_knows_what_was_revoked_before() {
+    let one = App::start();
+    let user = one.user().await;
+    user.post_empty("/api/v1/auth/logout").await.assert(204);
+    let two = one.replica();
+    user.on(&two.base).get("/api/v1/user").await.assert_problem(401, "token-revoked");
+}
+
+#[tokio::test]
+async fn a_rotation_of_keys_causes_no_401_anywhere() {
+    let one = App::start();
+    let two = one.replica();
+    let mut user = one.user().await;
+    let before = one.anyone().get("/.well-known/jwks.json").await.json();
+    let secret = mintage::config::SecretKey {
+        current: mintage::config::Secret::new("a secret key for the tests, 0123456789"),
+        previous: None,
+    };
+    let sealer = mintage::tokens::Sealer::new(&secret);
+    let kid = mintage::tokens::rotate(&mut one.sql(), &sealer, one.clock.now()).unwrap();
+    let published = before["keys"].as_array().unwrap().iter().any(|key| key["kid"] == kid.as_str());
+    assert!(published, "the new key was published before it signs");
+
+    let old = user.clone();
+    for _ in 0..600 {
+        user.refresh().await.assert(200);
+        for client in [&user, &old] {
+            client.get("/api/v1/user").await.assert(200);
+            client.on(&two.base).get("/api/v1/user").await.assert(200);
+        }
+        let header = jsonwebtoken::decode_header(user.token()).unwrap();
+        if header.kid.as_deref() == Some(kid.as_str()) {
+            return;
+        }
+        time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the new key does not sign");
+}
+
+#[tokio::test]
+async fn each_slot_is_synced_by_one_replica_and_all_serve_it() {
+    let upstream = Upstream::start(vec![fixture(200, "cmc_v3_listings_latest_gbp")]).await;
+    let one = App::with(&[
+        ("COINMARKETCAP_API_KEY", "key"),
+        ("COINMARKETCAP_URL", &upstream.url),
+        ("COINS_SYNC_INTERVAL", "1d"),
+    ]);
+    let (two, three) = (one.replica(), one.replica());
+    let user = one.user().await;
+    let mut up_to_date = HashSet::new();
+    for _ in 0..600 {
+        for app in [&one, &two, &three] {
+            if user.on(&app.base).get("/api/v1/coins").await.json()["source"] == "coinmarketcap" {
+                up_to_date.insert(app.base.clone());
+            }
+        }
+        if up_to_date.len() == 3 {
+            break;
+        }
+        time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(up_to_date.len(), 3);
+    assert_eq!(upstream.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn replicas_that_start_together_on_an_empty_database_agree() {
+    let one = App::start();
+    let mut conn = one.sql();
+    diesel::connection::SimpleConnection::batch_execute(
+        &mut conn,
+        "DROP SCHEMA public CASCADE; CREATE SCHEMA public",
+    )
+    .unwrap();
+    let replicas: Vec<App> = std::thread::scope(|scope| {
+        let starts: Vec<_> = (0..4).map(|_| scope.spawn(|| one.replica())).collect();
+        starts.into_iter().map(|start| start.join().unwrap()).collect()
+    });
+    let user = replicas[0].user().await;
+    for replica in &replicas {
+        user.on(&replica.base).get("/api/v1/user").await.assert(200);
+    }
+}

@@ -1,0 +1,138 @@
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread::{self, JoinHandle},
+};
+
+use actix_web::rt::System;
+use diesel::{PgConnection, RunQueryDsl, sql_query, sql_types::Uuid as SqlUuid};
+use mintage::{
+    app::Server,
+    clock::Clock,
+    config::{Config, Secret, SecretKey},
+};
+use serde_json::json;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::{client::Client, postgres::Database};
+
+pub const PASSWORD: &str = "correct horse battery staple";
+/// What the servers of the suite take for their own address.
+pub const PUBLIC_URL: &str = "http://mintage.test";
+
+const SETTINGS: [(&str, &str); 6] = [
+    ("BIND", "127.0.0.1:0"),
+    ("PUBLIC_URL", PUBLIC_URL),
+    ("BCRYPT_COST", "4"),
+    ("RATE_LIMITS", "off"),
+    ("DATABASE_POOL_SIZE", "5"),
+    ("WORKERS", "2"),
+];
+
+/// A running server. Dropping it stops the server and drops its database.
+pub struct App {
+    pub base: String,
+    pub clock: Clock,
+    settings: HashMap<String, String>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    // After the server, which uses it; the last replica drops it.
+    database: Arc<Database>,
+}
+
+impl App {
+    pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// With these settings on top of the suite's.
+    pub fn with(settings: &[(&str, &str)]) -> Self {
+        let all = SETTINGS.iter().chain(settings);
+        let settings = all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self::launch(Arc::new(Database::create()), settings, Clock::default())
+    }
+
+    /// Another server on the same database, with the same clock.
+    pub fn replica(&self) -> Self {
+        Self::launch(self.database.clone(), self.settings.clone(), self.clock.clone())
+    }
+
+    fn launch(database: Arc<Database>, settings: HashMap<String, String>, clock: Clock) -> Self {
+        let mut config = Config::from_lookup(&|name| settings.get(name).cloned()).expect("settings");
+        config.database.url = Some(database.url());
+        let secret =
+            SecretKey { current: Secret::new("a secret key for the tests, 0123456789"), previous: None };
+        let server = Server::start(config, &secret, &clock).expect("the server starts");
+        let base = format!("http://{}", server.address().expect("address"));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let thread = thread::spawn(move || {
+            let stop = async {
+                let _ = stopped.await;
+            };
+            System::new().block_on(server.serve(stop)).expect("the server serves");
+        });
+        Self { base, clock, settings, stop: Some(stop), thread: Some(thread), database }
+    }
+
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    pub fn sql(&self) -> PgConnection {
+        self.database.connect()
+    }
+
+    /// Without credentials.
+    pub fn anyone(&self) -> Client {
+        Client::new(&self.base)
+    }
+
+    /// Registered and logged in, with an address of its own.
+    pub async fn user(&self) -> Client {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let email = format!("user{}@example.com", NUMBER.fetch_add(1, Ordering::Relaxed));
+        self.register(&email).await;
+        self.login(&email).await
+    }
+
+    pub async fn admin(&self) -> Client {
+        let mut client = self.user().await;
+        let id: Uuid = client.id.parse().expect("id");
+        sql_query("UPDATE users SET role = 'admin' WHERE id = $1")
+            .bind::<SqlUuid, _>(id)
+            .execute(&mut self.sql())
+            .expect("promotion");
+        client.refresh().await.assert(200);
+        client
+    }
+
+    pub async fn register(&self, email: &str) {
+        let body = json!({"email": email, "password": PASSWORD});
+        self.anyone().post("/api/v1/auth/register", &body).await.assert(201);
+    }
+
+    pub async fn login(&self, email: &str) -> Client {
+        let mut client = self.anyone();
+        let body = json!({"email": email, "password": PASSWORD});
+        let pair = client.post("/api/v1/auth/login", &body).await.assert(200).json();
+        client.take(&pair);
+        let user = client.get("/api/v1/user").await.assert(200).json();
+        user["id"].as_str().expect("id").clone_into(&mut client.id);
+        email.clone_into(&mut client.email);
+        client
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        let ended = self.thread.take().expect("dropped once").join();
+        if !thread::panicking() {
+            ended.expect("the server ended well");
+        }
+    }
+}

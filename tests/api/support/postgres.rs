@@ -1,0 +1,141 @@
+//! A real PostgreSQL for the whole run, and a database for each test, cloned from a template.
+
+use std::{
+    path::Path,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use diesel::{Connection, PgConnection, RunQueryDsl, connection::SimpleConnection, sql_query};
+use mintage::{
+    config::Secret,
+    db::{
+        embedded::{Cluster, EmbeddedError},
+        migrate,
+    },
+};
+
+static CLUSTER: LazyLock<Cluster> = LazyLock::new(start);
+static TEMPLATE: LazyLock<()> = LazyLock::new(create_template);
+
+extern "C" fn stop_cluster() {
+    CLUSTER.stop();
+}
+
+/// libtest ends the process without dropping statics, hence the exit handler. A run that was
+/// killed leaves its cluster to the next one, which adopts it.
+fn start() -> Cluster {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres-api");
+    let give_up_at = Instant::now() + Duration::from_mins(10);
+    let cluster = loop {
+        match Cluster::start(&directory) {
+            Ok(cluster) => break cluster,
+            // Another run of the suite; it ends.
+            Err(EmbeddedError::AlreadyRunning { .. }) if Instant::now() < give_up_at => {
+                thread::sleep(Duration::from_millis(500));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    // SAFETY: the handler only sends a signal and waits; it is registered once.
+    assert_eq!(unsafe { libc::atexit(stop_cluster) }, 0);
+    cluster
+}
+
+fn url_of(database: &str) -> String {
+    CLUSTER.url().replacen("/mintage?", &format!("/{database}?"), 1)
+}
+
+fn create_template() {
+    let mut conn = PgConnection::establish(&url_of("postgres")).expect("the cluster answers");
+    conn.batch_execute("ALTER SYSTEM SET synchronous_commit = off").expect("setting");
+    conn.batch_execute("SELECT pg_reload_conf()").expect("reload");
+    for database in leftovers(&mut conn) {
+        drop_database(&mut conn, &database);
+    }
+    conn.batch_execute("CREATE DATABASE template_mintage").expect("template");
+    let mut template = PgConnection::establish(&url_of("template_mintage")).expect("the template answers");
+    migrate::run(&mut template).expect("migrations");
+}
+
+/// Databases of a run that was killed.
+fn leftovers(conn: &mut PgConnection) -> Vec<String> {
+    #[derive(diesel::QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        datname: String,
+    }
+    let query =
+        "SELECT datname::text FROM pg_database WHERE datname LIKE 'test\\_%' OR datname = 'template_mintage'";
+    let rows: Vec<Row> = sql_query(query).load(conn).expect("databases");
+    rows.into_iter().map(|row| row.datname).collect()
+}
+
+fn drop_database(conn: &mut PgConnection, name: &str) {
+    conn.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).expect("drop");
+}
+
+/// One test's database; dropped with it.
+pub struct Database {
+    name: String,
+}
+
+impl Database {
+    /// With all migrations.
+    pub fn create() -> Self {
+        Self::from("template_mintage")
+    }
+
+    pub fn empty() -> Self {
+        Self::from("template0")
+    }
+
+    fn from(template: &str) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        LazyLock::force(&TEMPLATE);
+        let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let mut conn = PgConnection::establish(&url_of("postgres")).expect("the cluster answers");
+        conn.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template}")).expect("database");
+        Self { name }
+    }
+
+    pub fn url(&self) -> Secret {
+        Secret::new(url_of(&self.name))
+    }
+
+    pub fn connect(&self) -> PgConnection {
+        PgConnection::establish(self.url().expose()).expect("the database answers")
+    }
+
+    /// Refuses connections and cuts the open ones, as an outage does.
+    pub fn go_away(&self) {
+        self.set_allowed(false);
+        let mut conn = PgConnection::establish(&url_of("postgres")).expect("the cluster answers");
+        sql_query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1")
+            .bind::<diesel::sql_types::Text, _>(&self.name)
+            .execute(&mut conn)
+            .expect("terminate");
+    }
+
+    pub fn come_back(&self) {
+        self.set_allowed(true);
+    }
+
+    fn set_allowed(&self, allowed: bool) {
+        let mut conn = PgConnection::establish(&url_of("postgres")).expect("the cluster answers");
+        conn.batch_execute(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS {allowed}", self.name))
+            .expect("alter");
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if let Ok(mut conn) = PgConnection::establish(&url_of("postgres")) {
+            drop_database(&mut conn, &self.name);
+        }
+    }
+}

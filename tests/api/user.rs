@@ -1,0 +1,80 @@
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::{App, Client, PASSWORD, Response};
+
+const PATH: &str = "/api/v1/user";
+
+async fn patch_if(client: &Client, etag: &str, body: &serde_json::Value) -> Response {
+    client.send(Method::PATCH, PATH, |request| request.header("if-match", etag).json(body)).await
+}
+
+#[tokio::test]
+async fn a_user_changes_name_and_username_and_clears_them() {
+    let app = App::start();
+    let client = app.user().await;
+    let user = client.patch(PATH, &json!({"name": " Ada ", "username": "ada"})).await.assert(200).json();
+    assert_eq!((&user["name"], &user["username"]), (&json!("Ada"), &json!("ada")));
+    let user = client.patch(PATH, &json!({"name": null})).await.assert(200).json();
+    assert_eq!((&user["name"], &user["username"]), (&json!(null), &json!("ada")));
+    let read = client.get(PATH).await.assert(200).json();
+    assert_eq!(read, user);
+}
+
+#[tokio::test]
+async fn everything_else_is_refused() {
+    let app = App::start();
+    let client = app.user().await;
+    for field in ["role", "email", "password", "id", "created_at"] {
+        let body = json!({ field: "admin" });
+        client.patch(PATH, &body).await.assert_invalid(&format!("/{field}"), "unknown-field");
+    }
+    let bad = json!({"name": "a\u{202e}b", "username": "a@b"});
+    let response = client.patch(PATH, &bad).await.assert_invalid("/name", "control-character");
+    response.assert_invalid("/username", "username");
+}
+
+#[tokio::test]
+async fn a_taken_username_is_a_conflict() {
+    let app = App::start();
+    let (ada, bob) = (app.user().await, app.user().await);
+    ada.patch(PATH, &json!({"username": "ada"})).await.assert(200);
+    bob.patch(PATH, &json!({"username": "Ada"})).await.assert_problem(409, "username-taken");
+    ada.patch(PATH, &json!({"username": "ADA"})).await.assert(200);
+}
+
+#[tokio::test]
+async fn a_change_of_another_version_is_refused() {
+    let app = App::start();
+    let client = app.user().await;
+    let etag = client.get(PATH).await.assert(200).header("etag").to_owned();
+    let changed = patch_if(&client, &etag, &json!({"name": "Ada"})).await.assert(200);
+    assert_ne!(changed.header("etag"), etag);
+    patch_if(&client, &etag, &json!({"name": "Bob"})).await.assert_problem(412, "precondition-failed");
+    let weak = format!("W/{}", changed.header("etag"));
+    patch_if(&client, &weak, &json!({"name": "Bob"})).await.assert_problem(412, "precondition-failed");
+    patch_if(&client, "nonsense", &json!({"name": "Bob"})).await.assert_problem(400, "malformed-header");
+    let several = format!("\"x\", {}", changed.header("etag"));
+    patch_if(&client, &several, &json!({"name": "Bob"})).await.assert(200);
+    patch_if(&client, "*", &json!({"name": "Eve"})).await.assert(200);
+}
+
+#[tokio::test]
+async fn deleting_the_account_asks_for_the_password_and_ends_all_sessions() {
+    let app = App::start();
+    let phone = app.user().await;
+    let laptop = app.login(&phone.email).await;
+    let delete = async |password: &str| {
+        let body = json!({"password": password});
+        phone.send(Method::DELETE, PATH, |request| request.json(&body)).await
+    };
+    delete("a wrong password").await.assert_problem(403, "wrong-password");
+    laptop.get(PATH).await.assert(200);
+
+    delete(PASSWORD).await.assert(204);
+    laptop.get(PATH).await.assert_problem(401, "token-revoked");
+    phone.get(PATH).await.assert_problem(401, "token-revoked");
+    let body = json!({"email": phone.email, "password": PASSWORD});
+    app.anyone().post("/api/v1/auth/login", &body).await.assert_problem(401, "invalid-credentials");
+    app.register(&phone.email).await;
+}
