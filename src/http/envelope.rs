@@ -149,3 +149,53 @@ fn add_headers(headers: &mut header::HeaderMap, request_id: &str, settings: &Env
         headers.insert(header::CONTENT_SECURITY_POLICY, value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_web::{App, HttpResponse, body::to_bytes, middleware::from_fn, test, web::Data};
+
+    use super::*;
+
+    async fn boom() -> HttpResponse {
+        panic!("a secret detail")
+    }
+
+    async fn plain_error() -> Result<HttpResponse, Error> {
+        Err(actix_web::error::ErrorBadRequest("text"))
+    }
+
+    async fn answer(path: &str) -> (u16, String) {
+        let settings =
+            Envelope { public_url: "http://mintage.test".into(), https: false, draining: Arc::default() };
+        let app = App::new()
+            .app_data(Data::new(settings))
+            .route("/boom", web::get().to(boom))
+            .route("/plain", web::get().to(plain_error))
+            .wrap(from_fn(envelope));
+        let service = test::init_service(app).await;
+        let request = test::TestRequest::get().uri(path).to_request();
+        let response = match test::try_call_service(&service, request).await {
+            Ok(response) => response.into_parts().1,
+            Err(error) => error.error_response(),
+        };
+        assert!(response.headers().contains_key(X_REQUEST_ID));
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body()).await.expect("a body");
+        (status, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    #[actix_web::test]
+    async fn a_panic_is_a_500_that_tells_only_the_request_id() {
+        let (status, body) = answer("/boom").await;
+        assert_eq!(status, 500);
+        assert!(body.contains("internal-error") && body.contains("request_id"));
+        assert!(!body.contains("secret"));
+    }
+
+    #[actix_web::test]
+    async fn plain_errors_of_the_framework_become_problems() {
+        let (status, body) = answer("/plain").await;
+        assert_eq!(status, 400);
+        assert!(body.contains("http://mintage.test/problems/"), "{body}");
+    }
+}

@@ -139,3 +139,33 @@ pub(super) fn block(conn: &mut PgConnection, ended: &[Ended]) -> QueryResult<()>
 pub(super) fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<usize> {
     diesel::delete(blocklist::table.filter(blocklist::expires_at.lt(now))).execute(conn)
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn an_ended_session_is_refused_until_its_entry_expires() {
+        let clock = Clock::default();
+        let list = Blocklist::new(clock.clone(), Duration::from_mins(5));
+        let (session, other) = (Uuid::now_v7(), Uuid::now_v7());
+        list.refuse(&[Ended { session, until: clock.now() + TimeDelta::minutes(10) }]);
+        assert_eq!((list.standing(session), list.standing(other)), (Standing::Ended, Standing::Good));
+        clock.advance(Duration::from_mins(11));
+        list.confirmed();
+        assert_eq!(list.standing(session), Standing::Good, "no token of it can be valid any more");
+    }
+
+    #[test]
+    fn without_news_for_too_long_nobody_is_known_to_be_good() {
+        let clock = Clock::default();
+        let list = Blocklist::new(clock.clone(), Duration::ZERO);
+        let session = Uuid::now_v7();
+        list.refuse(&[Ended { session, until: clock.now() }]);
+        std::thread::sleep(Duration::from_millis(1));
+        assert_eq!(list.standing(session), Standing::Ended);
+        assert_eq!(list.standing(Uuid::now_v7()), Standing::Unknown);
+    }
+}

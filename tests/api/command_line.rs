@@ -73,8 +73,12 @@ struct Server {
 
 impl Server {
     fn start(home: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::start_logging_to(Stdio::inherit(), home, settings)
+    }
+
+    fn start_logging_to(log: Stdio, home: &Path, settings: &[(&str, &str)]) -> Self {
         let mut command = mintage(home, settings);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (send, lines) = mpsc::channel();
         thread::spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| drop(send.send(line))));
@@ -361,6 +365,28 @@ fn the_document_is_printed_without_any_setting() {
     let printed = succeed(mintage(home.path(), &[("BIND", "nowhere")]).arg("openapi"));
     let committed = include_str!("../../openapi/openapi.json");
     assert!(printed == committed, "run `cargo run -- openapi > openapi/openapi.json`");
+}
+
+#[tokio::test]
+async fn the_log_holds_no_secret_and_no_address() {
+    let database = Database::create();
+    let home = directory();
+    let url = database.url();
+    let log = fs::File::create(home.path().join("log")).unwrap();
+    let settings = [("DATABASE_URL", url.expose()), ("LOG_LEVEL", "debug"), ("LOG_FORMAT", "json")];
+    let mut server = Server::start_logging_to(log.into(), home.path(), &settings);
+    register(&server, "ada@example.com").await;
+    let mut client = log_in(&server, "ada@example.com").await;
+    client.refresh().await.assert(200);
+    client.refresh_with("nonsense").await.assert(401);
+    client.post_empty("/api/v1/auth/logout").await.assert(204);
+    assert!(server.stop().success());
+    let log = fs::read_to_string(home.path().join("log")).unwrap();
+    assert!(log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{log}");
+    assert!(log.contains("/api/v1/auth/login") && log.contains("request_id"));
+    for secret in [PASSWORD, "ada@example", "eyJ", "$2b$", "127.0.0.1:5", url.expose()] {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
 }
 
 #[tokio::test]

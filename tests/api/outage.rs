@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use diesel::connection::SimpleConnection;
 use serde_json::json;
 use tokio::time;
 
@@ -75,4 +76,25 @@ async fn a_full_hash_queue_is_an_early_503() {
         assert_eq!(answer.header("retry-after"), "5");
     }
     app.anyone().get("/healthz").await.assert(200);
+}
+
+#[tokio::test]
+async fn a_statement_that_waits_too_long_is_a_503_and_the_pool_recovers() {
+    let app = App::start();
+    let user = app.user().await;
+    let mut blocker = app.sql();
+    blocker.batch_execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE").unwrap();
+    let requests = (0..20).map(|_| user.get("/api/v1/user"));
+    for answer in futures_util::future::join_all(requests).await {
+        answer.assert_problem(503, "unavailable");
+    }
+    user.get("/api/v1/coins").await.assert(200);
+    blocker.batch_execute("ROLLBACK").unwrap();
+    for _ in 0..600 {
+        if user.get("/api/v1/user").await.status == 200 {
+            return;
+        }
+        time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the pool did not recover");
 }

@@ -108,6 +108,44 @@ async fn each_slot_is_synced_by_one_replica_and_all_serve_it() {
 }
 
 #[tokio::test]
+async fn a_slot_whose_holder_died_is_taken_over() {
+    let upstream = Upstream::start(vec![fixture(200, "cmc_v3_listings_latest_gbp")]).await;
+    let app = App::with(&[
+        ("COINMARKETCAP_API_KEY", "key"),
+        ("COINMARKETCAP_URL", &upstream.url),
+        ("COINS_SYNC_INTERVAL", "1d"),
+    ]);
+    let user = app.user().await;
+    for _ in 0..600 {
+        if user.get("/api/v1/coins").await.json()["source"] == "coinmarketcap" {
+            break;
+        }
+        time::sleep(Duration::from_millis(20)).await;
+    }
+    // As if the holder had been killed after its claim, with a lease that is over or still runs.
+    let mut conn = app.sql();
+    let mut leave_unfinished = |lease: &str| {
+        let update =
+            format!("UPDATE sync_slots SET finished_at = NULL, lease_until = now() + interval '{lease}'");
+        diesel::RunQueryDsl::execute(diesel::sql_query(update), &mut conn).unwrap();
+    };
+    leave_unfinished("1 hour");
+    let second = app.replica();
+    time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(upstream.requests().len(), 1, "the lease still runs");
+    leave_unfinished("-1 second");
+    drop(second);
+    let _third = app.replica();
+    for _ in 0..600 {
+        if upstream.requests().len() == 2 {
+            return;
+        }
+        time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("nobody took the slot over");
+}
+
+#[tokio::test]
 async fn replicas_that_start_together_on_an_empty_database_agree() {
     let one = App::start();
     let mut conn = one.sql();
