@@ -3,13 +3,12 @@
 set -u
 
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+trap 'rm -f "$log" "$log.status"' EXIT
 {
     cargo test --no-fail-fast "$@"
     echo "$?" >"$log.status"
 } | tee "$log"
 status=$(cat "$log.status")
-rm -f "$log.status"
 
 awk -v status="$status" '
     /^test result: / { passed += $4; failed += $6 }
