@@ -2,7 +2,7 @@
 //!
 //! What is logged never holds a secret, a token, an e-mail or network address.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 
 use tracing_subscriber::{EnvFilter, fmt};
 
@@ -11,8 +11,8 @@ use crate::config::{Log, LogFormat};
 /// Installs the process-wide subscriber; a second call (tests) changes nothing.
 pub fn init(log: &Log) {
     let filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder =
-        fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let builder = fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = builder.with_ansi(io::stderr().is_terminal());
     // An error means that a subscriber is already there, which is all we want.
     let _ = match log.format {
         LogFormat::Text => builder.with_target(false).try_init(),

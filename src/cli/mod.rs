@@ -3,6 +3,7 @@
 mod check_config;
 mod create_admin;
 mod database;
+mod healthcheck;
 mod keys;
 mod serve;
 
@@ -44,6 +45,8 @@ enum Command {
     Keys(keys::Command),
     /// Check the settings and print the effective ones
     CheckConfig(check_config::Arguments),
+    /// Ask the running server whether it lives
+    Healthcheck,
 }
 
 /// Parses the arguments and runs the command.
@@ -81,6 +84,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::CreateAdmin(arguments) => create_admin::run(&config, &arguments),
         Command::Keys(command) => keys::run(&config, &command),
         Command::CheckConfig(arguments) => check_config::run(&config, &arguments),
+        Command::Healthcheck => healthcheck::run(&config),
         Command::Openapi => unreachable!("handled above, since it needs no settings"),
     }
 }

@@ -2,9 +2,10 @@ use std::net::SocketAddr;
 
 use actix_web::rt::{
     System,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 use anyhow::Result;
+use tokio::sync::oneshot;
 
 use super::database::{Database, secret_key};
 use crate::{
@@ -15,6 +16,12 @@ use crate::{
 
 /// Serves until SIGTERM or Ctrl-C; a second one does not wait for requests in flight.
 pub(super) fn run(mut config: Config) -> Result<()> {
+    let system = System::new();
+    // From here on a signal must not leave the embedded cluster behind: it is kept until we serve.
+    let signals = match config.database.url {
+        None => Some(system.block_on(async { Signals::listen() })?),
+        Some(_) => None,
+    };
     // Before the key, so that the cluster decides on the data directory's permissions.
     let database = Database::start(&config)?;
     let development = notes_for_development(&config);
@@ -26,22 +33,44 @@ pub(super) fn run(mut config: Config) -> Result<()> {
         .and_then(|secret| Server::start(config, &secret, &Clock::default()))
         .and_then(|server| {
             print_welcome(server.address()?, &server, embedded.as_deref(), &development);
-            System::new().block_on(async { server.serve(stop_signal()?).await })
+            system.block_on(async { serve(server, signals.map_or_else(Signals::listen, Ok)?).await })
         });
     database.stop();
     served
 }
 
-fn stop_signal() -> Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+async fn serve(server: Server, mut signals: Signals) -> Result<()> {
+    let (stop, stopped) = oneshot::channel();
+    tokio::select! {
+        served = server.serve(async { stopped.await.unwrap_or_default() }) => served,
+        () = async {
+            signals.next().await;
+            tracing::info!("stopping");
+            let _ = stop.send(());
+            signals.next().await;
+        } => {
+            tracing::warn!("stopping at once");
+            Ok(())
         }
-        tracing::info!("stopping");
-    })
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 fn notes_for_development(config: &Config) -> Vec<&'static str> {

@@ -1,0 +1,23 @@
+# `make run` and `make test` first install what is missing; apart from that they are `cargo run` and
+# `cargo test`.
+
+help: ## Show these targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
+
+run: ## Serve the API on http://127.0.0.1:8080, with a PostgreSQL of its own
+	@scripts/setup.sh cargo run
+
+test: ## Run all tests; the last line counts them
+	@scripts/setup.sh scripts/test.sh
+
+lint: ## Check the format and run clippy
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- --deny warnings
+
+newman: ## Run the Postman collection against a fresh server
+	@scripts/setup.sh postman/run.sh
+
+setup: ## Install a C compiler, libpq and PostgreSQL, if missing
+	@scripts/setup.sh
+
+.PHONY: help run test lint newman setup

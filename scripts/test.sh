@@ -1,0 +1,20 @@
+#!/bin/sh
+# cargo test, closed by one line that sums up all test binaries. No test at all is a failure too.
+set -u
+
+log=$(mktemp)
+trap 'rm -f "$log" "$log.status"' EXIT
+{
+    cargo test --no-fail-fast "$@"
+    echo "$?" >"$log.status"
+} | tee "$log"
+status=$(cat "$log.status")
+
+awk -v status="$status" '
+    /^test result: / { passed += $4; failed += $6 }
+    END {
+        if (status != 0 && !failed) print "cargo test failed, though no test did"
+        if (!passed && !failed) { print "no test ran"; if (!status) status = 1 }
+        printf "%d passed, %d failed\n", passed, failed
+        exit status
+    }' "$log"
