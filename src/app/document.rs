@@ -23,7 +23,7 @@ use crate::http::complete;
         description = "Accounts, JWTs, sessions, user management and coins over JSON.\n\n\
             Register, log in, then send `Authorization: Bearer <access_token>`. When it has \
             expired, exchange the refresh token for a new pair. Errors are problem details \
-            (RFC 9457) with a stable `code`.",
+            (RFC 9457) with a stable `code`; every answer has an `X-Request-Id`.",
         license(name = "MIT", identifier = "MIT"),
     ),
     servers((url = "/", description = "This server.")),
@@ -76,7 +76,8 @@ impl Document {
 #[utoipa::path(
     tag = "system",
     security(()),
-    responses((status = 200, description = "The OpenAPI document.", body = Object))
+    responses((status = 200, description = "The OpenAPI document.", body = Object,
+        example = json!({"openapi": "3.1.0", "info": {"title": "Mintage"}, "paths": {}})))
 )]
 #[get("/openapi.json")]
 pub async fn openapi_json(document: Data<Document>) -> HttpResponse {
@@ -84,4 +85,22 @@ pub async fn openapi_json(document: Data<Document>) -> HttpResponse {
         .content_type("application/json")
         .insert_header((header::CACHE_CONTROL, "public, max-age=60"))
         .body(document.0.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    /// The examples of a problem response come from the codes that its description names.
+    #[test]
+    fn every_problem_response_names_its_codes() {
+        let document = serde_json::to_value(super::document()).expect("JSON");
+        let paths = document["paths"].as_object().expect("paths");
+        for (path, operation) in paths.iter().flat_map(|(path, item)| {
+            item.as_object().into_iter().flatten().map(move |(_, operation)| (path, operation))
+        }) {
+            for (status, response) in operation["responses"].as_object().expect("responses") {
+                let examples = &response["content"]["application/problem+json"]["examples"];
+                assert_eq!(examples.is_object(), status.as_str() >= "400", "{path} {status}");
+            }
+        }
+    }
 }

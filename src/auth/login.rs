@@ -21,6 +21,7 @@ use crate::{
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[validate(schema(function = "check_login"))]
+#[schema(as = Login)]
 #[schema(example = json!({"email": "ada@example.com", "password": "correct horse battery", "remember": true}))]
 pub struct LoginBody {
     #[schema(format = "email", max_length = 254)]
@@ -57,7 +58,8 @@ fn check_login(body: &LoginBody) -> Result<(), ValidationError> {
     responses(
         (status = 200, description = "The tokens.", body = TokenPair),
         (status = 401, description = "`invalid-credentials`."),
-        (status = 429, description = "`too-many-requests`.")
+        (status = 429, description = "`too-many-requests`."),
+        (status = 503, description = "`unavailable`, `overloaded`.")
     )
 )]
 #[post("/auth/login")]

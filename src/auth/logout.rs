@@ -14,18 +14,17 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"scope": "this"}))]
 pub struct Logout {
-    /// Which of your sessions end.
     #[serde(default)]
+    #[schema(inline)]
     scope: Scope,
 }
 
+/// Which of your sessions end: that of the access token, all but that one, or all.
 #[derive(Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// The session of the access token.
     #[default]
     This,
-    /// All but that one.
     Others,
     All,
 }
@@ -59,7 +58,10 @@ impl FromRequest for OptionalBody {
     tag = "auth",
     security(("bearer" = [])),
     request_body(content = Option<Logout>, description = "Without a body: `this`."),
-    responses((status = 204, description = "Those sessions have ended."))
+    responses(
+        (status = 204, description = "Those sessions have ended."),
+        (status = 401, description = "`missing-token`, `invalid-token`.")
+    )
 )]
 #[post("/auth/logout")]
 pub async fn logout(

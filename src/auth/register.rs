@@ -24,12 +24,12 @@ pub struct Register {
     /// 8 to 256 characters of any kind; common ones and your own address or name are refused.
     #[schema(format = "password", min_length = 8, max_length = 256)]
     password: String,
-    /// 1 to 100 characters.
-    #[schema(min_length = 1, max_length = 100)]
+    /// 1 to 100 characters, not only blanks and none of them control characters.
+    #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
     #[validate(custom(function = "check_name"))]
     name: Option<String>,
     /// 3 to 32 of `a-z A-Z 0-9 . _ -`, starting with a letter or digit; unique in any case.
-    #[schema(min_length = 3, max_length = 32)]
+    #[schema(min_length = 3, max_length = 32, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     #[validate(custom(function = "check_username"))]
     username: Option<String>,
 }
@@ -58,7 +58,8 @@ fn check_password(body: &Register) -> Result<(), ValidationError> {
         (status = 201, description = "The account.", body = User,
             headers(("Location" = String, description = "The account's address."))),
         (status = 409, description = "`email-taken`, `username-taken`."),
-        (status = 429, description = "`too-many-requests`.")
+        (status = 429, description = "`too-many-requests`."),
+        (status = 503, description = "`unavailable`, `overloaded`.")
     )
 )]
 #[post("/auth/register")]

@@ -22,9 +22,9 @@ use crate::{
 #[into_params(parameter_in = Query)]
 pub struct ListCoins {
     /// Coins at most; all by default.
-    #[param(minimum = 1, maximum = 250)]
+    #[param(minimum = 1, maximum = 250, example = 10)]
     #[validate(range(min = 1, max = 250, message = "must be from 1 to 250"))]
-    limit: Option<usize>,
+    limit: Option<u32>,
     /// What to sort by.
     #[serde(default)]
     #[param(inline)]
@@ -40,6 +40,7 @@ pub struct ListCoins {
 
 #[derive(Clone, Copy, Default, PartialEq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(default = "rank")]
 pub enum Sort {
     #[default]
     Rank,
@@ -104,7 +105,7 @@ pub async fn list_coins(
     let order = query.order.unwrap_or(by_default);
     // Stable, so that equal ones stay by rank.
     found.sort_by(|a, b| compare(a, b, query.sort, order));
-    let limit = query.limit.unwrap_or(usize::MAX);
+    let limit = query.limit.map_or(usize::MAX, |limit| limit as usize);
     let data = found.into_iter().take(limit).cloned().collect();
     Ok(Json(CoinList { provenance, data }))
 }

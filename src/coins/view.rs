@@ -42,7 +42,7 @@ pub struct Provenance {
     pub stale: bool,
     /// Age of the data in seconds; only when it is stale.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = 1800)]
+    #[schema(value_type = i64, required = false, minimum = 0, example = 1800)]
     pub age_seconds: Option<i64>,
 }
 

@@ -1,84 +1,273 @@
 //! Completes the generated document with what every operation has in common, so that an
 //! endpoint only states what is particular to it.
 
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
-        OpenApi, Ref, RefOr, ResponseBuilder,
+        Components, OpenApi, Ref, RefOr, Required, ResponseBuilder,
         content::ContentBuilder,
-        path::{Operation, ParameterIn},
+        example::ExampleBuilder,
+        header::{Header, HeaderBuilder},
+        path::{Operation, Parameter, ParameterIn},
+        request_body::RequestBody,
         response::Response,
-        schema::Schema,
+        schema::{AdditionalProperties, Object, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type},
+        security::SecurityRequirement,
     },
 };
 
-use super::ProblemBody;
+use super::problem::{FieldError, Kind, ProblemBody, kind};
 
-/// Adds the problems that extractors and bounds can answer, and the problem body to every error.
+const EXAMPLE_URL: &str = "http://127.0.0.1:8080";
+const EXAMPLE_ID: &str = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1";
+const EXAMPLE_TIME: &str = "2026-11-20T09:30:00Z";
+
+/// Adds the problems that extractors and bounds can answer, the body, headers and examples of
+/// every problem, and the rules that hold for all schemas.
 pub fn complete(document: &mut OpenApi) {
     let components = document.components.get_or_insert_default();
     let mut schemas: Vec<(String, RefOr<Schema>)> = Vec::new();
     <ProblemBody as ToSchema>::schemas(&mut schemas);
     schemas.push(("Problem".into(), ProblemBody::schema()));
     components.schemas.extend(schemas);
+    components.schemas.values_mut().for_each(complete_schema);
+    add_headers(components);
     for item in document.paths.paths.values_mut() {
         let methods = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         for operation in methods.into_iter().flatten() {
-            complete_operation(operation);
+            complete_operation(operation, components);
         }
     }
 }
 
-fn complete_operation(operation: &mut Operation) {
-    let is_public = operation.security.as_ref().is_some_and(|all| {
-        all.iter().all(|requirement| *requirement == utoipa::openapi::SecurityRequirement::default())
-    });
+fn complete_schema(schema: &mut RefOr<Schema>) {
+    match schema {
+        RefOr::T(Schema::Object(object)) => complete_object(object),
+        RefOr::T(Schema::AllOf(all)) => all.items.iter_mut().for_each(complete_schema),
+        RefOr::T(_) | RefOr::Ref(_) => {}
+    }
+}
+
+fn complete_object(object: &mut Object) {
+    // Only what is read refuses unknown members. What is written has all its members: a value
+    // that is not known is null.
+    let is_read =
+        matches!(object.additional_properties.as_deref(), Some(AdditionalProperties::FreeForm(false)));
+    for (name, property) in &mut object.properties {
+        if !is_read && is_nullable(property) && !object.required.contains(name) {
+            object.required.push(name.clone());
+        }
+        if let RefOr::T(Schema::Object(property)) = property
+            && property.example.is_none()
+            && property.format.as_ref().is_some_and(is_time)
+        {
+            property.example = Some(EXAMPLE_TIME.into());
+        }
+    }
+}
+
+fn is_time(format: &SchemaFormat) -> bool {
+    serde_json::to_value(format).is_ok_and(|name| name == "date-time")
+}
+
+fn is_nullable(schema: &RefOr<Schema>) -> bool {
+    match schema {
+        RefOr::T(Schema::Object(Object { schema_type: SchemaType::Array(types), .. })) => {
+            types.contains(&Type::Null)
+        }
+        _ => false,
+    }
+}
+
+/// The headers that are described once, with an example.
+fn add_headers(components: &mut Components) {
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let uri = SchemaFormat::Custom("uri".into());
+    let location = format!("{EXAMPLE_URL}/api/v1/users/{EXAMPLE_ID}");
+    let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
+    let headers: [(&str, &str, ObjectBuilder, Value); 5] = [
+        ("ETag", "The entity tag, for `If-Match`.", text(), json!("\"3\"")),
+        ("Location", "The address of what was created.", text().format(Some(uri)), json!(location)),
+        ("Retry-After", "Seconds to wait before the next try.", seconds, json!(1)),
+        ("WWW-Authenticate", "How to authenticate (RFC 6750).", text(), json!(r#"Bearer realm="mintage""#)),
+        (
+            "X-Request-Id",
+            "The id of the request in the server's log; the one that was sent, if any.",
+            text(),
+            json!(EXAMPLE_ID),
+        ),
+    ];
+    for (name, description, schema, example) in headers {
+        let header = HeaderBuilder::new().schema(Some(schema)).description(Some(description));
+        components.headers.insert(name.into(), header.example(Some(example)).build().into());
+    }
+}
+
+fn complete_operation(operation: &mut Operation, components: &mut Components) {
+    let nothing = SecurityRequirement::default();
+    let is_public =
+        operation.security.as_ref().is_some_and(|all| all.iter().all(|requirement| *requirement == nothing));
     if is_public {
         // An empty list says "none" to every tool; `[{}]` says "optional".
         operation.security = Some(Vec::new());
-    } else {
-        add(operation, "401", "`missing-token`, `invalid-token`, `token-expired`, `token-revoked`.");
-        add(operation, "503", "`unavailable`: try again after `Retry-After` seconds.");
     }
-    if operation.request_body.is_some() {
-        add(operation, "400", "`malformed-json`.");
-        add(operation, "408", "`request-timeout`.");
-        add(operation, "413", "`payload-too-large`: more than 64 KiB.");
-        add(operation, "415", "`unsupported-media-type`: not `application/json`.");
-        add(operation, "422", "`validation-failed`: `errors` names each field.");
-        add(operation, "503", "`unavailable`, `overloaded`: try again after `Retry-After` seconds.");
+    let mut places = Vec::new();
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter {
+            never_null(parameter);
+            places.push(parameter.parameter_in.clone());
+        }
     }
-    let parameters = operation.parameters.as_deref().unwrap_or_default();
-    let has = |place: &ParameterIn| {
-        parameters.iter().any(|one| match one {
-            RefOr::T(one) => one.parameter_in == *place,
-            RefOr::Ref(_) => false,
-        })
-    };
-    let (path, query) = (has(&ParameterIn::Path), has(&ParameterIn::Query));
-    if query {
-        add(operation, "400", "`malformed-query`: `errors` names the parameter.");
-        add(operation, "422", "`validation-failed`: `errors` names each parameter.");
-    } else if path {
-        add(operation, "400", "`malformed-path`.");
+    if let Some(body) = &mut operation.request_body {
+        absent_instead_of_null(body);
     }
-    add(operation, "500", "`internal-error`: the cause is in the log under the `request_id`.");
-    for (status, response) in &mut operation.responses.responses {
-        if let RefOr::T(response) = response
-            && status.as_str() >= "400"
-        {
-            describe_problem(response);
+    let general = general_problems(is_public, operation.request_body.is_some(), &places);
+    let responses = &mut operation.responses.responses;
+    for (status, kinds) in general {
+        let text = kinds.iter().map(|kind| format!("`{}`: {}", kind.code, kind.title));
+        let text = text.collect::<Vec<_>>().join("; ") + ".";
+        let response = ResponseBuilder::new().description(text).build();
+        responses.entry(status.to_string()).or_insert_with(|| response.into());
+    }
+    for (status, response) in responses {
+        if let RefOr::T(response) = response {
+            complete_response(status, response, components);
         }
     }
 }
 
-fn add(operation: &mut Operation, status: &str, description: &str) {
-    let response = ResponseBuilder::new().description(description).build();
-    let responses = &mut operation.responses.responses;
-    responses.entry(status.to_owned()).or_insert_with(|| response.into());
+/// A parameter that is not given is absent.
+fn never_null(parameter: &mut Parameter) {
+    if let Some(RefOr::T(Schema::Object(Object { schema_type, .. }))) = &mut parameter.schema
+        && let SchemaType::Array(types) = schema_type
+    {
+        types.retain(|one| *one != Type::Null);
+        if let [only] = types.as_slice() {
+            *schema_type = SchemaType::Type(only.clone());
+        }
+    }
 }
 
-fn describe_problem(response: &mut Response) {
-    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-    response.content.entry("application/problem+json".into()).or_insert(content.into());
+/// An `Option` as body is one that may be left out, not one that may be `null`.
+fn absent_instead_of_null(body: &mut RefOr<RequestBody>) {
+    let RefOr::T(body) = body else {
+        return;
+    };
+    for content in body.content.values_mut() {
+        if let RefOr::T(content) = content
+            && let Some(RefOr::T(Schema::OneOf(either))) = &content.schema
+        {
+            content.schema = either.items.iter().find(|item| matches!(item, RefOr::Ref(_))).cloned();
+            body.required = Some(Required::False);
+        }
+    }
+}
+
+/// What extractors and bounds answer, by status.
+fn general_problems(
+    is_public: bool,
+    has_body: bool,
+    parameters: &[ParameterIn],
+) -> BTreeMap<u16, Vec<&'static Kind>> {
+    let mut kinds = vec![&kind::INTERNAL_ERROR];
+    if !is_public {
+        kinds.extend([
+            &kind::MISSING_TOKEN,
+            &kind::INVALID_TOKEN,
+            &kind::TOKEN_EXPIRED,
+            &kind::TOKEN_REVOKED,
+        ]);
+    }
+    if has_body {
+        kinds.extend([
+            &kind::MALFORMED_JSON,
+            &kind::REQUEST_TIMEOUT,
+            &kind::PAYLOAD_TOO_LARGE,
+            &kind::UNSUPPORTED_MEDIA_TYPE,
+            &kind::VALIDATION_FAILED,
+        ]);
+    }
+    if !is_public || has_body {
+        kinds.push(&kind::UNAVAILABLE);
+    }
+    for place in parameters {
+        match place {
+            ParameterIn::Path => kinds.push(&kind::MALFORMED_PATH),
+            ParameterIn::Query => kinds.extend([&kind::MALFORMED_QUERY, &kind::VALIDATION_FAILED]),
+            ParameterIn::Header => kinds.push(&kind::MALFORMED_HEADER),
+            _ => {}
+        }
+    }
+    let mut by_status: BTreeMap<u16, Vec<&'static Kind>> = BTreeMap::new();
+    for kind in kinds {
+        let same = by_status.entry(kind.status).or_default();
+        if same.iter().all(|known| known.code != kind.code) {
+            same.push(kind);
+        }
+    }
+    by_status
+}
+
+fn complete_response(status: &str, response: &mut Response, components: &mut Components) {
+    let general = match status {
+        "401" => Some("WWW-Authenticate"),
+        "429" | "503" => Some("Retry-After"),
+        _ => None,
+    };
+    for name in general.into_iter().chain(["X-Request-Id"]) {
+        response.headers.entry(name.into()).or_insert_with(|| RefOr::T(Header::default()));
+    }
+    for (name, header) in &mut response.headers {
+        if let RefOr::T(particular) = header
+            && components.headers.contains_key(name)
+        {
+            let mut general = Ref::new(format!("#/components/headers/{name}"));
+            general.description = particular.description.take().unwrap_or_default();
+            *header = RefOr::Ref(general);
+        }
+    }
+    if status < "400" {
+        return;
+    }
+    let mut content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem")));
+    for kind in named(status, response) {
+        let example = ExampleBuilder::new().summary(kind.title).value(Some(example(kind)));
+        components.examples.insert(kind.code.into(), example.into());
+        let reference = Ref::new(format!("#/components/examples/{}", kind.code));
+        content = content.examples_from_iter([(kind.code, RefOr::Ref(reference))]);
+    }
+    response.content.insert("application/problem+json".into(), content.build().into());
+}
+
+/// The problems that the description of a response names.
+fn named(status: &str, response: &Response) -> impl Iterator<Item = &'static Kind> {
+    kind::ALL.iter().copied().filter(move |kind| {
+        kind.status.to_string() == status && response.description.contains(&format!("`{}`", kind.code))
+    })
+}
+
+fn example(kind: &Kind) -> Value {
+    let blamed = |pointer: &str, code: &'static str, message: &'static str| {
+        vec![FieldError { pointer: pointer.into(), code: code.into(), message: message.into() }]
+    };
+    let errors = match kind.code {
+        "email-taken" => blamed("/email", "taken", "is taken"),
+        "username-taken" => blamed("/username", "taken", "is taken"),
+        "malformed-query" => blamed("/sort", "query", "unknown variant `size`"),
+        "validation-failed" => blamed("/email", "email", "must be an e-mail address"),
+        _ => Vec::new(),
+    };
+    let body = ProblemBody {
+        type_uri: format!("{EXAMPLE_URL}/problems/{}", kind.code),
+        title: kind.title,
+        status: kind.status,
+        detail: errors.first().map(FieldError::to_string),
+        code: kind.code,
+        request_id: EXAMPLE_ID.into(),
+        errors,
+    };
+    serde_json::to_value(body).expect("strings and numbers serialise")
 }

@@ -6,7 +6,6 @@ use std::borrow::Cow;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, de};
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub const DEFAULT_LIMIT: u32 = 20;
@@ -31,21 +30,10 @@ impl<'de> Deserialize<'de> for Cursor {
     }
 }
 
-/// One page of a list.
-#[derive(Serialize, ToSchema)]
-pub struct Page<T> {
-    pub data: Vec<T>,
-    /// Pass it as `cursor` for the next page; null on the last.
-    #[schema(value_type = Option<String>, example = "AZnzsFsKfMCxxUy786Ow8Q")]
-    pub next_cursor: Option<Cursor>,
-}
-
-impl<T> Page<T> {
-    /// From up to `limit + 1` rows: one more than asked for tells that there is a next page.
-    pub fn from_rows(mut rows: Vec<T>, limit: u32, id: impl Fn(&T) -> Uuid) -> Self {
-        let more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
-        let next_cursor = rows.last().filter(|_| more).map(|last| Cursor(id(last)));
-        Self { data: rows, next_cursor }
-    }
+/// A page from up to `limit + 1` rows: one more than asked for tells that there is a next page.
+pub fn cut<T>(mut rows: Vec<T>, limit: u32, id: impl Fn(&T) -> Uuid) -> (Vec<T>, Option<Cursor>) {
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let next = rows.last().filter(|_| more).map(|last| Cursor(id(last)));
+    (rows, next)
 }

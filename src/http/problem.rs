@@ -17,7 +17,10 @@ use actix_web::{
     },
 };
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::schema::{Object, ObjectBuilder, Type},
+};
 
 use super::envelope;
 use crate::db::DbError;
@@ -112,6 +115,12 @@ pub struct FieldError {
     pub message: Cow<'static, str>,
 }
 
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.pointer, self.message)
+    }
+}
+
 /// The body of every error (RFC 9457, `application/problem+json`).
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
@@ -122,14 +131,13 @@ pub struct ProblemBody {
     pub type_uri: String,
     #[schema(example = "The request is not valid")]
     pub title: &'static str,
-    #[schema(example = 422)]
+    #[schema(example = 422, minimum = 400, maximum = 599)]
     pub status: u16,
     /// What is particular to this occurrence.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "email: must be an e-mail address")]
+    #[schema(value_type = String, required = false, example = "/email: must be an e-mail address")]
     pub detail: Option<String>,
-    /// Stable, for programs.
-    #[schema(example = "validation-failed")]
+    #[schema(schema_with = codes)]
     pub code: &'static str,
     /// Also in the header `X-Request-Id` and in the server's log.
     #[schema(example = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1")]
@@ -137,6 +145,15 @@ pub struct ProblemBody {
     /// What is wrong with each field, where fields are to blame.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+}
+
+fn codes() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some("Stable, for programs; a later version may know more."))
+        .enum_values(Some(kind::ALL.iter().map(|kind| kind.code)))
+        .examples([kind::VALIDATION_FAILED.code])
+        .build()
 }
 
 /// An error on its way to the client.
@@ -253,7 +270,7 @@ impl Problem {
 
     fn body(&self) -> ProblemBody {
         let Inner { kind, detail, errors, .. } = &*self.0;
-        let first = || errors.first().map(|error| format!("{}: {}", error.pointer, error.message));
+        let first = || errors.first().map(FieldError::to_string);
         let (request_id, public_url) = envelope::current();
         ProblemBody {
             type_uri: format!("{public_url}/problems/{}", kind.code),

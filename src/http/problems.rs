@@ -18,7 +18,8 @@ const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:44rem;mar
 #[utoipa::path(
     tag = "system",
     security(()),
-    responses((status = 200, description = "The list.", body = String, content_type = "text/html"))
+    responses((status = 200, description = "The list.", body = String, content_type = "text/html",
+        example = "<!doctype html><title>Problems</title>…"))
 )]
 #[get("/problems")]
 pub async fn problem_pages() -> HttpResponse {
@@ -33,7 +34,8 @@ pub async fn problem_pages() -> HttpResponse {
     security(()),
     params(("code" = String, Path, description = "The problem's `code`.", example = "email-taken")),
     responses(
-        (status = 200, description = "The page.", body = String, content_type = "text/html"),
+        (status = 200, description = "The page.", body = String, content_type = "text/html",
+            example = "<!doctype html><title>The e-mail address is taken</title>…"),
         (status = 404, description = "`not-found`: there is no such problem.")
     )
 )]

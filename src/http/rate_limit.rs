@@ -45,7 +45,7 @@ impl RateLimits {
         }
         let key = self.hasher.hash_one((limit.name, key));
         self.count(limit, key, Instant::now())
-            .map_err(|wait| Problem::new(&kind::TOO_MANY_REQUESTS).retry_after(wait.as_secs().max(1)))
+            .map_err(|wait| Problem::new(&kind::TOO_MANY_REQUESTS).retry_after(whole_seconds(wait)))
     }
 
     /// As [`RateLimits::check`], for a client's address: the whole /64 of an IPv6 one.
@@ -81,6 +81,11 @@ impl RateLimits {
     }
 }
 
+/// Rounded up: whoever waits that long passes.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +103,13 @@ mod tests {
         assert!(limits.count(LIMIT, 2, start).is_ok(), "another key has its own budget");
         assert!(limits.count(LIMIT, 1, start + LIMIT.every).is_ok());
         assert!(limits.count(LIMIT, 1, start + LIMIT.every).is_err());
+    }
+
+    #[test]
+    fn waiting_as_long_as_told_is_enough() {
+        assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
+        assert_eq!(whole_seconds(Duration::from_secs(2)), 2);
+        assert_eq!(whole_seconds(Duration::from_millis(2001)), 3);
     }
 
     #[test]

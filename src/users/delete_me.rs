@@ -31,7 +31,8 @@ pub struct DeleteMe {
     responses(
         (status = 204, description = "The account is gone."),
         (status = 403, description = "`wrong-password`."),
-        (status = 429, description = "`too-many-requests`: too many wrong passwords.")
+        (status = 429, description = "`too-many-requests`: too many wrong passwords."),
+        (status = 503, description = "`unavailable`, `overloaded`.")
     )
 )]
 #[delete("/user")]

@@ -2,8 +2,8 @@ use actix_web::{
     get,
     web::{Data, Json},
 };
-use serde::Deserialize;
-use utoipa::IntoParams;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
 use super::{email::EmailAddress, model::User, store};
@@ -11,7 +11,7 @@ use crate::{
     db::Db,
     http::{
         Problem, Query,
-        page::{Cursor, DEFAULT_LIMIT, MAX_LIMIT, Page},
+        page::{self, Cursor, DEFAULT_LIMIT, MAX_LIMIT},
     },
     tokens::{Admin, Role},
 };
@@ -26,21 +26,31 @@ pub struct ListUsers {
     #[validate(range(min = 1, max = MAX_LIMIT, message = "must be from 1 to 100"))]
     limit: u32,
     /// `next_cursor` of the page before.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^[A-Za-z0-9_-]{21}[AQgw]$", example = "AZnzsFsKfMCxxUy786Ow8Q")]
     cursor: Option<Cursor>,
     /// Start of an e-mail address, username or name, in any case; 1 to 100 characters.
     #[param(min_length = 1, max_length = 100, example = "ad")]
     #[validate(length(min = 1, max = 100, message = "must have 1 to 100 characters"))]
     q: Option<String>,
     /// Exactly this address, in any spelling.
-    #[param(example = "ada@example.com")]
+    #[param(format = "email", max_length = 254, example = "ada@example.com")]
     email: Option<String>,
     /// Only users with this role.
+    #[param(inline)]
     role: Option<Role>,
 }
 
 fn default_limit() -> u32 {
     DEFAULT_LIMIT
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct UserList {
+    /// In the order of registration.
+    data: Vec<User>,
+    /// Pass it as `cursor` for the next page; null on the last.
+    #[schema(value_type = Option<String>, example = "AZnzsFsKfMCxxUy786Ow8Q")]
+    next_cursor: Option<Cursor>,
 }
 
 /// List users
@@ -51,16 +61,12 @@ fn default_limit() -> u32 {
     security(("bearer" = [])),
     params(ListUsers),
     responses(
-        (status = 200, description = "A page of users.", body = Page<User>),
+        (status = 200, description = "A page of users.", body = UserList),
         (status = 403, description = "`forbidden`: not an admin.")
     )
 )]
 #[get("/users")]
-pub async fn list_users(
-    _: Admin,
-    query: Query<ListUsers>,
-    db: Data<Db>,
-) -> Result<Json<Page<User>>, Problem> {
+pub async fn list_users(_: Admin, query: Query<ListUsers>, db: Data<Db>) -> Result<Json<UserList>, Problem> {
     let Query(query) = query;
     let parse = |text: String| {
         EmailAddress::parse(&text)
@@ -74,5 +80,6 @@ pub async fn list_users(
     };
     let limit = query.limit;
     let rows = db.run(move |conn| Ok::<_, Problem>(store::list(conn, filter, i64::from(limit) + 1)?)).await?;
-    Ok(Json(Page::from_rows(rows, limit, |user| user.id)))
+    let (data, next_cursor) = page::cut(rows, limit, |user| user.id);
+    Ok(Json(UserList { data, next_cursor }))
 }

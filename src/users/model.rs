@@ -21,6 +21,7 @@ pub struct User {
     pub username: Option<String>,
     #[schema(example = "Ada Lovelace")]
     pub name: Option<String>,
+    #[schema(inline)]
     pub role: Role,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,

@@ -23,14 +23,14 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "Ada King", "username": "ada"}))]
 pub struct UpdateMe {
-    /// 1 to 100 characters.
+    /// 1 to 100 characters, not only blanks and none of them control characters.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100, pattern = r"\S")]
     #[validate(custom(function = "check_name"))]
     name: Option<Option<String>>,
     /// 3 to 32 of `a-z A-Z 0-9 . _ -`, starting with a letter or digit; unique in any case.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>, min_length = 3, max_length = 32)]
+    #[schema(value_type = Option<String>, min_length = 3, max_length = 32, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     #[validate(custom(function = "check_username"))]
     username: Option<Option<String>>,
 }
@@ -47,7 +47,10 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<S
 #[utoipa::path(
     tag = "user",
     security(("bearer" = [])),
-    params(("If-Match" = Option<String>, Header, description = "The `ETag` that was read.")),
+    params((
+        "If-Match" = Option<String>, Header, description = "The `ETag` that was read.",
+        pattern = r#"^(\*|(W/)?"[!#-+\--~]*"(, ?(W/)?"[!#-+\--~]*")*)$"#, example = "\"3\"",
+    )),
     responses(
         (status = 200, description = "The changed account.", body = User,
             headers(("ETag" = String, description = "The new entity tag."))),
@@ -72,7 +75,9 @@ pub async fn update_me(
             let user = store::find_for_update(conn, me.id)?.ok_or(Refusal::Revoked)?;
             condition.check(user.version)?;
             store::update(conn, me.id, change, now).map_err(|error| match constraint_violated(&error) {
-                Some("users_username_key") => Problem::new(&kind::USERNAME_TAKEN),
+                Some("users_username_key") => {
+                    Problem::new(&kind::USERNAME_TAKEN).field("/username", "taken", "is taken")
+                }
                 _ => error.into(),
             })
         })
