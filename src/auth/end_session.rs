@@ -4,7 +4,10 @@ use uuid::Uuid;
 use crate::{
     db::Db,
     http::{Path, Problem, kind},
-    tokens::{Blocklist, CurrentUser, sessions},
+    tokens::{
+        Blocklist, CurrentUser,
+        sessions::{self, Which},
+    },
 };
 
 /// End a session
@@ -27,7 +30,7 @@ pub async fn end_session(
     blocklist: Data<Blocklist>,
 ) -> Result<HttpResponse, Problem> {
     let ended =
-        db.tx(move |conn| Ok::<_, Problem>(sessions::end(conn, me.id, |session| session == path.0)?)).await?;
+        db.tx(move |conn| Ok::<_, Problem>(sessions::end(conn, me.id, Which::These(&[path.0]))?)).await?;
     if ended.is_empty() {
         return Err(Problem::new(&kind::NOT_FOUND));
     }

@@ -78,13 +78,13 @@ pub async fn login(
 ) -> Result<HttpResponse, Problem> {
     limits.check_address(super::PER_ADDRESS, address.0)?;
     let Json(LoginBody { email, username, password, remember }) = body;
-    let submitted = email.as_deref().or(username.as_deref()).unwrap_or_default();
-    limits.check(passwords::ATTEMPTS, submitted.trim().to_lowercase())?;
-
     let login = match (email, username) {
         (Some(email), _) => EmailAddress::parse(&email).map(Login::Email),
         (None, username) => username.map(Login::Username),
     };
+    if let Some(login) = &login {
+        limits.check(passwords::ATTEMPTS, login.canonical())?;
+    }
     let found = db
         .run(move |conn| {
             let login = login.as_ref();

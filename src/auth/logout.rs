@@ -7,7 +7,10 @@ use validator::Validate;
 use crate::{
     db::Db,
     http::{Json, Problem},
-    tokens::{Blocklist, PossiblyExpired, sessions},
+    tokens::{
+        Blocklist, PossiblyExpired,
+        sessions::{self, Which},
+    },
 };
 
 #[derive(Default, Deserialize, Validate, ToSchema)]
@@ -78,11 +81,11 @@ pub async fn logout(
             if !sessions::is_live(conn, me.id, me.session)? {
                 return Ok(Vec::new());
             }
-            let ended = sessions::end(conn, me.id, |session| match scope {
-                Scope::This => session == me.session,
-                Scope::Others => session != me.session,
-                Scope::All => true,
-            })?;
+            let ended = match scope {
+                Scope::This => sessions::end(conn, me.id, Which::These(&[me.session]))?,
+                Scope::Others => sessions::end(conn, me.id, Which::AllBut(me.session))?,
+                Scope::All => sessions::end(conn, me.id, Which::All)?,
+            };
             Ok::<_, Problem>(ended)
         })
         .await?;

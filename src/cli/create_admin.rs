@@ -12,7 +12,10 @@ use crate::{
     config::Config,
     db::{constraint_violated, migrate},
     passwords::{self, Hasher},
-    tokens::{Role, sessions},
+    tokens::{
+        Role,
+        sessions::{self, Which},
+    },
     users::{self, EmailAddress, NewUser},
 };
 
@@ -59,7 +62,7 @@ fn promote(conn: &mut PgConnection, email: &EmailAddress) -> Result<bool> {
     conn.transaction(|conn| {
         let promoted = users::promote(conn, email, Clock::default().now())?;
         if let Some(user) = promoted {
-            sessions::end(conn, user, |_| true)?;
+            sessions::end(conn, user, Which::All)?;
         }
         Ok(promoted.is_some())
     })

@@ -17,7 +17,8 @@ pub enum DbError {
 
 /// What PostgreSQL says when it cannot serve now. Diesel passes no SQLSTATE on, so this reads
 /// the messages; every connection asks for them untranslated (`lc_messages=C`).
-const OPERATIONAL: [&str; 14] = [
+const OPERATIONAL: [&str; 15] = [
+    "deadlock detected",
     "terminating connection",
     "server closed the connection",
     "no connection to the server",

@@ -72,10 +72,12 @@ pub(super) fn store(conn: &mut PgConnection, news: &[(Uuid, Seen)]) -> QueryResu
     let times: Vec<_> =
         news.iter().filter_map(|(_, seen)| DateTime::from_timestamp(seen.minute * MINUTE, 0)).collect();
     sql_query(
-        "UPDATE sessions SET seen_generation = greatest(seen_generation, news.generation), \
+        // Locked in one order, as `sessions::end` does, so that two writers never wait for each other.
+        "WITH live AS (SELECT id FROM sessions WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE) \
+         UPDATE sessions SET seen_generation = greatest(seen_generation, news.generation), \
                              last_seen_at = greatest(last_seen_at, news.seen_at) \
          FROM unnest($1, $2, $3) AS news (id, generation, seen_at) \
-         WHERE sessions.id = news.id",
+         JOIN live USING (id) WHERE sessions.id = news.id",
     )
     .bind::<sql_types::Array<sql_types::Uuid>, _>(ids)
     .bind::<sql_types::Array<sql_types::Integer>, _>(generations)

@@ -12,6 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
     PgConnection, QueryResult,
     dsl::sql,
+    pg::Pg,
     prelude::*,
     sql_types::{Bool, Timestamptz},
 };
@@ -178,7 +179,7 @@ pub fn start(
         .offset(MOST_PER_USER - 1)
         .select(sessions::id)
         .load(conn)?;
-    let ended = end(conn, user.0, |id| surplus.contains(&id))?;
+    let ended = end(conn, user.0, Which::These(&surplus))?;
     Ok((token.grant(user.0, user.1), ended))
 }
 
@@ -215,7 +216,7 @@ pub fn exchange(
     let seen = seen.max(seen_here.unwrap_or(-1));
     let token = match decide(presented, claims.generation, newest, seen, times) {
         Decision::Reuse => {
-            let ended = end(conn, claims.sub, |id| id == claims.sid)?;
+            let ended = end(conn, claims.sub, Which::These(&[claims.sid]))?;
             return Ok(Exchange::Reused(ended));
         }
         Decision::Reissue => {
@@ -304,18 +305,32 @@ pub fn is_live(conn: &mut PgConnection, user: Uuid, session: Uuid) -> QueryResul
     diesel::select(diesel::dsl::exists(row)).get_result(conn)
 }
 
-/// Ends those of the user's sessions that `which` picks, and blocks their access tokens.
+/// Which of a user's sessions to end.
+#[derive(Clone, Copy, Debug)]
+pub enum Which<'a> {
+    These(&'a [Uuid]),
+    AllBut(Uuid),
+    All,
+}
+
+/// Ends sessions of a user and blocks their access tokens.
+///
+/// Whoever also changes the user's row does that first: locks are taken in this order.
 ///
 /// # Errors
 /// The database cannot be written.
-pub fn end(conn: &mut PgConnection, user: Uuid, which: impl Fn(Uuid) -> bool) -> QueryResult<Vec<Ended>> {
-    let live: Vec<Uuid> = sessions::table
-        .filter(sessions::user_id.eq(user))
+pub fn end(conn: &mut PgConnection, user: Uuid, which: Which) -> QueryResult<Vec<Ended>> {
+    let wanted: Box<dyn BoxableExpression<sessions::table, Pg, SqlType = Bool>> = match which {
+        Which::These(ids) => Box::new(sessions::id.eq_any(ids)),
+        Which::AllBut(id) => Box::new(sessions::id.ne(id)),
+        Which::All => Box::new(sessions::id.is_not_null()),
+    };
+    let picked: Vec<Uuid> = sessions::table
+        .filter(sessions::user_id.eq(user).and(wanted))
         .select(sessions::id)
         .order(sessions::id)
         .for_update()
         .load(conn)?;
-    let picked: Vec<Uuid> = live.into_iter().filter(|id| which(*id)).collect();
     if picked.is_empty() {
         return Ok(Vec::new());
     }

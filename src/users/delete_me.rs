@@ -8,7 +8,10 @@ use crate::{
     db::Db,
     http::{Json, Problem, RateLimits, kind},
     passwords::{self, Verdict},
-    tokens::{Blocklist, CurrentUser, Refusal, sessions},
+    tokens::{
+        Blocklist, CurrentUser, Refusal,
+        sessions::{self, Which},
+    },
 };
 
 #[derive(Deserialize, Validate, ToSchema)]
@@ -52,7 +55,8 @@ pub async fn delete_me(
     }
     let ended = db
         .tx(move |conn| {
-            let ended = sessions::end(conn, me.id, |_| true)?;
+            store::find_for_update(conn, me.id)?;
+            let ended = sessions::end(conn, me.id, Which::All)?;
             store::delete(conn, me.id)?;
             Ok::<_, Problem>(ended)
         })

@@ -60,6 +60,17 @@ pub enum Login {
     Username(String),
 }
 
+impl Login {
+    /// One text for all spellings that mean the same account.
+    #[must_use]
+    pub fn canonical(&self) -> String {
+        match self {
+            Self::Email(email) => email.canonical().to_owned(),
+            Self::Username(name) => name.to_ascii_lowercase(),
+        }
+    }
+}
+
 /// What a log-in is checked against.
 #[derive(Queryable)]
 pub struct Credentials {
@@ -78,9 +89,10 @@ pub fn insert(conn: &mut PgConnection, user: &NewUser) -> QueryResult<User> {
 /// The database cannot be read.
 pub fn find_credentials(conn: &mut PgConnection, login: &Login) -> QueryResult<Option<Credentials>> {
     let query = users::table.select((users::id, users::role, users::password_hash)).into_boxed();
+    let name = login.canonical();
     let query = match login {
-        Login::Email(email) => query.filter(users::email_canonical.eq(email.canonical())),
-        Login::Username(name) => query.filter(users::username_canonical.eq(name.to_ascii_lowercase())),
+        Login::Email(_) => query.filter(users::email_canonical.eq(name)),
+        Login::Username(_) => query.filter(users::username_canonical.eq(name)),
     };
     query.first(conn).optional()
 }

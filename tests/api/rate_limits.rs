@@ -26,8 +26,10 @@ async fn guesses_at_one_account_are_limited_whether_or_not_it_exists() {
             answer.assert_problem(429, "too-many-requests").header("retry-after").parse::<u64>().unwrap()
                 >= 1
         );
-        let spelled = json!({"email": email.to_uppercase(), "password": "a wrong password"});
-        app.anyone().post(LOGIN, &spelled).await.assert_problem(429, "too-many-requests");
+        for spelling in [email.to_uppercase(), format!(" {email} "), email.replace('a', "ａ")] {
+            let body = json!({"email": spelling, "password": "a wrong password"});
+            app.anyone().post(LOGIN, &body).await.assert_problem(429, "too-many-requests");
+        }
     }
 }
 
