@@ -89,17 +89,33 @@ pub async fn openapi_json(document: Data<Document>) -> HttpResponse {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
+    fn operations() -> Vec<Value> {
+        let document = serde_json::to_value(super::document()).expect("JSON");
+        let paths = document["paths"].as_object().expect("paths");
+        paths.values().flat_map(|item| item.as_object().expect("operations").values().cloned()).collect()
+    }
+
     /// The examples of a problem response come from the codes that its description names.
     #[test]
     fn every_problem_response_names_its_codes() {
-        let document = serde_json::to_value(super::document()).expect("JSON");
-        let paths = document["paths"].as_object().expect("paths");
-        for (path, operation) in paths.iter().flat_map(|(path, item)| {
-            item.as_object().into_iter().flatten().map(move |(_, operation)| (path, operation))
-        }) {
+        for operation in operations() {
             for (status, response) in operation["responses"].as_object().expect("responses") {
                 let examples = &response["content"]["application/problem+json"]["examples"];
-                assert_eq!(examples.is_object(), status.as_str() >= "400", "{path} {status}");
+                let id = &operation["operationId"];
+                assert_eq!(examples.is_object(), status.as_str() >= "400", "{id} {status}");
+            }
+        }
+    }
+
+    /// Swagger UI would send it unasked.
+    #[test]
+    fn no_optional_parameter_has_an_example() {
+        for operation in operations() {
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                let has_example = parameter.get("example").is_some();
+                assert!(parameter["required"] == true || !has_example, "{parameter}");
             }
         }
     }

@@ -22,7 +22,7 @@ use crate::{
 #[into_params(parameter_in = Query)]
 pub struct ListCoins {
     /// Coins at most; all by default.
-    #[param(minimum = 1, maximum = 250, example = 10)]
+    #[param(minimum = 1, maximum = 250)]
     #[validate(range(min = 1, max = 250, message = "must be from 1 to 250"))]
     limit: Option<u32>,
     /// What to sort by.
@@ -33,7 +33,7 @@ pub struct ListCoins {
     #[param(inline)]
     order: Option<Order>,
     /// Part of a name or start of a symbol, in any case; 1 to 100 characters.
-    #[param(min_length = 1, max_length = 100, example = "bit")]
+    #[param(min_length = 1, max_length = 100)]
     #[validate(length(min = 1, max = 100, message = "must have 1 to 100 characters"))]
     q: Option<String>,
 }

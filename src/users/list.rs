@@ -26,14 +26,14 @@ pub struct ListUsers {
     #[validate(range(min = 1, max = MAX_LIMIT, message = "must be from 1 to 100"))]
     limit: u32,
     /// `next_cursor` of the page before.
-    #[param(value_type = Option<String>, pattern = "^[A-Za-z0-9_-]{21}[AQgw]$", example = "AZnzsFsKfMCxxUy786Ow8Q")]
+    #[param(value_type = Option<String>, pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")]
     cursor: Option<Cursor>,
     /// Start of an e-mail address, username or name, in any case; 1 to 100 characters.
-    #[param(min_length = 1, max_length = 100, example = "ad")]
+    #[param(min_length = 1, max_length = 100)]
     #[validate(length(min = 1, max = 100, message = "must have 1 to 100 characters"))]
     q: Option<String>,
     /// Exactly this address, in any spelling.
-    #[param(format = "email", max_length = 254, example = "ada@example.com")]
+    #[param(format = "email", max_length = 254)]
     email: Option<String>,
     /// Only users with this role.
     #[param(inline)]

@@ -49,7 +49,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<S
     security(("bearer" = [])),
     params((
         "If-Match" = Option<String>, Header, description = "The `ETag` that was read.",
-        pattern = r#"^(\*|(W/)?"[!#-+\--~]*"(, ?(W/)?"[!#-+\--~]*")*)$"#, example = "\"3\"",
+        pattern = r#"^(\*|(W/)?"[!#-+\--~]*"(, ?(W/)?"[!#-+\--~]*")*)$"#,
     )),
     responses(
         (status = 200, description = "The changed account.", body = User,
