@@ -10,7 +10,8 @@ use crate::config::{Log, LogFormat};
 
 /// Installs the process-wide subscriber; a second call (tests) changes nothing.
 pub fn init(log: &Log) {
-    let filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    // Whoever sends nonsense instead of HTTP must not be able to fill the log.
+    let filter = EnvFilter::new(format!("actix_http=off,{}", log.level));
     let builder = fmt().with_env_filter(filter).with_writer(io::stderr);
     let builder = builder.with_ansi(io::stderr().is_terminal());
     // An error means that a subscriber is already there, which is all we want.

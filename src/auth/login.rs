@@ -28,7 +28,7 @@ pub struct LoginBody {
     #[validate(length(max = 254))]
     email: Option<String>,
     #[schema(max_length = 32)]
-    #[validate(length(max = 254))]
+    #[validate(length(max = 32))]
     username: Option<String>,
     #[schema(format = "password", max_length = 1024)]
     #[validate(length(max = 1024))]

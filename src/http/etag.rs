@@ -18,21 +18,13 @@ impl IfMatch {
     /// # Errors
     /// `malformed-header`.
     pub fn of(req: &HttpRequest) -> Result<Self, Problem> {
-        let mut tags = Vec::new();
-        let mut present = false;
-        for value in req.headers().get_all(header::IF_MATCH) {
-            let malformed = || Problem::new(&kind::MALFORMED_HEADER).detail("If-Match");
-            let text = value.to_str().map_err(|_| malformed())?;
-            present = true;
-            for tag in text.split(',').map(str::trim) {
-                let quoted = tag.trim_start_matches("W/");
-                if tag != "*" && !(quoted.len() >= 2 && quoted.starts_with('"') && quoted.ends_with('"')) {
-                    return Err(malformed());
-                }
-                tags.push(tag.to_owned());
-            }
+        let mut values = req.headers().get_all(header::IF_MATCH).peekable();
+        if values.peek().is_none() {
+            return Ok(Self(None));
         }
-        Ok(Self(present.then_some(tags)))
+        let tags = values.map(|value| tags(value.to_str().ok()?)).collect::<Option<Vec<_>>>();
+        let malformed = || Problem::new(&kind::MALFORMED_HEADER).detail("If-Match");
+        Ok(Self(Some(tags.ok_or_else(malformed)?.concat())))
     }
 
     /// # Errors
@@ -47,5 +39,37 @@ impl IfMatch {
             return Ok(());
         }
         Err(Problem::new(&kind::PRECONDITION_FAILED))
+    }
+}
+
+/// The tags of a list, or None if it is none; a tag may contain commas.
+fn tags(mut text: &str) -> Option<Vec<String>> {
+    let mut tags = Vec::new();
+    loop {
+        text = text.trim_start();
+        let end = match text.strip_prefix("W/").unwrap_or(text).strip_prefix('"') {
+            Some(opaque) => text.len() - opaque.len() + opaque.find('"')? + 1,
+            None => text.starts_with('*').then_some(1)?,
+        };
+        tags.push(text[..end].to_owned());
+        text = text[end..].trim_start();
+        if text.is_empty() {
+            return Some(tags);
+        }
+        text = text.strip_prefix(',')?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tags;
+
+    #[test]
+    fn lists_of_tags_are_read_as_rfc_9110_writes_them() {
+        assert_eq!(tags(r#""1""#).unwrap(), [r#""1""#]);
+        assert_eq!(tags(r#" "a,b" ,W/"2", * "#).unwrap(), [r#""a,b""#, r#"W/"2""#, "*"]);
+        for bad in ["", "1", "\"", "\"1", "\"1\" \"2\"", "\"1\",", "W/1", "w/\"1\""] {
+            assert_eq!(tags(bad), None, "{bad}");
+        }
     }
 }
