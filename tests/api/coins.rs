@@ -5,7 +5,7 @@ use serde_json::Value;
 use tokio::time;
 
 use crate::support::{
-    App, Client,
+    App, Client, eventually,
     upstream::{Reply, Upstream, fixture},
 };
 
@@ -23,26 +23,18 @@ fn symbols(body: &Value) -> Vec<&str> {
     body["data"].as_array().unwrap().iter().map(|coin| coin["symbol"].as_str().unwrap()).collect()
 }
 
-/// Asks until `wanted` holds, within a generous bound.
 async fn until(client: &Client, wanted: impl Fn(&Value) -> bool) -> Value {
-    for _ in 0..600 {
-        let body = client.get(PATH).await.assert(200).json();
-        if wanted(&body) {
-            return body;
-        }
-        time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("it did not happen");
+    let mut body = Value::Null;
+    eventually("the wanted answer", async || {
+        body = client.get(PATH).await.assert(200).json();
+        wanted(&body)
+    })
+    .await;
+    body
 }
 
 async fn until_asked(upstream: &Upstream, times: usize) {
-    for _ in 0..600 {
-        if upstream.requests().len() >= times {
-            return;
-        }
-        time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("only {} requests came", upstream.requests().len());
+    eventually("so many requests", async || upstream.requests().len() >= times).await;
 }
 
 #[tokio::test]

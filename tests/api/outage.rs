@@ -1,12 +1,9 @@
 //! PostgreSQL goes away and comes back.
 
-use std::time::Duration;
-
 use diesel::connection::SimpleConnection;
 use serde_json::json;
-use tokio::time;
 
-use crate::support::{App, PASSWORD};
+use crate::support::{App, PASSWORD, eventually};
 
 #[tokio::test]
 async fn without_the_database_reads_from_memory_go_on_and_the_rest_is_a_503() {
@@ -27,12 +24,7 @@ async fn without_the_database_reads_from_memory_go_on_and_the_rest_is_a_503() {
     app.anyone().post("/api/v1/auth/register", &body).await.assert_problem(503, "unavailable");
 
     app.database().come_back();
-    for _ in 0..600 {
-        if app.anyone().get("/readyz").await.status == 200 {
-            break;
-        }
-        time::sleep(Duration::from_millis(50)).await;
-    }
+    eventually("recovery", async || app.anyone().get("/readyz").await.status == 200).await;
     user.get("/api/v1/user").await.assert(200);
     app.register("ada@example.com").await;
 }
@@ -46,20 +38,9 @@ async fn a_revocation_during_an_outage_of_the_view_is_seen_afterwards() {
     // Both views lose their connection; the logout happens as soon as the database is back.
     one.database().go_away();
     one.database().come_back();
-    for _ in 0..600 {
-        if user.post_empty("/api/v1/auth/logout").await.status == 204 {
-            break;
-        }
-        time::sleep(Duration::from_millis(20)).await;
-    }
+    eventually("log-out", async || user.post_empty("/api/v1/auth/logout").await.status == 204).await;
     user.get("/api/v1/user").await.assert_problem(401, "token-revoked");
-    for _ in 0..600 {
-        if elsewhere.get("/api/v1/user").await.status == 401 {
-            return;
-        }
-        time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("the other replica missed the revocation");
+    eventually("refusal elsewhere", async || elsewhere.get("/api/v1/user").await.status == 401).await;
 }
 
 #[tokio::test]
@@ -90,11 +71,5 @@ async fn a_statement_that_waits_too_long_is_a_503_and_the_pool_recovers() {
     }
     user.get("/api/v1/coins").await.assert(200);
     blocker.batch_execute("ROLLBACK").unwrap();
-    for _ in 0..600 {
-        if user.get("/api/v1/user").await.status == 200 {
-            return;
-        }
-        time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("the pool did not recover");
+    eventually("recovery", async || user.get("/api/v1/user").await.status == 200).await;
 }

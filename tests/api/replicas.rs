@@ -1,24 +1,13 @@
 //! Several servers on one database.
 
-use std::{collections::HashSet, time::Duration};
+use std::time::Duration;
 
 use tokio::time;
 
 use crate::support::{
-    App, Client,
+    App, eventually,
     upstream::{Upstream, fixture},
 };
-
-/// Until the other replica refuses; how fast that is shows in its own bound below.
-async fn until_refused(client: &Client) {
-    for _ in 0..600 {
-        if client.get("/api/v1/user").await.status == 401 {
-            return;
-        }
-        time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("the other replica still accepts the token");
-}
 
 #[tokio::test]
 async fn a_token_of_one_server_is_good_on_another() {
@@ -38,7 +27,7 @@ async fn a_logout_on_one_server_is_seen_on_another() {
     let elsewhere = user.on(&two.base);
     elsewhere.get("/api/v1/user").await.assert(200);
     user.post_empty("/api/v1/auth/logout").await.assert(204);
-    until_refused(&elsewhere).await;
+    eventually("refusal elsewhere", async || elsewhere.get("/api/v1/user").await.status == 401).await;
 }
 
 #[tokio::test]
@@ -66,19 +55,15 @@ async fn a_rotation_of_keys_causes_no_401_anywhere() {
     assert!(published, "the new key was published before it signs");
 
     let old = user.clone();
-    for _ in 0..600 {
+    eventually("signing by the new key", async || {
         user.refresh().await.assert(200);
         for client in [&user, &old] {
             client.get("/api/v1/user").await.assert(200);
             client.on(&two.base).get("/api/v1/user").await.assert(200);
         }
-        let header = jsonwebtoken::decode_header(user.token()).unwrap();
-        if header.kid.as_deref() == Some(kid.as_str()) {
-            return;
-        }
-        time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("the new key does not sign");
+        jsonwebtoken::decode_header(user.token()).unwrap().kid.as_deref() == Some(kid.as_str())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -91,19 +76,13 @@ async fn each_slot_is_synced_by_one_replica_and_all_serve_it() {
     ]);
     let (two, three) = (one.replica(), one.replica());
     let user = one.user().await;
-    let mut up_to_date = HashSet::new();
-    for _ in 0..600 {
-        for app in [&one, &two, &three] {
-            if user.on(&app.base).get("/api/v1/coins").await.json()["source"] == "coinmarketcap" {
-                up_to_date.insert(app.base.clone());
-            }
-        }
-        if up_to_date.len() == 3 {
-            break;
-        }
-        time::sleep(Duration::from_millis(20)).await;
+    for app in [&one, &two, &three] {
+        let user = user.on(&app.base);
+        eventually("the snapshot", async || {
+            user.get("/api/v1/coins").await.json()["source"] == "coinmarketcap"
+        })
+        .await;
     }
-    assert_eq!(up_to_date.len(), 3);
     assert_eq!(upstream.requests().len(), 1);
 }
 
@@ -116,12 +95,10 @@ async fn a_slot_whose_holder_died_is_taken_over() {
         ("COINS_SYNC_INTERVAL", "1d"),
     ]);
     let user = app.user().await;
-    for _ in 0..600 {
-        if user.get("/api/v1/coins").await.json()["source"] == "coinmarketcap" {
-            break;
-        }
-        time::sleep(Duration::from_millis(20)).await;
-    }
+    eventually("the first sync", async || {
+        user.get("/api/v1/coins").await.json()["source"] == "coinmarketcap"
+    })
+    .await;
     // As if the holder had been killed after its claim, with a lease that is over or still runs.
     let mut conn = app.sql();
     let mut leave_unfinished = |lease: &str| {
@@ -136,13 +113,7 @@ async fn a_slot_whose_holder_died_is_taken_over() {
     leave_unfinished("-1 second");
     drop(second);
     let _third = app.replica();
-    for _ in 0..600 {
-        if upstream.requests().len() == 2 {
-            return;
-        }
-        time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("nobody took the slot over");
+    eventually("the take-over", async || upstream.requests().len() == 2).await;
 }
 
 #[tokio::test]
