@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use crate::{
     db::Db,
     http::{Envelope, Problem},
+    tokens::Blocklist,
 };
 
 #[derive(Serialize, ToSchema)]
@@ -44,9 +45,18 @@ pub async fn healthz() -> Json<Health> {
     )
 )]
 #[get("/readyz")]
-pub async fn readyz(db: Data<Db>, envelope: Data<Envelope>) -> Result<Json<Health>, Problem> {
+pub async fn readyz(
+    db: Data<Db>,
+    blocklist: Data<Blocklist>,
+    envelope: Data<Envelope>,
+) -> Result<Json<Health>, Problem> {
     if envelope.draining.load(Ordering::Relaxed) {
         return Err(Problem::unavailable("shutting down").detail("shutting down"));
+    }
+    if !blocklist.is_current() {
+        return Err(
+            Problem::unavailable("the blocklist is out of date").detail("out of touch with the database")
+        );
     }
     db.run(|conn| Ok::<_, Problem>(sql_query("SELECT 1").execute(conn)?))
         .await

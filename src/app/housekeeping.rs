@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix_web::web::Data;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time;
 
 use crate::{
@@ -25,26 +25,30 @@ pub async fn run(db: Db, clock: Clock, settings: Data<config::Tokens>, activity:
     ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     for count in 0u32.. {
         ticks.tick().await;
-        let result = flush(&db, &activity).await;
-        let now = clock.now();
-        let pruned = if count % FLUSHES_A_PRUNE == 0 {
-            db.tx(move |conn| {
-                sessions::prune(conn, now)?;
-                tokens::prune_retired(conn, now - keep_keys)?;
-                Ok::<_, Problem>(())
-            })
-            .await
-        } else {
-            Ok(())
-        };
-        if let Err(problem) = result.and(pruned) {
-            tracing::warn!(%problem, "housekeeping could not use the database");
+        let mut result = flush(&db, &clock, &activity).await;
+        if count % FLUSHES_A_PRUNE == 0 {
+            result = result.and(prune(&db, clock.now(), keep_keys).await);
+        }
+        if let Err(problem) = result {
+            tracing::warn!(%problem, "housekeeping has to wait");
         }
     }
 }
 
 /// Writes down which sessions were used.
-pub async fn flush(db: &Db, activity: &Data<Activity>) -> Result<(), Problem> {
-    let activity = activity.clone();
-    db.run(move |conn| Ok(sessions::store_activity(conn, &activity)?)).await
+pub async fn flush(db: &Db, clock: &Clock, activity: &Data<Activity>) -> Result<(), Problem> {
+    let mut more = true;
+    while more {
+        let (activity, now) = (activity.clone(), clock.now());
+        more = db.run(move |conn| Ok::<_, Problem>(sessions::store_activity(conn, &activity, now)?)).await?;
+    }
+    Ok(())
+}
+
+async fn prune(db: &Db, now: DateTime<Utc>, keep_keys: TimeDelta) -> Result<(), Problem> {
+    let mut more = true;
+    while more {
+        more = db.tx(move |conn| Ok::<_, Problem>(sessions::prune(conn, now)?)).await?;
+    }
+    db.tx(move |conn| Ok(tokens::prune_retired(conn, now - keep_keys)?)).await
 }

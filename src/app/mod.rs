@@ -28,7 +28,10 @@ use crate::{
     coins,
     config::{Config, SecretKey, Server as ServerSettings, Tokens},
     db::{Db, Follow, Follower, connect_patiently, migrate},
-    http::{Envelope, Fallback, RateLimits, TrustedProxies, envelope, fallback, problem_page, problem_pages},
+    http::{
+        Envelope, Fallback, RateLimits, TrustedProxies, X_REQUEST_ID, envelope, fallback, problem_page,
+        problem_pages,
+    },
     passwords::Hasher,
     tokens::{self, Activity, Blocklist, Jwt, KeyRing, Sealer},
     users,
@@ -171,14 +174,14 @@ async fn to_apidocs() -> HttpResponse {
 
 fn cors(origins: &[String]) -> Cors {
     let cors = Cors::default()
-        .allowed_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allowed_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
         .allowed_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
             header::IF_MATCH,
             header::IF_NONE_MATCH,
         ])
-        .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER])
+        .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER, X_REQUEST_ID])
         .block_on_origin_mismatch(false)
         .max_age(3600);
     if origins.iter().any(|origin| origin == "*") {

@@ -109,7 +109,7 @@ impl Server {
         let served = running.await;
         sync.abort();
         upkeep.abort();
-        if let Err(problem) = housekeeping::flush(&db, &services.activity).await {
+        if let Err(problem) = housekeeping::flush(&db, &services.clock, &services.activity).await {
             tracing::warn!(%problem, "the last activity was not written");
         }
         Ok(served?)

@@ -1,12 +1,11 @@
-use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::header, post, web::Data};
-use futures_util::future::LocalBoxFuture;
+use actix_web::{HttpResponse, post, web::Data};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::Validate;
 
 use crate::{
     db::Db,
-    http::{Json, Problem},
+    http::{OptionalJson, Problem},
     tokens::{
         Blocklist, PossiblyExpired,
         sessions::{self, Which},
@@ -32,27 +31,6 @@ pub enum Scope {
     All,
 }
 
-/// The body may be left out.
-pub struct OptionalBody(Logout);
-
-impl FromRequest for OptionalBody {
-    type Error = Problem;
-    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
-
-    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let length = req.headers().get(header::CONTENT_LENGTH);
-        let empty = match length {
-            Some(length) => length.as_bytes() == b"0",
-            None => !req.headers().contains_key(header::TRANSFER_ENCODING),
-        };
-        if empty {
-            return Box::pin(async { Ok(Self(Logout::default())) });
-        }
-        let body = Json::<Logout>::from_request(req, payload);
-        Box::pin(async { Ok(Self(body.await?.0)) })
-    }
-}
-
 /// Log out
 ///
 /// Ends sessions: their refresh tokens are gone and their access tokens are refused from the
@@ -69,12 +47,12 @@ impl FromRequest for OptionalBody {
 #[post("/auth/logout")]
 pub async fn logout(
     me: PossiblyExpired,
-    body: OptionalBody,
+    body: OptionalJson<Logout>,
     db: Data<Db>,
     blocklist: Data<Blocklist>,
 ) -> Result<HttpResponse, Problem> {
     let PossiblyExpired(me) = me;
-    let OptionalBody(Logout { scope }) = body;
+    let OptionalJson(Logout { scope }) = body;
     let ended = db
         .tx(move |conn| {
             // An old token that someone found must not end anything once its session is over.

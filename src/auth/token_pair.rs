@@ -1,4 +1,4 @@
-use actix_web::{HttpResponse, http::header};
+use actix_web::HttpResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -47,5 +47,5 @@ pub(super) fn respond(jwt: &Jwt, grant: Grant, times: &Lifetimes) -> Result<Http
         refresh_token: jwt.issue_refresh(claims, issued_at, expires_at)?,
         refresh_expires_in: (expires_at - times.now).num_seconds(),
     };
-    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(pair))
+    Ok(HttpResponse::Ok().json(pair))
 }

@@ -10,7 +10,7 @@ use super::database::with_connection;
 use crate::{
     clock::Clock,
     config::Config,
-    db::{constraint_violated, migrate},
+    db::migrate,
     passwords::{self, Hasher},
     tokens::{
         Role,
@@ -31,24 +31,19 @@ pub(super) struct Arguments {
 
 pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<()> {
     let email = EmailAddress::parse(&arguments.email).context("--email is not an e-mail address")?;
+    let password = if arguments.password_stdin { read_password(&email)? } else { generate() };
+    let hash = Hasher::hash_now(&password, config.passwords.cost)?;
     with_connection(config, |conn| {
         if config.database.auto_migrate {
             migrate::run(conn)?;
         }
         migrate::check_current(conn)?;
-        if promote(conn, &email)? {
-            println!("{} is an admin now; its sessions have ended", email.given());
-            return Ok(());
-        }
-        let password = if arguments.password_stdin { read_password(&email)? } else { generate() };
-        let hash = Hasher::hash_now(&password, config.passwords.cost)?;
-        let new = NewUser::new(&email, hash, Role::Admin, Clock::default().now());
-        match users::insert(conn, &new) {
-            Ok(user) => println!("created admin {} with id {}", user.email, user.id),
-            Err(error) if constraint_violated(&error).is_some() => {
-                bail!("the account was registered at this moment: run this again")
-            }
-            Err(error) => return Err(error.into()),
+        if take_over(conn, &email, &hash)? {
+            println!("{} is an admin now, with a new password; its sessions have ended", email.given());
+        } else {
+            let new = NewUser::new(&email, hash, Role::Admin, Clock::default().now());
+            let user = users::insert(conn, &new).context("the account cannot be created")?;
+            println!("created admin {} with id {}", user.email, user.id);
         }
         if !arguments.password_stdin {
             println!("password: {password}");
@@ -57,10 +52,11 @@ pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<()> {
     })
 }
 
-/// The role stands in access tokens, so the old ones must go.
-fn promote(conn: &mut PgConnection, email: &EmailAddress) -> Result<bool> {
+/// An account of that address may be a stranger's, who registered it first: it gets the new
+/// password together with the role. Its sessions end, also because tokens carry the role.
+fn take_over(conn: &mut PgConnection, email: &EmailAddress, hash: &str) -> Result<bool> {
     conn.transaction(|conn| {
-        let promoted = users::promote(conn, email, Clock::default().now())?;
+        let promoted = users::promote(conn, email, hash, Clock::default().now())?;
         if let Some(user) = promoted {
             sessions::end(conn, user, Which::All)?;
         }

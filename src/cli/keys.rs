@@ -13,14 +13,18 @@ pub(super) enum Command {
     /// Print key ids, states and ages, newest first
     List,
     /// Let the next key sign, retire the current one, publish a new next one
-    Rotate,
+    Rotate {
+        /// Even if services that cache the key set may not know the next key yet
+        #[arg(long)]
+        hurry: bool,
+    },
 }
 
 pub(super) fn run(config: &Config, command: &Command) -> Result<()> {
     with_connection(config, |conn| {
-        if let Command::Rotate = command {
+        if let Command::Rotate { hurry } = command {
             let sealer = Sealer::new(&secret_key(config)?);
-            let kid = tokens::rotate(conn, &sealer, Clock::default().now())?;
+            let kid = tokens::rotate(conn, &sealer, Clock::default().now(), *hurry)?;
             println!("{kid} signs from now on");
             return Ok(());
         }

@@ -38,7 +38,7 @@ enum Command {
     },
     /// Print the OpenAPI document
     Openapi,
-    /// Create an account with the role admin, or make an existing one an admin
+    /// Create an account with the role admin, or give an existing one that role and a new password
     CreateAdmin(create_admin::Arguments),
     /// Look at or rotate the signing keys
     #[command(subcommand)]

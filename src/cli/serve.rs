@@ -1,10 +1,11 @@
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use actix_web::rt::{
     System,
     signal::unix::{Signal, SignalKind, signal},
+    time::sleep,
 };
-use anyhow::Result;
+use anyhow::{Result, bail};
 use tokio::sync::oneshot;
 
 use super::database::{Database, secret_key};
@@ -12,6 +13,7 @@ use crate::{
     app::Server,
     clock::Clock,
     config::{Config, Profile},
+    db::embedded::Cluster,
 };
 
 /// Serves until SIGTERM or Ctrl-C; a second one does not wait for requests in flight.
@@ -33,16 +35,20 @@ pub(super) fn run(mut config: Config) -> Result<()> {
         .and_then(|secret| Server::start(config, &secret, &Clock::default()))
         .and_then(|server| {
             print_welcome(server.address()?, &server, embedded.as_deref(), &development);
-            system.block_on(async { serve(server, signals.map_or_else(Signals::listen, Ok)?).await })
+            system.block_on(serve(server, signals, database.cluster.as_ref()))
         });
     database.stop();
+    // Dropping the runtime would wait for threads that a stalled PostgreSQL holds.
+    std::mem::forget(system);
     served
 }
 
-async fn serve(server: Server, mut signals: Signals) -> Result<()> {
+async fn serve(server: Server, signals: Option<Signals>, cluster: Option<&Cluster>) -> Result<()> {
+    let mut signals = signals.map_or_else(Signals::listen, Ok)?;
     let (stop, stopped) = oneshot::channel();
     tokio::select! {
         served = server.serve(async { stopped.await.unwrap_or_default() }) => served,
+        () = death_of(cluster) => bail!("PostgreSQL has died: start again, nothing is lost"),
         () = async {
             signals.next().await;
             tracing::info!("stopping");
@@ -52,6 +58,13 @@ async fn serve(server: Server, mut signals: Signals) -> Result<()> {
             tracing::warn!("stopping at once");
             Ok(())
         }
+    }
+}
+
+/// Completes when the embedded PostgreSQL ends by itself, and never without one.
+async fn death_of(cluster: Option<&Cluster>) {
+    while cluster.is_none_or(Cluster::is_running) {
+        sleep(Duration::from_secs(1)).await;
     }
 }
 

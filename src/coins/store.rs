@@ -20,6 +20,8 @@ use crate::db::schema::{coin_quotes, coin_refs, coin_snapshots, coins, provider_
 
 pub(super) const CHANNEL: &str = "mintage_coins";
 pub(super) const DEMO: &str = "demo";
+/// Faster than syncs add them, and far below the statement timeout.
+const PRUNED_AT_ONCE: i64 = 50;
 
 #[derive(Queryable, Insertable)]
 #[diesel(table_name = coin_quotes)]
@@ -53,17 +55,34 @@ pub fn ensure_demo(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<(
     })
 }
 
-/// Commits a report as the newest snapshot, unless the slot has gone to another replica.
+/// What became of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Published {
+    Yes,
+    /// The slot has gone to another replica.
+    Superseded,
+    /// It is from before the snapshot that is there.
+    Older,
+}
+
+/// Commits a report as the newest snapshot.
 pub(super) fn publish(
     conn: &mut PgConnection,
     claim: &Claim,
     provider: &str,
     report: &Report,
     now: DateTime<Utc>,
-) -> QueryResult<bool> {
+) -> QueryResult<Published> {
     lock(conn)?;
+    let newest = coin_snapshots::table
+        .filter(coin_snapshots::currency.eq(&report.currency).and(coin_snapshots::provider.eq(provider)))
+        .select(diesel::dsl::max(coin_snapshots::as_of))
+        .first::<Option<DateTime<Utc>>>(conn)?;
+    if newest.is_some_and(|newest| newest > report.as_of) {
+        return Ok(Published::Older);
+    }
     if !finish(conn, claim, now)? {
-        return Ok(false);
+        return Ok(Published::Superseded);
     }
     insert(conn, provider, provider, report, now)?;
     let success = (
@@ -79,7 +98,7 @@ pub(super) fn publish(
         .set(success)
         .execute(conn)?;
     sql_query(format!("NOTIFY {CHANNEL}")).execute(conn)?;
-    Ok(true)
+    Ok(Published::Yes)
 }
 
 /// Serialises writers, so that two never create the same coin.
@@ -238,15 +257,29 @@ pub(super) fn claim(
     .optional()
 }
 
-/// False when the lease ran out and another replica has claimed the slot.
-pub(super) fn finish(conn: &mut PgConnection, claim: &Claim, now: DateTime<Utc>) -> QueryResult<bool> {
-    let mine = sync_slots::table
+/// The slot is done; false when the lease ran out and another replica has claimed it.
+fn finish(conn: &mut PgConnection, claim: &Claim, now: DateTime<Utc>) -> QueryResult<bool> {
+    settle(conn, claim, Some(now), now)
+}
+
+/// Gives the slot back until then; false as for [`finish`].
+pub(super) fn postpone(conn: &mut PgConnection, claim: &Claim, until: DateTime<Utc>) -> QueryResult<bool> {
+    settle(conn, claim, None, until)
+}
+
+fn settle(
+    conn: &mut PgConnection,
+    claim: &Claim,
+    finished_at: Option<DateTime<Utc>>,
+    lease_until: DateTime<Utc>,
+) -> QueryResult<bool> {
+    let held = sync_slots::table
         .find(claim.slot)
         .filter(sync_slots::holder.eq(claim.holder))
         .filter(sync_slots::attempt.eq(claim.attempt))
         .filter(sync_slots::finished_at.is_null());
-    let rows = diesel::update(mine).set(sync_slots::finished_at.eq(now)).execute(conn)?;
-    Ok(rows == 1)
+    let values = (sync_slots::finished_at.eq(finished_at), sync_slots::lease_until.eq(lease_until));
+    Ok(diesel::update(held).set(values).execute(conn)? == 1)
 }
 
 /// Whether and when a provider may be asked.
@@ -295,22 +328,32 @@ pub(super) fn record_failure(
 
 /// A restart is how an operator says that key, plan or quota are in order again.
 pub(super) fn clear_stops(conn: &mut PgConnection) -> QueryResult<()> {
-    diesel::update(provider_state::table.filter(provider_state::stopped))
-        .set(provider_state::stopped.eq(false))
+    let cleared = diesel::update(provider_state::table.filter(provider_state::stopped))
+        .set((provider_state::stopped.eq(false), provider_state::retry_at.eq(None::<DateTime<Utc>>)))
         .execute(conn)?;
+    if cleared > 0 {
+        // The slots that were put off because of it.
+        diesel::update(sync_slots::table.filter(sync_slots::finished_at.is_null()))
+            .set(sync_slots::lease_until.eq(DateTime::UNIX_EPOCH))
+            .execute(conn)?;
+    }
     Ok(())
 }
 
-/// Drops history before `limit`, except the newest snapshots, which may still be served.
+/// Drops history before `limit`, a part at a time, except the newest snapshots, which may still
+/// be served.
 pub(super) fn prune(conn: &mut PgConnection, limit: DateTime<Utc>) -> QueryResult<()> {
     let newest: Vec<i64> = coin_snapshots::table
         .group_by((coin_snapshots::provider, coin_snapshots::currency))
         .select(diesel::dsl::max(coin_snapshots::id).assume_not_null())
         .load(conn)?;
-    let old = coin_snapshots::table
-        .filter(coin_snapshots::fetched_at.lt(limit))
-        .filter(coin_snapshots::id.ne_all(newest));
-    diesel::delete(old).execute(conn)?;
+    let old: Vec<i64> = coin_snapshots::table
+        .filter(coin_snapshots::fetched_at.lt(limit).and(coin_snapshots::id.ne_all(newest)))
+        .order(coin_snapshots::id)
+        .limit(PRUNED_AT_ONCE)
+        .select(coin_snapshots::id)
+        .load(conn)?;
+    diesel::delete(coin_snapshots::table.filter(coin_snapshots::id.eq_any(old))).execute(conn)?;
     diesel::delete(sync_slots::table.filter(sync_slots::slot.lt(limit))).execute(conn)?;
     Ok(())
 }

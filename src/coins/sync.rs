@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{
     model::Report,
     providers::{Advice, Failure, coinmarketcap},
-    store::{self, Claim, ProviderState},
+    store::{self, Claim, ProviderState, Published},
 };
 use crate::{
     clock::Clock,
@@ -31,6 +31,7 @@ const LEASE: TimeDelta = TimeDelta::seconds(60);
 const DEADLINE: Duration = Duration::from_secs(45);
 const TRIES: u32 = 3;
 const LONGEST_BACK_OFF: Duration = Duration::from_mins(30);
+const ONCE_STOPPED: Duration = Duration::from_hours(24);
 const KEEP_HISTORY: TimeDelta = TimeDelta::days(90);
 
 /// Runs until the task is aborted; does nothing when only the demonstration is wanted.
@@ -59,7 +60,7 @@ pub async fn run(db: Db, clock: Clock, settings: Data<Coins>) {
     loop {
         ticks.tick().await;
         if let Err(problem) = sync.attend_slot().await {
-            tracing::warn!(%problem, "the coin sync could not use the database");
+            tracing::warn!(%problem, "the coin sync has to wait");
         }
     }
 }
@@ -89,12 +90,12 @@ impl Sync {
         let Some((claim, state)) = claimed else {
             return Ok(());
         };
-        if state.stopped || state.retry_at.is_some_and(|retry_at| retry_at > now) {
-            self.db.run(move |conn| Ok::<_, Problem>(store::finish(conn, &claim, now)?)).await?;
+        if let Some(retry_at) = state.retry_at.filter(|retry_at| *retry_at > now) {
+            self.db.run(move |conn| Ok::<_, Problem>(store::postpone(conn, &claim, retry_at)?)).await?;
             return Ok(());
         }
         match time::timeout(DEADLINE, self.fetch()).await {
-            Ok(Ok(report)) => self.publish(claim, report).await,
+            Ok(Ok(report)) => self.publish(claim, &state, report).await,
             Ok(Err(failure)) => self.give_up(claim, &state, failure).await,
             Err(_) => self.give_up(claim, &state, late()).await,
         }
@@ -117,23 +118,25 @@ impl Sync {
         }
     }
 
-    async fn publish(&self, claim: Claim, report: Report) -> Result<(), Problem> {
+    async fn publish(&self, claim: Claim, state: &ProviderState, report: Report) -> Result<(), Problem> {
         let now = self.clock.now();
         let count = report.entries.len();
+        let again = claim.clone();
         let published = self
             .db
             .tx(move |conn| {
-                let published = store::publish(conn, &claim, coinmarketcap::NAME, &report, now)?;
-                store::prune(conn, now - KEEP_HISTORY)?;
-                Ok::<_, Problem>(published)
+                Ok::<_, Problem>(store::publish(conn, &claim, coinmarketcap::NAME, &report, now)?)
             })
             .await?;
-        if published {
-            tracing::info!(provider = coinmarketcap::NAME, count, "coins are up to date");
-        } else {
-            tracing::warn!("the sync took too long: another replica has taken over");
+        match published {
+            Published::Yes => tracing::info!(provider = coinmarketcap::NAME, count, "coins are up to date"),
+            Published::Superseded => tracing::warn!("the sync took too long: another replica has taken over"),
+            Published::Older => {
+                let message = "its data is older than what we have".into();
+                self.give_up(again, state, Failure { message, advice: Advice::BackOff }).await?;
+            }
         }
-        Ok(())
+        self.db.run(move |conn| Ok(store::prune(conn, now - KEEP_HISTORY)?)).await
     }
 
     async fn give_up(&self, claim: Claim, state: &ProviderState, failure: Failure) -> Result<(), Problem> {
@@ -144,7 +147,7 @@ impl Sync {
             tracing::error!(
                 provider = coinmarketcap::NAME,
                 error = message,
-                "the provider refuses us until its key, plan or quota is in order; then restart"
+                "the provider refuses us until its key, plan or quota is in order; then restart (it is asked once a day)"
             );
         } else {
             let retry_at = state.retry_at.map(|at| at.to_rfc3339());
@@ -152,7 +155,8 @@ impl Sync {
         }
         self.db
             .tx(move |conn| {
-                if store::finish(conn, &claim, now)? {
+                // The slot is not over: whoever looks after that time tries it again.
+                if store::postpone(conn, &claim, state.retry_at.unwrap_or(now))? {
                     store::record_failure(conn, coinmarketcap::NAME, &state, &message, now)?;
                 }
                 Ok::<_, Problem>(())
@@ -199,7 +203,7 @@ fn after_failure(state: &ProviderState, advice: Advice, now: DateTime<Utc>) -> P
             let tomorrow = now.date_naive().succ_opt().expect("the calendar goes on");
             Some(tomorrow.and_time(NaiveTime::MIN).and_utc())
         }
-        Advice::Stop => None,
+        Advice::Stop => Some(wait(ONCE_STOPPED)),
     };
     ProviderState { failures, retry_at, stopped: advice == Advice::Stop }
 }
@@ -232,6 +236,7 @@ mod tests {
         assert_eq!(after(5, minute).retry_at, Some(at("2026-11-20T10:01:00Z")));
         assert_eq!(after(0, Advice::NextDay).retry_at, Some(at("2026-11-21T00:00:00Z")));
         let stopped = after(0, Advice::Stop);
-        assert!(stopped.stopped && stopped.retry_at.is_none());
+        assert!(stopped.stopped);
+        assert_eq!(stopped.retry_at, Some(at("2026-11-21T10:00:00Z")));
     }
 }

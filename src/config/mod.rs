@@ -10,7 +10,10 @@ mod secret_key;
 mod security;
 mod server;
 
-use std::{collections::HashSet, path::PathBuf};
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+};
 
 pub use self::{
     coins::{Coins, Provider},
@@ -50,18 +53,20 @@ pub struct Config {
 pub struct ConfigError(pub Vec<String>);
 
 impl Config {
-    /// Reads `.env` (which never overrides the environment), then the environment.
+    /// Reads the environment and, for what it does not set, `.env` in the working directory. No
+    /// other directory is searched, and nothing of it reaches programs that we start.
     ///
     /// # Errors
     /// Lists every setting that cannot be used.
     pub fn load() -> Result<Self, ConfigError> {
-        match dotenvy::dotenv() {
-            Ok(_) => {}
-            Err(error) if error.not_found() => {}
-            Err(error) => return Err(ConfigError(vec![format!("`.env` cannot be read: {error}")])),
-        }
+        let unreadable = |error| ConfigError(vec![format!("`.env` cannot be read: {error}")]);
+        let file: HashMap<String, String> = match dotenvy::from_path_iter(".env") {
+            Ok(pairs) => pairs.collect::<Result<_, _>>().map_err(unreadable)?,
+            Err(error) if error.not_found() => HashMap::new(),
+            Err(error) => return Err(unreadable(error)),
+        };
         #[expect(clippy::disallowed_methods, reason = "this is the one reader")]
-        Self::from_lookup(&|name| std::env::var(name).ok())
+        Self::from_lookup(&|name| std::env::var(name).ok().or_else(|| file.get(name).cloned()))
     }
 
     /// Reads the settings from any source; a test passes its own.
@@ -82,6 +87,10 @@ impl Config {
     fn read(lookup: &dyn Fn(&str) -> Option<String>) -> (Self, env::Env<'_>) {
         let mut env = env::Env::new(lookup);
         let profiles = [("development", Profile::Development), ("production", Profile::Production)];
+        if lookup("PROFILE").is_some_and(|value| value.trim().is_empty()) {
+            // A variable that was meant to be filled in must not turn production into development.
+            env.wrong("PROFILE", "development or production, or not set at all");
+        }
         let profile = env.choice("PROFILE", Profile::Development, &profiles);
         let config = Self {
             profile,

@@ -65,10 +65,14 @@ impl SecretKey {
             }
             Ok(_) => Err(failed("used")(io::Error::other("it is too short"))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let key = generate();
                 fs::create_dir_all(data_dir).map_err(failed("written"))?;
-                write_private(&path, &key).map_err(failed("written"))?;
-                Ok(Self { current: Secret::new(key), previous: None })
+                match write_private(&path, &generate()) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                        Err(failed("written")(error))
+                    }
+                    // Read back: another process may have been first.
+                    _ => Self::load_or_generate(data_dir),
+                }
             }
             Err(error) => Err(failed("read")(error)),
         }
@@ -81,15 +85,16 @@ fn generate() -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Written aside and renamed, so that a crash leaves no half key.
+/// Written aside and linked, so that a crash leaves no half key and the first one wins.
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let unfinished = path.with_extension("new");
+    let unfinished = path.with_extension(std::process::id().to_string());
     let _ = fs::remove_file(&unfinished);
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs::rename(unfinished, path)
+    let linked = fs::hard_link(&unfinished, path);
+    fs::remove_file(unfinished)?;
+    linked
 }
 
 /// Catches placeholders (`changeme…`, `aaaa…`); real randomness has far more variety.

@@ -70,14 +70,19 @@ fn read_public_url(env: &mut Env, profile: Profile, bind: SocketAddr, tls: bool)
         let scheme = if tls { "https" } else { "http" };
         return format!("{scheme}://{bind}");
     };
-    match url::Url::parse(&text) {
-        Ok(url)
-            if matches!(url.scheme(), "http" | "https")
-                && url.query().is_none()
-                && url.fragment().is_none() => {}
-        _ => env.wrong("PUBLIC_URL", expected),
-    }
-    text.trim_end_matches('/').to_owned()
+    let plain = |url: &url::Url| {
+        matches!(url.scheme(), "http" | "https")
+            && text.contains("://")
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    };
+    let Some(url) = url::Url::parse(&text).ok().filter(plain) else {
+        env.wrong("PUBLIC_URL", expected);
+        return text;
+    };
+    url.as_str().trim_end_matches('/').to_owned()
 }
 
 fn read_origins(env: &mut Env) -> Vec<String> {

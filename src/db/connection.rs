@@ -1,7 +1,7 @@
 //! How a connection is opened: with bounds on the server's side as well.
 
 use std::{
-    borrow::Cow,
+    sync::{Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -33,27 +33,44 @@ impl CustomizeConnection<PgConnection, R2d2Error> for Prepare {
 }
 
 /// The pool retries in the background; why it fails belongs in the log.
-#[derive(Debug)]
-pub(super) struct LogErrors;
+#[derive(Debug, Default)]
+pub(super) struct LogErrors {
+    quiet_until: Mutex<Option<Instant>>,
+}
 
 impl r2d2::HandleError<R2d2Error> for LogErrors {
     fn handle_error(&self, error: R2d2Error) {
-        tracing::warn!(error = one_line(&error.to_string()), "cannot connect to PostgreSQL");
+        let mut quiet_until = self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner);
+        if quiet_until.is_none_or(|until| until < Instant::now()) {
+            *quiet_until = Some(Instant::now() + Duration::from_secs(5));
+            tracing::warn!(error = one_line(&error.to_string()), "cannot connect to PostgreSQL");
+        }
     }
 }
 
-/// libpq waits without limit for a connection unless told otherwise.
-pub(super) fn bounded_url(url: &str) -> Cow<'_, str> {
-    if url.contains("connect_timeout") {
-        return url.into();
-    }
+/// Bounds that libpq does not set by itself: without them a network that swallows packets
+/// holds a connection for as long as the kernel retransmits, about 15 minutes.
+const CLIENT_BOUNDS: [(&str, &str); 5] = [
+    ("connect_timeout", "5"),
+    ("tcp_user_timeout", "10000"),
+    ("keepalives_idle", "5"),
+    ("keepalives_interval", "2"),
+    ("keepalives_count", "3"),
+];
+
+/// Adds the bounds that the URL (or the `key=value` form) does not set itself.
+pub(super) fn bounded_url(url: &str) -> String {
     let is_uri = url.starts_with("postgres://") || url.starts_with("postgresql://");
-    let separator = match (is_uri, url.contains('?')) {
-        (true, true) => '&',
-        (true, false) => '?',
-        (false, _) => ' ',
-    };
-    format!("{url}{separator}connect_timeout=5").into()
+    let mut bounded = url.to_owned();
+    for (name, value) in CLIENT_BOUNDS.iter().filter(|(name, _)| !url.contains(name)) {
+        bounded.push(match (is_uri, bounded.contains('?')) {
+            (true, true) => '&',
+            (true, false) => '?',
+            (false, _) => ' ',
+        });
+        bounded.extend([name, "=", value]);
+    }
+    bounded
 }
 
 /// A connection outside the pool, without statement bounds: migrations, LISTEN, the command line.
@@ -88,4 +105,19 @@ pub fn connect_patiently(url: &Secret, settings: &Database) -> anyhow::Result<Pg
 
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bounded_url;
+
+    #[test]
+    fn bounds_are_added_unless_the_operator_set_them() {
+        let added = bounded_url("postgres://h/db");
+        assert!(added.starts_with("postgres://h/db?connect_timeout=5&tcp_user_timeout="), "{added}");
+        assert!(bounded_url("postgres://h/db?sslmode=require").contains("require&connect_timeout=5&"));
+        assert!(bounded_url("host=h dbname=db").starts_with("host=h dbname=db connect_timeout=5 "));
+        let own = bounded_url("postgres://h/db?connect_timeout=60");
+        assert!(own.contains("connect_timeout=60&tcp_user_timeout") && !own.contains("connect_timeout=5"));
+    }
 }

@@ -10,8 +10,9 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
+        mpsc,
     },
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -23,6 +24,8 @@ use crate::config::Secret;
 
 const POLL: Duration = Duration::from_millis(50);
 const HEARTBEAT: Duration = Duration::from_secs(3);
+/// How long a connection may take to answer before another one is opened.
+const PATIENCE: Duration = Duration::from_secs(10);
 const RECONNECT: Duration = Duration::from_millis(250);
 
 /// A view in memory of what is in the database.
@@ -46,10 +49,9 @@ pub trait Follow: Send + Sync {
     fn confirmed(&self) {}
 }
 
-/// The thread that follows; stops when dropped.
+/// Follows on a thread of its own; stops when dropped.
 pub struct Follower {
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Follower {
@@ -58,30 +60,42 @@ impl Follower {
     /// # Errors
     /// The first load failed.
     pub fn start(url: &Secret, views: Vec<Arc<dyn Follow>>) -> anyhow::Result<Self> {
-        let mut conn = open(url, &views).context("cannot load what is kept in memory")?;
+        let conn = open(url, &views).context("cannot load what is kept in memory")?;
         let stop = Arc::new(AtomicBool::new(false));
         let (url, stopped) = (url.clone(), stop.clone());
-        let thread = thread::Builder::new().name("follow".into()).spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                let Err(error) = follow(&mut conn, &views, &stopped) else {
-                    return;
-                };
-                tracing::warn!(%error, "lost touch with PostgreSQL");
-                if let Some(fresh) = reopen(&url, &views, &stopped) {
-                    conn = fresh;
-                    tracing::info!("in touch with PostgreSQL again");
-                }
-            }
-        })?;
-        Ok(Self { stop, thread: Some(thread) })
+        thread::Builder::new()
+            .name("follow".into())
+            .spawn(move || supervise(conn, &url, &views, &stopped))?;
+        Ok(Self { stop })
     }
 }
 
 impl Drop for Follower {
     fn drop(&mut self) {
+        // Not joined: on a stalled PostgreSQL the thread would not come back.
         self.stop.store(true, Ordering::Relaxed);
-        // Not joined: on a stalled PostgreSQL it would not come back.
-        drop(self.thread.take());
+    }
+}
+
+/// Starts over with a new connection when one broke, or when a server that is frozen or gone
+/// without a word lets it hang: a thread inside libpq cannot be interrupted, so it is left behind.
+fn supervise(mut conn: PgConnection, url: &Secret, views: &[Arc<dyn Follow>], stop: &Arc<AtomicBool>) {
+    loop {
+        let leave = Arc::new(AtomicBool::new(false));
+        let (alive, pulse) = mpsc::channel();
+        let (left, followed) = (leave.clone(), views.to_vec());
+        thread::spawn(move || {
+            if let Err(error) = follow(&mut conn, &followed, &left, &alive) {
+                tracing::warn!(%error, "lost touch with PostgreSQL");
+            }
+        });
+        while pulse.recv_timeout(PATIENCE).is_ok() && !stop.load(Ordering::Relaxed) {}
+        leave.store(true, Ordering::Relaxed);
+        match reopen(url, views, stop) {
+            Some(fresh) => conn = fresh,
+            None => return,
+        }
+        tracing::info!("in touch with PostgreSQL again");
     }
 }
 
@@ -108,8 +122,13 @@ fn reopen(url: &Secret, views: &[Arc<dyn Follow>], stop: &AtomicBool) -> Option<
     None
 }
 
-/// Returns when asked to stop, fails when the connection does.
-fn follow(conn: &mut PgConnection, views: &[Arc<dyn Follow>], stop: &AtomicBool) -> QueryResult<()> {
+/// Returns when asked to stop, fails when the connection does; says at each turn that it lives.
+fn follow(
+    conn: &mut PgConnection,
+    views: &[Arc<dyn Follow>],
+    stop: &AtomicBool,
+    alive: &mpsc::Sender<()>,
+) -> QueryResult<()> {
     let mut confirmed_at = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         let news: Vec<_> = conn.notifications_iter().collect::<QueryResult<_>>()?;
@@ -125,6 +144,8 @@ fn follow(conn: &mut PgConnection, views: &[Arc<dyn Follow>], stop: &AtomicBool)
                 view.confirmed();
             }
         }
+        // Nobody listens any more once the supervisor has given up on us.
+        let _ = alive.send(());
         thread::sleep(POLL);
     }
     Ok(())

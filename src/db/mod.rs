@@ -51,7 +51,7 @@ impl Db {
             .max_size(size)
             .min_idle(Some(0))
             .connection_timeout(WAIT_FOR_CONNECTION)
-            .error_handler(Box::new(connection::LogErrors))
+            .error_handler(Box::<connection::LogErrors>::default())
             .connection_customizer(Box::new(connection::Prepare))
             .build_unchecked(manager);
         Self { pool, slots: Arc::new(Semaphore::new(size as usize)) }

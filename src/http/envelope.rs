@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 use super::problem::{Problem, kind};
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What the envelope needs to know; part of the application's data.
 #[derive(Clone)]
@@ -143,6 +143,9 @@ fn add_headers(headers: &mut header::HeaderMap, request_id: &str, settings: &Env
     if settings.https {
         let value = HeaderValue::from_static("max-age=31536000");
         headers.insert(header::STRICT_TRANSPORT_SECURITY, value);
+    }
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
         let value = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");

@@ -12,7 +12,7 @@ use futures_util::{StreamExt, future::LocalBoxFuture};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, error::Category};
 use tokio::time;
-use validator::{Validate, ValidationErrors, ValidationErrorsKind};
+use validator::{Validate, ValidationErrors};
 
 use super::{
     problem::{FieldError, Problem, kind},
@@ -25,24 +25,43 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// A validated request body.
 pub struct Json<T>(pub T);
 
+/// A validated request body that may be left out.
+pub struct OptionalJson<T>(pub T);
+
 impl<T: DeserializeOwned + Validate + 'static> FromRequest for Json<T> {
     type Error = Problem;
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let checked = check_headers(req);
-        let payload = payload.take();
+        let (checked, payload) = (check_headers(req), payload.take());
         Box::pin(async move {
             checked?;
-            let bytes = time::timeout(DEADLINE, read(payload))
-                .await
-                .map_err(|_| Problem::new(&kind::REQUEST_TIMEOUT))??;
-            let body: T = parse(&bytes)?;
-            body.validate()
-                .map_err(|errors| Problem::new(&kind::VALIDATION_FAILED).fields(flatten(&errors)))?;
-            Ok(Self(body))
+            parse_valid(&read(payload).await?).map(Self)
         })
     }
+}
+
+impl<T: DeserializeOwned + Validate + Default + 'static> FromRequest for OptionalJson<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (checked, payload) = (check_headers(req), payload.take());
+        Box::pin(async move {
+            let bytes = read(payload).await?;
+            if bytes.is_empty() {
+                return Ok(Self(T::default()));
+            }
+            checked?;
+            parse_valid(&bytes).map(Self)
+        })
+    }
+}
+
+fn parse_valid<T: DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, Problem> {
+    let body: T = parse(bytes)?;
+    body.validate().map_err(|errors| Problem::new(&kind::VALIDATION_FAILED).fields(flatten(&errors)))?;
+    Ok(body)
 }
 
 fn check_headers(req: &HttpRequest) -> Result<(), Problem> {
@@ -61,16 +80,19 @@ fn check_headers(req: &HttpRequest) -> Result<(), Problem> {
 }
 
 async fn read(mut payload: Payload) -> Result<Bytes, Problem> {
-    let mut bytes = BytesMut::new();
-    while let Some(chunk) = payload.next().await {
-        let cut_off = |_| Problem::new(&kind::MALFORMED_JSON).detail("the body ended early");
-        let chunk = chunk.map_err(cut_off)?;
-        if bytes.len() + chunk.len() > LIMIT {
-            return Err(Problem::new(&kind::PAYLOAD_TOO_LARGE));
+    let whole = async {
+        let mut bytes = BytesMut::new();
+        while let Some(chunk) = payload.next().await {
+            let cut_off = |_| Problem::new(&kind::MALFORMED_JSON).detail("the body ended early");
+            let chunk = chunk.map_err(cut_off)?;
+            if bytes.len() + chunk.len() > LIMIT {
+                return Err(Problem::new(&kind::PAYLOAD_TOO_LARGE));
+            }
+            bytes.extend_from_slice(&chunk);
         }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes.freeze())
+        Ok(bytes.freeze())
+    };
+    time::timeout(DEADLINE, whole).await.map_err(|_| Problem::new(&kind::REQUEST_TIMEOUT))?
 }
 
 /// Not JSON is a 400; JSON of another shape is a 422 that names the field.
@@ -121,38 +143,22 @@ fn wrong_shape(pointer: String, text: &str) -> Problem {
     }
 }
 
-/// validator's tree as a list, with JSON Pointers.
+/// What validator found, with JSON Pointers; our bodies are flat.
 pub(super) fn flatten(errors: &ValidationErrors) -> Vec<FieldError> {
-    let mut list = Vec::new();
-    for (field, kind) in errors.errors() {
-        match kind {
-            ValidationErrorsKind::Field(errors) => list.extend(errors.iter().map(|error| {
-                let message = error.message.clone();
-                // A rule about the whole body names the field to blame as a parameter.
-                let named = error.params.get("field").and_then(Value::as_str).unwrap_or(field);
-                FieldError {
-                    pointer: format!("/{named}"),
-                    code: error.code.clone(),
-                    message: message.unwrap_or_else(|| "is not valid".into()),
-                }
-            })),
-            ValidationErrorsKind::Struct(inner) => list.extend(nested(&format!("/{field}"), inner)),
-            ValidationErrorsKind::List(items) => {
-                for (index, inner) in items {
-                    list.extend(nested(&format!("/{field}/{index}"), inner));
-                }
+    let all = errors.field_errors().into_iter();
+    let mut list: Vec<_> = all
+        .flat_map(|(field, errors)| errors.iter().map(move |error| (field.clone(), error)))
+        .map(|(field, error)| {
+            // A rule about the whole body names the field to blame as a parameter.
+            let named = error.params.get("field").and_then(Value::as_str).unwrap_or(&field);
+            FieldError {
+                pointer: format!("/{named}"),
+                code: error.code.clone(),
+                message: error.message.clone().unwrap_or_else(|| "is not valid".into()),
             }
-        }
-    }
+        })
+        .collect();
     list.sort_by(|a, b| a.pointer.cmp(&b.pointer));
-    list
-}
-
-fn nested(prefix: &str, errors: &ValidationErrors) -> Vec<FieldError> {
-    let mut list = flatten(errors);
-    for error in &mut list {
-        error.pointer.insert_str(0, prefix);
-    }
     list
 }
 

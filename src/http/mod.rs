@@ -16,13 +16,13 @@ mod text;
 
 pub use self::{
     client_ip::{ClientIp, TrustedProxies},
-    envelope::{Envelope, envelope},
+    envelope::{Envelope, X_REQUEST_ID, envelope},
     fallback::{Fallback, fallback},
-    json::Json,
+    json::{Json, OptionalJson},
     openapi::complete,
     problem::{FieldError, Kind, Problem, ProblemBody, kind},
     problems::{problem_page, problem_pages},
     query::{Path, Query},
     rate_limit::{RateLimit, RateLimits},
-    text::check_display_text,
+    text::{check_display_text, is_deceptive},
 };

@@ -296,9 +296,14 @@ impl Problem {
     }
 }
 
+/// For logs: unlike the body, it tells the cause.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.0.kind.status, self.0.kind.code)
+        write!(f, "{} {}", self.0.kind.status, self.0.kind.code)?;
+        match &*self.0.cause.borrow() {
+            Some(cause) => write!(f, ": {cause}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -312,7 +317,6 @@ impl ResponseError for Problem {
         self.log(&body.request_id);
         let mut response = HttpResponse::build(self.status_code());
         response.content_type("application/problem+json");
-        response.insert_header((header::CACHE_CONTROL, "no-store"));
         for pair in &self.0.headers {
             response.append_header(pair.clone());
         }

@@ -48,16 +48,21 @@ impl RateLimits {
             .map_err(|wait| Problem::new(&kind::TOO_MANY_REQUESTS).retry_after(whole_seconds(wait)))
     }
 
-    /// As [`RateLimits::check`], for a client's address: the whole /64 of an IPv6 one.
+    /// As [`RateLimits::check`], for a client's address. Of IPv6, where one client has a whole
+    /// /64 and easily a /48, both are counted.
     ///
     /// # Errors
     /// As [`RateLimits::check`].
     pub fn check_address(&self, limit: RateLimit, address: IpAddr) -> Result<(), Problem> {
-        let network = match address {
-            IpAddr::V4(address) => u64::from(address.to_bits()),
-            IpAddr::V6(address) => (address.to_bits() >> 64) as u64,
-        };
-        self.check(limit, (address.is_ipv4(), network))
+        match address {
+            IpAddr::V4(address) => self.check(limit, address),
+            IpAddr::V6(address) => {
+                let bits = address.to_bits();
+                let of_site = RateLimit { burst: limit.burst * 4, every: limit.every / 4, ..limit };
+                self.check(of_site, ("/48", bits >> 80))?;
+                self.check(limit, ("/64", bits >> 64))
+            }
+        }
     }
 
     fn count(&self, limit: RateLimit, key: u64, now: Instant) -> Result<(), Duration> {

@@ -29,14 +29,19 @@ pub(super) fn find_nul(value: &Value, pointer: &mut String) -> Option<FieldError
     }
 }
 
-/// For validator: no control or bidirectional-override characters in text that others read.
+/// Controls, and characters that hide or reorder text, so that one name looks like another.
+/// Joiners stay: scripts and emoji need them.
+#[must_use]
+pub fn is_deceptive(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200b}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// For validator: text that others read.
 ///
 /// # Errors
 /// `control-character`.
 pub fn check_display_text(text: &str) -> Result<(), ValidationError> {
-    // Overrides and isolates can make one name look like another.
-    let reorders = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if text.chars().any(|c| c.is_control() || reorders(c)) {
+    if text.chars().any(is_deceptive) {
         return Err(ValidationError::new("control-character")
             .with_message("must not contain control characters".into()));
     }

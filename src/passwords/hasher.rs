@@ -2,6 +2,7 @@
 //! neither occupy the threads that answer other requests nor queue without end.
 
 use std::{
+    panic::{self, AssertUnwindSafe},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
 };
@@ -51,7 +52,8 @@ impl Hasher {
                 loop {
                     let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(job) = next else { return };
-                    job();
+                    // Whoever waits is told by the dropped channel; the thread goes on.
+                    let _ = panic::catch_unwind(AssertUnwindSafe(job));
                 }
             })?;
         }

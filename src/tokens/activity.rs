@@ -21,7 +21,7 @@ pub struct Seen {
     pub generation: i32,
     /// Unix time, to the minute.
     minute: i64,
-    flushed: bool,
+    written: bool,
 }
 
 /// What was seen since the last flush, and shortly before.
@@ -41,7 +41,7 @@ impl Activity {
             return;
         }
         let generation = known.map_or(generation, |known| known.generation.max(generation));
-        seen.insert(session, Seen { generation, minute, flushed: false });
+        seen.insert(session, Seen { generation, minute, written: false });
     }
 
     /// The newest generation that this replica saw in use.
@@ -51,18 +51,33 @@ impl Activity {
         seen.get(&session).map(|seen| seen.generation)
     }
 
-    /// What has to be written; forgets what was written before and not seen since.
+    /// What has to be written, at most so many sessions.
     #[must_use]
-    pub fn take(&self) -> Vec<(Uuid, Seen)> {
+    pub(super) fn pending(&self, most: usize) -> Vec<(Uuid, Seen)> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let pending = seen.iter().filter(|(_, entry)| !entry.written);
+        pending.take(most).map(|(session, entry)| (*session, *entry)).collect()
+    }
+
+    /// Marks what was pending as written, unless it has changed since.
+    pub(super) fn written(&self, news: &[(Uuid, Seen)]) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.retain(|_, entry| !entry.flushed);
-        let news = seen.iter().map(|(session, entry)| (*session, *entry)).collect();
-        seen.values_mut().for_each(|entry| entry.flushed = true);
-        news
+        for (session, written) in news {
+            if let Some(entry) = seen.get_mut(session).filter(|entry| *entry == written) {
+                entry.written = true;
+            }
+        }
+    }
+
+    /// Forgets what was written before this minute, since the database has it.
+    pub(super) fn forget_written(&self, now: DateTime<Utc>) {
+        let minute = now.timestamp() / MINUTE;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|_, entry| !entry.written || entry.minute >= minute);
     }
 }
 
-/// Writes what [`Activity::take`] gave.
+/// Writes what [`Activity::pending`] gave.
 ///
 /// # Errors
 /// The database cannot be written.

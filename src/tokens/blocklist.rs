@@ -53,6 +53,12 @@ impl Blocklist {
         Self { clock, max_staleness, state: RwLock::new(state) }
     }
 
+    /// Whether it is known who is logged out; if not, no token is accepted.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.standing(Uuid::nil()) == Standing::Good
+    }
+
     #[must_use]
     pub fn standing(&self, session: Uuid) -> Standing {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
@@ -135,9 +141,16 @@ pub(super) fn block(conn: &mut PgConnection, ended: &[Ended]) -> QueryResult<()>
     Ok(())
 }
 
-/// Removes what has expired.
-pub(super) fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<usize> {
-    diesel::delete(blocklist::table.filter(blocklist::expires_at.lt(now))).execute(conn)
+/// Removes at most so many entries that have expired.
+pub(super) fn prune(conn: &mut PgConnection, now: DateTime<Utc>, most: usize) -> QueryResult<usize> {
+    let expired: Vec<Uuid> = blocklist::table
+        .filter(blocklist::expires_at.lt(now))
+        .select(blocklist::session_id)
+        .limit(most.try_into().expect("small"))
+        .for_update()
+        .skip_locked()
+        .load(conn)?;
+    diesel::delete(blocklist::table.filter(blocklist::session_id.eq_any(expired))).execute(conn)
 }
 
 #[cfg(test)]

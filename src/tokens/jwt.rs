@@ -88,7 +88,6 @@ pub struct Jwt {
     clock: Clock,
     issuer: String,
     audience: String,
-    pub access_ttl: TimeDelta,
     validation: Validation,
 }
 
@@ -101,14 +100,7 @@ impl Jwt {
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         // Checked below against our own clock.
         validation.validate_exp = false;
-        Self {
-            keys,
-            clock,
-            issuer: issuer.into(),
-            audience: settings.audience.clone(),
-            access_ttl: TimeDelta::from_std(settings.access_ttl).expect("at most a day"),
-            validation,
-        }
+        Self { keys, clock, issuer: issuer.into(), audience: settings.audience.clone(), validation }
     }
 
     /// # Errors

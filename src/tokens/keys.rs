@@ -6,10 +6,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use arc_swap::ArcSwap;
 use aws_lc_rs::signature::Ed25519KeyPair;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
     Connection, PgConnection, QueryResult, RunQueryDsl, dsl::exists, prelude::*, select, sql_query,
 };
@@ -22,6 +22,8 @@ use super::seal::Sealer;
 use crate::db::{Follow, schema::signing_keys};
 
 const CHANNEL: &str = "mintage_signing_keys";
+/// Twice as long as the JWKS may be cached.
+const PUBLISHED_FOR: TimeDelta = TimeDelta::minutes(10);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyState {
@@ -117,10 +119,19 @@ pub fn create_if_absent(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<
 /// The next key starts to sign, the current one retires, and a new next one is published.
 ///
 /// # Errors
-/// The database cannot be written.
-pub fn rotate(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<Utc>) -> Result<String> {
+/// The next key is so new that a client's cached JWKS may lack it, unless `hurry` accepts that;
+/// or the database cannot be written.
+pub fn rotate(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<Utc>, hurry: bool) -> Result<String> {
     conn.transaction(|conn| {
         lock(conn)?;
+        let known_by_all = signing_keys::table
+            .filter(signing_keys::state.eq("next").and(signing_keys::created_at.le(now - PUBLISHED_FOR)));
+        ensure!(
+            hurry || select(exists(known_by_all)).get_result(conn)?,
+            "the next key is younger than {} minutes, so services that cache the key set may not know \
+             it yet: wait, or use --hurry",
+            PUBLISHED_FOR.num_minutes()
+        );
         diesel::update(signing_keys::table.filter(signing_keys::state.eq("current")))
             .set((signing_keys::state.eq("retired"), signing_keys::retired_at.eq(now)))
             .execute(conn)?;

@@ -32,6 +32,8 @@ use crate::{
 /// Beyond these a user's least recently used sessions end.
 const MOST_PER_USER: i64 = 100;
 const LONGEST_USER_AGENT: usize = 256;
+/// Rows that housekeeping touches in one statement.
+const BATCH: usize = 1000;
 
 /// A live log-in.
 #[derive(Queryable, Selectable, Debug)]
@@ -199,11 +201,17 @@ pub fn exchange(
     // The row lock makes racing requests take turns.
     let session = sessions::table
         .filter(sessions::id.eq(claims.sid).and(sessions::user_id.eq(claims.sub)))
-        .select((sessions::remember, sessions::generation, sessions::seen_generation, sessions::expires_at))
+        .select((
+            sessions::remember,
+            sessions::generation,
+            sessions::seen_generation,
+            sessions::expires_at,
+            sessions::access_expires_at,
+        ))
         .for_update()
-        .first::<(bool, i32, i32, DateTime<Utc>)>(conn)
+        .first::<(bool, i32, i32, DateTime<Utc>, DateTime<Utc>)>(conn)
         .optional()?;
-    let Some((remember, newest, seen, session_expires_at)) = session else {
+    let Some((remember, newest, seen, session_expires_at, access_expires_at)) = session else {
         return Ok(Exchange::Unknown);
     };
     let role: Role = users::table.find(claims.sub).select(users::role).first(conn)?;
@@ -231,7 +239,8 @@ pub fn exchange(
         .set((
             sessions::generation.eq(token.generation),
             sessions::seen_generation.eq(seen),
-            sessions::access_expires_at.eq(times.access_expires_at),
+            // Never earlier than that of a token which is out already.
+            sessions::access_expires_at.eq(times.access_expires_at.max(access_expires_at)),
             sessions::refresh_expires_at.eq(token.expires_at),
             sessions::last_seen_at.eq(times.now),
             sessions::user_agent.eq(client.user_agent),
@@ -344,29 +353,43 @@ pub fn end(conn: &mut PgConnection, user: Uuid, which: Which) -> QueryResult<Vec
     Ok(ended)
 }
 
-/// Removes sessions and blocklist entries that no token can belong to any more.
+/// Removes sessions and blocklist entries that no token can belong to any more, at most
+/// [`BATCH`] of each; true if there may be more.
 ///
 /// # Errors
 /// The database cannot be written.
-pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
-    let limit = now - LEEWAY;
-    let over =
-        sql::<Bool>("greatest(refresh_expires_at, access_expires_at) < ").bind::<Timestamptz, _>(limit);
-    diesel::delete(sessions::table.filter(over)).execute(conn)?;
-    blocklist::prune(conn, now)?;
-    Ok(())
+pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
+    let over = sql::<Bool>("greatest(refresh_expires_at, access_expires_at) < ")
+        .bind::<Timestamptz, _>(now - LEEWAY);
+    let old: Vec<Uuid> = sessions::table
+        .filter(over)
+        .select(sessions::id)
+        .order(sessions::id)
+        .limit(BATCH.try_into().expect("small"))
+        .for_update()
+        .skip_locked()
+        .load(conn)?;
+    let ended = diesel::delete(sessions::table.filter(sessions::id.eq_any(old))).execute(conn)?;
+    let unblocked = blocklist::prune(conn, now, BATCH)?;
+    Ok(ended.max(unblocked) == BATCH)
 }
 
-/// Writes down which sessions were used.
+/// Writes down which sessions were used, at most [`BATCH`] of them; true if there are more.
 ///
 /// # Errors
-/// The database cannot be written.
-pub fn store_activity(conn: &mut PgConnection, activity: &activity::Activity) -> QueryResult<()> {
-    let news = activity.take();
+/// The database cannot be written; then nothing is forgotten.
+pub fn store_activity(
+    conn: &mut PgConnection,
+    activity: &activity::Activity,
+    now: DateTime<Utc>,
+) -> QueryResult<bool> {
+    let news = activity.pending(BATCH);
     if !news.is_empty() {
         activity::store(conn, &news)?;
+        activity.written(&news);
     }
-    Ok(())
+    activity.forget_written(now);
+    Ok(news.len() == BATCH)
 }
 
 #[cfg(test)]

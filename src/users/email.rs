@@ -20,6 +20,8 @@ impl EmailAddress {
     pub fn parse(text: &str) -> Option<Self> {
         let given: String = text.trim().nfc().collect();
         let folded: String = given.nfkc().flat_map(char::to_lowercase).nfkc().collect();
+        // Where mail goes must be an address before any folding.
+        given.rsplit_once('@')?;
         let (local, domain) = folded.rsplit_once('@')?;
         let domain = idna::domain_to_ascii_strict(domain).ok()?;
         let canonical = format!("{local}@{domain}");
@@ -79,6 +81,7 @@ mod tests {
             "a b@example.com",
             "ada@localhost",
             "ada@exa mple.com",
+            "ada＠example.com",
             "ada@example..com",
             "ada\0@example.com",
             &long,

@@ -188,17 +188,23 @@ pub fn set_password_hash(conn: &mut PgConnection, id: Uuid, old: &str, new: &str
     Ok(())
 }
 
-/// Makes an existing account an admin; None if there is no such account.
+/// Makes an existing account an admin with a new password; None if there is no such account.
 ///
 /// # Errors
 /// The database cannot be written.
 pub fn promote(
     conn: &mut PgConnection,
     email: &EmailAddress,
+    password_hash: &str,
     now: DateTime<Utc>,
 ) -> QueryResult<Option<Uuid>> {
     diesel::update(users::table.filter(users::email_canonical.eq(email.canonical())))
-        .set((users::role.eq(Role::Admin), users::version.eq(users::version + 1), users::updated_at.eq(now)))
+        .set((
+            users::role.eq(Role::Admin),
+            users::password_hash.eq(password_hash),
+            users::version.eq(users::version + 1),
+            users::updated_at.eq(now),
+        ))
         .returning(users::id)
         .get_result(conn)
         .optional()

@@ -232,7 +232,7 @@ async fn a_refused_key_stops_the_sync_until_a_restart() {
         let upstream = Upstream::start(vec![fixture(401, name)]).await;
         let app = app(&upstream);
         until_asked(&upstream, 1).await;
-        app.clock.advance(Duration::from_hours(960));
+        app.clock.advance(Duration::from_hours(23));
         time::sleep(Duration::from_secs(2)).await;
         assert_eq!(upstream.requests().len(), 1, "{name}");
         upstream.say(vec![fixture(200, "cmc_v3_listings_latest_gbp")]);
@@ -266,4 +266,39 @@ async fn another_currency_and_count_are_settings() {
     assert_eq!(body["currency"], "USD");
     assert_eq!(symbols(&body).len(), 5);
     assert!(upstream.requests()[0].contains("convert=USD") && upstream.requests()[0].contains("limit=5"));
+}
+
+#[tokio::test]
+async fn a_refusal_that_the_provider_did_not_write_passes() {
+    let wall = Reply::Http(403, "", b"<html>blocked</html>".to_vec());
+    let upstream = Upstream::start(vec![wall]).await;
+    let app = app(&upstream);
+    until_asked(&upstream, 1).await;
+    upstream.say(vec![fixture(200, "cmc_v3_listings_latest_gbp")]);
+    app.clock.advance(Duration::from_mins(5));
+    until(&app.user().await, |body| body["source"] == "coinmarketcap").await;
+}
+
+#[tokio::test]
+async fn neither_a_part_nor_something_older_replaces_what_is_served() {
+    let text = std::fs::read_to_string("tests/fixtures/cmc_v3_listings_latest_gbp.json").unwrap();
+    let whole: Value = serde_json::from_str(&text).unwrap();
+    let mut part = whole.clone();
+    part["data"].as_array_mut().unwrap().truncate(1);
+    let mut older = whole.clone();
+    older["status"]["timestamp"] = "2020-01-01T00:00:00Z".into();
+    older["data"][0]["quote"][0]["price"] = 1.into();
+    let upstream = Upstream::start(vec![Reply::Http(200, "", text.into_bytes())]).await;
+    let app = app(&upstream);
+    let mut user = app.user().await;
+    let good = until(&user, |body| body["source"] == "coinmarketcap").await;
+    for bad in [part, older] {
+        let asked = upstream.requests().len();
+        upstream.say(vec![Reply::Http(200, "", bad.to_string().into_bytes())]);
+        until_asked(&upstream, asked + 1).await;
+        app.clock.advance(Duration::from_hours(1));
+        until_asked(&upstream, asked + 2).await;
+        user.refresh().await.assert(200);
+        assert_eq!(user.get(PATH).await.assert(200).json()["data"], good["data"]);
+    }
 }

@@ -14,7 +14,7 @@ use std::{
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{Client, Database, PASSWORD};
+use crate::support::{Client, Database, PASSWORD, eventually};
 
 const BOUND: Duration = Duration::from_mins(1);
 
@@ -211,6 +211,43 @@ async fn kill_9_loses_nothing_and_the_next_start_adopts_the_running_postgres() {
 }
 
 #[tokio::test]
+async fn when_postgres_dies_the_server_ends_and_the_next_start_recovers() {
+    let home = directory();
+    let mut server = Server::start(home.path(), &[]);
+    register(&server, "ada@example.com").await;
+    kill_postgres(home.path());
+    assert!(!server.wait().success());
+    let server = Server::start(home.path(), &[]);
+    assert!(server.welcome.contains("recovered"), "{}", server.welcome);
+    log_in(&server, "ada@example.com").await;
+}
+
+#[tokio::test]
+async fn a_second_signal_does_not_wait() {
+    let database = Database::create();
+    let home = directory();
+    let url = database.url();
+    let mut server = Server::start(home.path(), &[("DATABASE_URL", url.expose()), ("DRAIN_DELAY", "5m")]);
+    server.signal(libc::SIGTERM);
+    let client = server.client();
+    eventually("draining", async || client.get("/readyz").await.status == 503).await;
+    server.signal(libc::SIGINT);
+    assert!(server.wait().success());
+}
+
+#[tokio::test]
+async fn the_health_check_tells_whether_the_server_lives() {
+    let database = Database::create();
+    let home = directory();
+    let url = database.url();
+    let server = Server::start(home.path(), &[("DATABASE_URL", url.expose())]);
+    let bind = server.base.strip_prefix("http://").unwrap().to_owned();
+    succeed(mintage(home.path(), &[("BIND", &bind)]).arg("healthcheck"));
+    drop(server);
+    fail(mintage(home.path(), &[("BIND", &bind)]).arg("healthcheck"));
+}
+
+#[tokio::test]
 async fn a_second_server_on_the_same_data_says_so_and_ends() {
     let home = directory();
     let server = Server::start(home.path(), &[]);
@@ -234,9 +271,16 @@ async fn admins_and_keys_are_managed_while_the_server_runs() {
 
     register(&server, "ada@example.com").await;
     let user = log_in(&server, "ada@example.com").await;
+    // Whoever registered an address first must not become an admin by it.
     let promoted = succeed(mintage(home.path(), &[]).args(["create-admin", "--email", "ADA@example.com"]));
-    assert!(promoted.contains("is an admin now"), "{promoted}");
-    log_in(&server, "ada@example.com").await.get("/api/v1/users").await.assert(200);
+    assert!(promoted.contains("is an admin now, with a new password"), "{promoted}");
+    let body = json!({"email": "ada@example.com", "password": PASSWORD});
+    server.client().post("/api/v1/auth/login", &body).await.assert(401);
+    let password = promoted.lines().find_map(|line| line.strip_prefix("password: ")).unwrap();
+    let body = json!({"email": "ada@example.com", "password": password});
+    let mut client = server.client();
+    client.take(&client.post("/api/v1/auth/login", &body).await.assert(200).json());
+    client.get("/api/v1/users").await.assert(200);
     let give_up_at = Instant::now() + BOUND;
     while user.get("/api/v1/user").await.status != 401 {
         assert!(Instant::now() < give_up_at, "the old role lives on");
@@ -249,7 +293,9 @@ async fn admins_and_keys_are_managed_while_the_server_runs() {
 
     let before = succeed(mintage(home.path(), &[]).args(["keys", "list"]));
     assert!(before.contains("current") && before.contains("next"), "{before}");
-    succeed(mintage(home.path(), &[]).args(["keys", "rotate"]));
+    let error = fail(mintage(home.path(), &[]).args(["keys", "rotate"]));
+    assert!(error.contains("--hurry"), "{error}");
+    succeed(mintage(home.path(), &[]).args(["keys", "rotate", "--hurry"]));
     let after = succeed(mintage(home.path(), &[]).args(["keys", "list"]));
     assert!(after.contains("retired") && after.lines().count() == 3, "{after}");
     admin.get("/api/v1/users").await.assert(200);
@@ -357,6 +403,16 @@ fn settings_are_read_from_a_dotenv_file_and_the_environment_wins() {
     fs::write(home.path().join(".env"), "COINS_COUNT=7\nCOINS_CURRENCIES=USD\n").unwrap();
     let shown = succeed(mintage(home.path(), &[("COINS_COUNT", "9")]).arg("check-config"));
     assert!(shown.contains("count: 9") && shown.contains(r#"currency: "USD""#), "{shown}");
+}
+
+#[test]
+fn a_dotenv_file_of_another_directory_is_not_read() {
+    let home = directory();
+    let inner = home.path().join("inner");
+    fs::create_dir(&inner).unwrap();
+    fs::write(home.path().join(".env"), "COINS_COUNT=7\n").unwrap();
+    assert!(succeed(mintage(&inner, &[]).arg("check-config")).contains("count: 20"));
+    assert!(fail(mintage(&inner, &[("PROFILE", "")]).arg("check-config")).contains("PROFILE"));
 }
 
 #[test]

@@ -84,3 +84,16 @@ async fn bad_bodies_are_refused() {
     client.post(PATH, &json!({"scop": "all"})).await.assert_invalid("/scop", "unknown-field");
     client.get("/api/v1/user").await.assert(200);
 }
+
+#[tokio::test]
+async fn a_body_without_a_length_counts() {
+    let app = App::start();
+    let phone = app.user().await;
+    let laptop = app.login(&phone.email).await;
+    let chunks = futures_util::stream::iter([Ok::<_, std::io::Error>(r#"{"scope":"#), Ok(r#""all"}"#)]);
+    let body = reqwest::Body::wrap_stream(chunks);
+    let build =
+        |request: reqwest::RequestBuilder| request.header("content-type", "application/json").body(body);
+    phone.send(reqwest::Method::POST, PATH, build).await.assert(204);
+    laptop.get("/api/v1/user").await.assert_problem(401, "token-revoked");
+}

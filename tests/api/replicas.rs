@@ -50,7 +50,7 @@ async fn a_rotation_of_keys_causes_no_401_anywhere() {
         previous: None,
     };
     let sealer = mintage::tokens::Sealer::new(&secret);
-    let kid = mintage::tokens::rotate(&mut one.sql(), &sealer, one.clock.now()).unwrap();
+    let kid = mintage::tokens::rotate(&mut one.sql(), &sealer, one.clock.now(), true).unwrap();
     let published = before["keys"].as_array().unwrap().iter().any(|key| key["kid"] == kid.as_str());
     assert!(published, "the new key was published before it signs");
 

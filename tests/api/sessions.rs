@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use diesel::connection::SimpleConnection;
 use uuid::Uuid;
 
 use crate::support::App;
@@ -62,4 +63,35 @@ async fn expired_sessions_are_not_listed() {
     let new = app.login(&old.email).await;
     let sessions = new.get(PATH).await.assert(200).json();
     assert_eq!(sessions["data"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_revoked_token_stays_revoked_when_lifetimes_were_shortened_meanwhile() {
+    let app = App::start();
+    let mut client = app.user().await;
+    let long = client.clone();
+    let shortened = app.replica_with(&[("ACCESS_TOKEN_TTL", "1s")]);
+    client = client.on(&shortened.base);
+    client.refresh().await.assert(200);
+    client.post_empty("/api/v1/auth/logout").await.assert(204);
+    app.clock.advance(Duration::from_mins(5));
+    let restarted = app.replica();
+    let long = long.on(&restarted.base);
+    long.get("/api/v1/user").await.assert_problem(401, "token-revoked");
+}
+
+#[tokio::test]
+async fn what_could_not_be_written_down_is_not_forgotten() {
+    let app = App::start();
+    let mut client = app.user().await;
+    let stolen = client.refresh_token.clone().unwrap();
+    client.refresh().await.assert(200);
+    client.get("/api/v1/user").await.assert(200);
+    let mut blocker = app.sql();
+    blocker.batch_execute("BEGIN; LOCK TABLE sessions IN EXCLUSIVE MODE").unwrap();
+    // Longer than a flush takes to begin and to fail.
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    blocker.batch_execute("ROLLBACK").unwrap();
+    app.clock.advance(Duration::from_secs(11));
+    client.refresh_with(&stolen).await.assert_problem(401, "refresh-token-reused");
 }

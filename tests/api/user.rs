@@ -1,3 +1,4 @@
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 
@@ -77,4 +78,26 @@ async fn deleting_the_account_asks_for_the_password_and_ends_all_sessions() {
     let body = json!({"email": phone.email, "password": PASSWORD});
     app.anyone().post("/api/v1/auth/login", &body).await.assert_problem(401, "invalid-credentials");
     app.register(&phone.email).await;
+}
+
+#[tokio::test]
+async fn no_login_that_races_the_deletion_leaves_a_token_behind() {
+    let app = App::start();
+    for _ in 0..10 {
+        let client = app.user().await;
+        let body = json!({"email": client.email, "password": PASSWORD});
+        let (deletes, logins) = (json!({"password": PASSWORD}), [app.anyone(), app.anyone(), app.anyone()]);
+        let delete = client.send(Method::DELETE, PATH, |request| request.json(&deletes));
+        let logins = join_all(logins.iter().map(|one| one.post("/api/v1/auth/login", &body)));
+        let (deleted, logins) = tokio::join!(delete, logins);
+        deleted.assert(204);
+        for login in logins {
+            if login.status == 200 {
+                let token = login.json()["access_token"].as_str().unwrap().to_owned();
+                client.bearing(&token).get("/api/v1/coins").await.assert_problem(401, "token-revoked");
+            } else {
+                login.assert_problem(401, "invalid-credentials");
+            }
+        }
+    }
 }

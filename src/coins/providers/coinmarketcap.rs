@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use reqwest::{Client, Response, StatusCode, header};
 use serde::Deserialize;
 
@@ -17,10 +17,12 @@ use super::{
     super::model::{Coin, Entry, Report},
     Advice, Failure,
 };
-use crate::config::Coins;
+use crate::{config::Coins, http::is_deceptive};
 
 pub const NAME: &str = "coinmarketcap";
 
+/// No market data is older.
+const BITCOIN_BEGAN: i32 = 2009;
 /// 250 coins are about 400 KB.
 const LARGEST_BODY: usize = 8 * 1024 * 1024;
 const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(24);
@@ -49,6 +51,8 @@ pub async fn fetch(http: &Client, settings: &Coins, now: DateTime<Utc>) -> Resul
     if status.is_success() {
         return decode(&body, &settings.currency, settings.count as usize, now);
     }
+    // Only what CoinMarketCap itself says can mean that an operator has to act: a plain 403 may
+    // come from anything on the way.
     let status_block = serde_json::from_slice::<Envelope>(&body).ok().map(|envelope| envelope.status);
     let mut failure = status_block.filter(|block| block.error_code != 0).map_or_else(
         || Failure::new(advice_for_status(status), format!("HTTP {}", status.as_u16())),
@@ -95,7 +99,6 @@ fn retry_after(response: &Response, now: DateTime<Utc>) -> Option<Duration> {
 
 fn advice_for_status(status: StatusCode) -> Advice {
     match status.as_u16() {
-        401..=403 => Advice::Stop,
         429 => Advice::After(Duration::from_mins(1)),
         _ => Advice::BackOff,
     }
@@ -125,7 +128,7 @@ impl Status {
             401..=403 | 1001..=1007 | 1010 => Advice::Stop,
             _ => Advice::BackOff,
         };
-        let text: String = self.error_message.iter().flat_map(|text| text.chars()).take(200).collect();
+        let text = clean(self.error_message.as_deref().unwrap_or_default());
         Failure::new(advice, format!("error {}: {text}", self.error_code))
     }
 }
@@ -178,27 +181,31 @@ fn number_or_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i
     }
 }
 
-/// The top `count` coins of a body of either version, read at `now`.
+/// The top `count` coins of a body of either version, read at `now`. A body with fewer than four
+/// fifths of them is no better than what we have already.
 pub fn decode(body: &[u8], currency: &str, count: usize, now: DateTime<Utc>) -> Result<Report, Failure> {
     let garbage = |what: &str| Failure::new(Advice::BackOff, format!("the body makes no sense: {what}"));
     let envelope: Envelope = serde_json::from_slice(body).map_err(|error| garbage(&error.to_string()))?;
     if envelope.status.error_code != 0 {
         return Err(envelope.status.failure());
     }
-    let listings: Vec<Listing> =
+    let listings: Vec<serde_json::Value> =
         serde_json::from_value(envelope.data).map_err(|error| garbage(&error.to_string()))?;
     let mut seen = HashSet::new();
     let mut entries: Vec<_> = listings
         .into_iter()
+        .filter_map(|listing| serde_json::from_value::<Listing>(listing).ok())
         .filter(|listing| seen.insert(listing.id))
         .filter_map(|listing| entry(listing, currency))
         .collect();
-    if !entries.iter().any(|entry| entry.coin.price.is_some()) {
-        return Err(garbage("no coin has a price"));
+    let priced = entries.iter().filter(|entry| entry.coin.price.is_some()).count();
+    if priced == 0 || priced * 5 < count * 4 {
+        return Err(garbage(&format!("only {priced} of {count} coins have a price")));
     }
     entries.sort_by_key(|entry| entry.coin.rank);
     entries.truncate(count);
-    let as_of = envelope.status.timestamp.unwrap_or(now).min(now);
+    let timestamp = envelope.status.timestamp.filter(|time| time.year() >= BITCOIN_BEGAN);
+    let as_of = timestamp.unwrap_or(now).min(now);
     Ok(Report { currency: currency.to_owned(), as_of, entries })
 }
 
@@ -229,7 +236,7 @@ fn entry(listing: Listing, currency: &str) -> Option<Entry> {
 }
 
 fn clean(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(100).collect()
+    text.chars().filter(|c| !is_deceptive(*c)).take(100).collect()
 }
 
 #[cfg(test)]
@@ -284,6 +291,7 @@ mod tests {
             "{}",
             "null",
             r#"{"status":{"error_code":0},"data":[]}"#,
+            r#"{"status":{"error_code":0},"data":[{"id":1,"name":"B","symbol":"B","slug":"b","cmc_rank":1,"quote":{"GBP":{"price":1}}}]}"#,
             r#"{"status":{"error_code":0},"data":[{"id":1}]}"#,
             r#"{"status":{"error_code":0},"data":[{"id":1,"name":"B","symbol":"B","slug":"b","cmc_rank":1,"quote":{"USD":{"price":1}}}]}"#,
             r#"{"status":{"error_code":0},"data":[{"id":1,"name":"B","symbol":"B","slug":"b","cmc_rank":1,"quote":{"GBP":{"price":-1}}}]}"#,
@@ -292,5 +300,18 @@ mod tests {
         for body in bodies {
             assert!(decode(body.as_bytes(), "GBP", 20, DateTime::UNIX_EPOCH).is_err(), "{body}");
         }
+    }
+
+    #[test]
+    fn one_odd_coin_does_not_spoil_the_others_and_odd_text_is_cleaned() {
+        let text = String::from_utf8(fixture("v3_listings_latest_gbp")).expect("UTF-8");
+        let odd = text.replacen("\"name\": \"Ethereum\"", "\"name\": null", 1);
+        let odd = odd.replacen("\"Bitcoin\"", "\"Bit\\u202ecoin\\u0000\"", 1);
+        let report = decode(odd.as_bytes(), "GBP", 20, DateTime::UNIX_EPOCH).expect("a report");
+        assert_eq!(report.entries.len(), 19);
+        assert_eq!(report.entries[0].coin.name, "Bitcoin");
+        let failure = r#"{"status":{"error_code":1002,"error_message":"a\u0000b"}}"#;
+        let failure = decode(failure.as_bytes(), "GBP", 20, DateTime::UNIX_EPOCH).expect_err("a failure");
+        assert_eq!(failure, Failure::new(Advice::Stop, "error 1002: ab"));
     }
 }

@@ -7,10 +7,11 @@ use chrono::{DateTime, Utc};
 use super::{super::model::Report, coinmarketcap};
 
 pub const CURRENCY: &str = "GBP";
+const COUNT: usize = 20;
 
 pub fn report() -> Report {
     let body = include_bytes!("demo.json");
-    coinmarketcap::decode(body, CURRENCY, usize::MAX, DateTime::<Utc>::MAX_UTC).expect("a test decodes it")
+    coinmarketcap::decode(body, CURRENCY, COUNT, DateTime::<Utc>::MAX_UTC).expect("a test decodes it")
 }
 
 #[cfg(test)]

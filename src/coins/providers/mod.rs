@@ -22,7 +22,7 @@ pub enum Advice {
     After(Duration),
     /// When its day (UTC) ends.
     NextDay,
-    /// Not until an operator has acted.
+    /// An operator has to act and restart; a look a day finds out whether it was done.
     Stop,
 }
 

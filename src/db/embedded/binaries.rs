@@ -34,10 +34,8 @@ impl Installation {
 fn bare_command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("LC_ALL", "C").env("TZ", "UTC");
-    for kept in ["PATH", "LD_LIBRARY_PATH"] {
-        if let Some(value) = env::var_os(kept) {
-            command.env(kept, value);
-        }
+    if let Some(path) = env::var_os("PATH") {
+        command.env("PATH", path);
     }
     command
 }

@@ -21,7 +21,7 @@ const RECOVERY_PATIENCE: Duration = Duration::from_mins(2);
 const HANDOVER_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Given on every command line, so that a changed default reaches clusters that exist already.
-const SETTINGS: [&str; 11] = [
+const SETTINGS: [&str; 13] = [
     "listen_addresses=",
     "port=5432",
     "unix_socket_permissions=0700",
@@ -33,6 +33,9 @@ const SETTINGS: [&str; 11] = [
     "lc_messages=C",
     "log_destination=stderr",
     "logging_collector=off",
+    // Statements and details hold addresses, and the log has no bound while we run.
+    "log_error_verbosity=terse",
+    "log_min_error_statement=panic",
 ];
 
 /// One statement per line, as single-user mode reads them.

@@ -58,7 +58,13 @@ impl App {
 
     /// Another server on the same database, with the same clock.
     pub fn replica(&self) -> Self {
-        Self::launch(self.database.clone(), self.settings.clone(), self.clock.clone())
+        self.replica_with(&[])
+    }
+
+    pub fn replica_with(&self, settings: &[(&str, &str)]) -> Self {
+        let mut all = self.settings.clone();
+        all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        Self::launch(self.database.clone(), all, self.clock.clone())
     }
 
     fn launch(database: Arc<Database>, settings: HashMap<String, String>, clock: Clock) -> Self {
