@@ -1,15 +1,13 @@
 use std::cmp::Ordering;
 
-use actix_web::{
-    get,
-    web::{Data, Json},
-};
+use actix_web::{HttpRequest, HttpResponse, get, web::Data};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
 use super::{
     model::Coin,
+    prepared::respond_once,
     view::{Provenance, View},
 };
 use crate::{
@@ -68,10 +66,10 @@ pub enum Order {
 }
 
 #[derive(Serialize, ToSchema)]
-pub struct CoinList {
+pub struct CoinList<'a> {
     #[serde(flatten)]
-    provenance: Provenance,
-    data: Vec<Coin>,
+    pub(super) provenance: Provenance,
+    pub(super) data: Vec<&'a Coin>,
 }
 
 /// List coins
@@ -80,17 +78,25 @@ pub struct CoinList {
 #[utoipa::path(
     tag = "coins",
     security(("bearer" = [])),
-    params(ListCoins),
-    responses((status = 200, description = "The coins.", body = CoinList))
+    params(ListCoins, ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an answer that is there.")),
+    responses(
+        (status = 200, description = "The coins.", body = CoinList,
+            headers(("ETag" = String, description = "For `If-None-Match`."))),
+        (status = 304, description = "Nothing has changed.")
+    )
 )]
 #[get("/coins")]
 pub async fn list_coins(
+    req: HttpRequest,
     _: CurrentUser,
     query: Query<ListCoins>,
     view: Data<View>,
-) -> Result<Json<CoinList>, Problem> {
-    let Query(query) = query;
-    let (snapshot, provenance) = view.current()?;
+) -> Result<HttpResponse, Problem> {
+    let current = view.current()?;
+    if req.query_string().is_empty() {
+        return Ok(current.whole.respond(&req));
+    }
+    let (Query(query), snapshot) = (query, &current.snapshot);
     let wanted = query.q.map(|text| text.to_lowercase());
     let matches = |coin: &&Coin| {
         wanted.as_ref().is_none_or(|text| {
@@ -106,8 +112,8 @@ pub async fn list_coins(
     // Stable, so that equal ones stay by rank.
     found.sort_by(|a, b| compare(a, b, query.sort, order));
     let limit = query.limit.map_or(usize::MAX, |limit| limit as usize);
-    let data = found.into_iter().take(limit).cloned().collect();
-    Ok(Json(CoinList { provenance, data }))
+    found.truncate(limit);
+    Ok(respond_once(&req, &CoinList { provenance: view.provenance(snapshot), data: found }))
 }
 
 fn compare(a: &Coin, b: &Coin, sort: Sort, order: Order) -> Ordering {

@@ -5,6 +5,7 @@
 
 mod list;
 mod model;
+mod prepared;
 mod providers;
 mod read;
 mod store;

@@ -1,12 +1,10 @@
-use actix_web::{
-    get,
-    web::{Data, Json},
-};
+use actix_web::{HttpRequest, HttpResponse, get, web::Data};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
     model::Coin,
+    prepared::respond_once,
     view::{Provenance, View},
 };
 use crate::{
@@ -15,10 +13,10 @@ use crate::{
 };
 
 #[derive(Serialize, ToSchema)]
-pub struct CoinAnswer {
+pub struct CoinAnswer<'a> {
     #[serde(flatten)]
     provenance: Provenance,
-    data: Coin,
+    data: &'a Coin,
 }
 
 /// Read a coin
@@ -27,21 +25,27 @@ pub struct CoinAnswer {
 #[utoipa::path(
     tag = "coins",
     security(("bearer" = [])),
-    params(("symbol" = String, Path, description = "Ticker symbol.", example = "BTC")),
+    params(
+        ("symbol" = String, Path, description = "Ticker symbol.", example = "BTC"),
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an answer that is there.")
+    ),
     responses(
-        (status = 200, description = "The coin.", body = CoinAnswer),
+        (status = 200, description = "The coin.", body = CoinAnswer,
+            headers(("ETag" = String, description = "For `If-None-Match`."))),
+        (status = 304, description = "Nothing has changed."),
         (status = 404, description = "`not-found`: no such coin in the last sync.")
     )
 )]
 #[get("/coins/{symbol}")]
 pub async fn read_coin(
+    req: HttpRequest,
     _: CurrentUser,
     path: Path<String>,
     view: Data<View>,
-) -> Result<Json<CoinAnswer>, Problem> {
-    let (snapshot, provenance) = view.current()?;
+) -> Result<HttpResponse, Problem> {
+    let snapshot = &view.current()?.snapshot;
     let mut coins = snapshot.coins.iter();
     let found = coins.find(|coin| coin.symbol.to_lowercase() == path.0.to_lowercase());
-    let data = found.cloned().ok_or_else(|| Problem::new(&kind::NOT_FOUND))?;
-    Ok(Json(CoinAnswer { provenance, data }))
+    let data = found.ok_or_else(|| Problem::new(&kind::NOT_FOUND))?;
+    Ok(respond_once(&req, &CoinAnswer { provenance: view.provenance(snapshot), data }))
 }

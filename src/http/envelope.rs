@@ -1,10 +1,11 @@
 //! The outermost layer around every request: its id, HEAD, panics, security headers, the log.
 
 use std::{
+    hash::{BuildHasher, RandomState},
     panic::AssertUnwindSafe,
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
+        Arc, LazyLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -22,7 +23,6 @@ use actix_web::{
     web,
 };
 use futures_util::FutureExt;
-use uuid::Uuid;
 
 use super::problem::{Problem, kind};
 
@@ -38,7 +38,7 @@ pub struct Envelope {
 }
 
 struct Current {
-    request_id: String,
+    request_id: HeaderValue,
     public_url: Arc<str>,
 }
 
@@ -49,7 +49,8 @@ tokio::task_local! {
 
 /// The id of the request being served and the address that problem types live under.
 pub(super) fn current() -> (String, Arc<str>) {
-    CURRENT.try_with(|current| (current.request_id.clone(), current.public_url.clone())).unwrap_or_default()
+    let text = |id: &HeaderValue| id.to_str().unwrap_or_default().to_owned();
+    CURRENT.try_with(|current| (text(&current.request_id), current.public_url.clone())).unwrap_or_default()
 }
 
 /// Wraps the whole application; whatever fails inside leaves as a problem.
@@ -70,21 +71,33 @@ pub async fn envelope<B: MessageBody + 'static>(
     }
     let current = Current { request_id: request_id.clone(), public_url: settings.public_url.clone() };
     let mut result = CURRENT.scope(current, handle(req, next)).await;
-    let (head, route) = match &mut result {
-        Ok(response) => {
-            let route = response.request().match_pattern();
-            (response.response_mut(), route)
-        }
-        Err(response) => (response, None),
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        log(&result, &request_id, &method, started);
+    }
+    let head = match &mut result {
+        Ok(response) => response.response_mut(),
+        Err(response) => response,
     };
-    add_headers(head.headers_mut(), &request_id, &settings);
+    add_headers(head.headers_mut(), request_id, &settings);
     if settings.draining.load(Ordering::Relaxed) {
         head.head_mut().set_connection_type(ConnectionType::Close);
     }
-    let (status, micros) = (head.status().as_u16(), started.elapsed().as_micros());
-    let route = route.as_deref().unwrap_or("-");
-    tracing::debug!(request_id, %method, route, status, micros, "request");
     result.map_err(|response| InternalError::from_response("failed", response).into())
+}
+
+fn log(
+    result: &Result<ServiceResponse<BoxBody>, HttpResponse>,
+    request_id: &HeaderValue,
+    method: &Method,
+    started: Instant,
+) {
+    let (status, route) = match result {
+        Ok(response) => (response.status(), response.request().match_pattern()),
+        Err(response) => (response.status(), None),
+    };
+    let (request_id, route) = (request_id.to_str().unwrap_or_default(), route.as_deref().unwrap_or("-"));
+    let (status, micros) = (status.as_u16(), started.elapsed().as_micros());
+    tracing::debug!(request_id, %method, route, status, micros, "request");
 }
 
 async fn handle<B: MessageBody + 'static>(
@@ -114,13 +127,28 @@ fn speak_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody>
 }
 
 /// The caller's id when it is harmless, else a new one.
-fn request_id(req: &ServiceRequest) -> String {
-    let harmless = |id: &&str| {
+fn request_id(req: &ServiceRequest) -> HeaderValue {
+    let harmless = |id: &&HeaderValue| {
         (1..=64).contains(&id.len())
-            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+            && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
     };
-    let given = req.headers().get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
-    given.filter(harmless).map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+    req.headers().get(X_REQUEST_ID).filter(harmless).cloned().unwrap_or_else(new_request_id)
+}
+
+/// 128 bits that nobody can guess, without asking the operating system each time: a counter
+/// under SipHash with keys of this process.
+fn new_request_id() -> HeaderValue {
+    static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(Default::default);
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let mut text = [0; 32];
+    for (half, key) in text.chunks_exact_mut(16).zip(&*KEYS) {
+        let hash = key.hash_one(number);
+        for (place, digit) in half.iter_mut().enumerate() {
+            *digit = b"0123456789abcdef"[(hash >> (4 * place) & 15) as usize];
+        }
+    }
+    HeaderValue::from_bytes(&text).expect("hexadecimal digits")
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Problem {
@@ -129,17 +157,9 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Problem {
     Problem::internal(format!("panic: {}", text.unwrap_or("without a message")))
 }
 
-fn add_headers(headers: &mut header::HeaderMap, request_id: &str, settings: &Envelope) {
-    let id = HeaderValue::from_str(request_id).expect("checked when it was taken");
-    headers.insert(X_REQUEST_ID, id);
-    let fixed = [
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-    ];
-    for (name, value) in fixed {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
+fn add_headers(headers: &mut header::HeaderMap, request_id: HeaderValue, settings: &Envelope) {
+    headers.insert(X_REQUEST_ID, request_id);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if settings.https {
         let value = HeaderValue::from_static("max-age=31536000");
         headers.insert(header::STRICT_TRANSPORT_SECURITY, value);

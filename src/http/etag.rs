@@ -42,6 +42,19 @@ impl IfMatch {
     }
 }
 
+/// Whether `If-None-Match` names the tag, by weak comparison (RFC 9110 section 13.1.2). What is
+/// not a list of tags names nothing.
+#[must_use]
+pub fn none_match_has(req: &HttpRequest, etag: &header::HeaderValue) -> bool {
+    req.headers().get_all(header::IF_NONE_MATCH).any(|value| {
+        value == etag
+            || value.to_str().ok().and_then(tags).is_some_and(|tags| {
+                let mut opaque = tags.iter().map(|tag| tag.trim_start_matches("W/"));
+                opaque.any(|tag| tag == "*" || etag == tag)
+            })
+    })
+}
+
 /// The tags of a list, or None if it is none; a tag may contain commas.
 fn tags(mut text: &str) -> Option<Vec<String>> {
     let mut tags = Vec::new();

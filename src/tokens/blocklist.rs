@@ -11,7 +11,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use diesel::{PgConnection, QueryResult, prelude::*, sql_query, sql_types};
+use diesel::{PgConnection, QueryResult, pg::PgRowByRowLoadingMode, prelude::*, sql_query, sql_types};
 use uuid::Uuid;
 
 use super::sessions::Ended;
@@ -30,8 +30,9 @@ pub struct Blocklist {
 }
 
 struct State {
-    /// Session to the second when its last access token has expired.
-    ended: HashMap<Uuid, i64>,
+    /// Session to the Unix second when its last access token has expired; 32 bits, since there
+    /// may be millions.
+    ended: HashMap<Uuid, u32>,
     confirmed_at: Instant,
     /// When expired entries are dropped next.
     sweep_at: i64,
@@ -73,7 +74,7 @@ impl Blocklist {
 
     /// Takes effect with the next request on this replica.
     pub fn refuse(&self, ended: &[Ended]) {
-        let entries = ended.iter().map(|ended| (ended.session, ended.until.timestamp()));
+        let entries = ended.iter().map(|ended| (ended.session, seconds(ended.until)));
         self.change(|state| state.ended.extend(entries));
     }
 
@@ -88,13 +89,21 @@ impl Follow for Blocklist {
     }
 
     fn load(&self, conn: &mut PgConnection) -> QueryResult<()> {
+        // Row by row: libpq would hold a million rows in memory before we see the first.
         let rows = blocklist::table
             .filter(blocklist::expires_at.gt(self.clock.now()))
             .select((blocklist::session_id, blocklist::expires_at))
-            .load::<(Uuid, DateTime<Utc>)>(conn)?;
-        // Added to what is there: an entry made here a moment ago must not be lost.
-        let entries = rows.into_iter().map(|(session, until)| (session, until.timestamp()));
-        self.change(|state| state.ended.extend(entries));
+            .load_iter::<(Uuid, DateTime<Utc>), PgRowByRowLoadingMode>(conn)?;
+        let mut loaded = HashMap::new();
+        for row in rows {
+            let (session, until) = row?;
+            loaded.insert(session, seconds(until));
+        }
+        self.change(|state| {
+            // Entries made here a moment ago must not be lost.
+            loaded.extend(state.ended.drain());
+            state.ended = loaded;
+        });
         Ok(())
     }
 
@@ -117,11 +126,15 @@ impl Follow for Blocklist {
         self.change(|state| {
             state.confirmed_at = Instant::now();
             if state.sweep_at <= now {
-                state.ended.retain(|_, until| *until > now);
+                state.ended.retain(|_, until| i64::from(*until) > now);
                 state.sweep_at = now + 60;
             }
         });
     }
+}
+
+fn seconds(time: DateTime<Utc>) -> u32 {
+    u32::try_from(time.timestamp()).unwrap_or(u32::MAX)
 }
 
 /// Writes ended sessions down and tells the other replicas when the transaction commits.

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{
     keys::{KeyRing, Ring},
     role::Role,
+    verified::{Verified, VerifiedTokens},
 };
 use crate::{
     clock::Clock,
@@ -89,6 +90,7 @@ pub struct Jwt {
     issuer: String,
     audience: String,
     validation: Validation,
+    verified: VerifiedTokens,
 }
 
 impl Jwt {
@@ -100,7 +102,8 @@ impl Jwt {
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         // Checked below against our own clock.
         validation.validate_exp = false;
-        Self { keys, clock, issuer: issuer.into(), audience: settings.audience.clone(), validation }
+        let (issuer, audience) = (issuer.to_owned(), settings.audience.clone());
+        Self { keys, clock, issuer, audience, validation, verified: VerifiedTokens::default() }
     }
 
     /// # Errors
@@ -130,9 +133,17 @@ impl Jwt {
     /// # Errors
     /// Why the token is refused; whether its session has ended is not known here.
     pub fn verify_access(&self, token: &str) -> Result<AccessToken, Refusal> {
-        let claims = self.verify(token, TokenKind::Access)?;
-        self.check_times(&claims)?;
-        Ok(claims.own)
+        let ring = self.keys.current().version;
+        let key = self.verified.key(token);
+        if let Some(known) = self.verified.get(key).filter(|known| known.ring == ring) {
+            self.check_times(known.issued_at, known.expires_at)?;
+            return Ok(known.token);
+        }
+        let Claims { own, iat, exp, .. } = self.verify::<AccessToken>(token, TokenKind::Access)?;
+        self.check_times(iat, exp)?;
+        let verified = Verified { token: own.clone(), issued_at: iat, expires_at: exp, ring };
+        self.verified.insert(key, verified);
+        Ok(own)
     }
 
     /// As [`Jwt::verify_access`], for logging out: that must also work late.
@@ -147,7 +158,7 @@ impl Jwt {
     /// Why the token is refused.
     pub fn verify_refresh(&self, token: &str) -> Result<RefreshClaims, Refusal> {
         let claims = self.verify(token, TokenKind::Refresh)?;
-        self.check_times(&claims)?;
+        self.check_times(claims.iat, claims.exp)?;
         Ok(claims.own)
     }
 
@@ -192,13 +203,13 @@ impl Jwt {
         Ok(claims)
     }
 
-    fn check_times<T>(&self, claims: &Claims<T>) -> Result<(), Refusal> {
+    fn check_times(&self, issued_at: i64, expires_at: i64) -> Result<(), Refusal> {
         let now = self.clock.now().timestamp();
         let leeway = LEEWAY.num_seconds();
-        if claims.iat > now.saturating_add(leeway) {
+        if issued_at > now.saturating_add(leeway) {
             return Err(Refusal::Invalid);
         }
-        if claims.exp.saturating_add(leeway) <= now {
+        if expires_at.saturating_add(leeway) <= now {
             return Err(Refusal::Expired);
         }
         Ok(())
@@ -243,5 +254,90 @@ impl Refusal {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         Self::new(refusal.kind()).challenge(refusal != Refusal::Missing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use chrono::TimeDelta;
+    use proptest::prelude::*;
+
+    use super::{super::keys::fake, *};
+    use crate::config::Config;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Issue {
+            lifetime: i64,
+            from_now: i64,
+        },
+        /// A token again, whole or with one byte changed.
+        Verify {
+            token: prop::sample::Index,
+            change: Option<prop::sample::Index>,
+        },
+        Wait(u64),
+        /// Signs with another key; the old ones still verify, or are gone.
+        Rotate {
+            forget: bool,
+        },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            2 => (1i64..30, -20i64..10).prop_map(|(lifetime, from_now)| Step::Issue { lifetime, from_now }),
+            6 => (any::<prop::sample::Index>(), prop::option::weighted(0.2, any::<prop::sample::Index>()))
+                .prop_map(|(token, change)| Step::Verify { token, change }),
+            2 => (0u64..12).prop_map(Step::Wait),
+            1 => any::<bool>().prop_map(|forget| Step::Rotate { forget }),
+        ]
+    }
+
+    proptest! {
+        /// Whatever happened before, a server that remembers tokens answers as one that does not.
+        #[test]
+        fn a_remembered_token_is_accepted_only_if_a_fresh_check_accepts_it(
+            steps in prop::collection::vec(step(), 1..60)
+        ) {
+            let settings = Config::from_lookup(&|_| None).expect("defaults").tokens;
+            let clock = Clock::default();
+            let mut keys = vec![fake::pair()];
+            let ring = Arc::new(fake::key_ring(&keys));
+            let server = || Jwt::new(ring.clone(), clock.clone(), "http://mintage.test", &settings);
+            let remembering = server();
+            let mut tokens = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Issue { lifetime, from_now } => {
+                        let (sub, sid, jti) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+                        let token = AccessToken { sub, sid, jti, role: Role::User, generation: 0 };
+                        let from = clock.now() + TimeDelta::seconds(from_now);
+                        let until = from + TimeDelta::seconds(lifetime);
+                        tokens.push(remembering.issue_access(token, from, until).expect("signed"));
+                    }
+                    Step::Verify { token, change } if !tokens.is_empty() => {
+                        let mut token = token.get(&tokens).clone().into_bytes();
+                        if let Some(place) = change {
+                            *place.get_mut(&mut token) = b'A';
+                        }
+                        let token = String::from_utf8(token).expect("ASCII");
+                        let remembered = remembering.verify_access(&token).map(|token| token.jti);
+                        let fresh = server().verify_access(&token).map(|token| token.jti);
+                        prop_assert_eq!(remembered, fresh);
+                    }
+                    Step::Verify { .. } => {}
+                    Step::Wait(seconds) => clock.advance(Duration::from_secs(seconds)),
+                    Step::Rotate { forget } => {
+                        if forget {
+                            keys.clear();
+                        }
+                        keys.insert(0, fake::pair());
+                        ring.replace(fake::ring(&keys));
+                    }
+                }
+            }
+        }
     }
 }

@@ -55,6 +55,8 @@ pub struct KeyRow {
 
 /// The usable form of the ring.
 pub(super) struct Ring {
+    /// Another number for every change.
+    pub version: u64,
     pub kid: String,
     pub signing: EncodingKey,
     pub verifying: HashMap<String, DecodingKey>,
@@ -75,6 +77,11 @@ impl KeyRing {
         Ok(Self { sealer, ring })
     }
 
+    pub(super) fn replace(&self, mut ring: Ring) {
+        ring.version = self.ring.load().version + 1;
+        self.ring.store(Arc::new(ring));
+    }
+
     pub(super) fn current(&self) -> arc_swap::Guard<Arc<Ring>> {
         self.ring.load()
     }
@@ -87,7 +94,7 @@ impl Follow for KeyRing {
 
     fn load(&self, conn: &mut PgConnection) -> QueryResult<()> {
         match read(conn, &self.sealer) {
-            Ok(ring) => self.ring.store(Arc::new(ring)),
+            Ok(ring) => self.replace(ring),
             // The ring we have goes on working; an operator has to look at this.
             Err(error) => tracing::error!(error = format!("{error:#}"), "cannot read the key ring"),
         }
@@ -211,7 +218,7 @@ fn read(conn: &mut PgConnection, sealer: &Sealer) -> Result<Ring> {
         }
     }
     let (kid, signing) = current.context("the key ring has no current key")?;
-    Ok(Ring { kid, signing, verifying, jwks })
+    Ok(Ring { version: 0, kid, signing, verifying, jwks })
 }
 
 fn reseal(conn: &mut PgConnection, sealer: &Sealer, kid: &str, plain: &[u8]) -> Result<()> {
@@ -228,4 +235,34 @@ fn public_jwk(pkcs8: &[u8]) -> Result<Jwk> {
     jwk.common.public_key_use = Some(PublicKeyUse::Signature);
     jwk.common.key_algorithm = Some(KeyAlgorithm::EdDSA);
     Ok(jwk)
+}
+
+#[cfg(test)]
+pub(super) mod fake {
+    //! Rings without a database.
+
+    use super::*;
+
+    pub(in crate::tokens) fn pair() -> Vec<u8> {
+        Ed25519KeyPair::generate().expect("key").to_pkcs8v1().expect("PKCS#8").as_ref().to_vec()
+    }
+
+    /// The first key signs, all verify.
+    pub(in crate::tokens) fn ring(keys: &[Vec<u8>]) -> Ring {
+        let jwks: Vec<Jwk> = keys.iter().map(|key| public_jwk(key).expect("key")).collect();
+        let kid = |jwk: &Jwk| jwk.common.key_id.clone().expect("kid");
+        let verifying = jwks.iter().map(|jwk| (kid(jwk), DecodingKey::from_jwk(jwk).expect("key")));
+        Ring {
+            version: 0,
+            kid: kid(&jwks[0]),
+            signing: EncodingKey::from_ed_der(&keys[0]),
+            verifying: verifying.collect(),
+            jwks: JwkSet { keys: jwks },
+        }
+    }
+
+    pub(in crate::tokens) fn key_ring(keys: &[Vec<u8>]) -> KeyRing {
+        let secret = crate::config::SecretKey { current: crate::config::Secret::new("x"), previous: None };
+        KeyRing { sealer: Arc::new(Sealer::new(&secret)), ring: ArcSwap::from_pointee(ring(keys)) }
+    }
 }

@@ -15,6 +15,7 @@ mod keys;
 mod role;
 mod seal;
 pub mod sessions;
+mod verified;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 

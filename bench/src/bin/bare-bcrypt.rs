@@ -2,7 +2,10 @@
 //!
 //! `bare-bcrypt COST THREADS SECONDS` prints verifications a second.
 
-use std::{thread, time::{Duration, Instant}};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 fn main() {
     let arguments: Vec<u32> = std::env::args().skip(1).map(|text| text.parse().expect("a number")).collect();

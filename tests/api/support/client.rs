@@ -24,7 +24,8 @@ pub struct Response {
 
 impl Client {
     pub fn new(base: &str) -> Self {
-        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
+        let http =
+            reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).gzip(false).no_proxy();
         Self {
             http: http.build().expect("client"),
             base: base.to_owned(),

@@ -1,0 +1,141 @@
+//! Bodies that are made once and sent often: serialised, compressed and tagged beforehand.
+
+use std::io::Write;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{
+        StatusCode,
+        header::{self, HeaderValue},
+    },
+    web::Bytes,
+};
+use aws_lc_rs::digest::{SHA256, digest};
+use serde::Serialize;
+
+use crate::http::etag;
+
+/// A JSON body in the codings that clients ask for.
+pub struct Prepared {
+    plain: Variant,
+    brotli: Variant,
+    zstd: Variant,
+    gzip: Variant,
+}
+
+struct Variant {
+    coding: Option<HeaderValue>,
+    /// Strong, so each coding has its own (RFC 9110 section 8.8.3.3).
+    etag: HeaderValue,
+    body: Bytes,
+}
+
+impl Prepared {
+    /// # Panics
+    /// Never: writing into memory does not fail.
+    pub fn new(value: &impl Serialize) -> Self {
+        let json = serde_json::to_vec(value).expect("the API's types serialise");
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        gzip.write_all(&json).expect("memory");
+        let gzip = gzip.finish().expect("memory");
+        let mut brotli = Vec::new();
+        let mut writer = brotli::CompressorWriter::new(&mut brotli, 4096, 9, 20);
+        writer.write_all(&json).expect("memory");
+        drop(writer);
+        let zstd = zstd::bulk::compress(&json, 19).expect("memory");
+        let tag = tag(&json);
+        Self {
+            brotli: Variant::new(&tag, Some("br"), brotli),
+            zstd: Variant::new(&tag, Some("zstd"), zstd),
+            gzip: Variant::new(&tag, Some("gzip"), gzip),
+            plain: Variant::new(&tag, None, json),
+        }
+    }
+
+    /// The best coding for this client, or 304 when it has that already.
+    pub fn respond(&self, req: &HttpRequest) -> HttpResponse {
+        let accepted = req.headers().get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+        let variant = match accepted.and_then(preferred) {
+            Some("br") => &self.brotli,
+            Some("zstd") => &self.zstd,
+            Some("gzip") => &self.gzip,
+            _ => &self.plain,
+        };
+        variant.respond(req)
+    }
+}
+
+/// A JSON body that is made for one request.
+pub fn respond_once(req: &HttpRequest, value: &impl Serialize) -> HttpResponse {
+    let json = serde_json::to_vec(value).expect("the API's types serialise");
+    Variant::new(&tag(&json), None, json).respond(req)
+}
+
+fn tag(json: &[u8]) -> String {
+    let hash = digest(&SHA256, json);
+    let first = hash.as_ref().first_chunk().expect("a digest has 32 bytes");
+    format!("{:016x}", u64::from_be_bytes(*first))
+}
+
+impl Variant {
+    fn new(tag: &str, coding: Option<&'static str>, body: Vec<u8>) -> Self {
+        let suffix = coding.map(|coding| format!("-{coding}")).unwrap_or_default();
+        Self {
+            coding: coding.map(HeaderValue::from_static),
+            etag: HeaderValue::try_from(format!("\"{tag}{suffix}\"")).expect("hexadecimal digits"),
+            body: body.into(),
+        }
+    }
+
+    fn respond(&self, req: &HttpRequest) -> HttpResponse {
+        let known = etag::none_match_has(req, &self.etag);
+        let status = if known { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+        let mut response = HttpResponse::build(status);
+        response
+            .insert_header((header::ETAG, self.etag.clone()))
+            // Kept by the client alone, and asked about each time: a log-out must show.
+            .insert_header((header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")))
+            .insert_header((header::VARY, HeaderValue::from_static("accept-encoding")));
+        if known {
+            return response.finish();
+        }
+        if let Some(coding) = &self.coding {
+            response.insert_header((header::CONTENT_ENCODING, coding.clone()));
+        }
+        response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
+        response.body(self.body.clone())
+    }
+}
+
+/// The coding with the highest weight (RFC 9110 section 12.5.3); of equals the smallest body.
+fn preferred(accepted: &str) -> Option<&'static str> {
+    let mut best = (None, 0.0);
+    for coding in ["br", "zstd", "gzip"] {
+        let weight = accepted.split(',').find_map(|part| {
+            let mut parameters = part.split(';');
+            let name = parameters.next()?.trim();
+            let weight = || parameters.find_map(|one| one.trim().strip_prefix("q=")?.parse::<f32>().ok());
+            name.eq_ignore_ascii_case(coding).then(weight).map(|weight| weight.unwrap_or(1.0))
+        });
+        if weight.is_some_and(|weight| weight > best.1) {
+            best = (Some(coding), weight.unwrap_or_default());
+        }
+    }
+    best.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::preferred;
+
+    #[test]
+    fn the_clients_weights_decide_and_then_the_size() {
+        assert_eq!(preferred("gzip, deflate, br, zstd"), Some("br"));
+        assert_eq!(preferred("gzip"), Some("gzip"));
+        assert_eq!(preferred("GZIP;q=0.5, br;q=0.1"), Some("gzip"));
+        assert_eq!(preferred("br;q=0, zstd ; q=0.2"), Some("zstd"));
+        for none in ["", "identity", "deflate", "br;q=0", "*;q=0"] {
+            assert_eq!(preferred(none), None, "{none}");
+        }
+    }
+}

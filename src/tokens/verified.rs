@@ -1,0 +1,116 @@
+//! Access tokens whose signature has been checked before.
+//!
+//! Checking an Ed25519 signature costs more than all the rest of a request. A token that was
+//! accepted once is found again by a keyed 128-bit hash of all its bytes, which nobody can
+//! collide without the key. Only the signature check is saved: times are compared on each hit,
+//! the blocklist is asked on each request, and a changed key ring makes every entry worthless.
+
+use std::{
+    collections::HashMap,
+    hash::Hasher,
+    mem,
+    sync::{Mutex, PoisonError},
+};
+
+use siphasher::sip128::{Hasher128, SipHasher13};
+use uuid::Uuid;
+
+use super::jwt::AccessToken;
+
+const SHARDS: usize = 16;
+/// Tokens that are remembered at the most, about 10 MB.
+const CAPACITY: usize = 65_536;
+const GENERATION: usize = CAPACITY / SHARDS / 2;
+
+/// What a verified token says.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    pub token: AccessToken,
+    pub issued_at: i64,
+    pub expires_at: i64,
+    /// The key ring that its signature was checked with.
+    pub ring: u64,
+}
+
+/// Two generations a shard: what was not used during the life of a generation is forgotten.
+#[derive(Default)]
+struct Shard {
+    young: HashMap<u128, Verified>,
+    old: HashMap<u128, Verified>,
+}
+
+pub struct VerifiedTokens {
+    key: (u64, u64),
+    shards: [Mutex<Shard>; SHARDS],
+}
+
+impl Default for VerifiedTokens {
+    fn default() -> Self {
+        Self { key: Uuid::new_v4().as_u64_pair(), shards: Default::default() }
+    }
+}
+
+impl VerifiedTokens {
+    /// The name of a token in here.
+    pub fn key(&self, token: &str) -> u128 {
+        let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
+        hasher.write(token.as_bytes());
+        hasher.finish128().as_u128()
+    }
+
+    pub fn get(&self, key: u128) -> Option<Verified> {
+        let mut shard = self.shard(key);
+        if let Some(found) = shard.young.get(&key) {
+            return Some(found.clone());
+        }
+        let found = shard.old.remove(&key)?;
+        shard.insert(key, found.clone());
+        Some(found)
+    }
+
+    pub fn insert(&self, key: u128, verified: Verified) {
+        self.shard(key).insert(key, verified);
+    }
+
+    fn shard(&self, key: u128) -> std::sync::MutexGuard<'_, Shard> {
+        let number = usize::from(key.to_le_bytes()[0]) % SHARDS;
+        self.shards[number].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shard {
+    fn insert(&mut self, key: u128, verified: Verified) {
+        if self.young.len() >= GENERATION {
+            self.old = mem::take(&mut self.young);
+        }
+        self.young.insert(key, verified);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::role::Role, *};
+
+    fn verified() -> Verified {
+        let (sub, sid, jti) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+        let token = AccessToken { sub, sid, jti, role: Role::User, generation: 0 };
+        Verified { token, issued_at: 0, expires_at: 0, ring: 0 }
+    }
+
+    #[test]
+    fn it_stays_within_its_capacity_and_keeps_what_is_used() {
+        let cache = VerifiedTokens::default();
+        let favourite = cache.key("favourite");
+        cache.insert(favourite, verified());
+        for n in 0..CAPACITY * 2 {
+            cache.insert(cache.key(&n.to_string()), verified());
+            assert!(cache.get(favourite).is_some(), "after {n}");
+        }
+        let size = |shard: &Mutex<Shard>| {
+            let shard = shard.lock().expect("lock");
+            shard.young.len() + shard.old.len()
+        };
+        assert!(cache.shards.iter().map(size).sum::<usize>() <= CAPACITY);
+        assert!(cache.get(cache.key("0")).is_none());
+    }
+}
