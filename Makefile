@@ -12,12 +12,17 @@ test: ## Run all tests; the last line counts them
 
 lint: ## Check the format and run clippy
 	cargo fmt --check
-	cargo clippy --locked --all-targets -- --deny warnings
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
 
 newman: ## Run the Postman collection against a fresh server
 	@scripts/setup.sh postman/run.sh
 
+bench: ## Measure against the baselines and write bench/RESULTS.md (about 10 minutes)
+	@command -v wrk >/dev/null || apt-get -qq -y install wrk || { echo 'install the load generator wrk first'; exit 1; }
+	@scripts/setup.sh cargo build --locked --release --workspace
+	target/release/mintage-bench
+
 setup: ## Install a C compiler, libpq and PostgreSQL, if missing
 	@scripts/setup.sh
 
-.PHONY: help run test lint newman setup
+.PHONY: help run test lint newman bench setup

@@ -58,7 +58,7 @@ pub async fn refresh(
     let seen_here = activity.generation(session);
     let exchange_times = times.clone();
     let exchanged = db
-        .tx(move |conn| {
+        .run(move |conn| {
             let exchanged = sessions::exchange(conn, &claims, seen_here, client, &exchange_times)?;
             Ok::<_, Problem>(exchanged)
         })

@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use actix_web::rt::{
     System,
@@ -34,8 +34,8 @@ pub(super) fn run(mut config: Config) -> Result<()> {
     let served = secret_key(&config)
         .and_then(|secret| Server::start(config, &secret, &Clock::default()))
         .and_then(|server| {
-            print_welcome(server.address()?, &server, embedded.as_deref(), &development);
-            system.block_on(serve(server, signals, database.cluster.as_ref()))
+            let welcome = Welcome { embedded: embedded.as_deref(), development: &development };
+            system.block_on(serve(server, signals, &welcome, database.cluster.as_ref()))
         });
     database.stop();
     // Dropping the runtime would wait for threads that a stalled PostgreSQL holds.
@@ -43,8 +43,15 @@ pub(super) fn run(mut config: Config) -> Result<()> {
     served
 }
 
-async fn serve(server: Server, signals: Option<Signals>, cluster: Option<&Cluster>) -> Result<()> {
+async fn serve(
+    server: Server,
+    signals: Option<Signals>,
+    welcome: &Welcome<'_>,
+    cluster: Option<&Cluster>,
+) -> Result<()> {
+    // Whoever was told that it serves may also tell it to stop.
     let mut signals = signals.map_or_else(Signals::listen, Ok)?;
+    welcome.print(&server)?;
     let (stop, stopped) = oneshot::channel();
     tokio::select! {
         served = server.serve(async { stopped.await.unwrap_or_default() }) => served,
@@ -98,13 +105,23 @@ fn notes_for_development(config: &Config) -> Vec<&'static str> {
     notes.iter().filter(|(applies, _)| *applies).map(|(_, note)| *note).collect()
 }
 
-fn print_welcome(address: SocketAddr, server: &Server, embedded: Option<&str>, notes: &[&str]) {
-    let base = server.base_url(address);
-    println!("Mintage serves {base}");
-    println!("  API docs   {base}/apidocs/");
-    println!("  Data       {}", embedded.unwrap_or("the PostgreSQL of DATABASE_URL"));
-    println!("  Coins      {}", server.coins_source());
-    if !notes.is_empty() {
-        println!("  For development only: {} (PROFILE=production refuses them)", notes.join(", "));
+/// What the first lines say beside the address.
+struct Welcome<'a> {
+    embedded: Option<&'a str>,
+    development: &'a [&'static str],
+}
+
+impl Welcome<'_> {
+    fn print(&self, server: &Server) -> Result<()> {
+        let base = server.base_url(server.address()?);
+        println!("Mintage serves {base}");
+        println!("  API docs   {base}/apidocs/");
+        println!("  Data       {}", self.embedded.unwrap_or("the PostgreSQL of DATABASE_URL"));
+        println!("  Coins      {}", server.coins_source());
+        if !self.development.is_empty() {
+            let notes = self.development.join(", ");
+            println!("  For development only: {notes} (PROFILE=production refuses them)");
+        }
+        Ok(())
     }
 }

@@ -7,9 +7,8 @@ use std::{
 };
 
 use diesel::{
-    Connection, ConnectionResult, PgConnection,
-    connection::SimpleConnection,
-    r2d2::{CustomizeConnection, Error as R2d2Error},
+    Connection, ConnectionResult, PgConnection, QueryResult, connection::SimpleConnection,
+    r2d2::Error as R2d2Error,
 };
 
 use crate::config::{Database, Secret};
@@ -23,13 +22,8 @@ const BOUNDS: &str = "\
     DO $$ BEGIN PERFORM set_config('lc_messages', 'C', false); \
     EXCEPTION WHEN insufficient_privilege THEN NULL; END $$;";
 
-#[derive(Debug)]
-pub(super) struct Prepare;
-
-impl CustomizeConnection<PgConnection, R2d2Error> for Prepare {
-    fn on_acquire(&self, conn: &mut PgConnection) -> Result<(), R2d2Error> {
-        conn.batch_execute(BOUNDS).map_err(R2d2Error::QueryError)
-    }
+pub(super) fn prepare(conn: &mut PgConnection) -> QueryResult<()> {
+    conn.batch_execute(BOUNDS)
 }
 
 /// The pool retries in the background; why it fails belongs in the log.

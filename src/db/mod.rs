@@ -9,17 +9,17 @@ mod connection;
 pub mod embedded;
 mod error;
 mod follow;
+mod manager;
 pub mod migrate;
 pub mod schema;
 
 use std::{sync::Arc, time::Duration};
 
-use diesel::{
-    Connection, PgConnection,
-    r2d2::{ConnectionManager, Pool},
-};
+use diesel::{Connection, PgConnection};
+use r2d2::Pool;
 use tokio::{sync::Semaphore, task, time};
 
+use self::manager::Manager;
 pub use self::{
     connection::{connect, connect_patiently},
     error::{DbError, constraint_violated},
@@ -34,10 +34,16 @@ const WAIT_FOR_CONNECTION: Duration = Duration::from_millis(500);
 /// How long a request waits for the database's answer.
 const DEADLINE: Duration = Duration::from_secs(3);
 
+/// What a failed piece of work says of its connection.
+pub trait Outage {
+    /// PostgreSQL could not serve, so the connection is not to be used again.
+    fn is_outage(&self) -> bool;
+}
+
 /// A handle to the pool; cheap to clone.
 #[derive(Clone)]
 pub struct Db {
-    pool: Pool<ConnectionManager<PgConnection>>,
+    pool: Pool<Manager>,
     /// As many as connections: a thread never blocks waiting for one.
     slots: Arc<Semaphore>,
 }
@@ -46,13 +52,12 @@ impl Db {
     /// A pool that connects when it is first used, so that it can be built while PostgreSQL is away.
     #[must_use]
     pub fn new(url: &Secret, size: u32) -> Self {
-        let manager = ConnectionManager::new(connection::bounded_url(url.expose()));
+        let manager = Manager { url: connection::bounded_url(url.expose()) };
         let pool = Pool::builder()
             .max_size(size)
             .min_idle(Some(0))
             .connection_timeout(WAIT_FOR_CONNECTION)
             .error_handler(Box::<connection::LogErrors>::default())
-            .connection_customizer(Box::new(connection::Prepare))
             .build_unchecked(manager);
         Self { pool, slots: Arc::new(Semaphore::new(size as usize)) }
     }
@@ -65,7 +70,7 @@ impl Db {
     pub async fn run<T, E, F>(&self, work: F) -> Result<T, E>
     where
         T: Send + 'static,
-        E: From<DbError> + Send + 'static,
+        E: From<DbError> + Outage + Send + 'static,
         F: FnOnce(&mut PgConnection) -> Result<T, E> + Send + 'static,
     {
         let slot = time::timeout(WAIT_FOR_SLOT, self.slots.clone().acquire_owned())
@@ -75,7 +80,11 @@ impl Db {
         let pool = self.pool.clone();
         let hop = task::spawn_blocking(move || {
             let result = match pool.get() {
-                Ok(mut connection) => work(&mut connection),
+                Ok(mut managed) => {
+                    let result = work(&mut managed);
+                    managed.suspect = result.as_ref().is_err_and(Outage::is_outage);
+                    result
+                }
                 Err(error) => Err(DbError::Unavailable(error.to_string()).into()),
             };
             // Held by the thread, not the request: a stalled PostgreSQL keeps its slots.
@@ -96,7 +105,7 @@ impl Db {
     pub async fn tx<T, E, F>(&self, work: F) -> Result<T, E>
     where
         T: Send + 'static,
-        E: From<DbError> + From<diesel::result::Error> + Send + 'static,
+        E: From<DbError> + From<diesel::result::Error> + Outage + Send + 'static,
         F: FnOnce(&mut PgConnection) -> Result<T, E> + Send + 'static,
     {
         self.run(move |conn| conn.transaction(work)).await

@@ -23,7 +23,7 @@ use utoipa::{
 };
 
 use super::envelope;
-use crate::db::DbError;
+use crate::db::{DbError, Outage};
 
 /// One sort of problem; `code` is stable and what clients should compare.
 #[derive(Debug)]
@@ -322,6 +322,12 @@ impl ResponseError for Problem {
         }
         let json = serde_json::to_vec(&body).expect("strings and numbers serialise");
         response.body(json)
+    }
+}
+
+impl Outage for Problem {
+    fn is_outage(&self) -> bool {
+        self.0.kind.status == 503
     }
 }
 

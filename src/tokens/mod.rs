@@ -13,6 +13,7 @@ mod jwks;
 mod jwt;
 mod keys;
 mod role;
+mod rotation;
 mod seal;
 pub mod sessions;
 mod verified;

@@ -9,13 +9,7 @@
 use std::net::IpAddr;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::{
-    PgConnection, QueryResult,
-    dsl::sql,
-    pg::Pg,
-    prelude::*,
-    sql_types::{Bool, Timestamptz},
-};
+use diesel::{PgConnection, QueryResult, pg::Pg, prelude::*, sql_types::Bool};
 use ipnet::IpNet;
 use uuid::Uuid;
 
@@ -23,6 +17,7 @@ use super::{
     activity, blocklist,
     jwt::{LEEWAY, RefreshClaims},
     role::Role,
+    rotation::RotateNewest,
 };
 use crate::{
     config,
@@ -32,6 +27,8 @@ use crate::{
 /// Beyond these a user's least recently used sessions end.
 const MOST_PER_USER: i64 = 100;
 const LONGEST_USER_AGENT: usize = 256;
+/// Generations after which settled refresh tokens are removed.
+const SWEPT_EVERY: i32 = 4;
 /// Rows that housekeeping touches in one statement.
 const BATCH: usize = 1000;
 
@@ -115,7 +112,7 @@ pub enum Exchange {
     Reused(Vec<Ended>),
 }
 
-#[derive(Queryable, Selectable, Insertable, Clone)]
+#[derive(Queryable, Selectable)]
 #[diesel(table_name = refresh_tokens)]
 struct RefreshToken {
     session_id: Uuid,
@@ -123,12 +120,25 @@ struct RefreshToken {
     id: Uuid,
     issued_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
-    rotated_at: Option<DateTime<Utc>>,
 }
 
 impl RefreshToken {
     fn new(session_id: Uuid, generation: i32, now: DateTime<Utc>, expires_at: DateTime<Utc>) -> Self {
-        Self { session_id, generation, id: Uuid::now_v7(), issued_at: now, expires_at, rotated_at: None }
+        Self { session_id, generation, id: Uuid::now_v7(), issued_at: now, expires_at }
+    }
+
+    /// Column by column: an `Option` would make a statement that diesel does not keep prepared.
+    fn insert(&self, conn: &mut PgConnection) -> QueryResult<()> {
+        diesel::insert_into(refresh_tokens::table)
+            .values((
+                refresh_tokens::session_id.eq(self.session_id),
+                refresh_tokens::generation.eq(self.generation),
+                refresh_tokens::id.eq(self.id),
+                refresh_tokens::issued_at.eq(self.issued_at),
+                refresh_tokens::expires_at.eq(self.expires_at),
+            ))
+            .execute(conn)?;
+        Ok(())
     }
 
     fn grant(self, user: Uuid, role: Role) -> Grant {
@@ -174,7 +184,7 @@ pub fn start(
             sessions::last_seen_at.eq(now),
         ))
         .execute(conn)?;
-    diesel::insert_into(refresh_tokens::table).values(&token).execute(conn)?;
+    token.insert(conn)?;
     let surplus: Vec<Uuid> = sessions::table
         .filter(sessions::user_id.eq(user.0).and(sessions::id.ne(token.session_id)))
         .order((sessions::last_seen_at.desc(), sessions::id.desc()))
@@ -198,50 +208,69 @@ pub fn exchange(
     client: Client,
     times: &Lifetimes,
 ) -> QueryResult<Exchange> {
+    let next_id = Uuid::now_v7();
+    let rotation = RotateNewest {
+        claims,
+        next_id,
+        seen: seen_here.unwrap_or(-1),
+        user_agent: client.user_agent.as_deref(),
+        address: client.address.into(),
+        now: times.now,
+        access_expires_at: times.access_expires_at,
+        refresh_expires_at: (times.now + times.remembered.0, times.now + times.short.0),
+    };
+    let Some((expires_at, role)) = rotation.run(conn)? else {
+        return conn.transaction(|conn| settle(conn, claims, seen_here, client, times));
+    };
+    let generation = claims.generation + 1;
+    if generation % SWEPT_EVERY == 0 {
+        sweep(conn, claims.sid, times)?;
+    }
+    let claims = RefreshClaims { jti: next_id, generation, ..claims.clone() };
+    Ok(Exchange::Granted(Grant { role, claims, issued_at: times.now, expires_at }))
+}
+
+/// For a token that is not, or was a moment ago, the newest of its session.
+fn settle(
+    conn: &mut PgConnection,
+    claims: &RefreshClaims,
+    seen_here: Option<i32>,
+    client: Client,
+    times: &Lifetimes,
+) -> QueryResult<Exchange> {
     // The row lock makes racing requests take turns.
     let session = sessions::table
         .filter(sessions::id.eq(claims.sid).and(sessions::user_id.eq(claims.sub)))
         .select((
-            sessions::remember,
             sessions::generation,
             sessions::seen_generation,
-            sessions::expires_at,
             sessions::access_expires_at,
+            users::table.find(claims.sub).select(users::role).single_value().assume_not_null(),
         ))
         .for_update()
-        .first::<(bool, i32, i32, DateTime<Utc>, DateTime<Utc>)>(conn)
+        .first::<(i32, i32, DateTime<Utc>, Role)>(conn)
         .optional()?;
-    let Some((remember, newest, seen, session_expires_at, access_expires_at)) = session else {
+    let Some((newest, seen, access_expires_at, role)) = session else {
         return Ok(Exchange::Unknown);
     };
-    let role: Role = users::table.find(claims.sub).select(users::role).first(conn)?;
     let presented = refresh_tokens::table
         .find((claims.sid, claims.generation))
-        .filter(refresh_tokens::id.eq(claims.jti))
-        .select(refresh_tokens::rotated_at)
-        .first::<Option<DateTime<Utc>>>(conn)
+        .filter(refresh_tokens::id.eq(claims.jti).and(refresh_tokens::rotated_at.is_not_null()))
+        .select(refresh_tokens::rotated_at.assume_not_null())
+        .first::<DateTime<Utc>>(conn)
         .optional()?;
     let seen = seen.max(seen_here.unwrap_or(-1));
-    let token = match decide(presented, claims.generation, newest, seen, times) {
-        Decision::Reuse => {
-            let ended = end(conn, claims.sub, Which::These(&[claims.sid]))?;
-            return Ok(Exchange::Reused(ended));
-        }
-        Decision::Reissue => {
-            refresh_tokens::table.find((claims.sid, newest)).select(RefreshToken::as_select()).first(conn)?
-        }
-        Decision::Rotate => {
-            let expires_at = (times.now + times.of(remember).0).min(session_expires_at);
-            rotate(conn, claims, expires_at, times)?
-        }
-    };
+    if decide(presented, claims.generation, newest, seen, times) == Decision::Reuse {
+        let ended = end(conn, claims.sub, Which::These(&[claims.sid]))?;
+        return Ok(Exchange::Reused(ended));
+    }
+    let token: RefreshToken =
+        refresh_tokens::table.find((claims.sid, newest)).select(RefreshToken::as_select()).first(conn)?;
     diesel::update(sessions::table.find(claims.sid))
         .set((
-            sessions::generation.eq(token.generation),
             sessions::seen_generation.eq(seen),
             // Never earlier than that of a token which is out already.
             sessions::access_expires_at.eq(times.access_expires_at.max(access_expires_at)),
-            sessions::refresh_expires_at.eq(token.expires_at),
             sessions::last_seen_at.eq(times.now),
             sessions::user_agent.eq(client.user_agent),
             sessions::address.eq(IpNet::from(client.address)),
@@ -252,45 +281,33 @@ pub fn exchange(
 
 #[derive(Debug, PartialEq, Eq)]
 enum Decision {
-    Rotate,
     Reissue,
     Reuse,
 }
 
-/// `presented` is None when the token is so old that its row is gone, else when it was rotated.
+/// `rotated_at` is None when the token is so old that its row is gone.
 fn decide(
-    presented: Option<Option<DateTime<Utc>>>,
+    rotated_at: Option<DateTime<Utc>>,
     generation: i32,
     newest: i32,
     seen: i32,
     times: &Lifetimes,
 ) -> Decision {
-    match presented {
+    match rotated_at {
         None => Decision::Reuse,
-        Some(None) => Decision::Rotate,
-        Some(Some(rotated_at)) if times.now - rotated_at <= times.grace => Decision::Reissue,
-        Some(Some(_)) if generation + 1 == newest && seen < newest => Decision::Reissue,
-        Some(Some(_)) => Decision::Reuse,
+        Some(rotated_at) if times.now - rotated_at <= times.grace => Decision::Reissue,
+        Some(_) if generation + 1 == newest && seen < newest => Decision::Reissue,
+        Some(_) => Decision::Reuse,
     }
 }
 
-fn rotate(
-    conn: &mut PgConnection,
-    claims: &RefreshClaims,
-    expires_at: DateTime<Utc>,
-    times: &Lifetimes,
-) -> QueryResult<RefreshToken> {
-    let next = RefreshToken::new(claims.sid, claims.generation + 1, times.now, expires_at);
-    diesel::update(refresh_tokens::table.find((claims.sid, claims.generation)))
-        .set(refresh_tokens::rotated_at.eq(times.now))
-        .execute(conn)?;
-    diesel::insert_into(refresh_tokens::table).values(&next).execute(conn)?;
-    // A token without a row counts as reused, which is what these would be anyway.
+/// A token without a row counts as reused, which is what these would be anyway.
+fn sweep(conn: &mut PgConnection, session: Uuid, times: &Lifetimes) -> QueryResult<()> {
     let settled = refresh_tokens::table
-        .filter(refresh_tokens::session_id.eq(claims.sid))
+        .filter(refresh_tokens::session_id.eq(session))
         .filter(refresh_tokens::rotated_at.lt(times.now - times.grace));
     diesel::delete(settled).execute(conn)?;
-    Ok(next)
+    Ok(())
 }
 
 /// The user's live sessions, the most recently used first.
@@ -359,8 +376,8 @@ pub fn end(conn: &mut PgConnection, user: Uuid, which: Which) -> QueryResult<Vec
 /// # Errors
 /// The database cannot be written.
 pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
-    let over = sql::<Bool>("greatest(refresh_expires_at, access_expires_at) < ")
-        .bind::<Timestamptz, _>(now - LEEWAY);
+    let limit = now - LEEWAY;
+    let over = sessions::expires_at.lt(limit).and(sessions::access_expires_at.lt(limit));
     let old: Vec<Uuid> = sessions::table
         .filter(over)
         .select(sessions::id)
@@ -419,7 +436,7 @@ mod tests {
             let newest = 10;
             let rotated_at = now - TimeDelta::seconds(age);
             let decision =
-                decide(Some(Some(rotated_at)), newest - behind, newest, newest - seen_behind, &times(now));
+                decide(Some(rotated_at), newest - behind, newest, newest - seen_behind, &times(now));
             let successor_unused = behind == 1 && seen_behind >= 1;
             let expected = if age <= 10 || successor_unused { Decision::Reissue } else { Decision::Reuse };
             prop_assert_eq!(decision, expected);
@@ -427,10 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_token_rotates_at_any_time_and_a_forgotten_one_is_reuse() {
-        let times = times(DateTime::UNIX_EPOCH);
-        assert_eq!(decide(Some(None), 3, 3, 3, &times), Decision::Rotate);
-        assert_eq!(decide(Some(None), 3, 3, -1, &times), Decision::Rotate, "an early refresh");
-        assert_eq!(decide(None, 1, 9, 9, &times), Decision::Reuse);
+    fn a_forgotten_token_is_reuse() {
+        assert_eq!(decide(None, 1, 9, 9, &times(DateTime::UNIX_EPOCH)), Decision::Reuse);
     }
 }
