@@ -6,8 +6,9 @@ RUN apt-get update \
 WORKDIR /build
 # The dependencies alone, with empty sources: this layer lasts until Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src \
-    && echo 'fn main() {}' >src/main.rs \
+COPY bench/Cargo.toml bench/
+RUN mkdir src bench/src \
+    && echo 'fn main() {}' | tee src/main.rs >bench/src/main.rs \
     && touch src/lib.rs \
     && cargo build --release --locked \
     && rm -r src

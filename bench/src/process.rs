@@ -57,6 +57,10 @@ pub struct Mintage {
 
 impl Mintage {
     pub fn start(home: &Path) -> Result<Self> {
+        Self::start_with(home, &[])
+    }
+
+    pub fn start_with(home: &Path, settings: &[(&str, &str)]) -> Result<Self> {
         let port = free_port()?;
         let address = format!("127.0.0.1:{port}");
         let began = Instant::now();
@@ -73,6 +77,7 @@ impl Mintage {
                 ("RATE_LIMITS", "off"),
                 ("DRAIN_DELAY", "0s"),
             ])
+            .envs(settings.iter().copied())
             .stdout(Stdio::null())
             .stderr(fs::File::create(home.join("server.log"))?)
             .spawn()?;
