@@ -8,7 +8,8 @@ WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 COPY bench/Cargo.toml bench/
 RUN mkdir src bench/src \
-    && echo 'fn main() {}' | tee src/main.rs >bench/src/main.rs \
+    && echo 'fn main() {}' >src/main.rs \
+    && cp src/main.rs bench/src/main.rs \
     && touch src/lib.rs \
     && cargo build --release --locked \
     && rm -r src
