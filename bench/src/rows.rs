@@ -159,7 +159,6 @@ fn blocklist() -> Result<Vec<Row>> {
     let full = Mintage::start(&full_home.0)?;
     let memory = (sys::resident_kb(full.pid()) as f64 - sys::resident_kb(empty.pid()) as f64) * 1024.0;
     let per_entry = memory / f64::from(ENTRIES);
-    let load = (full.ready_after.as_secs_f64() - empty.ready_after.as_secs_f64()).max(0.0);
 
     let (mut ratios, mut costs) = (Vec::new(), Vec::new());
     let servers = [&empty, &full];
@@ -184,8 +183,8 @@ fn blocklist() -> Result<Vec<Row>> {
         },
         Row {
             what: "memory of a blocklist entry; loading a million at start",
-            measured: format!("{:.0} MB; ready after {:.2} s", memory / 1e6, full.ready_after.as_secs_f64()),
-            result: format!("{per_entry:.0} bytes; {load:.2} s"),
+            measured: format!("{:.0} MB", memory / 1e6),
+            result: format!("{per_entry:.0} bytes; ready after {:.2} s", full.ready_after.as_secs_f64()),
             target: "<= 48 bytes; < 2 s",
             met: per_entry <= 48.0 && full.ready_after < Duration::from_secs(2),
         },
@@ -350,7 +349,9 @@ fn overload(server: &Mintage, url: &str, headers: &[String]) -> Result<Row> {
     let load = in_a_storm(&server.address, "/api/v1/auth/login", 1000, &storm, read)?;
     let grown = sys::resident_kb(server.pid()).saturating_sub(before) / 1024;
     let count = |counter: &AtomicU32| counter.load(Ordering::Relaxed);
-    let met = count(&storm.odd) == 0 && count(&storm.refused) > 0 && grown < 64;
+    // "At once": well below what a log-in takes.
+    let at_once = count(&storm.slowest_refusal_millis) < 250;
+    let met = count(&storm.odd) == 0 && count(&storm.refused) > 0 && grown < 64 && at_once;
     Ok(Row {
         what: "overload: 1,000 clients log in at once",
         measured: format!(
