@@ -8,6 +8,7 @@ mod model;
 mod prepared;
 mod providers;
 mod read;
+pub mod sentiment;
 mod store;
 pub mod sync;
 mod view;
