@@ -1,6 +1,11 @@
 //! Starting, serving and stopping in order.
 
-use std::{net::TcpListener, path::Path, sync::atomic::Ordering, time::Duration};
+use std::{
+    net::TcpListener,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use actix_web::{HttpServer, rt, web::Data};
 use anyhow::{Context, Result};
@@ -61,12 +66,12 @@ impl Server {
         }
     }
 
-    /// Which providers coins come from.
+    /// Which providers coins come from, in the order in which they are asked.
     #[must_use]
-    pub fn coins_source(&self) -> &'static str {
+    pub fn coins_source(&self) -> String {
         match self.config.coins.providers.as_slice() {
-            [Provider::CoinMarketCap, ..] => "CoinMarketCap",
-            _ => "a demonstration snapshot (set COINMARKETCAP_API_KEY for live data)",
+            [Provider::Demo] => "a demonstration snapshot (COINS_PROVIDERS names no other)".into(),
+            providers => providers.iter().map(|one| one.name()).collect::<Vec<_>>().join(", then "),
         }
     }
 
@@ -99,7 +104,11 @@ impl Server {
             handle.stop(true).await;
         });
         let (db, clock) = (services.db.get_ref().clone(), services.clock.get_ref().clone());
-        let sync = rt::spawn(coins::sync::run(db.clone(), clock.clone(), Data::new(config.coins)));
+        let sync = Arc::new(coins::Sync::new(db.clone(), clock.clone(), Data::new(config.coins)));
+        let syncing = rt::spawn({
+            let sync = sync.clone();
+            async move { sync.run().await }
+        });
         let upkeep = rt::spawn(housekeeping::run(
             db.clone(),
             clock,
@@ -107,8 +116,9 @@ impl Server {
             services.activity.clone(),
         ));
         let served = running.await;
-        sync.abort();
+        syncing.abort();
         upkeep.abort();
+        sync.release().await;
         if let Err(problem) = housekeeping::flush(&db, &services.clock, &services.activity).await {
             tracing::warn!(%problem, "the last activity was not written");
         }

@@ -1,4 +1,4 @@
-//! The newest snapshot in memory: reading coins costs no query.
+//! The newest snapshot in memory, in every currency: reading coins costs no query.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,12 +8,12 @@ use diesel::{PgConnection, QueryResult};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{list::CoinList, model::Snapshot, prepared::Prepared, store};
+use super::{currency::convert, list::CoinList, model::Snapshot, prepared::Prepared, providers, store};
 use crate::{
     clock::Clock,
     config::{Coins, Provider},
     db::Follow,
-    http::Problem,
+    http::{Problem, kind},
 };
 
 /// Missed syncs after which data counts as stale.
@@ -22,12 +22,18 @@ const MINUTE: i64 = 60;
 
 pub struct View {
     clock: Clock,
-    /// None: only the demonstration is wanted.
-    currency: Option<String>,
+    /// Whether more than the demonstration is wanted.
+    real: bool,
     stale_after: TimeDelta,
-    current: ArcSwapOption<Current>,
+    /// The first is the default.
+    currencies: Vec<InCurrency>,
     /// Held by whoever renews what has run out, so that one request does and the others go on.
     renewal: Mutex<()>,
+}
+
+struct InCurrency {
+    code: String,
+    current: ArcSwapOption<Current>,
 }
 
 /// A snapshot and the answer to a request for all of it.
@@ -46,6 +52,10 @@ pub struct Provenance {
     /// The provider; `demo` is made up.
     #[schema(example = "coinmarketcap")]
     pub source: String,
+    /// To be shown beside the data: the provider's terms ask for it. Not there for `demo`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, example = "Data provided by CoinMarketCap (https://coinmarketcap.com)")]
+    pub attribution: Option<&'static str>,
     /// ISO 4217 code of every amount.
     #[schema(example = "GBP")]
     pub currency: String,
@@ -60,29 +70,45 @@ pub struct Provenance {
 impl View {
     #[must_use]
     pub fn new(clock: Clock, settings: &Coins) -> Self {
-        let real = settings.providers.iter().any(|provider| *provider != Provider::Demo);
         let interval = TimeDelta::from_std(settings.sync_interval).expect("at most a day");
+        let in_currency = |code: &String| InCurrency { code: code.clone(), current: ArcSwapOption::empty() };
         Self {
             clock,
-            currency: real.then(|| settings.currency.clone()),
+            real: settings.providers.iter().any(|provider| *provider != Provider::Demo),
             stale_after: interval * STALE_AFTER,
-            current: ArcSwapOption::empty(),
+            currencies: settings.currencies.iter().map(in_currency).collect(),
             renewal: Mutex::new(()),
         }
     }
 
+    /// In this currency, or the default one.
+    ///
     /// # Errors
-    /// `unavailable`, before anything was loaded.
-    pub(super) fn current(&self) -> Result<Arc<Current>, Problem> {
-        let current = self.current.load_full();
-        let current = current.ok_or_else(|| Problem::unavailable("there is no coin snapshot"))?;
+    /// `validation-failed` for a currency that is not configured, `unavailable` for one that no
+    /// snapshot can be told in yet.
+    pub(super) fn current(&self, currency: Option<&str>) -> Result<Arc<Current>, Problem> {
+        let found = match currency {
+            None => self.currencies.first(),
+            Some(code) => self.currencies.iter().find(|one| one.code.eq_ignore_ascii_case(code)),
+        };
+        let chosen = found.ok_or_else(|| self.unknown_currency())?;
+        let current = chosen.current.load_full().ok_or_else(|| {
+            let code = &chosen.code;
+            Problem::unavailable("no snapshot in this currency").detail(format!("no amounts in {code} yet"))
+        })?;
         if self.clock.now() < current.renew_at {
             return Ok(current);
         }
         let Ok(_renewing) = self.renewal.try_lock() else {
             return Ok(current);
         };
-        Ok(self.publish(current.snapshot.clone()))
+        Ok(self.publish(chosen, current.snapshot.clone()))
+    }
+
+    fn unknown_currency(&self) -> Problem {
+        let codes: Vec<_> = self.currencies.iter().map(|one| one.code.as_str()).collect();
+        let message = format!("must be one of {}", codes.join(", "));
+        Problem::new(&kind::VALIDATION_FAILED).field("/currency", "currency", message)
     }
 
     /// What is to be said now of a snapshot.
@@ -93,13 +119,14 @@ impl View {
         Provenance {
             as_of: snapshot.as_of,
             source: snapshot.provider.clone(),
+            attribution: providers::attribution(&snapshot.provider),
             currency: snapshot.currency.clone(),
             stale,
             age_seconds: stale.then(|| if minutes > 0 { minutes } else { age.num_seconds() }),
         }
     }
 
-    fn publish(&self, snapshot: Arc<Snapshot>) -> Arc<Current> {
+    fn publish(&self, place: &InCurrency, snapshot: Arc<Snapshot>) -> Arc<Current> {
         let provenance = self.provenance(&snapshot);
         let renew_at = match provenance.age_seconds {
             None => snapshot.as_of + self.stale_after,
@@ -107,7 +134,7 @@ impl View {
         };
         let whole = Prepared::new(&CoinList { provenance, data: snapshot.coins.iter().collect() });
         let current = Arc::new(Current { snapshot, whole, renew_at });
-        self.current.store(Some(current.clone()));
+        place.current.store(Some(current.clone()));
         current
     }
 }
@@ -118,8 +145,19 @@ impl Follow for View {
     }
 
     fn load(&self, conn: &mut PgConnection) -> QueryResult<()> {
-        if let Some(snapshot) = store::latest(conn, self.currency.as_deref())? {
-            self.publish(Arc::new(snapshot));
+        for place in &self.currencies {
+            let Some((kept, rate)) = store::latest(conn, &place.code, self.real)? else {
+                continue;
+            };
+            let snapshot = match kept.currency == rate.currency {
+                true => kept,
+                false => Snapshot {
+                    coins: kept.coins.iter().map(|coin| convert(coin, &rate)).collect(),
+                    currency: rate.currency,
+                    ..kept
+                },
+            };
+            self.publish(place, Arc::new(snapshot));
         }
         Ok(())
     }

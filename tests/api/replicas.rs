@@ -70,6 +70,7 @@ async fn a_rotation_of_keys_causes_no_401_anywhere() {
 async fn each_slot_is_synced_by_one_replica_and_all_serve_it() {
     let upstream = Upstream::start(vec![fixture(200, "cmc_v3_listings_latest_gbp")]).await;
     let one = App::with(&[
+        ("COINS_PROVIDERS", "coinmarketcap"),
         ("COINMARKETCAP_API_KEY", "key"),
         ("COINMARKETCAP_URL", &upstream.url),
         ("COINS_SYNC_INTERVAL", "1d"),
@@ -90,6 +91,7 @@ async fn each_slot_is_synced_by_one_replica_and_all_serve_it() {
 async fn a_slot_whose_holder_died_is_taken_over() {
     let upstream = Upstream::start(vec![fixture(200, "cmc_v3_listings_latest_gbp")]).await;
     let app = App::with(&[
+        ("COINS_PROVIDERS", "coinmarketcap"),
         ("COINMARKETCAP_API_KEY", "key"),
         ("COINMARKETCAP_URL", &upstream.url),
         ("COINS_SYNC_INTERVAL", "1d"),

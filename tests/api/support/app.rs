@@ -24,13 +24,15 @@ pub const PASSWORD: &str = "correct horse battery staple";
 /// What the servers of the suite take for their own address.
 pub const PUBLIC_URL: &str = "http://mintage.test";
 
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 7] = [
     ("BIND", "127.0.0.1:0"),
     ("PUBLIC_URL", PUBLIC_URL),
     ("BCRYPT_COST", "4"),
     ("RATE_LIMITS", "off"),
     ("DATABASE_POOL_SIZE", "5"),
     ("WORKERS", "2"),
+    // Nobody outside is asked.
+    ("COINS_PROVIDERS", "demo"),
 ];
 
 /// A running server. Dropping it stops the server and drops its database.
