@@ -11,6 +11,7 @@ mod prepared;
 mod providers;
 mod read;
 pub mod sentiment;
+pub mod social;
 mod store;
 mod sync;
 mod upstream;

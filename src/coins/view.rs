@@ -144,7 +144,18 @@ impl Follow for View {
         store::CHANNEL
     }
 
+    /// Everything of one commit: the market and what people say belong together.
     fn load(&self, conn: &mut PgConnection) -> QueryResult<()> {
+        conn.build_transaction().repeatable_read().read_only().run(|conn| self.load_all(conn))
+    }
+
+    fn notified(&self, conn: &mut PgConnection, _: &str) -> QueryResult<()> {
+        self.load(conn)
+    }
+}
+
+impl View {
+    fn load_all(&self, conn: &mut PgConnection) -> QueryResult<()> {
         for place in &self.currencies {
             let Some((kept, rate)) = store::latest(conn, &place.code, self.real)? else {
                 continue;
@@ -160,9 +171,5 @@ impl Follow for View {
             self.publish(place, Arc::new(snapshot));
         }
         Ok(())
-    }
-
-    fn notified(&self, conn: &mut PgConnection, _: &str) -> QueryResult<()> {
-        self.load(conn)
     }
 }

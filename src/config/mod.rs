@@ -9,6 +9,7 @@ mod log;
 mod secret_key;
 mod security;
 mod server;
+mod social;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,6 +24,7 @@ pub use self::{
     secret_key::{SecretKey, SecretKeyError},
     security::{Passwords, Tokens},
     server::{Server, Tls},
+    social::{Social, SocialProvider},
 };
 
 /// `production` refuses what is only good enough on a developer's machine.
@@ -44,6 +46,7 @@ pub struct Config {
     pub passwords: Passwords,
     pub tokens: Tokens,
     pub coins: Coins,
+    pub social: Social,
     pub log: Log,
 }
 
@@ -101,6 +104,7 @@ impl Config {
             passwords: Passwords::read(&mut env, profile),
             tokens: Tokens::read(&mut env),
             coins: Coins::read(&mut env),
+            social: Social::read(&mut env),
             log: Log::read(&mut env, profile),
         };
         (config, env)
