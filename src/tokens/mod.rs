@@ -1,6 +1,6 @@
 //! What proves who is calling.
 //!
-//! - [`KeyRing`]: the Ed25519 signing keys, published as JWKS;
+//! - [`KeyRing`]: the signing keys; the public halves are published as JWKS;
 //! - [`Jwt`]: issues and verifies access and refresh tokens;
 //! - [`sessions`]: a session is the chain of tokens that one log-in started;
 //! - [`Blocklist`]: ended sessions whose access tokens have not expired yet;
