@@ -9,6 +9,7 @@
 mod activity;
 mod blocklist;
 mod current_user;
+mod exchanges;
 mod jwks;
 mod jwt;
 mod keys;
@@ -24,6 +25,7 @@ pub use self::{
     activity::Activity,
     blocklist::Blocklist,
     current_user::{Admin, CurrentUser, PossiblyExpired},
+    exchanges::Exchanges,
     jwt::{AccessToken, Jwt, RefreshClaims, Refusal},
     keys::{KeyRing, KeyState, create_if_absent, list_keys, prune_retired, rotate},
     role::Role,
