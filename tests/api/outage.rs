@@ -30,6 +30,26 @@ async fn without_the_database_reads_from_memory_go_on_and_the_rest_is_a_503() {
 }
 
 #[tokio::test]
+async fn reading_coins_asks_nothing_of_the_database() {
+    const READS: usize = 300;
+    let app = App::start();
+    let user = app.user().await;
+    let statements_of = async |path: &str| {
+        let before = app.database().statements();
+        for _ in 0..READS {
+            user.get(path).await.assert(200);
+        }
+        app.database().statements() - before
+    };
+    for path in ["/api/v1/coins", "/api/v1/coins?sort=price&limit=3", "/api/v1/coins/btc"] {
+        // What goes on in the background takes a few, whoever reads.
+        let count = statements_of(path).await;
+        assert!(count < READS / 4, "{count} statements for {READS} times {path}");
+    }
+    assert!(statements_of("/api/v1/user").await >= READS, "the count is real");
+}
+
+#[tokio::test]
 async fn a_revocation_during_an_outage_of_the_view_is_seen_afterwards() {
     let one = App::start();
     let two = one.replica();
