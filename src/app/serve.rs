@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{HttpServer, rt, web::Data};
+use actix_web::{HttpServer, rt};
 use anyhow::{Context, Result};
 use rustls::{
     ServerConfig,
@@ -104,7 +104,7 @@ impl Server {
             handle.stop(true).await;
         });
         let (db, clock) = (services.db.get_ref().clone(), services.clock.get_ref().clone());
-        let sync = Arc::new(coins::Sync::new(db.clone(), clock.clone(), Data::new(config.coins)));
+        let sync = Arc::new(coins::Sync::new(db.clone(), clock.clone(), services.coin_settings.clone()));
         let syncing = rt::spawn({
             let sync = sync.clone();
             async move { sync.run().await }

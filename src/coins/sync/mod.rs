@@ -26,6 +26,7 @@ use tokio::time;
 use uuid::Uuid;
 
 use self::market::{Collected, Nothing};
+pub(super) use self::{market::budget, slot::start as start_of_slot};
 use super::{
     model::Market,
     store::{self, Claim, Published},
