@@ -27,7 +27,7 @@ use crate::{
     auth,
     clock::Clock,
     coins,
-    config::{Config, SecretKey, Server as ServerSettings, Tokens},
+    config::{self, Config, SecretKey, Server as ServerSettings, Tokens},
     db::{Db, Follow, Follower, connect_patiently, migrate},
     http::{
         Envelope, Fallback, RateLimits, TrustedProxies, X_REQUEST_ID, envelope, fallback, problem_page,
@@ -77,6 +77,7 @@ struct Services {
     coins: Data<coins::View>,
     mailer: Mailer,
     wake: Arc<Wake>,
+    coin_settings: Data<config::Coins>,
     cors_origins: Vec<String>,
 }
 
@@ -127,6 +128,7 @@ impl Services {
             coins: Data::from(coins),
             mailer: Mailer::new(&config.mail)?,
             wake,
+            coin_settings: Data::new(config.coins.clone()),
             cors_origins: cors_origins.clone(),
         };
         Ok((services, follower))
@@ -160,6 +162,7 @@ impl Services {
             .app_data(self.exchanges.clone())
             .app_data(self.token_settings.clone())
             .app_data(self.coins.clone())
+            .app_data(self.coin_settings.clone())
             .route("/apidocs", web::get().to(to_apidocs))
             .service(apidocs())
             .default_service(web::to(fallback))

@@ -113,7 +113,7 @@ impl Server {
             handle.stop(true).await;
         });
         let (db, clock) = (services.db.get_ref().clone(), services.clock.get_ref().clone());
-        let (coins, social) = (Data::new(config.coins), Data::new(config.social));
+        let (coins, social) = (services.coin_settings.clone(), Data::new(config.social));
         let sync = Arc::new(coins::Sync::new(db.clone(), clock.clone(), coins, social, queries));
         let syncing = rt::spawn({
             let sync = sync.clone();

@@ -12,6 +12,8 @@ mod providers;
 mod read;
 pub mod sentiment;
 pub mod social;
+mod read_sync;
+mod run_sync;
 mod store;
 mod sync;
 mod upstream;
@@ -26,5 +28,9 @@ pub use self::{
 };
 
 pub fn routes(config: &mut ServiceConfig) {
-    config.service(list::list_coins).service(read::read_coin);
+    config
+        .service(list::list_coins)
+        .service(read::read_coin)
+        .service(read_sync::read_sync)
+        .service(run_sync::run_sync);
 }

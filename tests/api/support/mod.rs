@@ -4,6 +4,7 @@ mod app;
 mod client;
 mod contract;
 mod mailbox;
+pub mod market;
 mod postgres;
 pub mod smtp;
 pub mod upstream;
