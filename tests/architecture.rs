@@ -7,12 +7,14 @@ use std::{
 };
 
 /// From the top; a room may use those after it.
-const ROOMS: [&str; 12] = [
+const ROOMS: [&str; 14] = [
     "cli",
     "app",
     "auth",
     "coins",
     "users",
+    "mail",
+    "jobs",
     "tokens",
     "passwords",
     "http",

@@ -4,6 +4,7 @@
 mod document;
 mod health;
 mod housekeeping;
+mod jobs;
 mod serve;
 
 use std::sync::{Arc, atomic::AtomicBool};
@@ -32,6 +33,8 @@ use crate::{
         Envelope, Fallback, RateLimits, TrustedProxies, X_REQUEST_ID, envelope, fallback, problem_page,
         problem_pages,
     },
+    jobs::Wake,
+    mail::Mailer,
     passwords::Hasher,
     tokens::{self, Activity, Blocklist, Exchanges, Jwt, KeyRing, Sealer},
     users,
@@ -39,8 +42,11 @@ use crate::{
 
 /// Every operation of the API; registering one here documents it.
 fn routes(config: &mut ServiceConfig) {
-    let api =
-        scope::scope("/api/v1").configure(auth::routes).configure(users::routes).configure(coins::routes);
+    let api = scope::scope("/api/v1")
+        .configure(auth::routes)
+        .configure(users::routes)
+        .configure(coins::routes)
+        .configure(crate::jobs::routes);
     config
         .service(api)
         .configure(tokens::routes)
@@ -69,6 +75,8 @@ struct Services {
     exchanges: Data<Exchanges>,
     token_settings: Data<Tokens>,
     coins: Data<coins::View>,
+    mailer: Mailer,
+    wake: Arc<Wake>,
     cors_origins: Vec<String>,
 }
 
@@ -91,7 +99,8 @@ impl Services {
         let keys = Arc::new(KeyRing::load(&mut conn, sealer)?);
         let blocklist = Arc::new(Blocklist::new(clock.clone(), config.tokens.max_staleness));
         let coins = Arc::new(coins::View::new(clock.clone(), &config.coins));
-        let views: Vec<Arc<dyn Follow>> = vec![keys.clone(), blocklist.clone(), coins.clone()];
+        let wake = Arc::new(Wake::default());
+        let views: Vec<Arc<dyn Follow>> = vec![keys.clone(), blocklist.clone(), coins.clone(), wake.clone()];
         let follower = Follower::start(url, views)?;
 
         let ServerSettings { public_url, trusted_proxies, cors_origins, .. } = &config.server;
@@ -116,6 +125,8 @@ impl Services {
             exchanges: Data::new(Exchanges::default()),
             token_settings: Data::new(config.tokens.clone()),
             coins: Data::from(coins),
+            mailer: Mailer::new(&config.mail)?,
+            wake,
             cors_origins: cors_origins.clone(),
         };
         Ok((services, follower))

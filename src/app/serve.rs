@@ -8,13 +8,15 @@ use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
+use tokio::sync::watch;
 
-use super::{Services, housekeeping};
+use super::{Services, housekeeping, jobs};
 use crate::{
     clock::Clock,
     coins,
     config::{Config, Provider, SecretKey, Tls},
     db::Follower,
+    jobs::Worker,
 };
 
 const READ_HEAD: Duration = Duration::from_secs(5);
@@ -94,8 +96,11 @@ impl Server {
 
         let handle = running.handle();
         let (envelope, drain_delay) = (services.envelope.clone(), config.server.drain_delay);
+        let (stop_jobs, mut jobs_stopped) = watch::channel(());
+        let ended = stop_jobs.clone();
         rt::spawn(async move {
             stop.await;
+            stop_jobs.send_replace(());
             envelope.draining.store(true, Ordering::Relaxed);
             rt::time::sleep(drain_delay).await;
             handle.stop(true).await;
@@ -112,13 +117,25 @@ impl Server {
             let (exchanges, db) = (services.exchanges.clone(), db.clone());
             rt::spawn(async move { exchanges.run(&db).await })
         });
+        let worker = Worker::new(
+            db.clone(),
+            services.clock.get_ref().clone(),
+            jobs::registry(&db, &services.mailer),
+            services.wake.clone(),
+        );
+        let worker = rt::spawn(worker.run(async move {
+            let _ = jobs_stopped.changed().await;
+        }));
         let served = running.await;
+        ended.send_replace(());
         for task in exchanges.into_iter().chain([sync, upkeep]) {
             task.abort();
         }
+        let worked = worker.await;
         if let Err(problem) = housekeeping::flush(&db, &services.clock, &services.activity).await {
             tracing::warn!(%problem, "the last activity was not written");
         }
+        worked.context("the worker of the jobs has failed")?;
         Ok(served?)
     }
 }
