@@ -50,6 +50,20 @@ async fn reading_coins_asks_nothing_of_the_database() {
 }
 
 #[tokio::test]
+async fn who_has_not_heard_of_revocations_for_too_long_accepts_no_token() {
+    let app = App::with(&[("TOKEN_MAX_STALENESS", "10s")]);
+    let user = app.user().await;
+    app.database().go_away();
+    user.get("/api/v1/coins").await.assert(200);
+    eventually("refusal", async || user.get("/api/v1/coins").await.status == 503).await;
+    app.anyone().get("/readyz").await.assert_problem(503, "unavailable");
+    app.database().come_back();
+    for path in ["/api/v1/coins", "/readyz"] {
+        eventually("recovery", async || user.get(path).await.status == 200).await;
+    }
+}
+
+#[tokio::test]
 async fn a_revocation_during_an_outage_of_the_view_is_seen_afterwards() {
     let one = App::start();
     let two = one.replica();
