@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use crate::{
+    coins::CoinAlertMail,
     db::Db,
     jobs::{PruneJobs, Registry},
     mail::{Mailer, TestMail},
 };
 
 pub fn registry(db: &Db, mailer: &Mailer) -> Registry {
-    Registry::default().register::<TestMail>(mailer.clone()).register::<PruneJobs>(db.clone()).every(
+    Registry::default()
+        .register::<TestMail>(mailer.clone())
+        .register::<CoinAlertMail>((db.clone(), mailer.clone()))
+       .register::<PruneJobs>(db.clone()).every(
         Duration::from_hours(1),
         "prune-jobs",
         &PruneJobs {},

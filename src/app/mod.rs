@@ -14,7 +14,10 @@ use actix_web::{
     App, Error, HttpResponse,
     body::BoxBody,
     dev::{ServiceFactory, ServiceRequest, ServiceResponse},
-    http::{Method, header},
+    http::{
+        Method,
+        header::{self, HeaderName},
+    },
     middleware::{Condition, DefaultHeaders, from_fn},
     web::{self, Data},
 };
@@ -78,6 +81,7 @@ struct Services {
     mailer: Mailer,
     wake: Arc<Wake>,
     coin_settings: Data<config::Coins>,
+    streams: Data<coins::Streams>,
     cors_origins: Vec<String>,
 }
 
@@ -129,6 +133,7 @@ impl Services {
             mailer: Mailer::new(&config.mail)?,
             wake,
             coin_settings: Data::new(config.coins.clone()),
+            streams: Data::new(coins::Streams::default()),
             cors_origins: cors_origins.clone(),
         };
         Ok((services, follower))
@@ -163,6 +168,7 @@ impl Services {
             .app_data(self.token_settings.clone())
             .app_data(self.coins.clone())
             .app_data(self.coin_settings.clone())
+            .app_data(self.streams.clone())
             .route("/apidocs", web::get().to(to_apidocs))
             .service(apidocs())
             .default_service(web::to(fallback))
@@ -191,12 +197,13 @@ async fn to_apidocs() -> HttpResponse {
 
 fn cors(origins: &[String]) -> Cors {
     let cors = Cors::default()
-        .allowed_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allowed_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allowed_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
             header::IF_MATCH,
             header::IF_NONE_MATCH,
+            HeaderName::from_static("last-event-id"),
         ])
         .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER, X_REQUEST_ID])
         .block_on_origin_mismatch(false)

@@ -1,4 +1,4 @@
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::HashSet};
 
 use actix_web::{HttpRequest, HttpResponse, get, web::Data};
 use serde::{Deserialize, Serialize};
@@ -6,14 +6,21 @@ use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
 use super::{
+    csv,
+    fields::{EitherCoinList, Fields, SparseCoinList},
     model::Coin,
-    prepared::respond_once,
+    prepared::{respond_once, respond_with},
     view::{Provenance, View},
+    watchlist,
 };
 use crate::{
-    http::{Problem, Query},
+    db::Db,
+    http::{Problem, Query, accept},
     tokens::CurrentUser,
 };
+
+const CSV: &str = "text/csv";
+const MOST_SYMBOLS: usize = 100;
 
 #[derive(Deserialize, Validate, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -34,15 +41,34 @@ pub struct ListCoins {
     #[param(min_length = 1, max_length = 100)]
     #[validate(length(min = 1, max = 100, message = "must have 1 to 100 characters"))]
     q: Option<String>,
+    /// Only these ticker symbols, in any case: up to 100 with commas between them, such as `btc,eth`.
+    #[param(min_length = 1, max_length = 1000)]
+    #[validate(length(min = 1, max = 1000, message = "must have 1 to 1000 characters"))]
+    symbols: Option<String>,
     /// ISO 4217 code of the amounts, one of the configured; the first of them by default.
     #[param(min_length = 3, max_length = 3)]
     currency: Option<String>,
+    /// Only these members of each coin beside `id` and `symbol`, such as `price,social.sentiment`; up to 40
+    /// with commas between them.
+    #[param(min_length = 1, max_length = 1000)]
+    #[validate(length(min = 1, max = 1000, message = "must have 1 to 1000 characters"))]
+    fields: Option<String>,
+    /// Only the coins of your watch list.
+    #[serde(default)]
+    #[param(default = false)]
+    watchlist: bool,
 }
 
 impl ListCoins {
     /// The answer that is prepared.
     fn is_for_all(&self) -> bool {
-        self.limit.is_none() && self.sort == Sort::Rank && self.order.is_none() && self.q.is_none()
+        self.limit.is_none()
+            && self.sort == Sort::Rank
+            && self.order.is_none()
+            && self.q.is_none()
+            && self.symbols.is_none()
+            && self.fields.is_none()
+            && !self.watchlist
     }
 }
 
@@ -66,6 +92,10 @@ pub enum Sort {
     #[serde(rename = "percent_change_7d")]
     PercentChange7d,
     MarketCap,
+    Sentiment,
+    SentimentBasic,
+    Popularity,
+    PostsPerHour,
 }
 
 #[derive(Clone, Copy, PartialEq, Deserialize, ToSchema)]
@@ -84,13 +114,16 @@ pub struct CoinList<'a> {
 
 /// List coins
 ///
-/// The top coins by market capitalisation as of the last sync.
+/// The top coins by market capitalisation as of the last sync, with what people say about each. As JSON, or as
+/// a table (RFC 4180) with `Accept: text/csv`; a client that accepts neither gets JSON.
 #[utoipa::path(
     tag = "coins",
     security(("bearer" = [])),
     params(ListCoins, ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an answer that is there.")),
     responses(
-        (status = 200, description = "The coins.", body = CoinList,
+        (status = 200, description = "The coins.",
+            content((EitherCoinList = "application/json"), (String = "text/csv",
+                example = "id,symbol,price,currency,source,as_of\r\n1,BTC,70211.4421,GBP,demo,2026-11-20T10:00:00Z\r\n")),
             headers(("ETag" = String, description = "For `If-None-Match`."))),
         (status = 304, description = "Nothing has changed.")
     )
@@ -98,23 +131,57 @@ pub struct CoinList<'a> {
 #[get("/coins")]
 pub async fn list_coins(
     req: HttpRequest,
-    _: CurrentUser,
+    me: CurrentUser,
     query: Query<ListCoins>,
     view: Data<View>,
+    db: Data<Db>,
 ) -> Result<HttpResponse, Problem> {
     let Query(query) = query;
+    let fields = Fields::parse(query.fields.as_deref())?;
     let current = view.current(query.currency.as_deref())?;
-    if query.is_for_all() {
+    let as_table = accept::prefers(&req, CSV, "application/json");
+    if query.is_for_all() && !as_table {
         return Ok(current.whole.respond(&req));
     }
-    let snapshot = &current.snapshot;
-    let wanted = query.q.map(|text| text.to_lowercase());
-    let matches = |coin: &&Coin| {
-        wanted.as_ref().is_none_or(|text| {
-            coin.name.to_lowercase().contains(text) || coin.symbol.to_lowercase().starts_with(text)
-        })
+    let own = match query.watchlist {
+        true => Some(watchlist::ids(&db, me.id).await?),
+        false => None,
     };
-    let mut found: Vec<&Coin> = snapshot.coins.iter().filter(matches).collect();
+    let snapshot = &current.snapshot;
+    let found = select(&snapshot.coins, &query, own.as_ref())?;
+    let provenance = view.provenance(snapshot);
+    if as_table {
+        let text = csv::table(&found, &fields, &provenance);
+        return Ok(respond_with(&req, "text/csv; charset=utf-8; header=present", text.into_bytes()));
+    }
+    if fields.is_all() {
+        return Ok(respond_once(&req, &CoinList { provenance, data: found }));
+    }
+    let data = found.into_iter().map(|coin| fields.of(coin)).collect();
+    Ok(respond_once(&req, &SparseCoinList { provenance, data }))
+}
+
+fn select<'a>(
+    coins: &'a [Coin],
+    query: &ListCoins,
+    own: Option<&HashSet<i64>>,
+) -> Result<Vec<&'a Coin>, Problem> {
+    let text = query.q.as_ref().map(|text| text.to_lowercase());
+    let symbols: Option<HashSet<String>> =
+        query.symbols.as_ref().map(|list| list.split(',').map(|one| one.trim().to_lowercase()).collect());
+    if symbols.as_ref().is_some_and(|symbols| symbols.len() > MOST_SYMBOLS || symbols.contains("")) {
+        let message = format!("must be up to {MOST_SYMBOLS} ticker symbols with commas between them");
+        return Err(Problem::invalid("/symbols", "list", message));
+    }
+    let matches = |coin: &&Coin| {
+        let symbol = coin.symbol.to_lowercase();
+        own.is_none_or(|own| own.contains(&coin.id))
+            && symbols.as_ref().is_none_or(|symbols| symbols.contains(&symbol))
+            && text
+                .as_ref()
+                .is_none_or(|text| coin.name.to_lowercase().contains(text) || symbol.starts_with(text))
+    };
+    let mut found: Vec<&Coin> = coins.iter().filter(matches).collect();
     let by_default = match query.sort {
         Sort::Rank | Sort::Symbol | Sort::Name => Order::Asc,
         _ => Order::Desc,
@@ -122,9 +189,8 @@ pub async fn list_coins(
     let order = query.order.unwrap_or(by_default);
     // Stable, so that equal ones stay by rank.
     found.sort_by(|a, b| compare(a, b, query.sort, order));
-    let limit = query.limit.map_or(usize::MAX, |limit| limit as usize);
-    found.truncate(limit);
-    Ok(respond_once(&req, &CoinList { provenance: view.provenance(snapshot), data: found }))
+    found.truncate(query.limit.map_or(usize::MAX, |limit| limit as usize));
+    Ok(found)
 }
 
 fn compare(a: &Coin, b: &Coin, sort: Sort, order: Order) -> Ordering {
@@ -144,6 +210,7 @@ fn compare(a: &Coin, b: &Coin, sort: Sort, order: Order) -> Ordering {
 }
 
 fn value(coin: &Coin, sort: Sort) -> Option<f64> {
+    let social = coin.social.as_ref();
     match sort {
         Sort::Rank | Sort::Symbol | Sort::Name => None,
         Sort::Price => coin.price,
@@ -153,5 +220,9 @@ fn value(coin: &Coin, sort: Sort) -> Option<f64> {
         Sort::PercentChange24h => coin.percent_change_24h,
         Sort::PercentChange7d => coin.percent_change_7d,
         Sort::MarketCap => coin.market_cap,
+        Sort::Sentiment => social?.sentiment,
+        Sort::SentimentBasic => social?.sentiment_basic,
+        Sort::Popularity => social?.popularity,
+        Sort::PostsPerHour => social?.posts_per_hour,
     }
 }

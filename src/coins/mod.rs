@@ -3,10 +3,17 @@
 //! [`sync`] asks the providers on a schedule and commits a snapshot; every replica hears of it and
 //! loads it into its [`View`]; the endpoints read that. Nothing a provider does reaches a client.
 
+mod alerts;
+mod chart;
+mod csv;
 mod currency;
+mod fields;
+mod find;
+mod history;
 mod known;
 mod list;
 mod model;
+mod number;
 mod prepared;
 mod providers;
 mod read;
@@ -15,14 +22,18 @@ pub mod social;
 mod read_sync;
 mod run_sync;
 mod store;
+mod stream;
 mod sync;
 mod upstream;
 mod view;
+mod watchlist;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::{
+    alerts::CoinAlertMail,
     store::{Point, Step, ensure_demo, history},
+    stream::Streams,
     sync::Sync,
     view::View,
 };
@@ -30,7 +41,13 @@ pub use self::{
 pub fn routes(config: &mut ServiceConfig) {
     config
         .service(list::list_coins)
+        // Before a coin of that name.
+        .service(stream::stream_coins)
         .service(read::read_coin)
+        .service(history::read_history)
+        .service(chart::read_chart)
         .service(read_sync::read_sync)
-        .service(run_sync::run_sync);
+        .service(run_sync::run_sync)
+        .configure(watchlist::routes)
+        .configure(alerts::routes);
 }

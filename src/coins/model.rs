@@ -1,8 +1,10 @@
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::social::Social;
+use super::{social::Social, store::Point};
 use crate::config::Provider;
 
 /// A coin and what the market says of it. Amounts are in the answer's `currency`; null is what
@@ -50,11 +52,15 @@ pub struct Coin {
 /// One complete report of a provider, as it is kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
+    /// Grows with time.
+    pub id: i64,
     pub provider: String,
     pub currency: String,
     pub as_of: DateTime<Utc>,
     /// By rank.
     pub coins: Vec<Coin>,
+    /// The newest points of each coin's history in five-minute steps, the oldest first.
+    pub recent: HashMap<i64, Vec<Point>>,
 }
 
 /// A currency that a snapshot can be told in.

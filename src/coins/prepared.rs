@@ -15,6 +15,8 @@ use serde::Serialize;
 
 use crate::http::etag;
 
+const JSON: &str = "application/json";
+
 /// A JSON body in the codings that clients ask for.
 pub struct Prepared {
     plain: Variant,
@@ -25,6 +27,7 @@ pub struct Prepared {
 
 struct Variant {
     coding: Option<HeaderValue>,
+    content_type: &'static str,
     /// Strong, so each coding has its own (RFC 9110 section 8.8.3.3).
     etag: HeaderValue,
     body: Bytes,
@@ -45,11 +48,16 @@ impl Prepared {
         let zstd = zstd::bulk::compress(&json, 19).expect("memory");
         let tag = tag(&json);
         Self {
-            brotli: Variant::new(&tag, Some("br"), brotli),
-            zstd: Variant::new(&tag, Some("zstd"), zstd),
-            gzip: Variant::new(&tag, Some("gzip"), gzip),
-            plain: Variant::new(&tag, None, json),
+            brotli: Variant::new(&tag, JSON, Some("br"), brotli),
+            zstd: Variant::new(&tag, JSON, Some("zstd"), zstd),
+            gzip: Variant::new(&tag, JSON, Some("gzip"), gzip),
+            plain: Variant::new(&tag, JSON, None, json),
         }
+    }
+
+    /// Without a coding.
+    pub fn plain(&self) -> &Bytes {
+        &self.plain.body
     }
 
     /// The best coding for this client, or 304 when it has that already.
@@ -68,20 +76,26 @@ impl Prepared {
 /// A JSON body that is made for one request.
 pub fn respond_once(req: &HttpRequest, value: &impl Serialize) -> HttpResponse {
     let json = serde_json::to_vec(value).expect("the API's types serialise");
-    Variant::new(&tag(&json), None, json).respond(req)
+    respond_with(req, JSON, json)
 }
 
-fn tag(json: &[u8]) -> String {
-    let hash = digest(&SHA256, json);
+/// A body of any type that is made for one request.
+pub fn respond_with(req: &HttpRequest, content_type: &'static str, body: Vec<u8>) -> HttpResponse {
+    Variant::new(&tag(&body), content_type, None, body).respond(req)
+}
+
+fn tag(body: &[u8]) -> String {
+    let hash = digest(&SHA256, body);
     let first = hash.as_ref().first_chunk().expect("a digest has 32 bytes");
     format!("{:016x}", u64::from_be_bytes(*first))
 }
 
 impl Variant {
-    fn new(tag: &str, coding: Option<&'static str>, body: Vec<u8>) -> Self {
+    fn new(tag: &str, content_type: &'static str, coding: Option<&'static str>, body: Vec<u8>) -> Self {
         let suffix = coding.map(|coding| format!("-{coding}")).unwrap_or_default();
         Self {
             coding: coding.map(HeaderValue::from_static),
+            content_type,
             etag: HeaderValue::try_from(format!("\"{tag}{suffix}\"")).expect("hexadecimal digits"),
             body: body.into(),
         }
@@ -95,14 +109,14 @@ impl Variant {
             .insert_header((header::ETAG, self.etag.clone()))
             // Kept by the client alone, and asked about each time: a log-out must show.
             .insert_header((header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")))
-            .insert_header((header::VARY, HeaderValue::from_static("accept-encoding")));
+            .insert_header((header::VARY, HeaderValue::from_static("accept, accept-encoding")));
         if known {
             return response.finish();
         }
         if let Some(coding) = &self.coding {
             response.insert_header((header::CONTENT_ENCODING, coding.clone()));
         }
-        response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
+        response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static(self.content_type)));
         response.body(self.body.clone())
     }
 }

@@ -4,12 +4,14 @@ use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
 use super::{
+    find,
+    history::{HistoryPoint, Metric},
     model::Coin,
     prepared::respond_once,
     view::{Provenance, View},
 };
 use crate::{
-    http::{Path, Problem, Query, kind},
+    http::{Path, Problem, Query},
     tokens::CurrentUser,
 };
 
@@ -27,27 +29,30 @@ pub struct CoinAnswer<'a> {
     #[serde(flatten)]
     provenance: Provenance,
     data: &'a Coin,
+    /// The latest points, of five minutes each, the oldest first; at most 24. None of the demonstration.
+    history: Vec<HistoryPoint>,
 }
 
 /// Read a coin
 ///
-/// By its ticker symbol, in any case; of several coins with one symbol the best ranked.
+/// By its id, its slug or its ticker symbol, in any case. Symbols are not unique: use ids in programs.
 #[utoipa::path(
     tag = "coins",
     security(("bearer" = [])),
     params(
         ReadCoin,
-        ("symbol" = String, Path, description = "Ticker symbol.", example = "BTC"),
+        ("coin" = String, Path, description = "Id, slug or ticker symbol.", example = "BTC"),
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an answer that is there.")
     ),
     responses(
         (status = 200, description = "The coin.", body = CoinAnswer,
             headers(("ETag" = String, description = "For `If-None-Match`."))),
+        (status = 300, description = "`ambiguous`: several coins have this name; `choices` lists them."),
         (status = 304, description = "Nothing has changed."),
         (status = 404, description = "`not-found`: no such coin in the last sync.")
     )
 )]
-#[get("/coins/{symbol}")]
+#[get("/coins/{coin}")]
 pub async fn read_coin(
     req: HttpRequest,
     _: CurrentUser,
@@ -56,8 +61,8 @@ pub async fn read_coin(
     view: Data<View>,
 ) -> Result<HttpResponse, Problem> {
     let snapshot = &view.current(query.0.currency.as_deref())?.snapshot;
-    let mut coins = snapshot.coins.iter();
-    let found = coins.find(|coin| coin.symbol.to_lowercase() == path.0.to_lowercase());
-    let data = found.ok_or_else(|| Problem::new(&kind::NOT_FOUND))?;
-    Ok(respond_once(&req, &CoinAnswer { provenance: view.provenance(snapshot), data }))
+    let data = find::in_snapshot(snapshot, &path.0)?;
+    let points = snapshot.recent.get(&data.id).into_iter().flatten();
+    let history = points.map(|point| HistoryPoint::new(point, Metric::ALL)).collect();
+    Ok(respond_once(&req, &CoinAnswer { provenance: view.provenance(snapshot), data, history }))
 }

@@ -6,9 +6,12 @@ use arc_swap::ArcSwapOption;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult};
 use serde::Serialize;
+use tokio::sync::watch;
 use utoipa::ToSchema;
 
-use super::{currency::convert, list::CoinList, model::Snapshot, prepared::Prepared, providers, store};
+use super::{
+    currency::convert, list::CoinList, model::Snapshot, prepared::Prepared, providers, store, stream::Event,
+};
 use crate::{
     clock::Clock,
     config::{Coins, Provider},
@@ -34,6 +37,8 @@ pub struct View {
 struct InCurrency {
     code: String,
     current: ArcSwapOption<Current>,
+    /// The same for whoever waits for the next one.
+    events: watch::Sender<Option<Event>>,
 }
 
 /// A snapshot and the answer to a request for all of it.
@@ -71,7 +76,11 @@ impl View {
     #[must_use]
     pub fn new(clock: Clock, settings: &Coins) -> Self {
         let interval = TimeDelta::from_std(settings.sync_interval).expect("at most a day");
-        let in_currency = |code: &String| InCurrency { code: code.clone(), current: ArcSwapOption::empty() };
+        let in_currency = |code: &String| InCurrency {
+            code: code.clone(),
+            current: ArcSwapOption::empty(),
+            events: watch::Sender::new(None),
+        };
         Self {
             clock,
             real: settings.providers.iter().any(|provider| *provider != Provider::Demo),
@@ -87,11 +96,7 @@ impl View {
     /// `validation-failed` for a currency that is not configured, `unavailable` for one that no
     /// snapshot can be told in yet.
     pub(super) fn current(&self, currency: Option<&str>) -> Result<Arc<Current>, Problem> {
-        let found = match currency {
-            None => self.currencies.first(),
-            Some(code) => self.currencies.iter().find(|one| one.code.eq_ignore_ascii_case(code)),
-        };
-        let chosen = found.ok_or_else(|| self.unknown_currency())?;
+        let chosen = self.chosen(currency)?;
         let current = chosen.current.load_full().ok_or_else(|| {
             let code = &chosen.code;
             Problem::unavailable("no snapshot in this currency").detail(format!("no amounts in {code} yet"))
@@ -103,6 +108,22 @@ impl View {
             return Ok(current);
         };
         Ok(self.publish(chosen, current.snapshot.clone()))
+    }
+
+    /// The newest snapshot in this currency, and each one after it.
+    ///
+    /// # Errors
+    /// As [`View::current`], for a currency that is not configured.
+    pub(super) fn events(&self, currency: Option<&str>) -> Result<watch::Receiver<Option<Event>>, Problem> {
+        Ok(self.chosen(currency)?.events.subscribe())
+    }
+
+    fn chosen(&self, currency: Option<&str>) -> Result<&InCurrency, Problem> {
+        let found = match currency {
+            None => self.currencies.first(),
+            Some(code) => self.currencies.iter().find(|one| one.code.eq_ignore_ascii_case(code)),
+        };
+        found.ok_or_else(|| self.unknown_currency())
     }
 
     fn unknown_currency(&self) -> Problem {
@@ -168,7 +189,15 @@ impl View {
                     ..kept
                 },
             };
-            self.publish(place, Arc::new(snapshot));
+            let current = self.publish(place, Arc::new(snapshot));
+            let id = current.snapshot.id;
+            place.events.send_if_modified(|last| {
+                let is_new = last.as_ref().is_none_or(|last| last.id != id);
+                if is_new {
+                    *last = Some(Event::new(id, current.whole.plain()));
+                }
+                is_new
+            });
         }
         Ok(())
     }

@@ -1,6 +1,23 @@
 // @generated automatically by Diesel CLI.
 
 diesel::table! {
+    alerts (id) {
+        id -> Uuid,
+        user_id -> Uuid,
+        coin_id -> Int8,
+        metric -> Text,
+        currency -> Nullable<Text>,
+        direction -> Text,
+        threshold -> Float8,
+        hysteresis -> Float8,
+        once -> Bool,
+        armed -> Bool,
+        created_at -> Timestamptz,
+        crossed_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     blocklist (session_id) {
         session_id -> Uuid,
         expires_at -> Timestamptz,
@@ -234,6 +251,16 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    watchlist (user_id, coin_id) {
+        user_id -> Uuid,
+        coin_id -> Int8,
+        added_at -> Timestamptz,
+    }
+}
+
+diesel::joinable!(alerts -> coins (coin_id));
+diesel::joinable!(alerts -> users (user_id));
 diesel::joinable!(coin_history -> coins (coin_id));
 diesel::joinable!(coin_quotes -> coin_snapshots (snapshot_id));
 diesel::joinable!(coin_quotes -> coins (coin_id));
@@ -244,8 +271,11 @@ diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(snapshot_rates -> coin_snapshots (snapshot_id));
 diesel::joinable!(social_cursors -> coins (coin_id));
 diesel::joinable!(social_posts -> coins (coin_id));
+diesel::joinable!(watchlist -> coins (coin_id));
+diesel::joinable!(watchlist -> users (user_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
+    alerts,
     blocklist,
     coin_history,
     coin_quotes,
@@ -266,4 +296,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     social_streams,
     sync_slots,
     users,
+    watchlist,
 );

@@ -1,6 +1,7 @@
 //! What every endpoint shares: problem details, extractors, paging, ETags, the client's
 //! address, rate limits and the envelope around each request.
 
+pub mod accept;
 mod client_ip;
 mod envelope;
 pub mod etag;
@@ -20,7 +21,7 @@ pub use self::{
     fallback::{Fallback, fallback},
     json::{Json, OptionalJson},
     openapi::complete,
-    problem::{FieldError, Kind, Problem, ProblemBody, kind},
+    problem::{Choice, FieldError, Kind, Problem, ProblemBody, kind},
     problems::{problem_page, problem_pages},
     query::{Path, Query},
     rate_limit::{RateLimit, RateLimits},

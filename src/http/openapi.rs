@@ -19,7 +19,7 @@ use utoipa::{
     },
 };
 
-use super::problem::{FieldError, Kind, ProblemBody, kind};
+use super::problem::{Choice, FieldError, Kind, ProblemBody, kind};
 
 const EXAMPLE_URL: &str = "http://127.0.0.1:8080";
 const EXAMPLE_ID: &str = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1";
@@ -229,7 +229,7 @@ fn complete_response(status: &str, response: &mut Response, components: &mut Com
             *header = RefOr::Ref(general);
         }
     }
-    if status < "400" {
+    if status < "400" && named(status, response).next().is_none() {
         return;
     }
     let mut content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem")));
@@ -247,6 +247,11 @@ fn named(status: &str, response: &Response) -> impl Iterator<Item = &'static Kin
     kind::ALL.iter().copied().filter(move |kind| {
         kind.status.to_string() == status && response.description.contains(&format!("`{}`", kind.code))
     })
+}
+
+fn choices() -> Vec<Choice> {
+    let choice = |id: i64, title: &str| Choice { id, title: title.into(), href: format!("/api/v1/coins/{id}") };
+    vec![choice(12, "Portal (PORTAL)"), choice(57, "Portal Gaming (PORTAL)")]
 }
 
 fn example(kind: &Kind) -> Value {
@@ -268,6 +273,10 @@ fn example(kind: &Kind) -> Value {
         code: kind.code,
         request_id: EXAMPLE_ID.into(),
         errors,
+        choices: match kind.code {
+            "ambiguous" => choices(),
+            _ => Vec::new(),
+        },
     };
     serde_json::to_value(body).expect("strings and numbers serialise")
 }

@@ -47,6 +47,8 @@ macro_rules! kinds {
 }
 
 kinds! {
+    AMBIGUOUS = 300 "ambiguous", "The name means several things",
+        "`choices` lists them; use the `id` or `href` of the one that is meant (RFC 9110 section 15.4.1).";
     MALFORMED_JSON = 400 "malformed-json", "The body is not JSON",
         "The request body could not be parsed as UTF-8 JSON (RFC 8259). The detail says where parsing stopped.";
     MALFORMED_QUERY = 400 "malformed-query", "The query string cannot be read",
@@ -87,6 +89,8 @@ kinds! {
         "An attempt is under way. Wait for its end, at most a minute, and look again.";
     SYNC_OFF = 409 "sync-off", "There is nothing to sync",
         "`COINS_PROVIDERS` names only the demonstration, which does not change.";
+    LIMIT_REACHED = 409 "limit-reached", "There are too many already",
+        "An account may have a limited number of these; the detail says how many. Delete one first.";
     PRECONDITION_FAILED = 412 "precondition-failed", "It has changed meanwhile",
         "`If-Match` names another version than the current one. Read it again and repeat the change.";
     PAYLOAD_TOO_LARGE = 413 "payload-too-large", "The body is too large",
@@ -125,6 +129,18 @@ impl fmt::Display for FieldError {
     }
 }
 
+/// One of several things that a name means.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Choice {
+    #[schema(example = 1)]
+    pub id: i64,
+    #[schema(example = "Bitcoin (BTC)")]
+    pub title: String,
+    /// Relative to the address that was asked.
+    #[schema(example = "/api/v1/coins/1", format = "uri-reference")]
+    pub href: String,
+}
+
 /// The body of every error (RFC 9457, `application/problem+json`).
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
@@ -135,7 +151,7 @@ pub struct ProblemBody {
     pub type_uri: String,
     #[schema(example = "The request is not valid")]
     pub title: &'static str,
-    #[schema(example = 422, minimum = 400, maximum = 599)]
+    #[schema(example = 422, minimum = 300, maximum = 599)]
     pub status: u16,
     /// What is particular to this occurrence.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,6 +165,9 @@ pub struct ProblemBody {
     /// What is wrong with each field, where fields are to blame.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// What an ambiguous name may mean.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<Choice>,
 }
 
 fn codes() -> Object {
@@ -169,6 +188,7 @@ struct Inner {
     kind: &'static Kind,
     detail: Option<Cow<'static, str>>,
     errors: Vec<FieldError>,
+    choices: Vec<Choice>,
     headers: Vec<(HeaderName, HeaderValue)>,
     /// For the log; taken when it is written there.
     cause: RefCell<Option<String>>,
@@ -181,6 +201,7 @@ impl Problem {
             kind,
             detail: None,
             errors: Vec::new(),
+            choices: Vec::new(),
             headers: Vec::new(),
             cause: RefCell::new(None),
         }))
@@ -240,6 +261,12 @@ impl Problem {
     }
 
     #[must_use]
+    pub fn choices(mut self, choices: Vec<Choice>) -> Self {
+        self.0.choices = choices;
+        self
+    }
+
+    #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.headers.push((name, value));
         self
@@ -273,7 +300,7 @@ impl Problem {
     }
 
     fn body(&self) -> ProblemBody {
-        let Inner { kind, detail, errors, .. } = &*self.0;
+        let Inner { kind, detail, errors, choices, .. } = &*self.0;
         let first = || errors.first().map(FieldError::to_string);
         let (request_id, public_url) = envelope::current();
         ProblemBody {
@@ -284,6 +311,7 @@ impl Problem {
             code: kind.code,
             request_id,
             errors: errors.clone(),
+            choices: choices.clone(),
         }
     }
 

@@ -14,7 +14,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub use self::{
     email::EmailAddress,
     model::{User, check_name, check_username},
-    store::{Credentials, Login, NewUser, find_credentials, insert, promote, set_password_hash},
+    store::{Credentials, Login, NewUser, address, find_credentials, insert, promote, set_password_hash},
 };
 
 pub fn routes(config: &mut ServiceConfig) {

@@ -97,6 +97,14 @@ pub fn find_credentials(conn: &mut PgConnection, login: &Login) -> QueryResult<O
     query.first(conn).optional()
 }
 
+/// Where mails to this user go, and whom to greet; None if the account is gone.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn address(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<(String, Option<String>)>> {
+    users::table.find(id).select((users::email, users::name)).first(conn).optional()
+}
+
 pub(super) fn find_hash(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<String>> {
     users::table.find(id).select(users::password_hash).first(conn).optional()
 }

@@ -4,6 +4,8 @@
 //! killed. What is not rolled up yet is read from the snapshots, so an answer is complete at any
 //! time.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
     PgConnection, QueryResult,
@@ -11,7 +13,10 @@ use diesel::{
     sql_query,
     sql_types::{BigInt, Double, Integer, Nullable, Text, Timestamptz},
 };
+use serde::Deserialize;
+use utoipa::ToSchema;
 
+use super::prune::{KEEP_HOURS, KEEP_SNAPSHOTS};
 use crate::db::schema::{coin_rollups, coin_snapshots};
 
 /// So that whoever is about to commit a snapshot of the interval has done so.
@@ -19,11 +24,18 @@ const GRACE: TimeDelta = TimeDelta::minutes(3);
 /// Intervals a run; each is one short statement.
 const ROLLED_AT_ONCE: usize = 6;
 
+/// Snapshots that the recent points are made of.
+const RECENT: i64 = 24;
+
 /// The interval of a point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[schema(as = Interval)]
 pub enum Step {
+    #[serde(rename = "5m")]
     FiveMinutes,
+    #[serde(rename = "1h")]
     Hour,
+    #[serde(rename = "1d")]
     Day,
 }
 
@@ -37,11 +49,21 @@ impl Step {
         }
     }
 
-    fn length(self) -> TimeDelta {
+    /// How long its points are kept; None: for good.
+    #[must_use]
+    pub fn kept(self) -> Option<TimeDelta> {
+        match self {
+            Self::FiveMinutes => Some(KEEP_SNAPSHOTS),
+            Self::Hour => Some(KEEP_HOURS),
+            Self::Day => None,
+        }
+    }
+
+    pub(in super::super) fn length(self) -> TimeDelta {
         TimeDelta::seconds(self.seconds().into())
     }
 
-    fn floor(self, at: DateTime<Utc>) -> DateTime<Utc> {
+    pub(in super::super) fn floor(self, at: DateTime<Utc>) -> DateTime<Utc> {
         let seconds = i64::from(self.seconds());
         let floor = at.timestamp().div_euclid(seconds) * seconds;
         DateTime::from_timestamp(floor, 0).expect("close to a time that is there")
@@ -121,6 +143,32 @@ pub fn history(
     .bind::<Timestamptz, _>(step.floor(to - TimeDelta::microseconds(1)) + step.length())
     .bind::<BigInt, _>(most)
     .load(conn)
+}
+
+/// The last points in five-minute steps of every coin, in order.
+pub(super) fn recent(conn: &mut PgConnection, currency: &str) -> QueryResult<HashMap<i64, Vec<Point>>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        coin_id: i64,
+        #[diesel(embed)]
+        point: Point,
+    }
+    let rows: Vec<Row> = sql_query(format!(
+        "SELECT q.coin_id, to_timestamp(floor(extract(epoch FROM s.fetched_at) / $1) * $1) AS at, {OF_SNAPSHOTS} \
+             AND r.currency = $2 AND s.id IN ( \
+                 SELECT id FROM coin_snapshots WHERE provider <> 'demo' ORDER BY id DESC LIMIT $3) \
+         GROUP BY 1, 2 ORDER BY 2"
+    ))
+    .bind::<Integer, _>(Step::FiveMinutes.seconds())
+    .bind::<Text, _>(currency)
+    .bind::<BigInt, _>(RECENT)
+    .load(conn)?;
+    let mut points: HashMap<i64, Vec<Point>> = HashMap::new();
+    for Row { coin_id, point } in rows {
+        points.entry(coin_id).or_default().push(point);
+    }
+    Ok(points)
 }
 
 pub(super) fn done_until(conn: &mut PgConnection, step: Step) -> QueryResult<Option<DateTime<Utc>>> {

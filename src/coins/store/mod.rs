@@ -2,6 +2,7 @@
 
 mod history;
 mod identity;
+mod named;
 mod prune;
 mod publish;
 mod services;
@@ -10,6 +11,7 @@ mod snapshots;
 
 pub(super) use self::{
     history::roll_up,
+    named::named,
     prune::prune,
     publish::{Published, publish},
     services::{ServiceState, clear_stops, record_failure, record_success, reserve, state, states},

@@ -11,8 +11,8 @@ use diesel::{
 use super::history::{Step, done_until};
 use crate::db::schema::{coin_snapshots, sync_slots};
 
-const KEEP_SNAPSHOTS: TimeDelta = TimeDelta::days(7);
-const KEEP_HOURS: TimeDelta = TimeDelta::days(90);
+pub(super) const KEEP_SNAPSHOTS: TimeDelta = TimeDelta::days(7);
+pub(super) const KEEP_HOURS: TimeDelta = TimeDelta::days(90);
 /// Faster than syncs add them, and far below the statement timeout.
 const SNAPSHOTS_AT_ONCE: i64 = 20;
 

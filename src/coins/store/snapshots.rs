@@ -16,6 +16,7 @@ use super::{
         providers::{demo, ids_of},
         social,
     },
+    history::recent,
     identity::coin_ids,
 };
 use crate::{
@@ -246,7 +247,8 @@ pub(in super::super) fn latest(
         percent_change_24h: day,
         percent_change_7d: week,
     };
-    Ok(Some((Snapshot { provider, currency: of, as_of, coins: coins_of(conn, id)? }, rate)))
+    let (coins, recent) = (coins_of(conn, id)?, recent(conn, currency)?);
+    Ok(Some((Snapshot { id, provider, currency: of, as_of, coins, recent }, rate)))
 }
 
 fn coins_of(conn: &mut PgConnection, snapshot_id: i64) -> QueryResult<Vec<Coin>> {

@@ -29,6 +29,7 @@ pub(super) use self::{
     slot::{after_failure, start as start_of_slot},
 };
 use super::{
+    alerts,
     model::Market,
     social::{self, Collector, Queries},
     store::{self, Claim, Published},
@@ -154,6 +155,9 @@ impl Sync {
                 let published = store::publish(conn, &claim, &market, now)?;
                 if let (Published::Yes(snapshot_id), Some(social)) = (published, social) {
                     social.publish(conn, snapshot_id)?;
+                }
+                if let Published::Yes(snapshot_id) = published {
+                    alerts::evaluate(conn, snapshot_id, now)?;
                 }
                 Ok::<_, Problem>(published)
             })

@@ -1,0 +1,30 @@
+use actix_web::{HttpResponse, delete, web::Data};
+use uuid::Uuid;
+
+use super::store;
+use crate::{
+    db::Db,
+    http::{Path, Problem, kind},
+    tokens::CurrentUser,
+};
+
+/// Delete an alert
+///
+/// A mail that is on its way may still arrive.
+#[utoipa::path(
+    tag = "alerts",
+    security(("bearer" = [])),
+    params(("id" = Uuid, Path, description = "The alert.", example = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1")),
+    responses(
+        (status = 204, description = "It is gone."),
+        (status = 404, description = "`not-found`: you have no such alert.")
+    )
+)]
+#[delete("/user/alerts/{id}")]
+pub async fn delete_alert(me: CurrentUser, path: Path<Uuid>, db: Data<Db>) -> Result<HttpResponse, Problem> {
+    let id = path.0;
+    match db.run(move |conn| Ok::<_, Problem>(store::delete(conn, me.id, id)?)).await? {
+        true => Ok(HttpResponse::NoContent().finish()),
+        false => Err(Problem::new(&kind::NOT_FOUND)),
+    }
+}

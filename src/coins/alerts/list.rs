@@ -1,0 +1,27 @@
+use actix_web::{
+    get,
+    web::{Data, Json},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{model::Alert, store};
+use crate::{db::Db, http::Problem, tokens::CurrentUser};
+
+#[derive(Serialize, ToSchema)]
+pub struct AlertList {
+    /// In the order in which they were made; at most 50.
+    data: Vec<Alert>,
+}
+
+/// List your alerts
+#[utoipa::path(
+    tag = "alerts",
+    security(("bearer" = [])),
+    responses((status = 200, description = "The alerts.", body = AlertList))
+)]
+#[get("/user/alerts")]
+pub async fn list_alerts(me: CurrentUser, db: Data<Db>) -> Result<Json<AlertList>, Problem> {
+    let data = db.run(move |conn| Ok::<_, Problem>(store::list(conn, me.id)?)).await?;
+    Ok(Json(AlertList { data }))
+}

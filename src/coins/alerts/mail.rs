@@ -1,0 +1,70 @@
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::super::{number, store};
+use crate::{
+    db::Db,
+    jobs::{Failure, Job, Running},
+    mail::{Action, Letter, Mailer},
+    users,
+};
+
+/// Tells of one crossing.
+#[derive(Serialize, Deserialize)]
+pub struct CoinAlertMail {
+    pub user: Uuid,
+    pub coin: i64,
+    pub metric: String,
+    pub currency: Option<String>,
+    pub direction: String,
+    pub threshold: f64,
+    pub value: f64,
+    /// When the snapshot was published.
+    pub at: DateTime<Utc>,
+}
+
+impl Job for CoinAlertMail {
+    const KIND: &'static str = "coin-alert-mail";
+    type Context = (Db, Mailer);
+
+    async fn run(self, running: Running, (db, mailer): &Self::Context) -> Result<(), Failure> {
+        let (user, coin) = (self.user, self.coin);
+        let found = db
+            .run(move |conn| {
+                let address = users::address(conn, user)?;
+                Ok::<_, Failure>(address.zip(store::named(conn, Some(coin), "")?.into_iter().next()))
+            })
+            .await?;
+        // Whoever has deleted the account wants no mail.
+        let Some(((email, name), coin)) = found else {
+            return Ok(());
+        };
+        let amount = |value: f64| match &self.currency {
+            Some(currency) => format!("{} {currency}", number::exact(value)),
+            None => number::exact(value),
+        };
+        let (threshold, value) = (amount(self.threshold), amount(self.value));
+        let Self { metric, direction, at, .. } = &self;
+        let subject = format!("{}: {metric} {direction} {threshold}", coin.name);
+        let news = format!(
+            "The {metric} of {} ({}) has crossed the threshold of your alert: it is {value}, which is {direction} {threshold}.",
+            coin.name, coin.symbol
+        );
+        let when = format!("As of {}.", at.format("%-d %B %Y, %H:%M UTC"));
+        let product = mailer.product();
+        let why = format!(
+            "You get this mail because of an alert in your account at {product}. To get no more of them, delete the alert there."
+        );
+        let label = format!("Open {product}");
+        let letter = Letter {
+            subject: &subject,
+            name: name.as_deref(),
+            paragraphs: &[&news, &when],
+            action: mailer.app_url().map(|link| Action { label: &label, link }),
+            notes: &[&why],
+            ..Letter::default()
+        };
+        mailer.send_letter(&running, &email, &letter).await
+    }
+}

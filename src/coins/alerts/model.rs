@@ -1,0 +1,110 @@
+use chrono::{DateTime, Utc};
+use diesel::{
+    backend::Backend,
+    deserialize::{self, FromSql, FromSqlRow},
+    expression::AsExpression,
+    pg::Pg,
+    prelude::*,
+    serialize::{self, Output, ToSql},
+    sql_types::Text,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::super::history::Metric;
+use crate::db::schema::alerts;
+
+/// Which side of the threshold is a crossing.
+#[derive(AsExpression, FromSqlRow, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[diesel(sql_type = Text)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    Above,
+    Below,
+}
+
+impl Direction {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Above => "above",
+            Self::Below => "below",
+        }
+    }
+
+    /// Whether the number is at the threshold or beyond it.
+    pub fn is_crossed(self, value: f64, threshold: f64) -> bool {
+        match self {
+            Self::Above => value >= threshold,
+            Self::Below => value <= threshold,
+        }
+    }
+}
+
+impl ToSql<Text, Pg> for Direction {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        <str as ToSql<Text, Pg>>::to_sql(self.as_str(), out)
+    }
+}
+
+impl FromSql<Text, Pg> for Direction {
+    fn from_sql(bytes: <Pg as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
+        match <String as FromSql<Text, Pg>>::from_sql(bytes)?.as_str() {
+            "above" => Ok(Self::Above),
+            "below" => Ok(Self::Below),
+            other => Err(format!("unknown direction {other}").into()),
+        }
+    }
+}
+
+impl ToSql<Text, Pg> for Metric {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        <str as ToSql<Text, Pg>>::to_sql(self.as_str(), out)
+    }
+}
+
+impl FromSql<Text, Pg> for Metric {
+    fn from_sql(bytes: <Pg as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
+        match <String as FromSql<Text, Pg>>::from_sql(bytes)?.as_str() {
+            "price" => Ok(Self::Price),
+            "sentiment" => Ok(Self::Sentiment),
+            "popularity" => Ok(Self::Popularity),
+            other => Err(format!("unknown metric {other}").into()),
+        }
+    }
+}
+
+/// When a number of a coin crosses a threshold, you get a mail.
+#[derive(Clone, Queryable, Selectable, Insertable, Serialize, ToSchema)]
+#[diesel(table_name = alerts)]
+pub struct Alert {
+    #[schema(example = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1")]
+    pub id: Uuid,
+    /// The coin's id.
+    #[schema(example = 1)]
+    #[serde(rename = "coin")]
+    #[diesel(column_name = coin_id)]
+    pub coin: i64,
+    #[schema(inline)]
+    pub metric: Metric,
+    /// ISO 4217 code of a price's threshold; null for the others.
+    #[schema(example = "GBP")]
+    pub currency: Option<String>,
+    #[schema(inline)]
+    pub direction: Direction,
+    /// Of a price in `currency`; of sentiment from -1 to 1; of popularity a ratio to bitcoin's.
+    #[schema(example = 75_000.0)]
+    pub threshold: f64,
+    /// How far behind the threshold the number must go before it can cross again.
+    #[schema(example = 1500.0)]
+    pub hysteresis: f64,
+    /// Whether the first crossing is the last: then the alert is deleted with it.
+    #[schema(example = false)]
+    pub once: bool,
+    /// Whether the next number beyond the threshold is a crossing.
+    #[schema(example = true)]
+    pub armed: bool,
+    pub created_at: DateTime<Utc>,
+    /// When the threshold was crossed last.
+    pub crossed_at: Option<DateTime<Utc>>,
+}

@@ -1,0 +1,131 @@
+//! The SQL of alerts.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    PgConnection, QueryResult,
+    prelude::*,
+    sql_query,
+    sql_types::{BigInt, Bool, Double, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+};
+use uuid::Uuid;
+
+use super::{mail::CoinAlertMail, model::Alert};
+use crate::{
+    db::schema::{alerts, users},
+    jobs,
+};
+
+pub const MOST: i64 = 50;
+/// Mails of one snapshot; further alerts cross with the next one.
+const CROSSINGS_AT_ONCE: i64 = 1000;
+
+/// What became of a wish.
+pub enum Created {
+    Yes(Alert),
+    Full,
+    /// The account is gone.
+    NoUser,
+}
+
+/// In a transaction: the user's row is the lock that keeps two of them from exceeding the limit.
+pub fn create(conn: &mut PgConnection, user: Uuid, alert: Alert) -> QueryResult<Created> {
+    let locked: Option<Uuid> =
+        users::table.find(user).select(users::id).for_no_key_update().first(conn).optional()?;
+    if locked.is_none() {
+        return Ok(Created::NoUser);
+    }
+    let count: i64 = alerts::table.filter(alerts::user_id.eq(user)).count().get_result(conn)?;
+    if count >= MOST {
+        return Ok(Created::Full);
+    }
+    diesel::insert_into(alerts::table).values((alerts::user_id.eq(user), &alert)).execute(conn)?;
+    Ok(Created::Yes(alert))
+}
+
+pub fn list(conn: &mut PgConnection, user: Uuid) -> QueryResult<Vec<Alert>> {
+    alerts::table
+        .filter(alerts::user_id.eq(user))
+        .order(alerts::id)
+        .select(Alert::as_select())
+        .limit(MOST)
+        .load(conn)
+}
+
+/// False if the user has no such alert.
+pub fn delete(conn: &mut PgConnection, user: Uuid, id: Uuid) -> QueryResult<bool> {
+    let own = alerts::table.find(id).filter(alerts::user_id.eq(user));
+    Ok(diesel::delete(own).execute(conn)? == 1)
+}
+
+/// Each alert with what the snapshot says of its number; an alert whose number is not known is not there.
+const NOW: &str = "\
+    WITH found AS MATERIALIZED ( \
+        SELECT a.id, a.armed, CASE a.metric WHEN 'price' THEN q.price * r.rate \
+            WHEN 'sentiment' THEN q.sentiment ELSE q.popularity END AS value, \
+        CASE a.direction WHEN 'above' THEN 1 ELSE -1 END AS sign \
+        FROM alerts a JOIN coin_quotes q ON q.snapshot_id = $1 AND q.coin_id = a.coin_id \
+        LEFT JOIN snapshot_rates r ON r.snapshot_id = $1 AND r.currency = a.currency)";
+
+#[derive(QueryableByName)]
+struct Crossing {
+    #[diesel(sql_type = SqlUuid)]
+    user_id: Uuid,
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = BigInt)]
+    coin_id: i64,
+    #[diesel(sql_type = Text)]
+    metric: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    currency: Option<String>,
+    #[diesel(sql_type = Text)]
+    direction: String,
+    #[diesel(sql_type = Double)]
+    threshold: f64,
+    #[diesel(sql_type = Double)]
+    value: f64,
+    #[diesel(sql_type = Bool)]
+    once: bool,
+}
+
+/// Finds what this snapshot crosses and enqueues its mails; within the transaction that publishes it.
+pub(in super::super) fn evaluate(
+    conn: &mut PgConnection,
+    snapshot_id: i64,
+    now: DateTime<Utc>,
+) -> QueryResult<()> {
+    sql_query(format!(
+        "{NOW} UPDATE alerts a SET armed = true FROM found \
+         WHERE found.id = a.id AND NOT a.armed AND sign * (value - a.threshold) <= -a.hysteresis"
+    ))
+    .bind::<BigInt, _>(snapshot_id)
+    .execute(conn)?;
+    let crossed: Vec<Crossing> = sql_query(format!(
+        "{NOW}, crossed AS ( \
+             SELECT a.id, found.value FROM found JOIN alerts a USING (id) \
+             WHERE a.armed AND sign * (value - a.threshold) >= 0 ORDER BY a.id LIMIT $3 FOR UPDATE OF a) \
+         UPDATE alerts a SET armed = false, crossed_at = $2 FROM crossed WHERE crossed.id = a.id \
+         RETURNING a.user_id, a.id, a.coin_id, a.metric, a.currency, a.direction, a.threshold, crossed.value, a.once"
+    ))
+    .bind::<BigInt, _>(snapshot_id)
+    .bind::<Timestamptz, _>(now)
+    .bind::<BigInt, _>(CROSSINGS_AT_ONCE)
+    .load(conn)?;
+    let done: Vec<Uuid> = crossed.iter().filter(|one| one.once).map(|one| one.id).collect();
+    diesel::delete(alerts::table.filter(alerts::id.eq_any(done))).execute(conn)?;
+    for crossing in crossed {
+        let Crossing { user_id, coin_id, metric, currency, direction, threshold, value, .. } = crossing;
+        let mail = CoinAlertMail {
+            user: user_id,
+            coin: coin_id,
+            metric,
+            currency,
+            direction,
+            threshold,
+            value,
+            at: now,
+        };
+        jobs::enqueue(conn, &mail, now)?;
+    }
+    Ok(())
+}

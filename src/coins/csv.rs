@@ -1,0 +1,76 @@
+//! A list of coins as a table (RFC 4180).
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::{fields::Fields, model::Coin, view::Provenance};
+
+/// The values as columns, then whose and of when they are. Numbers are numbers; what is not known
+/// is an empty cell.
+pub fn table(coins: &[&Coin], fields: &Fields, provenance: &Provenance) -> String {
+    let columns: Vec<&str> = fields.columns().collect();
+    let mut text = columns.join(",") + ",currency,source,as_of\r\n";
+    let end = format!(
+        ",{},{},{}\r\n",
+        cell(&provenance.currency),
+        cell(&provenance.source),
+        provenance.as_of.format("%Y-%m-%dT%H:%M:%SZ")
+    );
+    for coin in coins {
+        let value = serde_json::to_value(coin).expect("the API's types serialise");
+        for (index, column) in columns.iter().enumerate() {
+            if index > 0 {
+                text.push(',');
+            }
+            let inner = column.split('.').try_fold(&value, |value, name| value.get(name));
+            match inner {
+                None | Some(Value::Null) => {}
+                Some(Value::String(words)) => text += &cell(words),
+                Some(Value::Array(items)) => {
+                    let words: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
+                    text += &cell(&words.join(" "));
+                }
+                Some(number) => {
+                    let _ = write!(text, "{number}");
+                }
+            }
+        }
+        text += &end;
+    }
+    text
+}
+
+/// A text as a cell. Names come from elsewhere: what a spreadsheet would run as a formula gets an
+/// apostrophe (OWASP, CSV Injection).
+fn cell(text: &str) -> String {
+    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let safe = if is_formula { format!("'{text}") } else { text.to_owned() };
+    match safe.contains([',', '"', '\r', '\n']) || is_formula {
+        true => format!("\"{}\"", safe.replace('"', "\"\"")),
+        false => safe,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_can_break_out_of_its_cell_or_be_a_formula() {
+        for (text, expected) in [
+            ("Bitcoin", "Bitcoin"),
+            ("a,b", "\"a,b\""),
+            ("a\"b\r\nc", "\"a\"\"b\r\nc\""),
+            ("=1+1", "\"'=1+1\""),
+            ("+1", "\"'+1\""),
+            ("-1", "\"'-1\""),
+            ("@SUM(A1)", "\"'@SUM(A1)\""),
+            ("\t=1", "\"'\t=1\""),
+            ("\r=1", "\"'\r=1\""),
+            ("", ""),
+        ] {
+            assert_eq!(cell(text), expected);
+        }
+    }
+}

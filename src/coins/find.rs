@@ -1,0 +1,89 @@
+//! From what a path calls a coin to the coin.
+//!
+//! A coin is named by its id, which never changes, by its slug or by its ticker symbol, in any case.
+//! Symbols are not unique: a name that means several coins is a 300 that lists them.
+
+use super::{
+    model::{Coin, Snapshot},
+    store,
+    view::View,
+};
+use crate::{
+    db::Db,
+    http::{Choice, Problem, kind},
+};
+
+/// Longer names are of no coin.
+const LONGEST_NAME: usize = 100;
+
+/// Which coin it is, without what the market says.
+#[derive(Clone, Debug, PartialEq, Eq, diesel::Queryable)]
+pub struct Identity {
+    pub id: i64,
+    pub symbol: String,
+    pub name: String,
+    pub slug: String,
+}
+
+impl From<&Coin> for Identity {
+    fn from(coin: &Coin) -> Self {
+        let Coin { id, symbol, name, slug, .. } = coin;
+        Self { id: *id, symbol: symbol.clone(), name: name.clone(), slug: slug.clone() }
+    }
+}
+
+impl Identity {
+    fn choice(&self) -> Choice {
+        let Self { id, symbol, name, .. } = self;
+        Choice { id: *id, title: format!("{name} ({symbol})"), href: format!("/api/v1/coins/{id}") }
+    }
+}
+
+/// The coin of the last sync; no query is made.
+///
+/// # Errors
+/// `ambiguous`, `not-found`.
+pub(super) fn in_snapshot<'a>(snapshot: &'a Snapshot, name: &str) -> Result<&'a Coin, Problem> {
+    let id = name.parse::<i64>().ok();
+    if let Some(coin) = snapshot.coins.iter().find(|coin| Some(coin.id) == id) {
+        return Ok(coin);
+    }
+    let name = name.to_lowercase();
+    let has_name = |coin: &&Coin| coin.symbol.to_lowercase() == name || coin.slug == name;
+    let found: Vec<&Coin> = snapshot.coins.iter().filter(has_name).collect();
+    match found.as_slice() {
+        [] => Err(Problem::new(&kind::NOT_FOUND)),
+        [coin] => Ok(coin),
+        several => Err(ambiguous(several.iter().map(|coin| Identity::from(*coin)))),
+    }
+}
+
+/// The coin of the last sync or, with a query, of an earlier one.
+///
+/// # Errors
+/// As [`in_snapshot`].
+pub(super) async fn anywhere(view: &View, db: &Db, name: &str) -> Result<Identity, Problem> {
+    match in_snapshot(&view.current(None)?.snapshot, name) {
+        Ok(coin) => return Ok(coin.into()),
+        Err(problem) if problem.kind().code == kind::AMBIGUOUS.code => return Err(problem),
+        Err(_) if name.len() > LONGEST_NAME || name.contains('\0') => {
+            return Err(Problem::new(&kind::NOT_FOUND));
+        }
+        Err(_) => {}
+    }
+    let id = name.parse::<i64>().ok();
+    let name = name.to_lowercase();
+    let mut found = db.run(move |conn| Ok::<_, Problem>(store::named(conn, id, &name)?)).await?;
+    if let Some(place) = found.iter().position(|coin| Some(coin.id) == id) {
+        return Ok(found.swap_remove(place));
+    }
+    match found.len() {
+        0 => Err(Problem::new(&kind::NOT_FOUND)),
+        1 => Ok(found.remove(0)),
+        _ => Err(ambiguous(found.into_iter())),
+    }
+}
+
+fn ambiguous(coins: impl Iterator<Item = Identity>) -> Problem {
+    Problem::new(&kind::AMBIGUOUS).choices(coins.map(|coin| coin.choice()).collect())
+}

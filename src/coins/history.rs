@@ -1,0 +1,239 @@
+use actix_web::{HttpRequest, HttpResponse, get, web::Data};
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::{deserialize::FromSqlRow, expression::AsExpression, sql_types::Text};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use validator::Validate;
+
+use super::{
+    find,
+    prepared::respond_once,
+    store::{self, Point, Step},
+    view::View,
+};
+use crate::{
+    clock::Clock,
+    db::Db,
+    http::{Path, Problem, Query},
+    tokens::CurrentUser,
+};
+
+/// Points of an answer at most.
+const MOST: i32 = 1000;
+/// Points of an answer without `from`.
+const USUAL: i32 = 288;
+/// Before there were coins; dates must stay within what PostgreSQL holds.
+const EARLIEST: DateTime<Utc> = DateTime::from_timestamp(946_684_800, 0).expect("the year 2000");
+
+#[derive(Deserialize, Validate, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ReadHistory {
+    /// Points that begin at this time or later; by default 288 intervals before `to`.
+    #[param(format = "date-time", value_type = Option<String>)]
+    from: Option<DateTime<Utc>>,
+    /// Points that begin before this time; now by default.
+    #[param(format = "date-time", value_type = Option<String>)]
+    to: Option<DateTime<Utc>>,
+    /// Length of each point: `5m` (kept for 7 days), `1h` (kept for 90 days) or `1d` (kept for good).
+    #[serde(default = "hour")]
+    #[param(inline, default = "1h")]
+    interval: Step,
+    /// Only this number; all by default.
+    #[param(inline)]
+    metric: Option<Metric>,
+    /// ISO 4217 code of the prices, one of the configured; the first of them by default.
+    #[param(min_length = 3, max_length = 3)]
+    currency: Option<String>,
+}
+
+fn hour() -> Step {
+    Step::Hour
+}
+
+/// A number that has a history.
+#[derive(AsExpression, FromSqlRow, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[diesel(sql_type = Text)]
+#[serde(rename_all = "lowercase")]
+pub enum Metric {
+    Price,
+    Sentiment,
+    Popularity,
+}
+
+impl Metric {
+    pub const ALL: Option<Self> = None;
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Price => "price",
+            Self::Sentiment => "sentiment",
+            Self::Popularity => "popularity",
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct History {
+    /// The coin's id.
+    #[schema(example = 1)]
+    coin: i64,
+    /// ISO 4217 code of the prices.
+    #[schema(example = "GBP")]
+    currency: String,
+    #[schema(example = 3600)]
+    interval_seconds: i32,
+    /// In order of time; an interval in which there was no sync has no point.
+    data: Vec<HistoryPoint>,
+}
+
+/// An interval: the price's first, highest, lowest and last value, and the means of the rest. With `metric`,
+/// the members of the others are left out.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HistoryPoint {
+    /// Start of the interval (UTC).
+    at: DateTime<Utc>,
+    /// First price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, required = false, example = 70105.1)]
+    open: Option<Option<f64>>,
+    /// Highest price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, required = false, example = 70402.9)]
+    high: Option<Option<f64>>,
+    /// Lowest price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, required = false, example = 69980.4)]
+    low: Option<Option<f64>>,
+    /// Last price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, required = false, example = 70211.4421)]
+    close: Option<Option<f64>>,
+    /// Mean of `sentiment`; null if nobody was listened to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, required = false, example = 0.1642)]
+    sentiment: Option<Option<f64>>,
+    /// Mean of `popularity`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, required = false, example = 0.31)]
+    popularity: Option<Option<f64>>,
+    /// Syncs in the interval.
+    #[schema(example = 12)]
+    samples: i32,
+}
+
+impl HistoryPoint {
+    pub fn new(point: &Point, metric: Option<Metric>) -> Self {
+        let has = |one: Metric| metric.is_none_or(|metric| metric == one);
+        let price = |value: Option<f64>| has(Metric::Price).then_some(value);
+        Self {
+            at: point.at,
+            open: price(point.open),
+            high: price(point.high),
+            low: price(point.low),
+            close: price(point.close),
+            sentiment: has(Metric::Sentiment).then_some(point.sentiment),
+            popularity: has(Metric::Popularity).then_some(point.popularity),
+            samples: point.samples,
+        }
+    }
+}
+
+/// Read a coin's history
+///
+/// Price, sentiment and popularity over time, at most 1000 points. What was not measured is missing or null; nothing is
+/// filled in. Also of a coin that has left the list.
+#[utoipa::path(
+    tag = "coins",
+    security(("bearer" = [])),
+    params(
+        ReadHistory,
+        ("coin" = String, Path, description = "Id, slug or ticker symbol.", example = "BTC"),
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an answer that is there.")
+    ),
+    responses(
+        (status = 200, description = "The points.", body = History,
+            headers(("ETag" = String, description = "For `If-None-Match`."))),
+        (status = 300, description = "`ambiguous`: several coins have this name; `choices` lists them."),
+        (status = 304, description = "Nothing has changed."),
+        (status = 404, description = "`not-found`: no such coin.")
+    )
+)]
+#[get("/coins/{coin}/history")]
+pub async fn read_history(
+    req: HttpRequest,
+    _: CurrentUser,
+    path: Path<String>,
+    query: Query<ReadHistory>,
+    view: Data<View>,
+    db: Data<Db>,
+    clock: Data<Clock>,
+) -> Result<HttpResponse, Problem> {
+    let Query(query) = query;
+    let (step, metric) = (query.interval, query.metric);
+    let range = range(query.from, query.to, step, clock.now())?;
+    let currency = view.current(query.currency.as_deref())?.snapshot.currency.clone();
+    let coin = find::anywhere(&view, &db, &path.0).await?.id;
+    let of = currency.clone();
+    let points =
+        db.run(move |conn| Ok::<_, Problem>(store::history(conn, coin, &of, range, step, MOST.into())?)).await?;
+    let data = points.iter().map(|point| HistoryPoint::new(point, metric)).collect();
+    Ok(respond_once(&req, &History { coin, currency, interval_seconds: step.seconds(), data }))
+}
+
+/// What is asked for, if it is sensible, kept and not too much.
+fn range(
+    from: Option<DateTime<Utc>>,
+    to: Option<DateTime<Utc>>,
+    step: Step,
+    now: DateTime<Utc>,
+) -> Result<(DateTime<Utc>, DateTime<Utc>), Problem> {
+    let to = to.unwrap_or(now).min(now);
+    if to < EARLIEST {
+        return Err(Problem::invalid("/to", "range", "must be after the year 2000"));
+    }
+    let from = from.unwrap_or(to - step.length() * USUAL);
+    if from < EARLIEST {
+        return Err(Problem::invalid("/from", "range", "must be after the year 2000"));
+    }
+    if from >= to {
+        return Err(Problem::invalid("/from", "range", "must be before `to` and before now"));
+    }
+    if to - from > step.length() * MOST {
+        let message = format!("must be at most {MOST} intervals before `to`: ask for longer ones or for less");
+        return Err(Problem::invalid("/from", "range", message));
+    }
+    match step.kept() {
+        Some(kept) if from < now - kept - step.length() - TimeDelta::minutes(1) => {
+            let days = kept.num_days();
+            let message = format!("points of this length are kept for {days} days: ask for longer ones");
+            Err(Problem::invalid("/interval", "not-kept", message))
+        }
+        _ => Ok((from, to)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_sensible_kept_and_bounded() {
+        let now: DateTime<Utc> = "2026-11-20T12:00:00Z".parse().expect("time");
+        let at = |hours| Some(now - TimeDelta::hours(hours));
+        let good = |from, to, step| range(from, to, step, now).is_ok();
+        assert!(good(None, None, Step::FiveMinutes) && good(None, None, Step::Hour) && good(None, None, Step::Day));
+        assert!(good(at(83), None, Step::FiveMinutes) && !good(at(84), None, Step::FiveMinutes));
+        assert!(good(at(168), at(100), Step::FiveMinutes) && !good(at(170), at(100), Step::FiveMinutes));
+        assert!(good(at(24 * 90), at(24 * 60), Step::Hour) && !good(at(24 * 91), at(24 * 60), Step::Hour));
+        assert!(good(at(24 * 1000), None, Step::Day) && !good(at(24 * 1001), None, Step::Day));
+        assert!(!good(at(1), at(1), Step::Hour) && !good(at(1), at(2), Step::Hour) && !good(at(-1), None, Step::Day));
+        for extreme in [DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC] {
+            for step in [Step::FiveMinutes, Step::Hour, Step::Day] {
+                assert!(!good(Some(extreme), None, step));
+                let _ = (good(None, Some(extreme), step), good(Some(extreme), Some(extreme), step));
+            }
+        }
+    }
+}

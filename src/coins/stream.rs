@@ -1,0 +1,219 @@
+//! Every new snapshot as a Server-Sent Event (WHATWG HTML, section 9.2).
+//!
+//! The bytes of an event are made once a snapshot and shared by all streams. A stream waits on a `watch` channel,
+//! which holds the newest event only, so a slow reader skips what it missed and buffers nothing. Several times
+//! a minute each stream looks whether its token is still good.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use actix_web::{
+    FromRequest, HttpRequest, HttpResponse, get,
+    http::header,
+    web::{Bytes, Data},
+};
+use futures_util::stream;
+use serde::Deserialize;
+use tokio::{sync::watch, time};
+use utoipa::IntoParams;
+use uuid::Uuid;
+use validator::Validate;
+
+use super::view::View;
+use crate::{
+    http::{Envelope, Problem, Query, kind},
+    tokens::CurrentUser,
+};
+
+const MOST: usize = 5000;
+const MOST_OF_USER: usize = 20;
+/// How often a stream looks whether it may go on.
+const LOOK: Duration = Duration::from_secs(2);
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// A stream that could not be written to for so long is over.
+const STUCK: Duration = Duration::from_mins(1);
+const RETRY_SECONDS: u64 = 5;
+
+/// A snapshot on its way to readers.
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub id: i64,
+    bytes: Bytes,
+}
+
+impl Event {
+    /// `json` must be one line, as `serde_json` writes it.
+    pub fn new(id: i64, json: &[u8]) -> Self {
+        let head = format!("id: {id}\nevent: snapshot\ndata: ");
+        Self { id, bytes: [head.as_bytes(), json, b"\n\n"].concat().into() }
+    }
+}
+
+/// The streams that are open on this server.
+#[derive(Default)]
+pub struct Streams(Mutex<HashMap<Uuid, usize>>);
+
+/// One open stream.
+struct Place {
+    streams: Arc<Streams>,
+    user: Uuid,
+}
+
+impl Streams {
+    fn enter(self: Arc<Self>, user: Uuid, most: usize) -> Result<Place, Problem> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = open.get(&user).copied().unwrap_or_default();
+        if own >= MOST_OF_USER {
+            let detail = format!("an account may have {MOST_OF_USER} streams open");
+            return Err(Problem::new(&kind::TOO_MANY_REQUESTS).detail(detail).retry_after(RETRY_SECONDS));
+        }
+        if open.values().sum::<usize>() >= most {
+            return Err(Problem::new(&kind::OVERLOADED).retry_after(RETRY_SECONDS));
+        }
+        open.insert(user, own + 1);
+        drop(open);
+        Ok(Place { streams: self, user })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.streams.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = open.get_mut(&self.user) {
+            *own -= 1;
+            if *own == 0 {
+                open.remove(&self.user);
+            }
+        }
+    }
+}
+
+#[derive(Deserialize, Validate, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct StreamCoins {
+    /// ISO 4217 code of the amounts, one of the configured; the first of them by default.
+    #[param(min_length = 3, max_length = 3)]
+    currency: Option<String>,
+}
+
+/// Follow the coins
+///
+/// Server-Sent Events: after each sync an event `snapshot` with the body of `GET /coins`, its `id` that of the
+/// snapshot; a comment every 15 seconds. With `Last-Event-ID` the newest snapshot comes at once only if it is another
+/// one. The stream ends when the token expires or the session ends: get a new token and connect again.
+#[utoipa::path(
+    tag = "coins",
+    security(("bearer" = [])),
+    params(
+        StreamCoins,
+        ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event that arrived.")
+    ),
+    responses(
+        (status = 200, description = "Events until the token expires.", body = String, content_type = "text/event-stream",
+            example = "retry: 5000\n\nid: 17\nevent: snapshot\ndata: {\"as_of\":\"2026-11-20T10:00:00Z\",…}\n\n"),
+        (status = 429, description = "`too-many-requests`: 20 streams of this account are open."),
+        (status = 503, description = "`unavailable`, `overloaded`: too many streams are open.")
+    )
+)]
+#[get("/coins/stream")]
+pub async fn stream_coins(
+    req: HttpRequest,
+    me: CurrentUser,
+    query: Query<StreamCoins>,
+    view: Data<View>,
+    streams: Data<Streams>,
+    envelope: Data<Envelope>,
+) -> Result<HttpResponse, Problem> {
+    let events = view.events(query.0.currency.as_deref())?;
+    let place = streams.into_inner().enter(me.id, MOST)?;
+    let last = req.headers().get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
+    let reader = Reader { events, last, begun: false, written_at: Instant::now(), req, envelope, _place: place };
+    Ok(HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        // For nginx: pass events on as they come.
+        .insert_header(("x-accel-buffering", "no"))
+        .streaming(stream::unfold(reader, Reader::next)))
+}
+
+struct Reader {
+    events: watch::Receiver<Option<Event>>,
+    /// The event that was sent last.
+    last: Option<i64>,
+    begun: bool,
+    written_at: Instant,
+    /// Holds the token.
+    req: HttpRequest,
+    envelope: Data<Envelope>,
+    _place: Place,
+}
+
+impl Reader {
+    /// What is to be written next; None at the end.
+    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
+        if !std::mem::replace(&mut self.begun, true) {
+            return self.write(Bytes::from(format!("retry: {}\n\n", RETRY_SECONDS * 1000)));
+        }
+        // It is called again when there is room: so it waited for the reader.
+        if self.written_at.elapsed() > STUCK {
+            return None;
+        }
+        loop {
+            if !self.may_go_on().await {
+                return None;
+            }
+            let newest = self.events.borrow_and_update().clone();
+            if let Some(event) = newest.filter(|event| self.last != Some(event.id)) {
+                self.last = Some(event.id);
+                return self.write(event.bytes);
+            }
+            if self.written_at.elapsed() >= HEARTBEAT {
+                return self.write(Bytes::from_static(b":\n\n"));
+            }
+            // The sender lives as long as the server, so an error is only the time that is up.
+            let _ = time::timeout(LOOK, self.events.changed()).await;
+        }
+    }
+
+    async fn may_go_on(&self) -> bool {
+        let draining = self.envelope.draining.load(std::sync::atomic::Ordering::Relaxed);
+        !draining && CurrentUser::extract(&self.req).await.is_ok()
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "what the stream wants")]
+    fn write(mut self, bytes: Bytes) -> Option<(Result<Bytes, Infallible>, Self)> {
+        self.written_at = Instant::now();
+        Some((Ok(bytes), self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_bounded_and_given_back() {
+        let streams = Arc::new(Streams::default());
+        let (ada, bob) = (Uuid::now_v7(), Uuid::now_v7());
+        let enter = |user, most| streams.clone().enter(user, most);
+        let code = |result: Result<Place, Problem>| result.err().map(|problem| problem.kind().code);
+        let own: Vec<_> = (0..MOST_OF_USER).map(|_| enter(ada, MOST).ok().expect("room")).collect();
+        assert_eq!(code(enter(ada, MOST)), Some("too-many-requests"));
+        assert_eq!(code(enter(bob, MOST_OF_USER)), Some("overloaded"));
+        let of_bob = enter(bob, MOST_OF_USER + 1).ok().expect("room");
+        drop(own);
+        drop(of_bob);
+        assert!(streams.0.lock().expect("lock").is_empty());
+    }
+
+    #[test]
+    fn an_event_is_written_as_the_standard_says() {
+        let event = Event::new(7, br#"{"a":1}"#);
+        assert_eq!(event.bytes, "id: 7\nevent: snapshot\ndata: {\"a\":1}\n\n");
+    }
+}

@@ -1,0 +1,43 @@
+use actix_web::{HttpResponse, put, web::Data};
+
+use super::{
+    super::{find, view::View},
+    store::{self, Added, MOST},
+};
+use crate::{
+    clock::Clock,
+    db::Db,
+    http::{Path, Problem, kind},
+    tokens::{CurrentUser, Refusal},
+};
+
+/// Watch a coin
+///
+/// The same again changes nothing.
+#[utoipa::path(
+    tag = "watchlist",
+    security(("bearer" = [])),
+    params(("coin" = String, Path, description = "Id, slug or ticker symbol.", example = "BTC")),
+    responses(
+        (status = 204, description = "It is on your watch list."),
+        (status = 300, description = "`ambiguous`: several coins have this name; `choices` lists them."),
+        (status = 404, description = "`not-found`: no such coin."),
+        (status = 409, description = "`limit-reached`: there are 250 coins on it.")
+    )
+)]
+#[put("/user/watchlist/{coin}")]
+pub async fn watch_coin(
+    me: CurrentUser,
+    path: Path<String>,
+    view: Data<View>,
+    db: Data<Db>,
+    clock: Data<Clock>,
+) -> Result<HttpResponse, Problem> {
+    let coin = find::anywhere(&view, &db, &path.0).await?.id;
+    let now = clock.now();
+    match db.tx(move |conn| Ok::<_, Problem>(store::add(conn, me.id, coin, now)?)).await? {
+        Added::Yes => Ok(HttpResponse::NoContent().finish()),
+        Added::Full => Err(Problem::new(&kind::LIMIT_REACHED).detail(format!("at most {MOST} coins"))),
+        Added::NoUser => Err(Refusal::Revoked.into()),
+    }
+}

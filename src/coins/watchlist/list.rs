@@ -1,0 +1,44 @@
+use actix_web::{
+    get,
+    web::{Data, Json},
+};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{super::find::Identity, store};
+use crate::{db::Db, http::Problem, tokens::CurrentUser};
+
+#[derive(Serialize, ToSchema)]
+pub struct Watchlist {
+    /// In the order in which they were added; at most 250.
+    data: Vec<WatchedCoin>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct WatchedCoin {
+    #[schema(example = 1)]
+    id: i64,
+    #[schema(example = "BTC")]
+    symbol: String,
+    #[schema(example = "Bitcoin")]
+    name: String,
+    #[schema(example = "bitcoin")]
+    slug: String,
+    added_at: DateTime<Utc>,
+}
+
+/// List the coins you watch
+///
+/// What the market says of them is at `GET /coins?watchlist=true`; a coin that has left the list of coins is only here.
+#[utoipa::path(
+    tag = "watchlist",
+    security(("bearer" = [])),
+    responses((status = 200, description = "The coins.", body = Watchlist))
+)]
+#[get("/user/watchlist")]
+pub async fn list_watchlist(me: CurrentUser, db: Data<Db>) -> Result<Json<Watchlist>, Problem> {
+    let rows = db.run(move |conn| Ok::<_, Problem>(store::list(conn, me.id)?)).await?;
+    let coin = |(Identity { id, symbol, name, slug }, added_at)| WatchedCoin { id, symbol, name, slug, added_at };
+    Ok(Json(Watchlist { data: rows.into_iter().map(coin).collect() }))
+}

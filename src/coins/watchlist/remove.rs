@@ -1,0 +1,36 @@
+use actix_web::{HttpResponse, delete, web::Data};
+
+use super::{
+    super::{find, view::View},
+    store,
+};
+use crate::{
+    db::Db,
+    http::{Path, Problem},
+    tokens::CurrentUser,
+};
+
+/// Stop watching a coin
+///
+/// The same again, or for a coin that was not watched, changes nothing.
+#[utoipa::path(
+    tag = "watchlist",
+    security(("bearer" = [])),
+    params(("coin" = String, Path, description = "Id, slug or ticker symbol.", example = "BTC")),
+    responses(
+        (status = 204, description = "It is not on your watch list."),
+        (status = 300, description = "`ambiguous`: several coins have this name; `choices` lists them."),
+        (status = 404, description = "`not-found`: no such coin.")
+    )
+)]
+#[delete("/user/watchlist/{coin}")]
+pub async fn unwatch_coin(
+    me: CurrentUser,
+    path: Path<String>,
+    view: Data<View>,
+    db: Data<Db>,
+) -> Result<HttpResponse, Problem> {
+    let coin = find::anywhere(&view, &db, &path.0).await?.id;
+    db.run(move |conn| Ok::<_, Problem>(store::remove(conn, me.id, coin)?)).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

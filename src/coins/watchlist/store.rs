@@ -1,0 +1,62 @@
+//! The SQL of watch lists.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use diesel::{PgConnection, QueryResult, prelude::*};
+use uuid::Uuid;
+
+use super::super::find::Identity;
+use crate::db::schema::{coins, users, watchlist};
+
+/// As many as coins can be synced.
+pub const MOST: i64 = 250;
+
+/// What became of a wish to watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Added {
+    Yes,
+    Full,
+    /// The account is gone.
+    NoUser,
+}
+
+/// In a transaction: the user's row is the lock that keeps two of them from exceeding the limit.
+pub fn add(conn: &mut PgConnection, user: Uuid, coin: i64, now: DateTime<Utc>) -> QueryResult<Added> {
+    let locked: Option<Uuid> =
+        users::table.find(user).select(users::id).for_no_key_update().first(conn).optional()?;
+    if locked.is_none() {
+        return Ok(Added::NoUser);
+    }
+    let added = diesel::insert_into(watchlist::table)
+        .values((watchlist::user_id.eq(user), watchlist::coin_id.eq(coin), watchlist::added_at.eq(now)))
+        .on_conflict_do_nothing()
+        .execute(conn)?;
+    let count: i64 = watchlist::table.filter(watchlist::user_id.eq(user)).count().get_result(conn)?;
+    if added > 0 && count > MOST {
+        remove(conn, user, coin)?;
+        return Ok(Added::Full);
+    }
+    Ok(Added::Yes)
+}
+
+pub fn remove(conn: &mut PgConnection, user: Uuid, coin: i64) -> QueryResult<()> {
+    diesel::delete(watchlist::table.find((user, coin))).execute(conn)?;
+    Ok(())
+}
+
+/// In the order in which they were added.
+pub fn list(conn: &mut PgConnection, user: Uuid) -> QueryResult<Vec<(Identity, DateTime<Utc>)>> {
+    watchlist::table
+        .inner_join(coins::table)
+        .filter(watchlist::user_id.eq(user))
+        .order((watchlist::added_at, watchlist::coin_id))
+        .select(((coins::id, coins::symbol, coins::name, coins::slug), watchlist::added_at))
+        .load(conn)
+}
+
+pub fn ids(conn: &mut PgConnection, user: Uuid) -> QueryResult<HashSet<i64>> {
+    let ids: Vec<i64> =
+        watchlist::table.filter(watchlist::user_id.eq(user)).select(watchlist::coin_id).load(conn)?;
+    Ok(ids.into_iter().collect())
+}
