@@ -24,7 +24,7 @@ pub const PASSWORD: &str = "correct horse battery staple";
 /// What the servers of the suite take for their own address.
 pub const PUBLIC_URL: &str = "http://mintage.test";
 
-const SETTINGS: [(&str, &str); 7] = [
+const SETTINGS: [(&str, &str); 8] = [
     ("BIND", "127.0.0.1:0"),
     ("PUBLIC_URL", PUBLIC_URL),
     ("BCRYPT_COST", "4"),
@@ -33,6 +33,7 @@ const SETTINGS: [(&str, &str); 7] = [
     ("WORKERS", "2"),
     // Nobody outside is asked.
     ("COINS_PROVIDERS", "demo"),
+    ("SOCIAL_PROVIDERS", "none"),
 ];
 
 /// A running server. Dropping it stops the server and drops its database.

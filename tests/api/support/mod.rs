@@ -4,6 +4,7 @@ mod app;
 mod client;
 mod contract;
 mod postgres;
+pub mod social;
 pub mod upstream;
 
 use std::time::Duration;
