@@ -26,7 +26,7 @@ use crate::{
     auth,
     clock::Clock,
     coins,
-    config::{Config, SecretKey, Server as ServerSettings, Tokens},
+    config::{self, Config, SecretKey, Server as ServerSettings, Tokens},
     db::{Db, Follow, Follower, connect_patiently, migrate},
     http::{
         Envelope, Fallback, RateLimits, TrustedProxies, X_REQUEST_ID, envelope, fallback, problem_page,
@@ -68,6 +68,8 @@ struct Services {
     activity: Data<Activity>,
     token_settings: Data<Tokens>,
     coins: Data<coins::View>,
+    coin_settings: Data<config::Coins>,
+    social_settings: Data<config::Social>,
     cors_origins: Vec<String>,
 }
 
@@ -114,6 +116,8 @@ impl Services {
             activity: Data::new(Activity::default()),
             token_settings: Data::new(config.tokens.clone()),
             coins: Data::from(coins),
+            coin_settings: Data::new(config.coins.clone()),
+            social_settings: Data::new(config.social.clone()),
             cors_origins: cors_origins.clone(),
         };
         Ok((services, follower))
@@ -146,6 +150,8 @@ impl Services {
             .app_data(self.activity.clone())
             .app_data(self.token_settings.clone())
             .app_data(self.coins.clone())
+            .app_data(self.coin_settings.clone())
+            .app_data(self.social_settings.clone())
             .route("/apidocs", web::get().to(to_apidocs))
             .service(apidocs())
             .default_service(web::to(fallback))

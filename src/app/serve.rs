@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{HttpServer, rt, web::Data};
+use actix_web::{HttpServer, rt};
 use anyhow::{Context, Result};
 use rustls::{
     ServerConfig,
@@ -106,8 +106,13 @@ impl Server {
             handle.stop(true).await;
         });
         let (db, clock) = (services.db.get_ref().clone(), services.clock.get_ref().clone());
-        let (coins, social) = (Data::new(config.coins), Data::new(config.social));
-        let sync = Arc::new(coins::Sync::new(db.clone(), clock.clone(), coins, social, queries));
+        let sync = Arc::new(coins::Sync::new(
+            db.clone(),
+            clock.clone(),
+            services.coin_settings.clone(),
+            services.social_settings.clone(),
+            queries,
+        ));
         let syncing = rt::spawn({
             let sync = sync.clone();
             async move { sync.run().await }

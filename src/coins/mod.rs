@@ -10,6 +10,8 @@ mod model;
 mod prepared;
 mod providers;
 mod read;
+mod read_sync;
+mod run_sync;
 pub mod sentiment;
 pub mod social;
 mod store;
@@ -26,5 +28,9 @@ pub use self::{
 };
 
 pub fn routes(config: &mut ServiceConfig) {
-    config.service(list::list_coins).service(read::read_coin);
+    config
+        .service(list::list_coins)
+        .service(read::read_coin)
+        .service(read_sync::read_sync)
+        .service(run_sync::run_sync);
 }

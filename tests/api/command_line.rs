@@ -19,7 +19,7 @@ use crate::support::{Client, Database, PASSWORD, eventually};
 const BOUND: Duration = Duration::from_mins(1);
 
 /// A directory that PostgreSQL's own user can get to as well.
-fn directory() -> TempDir {
+pub fn directory() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     directory
@@ -67,18 +67,18 @@ fn fail(command: &mut Command) -> String {
 }
 
 /// A running `mintage serve`; killed at the end of a test that did not stop it.
-struct Server {
+pub struct Server {
     child: Child,
-    base: String,
+    pub base: String,
     welcome: String,
 }
 
 impl Server {
-    fn start(home: &Path, settings: &[(&str, &str)]) -> Self {
+    pub fn start(home: &Path, settings: &[(&str, &str)]) -> Self {
         Self::start_logging_to(Stdio::inherit(), home, settings)
     }
 
-    fn start_logging_to(log: Stdio, home: &Path, settings: &[(&str, &str)]) -> Self {
+    pub fn start_logging_to(log: Stdio, home: &Path, settings: &[(&str, &str)]) -> Self {
         let mut command = mintage(home, settings);
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -99,12 +99,12 @@ impl Server {
     }
 
     /// SIGTERM, and how it ended.
-    fn stop(&mut self) -> ExitStatus {
+    pub fn stop(&mut self) -> ExitStatus {
         self.signal(libc::SIGTERM);
         self.wait()
     }
 
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.wait();
     }

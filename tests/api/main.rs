@@ -4,12 +4,15 @@
 mod support;
 
 mod authorization;
+mod coin_history;
+mod coin_sync;
 mod coins;
 mod command_line;
 mod input;
 mod jwt_attacks;
 mod login;
 mod logout;
+mod market;
 mod outage;
 mod rate_limits;
 mod refresh;

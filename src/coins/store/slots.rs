@@ -82,9 +82,14 @@ fn claim_one(
     .optional()
 }
 
-/// Asks for a run as soon as none is running; of several such wishes at once one is kept.
-pub(in super::super) fn request(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<DateTime<Utc>> {
-    let waiting = sync_slots::requested.and(sync_slots::finished_at.is_null()).and(sync_slots::attempt.eq(0));
+/// Asks for a run as soon as none is running; of several such wishes one is kept. The next
+/// scheduled slot fulfils it as well.
+pub(in super::super) fn request(
+    conn: &mut PgConnection,
+    scheduled: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> QueryResult<DateTime<Utc>> {
+    let waiting = sync_slots::requested.and(sync_slots::attempt.eq(0)).and(sync_slots::slot.ge(scheduled));
     let first = sync_slots::table.filter(waiting).select(diesel::dsl::min(sync_slots::slot));
     if let Some(slot) = first.first::<Option<DateTime<Utc>>>(conn)? {
         return Ok(slot);

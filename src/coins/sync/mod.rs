@@ -24,7 +24,10 @@ use tokio::time;
 use uuid::Uuid;
 
 use self::market::{Collected, Nothing};
-pub(super) use self::slot::after_failure;
+pub(super) use self::{
+    market::budget,
+    slot::{after_failure, start as start_of_slot},
+};
 use super::{
     model::Market,
     social::{self, Collector, Queries},

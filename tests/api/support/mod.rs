@@ -3,6 +3,7 @@
 mod app;
 mod client;
 mod contract;
+pub mod market;
 mod postgres;
 pub mod social;
 pub mod upstream;
