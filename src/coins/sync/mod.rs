@@ -29,8 +29,8 @@ use self::market::{Collected, Nothing};
 pub(super) use self::{market::budget, slot::start as start_of_slot};
 use super::{
     model::Market,
-    store::{self, Claim, Published},
-    upstream::{Advice, Failure, Upstream},
+    store::{self, Claim},
+    upstream::Upstream,
 };
 use crate::{
     clock::Clock,
@@ -131,21 +131,15 @@ impl Sync {
 
     async fn publish(&self, claim: Claim, market: Market) -> Result<(), Problem> {
         let now = self.clock.now();
-        let (provider, count, again) = (market.provider, market.report.entries.len(), claim.clone());
+        let (provider, count) = (market.provider, market.report.entries.len());
         let published =
             self.db.tx(move |conn| Ok::<_, Problem>(store::publish(conn, &claim, &market, now)?)).await?;
-        match published {
-            Published::Yes(_) => {
-                self.tell(format!("up {provider}"), || {
-                    tracing::info!(provider = provider.name(), count, "coins are up to date");
-                });
-            }
-            Published::Superseded => tracing::warn!("the sync took too long: another replica has taken over"),
-            Published::Older => {
-                let failure = Failure::new(Advice::BackOff, "its data is older than what we have");
-                let nothing = self.failed(provider, failure).await?;
-                self.put_off(again, nothing).await?;
-            }
+        if published.is_some() {
+            self.tell(format!("up {provider}"), || {
+                tracing::info!(provider = provider.name(), count, "coins are up to date");
+            });
+        } else {
+            tracing::warn!("the sync took too long: another replica has taken over");
         }
         self.keep_history(now).await
     }
