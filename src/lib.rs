@@ -9,7 +9,7 @@
 //! | [`app`] | the only room that knows everything: services, routes, the OpenAPI document, serving |
 //! | [`auth`] | how people get in: register, log in, refresh, log out, their sessions |
 //! | [`users`] | who exists: self service and administration |
-//! | [`coins`] | market data: providers, sync, snapshot, endpoints |
+//! | [`coins`] | market data: providers, sync, snapshot, history, endpoints |
 //! | [`tokens`] | signing keys, JWTs, sessions, the blocklist, the `CurrentUser` extractor |
 //! | [`passwords`] | bcrypt on its own bounded threads, and the password policy |
 //! | [`http`] | problem details, extractors, paging, ETags, client address, rate limits |

@@ -102,7 +102,9 @@ impl View {
         let Ok(_renewing) = self.renewal.try_lock() else {
             return Ok(current);
         };
-        Ok(self.publish(chosen, current.snapshot.clone()))
+        let renewed = self.prepare(current.snapshot.clone());
+        chosen.current.store(Some(renewed.clone()));
+        Ok(renewed)
     }
 
     fn unknown_currency(&self) -> Problem {
@@ -126,16 +128,14 @@ impl View {
         }
     }
 
-    fn publish(&self, place: &InCurrency, snapshot: Arc<Snapshot>) -> Arc<Current> {
+    fn prepare(&self, snapshot: Arc<Snapshot>) -> Arc<Current> {
         let provenance = self.provenance(&snapshot);
         let renew_at = match provenance.age_seconds {
             None => snapshot.as_of + self.stale_after,
             Some(age) => snapshot.as_of + TimeDelta::seconds((age + MINUTE) / MINUTE * MINUTE),
         };
         let whole = Prepared::new(&CoinList { provenance, data: snapshot.coins.iter().collect() });
-        let current = Arc::new(Current { snapshot, whole, renew_at });
-        place.current.store(Some(current.clone()));
-        current
+        Arc::new(Current { snapshot, whole, renew_at })
     }
 }
 
@@ -156,19 +156,25 @@ impl Follow for View {
 
 impl View {
     fn load_all(&self, conn: &mut PgConnection) -> QueryResult<()> {
+        let mut prepared = Vec::new();
         for place in &self.currencies {
             let Some((kept, rate)) = store::latest(conn, &place.code, self.real)? else {
                 continue;
             };
-            let snapshot = match kept.currency == rate.currency {
-                true => kept,
-                false => Snapshot {
+            let snapshot = if kept.currency == rate.currency {
+                kept
+            } else {
+                Snapshot {
                     coins: kept.coins.iter().map(|coin| convert(coin, &rate)).collect(),
                     currency: rate.currency,
                     ..kept
-                },
+                }
             };
-            self.publish(place, Arc::new(snapshot));
+            prepared.push((place, self.prepare(Arc::new(snapshot))));
+        }
+        // All at once: what is fetched in two currencies is of one snapshot.
+        for (place, current) in prepared {
+            place.current.store(Some(current));
         }
         Ok(())
     }

@@ -271,9 +271,16 @@ impl Collector {
             })
             .await?;
         // A state that lasts is told once.
-        if self.away.lock().unwrap_or_else(PoisonError::into_inner).insert(source.to_owned()) {
-            let (stopped, retry_at) = (state.stopped, state.retry_at.map(|at| at.to_rfc3339()));
-            tracing::warn!(source, error = message, stopped, retry_at, "nobody can be heard there");
+        let is_new = self.away.lock().unwrap_or_else(PoisonError::into_inner).insert(source.to_owned());
+        if state.stopped && is_new {
+            tracing::error!(
+                source,
+                error = message,
+                "it refuses us until its token or plan is in order; then restart (it is asked once a day)"
+            );
+        } else if is_new {
+            let retry_at = state.retry_at.map(|at| at.to_rfc3339());
+            tracing::info!(source, error = message, retry_at, "nobody can be heard there");
         }
         Ok(())
     }

@@ -24,6 +24,9 @@ pub const PASSWORD: &str = "correct horse battery staple";
 /// What the servers of the suite take for their own address.
 pub const PUBLIC_URL: &str = "http://mintage.test";
 
+/// Of every server of the suite.
+pub const SECRET_KEY: &str = "a secret key for the tests: 0123456789";
+
 const SETTINGS: [(&str, &str); 8] = [
     ("BIND", "127.0.0.1:0"),
     ("PUBLIC_URL", PUBLIC_URL),
@@ -73,8 +76,7 @@ impl App {
     fn launch(database: Arc<Database>, settings: HashMap<String, String>, clock: Clock) -> Self {
         let mut config = Config::from_lookup(&|name| settings.get(name).cloned()).expect("settings");
         config.database.url = Some(database.url());
-        let secret =
-            SecretKey { current: Secret::new("a secret key for the tests, 0123456789"), previous: None };
+        let secret = SecretKey { current: Secret::new(SECRET_KEY), previous: None };
         let server = Server::start(config, &secret, &clock).expect("the server starts");
         let base = format!("http://{}", server.address().expect("address"));
         let (stop, stopped) = oneshot::channel::<()>();

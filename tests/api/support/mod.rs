@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time;
 
 pub use self::{
-    app::{App, PASSWORD},
+    app::{App, PASSWORD, SECRET_KEY},
     client::{Client, Response},
     postgres::Database,
 };
