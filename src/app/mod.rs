@@ -82,6 +82,7 @@ struct Services {
     wake: Arc<Wake>,
     coin_settings: Data<config::Coins>,
     streams: Data<coins::Streams>,
+    social_settings: Data<config::Social>,
     cors_origins: Vec<String>,
 }
 
@@ -134,6 +135,7 @@ impl Services {
             wake,
             coin_settings: Data::new(config.coins.clone()),
             streams: Data::new(coins::Streams::default()),
+            social_settings: Data::new(config.social.clone()),
             cors_origins: cors_origins.clone(),
         };
         Ok((services, follower))
@@ -169,6 +171,7 @@ impl Services {
             .app_data(self.coins.clone())
             .app_data(self.coin_settings.clone())
             .app_data(self.streams.clone())
+            .app_data(self.social_settings.clone())
             .route("/apidocs", web::get().to(to_apidocs))
             .service(apidocs())
             .default_service(web::to(fallback))

@@ -113,8 +113,13 @@ impl Server {
             handle.stop(true).await;
         });
         let (db, clock) = (services.db.get_ref().clone(), services.clock.get_ref().clone());
-        let (coins, social) = (services.coin_settings.clone(), Data::new(config.social));
-        let sync = Arc::new(coins::Sync::new(db.clone(), clock.clone(), coins, social, queries));
+        let sync = Arc::new(coins::Sync::new(
+            db.clone(),
+            clock.clone(),
+            services.coin_settings.clone(),
+            services.social_settings.clone(),
+            queries,
+        ));
         let syncing = rt::spawn({
             let sync = sync.clone();
             async move { sync.run().await }

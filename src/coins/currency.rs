@@ -13,7 +13,7 @@ use super::model::{Coin, Entry, Rate};
 
 /// The coin in the rate's currency.
 pub fn convert(coin: &Coin, rate: &Rate) -> Coin {
-    let amount = |value: Option<f64>| value.map(|value| value * rate.rate).filter(|value| value.is_finite());
+    let amount = |value: Option<f64>| value.map(|value| value * rate.units).filter(|value| value.is_finite());
     let change = |percent: Option<f64>, of_rate: Option<f64>| {
         let (percent, of_rate) = (percent?, of_rate?);
         Some(((1.0 + percent / 100.0) * (1.0 + of_rate / 100.0) - 1.0) * 100.0)
@@ -79,7 +79,7 @@ mod tests {
             let of_rate = Some(percent(rate_before, rate_after));
             let rate = Rate {
                 currency: "USD".into(),
-                rate: rate_after,
+                units: rate_after,
                 percent_change_1h: of_rate,
                 percent_change_24h: None,
                 percent_change_7d: of_rate,

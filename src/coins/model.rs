@@ -68,7 +68,7 @@ pub struct Snapshot {
 pub struct Rate {
     pub currency: String,
     /// Units of it for one of the snapshot's currency.
-    pub rate: f64,
+    pub units: f64,
     /// Change of the rate, in percent; none while our own history is shorter.
     pub percent_change_1h: Option<f64>,
     pub percent_change_24h: Option<f64>,
@@ -102,6 +102,6 @@ pub struct Market {
 #[derive(Clone, Debug)]
 pub struct ReadRate {
     pub currency: String,
-    pub rate: f64,
+    pub units: f64,
     pub at: DateTime<Utc>,
 }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use actix_web::{HttpResponse, http::header, post, web::Data};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -51,7 +51,8 @@ pub async fn run_sync(
         return Err(Problem::new(&kind::SYNC_OFF));
     }
     limits.check(RUNS, ())?;
-    let now = clock.now();
+    // As exact as the database keeps it.
+    let now = clock.now().trunc_subsecs(6);
     let current = start_of_slot(now, settings.sync_interval);
     let slot = db.tx(move |conn| Ok::<_, Problem>(store::request(conn, current, now)?)).await?;
     Ok(HttpResponse::Accepted()

@@ -204,7 +204,7 @@ fn unreachable(error: &reqwest::Error) -> Failure {
     let what = match error {
         error if error.is_timeout() => "no answer in time",
         error if error.is_connect() => "cannot be reached",
-        error if error.is_decode() => "the body is not what its coding says",
+        error if error.is_decode() => "the body cannot be read",
         _ => "the connection broke",
     };
     Failure::new(Advice::BackOff, what)

@@ -107,7 +107,9 @@ impl View {
         let Ok(_renewing) = self.renewal.try_lock() else {
             return Ok(current);
         };
-        Ok(self.publish(chosen, current.snapshot.clone()))
+        let renewed = self.prepare(current.snapshot.clone());
+        chosen.current.store(Some(renewed.clone()));
+        Ok(renewed)
     }
 
     /// The newest snapshot in this currency, and each one after it.
@@ -147,16 +149,14 @@ impl View {
         }
     }
 
-    fn publish(&self, place: &InCurrency, snapshot: Arc<Snapshot>) -> Arc<Current> {
+    fn prepare(&self, snapshot: Arc<Snapshot>) -> Arc<Current> {
         let provenance = self.provenance(&snapshot);
         let renew_at = match provenance.age_seconds {
             None => snapshot.as_of + self.stale_after,
             Some(age) => snapshot.as_of + TimeDelta::seconds((age + MINUTE) / MINUTE * MINUTE),
         };
         let whole = Prepared::new(&CoinList { provenance, data: snapshot.coins.iter().collect() });
-        let current = Arc::new(Current { snapshot, whole, renew_at });
-        place.current.store(Some(current.clone()));
-        current
+        Arc::new(Current { snapshot, whole, renew_at })
     }
 }
 
@@ -177,20 +177,26 @@ impl Follow for View {
 
 impl View {
     fn load_all(&self, conn: &mut PgConnection) -> QueryResult<()> {
+        let mut prepared = Vec::new();
         for place in &self.currencies {
             let Some((kept, rate)) = store::latest(conn, &place.code, self.real)? else {
                 continue;
             };
-            let snapshot = match kept.currency == rate.currency {
-                true => kept,
-                false => Snapshot {
+            let snapshot = if kept.currency == rate.currency {
+                kept
+            } else {
+                Snapshot {
                     coins: kept.coins.iter().map(|coin| convert(coin, &rate)).collect(),
                     currency: rate.currency,
                     ..kept
-                },
+                }
             };
-            let current = self.publish(place, Arc::new(snapshot));
+            prepared.push((place, self.prepare(Arc::new(snapshot))));
+        }
+        // All at once: what is fetched in two currencies is of one snapshot.
+        for (place, current) in prepared {
             let id = current.snapshot.id;
+            place.current.store(Some(current.clone()));
             place.events.send_if_modified(|last| {
                 let is_new = last.as_ref().is_none_or(|last| last.id != id);
                 if is_new {

@@ -31,7 +31,7 @@ pub struct Upstream {
     pub daily_budget: Option<u32>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Provider {
     CoinMarketCap,
     /// CoinMarketCap without a key.
@@ -124,9 +124,10 @@ fn read_providers(env: &mut Env, has_key: bool) -> Vec<Provider> {
     let names = Provider::ALL.map(Provider::name).join(", ");
     let mut providers: Vec<Provider> = env.list("COINS_PROVIDERS", &format!("providers: {names}"));
     if providers.is_empty() {
-        return match has_key {
-            true => vec![CoinMarketCap, CoinGecko, CoinPaprika, Demo],
-            false => vec![CoinGecko, CoinMarketCapPublic, CoinPaprika, Demo],
+        return if has_key {
+            vec![CoinMarketCap, CoinGecko, CoinPaprika, Demo]
+        } else {
+            vec![CoinGecko, CoinMarketCapPublic, CoinPaprika, Demo]
         };
     }
     if providers.contains(&CoinMarketCap) && !has_key {
@@ -161,7 +162,9 @@ fn read_currencies(env: &mut Env) -> Vec<String> {
         currencies.clear();
     }
     let mut seen = std::collections::HashSet::new();
-    currencies.iter_mut().for_each(|code| code.make_ascii_uppercase());
+    for code in &mut currencies {
+        code.make_ascii_uppercase();
+    }
     currencies.retain(|code| seen.insert(code.clone()));
     if currencies.is_empty() {
         currencies.push("GBP".into());

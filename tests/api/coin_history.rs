@@ -28,7 +28,7 @@ fn close(found: &Value, expected: f64) -> bool {
     found.as_f64().is_some_and(|found| (found - expected).abs() <= 1e-9 * expected.abs())
 }
 
-async fn with_currencies(market: &Market) -> App {
+fn with_currencies(market: &Market) -> App {
     market.coingecko.say_at(PRICES, rates(1.25, 1.2));
     market.app("coingecko", &[("COINS_CURRENCIES", "gbp,USD,EUR")])
 }
@@ -36,7 +36,7 @@ async fn with_currencies(market: &Market) -> App {
 #[tokio::test]
 async fn amounts_come_in_every_configured_currency() {
     let market = Market::start().await;
-    let app = with_currencies(&market).await;
+    let app = with_currencies(&market);
     let user = app.user().await;
     let pounds = from(&user, "coingecko").await;
     let dollars = user.get(&format!("{COINS}?currency=usd")).await.assert(200);
@@ -71,7 +71,7 @@ async fn amounts_come_in_every_configured_currency() {
 #[tokio::test]
 async fn rates_are_read_once_an_hour_and_their_changes_convert_the_changes() {
     let market = Market::start().await;
-    let app = with_currencies(&market).await;
+    let app = with_currencies(&market);
     let mut admin = app.admin().await;
     from(&admin, "coingecko").await;
     assert_eq!(market.coingecko.asked(PRICES), 1);
@@ -152,16 +152,14 @@ async fn the_demonstration_comes_in_other_currencies_and_what_cannot_be_told_is_
 async fn a_volume_change_that_the_provider_lacks_comes_from_our_own_history() {
     let market = Market::start().await;
     let app = market.app("coingecko", &[]);
-    let mut user = app.user().await;
-    from(&user, "coingecko").await;
+    from(&app.user().await, "coingecko").await;
     market.coingecko.say(vec![changed("coingecko_markets_gbp", |coins| {
         for coin in coins.as_array_mut().unwrap() {
             coin["total_volume"] = (coin["total_volume"].as_f64().unwrap() * 0.5).into();
         }
     })]);
     app.clock.advance(Duration::from_hours(24));
-    user.refresh().await.assert(200);
-    let body = until(&user, COINS, |body| body["data"][0]["volume_change_24h"].is_number()).await;
+    let body = until(&app.user().await, COINS, |body| body["data"][0]["volume_change_24h"].is_number()).await;
     for coin in body["data"].as_array().unwrap() {
         assert!(close(&coin["volume_change_24h"], -50.0), "{coin}");
     }
@@ -273,6 +271,6 @@ async fn points_begin_within_the_range_and_are_bounded() {
     assert_eq!(hours(0, 240, 2), [0, 1]);
     assert!(hours(240, 0, 9).is_empty());
     assert!(
-        history(&mut app.sql(), coin, "USD", (start, app.clock.now()), Step::Hour, 9).unwrap().is_empty()
+        history(&mut app.sql(), coin, "EUR", (start, app.clock.now()), Step::Hour, 9).unwrap().is_empty()
     );
 }

@@ -9,7 +9,7 @@ use tokio::time;
 use crate::{
     command_line::{Server, directory},
     support::{
-        eventually,
+        SECRET_KEY, eventually,
         market::{Market, SYNC, from, until},
         upstream::{Reply, fixture},
     },
@@ -105,6 +105,7 @@ async fn a_slot_whose_process_was_killed_is_run_by_another_after_its_lease() {
     let (home, url) = (directory(), app.database().url());
     let settings = [
         ("DATABASE_URL", url.expose()),
+        ("SECRET_KEY", SECRET_KEY),
         ("COINS_PROVIDERS", "coingecko"),
         ("COINS_SYNC_INTERVAL", "1d"),
         ("COINGECKO_URL", &market.coingecko.url),

@@ -92,6 +92,33 @@ impl Source<'_> {
     }
 }
 
+/// Everybody who can be asked.
+fn asked(settings: &config::Social) -> Vec<Source<'_>> {
+    let mut sources = Vec::new();
+    for provider in &settings.providers {
+        match provider {
+            SocialProvider::X => sources.push(Source::X),
+            SocialProvider::Mastodon => sources.extend(settings.mastodon_urls.iter().map(|url| {
+                let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
+                Source::Mastodon { url, name: format!("mastodon:{host}") }
+            })),
+            SocialProvider::Bluesky => {}
+        }
+    }
+    sources
+}
+
+/// The names of all sources, and what may be used of them a day.
+pub fn sources(settings: &config::Social) -> Vec<(String, Option<u32>)> {
+    let budget = |source: &Source<'_>| matches!(source, Source::X).then_some(settings.x_daily_posts);
+    let asked = asked(settings);
+    let mut sources: Vec<_> = asked.iter().map(|source| (source.name().to_owned(), budget(source))).collect();
+    if settings.providers.contains(&SocialProvider::Bluesky) {
+        sources.push((SocialProvider::Bluesky.name().to_owned(), None));
+    }
+    sources
+}
+
 impl Collector {
     pub(in super::super) fn new(
         db: Db,
@@ -121,7 +148,7 @@ impl Collector {
     async fn try_collect(&self) -> Result<Collected, Problem> {
         let began = self.clock.now();
         let targets = self.db.run(|conn| Ok::<_, Problem>(store::targets(conn)?)).await?;
-        let sources = self.sources();
+        let sources = asked(&self.settings);
         let reading = join_all(sources.iter().map(|source| self.read(source, &targets)));
         // What was read until then is kept already.
         if let Ok(results) = time::timeout(PATIENCE, reading).await {
@@ -132,21 +159,6 @@ impl Collector {
         let ids: Vec<i64> = targets.iter().map(|target| target.id).collect();
         let known = self.db.run(move |conn| Ok::<_, Problem>(store::known(conn, &ids, now)?)).await?;
         Ok(Collected { summaries: summarise(&known, bitcoin, now), began })
-    }
-
-    fn sources(&self) -> Vec<Source<'_>> {
-        let mut sources = Vec::new();
-        for provider in &self.settings.providers {
-            match provider {
-                SocialProvider::X => sources.push(Source::X),
-                SocialProvider::Mastodon => sources.extend(self.settings.mastodon_urls.iter().map(|url| {
-                    let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
-                    Source::Mastodon { url, name: format!("mastodon:{host}") }
-                })),
-                SocialProvider::Bluesky => {}
-            }
-        }
-        sources
     }
 
     async fn read(&self, source: &Source<'_>, targets: &[Target]) -> Result<(), Problem> {
@@ -259,9 +271,16 @@ impl Collector {
             })
             .await?;
         // A state that lasts is told once.
-        if self.away.lock().unwrap_or_else(PoisonError::into_inner).insert(source.to_owned()) {
-            let (stopped, retry_at) = (state.stopped, state.retry_at.map(|at| at.to_rfc3339()));
-            tracing::warn!(source, error = message, stopped, retry_at, "nobody can be heard there");
+        let is_new = self.away.lock().unwrap_or_else(PoisonError::into_inner).insert(source.to_owned());
+        if state.stopped && is_new {
+            tracing::error!(
+                source,
+                error = message,
+                "it refuses us until its token or plan is in order; then restart (it is asked once a day)"
+            );
+        } else if is_new {
+            let retry_at = state.retry_at.map(|at| at.to_rfc3339());
+            tracing::info!(source, error = message, retry_at, "nobody can be heard there");
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ mod summary;
 mod x;
 
 pub use self::{
-    collect::{Collected, Collector},
+    collect::{Collected, Collector, sources},
     model::{Missing, Social},
     queries::{Queries, read_queries},
     store::current,

@@ -25,14 +25,23 @@ pub(super) fn coin_ids(
     now: DateTime<Utc>,
 ) -> QueryResult<HashMap<String, i64>> {
     let names = report.entries.iter().map(|entry| entry.provider_coin_id.as_str());
-    let mut ids: HashMap<String, i64> = coin_refs::table
+    let known: HashMap<String, Named> = coin_refs::table
+        .inner_join(coins::table)
         .filter(coin_refs::provider.eq(namespace).and(coin_refs::provider_coin_id.eq_any(names)))
-        .select((coin_refs::provider_coin_id, coin_refs::coin_id))
-        .load::<(String, i64)>(conn)?
+        .select((coin_refs::provider_coin_id, Named::as_select()))
+        .load::<(String, Named)>(conn)?
         .into_iter()
         .collect();
-    for entry in report.entries.iter().filter(|entry| ids.contains_key(&entry.provider_coin_id)) {
-        rename(conn, namespace, ids[&entry.provider_coin_id], &entry.coin)?;
+    let mut ids: HashMap<String, i64> = HashMap::new();
+    for entry in &report.entries {
+        let Some(named) = known.get(&entry.provider_coin_id) else { continue };
+        ids.insert(entry.provider_coin_id.clone(), named.id);
+        let Coin { symbol, name, slug, .. } = &entry.coin;
+        if named.by == namespace && (&named.symbol, &named.name, &named.slug) != (symbol, name, slug) {
+            diesel::update(coins::table.find(named.id))
+                .set((coins::symbol.eq(symbol), coins::name.eq(name), coins::slug.eq(slug)))
+                .execute(conn)?;
+        }
     }
     let unknown: Vec<&Entry> =
         report.entries.iter().filter(|entry| !ids.contains_key(&entry.provider_coin_id)).collect();
@@ -61,13 +70,16 @@ pub(super) fn coin_ids(
     Ok(ids)
 }
 
-fn rename(conn: &mut PgConnection, namespace: &str, id: i64, coin: &Coin) -> QueryResult<()> {
-    let Coin { symbol, name, slug, .. } = coin;
-    let changed = coins::symbol.ne(symbol).or(coins::name.ne(name)).or(coins::slug.ne(slug));
-    diesel::update(coins::table.filter(coins::id.eq(id).and(coins::named_by.eq(namespace)).and(changed)))
-        .set((coins::symbol.eq(symbol), coins::name.eq(name), coins::slug.eq(slug)))
-        .execute(conn)?;
-    Ok(())
+/// A coin as it is stored.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = coins)]
+struct Named {
+    id: i64,
+    symbol: String,
+    name: String,
+    slug: String,
+    #[diesel(column_name = named_by)]
+    by: String,
 }
 
 fn create(conn: &mut PgConnection, namespace: &str, coin: &Coin) -> QueryResult<i64> {
@@ -92,9 +104,8 @@ fn by_table(
         .collect();
     let taken = taken(conn, namespace)?;
     for entry in unknown {
-        let names = aliases(namespace, &entry.provider_coin_id).into_iter().flatten();
-        let id =
-            names.filter_map(|(provider, name)| refs.get(&(provider.to_owned(), name.to_owned()))).next();
+        let mut names = aliases(namespace, &entry.provider_coin_id).into_iter().flatten();
+        let id = names.find_map(|(provider, name)| refs.get(&(provider.to_owned(), name.to_owned())));
         if let Some(id) = id.filter(|id| !taken.contains(id)) {
             matches.insert(entry.provider_coin_id.clone(), *id);
         }

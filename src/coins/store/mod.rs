@@ -13,7 +13,7 @@ pub(super) use self::{
     history::roll_up,
     named::named,
     prune::prune,
-    publish::{Published, publish},
+    publish::{is_older, publish},
     services::{ServiceState, clear_stops, record_failure, record_success, reserve, state, states},
     slots::{Claim, SlotRow, claim, last_slots, postpone, release, renew, request},
     snapshots::{last_rates, latest},

@@ -53,7 +53,7 @@ pub fn ensure_demo(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<(
             .select(coin_snapshots::id)
             .first(conn)
             .optional()?;
-        let rates = demo::rates().into_iter().map(|(currency, rate)| ReadRate { currency, rate, at: now });
+        let rates = demo::rates().into_iter().map(|(currency, units)| ReadRate { currency, units, at: now });
         let market = Market { provider: Provider::Demo, report, rates: rates.collect() };
         match present {
             // It may be from before there were rates.
@@ -82,9 +82,11 @@ pub(super) fn insert(conn: &mut PgConnection, market: &Market, now: DateTime<Utc
         ))
         .returning(coin_snapshots::id)
         .get_result(conn)?;
-    let volumes = match report.entries.iter().any(|entry| entry.coin.volume_change_24h.is_none()) {
-        true => volumes_a_day_ago(conn, provider.name(), &report.currency, now)?,
-        false => HashMap::new(),
+    let lacks_change = report.entries.iter().any(|entry| entry.coin.volume_change_24h.is_none());
+    let volumes = if lacks_change {
+        volumes_a_day_ago(conn, provider.name(), &report.currency, now)?
+    } else {
+        HashMap::new()
     };
     diesel::insert_into(coin_quotes::table)
         .values(quotes(snapshot_id, report, &ids, &volumes))
@@ -158,8 +160,8 @@ fn insert_rates(
     market: &Market,
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
-    let own = ReadRate { currency: market.report.currency.clone(), rate: 1.0, at: now };
-    for ReadRate { currency, rate, at } in [&own].into_iter().chain(&market.rates) {
+    let own = ReadRate { currency: market.report.currency.clone(), units: 1.0, at: now };
+    for ReadRate { currency, units, at } in [&own].into_iter().chain(&market.rates) {
         let change = |span: &str| {
             format!(
                 "(SELECT ($3 / r.rate - 1) * 100 FROM coin_snapshots s \
@@ -169,9 +171,10 @@ fn insert_rates(
                   ORDER BY s.fetched_at DESC LIMIT 1)"
             )
         };
-        let changes = match *currency == own.currency {
-            true => "0, 0, 0".to_owned(),
-            false => [change("1 hour"), change("24 hours"), change("7 days")].join(", "),
+        let changes = if *currency == own.currency {
+            "0, 0, 0".to_owned()
+        } else {
+            [change("1 hour"), change("24 hours"), change("7 days")].join(", ")
         };
         let insert = sql_query(format!(
             "INSERT INTO snapshot_rates (snapshot_id, currency, rate, rated_at, \
@@ -182,7 +185,7 @@ fn insert_rates(
         insert
             .bind::<BigInt, _>(snapshot_id)
             .bind::<Text, _>(currency)
-            .bind::<Double, _>(rate)
+            .bind::<Double, _>(units)
             .bind::<Timestamptz, _>(now)
             .bind::<Text, _>(&own.currency)
             .bind::<Timestamptz, _>(at)
@@ -202,8 +205,10 @@ pub(in super::super) fn last_rates(conn: &mut PgConnection, currency: &str) -> Q
         .filter(snapshot_rates::currency.ne(currency))
         .select((snapshot_rates::currency, snapshot_rates::rate, snapshot_rates::rated_at))
         .load(conn)?;
-    Ok(rows.into_iter().map(|(currency, rate, at)| ReadRate { currency, rate, at }).collect())
+    Ok(rows.into_iter().map(|(currency, units, at)| ReadRate { currency, units, at }).collect())
 }
+
+type Newest = (i64, (String, String, DateTime<Utc>), (f64, Option<f64>, Option<f64>, Option<f64>));
 
 /// The newest snapshot that can be told in this currency, and how: real data if it is wanted and
 /// there is any, else the demonstration.
@@ -228,21 +233,21 @@ pub(in super::super) fn latest(
                 ),
             ))
     };
-    type Row = (i64, (String, String, DateTime<Utc>), (f64, Option<f64>, Option<f64>, Option<f64>));
-    let found: Option<Row> = match real {
-        false => None,
-        true => newest().filter(coin_snapshots::provider.ne(Provider::Demo.name())).first(conn).optional()?,
+    let found: Option<Newest> = if real {
+        newest().filter(coin_snapshots::provider.ne(Provider::Demo.name())).first(conn).optional()?
+    } else {
+        None
     };
     let found = match found {
         Some(found) => Some(found),
         None => newest().filter(coin_snapshots::provider.eq(Provider::Demo.name())).first(conn).optional()?,
     };
-    let Some((id, (provider, of, as_of), (rate, hour, day, week))) = found else {
+    let Some((id, (provider, of, as_of), (units, hour, day, week))) = found else {
         return Ok(None);
     };
     let rate = Rate {
         currency: currency.to_owned(),
-        rate,
+        units,
         percent_change_1h: hour,
         percent_change_24h: day,
         percent_change_7d: week,

@@ -104,16 +104,26 @@ impl Sync {
         Ok(Turn::Wait(Nothing { retry_at: until, reasons: format!("{provider}: {why}") }))
     }
 
+    /// What the provider reports, if that is not from before what is there.
     async fn report(&self, provider: Provider) -> Result<Report, Failure> {
         let mut tried = false;
-        self.upstream
+        let report = self
+            .upstream
             .retry(async || {
                 if std::mem::replace(&mut tried, true) && !self.affords(provider, 1).await {
                     return Err(Failure::new(Advice::NextDay, "its budget is used up"));
                 }
                 providers::report(provider, self.ask()).await
             })
-            .await
+            .await?;
+        let (currency, as_of) = (report.currency.clone(), report.as_of);
+        let is_older =
+            self.db.run(move |conn| Ok::<_, Problem>(store::is_older(conn, provider, &currency, as_of)?));
+        match is_older.await {
+            Ok(false) => Ok(report),
+            Ok(true) => Err(Failure::new(Advice::BackOff, "its data is older than what we have")),
+            Err(_) => Err(Failure::new(Advice::BackOff, "the database could not be asked about it")),
+        }
     }
 
     fn ask(&self) -> Ask<'_> {
@@ -130,7 +140,7 @@ impl Sync {
     }
 
     /// Writes a failure down and says when the provider's turn is again.
-    pub(super) async fn failed(&self, provider: Provider, failure: Failure) -> Result<Nothing, Problem> {
+    async fn failed(&self, provider: Provider, failure: Failure) -> Result<Nothing, Problem> {
         let now = self.clock.now();
         let Failure { message, advice } = failure;
         let error = message.clone();
@@ -211,9 +221,12 @@ fn accept(known: &[ReadRate], read: Vec<(String, f64)>, now: DateTime<Utc>) -> V
     let plausible = |(currency, rate): &(String, f64)| {
         let before = known.iter().find(|known| known.currency == *currency);
         let close = |before: f64| *rate <= before * RATES_JUMP && before <= *rate * RATES_JUMP;
-        rate.is_normal() && *rate > 0.0 && before.is_none_or(|before| close(before.rate))
+        rate.is_normal() && *rate > 0.0 && before.is_none_or(|before| close(before.units))
     };
-    read.into_iter().filter(plausible).map(|(currency, rate)| ReadRate { currency, rate, at: now }).collect()
+    read.into_iter()
+        .filter(plausible)
+        .map(|(currency, units)| ReadRate { currency, units, at: now })
+        .collect()
 }
 
 #[cfg(test)]
@@ -223,7 +236,7 @@ mod tests {
     #[test]
     fn a_rate_that_cannot_be_is_left_out() {
         let now = DateTime::UNIX_EPOCH;
-        let known = [ReadRate { currency: "USD".into(), rate: 1.3, at: now }];
+        let known = [ReadRate { currency: "USD".into(), units: 1.3, at: now }];
         let accepted = |currency: &str, rate| accept(&known, vec![(currency.to_owned(), rate)], now).len();
         assert_eq!((accepted("USD", 1.31), accepted("USD", 1.7), accepted("USD", 0.9)), (1, 0, 0));
         assert_eq!((accepted("EUR", 1.7), accepted("EUR", 0.0), accepted("EUR", -1.0)), (1, 0, 0));

@@ -32,8 +32,8 @@ use super::{
     alerts,
     model::Market,
     social::{self, Collector, Queries},
-    store::{self, Claim, Published},
-    upstream::{Advice, Failure, Upstream},
+    store::{self, Claim},
+    upstream::Upstream,
 };
 use crate::{
     clock::Clock,
@@ -148,12 +148,12 @@ impl Sync {
         social: Option<social::Collected>,
     ) -> Result<(), Problem> {
         let now = self.clock.now();
-        let (provider, count, again) = (market.provider, market.report.entries.len(), claim.clone());
+        let (provider, count) = (market.provider, market.report.entries.len());
         let published = self
             .db
             .tx(move |conn| {
                 let published = store::publish(conn, &claim, &market, now)?;
-                if let (Published::Yes(snapshot_id), Some(social)) = (published, social) {
+                if let (Some(snapshot_id), Some(social)) = (published, social) {
                     social.publish(conn, snapshot_id)?;
                 }
                 if let Published::Yes(snapshot_id) = published {
@@ -162,18 +162,12 @@ impl Sync {
                 Ok::<_, Problem>(published)
             })
             .await?;
-        match published {
-            Published::Yes(_) => {
-                self.tell(format!("up {provider}"), || {
-                    tracing::info!(provider = provider.name(), count, "coins are up to date");
-                });
-            }
-            Published::Superseded => tracing::warn!("the sync took too long: another replica has taken over"),
-            Published::Older => {
-                let failure = Failure::new(Advice::BackOff, "its data is older than what we have");
-                let nothing = self.failed(provider, failure).await?;
-                self.put_off(again, nothing).await?;
-            }
+        if published.is_some() {
+            self.tell(format!("up {provider}"), || {
+                tracing::info!(provider = provider.name(), count, "coins are up to date");
+            });
+        } else {
+            tracing::warn!("the sync took too long: another replica has taken over");
         }
         self.keep_history(now).await
     }

@@ -21,7 +21,7 @@ pub fn start(now: DateTime<Utc>, interval: Duration) -> DateTime<Utc> {
 
 /// Several looks a slot, so that a dead replica's slot is taken over.
 pub fn tick(interval: Duration) -> Duration {
-    (interval / 5).clamp(Duration::from_millis(200), Duration::from_secs(10))
+    (interval / 5).clamp(Duration::from_millis(200), Duration::from_secs(5))
 }
 
 pub fn next_day(now: DateTime<Utc>) -> DateTime<Utc> {

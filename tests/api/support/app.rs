@@ -27,7 +27,10 @@ pub const PASSWORD: &str = "correct horse battery staple";
 /// What the servers of the suite take for their own address.
 pub const PUBLIC_URL: &str = "http://mintage.test";
 
-const SETTINGS: [(&str, &str); 7] = [
+/// Of every server of the suite.
+pub const SECRET_KEY: &str = "a secret key for the tests: 0123456789";
+
+const SETTINGS: [(&str, &str); 8] = [
     ("BIND", "127.0.0.1:0"),
     ("PUBLIC_URL", PUBLIC_URL),
     ("BCRYPT_COST", "4"),
@@ -36,6 +39,7 @@ const SETTINGS: [(&str, &str); 7] = [
     ("WORKERS", "2"),
     // Nobody outside is asked.
     ("COINS_PROVIDERS", "demo"),
+    ("SOCIAL_PROVIDERS", "none"),
 ];
 
 #[derive(QueryableByName)]
@@ -90,8 +94,7 @@ impl App {
     ) -> Self {
         let mut config = Config::from_lookup(&|name| settings.get(name).cloned()).expect("settings");
         config.database.url = Some(database.url());
-        let secret =
-            SecretKey { current: Secret::new("a secret key for the tests, 0123456789"), previous: None };
+        let secret = SecretKey { current: Secret::new(SECRET_KEY), previous: None };
         let server = Server::start(config, &secret, &clock).expect("the server starts");
         let base = format!("http://{}", server.address().expect("address"));
         let (stop, stopped) = oneshot::channel::<()>();

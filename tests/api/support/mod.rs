@@ -7,6 +7,7 @@ mod mailbox;
 pub mod market;
 mod postgres;
 pub mod smtp;
+pub mod social;
 pub mod upstream;
 
 use std::time::Duration;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use tokio::time;
 
 pub use self::{
-    app::{App, PASSWORD},
+    app::{App, PASSWORD, SECRET_KEY},
     client::{Client, Response},
     mailbox::{Mailbox, ParsedMail},
     postgres::Database,
