@@ -33,7 +33,7 @@ use crate::{
         problem_pages,
     },
     passwords::Hasher,
-    tokens::{self, Activity, Blocklist, Jwt, KeyRing, Sealer},
+    tokens::{self, Activity, Blocklist, Exchanges, Jwt, KeyRing, Sealer},
     users,
 };
 
@@ -66,6 +66,7 @@ struct Services {
     jwt: Data<Jwt>,
     blocklist: Data<Blocklist>,
     activity: Data<Activity>,
+    exchanges: Data<Exchanges>,
     token_settings: Data<Tokens>,
     coins: Data<coins::View>,
     coin_settings: Data<config::Coins>,
@@ -113,6 +114,7 @@ impl Services {
             keys: Data::from(keys),
             blocklist: Data::from(blocklist),
             activity: Data::new(Activity::default()),
+            exchanges: Data::new(Exchanges::default()),
             token_settings: Data::new(config.tokens.clone()),
             coins: Data::from(coins),
             coin_settings: Data::new(config.coins.clone()),
@@ -146,6 +148,7 @@ impl Services {
             .app_data(self.jwt.clone())
             .app_data(self.blocklist.clone())
             .app_data(self.activity.clone())
+            .app_data(self.exchanges.clone())
             .app_data(self.token_settings.clone())
             .app_data(self.coins.clone())
             .app_data(self.coin_settings.clone())

@@ -26,6 +26,8 @@ const READ_HEAD: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Requests that are in flight when it stops get this long.
 const FINISH_SECONDS: u64 = 30;
+/// One is in PostgreSQL's hands while another commits.
+const GROUPS_OF_REFRESHES: usize = 2;
 
 /// A server that is ready to serve.
 pub struct Server {
@@ -115,9 +117,14 @@ impl Server {
             services.token_settings.clone(),
             services.activity.clone(),
         ));
+        let exchanges = [(); GROUPS_OF_REFRESHES].map(|()| {
+            let (exchanges, db) = (services.exchanges.clone(), db.clone());
+            rt::spawn(async move { exchanges.run(&db).await })
+        });
         let served = running.await;
-        syncing.abort();
-        upkeep.abort();
+        for task in exchanges.into_iter().chain([syncing, upkeep]) {
+            task.abort();
+        }
         sync.release().await;
         if let Err(problem) = housekeeping::flush(&db, &services.clock, &services.activity).await {
             tracing::warn!(%problem, "the last activity was not written");
