@@ -13,6 +13,7 @@
 //! than [`LEASE`] calls [`Sync::hold`] on its way and ends when that says the slot is lost.
 
 mod market;
+mod outcomes;
 mod slot;
 
 use std::{
@@ -25,8 +26,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time;
 use uuid::Uuid;
 
-use self::market::{Collected, Nothing};
 pub(super) use self::{market::budget, slot::start as start_of_slot};
+use self::{
+    market::{Collected, Nothing},
+    outcomes::Outcomes,
+};
 use super::{
     model::Market,
     store::{self, Claim},
@@ -51,6 +55,7 @@ pub struct Sync {
     holder: Uuid,
     /// What the log was told last: a state that lasts is told once.
     told: Mutex<String>,
+    outcomes: Outcomes,
     /// No rates are read before, after a failure to.
     rates_after: Mutex<DateTime<Utc>>,
 }
@@ -66,8 +71,15 @@ impl Sync {
             upstream,
             holder: Uuid::now_v7(),
             told: Mutex::default(),
+            outcomes: Outcomes::default(),
             rates_after: Mutex::new(DateTime::UNIX_EPOCH),
         }
+    }
+
+    /// How this process's calls went.
+    #[must_use]
+    pub fn outcomes(&self) -> &Outcomes {
+        &self.outcomes
     }
 
     /// Runs until the task is aborted; does nothing when only the demonstration is wanted.
