@@ -5,6 +5,7 @@ mod document;
 mod health;
 mod housekeeping;
 mod jobs;
+mod metrics;
 mod serve;
 
 use std::sync::{Arc, atomic::AtomicBool};
@@ -33,8 +34,8 @@ use crate::{
     config::{self, Config, SecretKey, Server as ServerSettings, Tokens},
     db::{Db, Follow, Follower, connect_patiently, migrate},
     http::{
-        Envelope, Fallback, RateLimits, TrustedProxies, X_REQUEST_ID, envelope, fallback, problem_page,
-        problem_pages,
+        Envelope, Fallback, RateLimits, Requests, TrustedProxies, X_REQUEST_ID, envelope, fallback,
+        problem_page, problem_pages,
     },
     jobs::Wake,
     mail::Mailer,
@@ -68,6 +69,7 @@ struct Services {
     fallback: Data<Fallback>,
     document: Data<document::Document>,
     limits: Data<RateLimits>,
+    requests: Data<Requests>,
     clock: Data<Clock>,
     db: Data<Db>,
     hasher: Data<Hasher>,
@@ -121,6 +123,7 @@ impl Services {
             fallback: Data::new(Fallback::new(&document)),
             document: Data::new(document::Document::new(&document)),
             limits: Data::new(RateLimits::new(config.server.rate_limits)),
+            requests: Data::new(Requests::new(&document)),
             clock: Data::new(clock.clone()),
             db: Data::new(Db::new(url, config.database.pool_size)),
             hasher: Data::new(Hasher::start(&config.passwords)?),
@@ -159,6 +162,7 @@ impl Services {
             .app_data(self.fallback.clone())
             .app_data(self.document.clone())
             .app_data(self.limits.clone())
+            .app_data(self.requests.clone())
             .app_data(self.clock.clone())
             .app_data(self.db.clone())
             .app_data(self.hasher.clone())

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{HttpServer, rt, web::Data};
+use actix_web::{HttpServer, rt};
 use anyhow::{Context, Result};
 use rustls::{
     ServerConfig,
@@ -15,7 +15,7 @@ use rustls::{
 };
 use tokio::sync::watch;
 
-use super::{Services, housekeeping, jobs};
+use super::{Services, housekeeping, jobs, metrics};
 use crate::{
     clock::Clock,
     coins,
@@ -36,6 +36,7 @@ pub struct Server {
     config: Config,
     services: Services,
     listener: TcpListener,
+    metrics: Option<TcpListener>,
     /// Keeps the views in step for as long as the server lives.
     _follower: Follower,
 }
@@ -46,10 +47,12 @@ impl Server {
     /// # Errors
     /// What an operator has to look at.
     pub fn start(config: Config, secret: &SecretKey, clock: &Clock) -> Result<Self> {
-        let address = config.server.bind;
-        let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+        let listen =
+            |address| TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"));
+        let listener = listen(config.server.bind)?;
+        let metrics = config.server.metrics_bind.map(listen).transpose()?;
         let (services, follower) = Services::start(&config, secret, clock)?;
-        Ok(Self { config, services, listener, _follower: follower })
+        Ok(Self { config, services, listener, metrics, _follower: follower })
     }
 
     /// Where it listens, with the real port.
@@ -58,6 +61,12 @@ impl Server {
     /// The listener is unusable.
     pub fn address(&self) -> Result<std::net::SocketAddr> {
         Ok(self.listener.local_addr()?)
+    }
+
+    /// Where metrics are served, if they are.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<std::net::SocketAddr> {
+        self.metrics.as_ref()?.local_addr().ok()
     }
 
     /// The address for people: the public one, or where it listens if that has no fixed port.
@@ -84,7 +93,7 @@ impl Server {
     /// # Errors
     /// The TLS files cannot be used, or the listener fails.
     pub async fn serve(self, stop: impl Future<Output = ()> + 'static) -> Result<()> {
-        let Self { config, services, listener, _follower } = self;
+        let Self { config, services, listener, metrics, _follower } = self;
         let application = services.clone();
         let server = HttpServer::new(move || application.application())
             .workers(config.server.workers)
@@ -124,6 +133,13 @@ impl Server {
             let sync = sync.clone();
             async move { sync.run().await }
         });
+        let metrics =
+            metrics.map(|listener| metrics::serve(listener, &services, sync.clone())).transpose()?;
+        let metrics_handle = metrics.map(|server| {
+            let handle = server.handle();
+            rt::spawn(server);
+            handle
+        });
         let upkeep = rt::spawn(housekeeping::run(
             db.clone(),
             clock,
@@ -150,6 +166,9 @@ impl Server {
         }
         sync.release().await;
         let worked = worker.await;
+        if let Some(handle) = metrics_handle {
+            handle.stop(false).await;
+        }
         if let Err(problem) = housekeeping::flush(&db, &services.clock, &services.activity).await {
             tracing::warn!(%problem, "the last activity was not written");
         }

@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use crate::support::{
     App, eventually,
-    market::{COINS, Market, SYNC, changed, from, until},
-    upstream::{Reply, fixture},
+    market::{COINS, Market, SYNC, changed, fresh, from, until},
+    upstream::Reply,
 };
 
 const PRICES: &str = "/api/v3/simple/price";
@@ -117,7 +117,7 @@ async fn every_provider_tells_the_rates() {
     let market = Market::start().await;
     market
         .coinmarketcap
-        .say(vec![fixture(200, "cmc_v3_listings_latest_gbp"), dollars("cmc_v3_listings_latest_gbp")]);
+        .say(vec![fresh("cmc_v3_listings_latest_gbp"), dollars("cmc_v3_listings_latest_gbp")]);
     market.coinpaprika.say_at(
         "/v1/tickers/btc-bitcoin",
         Reply::Http(

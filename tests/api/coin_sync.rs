@@ -10,8 +10,8 @@ use crate::{
     command_line::{Server, directory},
     support::{
         SECRET_KEY, eventually,
-        market::{Market, SYNC, from, until},
-        upstream::{Reply, fixture},
+        market::{Market, SYNC, fresh, from, until},
+        upstream::Reply,
     },
 };
 
@@ -61,7 +61,7 @@ async fn an_admin_starts_a_sync_and_wishes_at_once_are_one_run() {
 #[tokio::test]
 async fn a_sync_that_is_asked_for_waits_for_the_one_that_runs() {
     let market = Market::start().await;
-    market.coingecko.say(vec![Reply::Silence, fixture(200, "coingecko_markets_gbp")]);
+    market.coingecko.say(vec![Reply::Silence, fresh("coingecko_markets_gbp")]);
     let app = market.app("coingecko", &[("UPSTREAM_TIMEOUT", "5s")]);
     let admin = app.admin().await;
     let running = |status: &Value| status["slots"][0]["state"] == "running";
@@ -113,7 +113,7 @@ async fn a_slot_whose_process_was_killed_is_run_by_another_after_its_lease() {
     let mut victim = Server::start(home.path(), &settings);
     until_asked(&market, 1).await;
     victim.kill();
-    market.coingecko.say(vec![fixture(200, "coingecko_markets_gbp")]);
+    market.coingecko.say(vec![fresh("coingecko_markets_gbp")]);
     let heir = app.replica_with(&[("COINS_PROVIDERS", "coingecko")]);
     time::sleep(Duration::from_secs(1)).await;
     assert_eq!(market.coingecko.requests().len(), 1, "the lease still runs");
@@ -125,7 +125,7 @@ async fn a_slot_whose_process_was_killed_is_run_by_another_after_its_lease() {
 #[tokio::test]
 async fn a_server_that_stops_in_a_slot_gives_it_back_at_once() {
     let market = Market::start().await;
-    market.coingecko.say(vec![Reply::Silence, fixture(200, "coingecko_markets_gbp")]);
+    market.coingecko.say(vec![Reply::Silence, fresh("coingecko_markets_gbp")]);
     let app = market.app("coingecko", &[("UPSTREAM_TIMEOUT", "10s")]);
     let keeper = app.replica_with(&[("COINS_PROVIDERS", "demo")]);
     until_asked(&market, 1).await;

@@ -15,6 +15,7 @@ mod login;
 mod logout;
 mod mail;
 mod market;
+mod metrics;
 mod outage;
 mod rate_limits;
 mod refresh;

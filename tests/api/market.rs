@@ -9,7 +9,7 @@ use crate::{
     command_line::{Server, directory},
     support::{
         Database, eventually,
-        market::{COINS, Market, SYNC, changed, from, provider, until},
+        market::{COINS, Market, SYNC, changed, fresh, from, provider, until},
         upstream::{Reply, Upstream, fixture},
     },
 };
@@ -114,7 +114,7 @@ async fn the_next_provider_takes_over_and_the_first_comes_back() {
     assert_eq!(provider(&status, "coinpaprika")["state"], "ready");
     assert!(provider(&status, "coinpaprika")["last_success_at"].is_string());
 
-    market.coinmarketcap.say(vec![fixture(200, "cmc_v3_listings_latest_gbp")]);
+    market.coinmarketcap.say(vec![fresh("cmc_v3_listings_latest_gbp")]);
     app.clock.advance(Duration::from_mins(31));
     user.refresh().await.assert(200);
     admin.refresh().await.assert(200);
@@ -125,10 +125,32 @@ async fn the_next_provider_takes_over_and_the_first_comes_back() {
     assert_eq!(provider(&status, "coinmarketcap")["state"], "ready");
 }
 
+#[tokio::test]
+async fn a_provider_whose_data_stands_still_gives_way_to_a_newer_one() {
+    let market = Market::start().await;
+    // Recorded long ago, and answered as if it were news.
+    market.coinmarketcap.say(vec![fixture(200, "cmc_v3_listings_latest_gbp")]);
+    let app = market.app("coinmarketcap,coingecko", &[("COINS_SYNC_INTERVAL", "1s")]);
+    let user = app.user().await;
+    let body = from(&user, "coingecko").await;
+    assert_eq!(body["stale"], false);
+    // What is old is better than nothing, but not than what is there.
+    market.coingecko.say(vec![Reply::Http(503, "", Vec::new())]);
+    let refused = |status: &Value| {
+        let error = provider(status, "coinmarketcap")["last_error"].as_str();
+        error.is_some_and(|error| error.contains("older"))
+    };
+    until(&app.admin().await, SYNC, refused).await;
+    assert_eq!(user.get(COINS).await.assert(200).json()["source"], "coingecko");
+    let alone = market.app("coinmarketcap", &[]);
+    assert_eq!(from(&alone.user().await, "coinmarketcap").await["as_of"], "2026-11-20T10:00:00Z");
+}
+
 /// Whatever one provider does, the next one's data is served soon after.
 #[tokio::test]
 async fn no_answer_of_one_provider_keeps_the_next_from_being_served() {
-    let good = String::from_utf8(fs::read("tests/fixtures/coingecko_markets_gbp.json").unwrap()).unwrap();
+    let good = fs::read_to_string("tests/fixtures/coingecko_markets_gbp.json").unwrap();
+    let good = good.replace("2026-11-20T", "2999-11-20T");
     let of = |body: &str| Reply::Http(200, "", body.as_bytes().to_vec());
     let json = "content-type: application/json\r\n";
     let packed = |bytes: usize| {
@@ -226,7 +248,7 @@ async fn a_coin_that_leaves_the_list_and_returns_keeps_its_id() {
     let without = until(&user, COINS, |body| body["data"][19]["symbol"] == "ANO").await;
     assert!(!ids(&without).contains_key("SHIB"));
     user.get(&format!("{COINS}/SHIB")).await.assert_problem(404, "not-found");
-    market.coingecko.say(vec![fixture(200, "coingecko_markets_gbp")]);
+    market.coingecko.say(vec![fresh("coingecko_markets_gbp")]);
     let after = until(&user, COINS, |body| body["data"][19]["symbol"] == "SHIB").await;
     assert_eq!(ids(&after), before);
 }

@@ -1,6 +1,6 @@
 //! The market of a slot: the first provider that answers.
 
-use std::sync::PoisonError;
+use std::{sync::PoisonError, time::Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -18,6 +18,8 @@ use crate::{
     http::Problem,
 };
 
+/// A provider whose data is older has stopped renewing it, which they do every one to five minutes.
+const FROZEN: TimeDelta = TimeDelta::minutes(15);
 /// Currencies move by little within an hour.
 const RATES_EVERY: TimeDelta = TimeDelta::hours(1);
 /// Older than this a rate is not known any more.
@@ -53,15 +55,20 @@ impl Sync {
     /// Asks in order; every provider has its own time, and the lease is renewed for each.
     pub(super) async fn collect(&self, claim: &Claim) -> Result<Collected, Problem> {
         let mut nothing: Option<Nothing> = None;
+        let mut frozen: Option<(Provider, Report)> = None;
         for provider in self.settings.providers.iter().copied().filter(|one| *one != Provider::Demo) {
             let failed = match self.turn(claim, provider).await? {
                 Turn::Superseded => return Ok(Collected::Superseded),
                 Turn::Wait(until) => until,
-                Turn::Ask => match self.report(provider).await {
-                    Ok(report) => {
-                        let rates = self.rates(provider, &report).await?;
-                        return Ok(Collected::Market(Market { provider, report, rates }));
+                Turn::Ask => match self.counted_report(provider).await {
+                    Ok(report) if self.clock.now() - report.as_of > FROZEN => {
+                        // Somebody else may have newer data; if nobody has, this will do.
+                        if frozen.as_ref().is_none_or(|(_, other)| report.as_of > other.as_of) {
+                            frozen = Some((provider, report));
+                        }
+                        continue;
                     }
+                    Ok(report) => return self.with_rates(provider, report).await,
                     Err(failure) => self.failed(provider, failure).await?,
                 },
             };
@@ -73,7 +80,15 @@ impl Sync {
                 },
             });
         }
-        Ok(Collected::Nothing(nothing.expect("a provider beside the demonstration")))
+        match frozen {
+            Some((provider, report)) => self.with_rates(provider, report).await,
+            None => Ok(Collected::Nothing(nothing.expect("a provider beside the demonstration"))),
+        }
+    }
+
+    async fn with_rates(&self, provider: Provider, report: Report) -> Result<Collected, Problem> {
+        let rates = self.rates(provider, &report).await?;
+        Ok(Collected::Market(Market { provider, report, rates }))
     }
 
     async fn turn(&self, claim: &Claim, provider: Provider) -> Result<Turn, Problem> {
@@ -102,6 +117,13 @@ impl Sync {
             "its budget is used up"
         };
         Ok(Turn::Wait(Nothing { retry_at: until, reasons: format!("{provider}: {why}") }))
+    }
+
+    async fn counted_report(&self, provider: Provider) -> Result<Report, Failure> {
+        let begin = Instant::now();
+        let result = self.report(provider).await;
+        self.outcomes.count(provider.name(), result.is_ok(), begin.elapsed());
+        result
     }
 
     /// What the provider reports, if that is not from before what is there.

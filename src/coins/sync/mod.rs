@@ -11,6 +11,7 @@
 //! or the market with what people said before.
 
 mod market;
+mod outcomes;
 mod slot;
 
 use std::{
@@ -23,7 +24,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time;
 use uuid::Uuid;
 
-use self::market::{Collected, Nothing};
+use self::{
+    market::{Collected, Nothing},
+    outcomes::Outcomes,
+};
 pub(super) use self::{
     market::budget,
     slot::{after_failure, start as start_of_slot},
@@ -55,6 +59,7 @@ pub struct Sync {
     holder: Uuid,
     /// What the log was told last: a state that lasts is told once.
     told: Mutex<String>,
+    outcomes: Outcomes,
     /// No rates are read before, after a failure to.
     rates_after: Mutex<DateTime<Utc>>,
 }
@@ -72,8 +77,15 @@ impl Sync {
             social,
             holder: Uuid::now_v7(),
             told: Mutex::default(),
+            outcomes: Outcomes::default(),
             rates_after: Mutex::new(DateTime::UNIX_EPOCH),
         }
+    }
+
+    /// How this process's calls went.
+    #[must_use]
+    pub fn outcomes(&self) -> &Outcomes {
+        &self.outcomes
     }
 
     /// Runs until the task is aborted; does nothing when only the demonstration is wanted.
@@ -156,7 +168,7 @@ impl Sync {
                 if let (Some(snapshot_id), Some(social)) = (published, social) {
                     social.publish(conn, snapshot_id)?;
                 }
-                if let Published::Yes(snapshot_id) = published {
+                if let Some(snapshot_id) = published {
                     alerts::evaluate(conn, snapshot_id, now)?;
                 }
                 Ok::<_, Problem>(published)

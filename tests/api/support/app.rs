@@ -51,6 +51,8 @@ struct Count {
 /// A running server. Dropping it stops the server and drops its database.
 pub struct App {
     pub base: String,
+    /// Where its metrics are, with `METRICS_BIND`.
+    pub metrics: Option<String>,
     pub clock: Clock,
     mailbox: Arc<Mailbox>,
     settings: HashMap<String, String>,
@@ -97,6 +99,7 @@ impl App {
         let secret = SecretKey { current: Secret::new(SECRET_KEY), previous: None };
         let server = Server::start(config, &secret, &clock).expect("the server starts");
         let base = format!("http://{}", server.address().expect("address"));
+        let metrics = server.metrics_address().map(|address| format!("http://{address}/metrics"));
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = thread::spawn(move || {
             let stop = async {
@@ -104,7 +107,7 @@ impl App {
             };
             System::new().block_on(server.serve(stop)).expect("the server serves");
         });
-        Self { base, clock, mailbox, settings, stop: Some(stop), thread: Some(thread), database }
+        Self { base, metrics, clock, mailbox, settings, stop: Some(stop), thread: Some(thread), database }
     }
 
     pub fn database(&self) -> &Database {
