@@ -13,9 +13,6 @@ pub fn registry(db: &Db, mailer: &Mailer) -> Registry {
     Registry::default()
         .register::<TestMail>(mailer.clone())
         .register::<CoinAlertMail>((db.clone(), mailer.clone()))
-       .register::<PruneJobs>(db.clone()).every(
-        Duration::from_hours(1),
-        "prune-jobs",
-        &PruneJobs {},
-    )
+        .register::<PruneJobs>(db.clone())
+        .every(Duration::from_hours(1), "prune-jobs", &PruneJobs {})
 }

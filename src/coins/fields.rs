@@ -162,9 +162,9 @@ pub struct EitherCoinList;
 impl PartialSchema for EitherCoinList {
     fn schema() -> RefOr<Schema> {
         let names = [CoinList::name(), SparseCoinList::name()];
-        let either = names.into_iter().fold(AnyOfBuilder::new(), |either, name| {
-            either.item(Ref::from_schema_name(name.into_owned()))
-        });
+        let either = names
+            .into_iter()
+            .fold(AnyOfBuilder::new(), |either, name| either.item(Ref::from_schema_name(name.into_owned())));
         Schema::AnyOf(either.build()).into()
     }
 }

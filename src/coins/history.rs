@@ -176,8 +176,9 @@ pub async fn read_history(
     let currency = view.current(query.currency.as_deref())?.snapshot.currency.clone();
     let coin = find::anywhere(&view, &db, &path.0).await?.id;
     let of = currency.clone();
-    let points =
-        db.run(move |conn| Ok::<_, Problem>(store::history(conn, coin, &of, range, step, MOST.into())?)).await?;
+    let points = db
+        .run(move |conn| Ok::<_, Problem>(store::history(conn, coin, &of, range, step, MOST.into())?))
+        .await?;
     let data = points.iter().map(|point| HistoryPoint::new(point, metric)).collect();
     Ok(respond_once(&req, &History { coin, currency, interval_seconds: step.seconds(), data }))
 }
@@ -201,7 +202,8 @@ fn range(
         return Err(Problem::invalid("/from", "range", "must be before `to` and before now"));
     }
     if to - from > step.length() * MOST {
-        let message = format!("must be at most {MOST} intervals before `to`: ask for longer ones or for less");
+        let message =
+            format!("must be at most {MOST} intervals before `to`: ask for longer ones or for less");
         return Err(Problem::invalid("/from", "range", message));
     }
     match step.kept() {
@@ -223,12 +225,20 @@ mod tests {
         let now: DateTime<Utc> = "2026-11-20T12:00:00Z".parse().expect("time");
         let at = |hours| Some(now - TimeDelta::hours(hours));
         let good = |from, to, step| range(from, to, step, now).is_ok();
-        assert!(good(None, None, Step::FiveMinutes) && good(None, None, Step::Hour) && good(None, None, Step::Day));
+        assert!(
+            good(None, None, Step::FiveMinutes)
+                && good(None, None, Step::Hour)
+                && good(None, None, Step::Day)
+        );
         assert!(good(at(83), None, Step::FiveMinutes) && !good(at(84), None, Step::FiveMinutes));
         assert!(good(at(168), at(100), Step::FiveMinutes) && !good(at(170), at(100), Step::FiveMinutes));
         assert!(good(at(24 * 90), at(24 * 60), Step::Hour) && !good(at(24 * 91), at(24 * 60), Step::Hour));
         assert!(good(at(24 * 1000), None, Step::Day) && !good(at(24 * 1001), None, Step::Day));
-        assert!(!good(at(1), at(1), Step::Hour) && !good(at(1), at(2), Step::Hour) && !good(at(-1), None, Step::Day));
+        assert!(
+            !good(at(1), at(1), Step::Hour)
+                && !good(at(1), at(2), Step::Hour)
+                && !good(at(-1), None, Step::Day)
+        );
         for extreme in [DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC] {
             for step in [Step::FiveMinutes, Step::Hour, Step::Day] {
                 assert!(!good(Some(extreme), None, step));

@@ -132,7 +132,8 @@ pub async fn stream_coins(
     let events = view.events(query.0.currency.as_deref())?;
     let place = streams.into_inner().enter(me.id, MOST)?;
     let last = req.headers().get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
-    let reader = Reader { events, last, begun: false, written_at: Instant::now(), req, envelope, _place: place };
+    let reader =
+        Reader { events, last, begun: false, written_at: Instant::now(), req, envelope, _place: place };
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-store"))

@@ -250,7 +250,8 @@ fn named(status: &str, response: &Response) -> impl Iterator<Item = &'static Kin
 }
 
 fn choices() -> Vec<Choice> {
-    let choice = |id: i64, title: &str| Choice { id, title: title.into(), href: format!("/api/v1/coins/{id}") };
+    let choice =
+        |id: i64, title: &str| Choice { id, title: title.into(), href: format!("/api/v1/coins/{id}") };
     vec![choice(12, "Portal (PORTAL)"), choice(57, "Portal Gaming (PORTAL)")]
 }
 

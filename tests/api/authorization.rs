@@ -37,7 +37,7 @@ fn operations() -> Vec<Operation> {
 async fn call(client: &Client, operation: &Operation) -> Response {
     let id = Uuid::now_v7().to_string();
     let path =
-        operation.template.replace("{id}", &id).replace("{symbol}", "BTC").replace("{code}", "not-found");
+        operation.template.replace("{id}", &id).replace("{coin}", "BTC").replace("{code}", "not-found");
     assert!(!path.contains('{'), "say what to put into {path}");
     let body = json!({});
     let with_body = operation.method != Method::GET;

@@ -3,8 +3,12 @@
 
 mod support;
 
+mod alerts;
 mod authorization;
+mod coin_charts;
 mod coin_history;
+mod coin_list;
+mod coin_stream;
 mod coin_sync;
 mod coins;
 mod command_line;
@@ -26,3 +30,4 @@ mod social;
 mod system;
 mod user;
 mod users;
+mod watchlist;

@@ -110,14 +110,20 @@ mod tests {
         };
         assert_eq!(labels(68_000.0, 71_000.0), ["68,000", "69,000", "70,000", "71,000"]);
         assert_eq!(labels(-0.2, 0.3), ["\u{2212}0.2", "0.0", "0.2"]);
-        assert_eq!(labels(0.000_008, 0.000_009), ["0.00000800", "0.00000825", "0.00000850", "0.00000875", "0.00000900"]);
+        assert_eq!(
+            labels(0.000_008, 0.000_009),
+            ["0.00000800", "0.00000825", "0.00000850", "0.00000875", "0.00000900"]
+        );
     }
 
     #[test]
     fn times_are_round_and_few() {
         let from: DateTime<Utc> = "2026-11-13T14:35:00Z".parse().expect("time");
         let labels = |hours| {
-            times(from, from + TimeDelta::hours(hours)).into_iter().map(|(_, label)| label).collect::<Vec<_>>()
+            times(from, from + TimeDelta::hours(hours))
+                .into_iter()
+                .map(|(_, label)| label)
+                .collect::<Vec<_>>()
         };
         assert_eq!(labels(24), ["15:00", "18:00", "21:00", "14 Nov", "03:00", "06:00", "09:00", "12:00"]);
         assert_eq!(labels(24 * 7).len(), 7);

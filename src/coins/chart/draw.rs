@@ -201,12 +201,12 @@ impl Picture<'_> {
             return;
         };
         let (x, low, high) = (frame.x(last.at).min(RIGHT - 4.0), frame.y(low), frame.y(high));
-        let whisker = format!(
-            "M{x:.1} {low:.1}V{high:.1}M{:.1} {low:.1}h8M{:.1} {high:.1}h8",
-            x - 4.0,
-            x - 4.0
+        let whisker =
+            format!("M{x:.1} {low:.1}V{high:.1}M{:.1} {low:.1}h8M{:.1} {high:.1}h8", x - 4.0, x - 4.0);
+        svg.element(
+            "path",
+            format!("d=\"{whisker}\" fill=\"none\" stroke=\"{}\" stroke-width=\"1.5\"", colours.muted),
         );
-        svg.element("path", format!("d=\"{whisker}\" fill=\"none\" stroke=\"{}\" stroke-width=\"1.5\"", colours.muted));
     }
 
     fn foot(&self, svg: &mut Svg, colours: &Colours) {
@@ -214,7 +214,8 @@ impl Picture<'_> {
         if let Some((lowest, highest)) = self.extremes() {
             let mut text = format!("Low {} \u{b7} High {}", number::exact(lowest), number::exact(highest));
             if let Some((low, high)) = self.interval {
-                let _ = write!(text, " \u{b7} 95% interval {} to {}", number::exact(low), number::exact(high));
+                let _ =
+                    write!(text, " \u{b7} 95% interval {} to {}", number::exact(low), number::exact(high));
             }
             svg.text(MARGIN, 364.0, small(""), &text);
         }
@@ -239,10 +240,7 @@ fn grid(svg: &mut Svg, colours: &Colours, frame: &Frame, (from, to): (DateTime<U
     }
     for (at, label) in times(from, to) {
         let x = frame.x(at);
-        svg.element(
-            "path",
-            format!("d=\"M{x:.1} {BOTTOM:.1}v5\" stroke=\"{muted}\" stroke-width=\"1\""),
-        );
+        svg.element("path", format!("d=\"M{x:.1} {BOTTOM:.1}v5\" stroke=\"{muted}\" stroke-width=\"1\""));
         // A label at the edge must not be cut.
         let x = x.clamp(frame.left, RIGHT - 16.0);
         svg.text(x, BOTTOM + 20.0, format!("fill=\"{muted}\" text-anchor=\"middle\""), &label);

@@ -24,13 +24,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time;
 use uuid::Uuid;
 
-use self::{
-    market::{Collected, Nothing},
-    outcomes::Outcomes,
-};
 pub(super) use self::{
     market::budget,
     slot::{after_failure, start as start_of_slot},
+};
+use self::{
+    market::{Collected, Nothing},
+    outcomes::Outcomes,
 };
 use super::{
     alerts,

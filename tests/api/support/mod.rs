@@ -5,6 +5,7 @@ mod client;
 mod contract;
 mod mailbox;
 pub mod market;
+pub mod points;
 mod postgres;
 pub mod smtp;
 pub mod social;

@@ -1,0 +1,220 @@
+//! Choosing coins and their fields, as JSON and as a table; what a coin is called.
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::support::{
+    App, Client, Response, eventually,
+    market::{COINS, Market, SYNC, changed, from},
+    social::{self, status, timeline},
+    upstream::Upstream,
+};
+
+fn symbols(body: &Value) -> Vec<&str> {
+    body["data"].as_array().unwrap().iter().map(|coin| coin["symbol"].as_str().unwrap()).collect()
+}
+
+async fn accepting(client: &Client, path: &str, accept: &str) -> Response {
+    client.send(Method::GET, path, |request| request.header("accept", accept)).await
+}
+
+#[tokio::test]
+async fn coins_are_chosen_by_their_symbols() {
+    let app = App::start();
+    let user = app.user().await;
+    let list = async |query: &str| user.get(&format!("{COINS}?{query}")).await;
+    assert_eq!(symbols(&list("symbols=eth,BTC,%20xrp,nope").await.assert(200).json()), ["BTC", "ETH", "XRP"]);
+    assert_eq!(symbols(&list("symbols=eth,btc&sort=price&order=asc&limit=1").await.json()), ["ETH"]);
+    assert!(symbols(&list("symbols=nope").await.assert(200).json()).is_empty());
+    for bad in ["symbols=btc,,eth", "symbols=,"] {
+        list(bad).await.assert_invalid("/symbols", "list");
+    }
+    let many = (0..101).map(|n| format!("c{n}")).collect::<Vec<_>>().join(",");
+    list(&format!("symbols={many}")).await.assert_invalid("/symbols", "list");
+    list("symbols=").await.assert_invalid("/symbols", "length");
+    list(&format!("symbols={}", "x".repeat(1001))).await.assert_invalid("/symbols", "length");
+}
+
+#[tokio::test]
+async fn an_answer_has_the_fields_that_were_asked_for() {
+    let app = App::start();
+    let user = app.user().await;
+    let list = async |fields: &str| user.get(&format!("{COINS}?limit=1&fields={fields}")).await;
+    let names = |body: &Value| {
+        let mut names: Vec<_> = body["data"][0].as_object().unwrap().keys().cloned().collect();
+        names.sort();
+        names
+    };
+    let body = list("price,rank").await.assert(200).json();
+    assert_eq!(names(&body), ["id", "price", "rank", "symbol"]);
+    assert_eq!((&body["source"], &body["data"][0]["symbol"]), (&"demo".into(), &"BTC".into()));
+    assert_eq!(names(&list("symbol").await.json()), ["id", "symbol"]);
+    // Nobody was listened to about the demonstration.
+    let body = list("social.sentiment").await.assert(200).json();
+    assert_eq!((names(&body).len(), &body["data"][0]["social"]), (3, &Value::Null));
+    for unknown in ["prize", "social.mood", "price,", "price.x", "", "social.", "__proto__"] {
+        let code = if unknown.is_empty() { "length" } else { "unknown-field" };
+        list(unknown).await.assert_invalid("/fields", code);
+    }
+    let problem = list("price,prize").await.assert_invalid("/fields", "unknown-field");
+    assert!(problem.text().contains("`prize`"), "{}", problem.text());
+    list(&["price"; 41].join(",")).await.assert_invalid("/fields", "length");
+}
+
+#[tokio::test]
+async fn a_table_is_for_those_who_prefer_it() {
+    let app = App::start();
+    let user = app.user().await;
+    let table = accepting(&user, COINS, "text/csv").await.assert(200);
+    assert_eq!(table.header("content-type"), "text/csv; charset=utf-8; header=present");
+    assert_eq!(table.header("vary"), "accept, accept-encoding");
+    let text = table.text();
+    let lines: Vec<&str> = text.split("\r\n").collect();
+    assert!(
+        lines[0].starts_with("id,symbol,name,slug,rank,price,")
+            && lines[0].ends_with(",currency,source,as_of")
+    );
+    assert_eq!((lines.len(), lines[21]), (22, ""));
+    let bitcoin: Vec<&str> = lines[1].split(',').collect();
+    assert_eq!(bitcoin.len(), lines[0].split(',').count());
+    assert_eq!((bitcoin[1], bitcoin[5]), ("BTC", "70211.4421"));
+
+    let etag = table.header("etag").to_owned();
+    let again = user
+        .send(Method::GET, COINS, |request| {
+            request.header("accept", "text/csv").header("if-none-match", &etag)
+        })
+        .await;
+    again.assert(304);
+    let json = accepting(&user, COINS, "application/json").await.assert(200);
+    assert_ne!(json.header("etag"), etag);
+    assert_eq!(json.header("vary"), "accept, accept-encoding");
+
+    let some = accepting(&user, &format!("{COINS}?limit=1&fields=price"), "text/csv").await.assert(200);
+    assert!(some.text().starts_with("id,symbol,price,currency,source,as_of\r\n1,BTC,70211.4421,GBP,demo,"));
+    for (accept, kind) in [
+        ("*/*", "application/json"),
+        ("text/html, application/xhtml+xml, */*;q=0.8", "application/json"),
+        ("text/csv;q=0.9, application/json;q=0.8", "text/csv"),
+        ("text/csv;q=0", "application/json"),
+        ("image/png", "application/json"),
+        ("nonsense", "application/json"),
+    ] {
+        let answer = accepting(&user, COINS, accept).await.assert(200);
+        assert!(answer.header("content-type").starts_with(kind), "{accept}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_from_elsewhere_is_no_formula_in_a_table() {
+    let market = Market::start().await;
+    market.coingecko.say(vec![changed("coingecko_markets_gbp", |coins| {
+        coins[0]["name"] = "=HYPERLINK(\"http://evil.example\",\"x\")".into();
+    })]);
+    let app = market.app("coingecko", &[]);
+    let user = app.user().await;
+    from(&user, "coingecko").await;
+    let text = accepting(&user, &format!("{COINS}?fields=name&limit=1"), "text/csv").await.assert(200).text();
+    let line = text.split("\r\n").nth(1).unwrap();
+    assert!(line.contains(",\"'=HYPERLINK(\"\"http://evil.example\"\",\"\"x\"\")\","), "{line}");
+}
+
+#[tokio::test]
+async fn coins_are_sorted_by_what_people_say() {
+    let instance = Upstream::start(vec![timeline(&[])]).await;
+    let posts = |first: u32, text: &str| {
+        timeline(
+            &(0..3).map(|n| status(first + n, i64::from(n) + 1, &format!("{text} {n}"))).collect::<Vec<_>>(),
+        )
+    };
+    instance.say_at("/api/v1/timelines/tag/ethereum?", posts(1, "Ethereum is great, I love it"));
+    instance.say_at("/api/v1/timelines/tag/bitcoin?", posts(11, "Bitcoin is horrible and I hate it"));
+    let market = social::market().await;
+    let settings = [("SOCIAL_PROVIDERS", "mastodon"), ("MASTODON_URLS", instance.url.as_str())];
+    let app = social::app(&market, &settings);
+    let user = app.user().await;
+    let list = async |query: &str| user.get(&format!("{COINS}?limit=3&{query}")).await.assert(200).json();
+    eventually("sentiment of both", async || {
+        let body = list("sort=sentiment").await;
+        symbols(&body)[..2] == ["ETH", "BTC"] && body["data"][1]["social"]["sentiment"].is_number()
+    })
+    .await;
+    assert_eq!(symbols(&list("sort=sentiment&order=asc").await)[..2], ["BTC", "ETH"]);
+    for by in ["sentiment_basic", "popularity", "posts_per_hour"] {
+        let body = list(&format!("sort={by}")).await;
+        assert!(
+            body["data"][2]["social"][by].is_null() || body["data"][0]["social"][by].is_number(),
+            "{body}"
+        );
+    }
+    let body = list("sort=sentiment&fields=social.sentiment,social.interval.low").await;
+    let social = body["data"][0]["social"].as_object().unwrap();
+    assert_eq!(social.keys().collect::<Vec<_>>(), ["interval", "sentiment"]);
+    let table =
+        accepting(&user, &format!("{COINS}?sort=sentiment&limit=1"), "text/csv").await.assert(200).text();
+    assert!(table.contains(",mastodon,"), "{table}");
+}
+
+#[tokio::test]
+async fn a_coin_is_called_by_id_slug_or_symbol_and_an_ambiguous_one_is_a_choice() {
+    let market = Market::start().await;
+    market.coingecko.say(vec![changed("coingecko_markets_gbp", |coins| {
+        coins[1]["symbol"] = "btc".into();
+        coins[2]["symbol"] = "ethereum".into();
+    })]);
+    let app = market.app("coingecko", &[]);
+    let user = app.user().await;
+    let list = from(&user, "coingecko").await;
+    let read = async |name: &str| user.get(&format!("{COINS}/{name}")).await;
+    let ids: Vec<i64> =
+        list["data"].as_array().unwrap().iter().map(|coin| coin["id"].as_i64().unwrap()).collect();
+    assert_eq!(read(&ids[1].to_string()).await.assert(200).json()["data"]["name"], "Ethereum");
+    assert_eq!(read("bitcoin").await.assert(200).json()["data"]["id"], ids[0]);
+    assert_eq!(read("BNB").await.assert(200).json()["data"]["id"], ids[3]);
+
+    // A symbol of two, and a symbol that is another's slug.
+    for (name, of) in [("bTc", [ids[0], ids[1]]), ("ethereum", [ids[1], ids[2]])] {
+        let choice = read(name).await.assert_problem(300, "ambiguous");
+        assert!(!choice.headers.contains_key("location"), "nobody is sent to either");
+        let body = choice.json();
+        let found: Vec<i64> =
+            body["choices"].as_array().unwrap().iter().map(|one| one["id"].as_i64().unwrap()).collect();
+        assert_eq!(found, of);
+        for choice in body["choices"].as_array().unwrap() {
+            user.get(choice["href"].as_str().unwrap()).await.assert(200);
+        }
+        for path in [format!("{COINS}/{name}/history"), format!("{COINS}/{name}/chart.svg")] {
+            user.get(&path).await.assert_problem(300, "ambiguous");
+        }
+        let watch = format!("/api/v1/user/watchlist/{name}");
+        user.send(Method::PUT, &watch, |request| request).await.assert_problem(300, "ambiguous");
+    }
+    for nobody in ["nope", "0", "-1", "99999999999999999999", "%00", "a%2Fb", &"x".repeat(1000)] {
+        read(nobody).await.assert_problem(404, "not-found");
+        user.get(&format!("{COINS}/{nobody}/history")).await.assert_problem(404, "not-found");
+    }
+}
+
+#[tokio::test]
+async fn a_coin_comes_with_its_latest_points() {
+    let market = Market::start().await;
+    let app = market.app("coingecko", &[]);
+    let admin = app.admin().await;
+    from(&admin, "coingecko").await;
+    let read = async || admin.get(&format!("{COINS}/btc")).await.assert(200).json();
+    let points = async || read().await["history"].as_array().unwrap().clone();
+    let first = points().await;
+    assert_eq!((first.len(), &first[0]["close"]), (1, &70211.4421.into()));
+    market
+        .coingecko
+        .say(vec![changed("coingecko_markets_gbp", |coins| coins[0]["current_price"] = 70300.into())]);
+    app.clock.advance(std::time::Duration::from_mins(5));
+    admin.post_empty(SYNC).await.assert(202);
+    eventually("another point", async || points().await.len() == 2).await;
+    let points = points().await;
+    assert_eq!(
+        (&points[1]["open"], &points[1]["high"], &points[1]["samples"]),
+        (&70300.into(), &70300.into(), &1.into())
+    );
+    assert!(points[0]["at"].as_str() < points[1]["at"].as_str());
+}

@@ -1,0 +1,152 @@
+//! Server-Sent Events.
+
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tokio::time;
+
+use crate::support::{
+    App, Client, eventually,
+    market::{COINS, Market, SYNC, changed, from},
+};
+
+const STREAM: &str = "/api/v1/coins/stream";
+
+/// An open stream, read as the standard says.
+struct Events {
+    bytes: std::pin::Pin<Box<dyn Stream<Item = reqwest::Result<actix_web::web::Bytes>> + Send>>,
+    buffer: String,
+}
+
+async fn open(app: &App, client: &Client, query: &str, last: Option<&str>) -> reqwest::Response {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut request = http.get(format!("{}{STREAM}{query}", app.base)).bearer_auth(client.token());
+    if let Some(last) = last {
+        request = request.header("last-event-id", last);
+    }
+    request.send().await.unwrap()
+}
+
+impl Events {
+    async fn open(app: &App, client: &Client, query: &str, last: Option<&str>) -> Self {
+        let answer = open(app, client, query, last).await;
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        assert_eq!(answer.headers()["cache-control"], "no-store");
+        Self { bytes: Box::pin(answer.bytes_stream()), buffer: String::new() }
+    }
+
+    /// The next block of lines; None at the end.
+    async fn block(&mut self) -> Option<String> {
+        loop {
+            if let Some((block, rest)) = self.buffer.split_once("\n\n") {
+                let block = block.to_owned();
+                self.buffer = rest.to_owned();
+                return Some(block);
+            }
+            let more =
+                time::timeout(Duration::from_mins(1), self.bytes.next()).await.expect("within a minute")?;
+            self.buffer += std::str::from_utf8(&more.expect("the body ends well")).unwrap();
+        }
+    }
+
+    /// Id and data of the next event.
+    async fn event(&mut self) -> Option<(String, Value)> {
+        loop {
+            let block = self.block().await?;
+            let field =
+                |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+            if let Some(data) = field("data: ") {
+                assert_eq!(field("event: ").unwrap(), "snapshot");
+                return Some((field("id: ").unwrap(), serde_json::from_str(&data).unwrap()));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_sync_is_an_event_and_a_reader_resumes_where_it_was() {
+    let market = Market::start().await;
+    let app = market.app("coingecko", &[]);
+    let admin = app.admin().await;
+    from(&admin, "coingecko").await;
+    let mut events = Events::open(&app, &admin, "", None).await;
+    assert_eq!(events.block().await.unwrap(), "retry: 5000");
+    let (first, body) = events.event().await.unwrap();
+    assert_eq!(body, admin.get(COINS).await.json());
+
+    let mut resumed = Events::open(&app, &admin, "", Some(&first)).await;
+    assert_eq!(resumed.block().await.unwrap(), "retry: 5000");
+    market
+        .coingecko
+        .say(vec![changed("coingecko_markets_gbp", |coins| coins[0]["current_price"] = 70_300.into())]);
+    admin.post_empty(SYNC).await.assert(202);
+    for stream in [&mut events, &mut resumed] {
+        let (id, body) = stream.event().await.unwrap();
+        assert!(id.parse::<i64>().unwrap() > first.parse().unwrap());
+        assert_eq!(body["data"][0]["price"], 70_300.0);
+    }
+    // Whoever has an older one, or one of another server, gets the newest at once.
+    for last in [first.as_str(), "999999", "nonsense"] {
+        let (_, body) = Events::open(&app, &admin, "", Some(last)).await.event().await.unwrap();
+        assert_eq!(body["data"][0]["price"], 70_300.0);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_in_the_wanted_currency_and_the_rest_is_refused() {
+    let app = App::with(&[("COINS_CURRENCIES", "GBP,USD")]);
+    let user = app.user().await;
+    let (_, body) = Events::open(&app, &user, "?currency=usd", None).await.event().await.unwrap();
+    assert_eq!(body["currency"], "USD");
+    user.get(&format!("{STREAM}?currency=XXX")).await.assert_invalid("/currency", "currency");
+    user.get(&format!("{STREAM}?limit=1")).await.assert_problem(400, "malformed-query");
+    app.anyone().get(STREAM).await.assert_problem(401, "missing-token");
+}
+
+#[tokio::test]
+async fn a_quiet_stream_has_a_heartbeat() {
+    let app = App::start();
+    let mut events = Events::open(&app, &app.user().await, "", None).await;
+    events.event().await.unwrap();
+    assert_eq!(events.block().await.unwrap(), ":");
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_session_its_token_and_its_server() {
+    let app = App::start();
+    let user = app.user().await;
+    let mut events = Events::open(&app, &user, "", None).await;
+    events.event().await.unwrap();
+    user.post("/api/v1/auth/logout", &json!({})).await.assert(204);
+    assert_eq!(events.event().await, None, "logged out");
+
+    let user = app.user().await;
+    let mut events = Events::open(&app, &user, "", None).await;
+    events.event().await.unwrap();
+    app.clock.advance(Duration::from_mins(11));
+    assert_eq!(events.event().await, None, "the token has expired");
+
+    let mut events = Events::open(&app, &app.user().await, "", None).await;
+    events.event().await.unwrap();
+    let stopping = tokio::task::spawn_blocking(move || drop(app));
+    assert_eq!(events.event().await, None, "the server stops");
+    stopping.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_account_has_a_bounded_number_of_streams() {
+    let app = App::start();
+    let (user, other) = (app.user().await, app.user().await);
+    let mut open_ones = Vec::new();
+    for _ in 0..20 {
+        open_ones.push(Events::open(&app, &user, "", None).await);
+    }
+    let refused = user.get(STREAM).await.assert_problem(429, "too-many-requests");
+    assert_eq!(refused.header("retry-after"), "5");
+    Events::open(&app, &other, "", None).await.event().await.unwrap();
+    drop(open_ones);
+    eventually("room again", async || open(&app, &user, "", None).await.status() == StatusCode::OK).await;
+}
