@@ -1,6 +1,7 @@
 //! The only room that knows everything: which services there are, which routes, how it starts
 //! and stops.
 
+mod apidocs;
 mod document;
 mod health;
 mod housekeeping;
@@ -24,7 +25,6 @@ use actix_web::{
 };
 use anyhow::Result;
 use utoipa_actix_web::{AppExt, scope, service_config::ServiceConfig};
-use utoipa_swagger_ui::SwaggerUi;
 
 pub use self::{document::document, serve::Server};
 use crate::{
@@ -176,30 +176,12 @@ impl Services {
             .app_data(self.coin_settings.clone())
             .app_data(self.streams.clone())
             .app_data(self.social_settings.clone())
-            .route("/apidocs", web::get().to(to_apidocs))
-            .service(apidocs())
+            .route("/apidocs", web::get().to(apidocs::to_apidocs))
+            .service(apidocs::apidocs())
             .default_service(web::to(fallback))
             .wrap(Condition::new(!self.cors_origins.is_empty(), cors(&self.cors_origins)))
             .wrap(from_fn(envelope))
     }
-}
-
-/// Swagger UI, from files in the binary; it may not reach any other host.
-fn apidocs() -> impl actix_web::dev::HttpServiceFactory + 'static {
-    let settings = utoipa_swagger_ui::Config::new(["/openapi.json"])
-        .persist_authorization(true)
-        .try_it_out_enabled(true)
-        .display_request_duration(true)
-        .validator_url("none");
-    let policy = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
-                  frame-ancestors 'none'";
-    web::scope("/apidocs")
-        .wrap(DefaultHeaders::new().add((header::CONTENT_SECURITY_POLICY, policy)))
-        .service(SwaggerUi::new("/{_:.*}").config(settings))
-}
-
-async fn to_apidocs() -> HttpResponse {
-    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "apidocs/")).finish()
 }
 
 fn cors(origins: &[String]) -> Cors {

@@ -46,10 +46,10 @@ pub fn table(coins: &[&Coin], fields: &Fields, provenance: &Provenance) -> Strin
 fn cell(text: &str) -> String {
     let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let safe = if is_formula { format!("'{text}") } else { text.to_owned() };
-    match safe.contains([',', '"', '\r', '\n']) || is_formula {
-        true => format!("\"{}\"", safe.replace('"', "\"\"")),
-        false => safe,
+    if is_formula || safe.contains([',', '"', '\r', '\n']) {
+        return format!("\"{}\"", safe.replace('"', "\"\""));
     }
+    safe
 }
 
 #[cfg(test)]

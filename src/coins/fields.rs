@@ -106,8 +106,9 @@ impl Fields {
     }
 }
 
+/// Of what is within `social`, whole members only.
 fn is_known(name: &str) -> bool {
-    LEAVES.iter().any(|leaf| covers(name, leaf))
+    name.matches('.').count() <= 1 && LEAVES.iter().any(|leaf| covers(name, leaf))
 }
 
 /// Whether `path` is `name` or lies below it.
@@ -175,5 +176,41 @@ impl ToSchema for EitherCoinList {
         schemas.push((CoinList::name().into(), CoinList::schema()));
         <SparseCoinList as ToSchema>::schemas(schemas);
         schemas.push((SparseCoinList::name().into(), SparseCoinList::schema()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// What the schema lists is what can be asked for and what a table has.
+    #[test]
+    fn every_member_has_its_name_here() {
+        let members = |schema: RefOr<Schema>| match schema {
+            RefOr::T(Schema::Object(object)) => object.properties.keys().cloned().collect::<Vec<_>>(),
+            _ => panic!("an object"),
+        };
+        for name in members(Coin::schema()) {
+            assert!(is_known(&name), "{name}");
+        }
+        for name in members(Social::schema()) {
+            assert!(is_known(&format!("social.{name}")), "social.{name}");
+        }
+    }
+
+    #[test]
+    fn only_what_was_named_is_kept() {
+        let value = json!({"id": 1, "symbol": "B", "price": 2, "rank": 1, "social": {"sentiment": 0.1, "interval": {"low": 0}, "as_of": "x"}});
+        let kept = |text: &str| Fields::parse(Some(text)).expect("known").project(value.clone(), "");
+        assert_eq!(kept("price"), json!({"id": 1, "symbol": "B", "price": 2}));
+        assert_eq!(kept("social"), json!({"id": 1, "symbol": "B", "social": value["social"]}));
+        let social = json!({"sentiment": 0.1, "interval": {"low": 0}});
+        assert_eq!(
+            kept("social.sentiment, social.interval"),
+            json!({"id": 1, "symbol": "B", "social": social})
+        );
+        assert!(Fields::parse(Some("soc")).is_err() && Fields::parse(Some("social.sent")).is_err());
     }
 }

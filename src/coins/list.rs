@@ -143,10 +143,7 @@ pub async fn list_coins(
     if query.is_for_all() && !as_table {
         return Ok(current.whole.respond(&req));
     }
-    let own = match query.watchlist {
-        true => Some(watchlist::ids(&db, me.id).await?),
-        false => None,
-    };
+    let own = if query.watchlist { Some(watchlist::ids(&db, me.id).await?) } else { None };
     let snapshot = &current.snapshot;
     let found = select(&snapshot.coins, &query, own.as_ref())?;
     let provenance = view.provenance(snapshot);

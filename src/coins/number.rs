@@ -15,10 +15,10 @@ pub fn exact(value: f64) -> String {
         _ => 0,
     };
     let text = with_decimals(value, decimals);
-    match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text,
+    if !text.contains('.') {
+        return text;
     }
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// With thousands separated.

@@ -203,10 +203,11 @@ mod tests {
         let (ada, bob) = (Uuid::now_v7(), Uuid::now_v7());
         let enter = |user, most| streams.clone().enter(user, most);
         let code = |result: Result<Place, Problem>| result.err().map(|problem| problem.kind().code);
-        let own: Vec<_> = (0..MOST_OF_USER).map(|_| enter(ada, MOST).ok().expect("room")).collect();
+        let room = |result: Result<Place, Problem>| result.unwrap_or_else(|problem| panic!("{problem}"));
+        let own: Vec<_> = (0..MOST_OF_USER).map(|_| room(enter(ada, MOST))).collect();
         assert_eq!(code(enter(ada, MOST)), Some("too-many-requests"));
         assert_eq!(code(enter(bob, MOST_OF_USER)), Some("overloaded"));
-        let of_bob = enter(bob, MOST_OF_USER + 1).ok().expect("room");
+        let of_bob = room(enter(bob, MOST_OF_USER + 1));
         drop(own);
         drop(of_bob);
         assert!(streams.0.lock().expect("lock").is_empty());

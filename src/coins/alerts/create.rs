@@ -80,9 +80,11 @@ pub async fn create_alert(
         return Err(Problem::invalid("/currency", "not-applicable", "only prices have a currency"));
     }
     let snapshot = view.current(wanted.currency.as_deref())?.snapshot.clone();
-    let no_such_coin = |problem: Problem| match problem.kind().code == kind::NOT_FOUND.code {
-        true => Problem::invalid("/coin", "unknown", "is no coin of the last sync"),
-        false => problem,
+    let no_such_coin = |problem: Problem| match problem.kind().code {
+        code if code == kind::NOT_FOUND.code => {
+            Problem::invalid("/coin", "unknown", "is no coin of the last sync")
+        }
+        _ => problem,
     };
     let coin = find::in_snapshot(&snapshot, &wanted.coin).map_err(no_such_coin)?;
     let value = value(coin, wanted.metric);

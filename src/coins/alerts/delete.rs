@@ -23,8 +23,8 @@ use crate::{
 #[delete("/user/alerts/{id}")]
 pub async fn delete_alert(me: CurrentUser, path: Path<Uuid>, db: Data<Db>) -> Result<HttpResponse, Problem> {
     let id = path.0;
-    match db.run(move |conn| Ok::<_, Problem>(store::delete(conn, me.id, id)?)).await? {
-        true => Ok(HttpResponse::NoContent().finish()),
-        false => Err(Problem::new(&kind::NOT_FOUND)),
+    if db.run(move |conn| Ok::<_, Problem>(store::delete(conn, me.id, id)?)).await? {
+        return Ok(HttpResponse::NoContent().finish());
     }
+    Err(Problem::new(&kind::NOT_FOUND))
 }

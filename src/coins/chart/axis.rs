@@ -4,8 +4,8 @@ use chrono::{DateTime, Datelike, Months, NaiveTime, TimeDelta, Timelike, Utc};
 
 use super::super::number;
 
-const MOST_TICKS: f64 = 5.0;
-const MOST_TIMES: i64 = 8;
+const MOST_TICKS: f64 = 6.0;
+const MOST_TIMES: i32 = 8;
 
 /// Values from bottom to top.
 pub struct Scale {
@@ -28,11 +28,14 @@ impl Scale {
         let (low, high) = (lowest - room, highest + room);
         let step = nice((high - low) / MOST_TICKS);
         let first = (low / step).ceil();
-        let ticks = (0..=i32::try_from(MOST_TICKS as i64).unwrap_or(5) * 2)
-            .map(|index| (first + f64::from(index)) * step)
-            .take_while(|tick| *tick <= high)
-            .collect();
-        let decimals = (-(step.log10() + 1e-9).floor()).clamp(0.0, 12.0) as usize;
+        let ticks =
+            (0..10).map(|index| (first + f64::from(index)) * step).take_while(|tick| *tick <= high).collect();
+        // As many as tell the lines apart: 0.25 needs two.
+        let is_whole = |decimals: &i32| {
+            let scaled = step * 10f64.powi(*decimals);
+            (scaled - scaled.round()).abs() < 1e-6 * scaled
+        };
+        let decimals = (0..13).find(is_whole).and_then(|found| usize::try_from(found).ok()).unwrap_or(12);
         Self { low, high, ticks, decimals }
     }
 
@@ -52,7 +55,7 @@ fn nice(value: f64) -> f64 {
 pub fn times(from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<(DateTime<Utc>, String)> {
     const HOURS: [i64; 9] = [1, 2, 3, 6, 12, 24, 48, 96, 168];
     let span = to - from;
-    let step = HOURS.into_iter().map(TimeDelta::hours).find(|step| *step * MOST_TIMES as i32 >= span);
+    let step = HOURS.into_iter().map(TimeDelta::hours).find(|step| *step * MOST_TIMES >= span);
     let ticks = match step {
         Some(step) => even(from, to, step),
         None => months(from, to),
@@ -72,7 +75,7 @@ fn months(from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<DateTime<Utc>> {
     let first = from.with_time(NaiveTime::MIN).single().and_then(|day| day.with_day(1)).unwrap_or(from);
     let every = if to - from > TimeDelta::days(200) { 2 } else { 1 };
     let ticks = (0..24).filter_map(|index| first.checked_add_months(Months::new(index)));
-    let is_wanted = |at: &DateTime<Utc>| (at.month0()) % every == 0;
+    let is_wanted = |at: &DateTime<Utc>| at.month0().is_multiple_of(every);
     ticks.filter(is_wanted).skip_while(|at| *at < from).take_while(|at| *at <= to).collect()
 }
 
@@ -97,7 +100,7 @@ mod tests {
         fn there_are_always_some_lines_within_the_scale(low in -1e12..1e12f64, span in 0.0..1e12f64) {
             let scale = Scale::new(low, low + span);
             prop_assert!(scale.low < low && scale.high > low + span);
-            prop_assert!((2..=6).contains(&scale.ticks.len()), "{:?}", scale.ticks);
+            prop_assert!((2..=7).contains(&scale.ticks.len()), "{:?}", scale.ticks);
             prop_assert!(scale.ticks.iter().all(|tick| (scale.low..=scale.high).contains(tick)));
         }
     }
@@ -109,11 +112,10 @@ mod tests {
             scale.ticks.iter().map(|tick| scale.label(*tick)).collect::<Vec<_>>()
         };
         assert_eq!(labels(68_000.0, 71_000.0), ["68,000", "69,000", "70,000", "71,000"]);
-        assert_eq!(labels(-0.2, 0.3), ["\u{2212}0.2", "0.0", "0.2"]);
-        assert_eq!(
-            labels(0.000_008, 0.000_009),
-            ["0.00000800", "0.00000825", "0.00000850", "0.00000875", "0.00000900"]
-        );
+        assert_eq!(labels(-0.2, 0.3), ["\u{2212}0.2", "\u{2212}0.1", "0.0", "0.1", "0.2", "0.3"]);
+        let small = ["0.0000080", "0.0000082", "0.0000084", "0.0000086", "0.0000088", "0.0000090"];
+        assert_eq!(labels(0.000_008, 0.000_009), small);
+        assert_eq!(labels(0.0, 1.3), ["0.00", "0.25", "0.50", "0.75", "1.00", "1.25"]);
     }
 
     #[test]

@@ -94,16 +94,13 @@ impl Picture<'_> {
         let mut svg = Svg::new(WIDTH, HEIGHT, &self.heading(), &self.description());
         svg.element("rect", format!("width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"{}\"", colours.ground));
         self.head(&mut svg, colours);
-        match self.frame() {
-            Some(frame) => {
-                grid(&mut svg, colours, &frame, self.span);
-                self.line(&mut svg, colours, &frame);
-                self.interval(&mut svg, colours, &frame);
-            }
-            None => {
-                let place = format!("fill=\"{}\" font-size=\"16\" text-anchor=\"middle\"", colours.muted);
-                svg.text(WIDTH / 2.0, f64::midpoint(TOP, BOTTOM), place, "No data yet");
-            }
+        if let Some(frame) = self.frame() {
+            grid(&mut svg, colours, &frame, self.span);
+            self.line(&mut svg, colours, &frame);
+            self.interval(&mut svg, colours, &frame);
+        } else {
+            let place = format!("fill=\"{}\" font-size=\"16\" text-anchor=\"middle\"", colours.muted);
+            svg.text(WIDTH / 2.0, f64::midpoint(TOP, BOTTOM), place, "No data yet");
         }
         self.foot(&mut svg, colours);
         svg.finish()
@@ -142,8 +139,9 @@ impl Picture<'_> {
             (lowest, highest) = (lowest.min(low), highest.max(high));
         }
         let scale = Scale::new(lowest, highest);
-        let longest = scale.ticks.iter().map(|tick| scale.label(*tick).chars().count()).max()?;
-        let left = MARGIN + longest as f64 * DIGIT + 8.0;
+        #[expect(clippy::cast_precision_loss, reason = "a few characters")]
+        let longest = scale.ticks.iter().map(|tick| scale.label(*tick).chars().count()).max()? as f64;
+        let left = MARGIN + longest * DIGIT + 8.0;
         let (from, to) = self.span;
         Some(Frame { left, scale, from, seconds: (to - from).as_seconds_f64() })
     }
