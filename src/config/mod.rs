@@ -139,11 +139,13 @@ mod tests {
     #[test]
     fn production_refuses_what_is_only_for_development() {
         let error = with(&[("PROFILE", "production")]).unwrap_err().to_string();
-        for name in ["SECRET_KEY", "DATABASE_URL", "PUBLIC_URL", "MAIL_SERVER"] {
+        for name in ["SECRET_KEY", "DATABASE_URL", "PUBLIC_URL"] {
             assert!(error.contains(name), "{name} is missing in: {error}");
         }
         let weak = [("PROFILE", "production"), ("SECRET_KEY", "changeme")];
         assert!(with(&weak).unwrap_err().to_string().contains("SECRET_KEY"));
+        let console = [("PROFILE", "production"), ("MAIL_TRANSPORT", "log")];
+        assert!(with(&console).unwrap_err().to_string().contains("MAIL_TRANSPORT"));
     }
 
     #[test]
