@@ -8,7 +8,14 @@ use diesel::{PgConnection, QueryResult};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{currency::convert, list::CoinList, model::Snapshot, prepared::Prepared, providers, store};
+use super::{
+    currency::convert,
+    list::CoinList,
+    model::Snapshot,
+    prepared::Prepared,
+    providers::{self, demo},
+    store,
+};
 use crate::{
     clock::Clock,
     config::{Coins, Provider},
@@ -92,7 +99,10 @@ impl View {
             Some(code) => self.currencies.iter().find(|one| one.code.eq_ignore_ascii_case(code)),
         };
         let chosen = found.ok_or_else(|| self.unknown_currency())?;
-        let current = chosen.current.load_full().ok_or_else(|| {
+        let kept = chosen.current.load_full();
+        // Whoever asks for a currency gets that one; by default any is better than none.
+        let told = kept.filter(|kept| currency.is_none() || kept.snapshot.currency == chosen.code);
+        let current = told.ok_or_else(|| {
             let code = &chosen.code;
             Problem::unavailable("no snapshot in this currency").detail(format!("no amounts in {code} yet"))
         })?;
@@ -146,10 +156,12 @@ impl Follow for View {
 
     fn load(&self, conn: &mut PgConnection) -> QueryResult<()> {
         let mut prepared = Vec::new();
-        for place in &self.currencies {
-            let Some((kept, rate)) = store::latest(conn, &place.code, self.real)? else {
-                continue;
-            };
+        for (number, place) in self.currencies.iter().enumerate() {
+            let mut found = store::latest(conn, &place.code, self.real)?;
+            if found.is_none() && number == 0 {
+                found = store::latest(conn, demo::CURRENCY, false)?;
+            }
+            let Some((kept, rate)) = found else { continue };
             let snapshot = if kept.currency == rate.currency {
                 kept
             } else {
