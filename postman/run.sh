@@ -45,7 +45,7 @@ base_url=http://127.0.0.1:$port
 # No setting of the caller's, neither from the environment nor from a .env file.
 mintage() {
     cd "$work"
-    exec env -i PATH="$PATH" HOME="${HOME:-/}" DATA_DIR="$work/data" BIND="127.0.0.1:$port" \
+    exec env -i PATH="$PATH" HOME="${HOME:-/}" DATA_DIR="$work/data" BIND="127.0.0.1:$port" COINS_PROVIDERS=demo \
         "$target/debug/mintage" "$@"
 }
 

@@ -9,7 +9,7 @@
 //! | [`app`] | the only room that knows everything: services, routes, the OpenAPI document, serving |
 //! | [`auth`] | how people get in: register, log in, refresh, log out, their sessions |
 //! | [`users`] | who exists: self service and administration |
-//! | [`coins`] | market data: providers, sync, snapshot, endpoints |
+//! | [`coins`] | market data: providers, sync, snapshot, history, endpoints |
 //! | [`mail`] | what mails say, how they are built, how they leave: SMTP, files, the console |
 //! | [`jobs`] | work that outlives a request: a queue in PostgreSQL, its worker, schedules |
 //! | [`tokens`] | signing keys, JWTs, sessions, the blocklist, the `CurrentUser` extractor |
@@ -17,7 +17,7 @@
 //! | [`http`] | problem details, extractors, paging, ETags, client address, rate limits |
 //! | [`db`] | the pool, one bounded hop per request, migrations, the embedded cluster, LISTEN |
 //! | [`config`] | typed settings; the only reader of the environment |
-//! | [`telemetry`] | logs |
+//! | [`telemetry`] | logs, the text format of metrics |
 //! | [`clock`] | what time it is, as a parameter |
 //!
 //! A capability is a folder: one action is one file, `mod.rs` is its table of contents,

@@ -76,6 +76,7 @@ impl Mintage {
                 ("BIND", address.as_str()),
                 ("RATE_LIMITS", "off"),
                 ("DRAIN_DELAY", "0s"),
+                ("COINS_PROVIDERS", "demo"),
             ])
             .envs(settings.iter().copied())
             .stdout(Stdio::null())

@@ -5,6 +5,7 @@ mod document;
 mod health;
 mod housekeeping;
 mod jobs;
+mod metrics;
 mod serve;
 
 use std::sync::{Arc, atomic::AtomicBool};
@@ -27,11 +28,11 @@ use crate::{
     auth,
     clock::Clock,
     coins,
-    config::{Config, SecretKey, Server as ServerSettings, Tokens},
+    config::{self, Config, SecretKey, Server as ServerSettings, Tokens},
     db::{Db, Follow, Follower, connect_patiently, migrate},
     http::{
-        Envelope, Fallback, RateLimits, TrustedProxies, X_REQUEST_ID, envelope, fallback, problem_page,
-        problem_pages,
+        Envelope, Fallback, RateLimits, Requests, TrustedProxies, X_REQUEST_ID, envelope, fallback,
+        problem_page, problem_pages,
     },
     jobs::Wake,
     mail::Mailer,
@@ -65,6 +66,7 @@ struct Services {
     fallback: Data<Fallback>,
     document: Data<document::Document>,
     limits: Data<RateLimits>,
+    requests: Data<Requests>,
     clock: Data<Clock>,
     db: Data<Db>,
     hasher: Data<Hasher>,
@@ -77,6 +79,7 @@ struct Services {
     coins: Data<coins::View>,
     mailer: Mailer,
     wake: Arc<Wake>,
+    coin_settings: Data<config::Coins>,
     cors_origins: Vec<String>,
 }
 
@@ -115,6 +118,7 @@ impl Services {
             fallback: Data::new(Fallback::new(&document)),
             document: Data::new(document::Document::new(&document)),
             limits: Data::new(RateLimits::new(config.server.rate_limits)),
+            requests: Data::new(Requests::new(&document)),
             clock: Data::new(clock.clone()),
             db: Data::new(Db::new(url, config.database.pool_size)),
             hasher: Data::new(Hasher::start(&config.passwords)?),
@@ -127,6 +131,7 @@ impl Services {
             coins: Data::from(coins),
             mailer: Mailer::new(&config.mail)?,
             wake,
+            coin_settings: Data::new(config.coins.clone()),
             cors_origins: cors_origins.clone(),
         };
         Ok((services, follower))
@@ -150,6 +155,7 @@ impl Services {
             .app_data(self.fallback.clone())
             .app_data(self.document.clone())
             .app_data(self.limits.clone())
+            .app_data(self.requests.clone())
             .app_data(self.clock.clone())
             .app_data(self.db.clone())
             .app_data(self.hasher.clone())
@@ -160,6 +166,7 @@ impl Services {
             .app_data(self.exchanges.clone())
             .app_data(self.token_settings.clone())
             .app_data(self.coins.clone())
+            .app_data(self.coin_settings.clone())
             .route("/apidocs", web::get().to(to_apidocs))
             .service(apidocs())
             .default_service(web::to(fallback))

@@ -1,8 +1,13 @@
 //! Starting, serving and stopping in order.
 
-use std::{net::TcpListener, path::Path, sync::atomic::Ordering, time::Duration};
+use std::{
+    net::TcpListener,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
-use actix_web::{HttpServer, rt, web::Data};
+use actix_web::{HttpServer, rt};
 use anyhow::{Context, Result};
 use rustls::{
     ServerConfig,
@@ -10,7 +15,7 @@ use rustls::{
 };
 use tokio::sync::watch;
 
-use super::{Services, housekeeping, jobs};
+use super::{Services, housekeeping, jobs, metrics};
 use crate::{
     clock::Clock,
     coins,
@@ -31,6 +36,7 @@ pub struct Server {
     config: Config,
     services: Services,
     listener: TcpListener,
+    metrics: Option<TcpListener>,
     /// Keeps the views in step for as long as the server lives.
     _follower: Follower,
 }
@@ -41,10 +47,12 @@ impl Server {
     /// # Errors
     /// What an operator has to look at.
     pub fn start(config: Config, secret: &SecretKey, clock: &Clock) -> Result<Self> {
-        let address = config.server.bind;
-        let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+        let listen =
+            |address| TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"));
+        let listener = listen(config.server.bind)?;
+        let metrics = config.server.metrics_bind.map(listen).transpose()?;
         let (services, follower) = Services::start(&config, secret, clock)?;
-        Ok(Self { config, services, listener, _follower: follower })
+        Ok(Self { config, services, listener, metrics, _follower: follower })
     }
 
     /// Where it listens, with the real port.
@@ -53,6 +61,12 @@ impl Server {
     /// The listener is unusable.
     pub fn address(&self) -> Result<std::net::SocketAddr> {
         Ok(self.listener.local_addr()?)
+    }
+
+    /// Where metrics are served, if they are.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<std::net::SocketAddr> {
+        self.metrics.as_ref()?.local_addr().ok()
     }
 
     /// The address for people: the public one, or where it listens if that has no fixed port.
@@ -65,12 +79,12 @@ impl Server {
         }
     }
 
-    /// Which providers coins come from.
+    /// Which providers coins come from, in the order in which they are asked.
     #[must_use]
-    pub fn coins_source(&self) -> &'static str {
+    pub fn coins_source(&self) -> String {
         match self.config.coins.providers.as_slice() {
-            [Provider::CoinMarketCap, ..] => "CoinMarketCap",
-            _ => "a demonstration snapshot (set COINMARKETCAP_API_KEY for live data)",
+            [Provider::Demo] => "a demonstration snapshot (COINS_PROVIDERS names no other)".into(),
+            providers => providers.iter().map(|one| one.name()).collect::<Vec<_>>().join(", then "),
         }
     }
 
@@ -79,7 +93,7 @@ impl Server {
     /// # Errors
     /// The TLS files cannot be used, or the listener fails.
     pub async fn serve(self, stop: impl Future<Output = ()> + 'static) -> Result<()> {
-        let Self { config, services, listener, _follower } = self;
+        let Self { config, services, listener, metrics, _follower } = self;
         let application = services.clone();
         let server = HttpServer::new(move || application.application())
             .workers(config.server.workers)
@@ -106,7 +120,18 @@ impl Server {
             handle.stop(true).await;
         });
         let (db, clock) = (services.db.get_ref().clone(), services.clock.get_ref().clone());
-        let sync = rt::spawn(coins::sync::run(db.clone(), clock.clone(), Data::new(config.coins)));
+        let sync = Arc::new(coins::Sync::new(db.clone(), clock.clone(), services.coin_settings.clone()));
+        let syncing = rt::spawn({
+            let sync = sync.clone();
+            async move { sync.run().await }
+        });
+        let metrics =
+            metrics.map(|listener| metrics::serve(listener, &services, sync.clone())).transpose()?;
+        let metrics_handle = metrics.map(|server| {
+            let handle = server.handle();
+            rt::spawn(server);
+            handle
+        });
         let upkeep = rt::spawn(housekeeping::run(
             db.clone(),
             clock,
@@ -128,8 +153,12 @@ impl Server {
         }));
         let served = running.await;
         ended.send_replace(());
-        for task in exchanges.into_iter().chain([sync, upkeep]) {
+        for task in exchanges.into_iter().chain([syncing, upkeep]) {
             task.abort();
+        }
+        sync.release().await;
+        if let Some(handle) = metrics_handle {
+            handle.stop(false).await;
         }
         let worked = worker.await;
         if let Err(problem) = housekeeping::flush(&db, &services.clock, &services.activity).await {

@@ -34,6 +34,16 @@ pub struct ListCoins {
     #[param(min_length = 1, max_length = 100)]
     #[validate(length(min = 1, max = 100, message = "must have 1 to 100 characters"))]
     q: Option<String>,
+    /// ISO 4217 code of the amounts, one of the configured; the first of them by default.
+    #[param(min_length = 3, max_length = 3)]
+    currency: Option<String>,
+}
+
+impl ListCoins {
+    /// The answer that is prepared.
+    fn is_for_all(&self) -> bool {
+        self.limit.is_none() && self.sort == Sort::Rank && self.order.is_none() && self.q.is_none()
+    }
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Deserialize, ToSchema)]
@@ -92,11 +102,12 @@ pub async fn list_coins(
     query: Query<ListCoins>,
     view: Data<View>,
 ) -> Result<HttpResponse, Problem> {
-    let current = view.current()?;
-    if req.query_string().is_empty() {
+    let Query(query) = query;
+    let current = view.current(query.currency.as_deref())?;
+    if query.is_for_all() {
         return Ok(current.whole.respond(&req));
     }
-    let (Query(query), snapshot) = (query, &current.snapshot);
+    let snapshot = &current.snapshot;
     let wanted = query.q.map(|text| text.to_lowercase());
     let matches = |coin: &&Coin| {
         wanted.as_ref().is_none_or(|text| {

@@ -2,6 +2,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::config::Provider;
+
 /// A coin and what the market says of it. Amounts are in the answer's `currency`; null is what
 /// the provider did not report.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -52,6 +54,18 @@ pub struct Snapshot {
     pub coins: Vec<Coin>,
 }
 
+/// A currency that a snapshot can be told in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rate {
+    pub currency: String,
+    /// Units of it for one of the snapshot's currency.
+    pub units: f64,
+    /// Change of the rate, in percent; none while our own history is shorter.
+    pub percent_change_1h: Option<f64>,
+    pub percent_change_24h: Option<f64>,
+    pub percent_change_7d: Option<f64>,
+}
+
 /// One complete report of a provider, as it arrived.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
@@ -65,4 +79,20 @@ pub struct Report {
 pub struct Entry {
     pub provider_coin_id: String,
     pub coin: Coin,
+}
+
+/// A report and the rates of the other currencies, to be published together.
+#[derive(Clone, Debug)]
+pub struct Market {
+    pub provider: Provider,
+    pub report: Report,
+    pub rates: Vec<ReadRate>,
+}
+
+/// A rate as it was read.
+#[derive(Clone, Debug)]
+pub struct ReadRate {
+    pub currency: String,
+    pub units: f64,
+    pub at: DateTime<Utc>,
 }

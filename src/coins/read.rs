@@ -1,6 +1,7 @@
 use actix_web::{HttpRequest, HttpResponse, get, web::Data};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use validator::Validate;
 
 use super::{
     model::Coin,
@@ -8,9 +9,18 @@ use super::{
     view::{Provenance, View},
 };
 use crate::{
-    http::{Path, Problem, kind},
+    http::{Path, Problem, Query, kind},
     tokens::CurrentUser,
 };
+
+#[derive(Deserialize, Validate, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ReadCoin {
+    /// ISO 4217 code of the amounts, one of the configured; the first of them by default.
+    #[param(min_length = 3, max_length = 3)]
+    currency: Option<String>,
+}
 
 #[derive(Serialize, ToSchema)]
 pub struct CoinAnswer<'a> {
@@ -26,6 +36,7 @@ pub struct CoinAnswer<'a> {
     tag = "coins",
     security(("bearer" = [])),
     params(
+        ReadCoin,
         ("symbol" = String, Path, description = "Ticker symbol.", example = "BTC"),
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an answer that is there.")
     ),
@@ -41,9 +52,10 @@ pub async fn read_coin(
     req: HttpRequest,
     _: CurrentUser,
     path: Path<String>,
+    query: Query<ReadCoin>,
     view: Data<View>,
 ) -> Result<HttpResponse, Problem> {
-    let snapshot = &view.current()?.snapshot;
+    let snapshot = &view.current(query.0.currency.as_deref())?.snapshot;
     let mut coins = snapshot.coins.iter();
     let found = coins.find(|coin| coin.symbol.to_lowercase() == path.0.to_lowercase());
     let data = found.ok_or_else(|| Problem::new(&kind::NOT_FOUND))?;

@@ -1,4 +1,4 @@
-//! The newest snapshot in memory: reading coins costs no query.
+//! The newest snapshot in memory, in every currency: reading coins costs no query.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,12 +8,19 @@ use diesel::{PgConnection, QueryResult};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{list::CoinList, model::Snapshot, prepared::Prepared, store};
+use super::{
+    currency::convert,
+    list::CoinList,
+    model::Snapshot,
+    prepared::Prepared,
+    providers::{self, demo},
+    store,
+};
 use crate::{
     clock::Clock,
     config::{Coins, Provider},
     db::Follow,
-    http::Problem,
+    http::{Problem, kind},
 };
 
 /// Missed syncs after which data counts as stale.
@@ -22,12 +29,18 @@ const MINUTE: i64 = 60;
 
 pub struct View {
     clock: Clock,
-    /// None: only the demonstration is wanted.
-    currency: Option<String>,
+    /// Whether more than the demonstration is wanted.
+    real: bool,
     stale_after: TimeDelta,
-    current: ArcSwapOption<Current>,
+    /// The first is the default.
+    currencies: Vec<InCurrency>,
     /// Held by whoever renews what has run out, so that one request does and the others go on.
     renewal: Mutex<()>,
+}
+
+struct InCurrency {
+    code: String,
+    current: ArcSwapOption<Current>,
 }
 
 /// A snapshot and the answer to a request for all of it.
@@ -46,6 +59,10 @@ pub struct Provenance {
     /// The provider; `demo` is made up.
     #[schema(example = "coinmarketcap")]
     pub source: String,
+    /// To be shown beside the data: the provider's terms ask for it. Not there for `demo`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, example = "Data provided by CoinMarketCap (https://coinmarketcap.com)")]
+    pub attribution: Option<&'static str>,
     /// ISO 4217 code of every amount.
     #[schema(example = "GBP")]
     pub currency: String,
@@ -60,29 +77,50 @@ pub struct Provenance {
 impl View {
     #[must_use]
     pub fn new(clock: Clock, settings: &Coins) -> Self {
-        let real = settings.providers.iter().any(|provider| *provider != Provider::Demo);
         let interval = TimeDelta::from_std(settings.sync_interval).expect("at most a day");
+        let in_currency = |code: &String| InCurrency { code: code.clone(), current: ArcSwapOption::empty() };
         Self {
             clock,
-            currency: real.then(|| settings.currency.clone()),
+            real: settings.providers.iter().any(|provider| *provider != Provider::Demo),
             stale_after: interval * STALE_AFTER,
-            current: ArcSwapOption::empty(),
+            currencies: settings.currencies.iter().map(in_currency).collect(),
             renewal: Mutex::new(()),
         }
     }
 
+    /// In this currency, or the default one.
+    ///
     /// # Errors
-    /// `unavailable`, before anything was loaded.
-    pub(super) fn current(&self) -> Result<Arc<Current>, Problem> {
-        let current = self.current.load_full();
-        let current = current.ok_or_else(|| Problem::unavailable("there is no coin snapshot"))?;
+    /// `validation-failed` for a currency that is not configured, `unavailable` for one that no
+    /// snapshot can be told in yet.
+    pub(super) fn current(&self, currency: Option<&str>) -> Result<Arc<Current>, Problem> {
+        let found = match currency {
+            None => self.currencies.first(),
+            Some(code) => self.currencies.iter().find(|one| one.code.eq_ignore_ascii_case(code)),
+        };
+        let chosen = found.ok_or_else(|| self.unknown_currency())?;
+        let kept = chosen.current.load_full();
+        // Whoever asks for a currency gets that one; by default any is better than none.
+        let told = kept.filter(|kept| currency.is_none() || kept.snapshot.currency == chosen.code);
+        let current = told.ok_or_else(|| {
+            let code = &chosen.code;
+            Problem::unavailable("no snapshot in this currency").detail(format!("no amounts in {code} yet"))
+        })?;
         if self.clock.now() < current.renew_at {
             return Ok(current);
         }
         let Ok(_renewing) = self.renewal.try_lock() else {
             return Ok(current);
         };
-        Ok(self.publish(current.snapshot.clone()))
+        let renewed = self.prepare(current.snapshot.clone());
+        chosen.current.store(Some(renewed.clone()));
+        Ok(renewed)
+    }
+
+    fn unknown_currency(&self) -> Problem {
+        let codes: Vec<_> = self.currencies.iter().map(|one| one.code.as_str()).collect();
+        let message = format!("must be one of {}", codes.join(", "));
+        Problem::new(&kind::VALIDATION_FAILED).field("/currency", "currency", message)
     }
 
     /// What is to be said now of a snapshot.
@@ -93,22 +131,21 @@ impl View {
         Provenance {
             as_of: snapshot.as_of,
             source: snapshot.provider.clone(),
+            attribution: providers::attribution(&snapshot.provider),
             currency: snapshot.currency.clone(),
             stale,
             age_seconds: stale.then(|| if minutes > 0 { minutes } else { age.num_seconds() }),
         }
     }
 
-    fn publish(&self, snapshot: Arc<Snapshot>) -> Arc<Current> {
+    fn prepare(&self, snapshot: Arc<Snapshot>) -> Arc<Current> {
         let provenance = self.provenance(&snapshot);
         let renew_at = match provenance.age_seconds {
             None => snapshot.as_of + self.stale_after,
             Some(age) => snapshot.as_of + TimeDelta::seconds((age + MINUTE) / MINUTE * MINUTE),
         };
         let whole = Prepared::new(&CoinList { provenance, data: snapshot.coins.iter().collect() });
-        let current = Arc::new(Current { snapshot, whole, renew_at });
-        self.current.store(Some(current.clone()));
-        current
+        Arc::new(Current { snapshot, whole, renew_at })
     }
 }
 
@@ -118,8 +155,27 @@ impl Follow for View {
     }
 
     fn load(&self, conn: &mut PgConnection) -> QueryResult<()> {
-        if let Some(snapshot) = store::latest(conn, self.currency.as_deref())? {
-            self.publish(Arc::new(snapshot));
+        let mut prepared = Vec::new();
+        for (number, place) in self.currencies.iter().enumerate() {
+            let mut found = store::latest(conn, &place.code, self.real)?;
+            if found.is_none() && number == 0 {
+                found = store::latest(conn, demo::CURRENCY, false)?;
+            }
+            let Some((kept, rate)) = found else { continue };
+            let snapshot = if kept.currency == rate.currency {
+                kept
+            } else {
+                Snapshot {
+                    coins: kept.coins.iter().map(|coin| convert(coin, &rate)).collect(),
+                    currency: rate.currency,
+                    ..kept
+                }
+            };
+            prepared.push((place, self.prepare(Arc::new(snapshot))));
+        }
+        // All at once: what is fetched in two currencies is of one snapshot.
+        for (place, current) in prepared {
+            place.current.store(Some(current));
         }
         Ok(())
     }

@@ -1,81 +1,173 @@
-use std::{str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use super::env::{Env, Secret};
 
 /// Where market data comes from.
 #[derive(Clone, Debug)]
 pub struct Coins {
+    /// In the order in which they are asked.
     pub providers: Vec<Provider>,
-    /// ISO 4217, upper case.
-    pub currency: String,
+    /// ISO 4217, upper case, at least one. Data is fetched in the first.
+    pub currencies: Vec<String>,
     /// The top so many by market capitalisation.
     pub count: u32,
     pub sync_interval: Duration,
-    pub coinmarketcap_url: String,
-    pub coinmarketcap_api_key: Option<Secret>,
+    /// Of one call of a provider, from connecting to the last byte.
+    pub timeout: Duration,
+    pub coinmarketcap: Upstream,
+    pub coingecko: Upstream,
+    /// Whether the key is one of a paid plan: those have another header.
+    pub coingecko_pro: bool,
+    pub coinpaprika: Upstream,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A provider's address and what it may cost.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Without a trailing slash.
+    pub url: String,
+    pub key: Option<Secret>,
+    /// Credits or calls a UTC day; none: as many as it takes.
+    pub daily_budget: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Provider {
     CoinMarketCap,
+    /// CoinMarketCap without a key.
+    CoinMarketCapPublic,
+    CoinGecko,
+    CoinPaprika,
     /// The snapshot compiled into the binary.
     Demo,
+}
+
+impl Provider {
+    const ALL: [Self; 5] =
+        [Self::CoinMarketCap, Self::CoinMarketCapPublic, Self::CoinGecko, Self::CoinPaprika, Self::Demo];
+
+    /// As in `COINS_PROVIDERS` and in `source`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CoinMarketCap => "coinmarketcap",
+            Self::CoinMarketCapPublic => "coinmarketcap-public",
+            Self::CoinGecko => "coingecko",
+            Self::CoinPaprika => "coinpaprika",
+            Self::Demo => "demo",
+        }
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 impl FromStr for Provider {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "coinmarketcap" => Ok(Self::CoinMarketCap),
-            "demo" => Ok(Self::Demo),
-            _ => Err(()),
-        }
+        Self::ALL.into_iter().find(|provider| provider.name() == text).ok_or(())
     }
 }
 
 impl Coins {
     pub(super) fn read(env: &mut Env) -> Self {
-        let key = env.secret("COINMARKETCAP_API_KEY");
-        let mut providers: Vec<Provider> = env.list("COINS_PROVIDERS", "providers: coinmarketcap, demo");
-        if providers.is_empty() {
-            providers = match key {
-                Some(_) => vec![Provider::CoinMarketCap],
-                None => vec![Provider::Demo],
-            };
-        }
-        if providers.contains(&Provider::CoinMarketCap) && key.is_none() {
-            env.wrong("COINMARKETCAP_API_KEY", "set when COINS_PROVIDERS names coinmarketcap");
-        }
-        let url = env.text("COINMARKETCAP_URL").unwrap_or_else(|| "https://pro-api.coinmarketcap.com".into());
-        if !url::Url::parse(&url).is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
-            env.wrong("COINMARKETCAP_URL", "an http(s) address");
+        let plans = [("demo", false), ("pro", true)];
+        let coingecko_pro = env.choice("COINGECKO_PLAN", false, &plans);
+        let coingecko_host =
+            if coingecko_pro { "https://pro-api.coingecko.com" } else { "https://api.coingecko.com" };
+        let coinmarketcap = Upstream {
+            url: read_url(env, "COINMARKETCAP_URL", "https://pro-api.coinmarketcap.com"),
+            key: env.secret("COINMARKETCAP_API_KEY"),
+            daily_budget: read_budget(env, "COINMARKETCAP_DAILY_CREDITS"),
+        };
+        let coingecko = Upstream {
+            url: read_url(env, "COINGECKO_URL", coingecko_host),
+            key: env.secret("COINGECKO_API_KEY"),
+            daily_budget: read_budget(env, "COINGECKO_DAILY_CALLS"),
+        };
+        let coinpaprika = Upstream {
+            url: read_url(env, "COINPAPRIKA_URL", "https://api.coinpaprika.com"),
+            key: None,
+            daily_budget: None,
+        };
+        if coingecko_pro && coingecko.key.is_none() {
+            env.wrong("COINGECKO_API_KEY", "set when COINGECKO_PLAN is pro");
         }
         Self {
-            providers,
-            currency: read_currency(env),
+            providers: read_providers(env, coinmarketcap.key.is_some()),
+            currencies: read_currencies(env),
             count: env.number("COINS_COUNT", 20, 1..=250),
             sync_interval: env.duration(
                 "COINS_SYNC_INTERVAL",
                 Duration::from_mins(5),
                 Duration::from_secs(1)..=Duration::from_hours(24),
             ),
-            coinmarketcap_url: url.trim_end_matches('/').to_owned(),
-            coinmarketcap_api_key: key,
+            timeout: env.duration(
+                "UPSTREAM_TIMEOUT",
+                Duration::from_secs(10),
+                Duration::from_secs(1)..=Duration::from_secs(10),
+            ),
+            coinmarketcap,
+            coingecko,
+            coingecko_pro,
+            coinpaprika,
         }
     }
 }
 
-fn read_currency(env: &mut Env) -> String {
-    let currencies: Vec<String> = env.list("COINS_CURRENCIES", "currencies");
-    match currencies.as_slice() {
-        [] => "GBP".into(),
-        [code] if code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
-            code.to_ascii_uppercase()
-        }
-        _ => {
-            env.wrong("COINS_CURRENCIES", "one ISO 4217 code such as GBP");
-            "GBP".into()
-        }
+fn read_providers(env: &mut Env, has_key: bool) -> Vec<Provider> {
+    use Provider::{CoinGecko, CoinMarketCap, CoinMarketCapPublic, CoinPaprika, Demo};
+    let names = Provider::ALL.map(Provider::name).join(", ");
+    let mut providers: Vec<Provider> = env.list("COINS_PROVIDERS", &format!("providers: {names}"));
+    if providers.is_empty() {
+        return if has_key {
+            vec![CoinMarketCap, CoinGecko, CoinPaprika, Demo]
+        } else {
+            vec![CoinGecko, CoinMarketCapPublic, CoinPaprika, Demo]
+        };
     }
+    if providers.contains(&CoinMarketCap) && !has_key {
+        env.wrong("COINMARKETCAP_API_KEY", "set when COINS_PROVIDERS names coinmarketcap");
+    }
+    let mut seen = std::collections::HashSet::new();
+    providers.retain(|provider| seen.insert(*provider));
+    providers
+}
+
+fn read_url(env: &mut Env, name: &'static str, default: &str) -> String {
+    let url = env.text(name).unwrap_or_else(|| default.into());
+    if !url::Url::parse(&url).is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
+        env.wrong(name, "an http(s) address");
+    }
+    url.trim_end_matches('/').to_owned()
+}
+
+fn read_budget(env: &mut Env, name: &'static str) -> Option<u32> {
+    let budget = env.number(name, 0, 0..=1_000_000);
+    (budget > 0).then_some(budget)
+}
+
+/// As many as stay affordable: each costs the provider's credits and a body in memory.
+const MOST_CURRENCIES: usize = 10;
+
+fn read_currencies(env: &mut Env) -> Vec<String> {
+    let mut currencies: Vec<String> = env.list("COINS_CURRENCIES", "currencies");
+    let is_code = |code: &String| code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if !currencies.iter().all(is_code) || currencies.len() > MOST_CURRENCIES {
+        env.wrong("COINS_CURRENCIES", "at most 10 ISO 4217 codes such as GBP,USD");
+        currencies.clear();
+    }
+    let mut seen = std::collections::HashSet::new();
+    for code in &mut currencies {
+        code.make_ascii_uppercase();
+    }
+    currencies.retain(|code| seen.insert(code.clone()));
+    if currencies.is_empty() {
+        currencies.push("GBP".into());
+    }
+    currencies
 }

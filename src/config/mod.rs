@@ -17,7 +17,7 @@ use std::{
 };
 
 pub use self::{
-    coins::{Coins, Provider},
+    coins::{Coins, Provider, Upstream},
     database::Database,
     env::Secret,
     log::{Log, LogFormat},
@@ -126,7 +126,7 @@ mod tests {
     fn the_defaults_are_usable() {
         let config = with(&[]).expect("defaults");
         assert_eq!(config.server.public_url, "http://127.0.0.1:8080");
-        assert_eq!(config.coins.providers, [Provider::Demo]);
+        assert_eq!(config.coins.providers.first(), Some(&Provider::CoinGecko));
     }
 
     #[test]

@@ -9,6 +9,24 @@ diesel::table! {
 }
 
 diesel::table! {
+    coin_history (coin_id, currency, step_seconds, at) {
+        coin_id -> Int8,
+        currency -> Text,
+        step_seconds -> Int4,
+        at -> Timestamptz,
+        open -> Nullable<Float8>,
+        high -> Nullable<Float8>,
+        low -> Nullable<Float8>,
+        close -> Nullable<Float8>,
+        volume_24h -> Nullable<Float8>,
+        market_cap -> Nullable<Float8>,
+        sentiment -> Nullable<Float8>,
+        popularity -> Nullable<Float8>,
+        samples -> Int4,
+    }
+}
+
+diesel::table! {
     coin_quotes (snapshot_id, coin_id) {
         snapshot_id -> Int8,
         coin_id -> Int8,
@@ -20,6 +38,8 @@ diesel::table! {
         percent_change_24h -> Nullable<Float8>,
         percent_change_7d -> Nullable<Float8>,
         market_cap -> Nullable<Float8>,
+        sentiment -> Nullable<Float8>,
+        popularity -> Nullable<Float8>,
     }
 }
 
@@ -28,6 +48,13 @@ diesel::table! {
         provider -> Text,
         provider_coin_id -> Text,
         coin_id -> Int8,
+    }
+}
+
+diesel::table! {
+    coin_rollups (step_seconds) {
+        step_seconds -> Int4,
+        done_until -> Timestamptz,
     }
 }
 
@@ -47,6 +74,7 @@ diesel::table! {
         symbol -> Text,
         name -> Text,
         slug -> Text,
+        named_by -> Text,
     }
 }
 
@@ -81,6 +109,8 @@ diesel::table! {
         last_success_at -> Nullable<Timestamptz>,
         last_error -> Nullable<Text>,
         last_error_at -> Nullable<Timestamptz>,
+        usage_day -> Nullable<Date>,
+        used -> Int4,
     }
 }
 
@@ -123,12 +153,27 @@ diesel::table! {
 }
 
 diesel::table! {
+    snapshot_rates (snapshot_id, currency) {
+        snapshot_id -> Int8,
+        currency -> Text,
+        rate -> Float8,
+        rated_at -> Timestamptz,
+        percent_change_1h -> Nullable<Float8>,
+        percent_change_24h -> Nullable<Float8>,
+        percent_change_7d -> Nullable<Float8>,
+    }
+}
+
+diesel::table! {
     sync_slots (slot) {
         slot -> Timestamptz,
         holder -> Uuid,
         lease_until -> Timestamptz,
         attempt -> Int4,
         finished_at -> Nullable<Timestamptz>,
+        running -> Bool,
+        requested -> Bool,
+        provider -> Nullable<Text>,
     }
 }
 
@@ -148,16 +193,20 @@ diesel::table! {
     }
 }
 
+diesel::joinable!(coin_history -> coins (coin_id));
 diesel::joinable!(coin_quotes -> coin_snapshots (snapshot_id));
 diesel::joinable!(coin_quotes -> coins (coin_id));
 diesel::joinable!(coin_refs -> coins (coin_id));
 diesel::joinable!(refresh_tokens -> sessions (session_id));
 diesel::joinable!(sessions -> users (user_id));
+diesel::joinable!(snapshot_rates -> coin_snapshots (snapshot_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     blocklist,
+    coin_history,
     coin_quotes,
     coin_refs,
+    coin_rollups,
     coin_snapshots,
     coins,
     job_schedules,
@@ -166,6 +215,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     refresh_tokens,
     sessions,
     signing_keys,
+    snapshot_rates,
     sync_slots,
     users,
 );

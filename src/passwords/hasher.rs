@@ -27,6 +27,7 @@ pub struct Hasher {
     cost: u32,
     queue: mpsc::Sender<Job>,
     places: Arc<Semaphore>,
+    size: usize,
     dummy: Arc<str>,
 }
 
@@ -66,8 +67,15 @@ impl Hasher {
             })?;
         }
         let cost = settings.cost;
-        let places = Arc::new(Semaphore::new(settings.queue));
-        Ok(Self { cost, queue, places, dummy: format!("$2b${cost:02}${DUMMY_SALT_AND_DIGEST}").into() })
+        let size = settings.queue;
+        let places = Arc::new(Semaphore::new(size));
+        Ok(Self { cost, queue, places, size, dummy: format!("$2b${cost:02}${DUMMY_SALT_AND_DIGEST}").into() })
+    }
+
+    /// Hashes that run or wait, and how many may.
+    #[must_use]
+    pub fn in_use(&self) -> (usize, usize) {
+        (self.size - self.places.available_permits().min(self.size), self.size)
     }
 
     /// Hashes on this thread, for the command line.

@@ -171,6 +171,12 @@ impl Jwt {
         Ok(own)
     }
 
+    /// Accepted access tokens: with a remembered signature, and with one that was checked.
+    #[must_use]
+    pub fn access_tokens(&self) -> (u64, u64) {
+        self.verified.counts()
+    }
+
     /// As [`Jwt::verify_access`], for logging out: that must also work late.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ const PATH: &str = "/api/v1/coins";
 
 fn app(upstream: &Upstream) -> App {
     App::with(&[
+        ("COINS_PROVIDERS", "coinmarketcap,demo"),
         ("COINMARKETCAP_API_KEY", "the-key-of-the-test"),
         ("COINMARKETCAP_URL", &upstream.url),
         ("COINS_SYNC_INTERVAL", "1s"),
@@ -257,6 +258,7 @@ async fn another_currency_and_count_are_settings() {
     let dollars = text.replace("\"GBP\"", "\"USD\"").into_bytes();
     let upstream = Upstream::start(vec![Reply::Http(200, "", dollars)]).await;
     let app = App::with(&[
+        ("COINS_PROVIDERS", "coinmarketcap"),
         ("COINMARKETCAP_API_KEY", "key"),
         ("COINMARKETCAP_URL", &upstream.url),
         ("COINS_SYNC_INTERVAL", "1s"),

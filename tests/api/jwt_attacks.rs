@@ -7,7 +7,7 @@ use diesel::RunQueryDsl;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
-use crate::support::{App, Client};
+use crate::support::{App, Client, SECRET_KEY};
 
 async fn refused(client: &Client, token: &str) {
     let response = client.bearing(token).get("/api/v1/user").await.assert_problem(401, "invalid-token");
@@ -40,10 +40,8 @@ fn signed_by_the_server(app: &App, header: &Value, claims: &Value) -> String {
     }
     let query = "SELECT kid, private_key FROM signing_keys WHERE state = 'current'";
     let row: Row = diesel::sql_query(query).get_result(&mut app.sql()).unwrap();
-    let secret = mintage::config::SecretKey {
-        current: mintage::config::Secret::new("a secret key for the tests, 0123456789"),
-        previous: None,
-    };
+    let secret =
+        mintage::config::SecretKey { current: mintage::config::Secret::new(SECRET_KEY), previous: None };
     let pkcs8 = mintage::tokens::Sealer::new(&secret).open(&row.private_key, &row.kid).unwrap().plain;
     let pair = aws_lc_rs::signature::Ed25519KeyPair::from_pkcs8(&pkcs8).unwrap();
     let message = format!("{}.{}", base64(header), base64(claims));

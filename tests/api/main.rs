@@ -4,6 +4,8 @@
 mod support;
 
 mod authorization;
+mod coin_history;
+mod coin_sync;
 mod coins;
 mod command_line;
 mod input;
@@ -12,6 +14,8 @@ mod jwt_attacks;
 mod login;
 mod logout;
 mod mail;
+mod market;
+mod metrics;
 mod outage;
 mod rate_limits;
 mod refresh;

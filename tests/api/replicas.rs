@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time;
 
 use crate::support::{
-    App, eventually,
+    App, SECRET_KEY, eventually,
     upstream::{Upstream, fixture},
 };
 
@@ -45,10 +45,8 @@ async fn a_rotation_of_keys_causes_no_401_anywhere() {
     let two = one.replica();
     let mut user = one.user().await;
     let before = one.anyone().get("/.well-known/jwks.json").await.json();
-    let secret = mintage::config::SecretKey {
-        current: mintage::config::Secret::new("a secret key for the tests, 0123456789"),
-        previous: None,
-    };
+    let secret =
+        mintage::config::SecretKey { current: mintage::config::Secret::new(SECRET_KEY), previous: None };
     let sealer = mintage::tokens::Sealer::new(&secret);
     let kid = mintage::tokens::rotate(&mut one.sql(), &sealer, one.clock.now(), true).unwrap();
     let published = before["keys"].as_array().unwrap().iter().any(|key| key["kid"] == kid.as_str());
@@ -70,6 +68,7 @@ async fn a_rotation_of_keys_causes_no_401_anywhere() {
 async fn each_slot_is_synced_by_one_replica_and_all_serve_it() {
     let upstream = Upstream::start(vec![fixture(200, "cmc_v3_listings_latest_gbp")]).await;
     let one = App::with(&[
+        ("COINS_PROVIDERS", "coinmarketcap"),
         ("COINMARKETCAP_API_KEY", "key"),
         ("COINMARKETCAP_URL", &upstream.url),
         ("COINS_SYNC_INTERVAL", "1d"),
@@ -90,6 +89,7 @@ async fn each_slot_is_synced_by_one_replica_and_all_serve_it() {
 async fn a_slot_whose_holder_died_is_taken_over() {
     let upstream = Upstream::start(vec![fixture(200, "cmc_v3_listings_latest_gbp")]).await;
     let app = App::with(&[
+        ("COINS_PROVIDERS", "coinmarketcap"),
         ("COINMARKETCAP_API_KEY", "key"),
         ("COINMARKETCAP_URL", &upstream.url),
         ("COINS_SYNC_INTERVAL", "1d"),

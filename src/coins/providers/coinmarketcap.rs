@@ -1,114 +1,95 @@
-//! CoinMarketCap, `GET /v3/cryptocurrency/listings/latest`.
+//! CoinMarketCap, `GET /v3/cryptocurrency/listings/latest`, with a key or, by `/public-api`,
+//! without one (then limited by address).
 //!
 //! Source: the provider's API documentation (coinmarketcap.com/api/documentation). One call
-//! costs one credit per 250 coins. Errors come as `status.error_code`, also with HTTP 200, and
-//! v1 and v3 differ in the shape of `quote` and the type of `error_code`; both are decoded.
+//! costs one credit per 250 coins, and a currency more is a call more. Errors come as
+//! `status.error_code`, also with HTTP 200, and v1 and v3 differ in the shape of `quote` and the
+//! type of `error_code`; both are decoded.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
-use chrono::{DateTime, Datelike, Utc};
-use reqwest::{Client, Response, StatusCode, header};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::{
-    super::model::{Coin, Entry, Report},
-    Advice, Failure,
+    super::{
+        currency::median_ratio,
+        model::Report,
+        upstream::{Advice, Answer, Failure},
+    },
+    Ask,
+    listing::{self, Listing, Rows},
 };
-use crate::{config::Coins, http::is_deceptive};
+use crate::config::Provider;
 
-pub const NAME: &str = "coinmarketcap";
+/// Whose prices tell the rate between two currencies; as many cost no more than one.
+const COINS_FOR_RATES: u32 = 20;
 
-/// No market data is older.
-const BITCOIN_BEGAN: i32 = 2009;
-/// 250 coins are about 400 KB.
-const LARGEST_BODY: usize = 8 * 1024 * 1024;
-const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(24);
-
-/// Asks once.
-pub async fn fetch(http: &Client, settings: &Coins, now: DateTime<Utc>) -> Result<Report, Failure> {
-    let url = format!("{}/v3/cryptocurrency/listings/latest", settings.coinmarketcap_url);
-    let key = settings.coinmarketcap_api_key.as_ref().map_or("", |key| key.expose());
-    let count = settings.count.to_string();
-    let response = http
-        .get(url)
-        .header("X-CMC_PRO_API_KEY", key)
-        .header(header::ACCEPT, "application/json")
-        .query(&[
-            ("start", "1"),
-            ("limit", &count),
-            ("convert", &settings.currency),
-            ("sort", "market_cap"),
-            ("sort_dir", "desc"),
-        ])
-        .send()
-        .await
-        .map_err(|error| unreachable(&error))?;
-    let (status, retry_after) = (response.status(), retry_after(&response, now));
-    let body = read(response).await?;
-    if status.is_success() {
-        return decode(&body, &settings.currency, settings.count as usize, now);
-    }
-    // Only what CoinMarketCap itself says can mean that an operator has to act: a plain 403 may
-    // come from anything on the way.
-    let status_block = serde_json::from_slice::<Envelope>(&body).ok().map(|envelope| envelope.status);
-    let mut failure = status_block.filter(|block| block.error_code != 0).map_or_else(
-        || Failure::new(advice_for_status(status), format!("HTTP {}", status.as_u16())),
-        |block| block.failure(),
-    );
-    if let (Some(wait), Advice::BackOff | Advice::After(_)) = (retry_after, failure.advice) {
-        failure.advice = Advice::After(wait);
-    }
-    Err(failure)
+pub async fn report(provider: Provider, ask: Ask<'_>) -> Result<Report, Failure> {
+    fetch(provider, ask, &ask.settings.currencies[0], ask.settings.count).await
 }
 
-/// reqwest's text may hold the URL; ours holds no secret, but the cause is enough.
-fn unreachable(error: &reqwest::Error) -> Failure {
-    let what = match error {
-        error if error.is_timeout() => "no answer in time",
-        error if error.is_connect() => "cannot be reached",
-        _ => "the connection broke",
+pub async fn rates(
+    provider: Provider,
+    ask: Ask<'_>,
+    report: &Report,
+    currencies: &[String],
+) -> Result<Vec<(String, f64)>, Failure> {
+    let mut rates = Vec::new();
+    for currency in currencies {
+        let other = fetch(provider, ask, currency, COINS_FOR_RATES.min(ask.settings.count)).await?;
+        rates.extend(median_ratio(&report.entries, &other.entries).map(|rate| (currency.clone(), rate)));
+    }
+    Ok(rates)
+}
+
+async fn fetch(provider: Provider, ask: Ask<'_>, currency: &str, count: u32) -> Result<Report, Failure> {
+    let settings = &ask.settings.coinmarketcap;
+    let (prefix, key) = match provider {
+        Provider::CoinMarketCap => ("", settings.key.as_ref()),
+        _ => ("/public-api", None),
     };
-    Failure::new(Advice::BackOff, what)
-}
-
-async fn read(mut response: Response) -> Result<Vec<u8>, Failure> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&error))? {
-        if body.len() + chunk.len() > LARGEST_BODY {
-            return Err(Failure::new(Advice::BackOff, "the body is too large"));
-        }
-        body.extend_from_slice(&chunk);
+    let url = format!("{}{prefix}/v3/cryptocurrency/listings/latest", settings.url);
+    let limit = count.to_string();
+    let mut request = ask.upstream.get(&url).query(&[
+        ("start", "1"),
+        ("limit", &limit),
+        ("convert", currency),
+        ("sort", "market_cap"),
+        ("sort_dir", "desc"),
+    ]);
+    if let Some(key) = key {
+        request = request.header("X-CMC_PRO_API_KEY", key.expose());
     }
-    Ok(body)
-}
-
-/// Seconds or a date (RFC 9110 section 10.2.3).
-fn retry_after(response: &Response, now: DateTime<Utc>) -> Option<Duration> {
-    let text = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
-    let wait = if let Ok(seconds) = text.trim().parse() {
-        Duration::from_secs(seconds)
-    } else {
-        let date = DateTime::parse_from_rfc2822(text).ok()?;
-        (date.to_utc() - now).to_std().unwrap_or_default()
-    };
-    Some(wait.min(LONGEST_RETRY_AFTER))
-}
-
-fn advice_for_status(status: StatusCode) -> Advice {
-    match status.as_u16() {
-        429 => Advice::After(Duration::from_mins(1)),
-        _ => Advice::BackOff,
+    let answer = ask.upstream.send(request).await?;
+    if !answer.status.is_success() {
+        return Err(refusal(&answer, ask.now));
     }
+    decode(answer.json(ask.now)?, currency, count, ask.now)
+}
+
+fn refusal(answer: &Answer, now: DateTime<Utc>) -> Failure {
+    let envelope = serde_json::from_slice::<StatusOnly>(&answer.body).ok();
+    match envelope.filter(|envelope| envelope.status.error_code != 0) {
+        Some(envelope) => answer.hinted(envelope.status.failure(), now),
+        None => answer.refusal(now),
+    }
+}
+
+#[derive(Deserialize)]
+struct StatusOnly {
+    status: Status,
 }
 
 #[derive(Deserialize)]
 struct Envelope {
     status: Status,
-    #[serde(default)]
-    data: serde_json::Value,
+    #[serde(default = "none")]
+    data: Rows<Row>,
+}
+
+fn none() -> Rows<Row> {
+    Rows(Vec::new())
 }
 
 #[derive(Deserialize)]
@@ -128,13 +109,13 @@ impl Status {
             401..=403 | 1001..=1007 | 1010 => Advice::Stop,
             _ => Advice::BackOff,
         };
-        let text = clean(self.error_message.as_deref().unwrap_or_default());
+        let text = self.error_message.as_deref().unwrap_or_default();
         Failure::new(advice, format!("error {}: {text}", self.error_code))
     }
 }
 
 #[derive(Deserialize)]
-struct Listing {
+struct Row {
     id: i64,
     name: String,
     symbol: String,
@@ -181,62 +162,38 @@ fn number_or_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i
     }
 }
 
-/// The top `count` coins of a body of either version, read at `now`. A body with fewer than four
-/// fifths of them is no better than what we have already.
-pub fn decode(body: &[u8], currency: &str, count: usize, now: DateTime<Utc>) -> Result<Report, Failure> {
-    let garbage = |what: &str| Failure::new(Advice::BackOff, format!("the body makes no sense: {what}"));
-    let envelope: Envelope = serde_json::from_slice(body).map_err(|error| garbage(&error.to_string()))?;
-    if envelope.status.error_code != 0 {
-        return Err(envelope.status.failure());
+/// The top `count` coins of a body of either version, read at `now`.
+pub fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result<Report, Failure> {
+    // An error may come without data or with any.
+    let status = serde_json::from_slice::<StatusOnly>(body).map_err(Failure::garbage)?.status;
+    if status.error_code != 0 {
+        return Err(status.failure());
     }
-    let listings: Vec<serde_json::Value> =
-        serde_json::from_value(envelope.data).map_err(|error| garbage(&error.to_string()))?;
-    let mut seen = HashSet::new();
-    let mut entries: Vec<_> = listings
-        .into_iter()
-        .filter_map(|listing| serde_json::from_value::<Listing>(listing).ok())
-        .filter(|listing| seen.insert(listing.id))
-        .filter_map(|listing| entry(listing, currency))
-        .collect();
-    let priced = entries.iter().filter(|entry| entry.coin.price.is_some()).count();
-    if priced == 0 || priced * 5 < count * 4 {
-        return Err(garbage(&format!("only {priced} of {count} coins have a price")));
-    }
-    entries.sort_by_key(|entry| entry.coin.rank);
-    entries.truncate(count);
-    let timestamp = envelope.status.timestamp.filter(|time| time.year() >= BITCOIN_BEGAN);
-    let as_of = timestamp.unwrap_or(now).min(now);
-    Ok(Report { currency: currency.to_owned(), as_of, entries })
+    let Envelope { status, data } = serde_json::from_slice(body).map_err(Failure::garbage)?;
+    let listings = data.0.into_iter().filter_map(|row| listing(row, currency));
+    listing::report(listings, currency, count, status.timestamp, now)
 }
 
-/// None for a coin without a quote in our currency or without a rank.
-fn entry(listing: Listing, currency: &str) -> Option<Entry> {
-    let quote = match listing.quote {
+/// None for a coin without a quote in our currency.
+fn listing(row: Row, currency: &str) -> Option<Listing> {
+    let quote = match row.quote {
         Quotes::V3(quotes) => quotes.into_iter().find(|named| named.symbol == currency)?.quote,
         Quotes::V1(mut quotes) => quotes.remove(currency)?,
     };
-    let amount = |value: Option<f64>| value.filter(|value| *value >= 0.0);
-    Some(Entry {
-        provider_coin_id: listing.id.to_string(),
-        coin: Coin {
-            id: 0,
-            symbol: clean(&listing.symbol),
-            name: clean(&listing.name),
-            slug: clean(&listing.slug),
-            rank: listing.cmc_rank.filter(|rank| *rank > 0)?,
-            price: amount(quote.price),
-            volume_24h: amount(quote.volume_24h),
-            volume_change_24h: quote.volume_change_24h,
-            percent_change_1h: quote.percent_change_1h,
-            percent_change_24h: quote.percent_change_24h,
-            percent_change_7d: quote.percent_change_7d,
-            market_cap: amount(quote.market_cap),
-        },
+    Some(Listing {
+        provider_coin_id: row.id.to_string(),
+        symbol: row.symbol,
+        name: row.name,
+        slug: row.slug,
+        rank: row.cmc_rank,
+        price: quote.price,
+        volume_24h: quote.volume_24h,
+        volume_change_24h: quote.volume_change_24h,
+        percent_change_1h: quote.percent_change_1h,
+        percent_change_24h: quote.percent_change_24h,
+        percent_change_7d: quote.percent_change_7d,
+        market_cap: quote.market_cap,
     })
-}
-
-fn clean(text: &str) -> String {
-    text.chars().filter(|c| !is_deceptive(*c)).take(100).collect()
 }
 
 #[cfg(test)]
@@ -244,8 +201,7 @@ mod tests {
     use super::*;
 
     fn fixture(name: &str) -> Vec<u8> {
-        let path = format!("{}/tests/fixtures/cmc_{name}.json", env!("CARGO_MANIFEST_DIR"));
-        std::fs::read(path).expect("fixture")
+        super::super::fixture(&format!("cmc_{name}"))
     }
 
     #[test]

@@ -1,34 +1,89 @@
-//! Who reports on the market, one file each.
+//! Who reports on the market, one file each: an address, the provider's shape, its errors.
 
-pub(super) mod coinmarketcap;
+mod coingecko;
+mod coinmarketcap;
+mod coinpaprika;
 pub(super) mod demo;
+mod listing;
 
-use std::time::Duration;
+use chrono::{DateTime, Utc};
 
-/// Why a provider gave nothing.
-#[derive(Debug, PartialEq, thiserror::Error)]
-#[error("{message}")]
-pub struct Failure {
-    pub message: String,
-    pub advice: Advice,
+use super::{
+    model::Report,
+    upstream::{Failure, Upstream},
+};
+use crate::config::{Coins, Provider};
+
+/// What every provider needs to be asked.
+#[derive(Clone, Copy)]
+pub(super) struct Ask<'a> {
+    pub upstream: &'a Upstream,
+    pub settings: &'a Coins,
+    pub now: DateTime<Utc>,
 }
 
-/// When to ask again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Advice {
-    /// Soon, in growing intervals: a fault that passes.
-    BackOff,
-    /// Not before the provider says.
-    After(Duration),
-    /// When its day (UTC) ends.
-    NextDay,
-    /// An operator has to act and restart; a look a day finds out whether it was done.
-    Stop,
-}
-
-impl Failure {
-    fn new(advice: Advice, message: impl Into<String>) -> Self {
-        let message = message.into();
-        Self { message, advice }
+/// The top coins in the first currency; one call.
+pub(super) async fn report(provider: Provider, ask: Ask<'_>) -> Result<Report, Failure> {
+    match provider {
+        Provider::CoinMarketCap | Provider::CoinMarketCapPublic => coinmarketcap::report(provider, ask).await,
+        Provider::CoinGecko => coingecko::report(ask).await,
+        Provider::CoinPaprika => coinpaprika::report(ask).await,
+        Provider::Demo => Ok(demo::report()),
     }
+}
+
+/// Units of each of these currencies for one of the report's, from the prices of the same coins
+/// in both; costs [`cost_of_rates`].
+pub(super) async fn rates(
+    provider: Provider,
+    ask: Ask<'_>,
+    report: &Report,
+    currencies: &[String],
+) -> Result<Vec<(String, f64)>, Failure> {
+    match provider {
+        Provider::CoinMarketCap | Provider::CoinMarketCapPublic => {
+            coinmarketcap::rates(provider, ask, report, currencies).await
+        }
+        Provider::CoinGecko => coingecko::rates(ask, report, currencies).await,
+        Provider::CoinPaprika => coinpaprika::rates(ask, report, currencies).await,
+        Provider::Demo => Ok(demo::rates()),
+    }
+}
+
+/// Credits or calls that [`rates`] uses for so many currencies.
+pub(super) fn cost_of_rates(provider: Provider, currencies: usize) -> u32 {
+    let calls = match provider {
+        Provider::CoinMarketCap | Provider::CoinMarketCapPublic => currencies,
+        Provider::CoinGecko => 1,
+        Provider::CoinPaprika => currencies.div_ceil(coinpaprika::CURRENCIES_A_CALL),
+        Provider::Demo => 0,
+    };
+    u32::try_from(calls).expect("few currencies")
+}
+
+/// Whose ids a provider's coins have, as in `coin_refs.provider`.
+pub(super) fn ids_of(provider: Provider) -> &'static str {
+    match provider {
+        Provider::CoinMarketCap | Provider::CoinMarketCapPublic | Provider::Demo => "coinmarketcap",
+        Provider::CoinGecko => "coingecko",
+        Provider::CoinPaprika => "coinpaprika",
+    }
+}
+
+/// What the provider's terms ask to be shown beside its data.
+pub(super) fn attribution(provider: &str) -> Option<&'static str> {
+    match provider {
+        "coinmarketcap" | "coinmarketcap-public" => {
+            Some("Data provided by CoinMarketCap (https://coinmarketcap.com)")
+        }
+        "coingecko" => Some("Data provided by CoinGecko (https://www.coingecko.com)"),
+        "coinpaprika" => Some("Data provided by CoinPaprika (https://coinpaprika.com)"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+fn fixture(name: &str) -> Vec<u8> {
+    let path = format!("{}/tests/fixtures/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read(path).expect("fixture")
 }

@@ -27,13 +27,18 @@ pub const PASSWORD: &str = "correct horse battery staple";
 /// What the servers of the suite take for their own address.
 pub const PUBLIC_URL: &str = "http://mintage.test";
 
-const SETTINGS: [(&str, &str); 6] = [
+/// Of every server of the suite.
+pub const SECRET_KEY: &str = "a secret key for the tests: 0123456789";
+
+const SETTINGS: [(&str, &str); 7] = [
     ("BIND", "127.0.0.1:0"),
     ("PUBLIC_URL", PUBLIC_URL),
     ("BCRYPT_COST", "4"),
     ("RATE_LIMITS", "off"),
     ("DATABASE_POOL_SIZE", "5"),
     ("WORKERS", "2"),
+    // Nobody outside is asked.
+    ("COINS_PROVIDERS", "demo"),
 ];
 
 #[derive(QueryableByName)]
@@ -45,6 +50,8 @@ struct Count {
 /// A running server. Dropping it stops the server and drops its database.
 pub struct App {
     pub base: String,
+    /// Where its metrics are, with `METRICS_BIND`.
+    pub metrics: Option<String>,
     pub clock: Clock,
     mailbox: Arc<Mailbox>,
     settings: HashMap<String, String>,
@@ -88,10 +95,10 @@ impl App {
     ) -> Self {
         let mut config = Config::from_lookup(&|name| settings.get(name).cloned()).expect("settings");
         config.database.url = Some(database.url());
-        let secret =
-            SecretKey { current: Secret::new("a secret key for the tests, 0123456789"), previous: None };
+        let secret = SecretKey { current: Secret::new(SECRET_KEY), previous: None };
         let server = Server::start(config, &secret, &clock).expect("the server starts");
         let base = format!("http://{}", server.address().expect("address"));
+        let metrics = server.metrics_address().map(|address| format!("http://{address}/metrics"));
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = thread::spawn(move || {
             let stop = async {
@@ -99,7 +106,7 @@ impl App {
             };
             System::new().block_on(server.serve(stop)).expect("the server serves");
         });
-        Self { base, clock, mailbox, settings, stop: Some(stop), thread: Some(thread), database }
+        Self { base, metrics, clock, mailbox, settings, stop: Some(stop), thread: Some(thread), database }
     }
 
     pub fn database(&self) -> &Database {

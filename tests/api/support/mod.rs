@@ -4,6 +4,7 @@ mod app;
 mod client;
 mod contract;
 mod mailbox;
+pub mod market;
 mod postgres;
 pub mod smtp;
 pub mod upstream;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use tokio::time;
 
 pub use self::{
-    app::{App, PASSWORD},
+    app::{App, PASSWORD, SECRET_KEY},
     client::{Client, Response},
     mailbox::{Mailbox, ParsedMail},
     postgres::Database,

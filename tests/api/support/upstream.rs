@@ -21,6 +21,10 @@ pub enum Reply {
     Silence,
     /// Promises more than it sends.
     Truncated(Vec<u8>),
+    /// Status 200 with exactly these headers.
+    Raw(&'static str, Vec<u8>),
+    /// A byte now and then.
+    Drip(Vec<u8>),
 }
 
 /// The recorded body of that name, with a status.
@@ -32,6 +36,8 @@ pub fn fixture(status: u16, name: &str) -> Reply {
 #[derive(Default)]
 struct Script {
     replies: VecDeque<Reply>,
+    /// What is said at paths that begin so.
+    elsewhere: Vec<(&'static str, Reply)>,
     requests: Vec<String>,
 }
 
@@ -46,7 +52,7 @@ impl Upstream {
     pub async fn start(replies: Vec<Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("listener");
         let url = format!("http://{}", listener.local_addr().expect("address"));
-        let script = Arc::new(Mutex::new(Script { replies: replies.into(), requests: Vec::new() }));
+        let script = Arc::new(Mutex::new(Script { replies: replies.into(), ..Script::default() }));
         let served = script.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -59,6 +65,17 @@ impl Upstream {
     /// From now on.
     pub fn say(&self, replies: Vec<Reply>) {
         self.script.lock().expect("lock").replies = replies.into();
+    }
+
+    /// From now on at paths that begin so.
+    pub fn say_at(&self, path: &'static str, reply: Reply) {
+        self.script.lock().expect("lock").elsewhere.insert(0, (path, reply));
+    }
+
+    /// How many requests there were for paths that begin so.
+    pub fn asked(&self, path: &str) -> usize {
+        let begin = format!("GET {path}");
+        self.requests().iter().filter(|request| request.starts_with(&begin)).count()
     }
 
     /// The heads of all requests so far.
@@ -83,22 +100,34 @@ async fn answer(mut stream: TcpStream, script: Arc<Mutex<Script>>) {
     }
     let reply = {
         let mut script = script.lock().expect("lock");
-        script.requests.push(String::from_utf8_lossy(&head).into_owned());
-        match script.replies.len() {
-            0 => return,
-            1 => script.replies[0].clone(),
-            _ => script.replies.pop_front().expect("two or more"),
+        let request = String::from_utf8_lossy(&head).into_owned();
+        let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
+        script.requests.push(request);
+        let elsewhere = script.elsewhere.iter().find(|(begin, _)| path.starts_with(begin));
+        match (elsewhere, script.replies.len()) {
+            (Some((_, reply)), _) => reply.clone(),
+            (None, 0) => return,
+            (None, 1) => script.replies[0].clone(),
+            (None, _) => script.replies.pop_front().expect("two or more"),
         }
     };
-    let (status, headers, promised, body) = match reply {
+    let json = "content-type: application/json\r\n";
+    let (status, kind, headers, promised, body) = match &reply {
         Reply::Silence => return time::sleep(Duration::from_hours(1)).await,
-        Reply::Truncated(body) => (200, "", body.len() + 100, body),
-        Reply::Http(status, headers, body) => (status, headers, body.len(), body),
+        Reply::Truncated(body) => (200, json, "", body.len() + 100, body),
+        Reply::Http(status, headers, body) => (*status, json, *headers, body.len(), body),
+        Reply::Raw(headers, body) => (200, "", *headers, body.len(), body),
+        Reply::Drip(body) => (200, json, "", body.len(), body),
     };
     let head = format!(
-        "HTTP/1.1 {status} Scripted\r\ncontent-type: application/json\r\nconnection: close\r\n\
-         content-length: {promised}\r\n{headers}\r\n"
+        "HTTP/1.1 {status} Scripted\r\n{kind}connection: close\r\ncontent-length: {promised}\r\n{headers}\r\n"
     );
     let _ = stream.write_all(head.as_bytes()).await;
-    let _ = stream.write_all(&body).await;
+    if matches!(reply, Reply::Drip(_)) {
+        for byte in body {
+            let _ = stream.write_all(&[*byte]).await;
+            time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    let _ = stream.write_all(body).await;
 }

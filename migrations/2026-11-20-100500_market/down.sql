@@ -1,0 +1,13 @@
+DROP INDEX sync_slots_running_idx;
+ALTER TABLE sync_slots DROP COLUMN provider;
+ALTER TABLE sync_slots DROP COLUMN requested;
+ALTER TABLE sync_slots DROP COLUMN running;
+ALTER TABLE provider_state DROP COLUMN used;
+ALTER TABLE provider_state DROP COLUMN usage_day;
+DROP TABLE coin_rollups;
+DROP TABLE coin_history;
+DROP TABLE snapshot_rates;
+ALTER TABLE coin_quotes DROP COLUMN popularity;
+ALTER TABLE coin_quotes DROP COLUMN sentiment;
+ALTER TABLE coin_refs DROP CONSTRAINT coin_refs_provider_coin_id_key;
+ALTER TABLE coins DROP COLUMN named_by;

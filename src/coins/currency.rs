@@ -1,0 +1,102 @@
+//! The same data in another currency.
+//!
+//! Data is fetched and kept in one currency, since each further one costs a provider's credits.
+//! A rate between two currencies is the ratio of one coin's (CoinMarketCap: the median over the
+//! top coins') prices in both, as the same provider states them; it is read once an hour. With the
+//! rate r, an amount a becomes `a * r`; a change of p percent, while the rate itself changed by f
+//! percent, becomes `((1 + p/100) * (1 + f/100) - 1) * 100`. f comes from our own history of rates,
+//! and while that is too short the change is null.
+
+use std::collections::HashMap;
+
+use super::model::{Coin, Entry, Rate};
+
+/// The coin in the rate's currency.
+pub fn convert(coin: &Coin, rate: &Rate) -> Coin {
+    let amount = |value: Option<f64>| value.map(|value| value * rate.units).filter(|value| value.is_finite());
+    let change = |percent: Option<f64>, of_rate: Option<f64>| {
+        let (percent, of_rate) = (percent?, of_rate?);
+        Some(((1.0 + percent / 100.0) * (1.0 + of_rate / 100.0) - 1.0) * 100.0)
+    };
+    Coin {
+        price: amount(coin.price),
+        volume_24h: amount(coin.volume_24h),
+        volume_change_24h: change(coin.volume_change_24h, rate.percent_change_24h),
+        percent_change_1h: change(coin.percent_change_1h, rate.percent_change_1h),
+        percent_change_24h: change(coin.percent_change_24h, rate.percent_change_24h),
+        percent_change_7d: change(coin.percent_change_7d, rate.percent_change_7d),
+        market_cap: amount(coin.market_cap),
+        ..coin.clone()
+    }
+}
+
+/// The median of what the coins that are in both lists cost in `to` for one unit of `from`.
+pub fn median_ratio(from: &[Entry], to: &[Entry]) -> Option<f64> {
+    let price = |entry: &Entry| entry.coin.price.filter(|price| *price > 0.0);
+    let known: HashMap<_, _> =
+        from.iter().filter_map(|entry| Some((&entry.provider_coin_id, price(entry)?))).collect();
+    let ratio = |entry: &Entry| Some(price(entry)? / known.get(&entry.provider_coin_id)?);
+    let mut ratios: Vec<f64> = to.iter().filter_map(ratio).collect();
+    ratios.sort_by(f64::total_cmp);
+    ratios.get(ratios.len() / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn coin(price: f64, change: f64) -> Coin {
+        Coin {
+            id: 1,
+            symbol: "B".into(),
+            name: "B".into(),
+            slug: "b".into(),
+            rank: 1,
+            price: Some(price),
+            volume_24h: None,
+            volume_change_24h: None,
+            percent_change_1h: Some(change),
+            percent_change_24h: Some(change),
+            percent_change_7d: None,
+            market_cap: Some(price),
+        }
+    }
+
+    fn entry(id: &str, price: f64) -> Entry {
+        Entry { provider_coin_id: id.into(), coin: coin(price, 0.0) }
+    }
+
+    proptest! {
+        /// Whoever converts the prices of both times gets the same change.
+        #[test]
+        fn a_change_converts_like_the_prices_it_is_made_of(
+            (before, after) in (1.0..1e6, 1.0..1e6), (rate_before, rate_after) in (0.1..200.0, 0.1..200.0)
+        ) {
+            let percent = |before: f64, after: f64| (after / before - 1.0) * 100.0;
+            let of_rate = Some(percent(rate_before, rate_after));
+            let rate = Rate {
+                currency: "USD".into(),
+                units: rate_after,
+                percent_change_1h: of_rate,
+                percent_change_24h: None,
+                percent_change_7d: of_rate,
+            };
+            let converted = convert(&coin(after, percent(before, after)), &rate);
+            let expected = percent(before * rate_before, after * rate_after);
+            let found = converted.percent_change_1h.unwrap();
+            prop_assert!((found - expected).abs() <= 1e-6 * expected.abs().max(1.0));
+            prop_assert_eq!(converted.price, Some(after * rate_after));
+            prop_assert_eq!((converted.percent_change_24h, converted.percent_change_7d), (None, None));
+        }
+    }
+
+    #[test]
+    fn one_odd_price_does_not_move_the_rate() {
+        let from = [entry("1", 10.0), entry("2", 1.0), entry("3", 5.0), entry("4", 0.0)];
+        let to = [entry("3", 6.5), entry("1", 999.0), entry("2", 1.3), entry("9", 7.0)];
+        assert_eq!(median_ratio(&from, &to), Some(1.3));
+        assert_eq!(median_ratio(&from, &[]), None);
+    }
+}

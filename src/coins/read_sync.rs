@@ -1,0 +1,184 @@
+use actix_web::{
+    get,
+    web::{Data, Json},
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    store::{self, ServiceState, SlotRow},
+    sync::{budget, start_of_slot},
+};
+use crate::{
+    clock::Clock,
+    config::{Coins, Provider},
+    db::Db,
+    http::Problem,
+    tokens::Admin,
+};
+
+const SLOTS_SHOWN: i64 = 10;
+
+#[derive(Serialize, ToSchema)]
+pub struct SyncStatus {
+    /// In the order in which they are asked.
+    providers: Vec<ServiceStatus>,
+    /// The newest first, at most 10.
+    slots: Vec<SlotStatus>,
+    /// Seconds from the start of a slot to the next.
+    #[schema(minimum = 1, example = 300)]
+    interval_seconds: u64,
+    /// When a slot is due next; in the past for one that waits for its turn, null when only the
+    /// demonstration is wanted.
+    next_run_at: Option<DateTime<Utc>>,
+}
+
+/// What is known of a service that is asked.
+#[derive(Serialize, ToSchema)]
+pub struct ServiceStatus {
+    #[schema(example = "coingecko")]
+    name: String,
+    state: ServiceCondition,
+    /// Failures since the last success.
+    #[schema(minimum = 0, example = 0)]
+    failures: i32,
+    /// Not asked before.
+    retry_at: Option<DateTime<Utc>>,
+    last_success_at: Option<DateTime<Utc>>,
+    /// What was wrong the last time.
+    #[schema(example = "HTTP 503")]
+    last_error: Option<String>,
+    last_error_at: Option<DateTime<Utc>>,
+    /// Credits (CoinMarketCap) or calls since midnight UTC.
+    #[schema(minimum = 0, example = 12)]
+    used_today: i32,
+    /// How many may be used a day; null for no limit of ours.
+    #[schema(example = 333)]
+    daily_budget: Option<u32>,
+}
+
+#[derive(Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ServiceCondition {
+    /// It may be asked.
+    Ready,
+    /// It may be asked again at `retry_at`.
+    Waiting,
+    /// It refuses us until an operator has acted (key, plan, quota) and restarted.
+    Stopped,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct SlotStatus {
+    /// Start of the slot.
+    slot: DateTime<Utc>,
+    state: SlotCondition,
+    /// Whether an admin asked for it.
+    requested: bool,
+    /// How often it was begun.
+    #[schema(minimum = 0, example = 1)]
+    attempts: i32,
+    /// Who reported.
+    #[schema(example = "coingecko")]
+    provider: Option<String>,
+    finished_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SlotCondition {
+    /// Its snapshot is published.
+    Done,
+    Running,
+    /// It was asked for, or nobody answered and it will be tried again.
+    Waiting,
+    /// The next slot came before anybody answered.
+    Missed,
+}
+
+/// Status of the coin sync
+///
+/// For admins. The providers in order, with their failures and what is used of their budgets, and
+/// the last slots of the schedule.
+#[utoipa::path(
+    tag = "coins",
+    security(("bearer" = [])),
+    responses(
+        (status = 200, description = "The status.", body = SyncStatus),
+        (status = 403, description = "`forbidden`: not an admin.")
+    )
+)]
+#[get("/admin/sync")]
+pub async fn read_sync(
+    _: Admin,
+    db: Data<Db>,
+    clock: Data<Clock>,
+    settings: Data<Coins>,
+) -> Result<Json<SyncStatus>, Problem> {
+    let now = clock.now();
+    let (states, slots) = db
+        .run(|conn| Ok::<_, Problem>((store::states(conn)?, store::last_slots(conn, SLOTS_SHOWN)?)))
+        .await?;
+    let real = settings.providers.iter().filter(|provider| **provider != Provider::Demo);
+    let providers: Vec<_> = real
+        .map(|provider| {
+            let state = states.iter().find(|state| state.provider == provider.name());
+            ServiceStatus::new(provider.name(), state, budget(&settings, *provider), now)
+        })
+        .collect();
+    let current = start_of_slot(now, settings.sync_interval);
+    let next_run_at = (!providers.is_empty()).then(|| {
+        let open = slots.iter().filter(|slot| slot.finished_at.is_none() && !slot.running);
+        let retry = open.filter(|slot| slot.slot >= current).map(|slot| slot.lease_until).min();
+        let following = current + TimeDelta::from_std(settings.sync_interval).expect("at most a day");
+        retry.map_or(following, |retry| retry.min(following))
+    });
+    Ok(Json(SyncStatus {
+        providers,
+        slots: slots.into_iter().map(|slot| SlotStatus::new(slot, current)).collect(),
+        interval_seconds: settings.sync_interval.as_secs(),
+        next_run_at,
+    }))
+}
+
+impl ServiceStatus {
+    fn new(name: &str, state: Option<&ServiceState>, budget: Option<u32>, now: DateTime<Utc>) -> Self {
+        let state = state.cloned().unwrap_or_default();
+        let retry_at = state.retry_at.filter(|retry_at| *retry_at > now);
+        Self {
+            name: name.to_owned(),
+            state: match (state.stopped, retry_at) {
+                (true, _) => ServiceCondition::Stopped,
+                (false, Some(_)) => ServiceCondition::Waiting,
+                (false, None) => ServiceCondition::Ready,
+            },
+            failures: state.failures,
+            retry_at,
+            last_success_at: state.last_success_at,
+            last_error: state.last_error,
+            last_error_at: state.last_error_at,
+            used_today: if state.usage_day == Some(now.date_naive()) { state.used } else { 0 },
+            daily_budget: budget,
+        }
+    }
+}
+
+impl SlotStatus {
+    fn new(row: SlotRow, current: DateTime<Utc>) -> Self {
+        let state = match row.finished_at {
+            Some(_) => SlotCondition::Done,
+            None if row.running => SlotCondition::Running,
+            None if row.slot >= current => SlotCondition::Waiting,
+            None => SlotCondition::Missed,
+        };
+        Self {
+            slot: row.slot,
+            state,
+            requested: row.requested,
+            attempts: row.attempt,
+            provider: row.provider,
+            finished_at: row.finished_at,
+        }
+    }
+}

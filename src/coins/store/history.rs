@@ -1,0 +1,202 @@
+//! History: snapshots for a week, hours for 90 days, days (UTC) for good.
+//!
+//! A roll-up covers whole intervals up to `coin_rollups.done_until`; it may be repeated, missed or
+//! killed. What is not rolled up yet is read from the snapshots, so an answer is complete at any
+//! time.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::{
+    PgConnection, QueryResult,
+    prelude::*,
+    sql_query,
+    sql_types::{BigInt, Double, Integer, Nullable, Text, Timestamptz},
+};
+
+use crate::db::schema::{coin_rollups, coin_snapshots};
+
+/// So that whoever is about to commit a snapshot of the interval has done so.
+const GRACE: TimeDelta = TimeDelta::minutes(3);
+/// Intervals a run; each is one short statement.
+const ROLLED_AT_ONCE: usize = 6;
+
+/// The interval of a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    FiveMinutes,
+    Hour,
+    Day,
+}
+
+impl Step {
+    #[must_use]
+    pub fn seconds(self) -> i32 {
+        match self {
+            Self::FiveMinutes => 300,
+            Self::Hour => 3600,
+            Self::Day => 86_400,
+        }
+    }
+
+    fn length(self) -> TimeDelta {
+        TimeDelta::seconds(self.seconds().into())
+    }
+
+    fn floor(self, at: DateTime<Utc>) -> DateTime<Utc> {
+        let seconds = i64::from(self.seconds());
+        let floor = at.timestamp().div_euclid(seconds) * seconds;
+        DateTime::from_timestamp(floor, 0).expect("close to a time that is there")
+    }
+}
+
+/// An interval of a coin's history: the price's first, highest, lowest and last value, and the
+/// means of the rest.
+#[derive(Clone, Debug, PartialEq, QueryableByName)]
+pub struct Point {
+    /// Start of the interval.
+    #[diesel(sql_type = Timestamptz)]
+    pub at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub open: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub high: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub low: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub close: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub volume_24h: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub market_cap: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub sentiment: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub popularity: Option<f64>,
+    /// Snapshots in the interval.
+    #[diesel(sql_type = Integer)]
+    pub samples: i32,
+}
+
+/// What a group of snapshots says, of `q` (`coin_quotes`), `r` (`snapshot_rates`) and `s`
+/// (`coin_snapshots`).
+const OF_SNAPSHOTS: &str = "\
+    (array_agg(q.price * r.rate ORDER BY s.id) FILTER (WHERE q.price IS NOT NULL))[1] AS open, \
+    max(q.price * r.rate) AS high, min(q.price * r.rate) AS low, \
+    (array_agg(q.price * r.rate ORDER BY s.id DESC) FILTER (WHERE q.price IS NOT NULL))[1] AS close, \
+    avg(q.volume_24h * r.rate) AS volume_24h, avg(q.market_cap * r.rate) AS market_cap, \
+    avg(q.sentiment) AS sentiment, avg(q.popularity) AS popularity, count(*)::int AS samples \
+    FROM coin_snapshots s JOIN snapshot_rates r ON r.snapshot_id = s.id \
+    JOIN coin_quotes q ON q.snapshot_id = s.id WHERE s.provider <> 'demo'";
+
+/// The points that begin within `from..to`, in order, at most `most` (the first ones); intervals
+/// without a snapshot have none.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn history(
+    conn: &mut PgConnection,
+    coin_id: i64,
+    currency: &str,
+    (from, to): (DateTime<Utc>, DateTime<Utc>),
+    step: Step,
+    most: i64,
+) -> QueryResult<Vec<Point>> {
+    let start = step.floor(from + step.length() - TimeDelta::microseconds(1));
+    let rolled_until = done_until(conn, step)?.unwrap_or(start);
+    sql_query(format!(
+        "SELECT at, open, high, low, close, volume_24h, market_cap, sentiment, popularity, samples \
+         FROM coin_history WHERE coin_id = $1 AND currency = $2 AND step_seconds = $3 \
+             AND at >= $4 AND at < $5 AND at < $6 \
+         UNION ALL \
+         SELECT to_timestamp(floor(extract(epoch FROM s.fetched_at) / $3) * $3) AS at, {OF_SNAPSHOTS} \
+             AND q.coin_id = $1 AND r.currency = $2 \
+             AND s.fetched_at >= greatest($4, $6) AND s.fetched_at < $7 \
+         GROUP BY 1 ORDER BY at LIMIT $8"
+    ))
+    .bind::<BigInt, _>(coin_id)
+    .bind::<Text, _>(currency)
+    .bind::<Integer, _>(step.seconds())
+    .bind::<Timestamptz, _>(start)
+    .bind::<Timestamptz, _>(to)
+    .bind::<Timestamptz, _>(rolled_until)
+    .bind::<Timestamptz, _>(step.floor(to - TimeDelta::microseconds(1)) + step.length())
+    .bind::<BigInt, _>(most)
+    .load(conn)
+}
+
+pub(super) fn done_until(conn: &mut PgConnection, step: Step) -> QueryResult<Option<DateTime<Utc>>> {
+    coin_rollups::table.find(step.seconds()).select(coin_rollups::done_until).first(conn).optional()
+}
+
+/// Rolls up the intervals that are over, the oldest first, up to [`ROLLED_AT_ONCE`]; each call is
+/// one transaction. False when there is nothing left to do.
+pub(in super::super) fn roll_up(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
+    let hours = roll_up_step(conn, Step::Hour, now - GRACE)?;
+    // A day is made of its hours.
+    let days = match done_until(conn, Step::Hour)? {
+        Some(hours_until) => roll_up_step(conn, Step::Day, hours_until)?,
+        None => false,
+    };
+    Ok(hours || days)
+}
+
+fn roll_up_step(conn: &mut PgConnection, step: Step, until: DateTime<Utc>) -> QueryResult<bool> {
+    let until = step.floor(until);
+    for _ in 0..ROLLED_AT_ONCE {
+        let Some(start) = next_interval(conn, step)?.filter(|start| *start < until) else {
+            return Ok(false);
+        };
+        roll_up_interval(conn, step, start)?;
+        let done = (
+            coin_rollups::step_seconds.eq(step.seconds()),
+            coin_rollups::done_until.eq(start + step.length()),
+        );
+        diesel::insert_into(coin_rollups::table)
+            .values(done)
+            .on_conflict(coin_rollups::step_seconds)
+            .do_update()
+            .set(done.1)
+            .execute(conn)?;
+    }
+    Ok(true)
+}
+
+/// The first interval that is not done and holds a snapshot.
+fn next_interval(conn: &mut PgConnection, step: Step) -> QueryResult<Option<DateTime<Utc>>> {
+    let done = done_until(conn, step)?.unwrap_or(DateTime::UNIX_EPOCH);
+    let first: Option<DateTime<Utc>> = coin_snapshots::table
+        .filter(coin_snapshots::fetched_at.ge(done).and(coin_snapshots::provider.ne("demo")))
+        .select(diesel::dsl::min(coin_snapshots::fetched_at))
+        .first(conn)?;
+    Ok(first.map(|first| step.floor(first)))
+}
+
+fn roll_up_interval(conn: &mut PgConnection, step: Step, start: DateTime<Utc>) -> QueryResult<()> {
+    const COLUMNS: &str = "open, high, low, close, volume_24h, market_cap, sentiment, popularity, samples";
+    let source = match step {
+        Step::Day => "SELECT coin_id, currency, $1::int, $2::timestamptz, \
+                 (array_agg(open ORDER BY at) FILTER (WHERE open IS NOT NULL))[1], max(high), min(low), \
+                 (array_agg(close ORDER BY at DESC) FILTER (WHERE close IS NOT NULL))[1], \
+                 sum(volume_24h * samples) / sum(samples) FILTER (WHERE volume_24h IS NOT NULL), \
+                 sum(market_cap * samples) / sum(samples) FILTER (WHERE market_cap IS NOT NULL), \
+                 sum(sentiment * samples) / sum(samples) FILTER (WHERE sentiment IS NOT NULL), \
+                 sum(popularity * samples) / sum(samples) FILTER (WHERE popularity IS NOT NULL), \
+                 sum(samples)::int FROM coin_history \
+             WHERE step_seconds = 3600 AND at >= $2 AND at < $3 GROUP BY 1, 2"
+            .to_owned(),
+        _ => format!(
+            "SELECT q.coin_id, r.currency, $1::int, $2::timestamptz, {OF_SNAPSHOTS} \
+             AND s.fetched_at >= $2 AND s.fetched_at < $3 GROUP BY 1, 2"
+        ),
+    };
+    let updates: Vec<_> = COLUMNS.split(", ").map(|name| format!("{name} = excluded.{name}")).collect();
+    sql_query(format!(
+        "INSERT INTO coin_history (coin_id, currency, step_seconds, at, {COLUMNS}) {source} \
+         ON CONFLICT ON CONSTRAINT coin_history_pkey DO UPDATE SET {}",
+        updates.join(", ")
+    ))
+    .bind::<Integer, _>(step.seconds())
+    .bind::<Timestamptz, _>(start)
+    .bind::<Timestamptz, _>(start + step.length())
+    .execute(conn)?;
+    Ok(())
+}

@@ -1,0 +1,24 @@
+//! The SQL of coins, a file a subject.
+
+mod history;
+mod identity;
+mod prune;
+mod publish;
+mod services;
+mod slots;
+mod snapshots;
+
+pub(super) use self::{
+    history::roll_up,
+    prune::prune,
+    publish::{is_older, publish},
+    services::{ServiceState, clear_stops, record_failure, reserve, state, states},
+    slots::{Claim, SlotRow, claim, last_slots, postpone, release, renew, request},
+    snapshots::{last_rates, latest},
+};
+pub use self::{
+    history::{Point, Step, history},
+    snapshots::ensure_demo,
+};
+
+pub(super) const CHANNEL: &str = "mintage_coins";

@@ -1,0 +1,48 @@
+//! What is old goes, a part at a time, and never before it is rolled up.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::{
+    PgConnection, QueryResult,
+    prelude::*,
+    sql_query,
+    sql_types::{Integer, Timestamptz},
+};
+
+use super::history::{Step, done_until};
+use crate::db::schema::{coin_snapshots, sync_slots};
+
+const KEEP_SNAPSHOTS: TimeDelta = TimeDelta::days(7);
+const KEEP_HOURS: TimeDelta = TimeDelta::days(90);
+/// Faster than syncs add them, and far below the statement timeout.
+const SNAPSHOTS_AT_ONCE: i64 = 20;
+
+/// Drops what is too old, except the newest snapshots, which may still be served.
+pub(in super::super) fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
+    let limit = |keep: TimeDelta, rolled: Option<DateTime<Utc>>| {
+        rolled.unwrap_or(DateTime::UNIX_EPOCH).min(now - keep)
+    };
+    // The day that is not over is read from its snapshots.
+    let rolled = done_until(conn, Step::Hour)?.min(done_until(conn, Step::Day)?);
+    let newest: Vec<i64> = coin_snapshots::table
+        .group_by((coin_snapshots::provider, coin_snapshots::currency))
+        .select(diesel::dsl::max(coin_snapshots::id).assume_not_null())
+        .load(conn)?;
+    let old: Vec<i64> = coin_snapshots::table
+        .filter(coin_snapshots::fetched_at.lt(limit(KEEP_SNAPSHOTS, rolled)))
+        .filter(coin_snapshots::id.ne_all(newest))
+        .order(coin_snapshots::id)
+        .limit(SNAPSHOTS_AT_ONCE)
+        .select(coin_snapshots::id)
+        .load(conn)?;
+    diesel::delete(coin_snapshots::table.filter(coin_snapshots::id.eq_any(old))).execute(conn)?;
+    diesel::delete(sync_slots::table.filter(sync_slots::slot.lt(now - KEEP_SNAPSHOTS))).execute(conn)?;
+    // An hour at a time: as many rows as coins and currencies.
+    sql_query(
+        "DELETE FROM coin_history WHERE step_seconds = $1 AND at = ( \
+             SELECT min(at) FROM coin_history WHERE step_seconds = $1 AND at < $2)",
+    )
+    .bind::<Integer, _>(Step::Hour.seconds())
+    .bind::<Timestamptz, _>(limit(KEEP_HOURS, done_until(conn, Step::Day)?))
+    .execute(conn)?;
+    Ok(())
+}

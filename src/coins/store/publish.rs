@@ -1,0 +1,53 @@
+//! What a slot brought, in one commit.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::{PgConnection, QueryResult, prelude::*, sql_query};
+
+use super::{
+    super::model::Market,
+    CHANNEL,
+    services::record_success,
+    slots::{Claim, finish},
+    snapshots::{insert, lock},
+};
+use crate::{config::Provider, db::schema::coin_snapshots};
+
+/// How much older than what is served another provider's data may be; they renew it every one to
+/// five minutes.
+const OLDER_ELSEWHERE: TimeDelta = TimeDelta::minutes(15);
+
+/// Writes the newest snapshot, ends the slot and tells every replica; the caller's transaction
+/// makes that one commit. The snapshot's id, or none when the slot has gone to another replica.
+pub(in super::super) fn publish(
+    conn: &mut PgConnection,
+    claim: &Claim,
+    market: &Market,
+    now: DateTime<Utc>,
+) -> QueryResult<Option<i64>> {
+    lock(conn)?;
+    let provider = market.provider.name();
+    if !finish(conn, claim, provider, now)? {
+        return Ok(None);
+    }
+    let snapshot_id = insert(conn, market, now)?;
+    record_success(conn, provider, now)?;
+    sql_query(format!("NOTIFY {CHANNEL}")).execute(conn)?;
+    Ok(Some(snapshot_id))
+}
+
+/// Whether the report is from before what is there.
+pub(in super::super) fn is_older(
+    conn: &mut PgConnection,
+    provider: Provider,
+    currency: &str,
+    as_of: DateTime<Utc>,
+) -> QueryResult<bool> {
+    let newest = coin_snapshots::table
+        .filter(coin_snapshots::currency.eq(currency))
+        .select(diesel::dsl::max(coin_snapshots::as_of));
+    let own: Option<DateTime<Utc>> =
+        newest.filter(coin_snapshots::provider.eq(provider.name())).first(conn)?;
+    let any: Option<DateTime<Utc>> =
+        newest.filter(coin_snapshots::provider.ne(Provider::Demo.name())).first(conn)?;
+    Ok(own.is_some_and(|own| own > as_of) || any.is_some_and(|any| any > as_of + OLDER_ELSEWHERE))
+}

@@ -1,0 +1,122 @@
+//! What is known of each service that is asked: whether and when it may be asked, and how much
+//! of its budget is used. In the database, because the replica that syncs changes.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use diesel::{
+    PgConnection, QueryResult,
+    prelude::*,
+    sql_query,
+    sql_types::{Date, Integer, Nullable, Text},
+    upsert::excluded,
+};
+
+use crate::db::schema::{provider_state, sync_slots};
+
+#[derive(Clone, Debug, Default, Queryable, Selectable)]
+#[diesel(table_name = provider_state)]
+pub(in super::super) struct ServiceState {
+    pub provider: String,
+    pub failures: i32,
+    pub retry_at: Option<DateTime<Utc>>,
+    pub stopped: bool,
+    pub last_success_at: Option<DateTime<Utc>>,
+    pub last_error: Option<String>,
+    pub last_error_at: Option<DateTime<Utc>>,
+    pub usage_day: Option<NaiveDate>,
+    pub used: i32,
+}
+
+pub(in super::super) fn states(conn: &mut PgConnection) -> QueryResult<Vec<ServiceState>> {
+    provider_state::table.select(ServiceState::as_select()).load(conn)
+}
+
+pub(in super::super) fn state(conn: &mut PgConnection, provider: &str) -> QueryResult<ServiceState> {
+    let row = provider_state::table.find(provider).select(ServiceState::as_select());
+    Ok(row.first(conn).optional()?.unwrap_or_default())
+}
+
+/// Counts `cost` for today before it is spent; false if that would be more than the budget.
+pub(in super::super) fn reserve(
+    conn: &mut PgConnection,
+    provider: &str,
+    cost: u32,
+    budget: Option<u32>,
+    today: NaiveDate,
+) -> QueryResult<bool> {
+    let number = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
+    let counted = sql_query(
+        "INSERT INTO provider_state AS p (provider, usage_day, used) \
+         SELECT $1, $2, $3 WHERE $4 IS NULL OR $3 <= $4 \
+         ON CONFLICT (provider) DO UPDATE SET usage_day = $2, \
+             used = CASE WHEN p.usage_day = $2 THEN p.used ELSE 0 END + $3 \
+         WHERE $4 IS NULL OR CASE WHEN p.usage_day = $2 THEN p.used ELSE 0 END + $3 <= $4",
+    )
+    .bind::<Text, _>(provider)
+    .bind::<Date, _>(today)
+    .bind::<Integer, _>(number(cost))
+    .bind::<Nullable<Integer>, _>(budget.map(number))
+    .execute(conn)?;
+    Ok(counted == 1)
+}
+
+/// The service answered well.
+pub(super) fn record_success(conn: &mut PgConnection, provider: &str, now: DateTime<Utc>) -> QueryResult<()> {
+    let success = (
+        provider_state::failures.eq(0),
+        provider_state::retry_at.eq(None::<DateTime<Utc>>),
+        provider_state::stopped.eq(false),
+        provider_state::last_success_at.eq(now),
+    );
+    diesel::insert_into(provider_state::table)
+        .values((provider_state::provider.eq(provider), success))
+        .on_conflict(provider_state::provider)
+        .do_update()
+        .set(success)
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Writes a failure down; good data stays as it is.
+pub(in super::super) fn record_failure(
+    conn: &mut PgConnection,
+    provider: &str,
+    state: &ServiceState,
+    error: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<()> {
+    diesel::insert_into(provider_state::table)
+        .values((
+            provider_state::provider.eq(provider),
+            provider_state::failures.eq(state.failures),
+            provider_state::retry_at.eq(state.retry_at),
+            provider_state::stopped.eq(state.stopped),
+            provider_state::last_error.eq(error),
+            provider_state::last_error_at.eq(now),
+        ))
+        .on_conflict(provider_state::provider)
+        .do_update()
+        .set((
+            provider_state::failures.eq(excluded(provider_state::failures)),
+            provider_state::retry_at.eq(excluded(provider_state::retry_at)),
+            provider_state::stopped.eq(excluded(provider_state::stopped)),
+            provider_state::last_error.eq(excluded(provider_state::last_error)),
+            provider_state::last_error_at.eq(excluded(provider_state::last_error_at)),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// A restart is how an operator says that key, plan or quota are in order again.
+pub(in super::super) fn clear_stops(conn: &mut PgConnection) -> QueryResult<()> {
+    let cleared = diesel::update(provider_state::table.filter(provider_state::stopped))
+        .set((provider_state::stopped.eq(false), provider_state::retry_at.eq(None::<DateTime<Utc>>)))
+        .execute(conn)?;
+    if cleared > 0 {
+        // The slots that were put off because of it.
+        let waiting = sync_slots::finished_at.is_null().and(diesel::dsl::not(sync_slots::running));
+        diesel::update(sync_slots::table.filter(waiting))
+            .set(sync_slots::lease_until.eq(DateTime::UNIX_EPOCH))
+            .execute(conn)?;
+    }
+    Ok(())
+}

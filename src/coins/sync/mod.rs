@@ -1,0 +1,191 @@
+//! The schedule: every interval one replica asks the providers and publishes what they say.
+//!
+//! There is no leader. Every replica tries to claim the current slot ([`slot`]); the claim is a row
+//! with a lease that its holder renews, so a replica that dies is replaced within the slot, and a
+//! fencing number, so one that only seemed dead cannot publish late. One slot at most runs at a
+//! time, also when an admin asks for one. Back-off and budgets are kept in the database as well.
+//!
+//! A slot in call order: [`Sync::attend`] claims it, [`market`] asks the providers in order until
+//! one answers, [`Sync::publish`] commits the snapshot. What people say about the coins is to be
+//! collected **beside** `market::collect` (`tokio::join!` in [`Sync::run_slot`]) and written in the
+//! transaction of [`Sync::publish`], next to `store::publish`, which returns the snapshot's id: one
+//! commit, so that readers see both of one slot or the market alone. A collection that takes longer
+//! than [`LEASE`] calls [`Sync::hold`] on its way and ends when that says the slot is lost.
+
+mod market;
+mod outcomes;
+mod slot;
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use actix_web::web::Data;
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time;
+use uuid::Uuid;
+
+pub(super) use self::{market::budget, slot::start as start_of_slot};
+use self::{
+    market::{Collected, Nothing},
+    outcomes::Outcomes,
+};
+use super::{
+    model::Market,
+    store::{self, Claim},
+    upstream::Upstream,
+};
+use crate::{
+    clock::Clock,
+    config::{Coins, Provider},
+    db::Db,
+    http::Problem,
+};
+
+const LEASE: TimeDelta = TimeDelta::seconds(60);
+/// History that waits for its roll-up is caught up with in this many steps a slot.
+const ROLL_UPS_A_SLOT: usize = 10;
+
+pub struct Sync {
+    db: Db,
+    clock: Clock,
+    settings: Data<Coins>,
+    upstream: Upstream,
+    holder: Uuid,
+    /// What the log was told last: a state that lasts is told once.
+    told: Mutex<String>,
+    outcomes: Outcomes,
+    /// No rates are read before, after a failure to.
+    rates_after: Mutex<DateTime<Utc>>,
+}
+
+impl Sync {
+    #[must_use]
+    pub fn new(db: Db, clock: Clock, settings: Data<Coins>) -> Self {
+        let upstream = Upstream::new(settings.timeout);
+        Self {
+            db,
+            clock,
+            settings,
+            upstream,
+            holder: Uuid::now_v7(),
+            told: Mutex::default(),
+            outcomes: Outcomes::default(),
+            rates_after: Mutex::new(DateTime::UNIX_EPOCH),
+        }
+    }
+
+    /// How this process's calls went.
+    #[must_use]
+    pub fn outcomes(&self) -> &Outcomes {
+        &self.outcomes
+    }
+
+    /// Runs until the task is aborted; does nothing when only the demonstration is wanted.
+    pub async fn run(&self) {
+        if self.settings.providers.iter().all(|provider| *provider == Provider::Demo) {
+            return;
+        }
+        if let Err(problem) = self.db.run(|conn| Ok::<_, Problem>(store::clear_stops(conn)?)).await {
+            tracing::warn!(%problem, "cannot clear the providers' stops");
+        }
+        let mut ticks = time::interval(slot::tick(self.settings.sync_interval));
+        ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(problem) = self.attend().await {
+                tracing::warn!(%problem, "the coin sync has to wait");
+            }
+        }
+    }
+
+    /// Gives back a slot that [`Sync::run`] was aborted in, so that another replica can have it.
+    pub async fn release(&self) {
+        let (holder, now) = (self.holder, self.clock.now());
+        if let Err(problem) =
+            self.db.run(move |conn| Ok::<_, Problem>(store::release(conn, holder, now)?)).await
+        {
+            tracing::debug!(%problem, "the slot is left to its lease");
+        }
+    }
+
+    /// Claims a slot that is due and, if that works, runs it.
+    async fn attend(&self) -> Result<(), Problem> {
+        let (holder, now) = (self.holder, self.clock.now());
+        let scheduled = slot::start(now, self.settings.sync_interval);
+        let claim = self
+            .db
+            .run(move |conn| Ok::<_, Problem>(store::claim(conn, scheduled, holder, now, now + LEASE)?))
+            .await?;
+        match claim {
+            Some(claim) => self.run_slot(claim).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn run_slot(&self, claim: Claim) -> Result<(), Problem> {
+        match self.collect(&claim).await? {
+            Collected::Market(market) => self.publish(claim, market).await,
+            Collected::Nothing(nothing) => self.put_off(claim, nothing).await,
+            Collected::Superseded => {
+                tracing::warn!("the sync took too long: another replica has taken over");
+                Ok(())
+            }
+        }
+    }
+
+    /// Renews the lease; false when the slot has gone to another replica.
+    async fn hold(&self, claim: &Claim) -> Result<bool, Problem> {
+        let (claim, until) = (claim.clone(), self.clock.now() + LEASE);
+        self.db.run(move |conn| Ok(store::renew(conn, &claim, until)?)).await
+    }
+
+    async fn publish(&self, claim: Claim, market: Market) -> Result<(), Problem> {
+        let now = self.clock.now();
+        let (provider, count) = (market.provider, market.report.entries.len());
+        let published =
+            self.db.tx(move |conn| Ok::<_, Problem>(store::publish(conn, &claim, &market, now)?)).await?;
+        if published.is_some() {
+            self.tell(format!("up {provider}"), || {
+                tracing::info!(provider = provider.name(), count, "coins are up to date");
+            });
+        } else {
+            tracing::warn!("the sync took too long: another replica has taken over");
+        }
+        self.keep_history(now).await
+    }
+
+    /// The slot is not over: whoever looks after that time tries it again.
+    async fn put_off(&self, claim: Claim, nothing: Nothing) -> Result<(), Problem> {
+        let Nothing { retry_at, reasons } = nothing;
+        self.tell("down".into(), || {
+            tracing::warn!(reasons, "no provider has coins: what is there is served, with its age");
+        });
+        self.db.run(move |conn| Ok::<_, Problem>(store::postpone(conn, &claim, retry_at)?)).await?;
+        Ok(())
+    }
+
+    async fn keep_history(&self, now: DateTime<Utc>) -> Result<(), Problem> {
+        for _ in 0..ROLL_UPS_A_SLOT {
+            if !self.db.tx(move |conn| Ok::<_, Problem>(store::roll_up(conn, now)?)).await? {
+                break;
+            }
+        }
+        self.db.tx(move |conn| Ok(store::prune(conn, now)?)).await
+    }
+
+    /// Logs what has changed.
+    fn tell(&self, state: String, log: impl FnOnce()) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told != state {
+            log();
+            *told = state;
+        }
+    }
+}
+
+/// How long after now, within what a date can hold.
+fn after(now: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {
+    now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::days(1))
+}

@@ -1,0 +1,282 @@
+//! Asking the services of others: everything that bounds a call, in one place.
+//!
+//! A call has a time limit from connecting to the last byte, its body a limit that counts what
+//! comes out of gzip, redirects are not followed, and JSON has to say that it is JSON. What goes
+//! wrong becomes a [`Failure`] with a text that holds neither keys nor addresses and an
+//! [`Advice`] when to ask again, which honours `Retry-After` and the usual rate-limit headers.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use reqwest::{
+    Client, RequestBuilder, StatusCode,
+    header::{self, HeaderMap},
+    redirect,
+};
+use tokio::time;
+use uuid::Uuid;
+
+use crate::http::is_deceptive;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// The longest list of a provider has about 3 MB.
+const LARGEST_BODY: usize = 8 * 1024 * 1024;
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
+/// What is shown and stored of a text that came from elsewhere.
+const LONGEST_TEXT: usize = 200;
+const TRIES: u32 = 3;
+const A_MINUTE: Duration = Duration::from_mins(1);
+
+/// Why a service gave nothing.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub(super) struct Failure {
+    pub message: String,
+    pub advice: Advice,
+}
+
+/// When to ask again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Advice {
+    /// Soon, in growing intervals: a fault that passes.
+    BackOff,
+    /// Not before the service says.
+    After(Duration),
+    /// When its day (UTC) ends.
+    NextDay,
+    /// An operator has to act and restart; a look a day finds out whether it was done.
+    Stop,
+}
+
+impl Failure {
+    pub fn new(advice: Advice, message: impl AsRef<str>) -> Self {
+        Self { message: clean(message.as_ref(), LONGEST_TEXT), advice }
+    }
+
+    /// The body is not what the service documents.
+    pub fn garbage(what: impl std::fmt::Display) -> Self {
+        Self::new(Advice::BackOff, format!("the body makes no sense: {what}"))
+    }
+}
+
+/// Without control characters and the like, cut to so many characters.
+pub(super) fn clean(text: &str, longest: usize) -> String {
+    text.chars().filter(|c| !is_deceptive(*c)).take(longest).collect()
+}
+
+/// A client for all services.
+#[derive(Clone)]
+pub(super) struct Upstream {
+    http: Client,
+    timeout: Duration,
+}
+
+/// What a service answered, whatever the status.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Upstream {
+    /// # Panics
+    /// If no TLS back end is available, which is a mistake of the build.
+    pub fn new(timeout: Duration) -> Self {
+        let http = Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT.min(timeout))
+            .timeout(timeout)
+            .redirect(redirect::Policy::none())
+            .user_agent(concat!("mintage/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .expect("the settings are constants");
+        Self { http, timeout }
+    }
+
+    /// A request for JSON; secrets go into headers, never into the address.
+    pub fn get(&self, url: &str) -> RequestBuilder {
+        self.http.get(url).header(header::ACCEPT, "application/json")
+    }
+
+    /// How long a call with its retries may take.
+    pub fn patience(&self) -> Duration {
+        self.timeout * 3 / 2
+    }
+
+    /// Sends once.
+    pub async fn send(&self, request: RequestBuilder) -> Result<Answer, Failure> {
+        let mut response = request.send().await.map_err(|error| unreachable(&error))?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&error))? {
+            if body.len() + chunk.len() > LARGEST_BODY {
+                return Err(Failure::new(Advice::BackOff, "the body is too large"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status: response.status(), headers: response.headers().clone(), body })
+    }
+
+    /// Calls again what passes within seconds, at most [`TRIES`] times and within
+    /// [`Upstream::patience`].
+    pub async fn retry<T>(&self, mut call: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+        let begin = Instant::now();
+        let late = || Failure::new(Advice::BackOff, "no answer in time");
+        let mut tried = 1;
+        loop {
+            let left = self.patience().saturating_sub(begin.elapsed());
+            let result = time::timeout(left, call()).await.unwrap_or_else(|_| Err(late()));
+            let wait = match &result {
+                Err(failure) if tried < TRIES => brief_wait(failure.advice, tried),
+                _ => None,
+            };
+            // A try that cannot have its time any more is not begun.
+            match wait.map(|wait| wait + jitter(wait)) {
+                Some(wait) if begin.elapsed() + wait + self.timeout <= self.patience() => {
+                    time::sleep(wait).await;
+                }
+                _ => return result,
+            }
+            tried += 1;
+        }
+    }
+}
+
+impl Answer {
+    /// The body, if it is a success and says that it is JSON.
+    pub fn json(&self, now: DateTime<Utc>) -> Result<&[u8], Failure> {
+        if !self.status.is_success() {
+            return Err(self.refusal(now));
+        }
+        let content_type = self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        if media_type.eq_ignore_ascii_case("application/json") || media_type.ends_with("+json") {
+            return Ok(&self.body);
+        }
+        Err(Failure::new(Advice::BackOff, format!("the answer is not JSON but \"{media_type}\"")))
+    }
+
+    /// What a status says by itself. Only what the service's own body says can mean that an
+    /// operator has to act: a plain 403 may come from anything on the way.
+    pub fn refusal(&self, now: DateTime<Utc>) -> Failure {
+        let advice = match self.status {
+            StatusCode::TOO_MANY_REQUESTS => Advice::After(A_MINUTE),
+            _ => Advice::BackOff,
+        };
+        self.hinted(Failure::new(advice, format!("HTTP {}", self.status.as_u16())), now)
+    }
+
+    /// The failure with the wait that the headers ask for, if it is one that passes by itself.
+    pub fn hinted(&self, mut failure: Failure, now: DateTime<Utc>) -> Failure {
+        if let (Some(wait), Advice::BackOff | Advice::After(_)) = (self.wait(now), failure.advice) {
+            failure.advice = Advice::After(wait);
+        }
+        failure
+    }
+
+    /// `Retry-After` (RFC 9110 section 10.2.3); of a 429 also when the rate limit is reset: in
+    /// seconds, as Unix time or as a date.
+    fn wait(&self, now: DateTime<Utc>) -> Option<Duration> {
+        const RESETS: [&str; 3] = ["x-rate-limit-reset", "x-ratelimit-reset", "ratelimit-reset"];
+        let text = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
+        let limited = self.status == StatusCode::TOO_MANY_REQUESTS;
+        let hint = text("retry-after")
+            .or_else(|| RESETS.into_iter().find_map(text).filter(|_| limited))
+            .and_then(|text| wait_until(text.trim(), now));
+        Some(hint?.min(LONGEST_WAIT))
+    }
+}
+
+fn wait_until(text: &str, now: DateTime<Utc>) -> Option<Duration> {
+    /// More seconds than this are a point in time.
+    const UNIX_TIME: u64 = 1_000_000_000;
+    let date = match text.parse::<u64>() {
+        Ok(seconds) if seconds < UNIX_TIME => return Some(Duration::from_secs(seconds)),
+        Ok(seconds) => DateTime::from_timestamp(i64::try_from(seconds).ok()?, 0)?,
+        Err(_) => {
+            DateTime::parse_from_rfc2822(text).or_else(|_| DateTime::parse_from_rfc3339(text)).ok()?.to_utc()
+        }
+    };
+    Some((date - now).to_std().unwrap_or_default())
+}
+
+/// reqwest's text may hold the address; the cause is enough.
+fn unreachable(error: &reqwest::Error) -> Failure {
+    let what = match error {
+        error if error.is_timeout() => "no answer in time",
+        error if error.is_connect() => "cannot be reached",
+        error if error.is_decode() => "the body cannot be read",
+        _ => "the connection broke",
+    };
+    Failure::new(Advice::BackOff, what)
+}
+
+/// How long to wait for another try at once, if that is worth it.
+fn brief_wait(advice: Advice, tried: u32) -> Option<Duration> {
+    match advice {
+        Advice::BackOff => Some(Duration::from_millis(500) * 3u32.pow(tried - 1)),
+        Advice::After(wait) if wait <= Duration::from_secs(3) => Some(wait),
+        Advice::After(_) | Advice::NextDay | Advice::Stop => None,
+    }
+}
+
+/// Up to half of `wait`, so that replicas and servers do not march in step.
+pub(super) fn jitter(wait: Duration) -> Duration {
+    let random = Uuid::now_v7().as_bytes()[15];
+    wait / 2 * u32::from(random) / 256
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, headers: &[(&'static str, &str)]) -> Answer {
+        let headers = headers.iter().map(|(name, value)| {
+            (header::HeaderName::from_static(name), header::HeaderValue::from_str(value).expect("header"))
+        });
+        let status = StatusCode::from_u16(status).expect("status");
+        Answer { status, headers: headers.collect(), body: b"{}".to_vec() }
+    }
+
+    #[test]
+    fn a_refusal_says_when_to_ask_again() {
+        let now = "2026-11-20T10:00:00Z".parse().expect("time");
+        let after = |seconds| Advice::After(Duration::from_secs(seconds));
+        for (status, header, advice) in [
+            (429, None, after(60)),
+            (500, None, Advice::BackOff),
+            (403, None, Advice::BackOff),
+            (503, Some(("retry-after", "7")), after(7)),
+            (429, Some(("retry-after", "Fri, 20 Nov 2026 10:01:30 GMT")), after(90)),
+            (429, Some(("retry-after", "Fri, 20 Nov 2026 09:00:00 GMT")), after(0)),
+            (429, Some(("retry-after", "99999999")), after(86_400)),
+            (429, Some(("retry-after", "soon")), after(60)),
+            (429, Some(("x-rate-limit-reset", "1795168920")), after(120)),
+            (429, Some(("x-ratelimit-reset", "2026-11-20T10:05:00.000Z")), after(300)),
+            (200, Some(("x-ratelimit-reset", "99")), Advice::BackOff),
+        ] {
+            let headers: Vec<_> = header.into_iter().collect();
+            assert_eq!(answer(status, &headers).refusal(now).advice, advice, "{status} {header:?}");
+        }
+    }
+
+    #[test]
+    fn only_json_is_json() {
+        let json = |content_type| {
+            answer(200, &[("content-type", content_type)]).json(DateTime::UNIX_EPOCH).map(<[u8]>::len)
+        };
+        for good in ["application/json", "Application/JSON; charset=utf-8", "application/problem+json"] {
+            assert_eq!(json(good), Ok(2), "{good}");
+        }
+        for bad in ["text/html", "text/html; x=application/json", ""] {
+            assert!(json(bad).is_err(), "{bad}");
+        }
+        assert!(answer(200, &[]).json(DateTime::UNIX_EPOCH).is_err());
+    }
+
+    #[test]
+    fn a_text_from_elsewhere_is_short_and_harmless() {
+        let failure = Failure::new(Advice::Stop, format!("a\0b\u{202e}c{}", "x".repeat(999)));
+        assert_eq!(failure.message.chars().count(), LONGEST_TEXT);
+        assert!(failure.message.starts_with("abcx"));
+    }
+}

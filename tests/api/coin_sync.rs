@@ -1,0 +1,150 @@
+//! Slots: one replica runs each, and an admin may ask for one.
+
+use std::time::Duration;
+
+use diesel::{RunQueryDsl, sql_query};
+use serde_json::Value;
+use tokio::time;
+
+use crate::{
+    command_line::{Server, directory},
+    support::{
+        SECRET_KEY, eventually,
+        market::{Market, SYNC, fresh, from, until},
+        upstream::Reply,
+    },
+};
+
+async fn until_asked(market: &Market, times: usize) {
+    eventually("so many requests", async || market.coingecko.requests().len() >= times).await;
+}
+
+#[tokio::test]
+async fn an_admin_sees_the_slots_and_the_next_run() {
+    let market = Market::start().await;
+    let app = market.app("coingecko,demo", &[]);
+    let admin = app.admin().await;
+    from(&admin, "coingecko").await;
+    let status = admin.get(SYNC).await.assert(200).json();
+    assert_eq!(status["interval_seconds"], 86_400);
+    let slot = &status["slots"][0];
+    assert_eq!((&slot["state"], &slot["provider"]), (&"done".into(), &"coingecko".into()));
+    assert_eq!((&slot["requested"], &slot["attempts"]), (&false.into(), &1.into()));
+    assert_eq!(status["providers"].as_array().unwrap().len(), 1, "the demonstration is not asked");
+    assert_eq!(status["providers"][0]["used_today"], 1);
+    let next = status["next_run_at"].as_str().unwrap();
+    assert!(next > slot["slot"].as_str().unwrap(), "{status}");
+}
+
+#[tokio::test]
+async fn an_admin_starts_a_sync_and_wishes_at_once_are_one_run() {
+    let market = Market::start().await;
+    let app = market.app("coingecko", &[]);
+    let other = app.replica();
+    let admin = app.admin().await;
+    from(&admin, "coingecko").await;
+    assert_eq!(market.coingecko.requests().len(), 1);
+    let first = admin.post_empty(SYNC).await.assert(202);
+    assert_eq!(first.header("location"), SYNC);
+    let second = admin.on(&other.base).post_empty(SYNC).await.assert(202);
+    let status = until(&admin, SYNC, |status| {
+        status["slots"][0]["requested"] == true && status["slots"][0]["state"] == "done"
+    })
+    .await;
+    // The second came before the first had begun, or it is a run of its own.
+    let runs: usize = if first.json() == second.json() { 1 } else { 2 };
+    until_asked(&market, 1 + runs).await;
+    time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(market.coingecko.requests().len(), 1 + runs, "{status}");
+}
+
+#[tokio::test]
+async fn a_sync_that_is_asked_for_waits_for_the_one_that_runs() {
+    let market = Market::start().await;
+    market.coingecko.say(vec![Reply::Silence, fresh("coingecko_markets_gbp")]);
+    let app = market.app("coingecko", &[("UPSTREAM_TIMEOUT", "5s")]);
+    let admin = app.admin().await;
+    let running = |status: &Value| status["slots"][0]["state"] == "running";
+    until(&admin, SYNC, running).await;
+    admin.post_empty(SYNC).await.assert(202);
+    let status = admin.get(SYNC).await.assert(200).json();
+    let states: Vec<_> = status["slots"].as_array().unwrap().iter().map(|slot| &slot["state"]).collect();
+    assert_eq!(states, ["waiting", "running"]);
+    assert_eq!(market.coingecko.requests().len(), 1);
+    app.clock.advance(Duration::from_secs(31));
+    from(&admin, "coingecko").await;
+}
+
+#[tokio::test]
+async fn there_is_nothing_to_sync_for_a_demonstration() {
+    let market = Market::start().await;
+    let app = market.app("demo", &[]);
+    let admin = app.admin().await;
+    admin.post_empty(SYNC).await.assert_problem(409, "sync-off");
+    let status = admin.get(SYNC).await.assert(200).json();
+    assert_eq!((&status["next_run_at"], &status["providers"]), (&Value::Null, &Value::Array(Vec::new())));
+}
+
+#[tokio::test]
+async fn asking_for_syncs_is_limited() {
+    let market = Market::start().await;
+    let app = market.app("coingecko", &[("RATE_LIMITS", "on")]);
+    let admin = app.admin().await;
+    for _ in 0..3 {
+        admin.post_empty(SYNC).await.assert(202);
+    }
+    admin.post_empty(SYNC).await.assert_problem(429, "too-many-requests");
+}
+
+#[tokio::test]
+async fn a_slot_whose_process_was_killed_is_run_by_another_after_its_lease() {
+    let market = Market::start().await;
+    market.coingecko.say(vec![Reply::Silence]);
+    // Its own sync is off.
+    let app = market.app("demo", &[]);
+    let (home, url) = (directory(), app.database().url());
+    let settings = [
+        ("DATABASE_URL", url.expose()),
+        ("SECRET_KEY", SECRET_KEY),
+        ("COINS_PROVIDERS", "coingecko"),
+        ("COINS_SYNC_INTERVAL", "1d"),
+        ("COINGECKO_URL", &market.coingecko.url),
+    ];
+    let mut victim = Server::start(home.path(), &settings);
+    until_asked(&market, 1).await;
+    victim.kill();
+    market.coingecko.say(vec![fresh("coingecko_markets_gbp")]);
+    let heir = app.replica_with(&[("COINS_PROVIDERS", "coingecko")]);
+    time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(market.coingecko.requests().len(), 1, "the lease still runs");
+    heir.clock.advance(Duration::from_secs(61));
+    from(&heir.user().await, "coingecko").await;
+    assert_eq!(market.coingecko.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_stops_in_a_slot_gives_it_back_at_once() {
+    let market = Market::start().await;
+    market.coingecko.say(vec![Reply::Silence, fresh("coingecko_markets_gbp")]);
+    let app = market.app("coingecko", &[("UPSTREAM_TIMEOUT", "10s")]);
+    let keeper = app.replica_with(&[("COINS_PROVIDERS", "demo")]);
+    until_asked(&market, 1).await;
+    drop(app);
+    let heir = keeper.replica_with(&[("COINS_PROVIDERS", "coingecko")]);
+    from(&heir.user().await, "coingecko").await;
+}
+
+#[tokio::test]
+async fn a_holder_that_only_seemed_dead_publishes_nothing() {
+    let market = Market::start().await;
+    market.coingecko.say(vec![Reply::Silence]);
+    let app = market.app("coingecko,coinpaprika", &[("UPSTREAM_TIMEOUT", "2s")]);
+    until_asked(&market, 1).await;
+    // Another replica has claimed the slot meanwhile.
+    let update = "UPDATE sync_slots SET attempt = attempt + 1, lease_until = now() + interval '1 hour'";
+    assert_eq!(sql_query(update).execute(&mut app.sql()).unwrap(), 1);
+    time::sleep(Duration::from_secs(5)).await;
+    assert!(market.coinpaprika.requests().is_empty(), "it stops when it learns of it");
+    let body = app.user().await.get("/api/v1/coins").await.assert(200).json();
+    assert_eq!(body["source"], "demo");
+}

@@ -1,0 +1,78 @@
+//! The market's providers on this machine, and a server that asks them.
+
+use serde_json::Value;
+
+use super::{
+    App, Client, eventually,
+    upstream::{Reply, Upstream},
+};
+
+pub const COINS: &str = "/api/v1/coins";
+pub const SYNC: &str = "/api/v1/admin/sync";
+
+/// One of each.
+pub struct Market {
+    pub coinmarketcap: Upstream,
+    pub coingecko: Upstream,
+    pub coinpaprika: Upstream,
+}
+
+impl Market {
+    /// All well.
+    pub async fn start() -> Self {
+        Self {
+            coinmarketcap: Upstream::start(vec![fresh("cmc_v3_listings_latest_gbp")]).await,
+            coingecko: Upstream::start(vec![fresh("coingecko_markets_gbp")]).await,
+            coinpaprika: Upstream::start(vec![fresh("coinpaprika_tickers_gbp")]).await,
+        }
+    }
+
+    /// A server that asks these providers once a day, unless told otherwise.
+    pub fn app(&self, providers: &str, settings: &[(&str, &str)]) -> App {
+        let mut all = vec![
+            ("COINS_PROVIDERS", providers),
+            ("COINS_SYNC_INTERVAL", "1d"),
+            ("UPSTREAM_TIMEOUT", "1s"),
+            ("COINMARKETCAP_API_KEY", "the-key-of-coinmarketcap"),
+            ("COINMARKETCAP_URL", &self.coinmarketcap.url),
+            ("COINGECKO_URL", &self.coingecko.url),
+            ("COINPAPRIKA_URL", &self.coinpaprika.url),
+        ];
+        all.extend(settings);
+        App::with(&all)
+    }
+}
+
+/// The list, once its source is this one.
+pub async fn from(client: &Client, source: &str) -> Value {
+    until(client, COINS, |body| body["source"] == source).await
+}
+
+pub async fn until(client: &Client, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let mut body = Value::Null;
+    eventually("the wanted answer", async || {
+        body = client.get(path).await.json();
+        wanted(&body)
+    })
+    .await;
+    body
+}
+
+/// A provider in the status of the sync.
+pub fn provider<'a>(status: &'a Value, name: &str) -> &'a Value {
+    let providers = status["providers"].as_array().expect("providers");
+    providers.iter().find(|one| one["name"] == name).unwrap_or_else(|| panic!("no {name} in {status}"))
+}
+
+/// The recorded body, but always of now: a time to come counts as that.
+pub fn fresh(name: &str) -> Reply {
+    changed(name, |_| {})
+}
+
+/// As [`fresh`], changed.
+pub fn changed(name: &str, change: impl FnOnce(&mut Value)) -> Reply {
+    let path = format!("{}/tests/fixtures/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let mut body = serde_json::from_slice(&std::fs::read(path).expect("fixture")).expect("JSON");
+    change(&mut body);
+    Reply::Http(200, "", body.to_string().replace("2026-11-20T", "2999-11-20T").into_bytes())
+}
