@@ -15,7 +15,7 @@
 //! | [`http`] | problem details, extractors, paging, ETags, client address, rate limits |
 //! | [`db`] | the pool, one bounded hop per request, migrations, the embedded cluster, LISTEN |
 //! | [`config`] | typed settings; the only reader of the environment |
-//! | [`telemetry`] | logs |
+//! | [`telemetry`] | logs, the text format of metrics |
 //! | [`clock`] | what time it is, as a parameter |
 //!
 //! A capability is a folder: one action is one file, `mod.rs` is its table of contents,

@@ -4,6 +4,7 @@
 mod document;
 mod health;
 mod housekeeping;
+mod metrics;
 mod serve;
 
 use std::sync::{Arc, atomic::AtomicBool};
@@ -29,11 +30,11 @@ use crate::{
     config::{self, Config, SecretKey, Server as ServerSettings, Tokens},
     db::{Db, Follow, Follower, connect_patiently, migrate},
     http::{
-        Envelope, Fallback, RateLimits, TrustedProxies, X_REQUEST_ID, envelope, fallback, problem_page,
-        problem_pages,
+        Envelope, Fallback, RateLimits, Requests, TrustedProxies, X_REQUEST_ID, envelope, fallback,
+        problem_page, problem_pages,
     },
     passwords::Hasher,
-    tokens::{self, Activity, Blocklist, Jwt, KeyRing, Sealer},
+    tokens::{self, Activity, Blocklist, Exchanges, Jwt, KeyRing, Sealer},
     users,
 };
 
@@ -59,6 +60,7 @@ struct Services {
     fallback: Data<Fallback>,
     document: Data<document::Document>,
     limits: Data<RateLimits>,
+    requests: Data<Requests>,
     clock: Data<Clock>,
     db: Data<Db>,
     hasher: Data<Hasher>,
@@ -66,6 +68,7 @@ struct Services {
     jwt: Data<Jwt>,
     blocklist: Data<Blocklist>,
     activity: Data<Activity>,
+    exchanges: Data<Exchanges>,
     token_settings: Data<Tokens>,
     coins: Data<coins::View>,
     coin_settings: Data<config::Coins>,
@@ -107,6 +110,7 @@ impl Services {
             fallback: Data::new(Fallback::new(&document)),
             document: Data::new(document::Document::new(&document)),
             limits: Data::new(RateLimits::new(config.server.rate_limits)),
+            requests: Data::new(Requests::new(&document)),
             clock: Data::new(clock.clone()),
             db: Data::new(Db::new(url, config.database.pool_size)),
             hasher: Data::new(Hasher::start(&config.passwords)?),
@@ -114,6 +118,7 @@ impl Services {
             keys: Data::from(keys),
             blocklist: Data::from(blocklist),
             activity: Data::new(Activity::default()),
+            exchanges: Data::new(Exchanges::default()),
             token_settings: Data::new(config.tokens.clone()),
             coins: Data::from(coins),
             coin_settings: Data::new(config.coins.clone()),
@@ -141,6 +146,7 @@ impl Services {
             .app_data(self.fallback.clone())
             .app_data(self.document.clone())
             .app_data(self.limits.clone())
+            .app_data(self.requests.clone())
             .app_data(self.clock.clone())
             .app_data(self.db.clone())
             .app_data(self.hasher.clone())
@@ -148,6 +154,7 @@ impl Services {
             .app_data(self.jwt.clone())
             .app_data(self.blocklist.clone())
             .app_data(self.activity.clone())
+            .app_data(self.exchanges.clone())
             .app_data(self.token_settings.clone())
             .app_data(self.coins.clone())
             .app_data(self.coin_settings.clone())

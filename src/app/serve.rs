@@ -14,7 +14,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
-use super::{Services, housekeeping};
+use super::{Services, housekeeping, metrics};
 use crate::{
     clock::Clock,
     coins,
@@ -26,12 +26,15 @@ const READ_HEAD: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Requests that are in flight when it stops get this long.
 const FINISH_SECONDS: u64 = 30;
+/// One is in PostgreSQL's hands while another commits.
+const GROUPS_OF_REFRESHES: usize = 2;
 
 /// A server that is ready to serve.
 pub struct Server {
     config: Config,
     services: Services,
     listener: TcpListener,
+    metrics: Option<TcpListener>,
     /// Keeps the views in step for as long as the server lives.
     _follower: Follower,
 }
@@ -42,10 +45,12 @@ impl Server {
     /// # Errors
     /// What an operator has to look at.
     pub fn start(config: Config, secret: &SecretKey, clock: &Clock) -> Result<Self> {
-        let address = config.server.bind;
-        let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+        let listen =
+            |address| TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"));
+        let listener = listen(config.server.bind)?;
+        let metrics = config.server.metrics_bind.map(listen).transpose()?;
         let (services, follower) = Services::start(&config, secret, clock)?;
-        Ok(Self { config, services, listener, _follower: follower })
+        Ok(Self { config, services, listener, metrics, _follower: follower })
     }
 
     /// Where it listens, with the real port.
@@ -54,6 +59,12 @@ impl Server {
     /// The listener is unusable.
     pub fn address(&self) -> Result<std::net::SocketAddr> {
         Ok(self.listener.local_addr()?)
+    }
+
+    /// Where metrics are served, if they are.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<std::net::SocketAddr> {
+        self.metrics.as_ref()?.local_addr().ok()
     }
 
     /// The address for people: the public one, or where it listens if that has no fixed port.
@@ -80,7 +91,7 @@ impl Server {
     /// # Errors
     /// The TLS files cannot be used, or the listener fails.
     pub async fn serve(self, stop: impl Future<Output = ()> + 'static) -> Result<()> {
-        let Self { config, services, listener, _follower } = self;
+        let Self { config, services, listener, metrics, _follower } = self;
         let application = services.clone();
         let server = HttpServer::new(move || application.application())
             .workers(config.server.workers)
@@ -117,16 +128,31 @@ impl Server {
             let sync = sync.clone();
             async move { sync.run().await }
         });
+        let metrics =
+            metrics.map(|listener| metrics::serve(listener, &services, sync.clone())).transpose()?;
+        let metrics_handle = metrics.map(|server| {
+            let handle = server.handle();
+            rt::spawn(server);
+            handle
+        });
         let upkeep = rt::spawn(housekeeping::run(
             db.clone(),
             clock,
             services.token_settings.clone(),
             services.activity.clone(),
         ));
+        let exchanges = [(); GROUPS_OF_REFRESHES].map(|()| {
+            let (exchanges, db) = (services.exchanges.clone(), db.clone());
+            rt::spawn(async move { exchanges.run(&db).await })
+        });
         let served = running.await;
-        syncing.abort();
-        upkeep.abort();
+        for task in exchanges.into_iter().chain([syncing, upkeep]) {
+            task.abort();
+        }
         sync.release().await;
+        if let Some(handle) = metrics_handle {
+            handle.stop(false).await;
+        }
         if let Err(problem) = housekeeping::flush(&db, &services.clock, &services.activity).await {
             tracing::warn!(%problem, "the last activity was not written");
         }

@@ -85,6 +85,7 @@ pub async fn login(
     if let Some(login) = &login {
         limits.check(passwords::ATTEMPTS, login.canonical())?;
     }
+    let place = hasher.reserve()?;
     let found = db
         .run(move |conn| {
             let login = login.as_ref();
@@ -94,20 +95,16 @@ pub async fn login(
         .await?;
 
     let stored = found.as_ref().map(|user| user.password_hash.clone());
-    let verdict = hasher.verify(password.clone(), stored).await?;
+    let verdict = place.verify(password, stored).await?;
     let refused = || Problem::new(&kind::INVALID_CREDENTIALS).challenge(false);
     let user = found.filter(|_| verdict != Verdict::Wrong).ok_or_else(refused)?;
-    let rehashed = match verdict {
-        Verdict::RightButOutdated => Some(hasher.hash(password).await?),
-        Verdict::Right | Verdict::Wrong => None,
-    };
 
     let times = Lifetimes::new(&settings, clock.now());
     let (client, start_times) = (super::client(&req, address), times.clone());
     let (grant, ended) = db
         .tx(move |conn| {
-            if let Some(new) = rehashed {
-                users::set_password_hash(conn, user.id, &user.password_hash, &new)?;
+            if let Verdict::RightButOutdated(new) = &verdict {
+                users::set_password_hash(conn, user.id, &user.password_hash, new)?;
             }
             sessions::start(conn, (user.id, user.role), remember, client, &start_times).map_err(|error| {
                 match constraint_violated(&error) {

@@ -7,11 +7,10 @@ use super::token_pair::{self, TokenPair};
 use crate::{
     clock::Clock,
     config,
-    db::Db,
     http::{ClientIp, Json, Problem, kind},
     tokens::{
-        Activity, Blocklist, Jwt,
-        sessions::{self, Exchange, Lifetimes},
+        Activity, Blocklist, Exchanges, Jwt,
+        sessions::{Exchange, Lifetimes, Presented},
     },
 };
 
@@ -43,7 +42,7 @@ pub async fn refresh(
     req: HttpRequest,
     body: Json<Refresh>,
     address: ClientIp,
-    db: Data<Db>,
+    exchanges: Data<Exchanges>,
     jwt: Data<Jwt>,
     settings: Data<config::Tokens>,
     clock: Data<Clock>,
@@ -53,17 +52,10 @@ pub async fn refresh(
     let invalid = || Problem::new(&kind::INVALID_REFRESH_TOKEN).challenge(true);
     let claims = jwt.verify_refresh(&body.0.refresh_token).map_err(|_| invalid())?;
     let times = Lifetimes::new(&settings, clock.now());
-    let client = super::client(&req, address);
     let (session, user) = (claims.sid, claims.sub);
     let seen_here = activity.generation(session);
-    let exchange_times = times.clone();
-    let exchanged = db
-        .run(move |conn| {
-            let exchanged = sessions::exchange(conn, &claims, seen_here, client, &exchange_times)?;
-            Ok::<_, Problem>(exchanged)
-        })
-        .await?;
-    match exchanged {
+    let presented = Presented { claims, seen_here, client: super::client(&req, address) };
+    match exchanges.exchange(presented, times.clone()).await? {
         Exchange::Granted(grant) => token_pair::respond(&jwt, grant, &times),
         Exchange::Unknown => Err(invalid()),
         Exchange::Reused(ended) => {

@@ -75,7 +75,7 @@ pub async fn register(
     limits.check_address(super::PER_ADDRESS, address.0)?;
     let Json(Register { email, password, name, username }) = body;
     let email = EmailAddress::parse(&email).expect("validated");
-    let hash = hasher.hash(password).await?;
+    let hash = hasher.reserve()?.hash(password).await?;
     let new = NewUser::new(&email, hash, Role::User, clock.now()).named(name, username);
     let user: User = db.run(move |conn| users::insert(conn, &new).map_err(taken)).await?;
     let location = format!("{}/api/v1/users/{}", envelope.public_url, user.id);

@@ -16,6 +16,8 @@ pub struct Server {
     /// Browser origins that may call the API; `*` for any.
     pub cors_origins: Vec<String>,
     pub rate_limits: bool,
+    /// Where Prometheus metrics are served, to whoever can connect.
+    pub metrics_bind: Option<SocketAddr>,
     pub workers: usize,
     /// After SIGTERM: how long `/readyz` says no before the listener closes.
     pub drain_delay: Duration,
@@ -47,10 +49,20 @@ impl Server {
             trusted_proxies: env.list("TRUSTED_PROXIES", "networks such as 10.0.0.0/8"),
             cors_origins: read_origins(env),
             rate_limits: env.switch("RATE_LIMITS", true),
+            metrics_bind: read_metrics_bind(env),
             workers: env.number("WORKERS", cores, 1..=1024),
             drain_delay: env.duration("DRAIN_DELAY", drain, Duration::ZERO..=Duration::from_mins(5)),
         }
     }
+}
+
+fn read_metrics_bind(env: &mut Env) -> Option<SocketAddr> {
+    let text = env.text("METRICS_BIND")?;
+    let address = text.parse().ok();
+    if address.is_none() {
+        env.wrong("METRICS_BIND", "an address and port such as 127.0.0.1:9464");
+    }
+    address
 }
 
 fn read_tls(env: &mut Env) -> Option<Tls> {

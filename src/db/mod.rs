@@ -62,6 +62,13 @@ impl Db {
         Self { pool, slots: Arc::new(Semaphore::new(size as usize)) }
     }
 
+    /// Hops that are running, and how many may.
+    #[must_use]
+    pub fn in_use(&self) -> (usize, usize) {
+        let size = self.pool.max_size() as usize;
+        (size - self.slots.available_permits().min(size), size)
+    }
+
     /// Runs `work` with a connection on a blocking thread.
     ///
     /// # Errors

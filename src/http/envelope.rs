@@ -24,7 +24,10 @@ use actix_web::{
 };
 use futures_util::FutureExt;
 
-use super::problem::{Problem, kind};
+use super::{
+    problem::{Problem, kind},
+    requests::Requests,
+};
 
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -65,6 +68,8 @@ pub async fn envelope<B: MessageBody + 'static>(
     let request_id = request_id(&req);
     let settings = req.app_data::<web::Data<Envelope>>().expect("set by the app").clone();
     let method = req.method().clone();
+    let requests = req.app_data::<web::Data<Requests>>().cloned();
+    let place = requests.as_ref().map(|requests| requests.place(&method, req.path()));
     if method == Method::HEAD {
         // Routed as GET; the server leaves the body out, because it remembers the method.
         req.head_mut().method = Method::GET;
@@ -78,6 +83,9 @@ pub async fn envelope<B: MessageBody + 'static>(
         Ok(response) => response.response_mut(),
         Err(response) => response,
     };
+    if let (Some(requests), Some(place)) = (requests, place) {
+        requests.count(place, head.status(), started.elapsed());
+    }
     add_headers(head.headers_mut(), request_id, &settings);
     if settings.draining.load(Ordering::Relaxed) {
         head.head_mut().set_connection_type(ConnectionType::Close);

@@ -12,6 +12,7 @@ mod problem;
 mod problems;
 mod query;
 mod rate_limit;
+mod requests;
 mod text;
 
 pub use self::{
@@ -24,5 +25,6 @@ pub use self::{
     problems::{problem_page, problem_pages},
     query::{Path, Query},
     rate_limit::{RateLimit, RateLimits},
+    requests::Requests,
     text::{check_display_text, is_deceptive},
 };

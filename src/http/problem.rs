@@ -159,10 +159,10 @@ fn codes() -> Object {
 }
 
 /// An error on its way to the client.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Problem(Box<Inner>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inner {
     kind: &'static Kind,
     detail: Option<Cow<'static, str>>,

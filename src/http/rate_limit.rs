@@ -118,6 +118,19 @@ mod tests {
     }
 
     #[test]
+    fn of_ipv6_a_client_is_its_64_and_its_48() {
+        let limits = RateLimits::new(true);
+        let passes = |address: &str| limits.check_address(LIMIT, address.parse().expect("address")).is_ok();
+        for host in ["2001:db8:1::1", "2001:db8:1::2", "2001:db8:1::3"] {
+            assert!(passes(host));
+        }
+        assert!(!passes("2001:db8:1::4"), "another address of the same /64");
+        assert!(passes("2001:db8:2::1"), "another /48");
+        let passed = (1..50).filter(|subnet| passes(&format!("2001:db8:1:{subnet:x}::1"))).count();
+        assert!((1..13).contains(&passed), "{passed} subnets of one /48 passed");
+    }
+
+    #[test]
     fn a_flood_of_keys_stays_within_the_capacity() {
         let limits = RateLimits::new(true);
         let now = Instant::now();

@@ -9,7 +9,7 @@ use std::{
 
 use aws_lc_rs::hmac;
 use base64::{Engine, prelude::BASE64_STANDARD};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::{
     config::Passwords,
@@ -25,17 +25,26 @@ type Job = Box<dyn FnOnce() + Send>;
 #[derive(Clone)]
 pub struct Hasher {
     cost: u32,
-    queue: mpsc::SyncSender<Job>,
+    queue: mpsc::Sender<Job>,
+    places: Arc<Semaphore>,
+    size: usize,
     dummy: Arc<str>,
 }
 
+/// A place in the queue, for one password. Taken first of all, so that whoever gets none is
+/// refused at once and costs nothing.
+pub struct Place<'a> {
+    hasher: &'a Hasher,
+    permit: OwnedSemaphorePermit,
+}
+
 /// What a verification found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Wrong,
     Right,
-    /// Right, but hashed at another cost than the configured one.
-    RightButOutdated,
+    /// Right, but hashed at another cost than the configured one: here is the hash at that one.
+    RightButOutdated(String),
 }
 
 impl Hasher {
@@ -44,7 +53,7 @@ impl Hasher {
     /// # Errors
     /// The operating system gives no thread.
     pub fn start(settings: &Passwords) -> std::io::Result<Self> {
-        let (queue, jobs) = mpsc::sync_channel::<Job>(settings.queue);
+        let (queue, jobs) = mpsc::channel::<Job>();
         let jobs = Arc::new(Mutex::new(jobs));
         for number in 0..settings.threads {
             let jobs = jobs.clone();
@@ -58,7 +67,15 @@ impl Hasher {
             })?;
         }
         let cost = settings.cost;
-        Ok(Self { cost, queue, dummy: format!("$2b${cost:02}${DUMMY_SALT_AND_DIGEST}").into() })
+        let size = settings.queue;
+        let places = Arc::new(Semaphore::new(size));
+        Ok(Self { cost, queue, places, size, dummy: format!("$2b${cost:02}${DUMMY_SALT_AND_DIGEST}").into() })
+    }
+
+    /// Hashes that run or wait, and how many may.
+    #[must_use]
+    pub fn in_use(&self) -> (usize, usize) {
+        (self.size - self.places.available_permits().min(self.size), self.size)
     }
 
     /// Hashes on this thread, for the command line.
@@ -71,42 +88,55 @@ impl Hasher {
 
     /// # Errors
     /// `overloaded` when the queue is full.
-    pub async fn hash(&self, password: String) -> Result<String, Problem> {
-        let cost = self.cost;
-        self.submit(move || Self::hash_now(&password, cost)).await?.map_err(Problem::internal)
+    pub fn reserve(&self) -> Result<Place<'_>, Problem> {
+        let permit = self.places.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| Problem::new(&kind::OVERLOADED).retry_after(5))?;
+        Ok(Place { hasher: self, permit })
+    }
+}
+
+impl Place<'_> {
+    /// # Errors
+    /// A hashing thread panicked.
+    pub async fn hash(self, password: String) -> Result<String, Problem> {
+        let cost = self.hasher.cost;
+        self.run(move || Hasher::hash_now(&password, cost)).await?.map_err(Problem::internal)
     }
 
     /// Without a stored hash (no such account) it takes as long and says [`Verdict::Wrong`].
     ///
     /// # Errors
-    /// `overloaded` when the queue is full.
-    pub async fn verify(&self, password: String, stored: Option<String>) -> Result<Verdict, Problem> {
-        let (cost, dummy) = (self.cost, self.dummy.clone());
-        self.submit(move || {
+    /// A hashing thread panicked, or what is stored is no hash.
+    pub async fn verify(self, password: String, stored: Option<String>) -> Result<Verdict, Problem> {
+        let (cost, dummy) = (self.hasher.cost, self.hasher.dummy.clone());
+        self.run(move || {
             let hash = stored.as_deref().unwrap_or(&dummy);
             let matches = bcrypt::verify(prehash(&password), hash).map_err(Problem::internal)?;
-            Ok(match (matches && stored.is_some(), cost_of(hash) == Some(cost)) {
-                (false, _) => Verdict::Wrong,
-                (true, true) => Verdict::Right,
-                (true, false) => Verdict::RightButOutdated,
-            })
+            match (matches && stored.is_some(), cost_of(hash) == Some(cost)) {
+                (false, _) => Ok(Verdict::Wrong),
+                (true, true) => Ok(Verdict::Right),
+                (true, false) => {
+                    let hash = Hasher::hash_now(&password, cost).map_err(Problem::internal)?;
+                    Ok(Verdict::RightButOutdated(hash))
+                }
+            }
         })
         .await?
     }
 
-    async fn submit<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Problem> {
+    async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+        let Self { hasher, permit } = self;
         let (answer, answered) = oneshot::channel();
         let job = Box::new(move || {
+            drop(permit);
             // Nobody waits any more when the client has gone.
             if !answer.is_closed() {
                 let _ = answer.send(work());
             }
         });
-        self.queue.try_send(job).map_err(|_| Problem::new(&kind::OVERLOADED).retry_after(5))?;
-        answered.await.map_err(|_| Problem::internal("a hashing thread is gone"))
+        let gone = || Problem::internal("a hashing thread is gone");
+        hasher.queue.send(job).map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())
     }
 }
 
@@ -131,24 +161,31 @@ mod tests {
     async fn what_is_past_72_bytes_counts() {
         let hasher = hasher(4, 8);
         let long = "é".repeat(100);
-        let hash = hasher.hash(long.clone() + "1").await.expect("hash");
-        let verify = |password| hasher.verify(password, Some(hash.clone()));
+        let place = || hasher.reserve().expect("a place");
+        let hash = place().hash(long.clone() + "1").await.expect("hash");
+        let verify = |password| place().verify(password, Some(hash.clone()));
         assert_eq!(verify(long.clone() + "1").await.expect("verdict"), Verdict::Right);
         assert_eq!(verify(long + "2").await.expect("verdict"), Verdict::Wrong);
     }
 
     #[tokio::test]
-    async fn a_hash_of_another_cost_is_right_but_outdated() {
-        let hash = hasher(5, 8).hash("correct horse".into()).await.expect("hash");
-        let verdict = hasher(4, 8).verify("correct horse".into(), Some(hash)).await;
-        assert_eq!(verdict.expect("verdict"), Verdict::RightButOutdated);
+    async fn a_hash_of_another_cost_is_right_and_made_anew() {
+        let old = Hasher::hash_now("correct horse", 5).expect("hash");
+        let hasher = hasher(4, 8);
+        let place = || hasher.reserve().expect("a place");
+        let verdict = place().verify("correct horse".into(), Some(old)).await.expect("verdict");
+        let Verdict::RightButOutdated(new) = verdict else { panic!("{verdict:?}") };
+        assert_eq!(cost_of(&new), Some(4));
+        let verdict = place().verify("correct horse".into(), Some(new)).await.expect("verdict");
+        assert_eq!(verdict, Verdict::Right);
     }
 
     #[tokio::test]
     async fn without_an_account_the_same_work_says_wrong() {
         let hasher = hasher(4, 8);
         assert!(bcrypt::verify("x", &hasher.dummy).is_ok(), "the dummy must be a hash");
-        assert_eq!(hasher.verify("x".into(), None).await.expect("verdict"), Verdict::Wrong);
+        let place = hasher.reserve().expect("a place");
+        assert_eq!(place.verify("x".into(), None).await.expect("verdict"), Verdict::Wrong);
     }
 
     #[tokio::test]
@@ -162,9 +199,10 @@ mod tests {
         });
         hasher.queue.send(job).expect("queue");
         running.recv().expect("the thread is busy");
-        hasher.queue.send(Box::new(|| {})).expect("the queue takes one");
-        let refused = hasher.hash("password".into()).await.expect_err("refused");
-        assert_eq!(refused.kind().code, "overloaded");
+        let waiting = hasher.reserve().expect("the queue takes one").hash("password".into());
+        assert_eq!(hasher.reserve().err().expect("refused").kind().code, "overloaded");
         drop(release);
+        waiting.await.expect("hash");
+        assert!(hasher.reserve().is_ok(), "the place is free again");
     }
 }

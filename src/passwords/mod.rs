@@ -10,7 +10,7 @@ mod policy;
 use std::time::Duration;
 
 pub use self::{
-    hasher::{Hasher, Verdict},
+    hasher::{Hasher, Place, Verdict},
     policy::check,
 };
 use crate::http::RateLimit;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    keys::{KeyRing, Ring},
+    keys::{Key, KeyRing, Pair, Ring},
     role::Role,
     verified::{Verified, VerifiedTokens},
 };
@@ -39,6 +39,20 @@ impl TokenKind {
         match self {
             Self::Access => "at+jwt",
             Self::Refresh => "rt+jwt",
+        }
+    }
+
+    fn algorithm(self) -> Algorithm {
+        match self {
+            Self::Access => Algorithm::EdDSA,
+            Self::Refresh => Algorithm::HS256,
+        }
+    }
+
+    fn pair(self, key: &Key) -> &Pair {
+        match self {
+            Self::Access => &key.access,
+            Self::Refresh => &key.refresh,
         }
     }
 }
@@ -89,21 +103,32 @@ pub struct Jwt {
     clock: Clock,
     issuer: String,
     audience: String,
-    validation: Validation,
+    access: Validation,
+    refresh: Validation,
     verified: VerifiedTokens,
 }
 
 impl Jwt {
     #[must_use]
     pub fn new(keys: Arc<KeyRing>, clock: Clock, issuer: &str, settings: &config::Tokens) -> Self {
-        let mut validation = Validation::new(Algorithm::EdDSA);
-        validation.set_issuer(&[issuer]);
-        validation.set_audience(&[&settings.audience]);
-        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        // Checked below against our own clock.
-        validation.validate_exp = false;
-        let (issuer, audience) = (issuer.to_owned(), settings.audience.clone());
-        Self { keys, clock, issuer, audience, validation, verified: VerifiedTokens::default() }
+        let validation = |kind: TokenKind| {
+            let mut validation = Validation::new(kind.algorithm());
+            validation.set_issuer(&[issuer]);
+            validation.set_audience(&[&settings.audience]);
+            validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+            // Checked below against our own clock.
+            validation.validate_exp = false;
+            validation
+        };
+        Self {
+            keys,
+            clock,
+            issuer: issuer.to_owned(),
+            audience: settings.audience.clone(),
+            access: validation(TokenKind::Access),
+            refresh: validation(TokenKind::Refresh),
+            verified: VerifiedTokens::default(),
+        }
     }
 
     /// # Errors
@@ -117,7 +142,7 @@ impl Jwt {
         self.sign(TokenKind::Access, token, issued_at, expires_at)
     }
 
-    /// The same claims and times give the same token: Ed25519 is deterministic (RFC 8032).
+    /// The same claims and times give the same token: HMAC is deterministic.
     ///
     /// # Errors
     /// The signing key is unusable.
@@ -146,6 +171,12 @@ impl Jwt {
         Ok(own)
     }
 
+    /// Accepted access tokens: with a remembered signature, and with one that was checked.
+    #[must_use]
+    pub fn access_tokens(&self) -> (u64, u64) {
+        self.verified.counts()
+    }
+
     /// As [`Jwt::verify_access`], for logging out: that must also work late.
     ///
     /// # Errors
@@ -170,7 +201,7 @@ impl Jwt {
         expires_at: DateTime<Utc>,
     ) -> Result<String, Problem> {
         let ring = self.keys.current();
-        let mut header = Header::new(Algorithm::EdDSA);
+        let mut header = Header::new(kind.algorithm());
         header.typ = Some(kind.typ().into());
         header.kid = Some(ring.kid.clone());
         let claims = Claims {
@@ -181,7 +212,7 @@ impl Jwt {
             exp: expires_at.timestamp(),
             own,
         };
-        jsonwebtoken::encode(&header, &claims, &ring.signing).map_err(Problem::internal)
+        jsonwebtoken::encode(&header, &claims, &kind.pair(ring.signing()).signing).map_err(Problem::internal)
     }
 
     fn verify<T: for<'de> Deserialize<'de>>(
@@ -195,8 +226,12 @@ impl Jwt {
         let ring = self.keys.current();
         let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::Invalid)?;
         let key = check_header(&header, kind, &ring).ok_or(Refusal::Invalid)?;
+        let validation = match kind {
+            TokenKind::Access => &self.access,
+            TokenKind::Refresh => &self.refresh,
+        };
         let claims: Claims<T> =
-            jsonwebtoken::decode(token, key, &self.validation).map_err(|_| Refusal::Invalid)?.claims;
+            jsonwebtoken::decode(token, key, validation).map_err(|_| Refusal::Invalid)?.claims;
         if claims.kind != kind {
             return Err(Refusal::Invalid);
         }
@@ -229,14 +264,14 @@ fn check_header<'a>(
         || header.x5c.is_some()
         || header.x5t.is_some()
         || header.x5t_s256.is_some();
-    let ours = header.alg == Algorithm::EdDSA
+    let ours = header.alg == kind.algorithm()
         && header.typ.as_deref() == Some(kind.typ())
         && header.crit.is_none()
         && header.cty.is_none();
     if brings_key || !ours {
         return None;
     }
-    ring.verifying.get(header.kid.as_deref()?)
+    Some(&kind.pair(ring.keys.get(header.kid.as_deref()?)?).verifying)
 }
 
 impl Refusal {

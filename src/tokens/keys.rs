@@ -1,4 +1,4 @@
-//! The key ring: Ed25519 keys in the database, sealed by `SECRET_KEY`, shared by all replicas.
+//! The key ring: keys in the database, sealed by `SECRET_KEY`, shared by all replicas.
 //!
 //! A key is `next` (published, not used), then `current` (signs), then `retired` (only
 //! verifies). Every replica and every client that caches the JWKS knows a key before it signs
@@ -8,7 +8,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use arc_swap::ArcSwap;
-use aws_lc_rs::signature::Ed25519KeyPair;
+use aws_lc_rs::{
+    hkdf::{HKDF_SHA256, Salt},
+    signature::Ed25519KeyPair,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
     Connection, PgConnection, QueryResult, RunQueryDsl, dsl::exists, prelude::*, select, sql_query,
@@ -57,10 +60,29 @@ pub struct KeyRow {
 pub(super) struct Ring {
     /// Another number for every change.
     pub version: u64,
+    /// Which of the keys signs.
     pub kid: String,
-    pub signing: EncodingKey,
-    pub verifying: HashMap<String, DecodingKey>,
+    pub keys: HashMap<String, Key>,
     pub jwks: JwkSet,
+}
+
+/// What one row of the ring is used for.
+pub(super) struct Key {
+    /// Ed25519, for access tokens: other services verify them.
+    pub access: Pair,
+    /// HMAC-SHA-256, for refresh tokens: nobody but us reads them, and it costs a fiftieth.
+    pub refresh: Pair,
+}
+
+pub(super) struct Pair {
+    pub signing: EncodingKey,
+    pub verifying: DecodingKey,
+}
+
+impl Ring {
+    pub fn signing(&self) -> &Key {
+        &self.keys[&self.kid]
+    }
 }
 
 /// A view in memory of the `signing_keys` table.
@@ -196,7 +218,7 @@ fn insert(conn: &mut PgConnection, sealer: &Sealer, state: KeyState, now: DateTi
 
 fn read(conn: &mut PgConnection, sealer: &Sealer) -> Result<Ring> {
     let mut current = None;
-    let mut verifying = HashMap::new();
+    let mut keys = HashMap::new();
     let mut jwks = JwkSet::default();
     for row in list_keys(conn)? {
         let opened = sealer.open(&row.private_key, &row.kid).map_err(|_| {
@@ -211,14 +233,14 @@ fn read(conn: &mut PgConnection, sealer: &Sealer) -> Result<Ring> {
             reseal(conn, sealer, &row.kid, &opened.plain)?;
         }
         let jwk = public_jwk(&opened.plain)?;
-        verifying.insert(row.kid.clone(), DecodingKey::from_jwk(&jwk)?);
+        keys.insert(row.kid.clone(), Key::new(&opened.plain, &jwk)?);
         jwks.keys.push(jwk);
         if row.state == KeyState::Current.as_str() {
-            current = Some((row.kid, EncodingKey::from_ed_der(&opened.plain)));
+            current = Some(row.kid);
         }
     }
-    let (kid, signing) = current.context("the key ring has no current key")?;
-    Ok(Ring { version: 0, kid, signing, verifying, jwks })
+    let kid = current.context("the key ring has no current key")?;
+    Ok(Ring { version: 0, kid, keys, jwks })
 }
 
 fn reseal(conn: &mut PgConnection, sealer: &Sealer, kid: &str, plain: &[u8]) -> Result<()> {
@@ -226,6 +248,22 @@ fn reseal(conn: &mut PgConnection, sealer: &Sealer, kid: &str, plain: &[u8]) -> 
     diesel::update(signing_keys::table.find(kid)).set(signing_keys::private_key.eq(sealed)).execute(conn)?;
     tracing::info!(kid, "signing key sealed with the new SECRET_KEY");
     Ok(())
+}
+
+impl Key {
+    fn new(pkcs8: &[u8], jwk: &Jwk) -> Result<Self> {
+        let access =
+            Pair { signing: EncodingKey::from_ed_der(pkcs8), verifying: DecodingKey::from_jwk(jwk)? };
+        // Derived (RFC 5869), so that it rotates and is sealed with its row.
+        let mut secret = [0; 32];
+        let material = Salt::new(HKDF_SHA256, b"mintage").extract(pkcs8);
+        let expanded =
+            material.expand(&[b"refresh tokens v1"], HKDF_SHA256).and_then(|okm| okm.fill(&mut secret));
+        expanded.expect("32 bytes is a valid length");
+        let refresh =
+            Pair { signing: EncodingKey::from_secret(&secret), verifying: DecodingKey::from_secret(&secret) };
+        Ok(Self { access, refresh })
+    }
 }
 
 /// The public half (RFC 8037), named by its thumbprint (RFC 7638).
@@ -251,14 +289,8 @@ pub(super) mod fake {
     pub(in crate::tokens) fn ring(keys: &[Vec<u8>]) -> Ring {
         let jwks: Vec<Jwk> = keys.iter().map(|key| public_jwk(key).expect("key")).collect();
         let kid = |jwk: &Jwk| jwk.common.key_id.clone().expect("kid");
-        let verifying = jwks.iter().map(|jwk| (kid(jwk), DecodingKey::from_jwk(jwk).expect("key")));
-        Ring {
-            version: 0,
-            kid: kid(&jwks[0]),
-            signing: EncodingKey::from_ed_der(&keys[0]),
-            verifying: verifying.collect(),
-            jwks: JwkSet { keys: jwks },
-        }
+        let usable = keys.iter().zip(&jwks).map(|(key, jwk)| (kid(jwk), Key::new(key, jwk).expect("key")));
+        Ring { version: 0, kid: kid(&jwks[0]), keys: usable.collect(), jwks: JwkSet { keys: jwks } }
     }
 
     pub(in crate::tokens) fn key_ring(keys: &[Vec<u8>]) -> KeyRing {

@@ -1,6 +1,6 @@
 //! What proves who is calling.
 //!
-//! - [`KeyRing`]: the Ed25519 signing keys, published as JWKS;
+//! - [`KeyRing`]: the signing keys; the public halves are published as JWKS;
 //! - [`Jwt`]: issues and verifies access and refresh tokens;
 //! - [`sessions`]: a session is the chain of tokens that one log-in started;
 //! - [`Blocklist`]: ended sessions whose access tokens have not expired yet;
@@ -9,6 +9,7 @@
 mod activity;
 mod blocklist;
 mod current_user;
+mod exchanges;
 mod jwks;
 mod jwt;
 mod keys;
@@ -24,6 +25,7 @@ pub use self::{
     activity::Activity,
     blocklist::Blocklist,
     current_user::{Admin, CurrentUser, PossiblyExpired},
+    exchanges::Exchanges,
     jwt::{AccessToken, Jwt, RefreshClaims, Refusal},
     keys::{KeyRing, KeyState, create_if_absent, list_keys, prune_retired, rotate},
     role::Role,

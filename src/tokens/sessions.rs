@@ -17,7 +17,7 @@ use super::{
     activity, blocklist,
     jwt::{LEEWAY, RefreshClaims},
     role::Role,
-    rotation::RotateNewest,
+    rotation::{self, RotateNewest},
 };
 use crate::{
     config,
@@ -27,8 +27,6 @@ use crate::{
 /// Beyond these a user's least recently used sessions end.
 const MOST_PER_USER: i64 = 100;
 const LONGEST_USER_AGENT: usize = 256;
-/// Generations after which settled refresh tokens are removed.
-const SWEPT_EVERY: i32 = 4;
 /// Rows that housekeeping touches in one statement.
 const BATCH: usize = 1000;
 
@@ -195,49 +193,57 @@ pub fn start(
     Ok((token.grant(user.0, user.1), ended))
 }
 
-/// Exchanges a refresh token; see the module's documentation for the rules.
-///
-/// `seen_here` is the newest generation whose access token this replica has seen.
+/// A refresh token that came, and who sent it.
+#[derive(Debug)]
+pub struct Presented {
+    pub claims: RefreshClaims,
+    /// The newest generation whose access token this replica has seen.
+    pub seen_here: Option<i32>,
+    pub client: Client,
+}
+
+/// Exchanges refresh tokens; see the module's documentation for the rules. One answer each, in order.
 ///
 /// # Errors
 /// The database cannot be written.
 pub fn exchange(
     conn: &mut PgConnection,
-    claims: &RefreshClaims,
-    seen_here: Option<i32>,
-    client: Client,
+    presented: Vec<Presented>,
     times: &Lifetimes,
-) -> QueryResult<Exchange> {
-    let next_id = Uuid::now_v7();
-    let rotation = RotateNewest {
-        claims,
-        next_id,
-        seen: seen_here.unwrap_or(-1),
-        user_agent: client.user_agent.as_deref(),
-        address: client.address.into(),
+) -> QueryResult<Vec<Exchange>> {
+    let next_ids: Vec<_> = presented.iter().map(|_| Uuid::now_v7()).collect();
+    let mut columns = rotation::Presented::default();
+    for (one, next_id) in presented.iter().zip(&next_ids) {
+        columns.session.push(one.claims.sid);
+        columns.user.push(one.claims.sub);
+        columns.generation.push(one.claims.generation);
+        columns.id.push(one.claims.jti);
+        columns.next_id.push(*next_id);
+        columns.seen.push(one.seen_here.unwrap_or(-1));
+        columns.user_agent.push(one.client.user_agent.as_deref());
+        columns.address.push(one.client.address.into());
+    }
+    let rotated = RotateNewest {
+        presented: columns,
         now: times.now,
         access_expires_at: times.access_expires_at,
         refresh_expires_at: (times.now + times.remembered.0, times.now + times.short.0),
-    };
-    let Some((expires_at, role)) = rotation.run(conn)? else {
-        return conn.transaction(|conn| settle(conn, claims, seen_here, client, times));
-    };
-    let generation = claims.generation + 1;
-    if generation % SWEPT_EVERY == 0 {
-        sweep(conn, claims.sid, times)?;
+        settled_before: times.now - times.grace,
     }
-    let claims = RefreshClaims { jti: next_id, generation, ..claims.clone() };
-    Ok(Exchange::Granted(Grant { role, claims, issued_at: times.now, expires_at }))
+    .run(conn)?;
+    let answer = |(one, next_id): (Presented, Uuid)| {
+        let Some((_, expires_at, role)) = rotated.iter().find(|(id, ..)| *id == next_id).copied() else {
+            return conn.transaction(|conn| settle(conn, one, times));
+        };
+        let claims = RefreshClaims { jti: next_id, generation: one.claims.generation + 1, ..one.claims };
+        Ok(Exchange::Granted(Grant { role, claims, issued_at: times.now, expires_at }))
+    };
+    presented.into_iter().zip(next_ids).map(answer).collect()
 }
 
 /// For a token that is not, or was a moment ago, the newest of its session.
-fn settle(
-    conn: &mut PgConnection,
-    claims: &RefreshClaims,
-    seen_here: Option<i32>,
-    client: Client,
-    times: &Lifetimes,
-) -> QueryResult<Exchange> {
+fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) -> QueryResult<Exchange> {
+    let Presented { claims, seen_here, client } = presented;
     // The row lock makes racing requests take turns.
     let session = sessions::table
         .filter(sessions::id.eq(claims.sid).and(sessions::user_id.eq(claims.sub)))
@@ -253,14 +259,14 @@ fn settle(
     let Some((newest, seen, access_expires_at, role)) = session else {
         return Ok(Exchange::Unknown);
     };
-    let presented = refresh_tokens::table
+    let rotated_at = refresh_tokens::table
         .find((claims.sid, claims.generation))
         .filter(refresh_tokens::id.eq(claims.jti).and(refresh_tokens::rotated_at.is_not_null()))
         .select(refresh_tokens::rotated_at.assume_not_null())
         .first::<DateTime<Utc>>(conn)
         .optional()?;
     let seen = seen.max(seen_here.unwrap_or(-1));
-    if decide(presented, claims.generation, newest, seen, times) == Decision::Reuse {
+    if decide(rotated_at, claims.generation, newest, seen, times) == Decision::Reuse {
         let ended = end(conn, claims.sub, Which::These(&[claims.sid]))?;
         return Ok(Exchange::Reused(ended));
     }
@@ -299,15 +305,6 @@ fn decide(
         Some(_) if generation + 1 == newest && seen < newest => Decision::Reissue,
         Some(_) => Decision::Reuse,
     }
-}
-
-/// A token without a row counts as reused, which is what these would be anyway.
-fn sweep(conn: &mut PgConnection, session: Uuid, times: &Lifetimes) -> QueryResult<()> {
-    let settled = refresh_tokens::table
-        .filter(refresh_tokens::session_id.eq(session))
-        .filter(refresh_tokens::rotated_at.lt(times.now - times.grace));
-    diesel::delete(settled).execute(conn)?;
-    Ok(())
 }
 
 /// The user's live sessions, the most recently used first.

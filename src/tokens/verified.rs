@@ -37,6 +37,9 @@ pub struct Verified {
 struct Shard {
     young: HashMap<u128, Verified>,
     old: HashMap<u128, Verified>,
+    /// How often a token was found, and how often one was new.
+    found: u64,
+    added: u64,
 }
 
 pub struct VerifiedTokens {
@@ -60,16 +63,26 @@ impl VerifiedTokens {
 
     pub fn get(&self, key: u128) -> Option<Verified> {
         let mut shard = self.shard(key);
-        if let Some(found) = shard.young.get(&key) {
-            return Some(found.clone());
+        if let Some(found) = shard.young.get(&key).cloned() {
+            shard.found += 1;
+            return Some(found);
         }
         let found = shard.old.remove(&key)?;
+        shard.found += 1;
         shard.insert(key, found.clone());
         Some(found)
     }
 
     pub fn insert(&self, key: u128, verified: Verified) {
-        self.shard(key).insert(key, verified);
+        let mut shard = self.shard(key);
+        shard.added += 1;
+        shard.insert(key, verified);
+    }
+
+    /// How often a token was found, and how often one was new.
+    pub fn counts(&self) -> (u64, u64) {
+        let shards = self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner));
+        shards.fold((0, 0), |(found, added), shard| (found + shard.found, added + shard.added))
     }
 
     fn shard(&self, key: u128) -> std::sync::MutexGuard<'_, Shard> {

@@ -48,9 +48,10 @@ pub async fn delete_me(
     blocklist: Data<Blocklist>,
 ) -> Result<HttpResponse, Problem> {
     limits.check(passwords::ATTEMPTS, me.id)?;
+    let place = hasher.reserve()?;
     let stored = db.run(move |conn| Ok::<_, Problem>(store::find_hash(conn, me.id)?)).await?;
     let stored = stored.ok_or(Refusal::Revoked)?;
-    if hasher.verify(body.0.password, Some(stored)).await? == Verdict::Wrong {
+    if place.verify(body.0.password, Some(stored)).await? == Verdict::Wrong {
         return Err(Problem::new(&kind::WRONG_PASSWORD));
     }
     let ended = db

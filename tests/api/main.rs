@@ -13,6 +13,7 @@ mod jwt_attacks;
 mod login;
 mod logout;
 mod market;
+mod metrics;
 mod outage;
 mod rate_limits;
 mod refresh;

@@ -30,6 +30,40 @@ async fn without_the_database_reads_from_memory_go_on_and_the_rest_is_a_503() {
 }
 
 #[tokio::test]
+async fn reading_coins_asks_nothing_of_the_database() {
+    const READS: usize = 300;
+    let app = App::start();
+    let user = app.user().await;
+    let statements_of = async |path: &str| {
+        let before = app.database().statements();
+        for _ in 0..READS {
+            user.get(path).await.assert(200);
+        }
+        app.database().statements() - before
+    };
+    for path in ["/api/v1/coins", "/api/v1/coins?sort=price&limit=3", "/api/v1/coins/btc"] {
+        // What goes on in the background takes a few, whoever reads.
+        let count = statements_of(path).await;
+        assert!(count < READS / 4, "{count} statements for {READS} times {path}");
+    }
+    assert!(statements_of("/api/v1/user").await >= READS, "the count is real");
+}
+
+#[tokio::test]
+async fn who_has_not_heard_of_revocations_for_too_long_accepts_no_token() {
+    let app = App::with(&[("TOKEN_MAX_STALENESS", "10s")]);
+    let user = app.user().await;
+    app.database().go_away();
+    user.get("/api/v1/coins").await.assert(200);
+    eventually("refusal", async || user.get("/api/v1/coins").await.status == 503).await;
+    app.anyone().get("/readyz").await.assert_problem(503, "unavailable");
+    app.database().come_back();
+    for path in ["/api/v1/coins", "/readyz"] {
+        eventually("recovery", async || user.get(path).await.status == 200).await;
+    }
+}
+
+#[tokio::test]
 async fn a_revocation_during_an_outage_of_the_view_is_seen_afterwards() {
     let one = App::start();
     let two = one.replica();

@@ -1,14 +1,21 @@
 use std::time::Duration;
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use diesel::connection::SimpleConnection;
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use crate::support::{App, Client};
+use crate::support::{App, Client, eventually};
 
 const AFTER_THE_GRACE: Duration = Duration::from_secs(11);
 
 fn refresh_token(pair: &Value) -> &str {
     pair["refresh_token"].as_str().unwrap()
+}
+
+fn session_of(token: &str) -> Value {
+    let claims = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+    serde_json::from_slice::<Value>(&claims).unwrap()["sid"].clone()
 }
 
 #[tokio::test]
@@ -44,6 +51,30 @@ async fn of_50_parallel_refreshes_all_get_the_same_successor() {
         client.bearing(pair["access_token"].as_str().unwrap()).get("/api/v1/user").await.assert(200);
     }
     client.refresh_with(refresh_token(&pairs[0])).await.assert(200);
+}
+
+#[tokio::test]
+async fn refreshes_that_wait_for_the_database_share_a_statement() {
+    const SESSIONS: usize = 40;
+    let app = App::start();
+    let user = app.user().await;
+    let clients = join_all((0..SESSIONS).map(|_| app.login(&user.email))).await;
+    let mut blocker = app.sql();
+    blocker.batch_execute("BEGIN; LOCK TABLE refresh_tokens").unwrap();
+    let before = app.database().statements();
+    let release = async {
+        eventually("statements that wait", async || app.database().statements() >= before + 2).await;
+        blocker.batch_execute("ROLLBACK").unwrap();
+    };
+    let refreshes =
+        join_all(clients.iter().map(|client| client.refresh_with(client.refresh_token.as_ref().unwrap())));
+    let (answers, ()) = futures_util::future::join(refreshes, release).await;
+    let successors: Vec<_> = answers.into_iter().map(|answer| answer.assert(200).json()).collect();
+    let statements = app.database().statements() - before;
+    assert!(statements < SESSIONS, "{statements} statements for {SESSIONS} refreshes");
+    for (client, pair) in clients.iter().zip(&successors) {
+        assert_eq!(session_of(client.token()), session_of(pair["access_token"].as_str().unwrap()));
+    }
 }
 
 #[tokio::test]

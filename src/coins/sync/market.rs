@@ -1,6 +1,6 @@
 //! The market of a slot: the first provider that answers.
 
-use std::sync::PoisonError;
+use std::{sync::PoisonError, time::Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -57,7 +57,7 @@ impl Sync {
             let failed = match self.turn(claim, provider).await? {
                 Turn::Superseded => return Ok(Collected::Superseded),
                 Turn::Wait(until) => until,
-                Turn::Ask => match self.report(provider).await {
+                Turn::Ask => match self.counted_report(provider).await {
                     Ok(report) => {
                         let rates = self.rates(provider, &report).await?;
                         return Ok(Collected::Market(Market { provider, report, rates }));
@@ -102,6 +102,13 @@ impl Sync {
             "its budget is used up"
         };
         Ok(Turn::Wait(Nothing { retry_at: until, reasons: format!("{provider}: {why}") }))
+    }
+
+    async fn counted_report(&self, provider: Provider) -> Result<Report, Failure> {
+        let begin = Instant::now();
+        let result = self.report(provider).await;
+        self.outcomes.count(provider.name(), result.is_ok(), begin.elapsed());
+        result
     }
 
     /// What the provider reports, if that is not from before what is there.

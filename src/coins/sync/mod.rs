@@ -11,10 +11,11 @@
 //! or the market with what people said before.
 
 mod market;
+mod outcomes;
 mod slot;
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -26,6 +27,7 @@ use uuid::Uuid;
 use self::market::{Collected, Nothing};
 pub(super) use self::{
     market::budget,
+    outcomes::Outcomes,
     slot::{after_failure, start as start_of_slot},
 };
 use super::{
@@ -54,6 +56,7 @@ pub struct Sync {
     holder: Uuid,
     /// What the log was told last: a state that lasts is told once.
     told: Mutex<String>,
+    outcomes: Arc<Outcomes>,
     /// No rates are read before, after a failure to.
     rates_after: Mutex<DateTime<Utc>>,
 }
@@ -62,7 +65,9 @@ impl Sync {
     #[must_use]
     pub fn new(db: Db, clock: Clock, settings: Data<Coins>, social: Data<Social>, queries: Queries) -> Self {
         let upstream = Upstream::new(settings.timeout);
-        let social = Collector::new(db.clone(), clock.clone(), social, upstream.clone(), queries);
+        let outcomes = Arc::<Outcomes>::default();
+        let social =
+            Collector::new(db.clone(), clock.clone(), social, upstream.clone(), queries, outcomes.clone());
         Self {
             db,
             clock,
@@ -71,8 +76,15 @@ impl Sync {
             social,
             holder: Uuid::now_v7(),
             told: Mutex::default(),
+            outcomes,
             rates_after: Mutex::new(DateTime::UNIX_EPOCH),
         }
+    }
+
+    /// How this process's calls went.
+    #[must_use]
+    pub fn outcomes(&self) -> &Outcomes {
+        &self.outcomes
     }
 
     /// Runs until the task is aborted; does nothing when only the demonstration is wanted.

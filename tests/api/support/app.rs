@@ -42,6 +42,8 @@ const SETTINGS: [(&str, &str); 8] = [
 /// A running server. Dropping it stops the server and drops its database.
 pub struct App {
     pub base: String,
+    /// Where its metrics are, with `METRICS_BIND`.
+    pub metrics: Option<String>,
     pub clock: Clock,
     settings: HashMap<String, String>,
     stop: Option<oneshot::Sender<()>>,
@@ -79,6 +81,7 @@ impl App {
         let secret = SecretKey { current: Secret::new(SECRET_KEY), previous: None };
         let server = Server::start(config, &secret, &clock).expect("the server starts");
         let base = format!("http://{}", server.address().expect("address"));
+        let metrics = server.metrics_address().map(|address| format!("http://{address}/metrics"));
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = thread::spawn(move || {
             let stop = async {
@@ -86,7 +89,7 @@ impl App {
             };
             System::new().block_on(server.serve(stop)).expect("the server serves");
         });
-        Self { base, clock, settings, stop: Some(stop), thread: Some(thread), database }
+        Self { base, metrics, clock, settings, stop: Some(stop), thread: Some(thread), database }
     }
 
     pub fn database(&self) -> &Database {

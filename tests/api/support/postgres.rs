@@ -19,6 +19,9 @@ use mintage::{
     },
 };
 
+#[path = "statements.rs"]
+mod statements;
+
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(start);
 static TEMPLATE: LazyLock<()> = LazyLock::new(create_template);
 
@@ -29,6 +32,7 @@ extern "C" fn stop_cluster() {
 /// libtest ends the process without dropping statics, hence the exit handler. A run that was
 /// killed leaves its cluster to the next one, which adopts it.
 fn start() -> Cluster {
+    statements::count();
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres-api");
     let give_up_at = Instant::now() + Duration::from_mins(10);
     let cluster = loop {
@@ -105,6 +109,11 @@ impl Database {
 
     pub fn url(&self) -> Secret {
         Secret::new(url_of(&self.name))
+    }
+
+    /// How many statements there were so far.
+    pub fn statements(&self) -> usize {
+        statements::on(self.url().expose())
     }
 
     pub fn connect(&self) -> PgConnection {

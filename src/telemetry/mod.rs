@@ -1,11 +1,14 @@
-//! Logs: text for people in development, one JSON object a line in production.
+//! Logs and metrics. Logs: text for people in development, one JSON object a line in production.
 //!
 //! What is logged never holds a secret, a token, an e-mail or network address.
+
+mod exposition;
 
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::{EnvFilter, fmt};
 
+pub use self::exposition::{CONTENT_TYPE, Exposition, Histogram};
 use crate::config::{Log, LogFormat};
 
 /// Installs the process-wide subscriber; a second call (tests) changes nothing.

@@ -1,0 +1,49 @@
+//! How the calls of each service went, for the metrics of this process.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use crate::telemetry::{Exposition, Histogram};
+
+#[derive(Default)]
+struct Outcome {
+    successes: u64,
+    failures: u64,
+    durations: Histogram,
+}
+
+/// By the names of services, which are few and our own.
+#[derive(Default)]
+pub struct Outcomes(Mutex<BTreeMap<&'static str, Outcome>>);
+
+impl Outcomes {
+    pub fn count(&self, service: &'static str, success: bool, took: Duration) {
+        let mut outcomes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = outcomes.entry(service).or_default();
+        if success {
+            outcome.successes += 1;
+        } else {
+            outcome.failures += 1;
+        }
+        outcome.durations.count(took);
+    }
+
+    pub fn write(&self, text: &mut Exposition) {
+        let outcomes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = "mintage_sync_total";
+        text.family(name, "counter", "Times a service was asked in a slot, with its retries, by outcome.");
+        for (service, outcome) in &*outcomes {
+            for (word, count) in [("success", outcome.successes), ("failure", outcome.failures)] {
+                text.sample(name, &[("service", service), ("outcome", word)], count);
+            }
+        }
+        let name = "mintage_sync_duration_seconds";
+        text.family(name, "histogram", "How long that took.");
+        for (service, outcome) in &*outcomes {
+            outcome.durations.write(text, name, &[("service", service)]);
+        }
+    }
+}

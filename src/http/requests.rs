@@ -1,0 +1,98 @@
+//! How many requests there were and how long they took, by route of the document: labels that
+//! nobody can multiply. Counting takes no lock and allocates nothing.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use actix_web::{
+    dev::ResourceDef,
+    http::{Method, StatusCode},
+};
+use utoipa::openapi::OpenApi;
+
+use crate::telemetry::{Exposition, Histogram};
+
+const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "other"];
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+#[derive(Default)]
+struct Counts {
+    by_class: [AtomicU64; CLASSES.len()],
+    durations: Histogram,
+}
+
+/// Where a request is counted.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    route: usize,
+    method: usize,
+}
+
+pub struct Requests {
+    exact: HashMap<String, usize>,
+    patterns: Vec<(ResourceDef, usize)>,
+    /// By route and method; the last route is any that is not in the document.
+    routes: Vec<(String, [Counts; METHODS.len()])>,
+}
+
+impl Requests {
+    #[must_use]
+    pub fn new(document: &OpenApi) -> Self {
+        let names = document.paths.paths.keys().cloned().chain(["other".into()]);
+        let routes: Vec<_> = names.map(|name| (name, Default::default())).collect();
+        let known = || document.paths.paths.keys().enumerate();
+        let is_pattern = |path: &str| path.contains('{');
+        Self {
+            exact: known().filter(|(_, path)| !is_pattern(path)).map(|(n, path)| (path.clone(), n)).collect(),
+            patterns: known()
+                .filter(|(_, path)| is_pattern(path))
+                .map(|(number, path)| (ResourceDef::new(path.as_str()), number))
+                .collect(),
+            routes,
+        }
+    }
+
+    pub(super) fn place(&self, method: &Method, path: &str) -> Place {
+        let pattern = || self.patterns.iter().find(|(pattern, _)| pattern.is_match(path));
+        let known = self.exact.get(path).copied().or_else(|| Some(pattern()?.1));
+        let name = if *method == Method::HEAD { "GET" } else { method.as_str() };
+        let other = METHODS.len() - 1;
+        Place {
+            route: known.unwrap_or(self.routes.len() - 1),
+            method: METHODS.iter().position(|known| *known == name).unwrap_or(other),
+        }
+    }
+
+    pub(super) fn count(&self, place: Place, status: StatusCode, took: Duration) {
+        let counts = &self.routes[place.route].1[place.method];
+        let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
+        counts.by_class[class].fetch_add(1, Ordering::Relaxed);
+        counts.durations.count(took);
+    }
+
+    pub fn write(&self, text: &mut Exposition) {
+        let all = || {
+            self.routes.iter().flat_map(|(route, counts)| {
+                counts.iter().zip(METHODS).map(move |(counts, method)| (route.as_str(), method, counts))
+            })
+        };
+        let name = "mintage_http_requests_total";
+        text.family(name, "counter", "Requests by route, method and class of status.");
+        for (route, method, counts) in all() {
+            for (class, count) in CLASSES.iter().zip(&counts.by_class) {
+                let count = count.load(Ordering::Relaxed);
+                if count > 0 {
+                    text.sample(name, &[("route", route), ("method", method), ("status", class)], count);
+                }
+            }
+        }
+        let name = "mintage_http_request_duration_seconds";
+        text.family(name, "histogram", "From the head of a request to the head of its answer.");
+        for (route, method, counts) in all() {
+            counts.durations.write(text, name, &[("route", route), ("method", method)]);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Metrics on a port of their own.
+
+use crate::support::{
+    App, eventually,
+    market::{COINS, Market, from},
+    upstream::fixture,
+};
+
+async fn read(app: &App) -> String {
+    let answer = reqwest::get(app.metrics.as_ref().unwrap()).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("text/plain; version=0.0.4"));
+    answer.text().await.unwrap()
+}
+
+fn value(text: &str, sample: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {sample} in {text}")).parse().unwrap()
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_route_method_and_class_of_status() {
+    let app = App::with(&[("METRICS_BIND", "127.0.0.1:0")]);
+    let user = app.user().await;
+    for _ in 0..3 {
+        user.get(COINS).await.assert(200);
+    }
+    user.get(&format!("{COINS}/BTC")).await.assert(200);
+    user.get(&format!("{COINS}/NOPE")).await.assert(404);
+    app.anyone().get(COINS).await.assert(401);
+    for path in ["/no/such/path", "/api/v1/nothing"] {
+        user.get(path).await.assert(404);
+    }
+    let text = read(&app).await;
+    let total = |route: &str, status: &str| {
+        let labels = format!(r#"route="{route}",method="GET",status="{status}""#);
+        value(&text, &format!("mintage_http_requests_total{{{labels}}}"))
+    };
+    assert_eq!((total("/api/v1/coins", "2xx"), total("/api/v1/coins", "4xx")), (3, 1));
+    let one = "/api/v1/coins/{symbol}";
+    assert_eq!((total(one, "2xx"), total(one, "4xx")), (1, 1));
+    assert_eq!(total("other", "4xx"), 2);
+    let took = r#"mintage_http_request_duration_seconds_count{route="/api/v1/coins",method="GET"}"#;
+    assert_eq!(value(&text, took), 4);
+    assert!(value(&text, r#"mintage_access_tokens_total{signature="remembered"}"#) >= 4);
+    assert!(value(&text, r#"mintage_access_tokens_total{signature="checked"}"#) >= 1);
+    assert_eq!(value(&text, "mintage_database_slots"), 5);
+    assert_eq!(value(&text, "mintage_hash_queue"), 0);
+    assert!(!text.contains("BTC") && !text.contains("no/such"), "labels are bounded");
+    app.anyone().get("/metrics").await.assert(404);
+}
+
+#[tokio::test]
+async fn what_the_sync_asked_is_counted_by_service() {
+    let market = Market::start().await;
+    market.coingecko.say(vec![fixture(429, "coingecko_error_429")]);
+    let app = market.app("coingecko,coinpaprika", &[("METRICS_BIND", "127.0.0.1:0")]);
+    from(&app.user().await, "coinpaprika").await;
+    eventually("the count", async || read(&app).await.contains("mintage_sync_total{service=\"coinpaprika"))
+        .await;
+    let text = read(&app).await;
+    let total = |service: &str, outcome: &str| {
+        value(&text, &format!(r#"mintage_sync_total{{service="{service}",outcome="{outcome}"}}"#))
+    };
+    assert_eq!((total("coingecko", "failure"), total("coingecko", "success")), (1, 0));
+    assert_eq!((total("coinpaprika", "failure"), total("coinpaprika", "success")), (0, 1));
+    assert_eq!(value(&text, r#"mintage_sync_duration_seconds_count{service="coinpaprika"}"#), 1);
+}
+
+#[tokio::test]
+async fn there_are_no_metrics_unless_wanted() {
+    assert_eq!(App::start().metrics, None);
+}

@@ -1,0 +1,43 @@
+//! Counts what Mintage asks of PostgreSQL, by database.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
+
+static COUNTS: Mutex<Option<HashMap<String, usize>>> = Mutex::new(None);
+
+struct Counter {
+    url: String,
+}
+
+impl Instrumentation for Counter {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        match event {
+            InstrumentationEvent::StartEstablishConnection { url, .. } => url.clone_into(&mut self.url),
+            InstrumentationEvent::StartQuery { .. } => {
+                let mut counts = COUNTS.lock().unwrap_or_else(PoisonError::into_inner);
+                *counts.get_or_insert_default().entry(database_of(&self.url)).or_default() += 1;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// From now on, for connections opened from now on.
+pub fn count() {
+    set_default_instrumentation(|| Some(Box::new(Counter { url: String::new() }))).expect("set once");
+}
+
+/// Statements so far on the database of this URL.
+pub fn on(url: &str) -> usize {
+    let counts = COUNTS.lock().unwrap_or_else(PoisonError::into_inner);
+    counts.as_ref().and_then(|counts| counts.get(&database_of(url)).copied()).unwrap_or_default()
+}
+
+fn database_of(url: &str) -> String {
+    let path = url.split('?').next().unwrap_or_default();
+    path.rsplit('/').next().unwrap_or_default().to_owned()
+}
