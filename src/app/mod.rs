@@ -80,6 +80,7 @@ struct Services {
     mailer: Mailer,
     wake: Arc<Wake>,
     coin_settings: Data<config::Coins>,
+    social_settings: Data<config::Social>,
     cors_origins: Vec<String>,
 }
 
@@ -132,6 +133,7 @@ impl Services {
             mailer: Mailer::new(&config.mail)?,
             wake,
             coin_settings: Data::new(config.coins.clone()),
+            social_settings: Data::new(config.social.clone()),
             cors_origins: cors_origins.clone(),
         };
         Ok((services, follower))
@@ -167,6 +169,7 @@ impl Services {
             .app_data(self.token_settings.clone())
             .app_data(self.coins.clone())
             .app_data(self.coin_settings.clone())
+            .app_data(self.social_settings.clone())
             .route("/apidocs", web::get().to(to_apidocs))
             .service(apidocs())
             .default_service(web::to(fallback))

@@ -102,6 +102,8 @@ impl Server {
             .keep_alive(KEEP_ALIVE)
             .shutdown_timeout(FINISH_SECONDS)
             .disable_signals();
+        let queries = config.social.queries.as_deref().map(coins::social::read_queries).transpose()?;
+        let queries = queries.unwrap_or_default();
         let server = match &config.server.tls {
             None => server.listen(listener)?,
             Some(tls) => server.listen_rustls_0_23(listener, tls_config(tls)?)?,
@@ -120,7 +122,13 @@ impl Server {
             handle.stop(true).await;
         });
         let (db, clock) = (services.db.get_ref().clone(), services.clock.get_ref().clone());
-        let sync = Arc::new(coins::Sync::new(db.clone(), clock.clone(), services.coin_settings.clone()));
+        let sync = Arc::new(coins::Sync::new(
+            db.clone(),
+            clock.clone(),
+            services.coin_settings.clone(),
+            services.social_settings.clone(),
+            queries,
+        ));
         let syncing = rt::spawn({
             let sync = sync.clone();
             async move { sync.run().await }

@@ -3,7 +3,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::database::with_connection;
-use crate::{config::Config, db::migrate, mail::Mailer};
+use crate::{coins::social::read_queries, config::Config, db::migrate, mail::Mailer};
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -18,6 +18,9 @@ pub(super) struct Arguments {
 /// Getting here means that every setting could be read; secrets print as `[secret]`.
 pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<()> {
     println!("{config:#?}");
+    if let Some(path) = &config.social.queries {
+        read_queries(path)?;
+    }
     println!("the settings are usable");
     if arguments.database {
         with_connection(config, migrate::check_current)?;

@@ -61,6 +61,7 @@ mod tests {
             percent_change_24h: Some(change),
             percent_change_7d: None,
             market_cap: Some(price),
+            social: None,
         }
     }
 

@@ -12,6 +12,8 @@ mod providers;
 mod read;
 mod read_sync;
 mod run_sync;
+pub mod sentiment;
+pub mod social;
 mod store;
 mod sync;
 mod upstream;

@@ -2,6 +2,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::social::Social;
 use crate::config::Provider;
 
 /// A coin and what the market says of it. Amounts are in the answer's `currency`; null is what
@@ -42,6 +43,8 @@ pub struct Coin {
     /// Price times circulating supply.
     #[schema(example = 1_400_804_910_814.55)]
     pub market_cap: Option<f64>,
+    /// Null for a coin that nobody was listened to about yet.
+    pub social: Option<Social>,
 }
 
 /// One complete report of a provider, as it is kept.

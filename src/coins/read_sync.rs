@@ -7,12 +7,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
+    social::sources,
     store::{self, ServiceState, SlotRow},
     sync::{budget, start_of_slot},
 };
 use crate::{
     clock::Clock,
-    config::{Coins, Provider},
+    config::{Coins, Provider, Social},
     db::Db,
     http::Problem,
     tokens::Admin,
@@ -24,6 +25,8 @@ const SLOTS_SHOWN: i64 = 10;
 pub struct SyncStatus {
     /// In the order in which they are asked.
     providers: Vec<ServiceStatus>,
+    /// Where people are listened to.
+    social: Vec<ServiceStatus>,
     /// The newest first, at most 10.
     slots: Vec<SlotStatus>,
     /// Seconds from the start of a slot to the next.
@@ -50,7 +53,7 @@ pub struct ServiceStatus {
     #[schema(example = "HTTP 503")]
     last_error: Option<String>,
     last_error_at: Option<DateTime<Utc>>,
-    /// Credits (CoinMarketCap) or calls since midnight UTC.
+    /// Credits (CoinMarketCap), posts (X) or calls since midnight UTC.
     #[schema(minimum = 0, example = 12)]
     used_today: i32,
     /// How many may be used a day; null for no limit of ours.
@@ -115,6 +118,7 @@ pub async fn read_sync(
     db: Data<Db>,
     clock: Data<Clock>,
     settings: Data<Coins>,
+    social: Data<Social>,
 ) -> Result<Json<SyncStatus>, Problem> {
     let now = clock.now();
     let (states, slots) = db
@@ -127,6 +131,10 @@ pub async fn read_sync(
             ServiceStatus::new(provider.name(), state, budget(&settings, *provider), now)
         })
         .collect();
+    let sources = sources(&social).into_iter().map(|(name, budget)| {
+        let state = states.iter().find(|state| state.provider == name);
+        ServiceStatus::new(&name, state, budget, now)
+    });
     let current = start_of_slot(now, settings.sync_interval);
     let next_run_at = (!providers.is_empty()).then(|| {
         let open = slots.iter().filter(|slot| slot.finished_at.is_none() && !slot.running);
@@ -136,6 +144,7 @@ pub async fn read_sync(
     });
     Ok(Json(SyncStatus {
         providers,
+        social: sources.collect(),
         slots: slots.into_iter().map(|slot| SlotStatus::new(slot, current)).collect(),
         interval_seconds: settings.sync_interval.as_secs(),
         next_run_at,

@@ -154,7 +154,18 @@ impl Follow for View {
         store::CHANNEL
     }
 
+    /// Everything of one commit: the market and what people say belong together.
     fn load(&self, conn: &mut PgConnection) -> QueryResult<()> {
+        conn.build_transaction().repeatable_read().read_only().run(|conn| self.load_all(conn))
+    }
+
+    fn notified(&self, conn: &mut PgConnection, _: &str) -> QueryResult<()> {
+        self.load(conn)
+    }
+}
+
+impl View {
+    fn load_all(&self, conn: &mut PgConnection) -> QueryResult<()> {
         let mut prepared = Vec::new();
         for (number, place) in self.currencies.iter().enumerate() {
             let mut found = store::latest(conn, &place.code, self.real)?;
@@ -178,9 +189,5 @@ impl Follow for View {
             place.current.store(Some(current));
         }
         Ok(())
-    }
-
-    fn notified(&self, conn: &mut PgConnection, _: &str) -> QueryResult<()> {
-        self.load(conn)
     }
 }

@@ -10,6 +10,7 @@ mod mail;
 mod secret_key;
 mod security;
 mod server;
+mod social;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -25,6 +26,7 @@ pub use self::{
     secret_key::{SecretKey, SecretKeyError},
     security::{Passwords, Tokens},
     server::{Server, Tls},
+    social::{Social, SocialProvider},
 };
 
 /// `production` refuses what is only good enough on a developer's machine.
@@ -47,6 +49,7 @@ pub struct Config {
     pub tokens: Tokens,
     pub coins: Coins,
     pub mail: Mail,
+    pub social: Social,
     pub log: Log,
 }
 
@@ -105,6 +108,7 @@ impl Config {
             tokens: Tokens::read(&mut env),
             coins: Coins::read(&mut env),
             mail: Mail::read(&mut env, profile, &data_dir),
+            social: Social::read(&mut env),
             log: Log::read(&mut env, profile),
             data_dir,
         };

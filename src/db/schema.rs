@@ -69,6 +69,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    coin_social (coin_id) {
+        coin_id -> Int8,
+        as_of -> Timestamptz,
+        social -> Jsonb,
+    }
+}
+
+diesel::table! {
     coins (id) {
         id -> Int8,
         symbol -> Text,
@@ -165,6 +173,39 @@ diesel::table! {
 }
 
 diesel::table! {
+    social_cursors (source, coin_id) {
+        source -> Text,
+        coin_id -> Int8,
+        cursor -> Nullable<Text>,
+        covered_since -> Timestamptz,
+        covered_until -> Timestamptz,
+        counted_posts -> Nullable<Float8>,
+        counted_hours -> Nullable<Float8>,
+    }
+}
+
+diesel::table! {
+    social_posts (coin_id, provider, post_id) {
+        coin_id -> Int8,
+        provider -> Text,
+        post_id -> Text,
+        posted_at -> Timestamptz,
+        text_hash -> Int8,
+        compound -> Float8,
+        basic -> Float8,
+    }
+}
+
+diesel::table! {
+    social_streams (source) {
+        source -> Text,
+        holder -> Uuid,
+        lease_until -> Timestamptz,
+        cursor -> Nullable<Int8>,
+    }
+}
+
+diesel::table! {
     sync_slots (slot) {
         slot -> Timestamptz,
         holder -> Uuid,
@@ -197,9 +238,12 @@ diesel::joinable!(coin_history -> coins (coin_id));
 diesel::joinable!(coin_quotes -> coin_snapshots (snapshot_id));
 diesel::joinable!(coin_quotes -> coins (coin_id));
 diesel::joinable!(coin_refs -> coins (coin_id));
+diesel::joinable!(coin_social -> coins (coin_id));
 diesel::joinable!(refresh_tokens -> sessions (session_id));
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(snapshot_rates -> coin_snapshots (snapshot_id));
+diesel::joinable!(social_cursors -> coins (coin_id));
+diesel::joinable!(social_posts -> coins (coin_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     blocklist,
@@ -208,6 +252,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     coin_refs,
     coin_rollups,
     coin_snapshots,
+    coin_social,
     coins,
     job_schedules,
     jobs,
@@ -216,6 +261,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     sessions,
     signing_keys,
     snapshot_rates,
+    social_cursors,
+    social_posts,
+    social_streams,
     sync_slots,
     users,
 );

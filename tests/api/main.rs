@@ -22,6 +22,7 @@ mod refresh;
 mod register;
 mod replicas;
 mod sessions;
+mod social;
 mod system;
 mod user;
 mod users;

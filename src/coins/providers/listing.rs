@@ -122,6 +122,7 @@ fn entry(listing: Listing) -> Option<Entry> {
             percent_change_24h: change(listing.percent_change_24h),
             percent_change_7d: change(listing.percent_change_7d),
             market_cap: amount(listing.market_cap),
+            social: None,
         },
     })
 }

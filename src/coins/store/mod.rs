@@ -12,7 +12,7 @@ pub(super) use self::{
     history::roll_up,
     prune::prune,
     publish::{is_older, publish},
-    services::{ServiceState, clear_stops, record_failure, reserve, state, states},
+    services::{ServiceState, clear_stops, record_failure, record_success, reserve, state, states},
     slots::{Claim, SlotRow, claim, last_slots, postpone, release, renew, request},
     snapshots::{last_rates, latest},
 };

@@ -60,7 +60,11 @@ pub(in super::super) fn reserve(
 }
 
 /// The service answered well.
-pub(super) fn record_success(conn: &mut PgConnection, provider: &str, now: DateTime<Utc>) -> QueryResult<()> {
+pub(in super::super) fn record_success(
+    conn: &mut PgConnection,
+    provider: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<()> {
     let success = (
         provider_state::failures.eq(0),
         provider_state::retry_at.eq(None::<DateTime<Utc>>),

@@ -14,6 +14,7 @@ use super::{
     super::{
         model::{Coin, Market, Rate, ReadRate, Report, Snapshot},
         providers::{demo, ids_of},
+        social,
     },
     identity::coin_ids,
 };
@@ -260,6 +261,8 @@ fn coins_of(conn: &mut PgConnection, snapshot_id: i64) -> QueryResult<Vec<Coin>>
         .order((coin_quotes::rank, coin_quotes::coin_id))
         .select((QuoteRow::as_select(), (coins::symbol, coins::name, coins::slug)))
         .load(conn)?;
+    let ids: Vec<i64> = rows.iter().map(|(quote, _)| quote.coin_id).collect();
+    let mut social = social::current(conn, &ids)?;
     let coin = |(quote, (symbol, name, slug)): (QuoteRow, _)| Coin {
         id: quote.coin_id,
         symbol,
@@ -273,6 +276,7 @@ fn coins_of(conn: &mut PgConnection, snapshot_id: i64) -> QueryResult<Vec<Coin>>
         percent_change_24h: quote.percent_change_24h,
         percent_change_7d: quote.percent_change_7d,
         market_cap: quote.market_cap,
+        social: social.remove(&quote.coin_id),
     };
     Ok(rows.into_iter().map(coin).collect())
 }

@@ -6,18 +6,16 @@
 //! time, also when an admin asks for one. Back-off and budgets are kept in the database as well.
 //!
 //! A slot in call order: [`Sync::attend`] claims it, [`market`] asks the providers in order until
-//! one answers, [`Sync::publish`] commits the snapshot. What people say about the coins is to be
-//! collected **beside** `market::collect` (`tokio::join!` in [`Sync::run_slot`]) and written in the
-//! transaction of [`Sync::publish`], next to `store::publish`, which returns the snapshot's id: one
-//! commit, so that readers see both of one slot or the market alone. A collection that takes longer
-//! than [`LEASE`] calls [`Sync::hold`] on its way and ends when that says the slot is lost.
+//! one answers, while [`social`](super::social) collects what people say about the coins, which is
+//! done well within [`LEASE`]; [`Sync::publish`] commits both, so that readers see both of one slot,
+//! or the market with what people said before.
 
 mod market;
 mod outcomes;
 mod slot;
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -26,19 +24,21 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time;
 use uuid::Uuid;
 
-pub(super) use self::{market::budget, slot::start as start_of_slot};
-use self::{
-    market::{Collected, Nothing},
+use self::market::{Collected, Nothing};
+pub(super) use self::{
+    market::budget,
     outcomes::Outcomes,
+    slot::{after_failure, start as start_of_slot},
 };
 use super::{
     model::Market,
+    social::{self, Collector, Queries},
     store::{self, Claim},
     upstream::Upstream,
 };
 use crate::{
     clock::Clock,
-    config::{Coins, Provider},
+    config::{Coins, Provider, Social},
     db::Db,
     http::Problem,
 };
@@ -52,26 +52,31 @@ pub struct Sync {
     clock: Clock,
     settings: Data<Coins>,
     upstream: Upstream,
+    social: Collector,
     holder: Uuid,
     /// What the log was told last: a state that lasts is told once.
     told: Mutex<String>,
-    outcomes: Outcomes,
+    outcomes: Arc<Outcomes>,
     /// No rates are read before, after a failure to.
     rates_after: Mutex<DateTime<Utc>>,
 }
 
 impl Sync {
     #[must_use]
-    pub fn new(db: Db, clock: Clock, settings: Data<Coins>) -> Self {
+    pub fn new(db: Db, clock: Clock, settings: Data<Coins>, social: Data<Social>, queries: Queries) -> Self {
         let upstream = Upstream::new(settings.timeout);
+        let outcomes = Arc::<Outcomes>::default();
+        let social =
+            Collector::new(db.clone(), clock.clone(), social, upstream.clone(), queries, outcomes.clone());
         Self {
             db,
             clock,
             settings,
             upstream,
+            social,
             holder: Uuid::now_v7(),
             told: Mutex::default(),
-            outcomes: Outcomes::default(),
+            outcomes,
             rates_after: Mutex::new(DateTime::UNIX_EPOCH),
         }
     }
@@ -90,6 +95,10 @@ impl Sync {
         if let Err(problem) = self.db.run(|conn| Ok::<_, Problem>(store::clear_stops(conn)?)).await {
             tracing::warn!(%problem, "cannot clear the providers' stops");
         }
+        tokio::join!(self.attend_slots(), self.social.listen());
+    }
+
+    async fn attend_slots(&self) {
         let mut ticks = time::interval(slot::tick(self.settings.sync_interval));
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
@@ -108,6 +117,7 @@ impl Sync {
         {
             tracing::debug!(%problem, "the slot is left to its lease");
         }
+        self.social.release().await;
     }
 
     /// Claims a slot that is due and, if that works, runs it.
@@ -125,8 +135,9 @@ impl Sync {
     }
 
     async fn run_slot(&self, claim: Claim) -> Result<(), Problem> {
-        match self.collect(&claim).await? {
-            Collected::Market(market) => self.publish(claim, market).await,
+        let (market, social) = tokio::join!(self.collect(&claim), self.social.collect());
+        match market? {
+            Collected::Market(market) => self.publish(claim, market, social).await,
             Collected::Nothing(nothing) => self.put_off(claim, nothing).await,
             Collected::Superseded => {
                 tracing::warn!("the sync took too long: another replica has taken over");
@@ -141,11 +152,24 @@ impl Sync {
         self.db.run(move |conn| Ok(store::renew(conn, &claim, until)?)).await
     }
 
-    async fn publish(&self, claim: Claim, market: Market) -> Result<(), Problem> {
+    async fn publish(
+        &self,
+        claim: Claim,
+        market: Market,
+        social: Option<social::Collected>,
+    ) -> Result<(), Problem> {
         let now = self.clock.now();
         let (provider, count) = (market.provider, market.report.entries.len());
-        let published =
-            self.db.tx(move |conn| Ok::<_, Problem>(store::publish(conn, &claim, &market, now)?)).await?;
+        let published = self
+            .db
+            .tx(move |conn| {
+                let published = store::publish(conn, &claim, &market, now)?;
+                if let (Some(snapshot_id), Some(social)) = (published, social) {
+                    social.publish(conn, snapshot_id)?;
+                }
+                Ok::<_, Problem>(published)
+            })
+            .await?;
         if published.is_some() {
             self.tell(format!("up {provider}"), || {
                 tracing::info!(provider = provider.name(), count, "coins are up to date");

@@ -30,7 +30,7 @@ pub const PUBLIC_URL: &str = "http://mintage.test";
 /// Of every server of the suite.
 pub const SECRET_KEY: &str = "a secret key for the tests: 0123456789";
 
-const SETTINGS: [(&str, &str); 7] = [
+const SETTINGS: [(&str, &str); 8] = [
     ("BIND", "127.0.0.1:0"),
     ("PUBLIC_URL", PUBLIC_URL),
     ("BCRYPT_COST", "4"),
@@ -39,6 +39,7 @@ const SETTINGS: [(&str, &str); 7] = [
     ("WORKERS", "2"),
     // Nobody outside is asked.
     ("COINS_PROVIDERS", "demo"),
+    ("SOCIAL_PROVIDERS", "none"),
 ];
 
 #[derive(QueryableByName)]

@@ -7,6 +7,7 @@ mod mailbox;
 pub mod market;
 mod postgres;
 pub mod smtp;
+pub mod social;
 pub mod upstream;
 
 use std::time::Duration;

@@ -1,0 +1,286 @@
+//! What a sample of posts amounts to: mean, spread, rate, and how sure that is.
+
+use serde::{Deserialize, Serialize};
+use statrs::distribution::{ChiSquared, ContinuousCDF, StudentsT};
+use utoipa::ToSchema;
+
+/// Compounds up to here, either way, count as neutral; the authors of VADER advise it.
+const NEUTRAL: f64 = 0.05;
+const LOW_TAIL: f64 = 0.025;
+const HIGH_TAIL: f64 = 0.975;
+
+/// Both scores of one post.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scored {
+    /// VADER's compound of the untouched text, from -1 to 1.
+    pub compound: f64,
+    /// [`super::basic`] of it, from -1 to 1.
+    pub basic: f64,
+}
+
+/// The 95% confidence interval of a number.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Interval {
+    #[schema(example = 0.08)]
+    pub low: f64,
+    #[schema(example = 0.25)]
+    pub high: f64,
+}
+
+/// Parts of the sample, which add up to 1.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Shares {
+    /// Compound of 0.05 or more.
+    #[schema(example = 0.5)]
+    pub positive: f64,
+    #[schema(example = 0.3)]
+    pub neutral: f64,
+    /// Compound of -0.05 or less.
+    #[schema(example = 0.2)]
+    pub negative: f64,
+}
+
+/// How much a sample of this size says: `none` (fewer than 10 posts), `low` (fewer than 30),
+/// `medium` (fewer than 100), `high`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Confidence {
+    None,
+    Low,
+    Medium,
+    High,
+}
+
+/// What a sample says; the members are none for what needs more posts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Opinion {
+    /// Mean of the compounds.
+    pub mean: Option<f64>,
+    /// Mean of the basic scores.
+    pub basic: Option<f64>,
+    /// Sample standard deviation of the compounds, `sqrt(sum((x - mean)^2) / (n - 1))`.
+    pub standard_deviation: Option<f64>,
+    /// `mean ± t(0.975, n - 1) * sd / sqrt(n)` (Student 1908), cut at -1 and 1.
+    pub interval: Option<Interval>,
+    pub shares: Option<Shares>,
+    pub confidence: Confidence,
+}
+
+impl Opinion {
+    #[must_use]
+    pub fn of(sample: &[Scored]) -> Self {
+        let n = size(sample.len());
+        let mean = |value: fn(&Scored) -> f64| {
+            (!sample.is_empty()).then(|| sample.iter().map(value).sum::<f64>() / n)
+        };
+        let compound = mean(|post| post.compound);
+        let standard_deviation = compound.filter(|_| sample.len() > 1).map(|mean| {
+            let squares = sample.iter().map(|post| (post.compound - mean).powi(2)).sum::<f64>();
+            (squares / (n - 1.0)).sqrt()
+        });
+        let interval = compound.zip(standard_deviation).map(|(mean, deviation)| {
+            let student = StudentsT::new(0.0, 1.0, n - 1.0).expect("at least two posts");
+            let half = student.inverse_cdf(HIGH_TAIL) * deviation / n.sqrt();
+            Interval { low: (mean - half).max(-1.0), high: (mean + half).min(1.0) }
+        });
+        let share = |is_meant: fn(f64) -> bool| {
+            size(sample.iter().filter(|post| is_meant(post.compound)).count()) / n
+        };
+        let shares = compound.map(|_| {
+            let (positive, negative) = (share(|value| value >= NEUTRAL), share(|value| value <= -NEUTRAL));
+            Shares { positive, neutral: share(|value| value.abs() < NEUTRAL), negative }
+        });
+        let confidence = match sample.len() {
+            0..10 => Confidence::None,
+            10..30 => Confidence::Low,
+            30..100 => Confidence::Medium,
+            _ => Confidence::High,
+        };
+        Self {
+            mean: compound,
+            basic: mean(|post| post.basic),
+            standard_deviation,
+            interval,
+            shares,
+            confidence,
+        }
+    }
+}
+
+/// Why there is no number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// There are too few posts for it.
+    TooFewPosts,
+    /// All posts are from one instant, so they have no rate.
+    SameInstant,
+    /// Bitcoin's posting rate, against which it is measured, is unknown or 0.
+    NoBitcoin,
+}
+
+/// What one source has counted: so many posts in so much time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Count {
+    pub posts: f64,
+    pub hours: f64,
+}
+
+impl Count {
+    /// A full page says how long its posts took: n posts have n - 1 gaps.
+    ///
+    /// # Errors
+    /// There is one post, or no time between the newest and the oldest.
+    pub fn of_full_page(posts: usize, hours: f64) -> Result<Self, Reason> {
+        if posts < 2 {
+            return Err(Reason::TooFewPosts);
+        }
+        if hours <= 0.0 || !hours.is_finite() {
+            return Err(Reason::SameInstant);
+        }
+        Ok(Self { posts: size(posts - 1), hours })
+    }
+
+    /// All posts of a window.
+    ///
+    /// # Errors
+    /// The window has no length.
+    pub fn of_window(posts: usize, hours: f64) -> Result<Self, Reason> {
+        if hours <= 0.0 || !hours.is_finite() {
+            return Err(Reason::TooFewPosts);
+        }
+        Ok(Self { posts: size(posts), hours })
+    }
+
+    fn per_hour(self) -> f64 {
+        self.posts / self.hours
+    }
+}
+
+/// Posts an hour: the sum of what several sources count.
+#[must_use]
+pub fn rate(counts: &[Count]) -> f64 {
+    counts.iter().map(|count| count.per_hour()).sum()
+}
+
+/// The 95% interval of [`rate`] if posts come at random: that of Fay and Feuer (1997, "Confidence
+/// intervals for directly standardized rates", Statistics in Medicine 16:791-801), which for one
+/// source is Garwood's exact one (1936), `chi2(0.025, 2n) / 2T` to `chi2(0.975, 2n + 2) / 2T`.
+#[must_use]
+pub fn rate_interval(counts: &[Count]) -> Option<Interval> {
+    let heaviest = counts.iter().map(|count| 1.0 / count.hours).reduce(f64::max)?;
+    let rate = rate(counts);
+    let variance: f64 = counts.iter().map(|count| count.posts / (count.hours * count.hours)).sum();
+    let low = if rate > 0.0 { scaled_chi_squared(rate, variance, LOW_TAIL) } else { 0.0 };
+    let high = scaled_chi_squared(rate + heaviest, variance + heaviest * heaviest, HIGH_TAIL);
+    Some(Interval { low, high })
+}
+
+/// The quantile of a chi-squared variable that is scaled to this mean and variance.
+fn scaled_chi_squared(mean: f64, variance: f64, quantile: f64) -> f64 {
+    let freedom = 2.0 * mean * mean / variance;
+    let distribution = ChiSquared::new(freedom).expect("a positive number");
+    variance / (2.0 * mean) * distribution.inverse_cdf(quantile)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+fn size(count: usize) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::{
+        Confidence::{High, Low, Medium},
+        *,
+    };
+
+    fn sample(compounds: &[f64]) -> Vec<Scored> {
+        compounds.iter().map(|compound| Scored { compound: *compound, basic: compound / 2.0 }).collect()
+    }
+
+    fn near(value: f64, wanted: f64) -> bool {
+        (value - wanted).abs() <= 1e-6 * wanted.abs().max(1.0)
+    }
+
+    /// The figures are those of `SciPy`: `t.interval(0.95, n - 1, mean, sem)`.
+    #[test]
+    fn mean_deviation_and_interval_are_those_of_the_textbook() {
+        let opinion = Opinion::of(&sample(&[0.1, 0.5, -0.3, 0.7, 0.0]));
+        assert!(near(opinion.mean.expect("mean"), 0.2));
+        assert!(near(opinion.basic.expect("mean"), 0.1));
+        assert!(near(opinion.standard_deviation.expect("sd"), 0.4));
+        let interval = opinion.interval.expect("interval");
+        assert!(near(interval.low, -0.296_665_65) && near(interval.high, 0.696_665_65), "{interval:?}");
+        assert_eq!(opinion.shares, Some(Shares { positive: 0.6, neutral: 0.2, negative: 0.2 }));
+        assert_eq!(opinion.confidence, Confidence::None);
+    }
+
+    #[test]
+    fn too_small_a_sample_has_no_interval_and_none_has_no_mean() {
+        let one = Opinion::of(&sample(&[0.4]));
+        assert_eq!((one.mean, one.standard_deviation, one.interval), (Some(0.4), None, None));
+        let none = Opinion::of(&[]);
+        assert_eq!((none.mean, none.basic, none.shares), (None, None, None));
+    }
+
+    #[test]
+    fn confidence_grows_with_the_sample() {
+        let words = [9, 10, 29, 30, 99, 100].map(|n| Opinion::of(&sample(&vec![0.0; n])).confidence);
+        assert_eq!(words, [Confidence::None, Low, Low, Medium, Medium, High]);
+    }
+
+    /// `SciPy`: `chi2.ppf(0.025, 2 * n) / 2` and `chi2.ppf(0.975, 2 * n + 2) / 2`.
+    #[test]
+    fn one_source_has_garwoods_interval() {
+        for (posts, low, high) in
+            [(0.0, 0.0, 3.688_879), (10.0, 4.795_389, 18.390_356), (100.0, 81.363_993, 121.626_793)]
+        {
+            let interval = rate_interval(&[Count { posts, hours: 2.0 }]).expect("an interval");
+            assert!(near(interval.low, low / 2.0) && near(interval.high, high / 2.0), "{interval:?}");
+        }
+    }
+
+    #[test]
+    fn sources_add_up() {
+        let counts = [Count { posts: 99.0, hours: 3.0 }, Count { posts: 20.0, hours: 10.0 }];
+        assert!(near(rate(&counts), 35.0));
+        let interval = rate_interval(&counts).expect("an interval");
+        assert!(near(interval.low, 28.748_847) && near(interval.high, 42.222_863), "{interval:?}");
+        assert_eq!(rate_interval(&[]), None);
+    }
+
+    #[test]
+    fn what_has_no_rate_says_why() {
+        assert_eq!(Count::of_full_page(1, 1.0), Err(Reason::TooFewPosts));
+        assert_eq!(Count::of_full_page(100, 0.0), Err(Reason::SameInstant));
+        assert_eq!(Count::of_window(3, 0.0), Err(Reason::TooFewPosts));
+        assert_eq!(Count::of_full_page(101, 2.0).map(|count| rate(&[count])), Ok(50.0));
+        assert_eq!(Count::of_window(0, 2.0).map(|count| rate(&[count])), Ok(0.0));
+    }
+
+    proptest! {
+        #[test]
+        fn no_sample_gives_a_number_out_of_bounds(compounds in vec(-1.0..=1.0f64, 0..150)) {
+            let opinion = Opinion::of(&sample(&compounds));
+            prop_assert_eq!(opinion.mean.is_some(), !compounds.is_empty());
+            if let (Some(mean), Some(interval)) = (opinion.mean, opinion.interval) {
+                prop_assert!(-1.0 <= interval.low && interval.low <= mean + 1e-9);
+                prop_assert!(mean - 1e-9 <= interval.high && interval.high <= 1.0);
+            }
+            if let Some(shares) = opinion.shares {
+                prop_assert!(near(shares.positive + shares.neutral + shares.negative, 1.0));
+            }
+        }
+
+        #[test]
+        fn an_interval_holds_its_rate(counts in vec((0u32..1_000_000, 0.001..200.0f64), 1..4)) {
+            let counts: Vec<_> = counts.into_iter().map(|(posts, hours)| Count { posts: posts.into(), hours }).collect();
+            let (rate, interval) = (rate(&counts), rate_interval(&counts).expect("an interval"));
+            prop_assert!(interval.low.is_finite() && interval.high.is_finite());
+            prop_assert!(0.0 <= interval.low && interval.low <= rate && rate < interval.high, "{rate} {interval:?}");
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! One slot: every source is read, for the coins that it was not read for longest first.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use actix_web::web::Data;
+use chrono::{DateTime, NaiveTime, Utc};
+use diesel::{PgConnection, QueryResult};
+use futures_util::future::join_all;
+use tokio::time;
+use uuid::Uuid;
+
+use super::{
+    super::{
+        store as services,
+        sync::{Outcomes, after_failure},
+        upstream::{Failure, Upstream},
+    },
+    mastodon,
+    model::Social,
+    post::{self, Page},
+    queries::{Queries, Query, Target, query_for},
+    store::{self, Batch},
+    summary::summarise,
+    x::{self, X},
+};
+use crate::{
+    clock::Clock,
+    config::{self, SocialProvider},
+    db::Db,
+    http::Problem,
+};
+
+/// The market waits no longer; the coins that are left are the first of the next slot.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Half of what Mastodon allows in the five minutes of a slot.
+const REQUESTS_A_SLOT: u32 = 150;
+const LONGEST_CURSOR: usize = 100;
+const BITCOIN: &str = "bitcoin";
+
+/// Reads the sources and keeps what they say.
+pub struct Collector {
+    pub(super) db: Db,
+    pub(super) clock: Clock,
+    pub(super) settings: Data<config::Social>,
+    pub(super) upstream: Upstream,
+    pub(super) queries: Queries,
+    pub(super) holder: Uuid,
+    pub(super) outcomes: Arc<Outcomes>,
+    /// The sources that the log knows to be away.
+    away: Mutex<HashSet<String>>,
+}
+
+/// What a slot brought, to be published with its snapshot.
+#[derive(Debug)]
+pub struct Collected {
+    summaries: HashMap<i64, Social>,
+    began: DateTime<Utc>,
+}
+
+impl Collected {
+    /// Publishes in the caller's transaction.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub fn publish(&self, conn: &mut PgConnection, snapshot_id: i64) -> QueryResult<()> {
+        store::publish(conn, snapshot_id, &self.summaries, self.began)
+    }
+}
+
+/// Somebody who can be asked.
+enum Source<'a> {
+    Mastodon { url: &'a str, name: String },
+    X,
+}
+
+impl Source<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Self::Mastodon { name, .. } => name,
+            Self::X => SocialProvider::X.name(),
+        }
+    }
+
+    fn provider(&self) -> SocialProvider {
+        match self {
+            Self::Mastodon { .. } => SocialProvider::Mastodon,
+            Self::X => SocialProvider::X,
+        }
+    }
+}
+
+/// Everybody who can be asked.
+fn asked(settings: &config::Social) -> Vec<Source<'_>> {
+    let mut sources = Vec::new();
+    for provider in &settings.providers {
+        match provider {
+            SocialProvider::X => sources.push(Source::X),
+            SocialProvider::Mastodon => sources.extend(settings.mastodon_urls.iter().map(|url| {
+                let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
+                Source::Mastodon { url, name: format!("mastodon:{host}") }
+            })),
+            SocialProvider::Bluesky => {}
+        }
+    }
+    sources
+}
+
+/// The names of all sources, and what may be used of them a day.
+#[must_use]
+pub fn sources(settings: &config::Social) -> Vec<(String, Option<u32>)> {
+    let budget = |source: &Source<'_>| matches!(source, Source::X).then_some(settings.x_daily_posts);
+    let asked = asked(settings);
+    let mut sources: Vec<_> = asked.iter().map(|source| (source.name().to_owned(), budget(source))).collect();
+    if settings.providers.contains(&SocialProvider::Bluesky) {
+        sources.push((SocialProvider::Bluesky.name().to_owned(), None));
+    }
+    sources
+}
+
+impl Collector {
+    pub(in super::super) fn new(
+        db: Db,
+        clock: Clock,
+        settings: Data<config::Social>,
+        upstream: Upstream,
+        queries: Queries,
+        outcomes: Arc<Outcomes>,
+    ) -> Self {
+        let (holder, away) = (Uuid::now_v7(), Mutex::default());
+        Self { db, clock, settings, upstream, queries, holder, outcomes, away }
+    }
+
+    /// None when nobody is listened to or the database is away.
+    pub async fn collect(&self) -> Option<Collected> {
+        if self.settings.providers.is_empty() {
+            return None;
+        }
+        match self.try_collect().await {
+            Ok(collected) => Some(collected),
+            Err(problem) => {
+                tracing::warn!(%problem, "what people say has to wait");
+                None
+            }
+        }
+    }
+
+    async fn try_collect(&self) -> Result<Collected, Problem> {
+        let began = self.clock.now();
+        let targets = self.db.run(|conn| Ok::<_, Problem>(store::targets(conn)?)).await?;
+        let sources = asked(&self.settings);
+        let reading = join_all(sources.iter().map(|source| self.read(source, &targets)));
+        // What was read until then is kept already.
+        if let Ok(results) = time::timeout(PATIENCE, reading).await {
+            results.into_iter().collect::<Result<(), Problem>>()?;
+        }
+        let now = self.clock.now();
+        let bitcoin = targets.iter().find(|target| target.slug == BITCOIN).map(|target| target.id);
+        let ids: Vec<i64> = targets.iter().map(|target| target.id).collect();
+        let known = self.db.run(move |conn| Ok::<_, Problem>(store::known(conn, &ids, now)?)).await?;
+        Ok(Collected { summaries: summarise(&known, bitcoin, now), began })
+    }
+
+    async fn read(&self, source: &Source<'_>, targets: &[Target]) -> Result<(), Problem> {
+        let (name, now) = (source.name().to_owned(), self.clock.now());
+        let (state, cursors) = self
+            .db
+            .run(move |conn| Ok::<_, Problem>((services::state(conn, &name)?, store::cursors(conn, &name)?)))
+            .await?;
+        if state.retry_at.is_some_and(|retry_at| retry_at > now) {
+            return Ok(());
+        }
+        let mut order: Vec<_> = targets.iter().collect();
+        order.sort_by_key(|target| cursors.get(&target.id).map(|(_, until)| *until));
+        let mut left = REQUESTS_A_SLOT;
+        for target in order {
+            let query = query_for(target, &self.queries);
+            let cursor = cursors.get(&target.id).and_then(|(cursor, _)| cursor.as_deref());
+            let begin = Instant::now();
+            let result = self.page(source, &query, cursor, targets.len()).await?;
+            if !matches!(result, Ok(None)) {
+                self.outcomes.count(source.provider().name(), result.is_ok(), begin.elapsed());
+            }
+            match result {
+                Ok(Some(page)) => {
+                    left = left.saturating_sub(page.billed);
+                    let enough = page.enough;
+                    self.keep(source, target, &query, page).await?;
+                    if enough || left == 0 {
+                        break;
+                    }
+                }
+                Ok(None) => return Ok(()),
+                Err(failure) => return self.failed(source.name(), failure).await,
+            }
+        }
+        self.succeeded(source.name()).await
+    }
+
+    /// None when there is no budget for it now.
+    async fn page(
+        &self,
+        source: &Source<'_>,
+        query: &Query,
+        cursor: Option<&str>,
+        coins: usize,
+    ) -> Result<Result<Option<Page>, Failure>, Problem> {
+        let now = self.clock.now();
+        match source {
+            Source::Mastodon { url, .. } => {
+                Ok(mastodon::fetch(&self.upstream, url, query, cursor, now).await.map(Some))
+            }
+            Source::X => {
+                let (Some(query), Some(token)) = (x::search_query(query), &self.settings.x_token) else {
+                    return Ok(Ok(Some(Page::default())));
+                };
+                let size = page_size(self.settings.x_daily_posts, coins);
+                let cost = size + x::COUNTING;
+                if !self.reserve(cost, now).await? {
+                    return Ok(Ok(None));
+                }
+                let x = X { upstream: &self.upstream, url: &self.settings.x_url, token };
+                let page = match x.fetch(&query, size, cursor, now).await {
+                    Ok(page) => page,
+                    // Some of it may have been billed, so all of it stays paid.
+                    Err(failure) => return Ok(Err(failure)),
+                };
+                let (unused, today) = (cost.saturating_sub(page.billed), now.date_naive());
+                let name = source.provider().name();
+                self.db.run(move |conn| Ok::<_, Problem>(store::settle(conn, name, today, unused)?)).await?;
+                Ok(Ok(Some(Page { billed: 0, ..page })))
+            }
+        }
+    }
+
+    /// Pays from the day's budget, which is spread over the day.
+    async fn reserve(&self, cost: u32, now: DateTime<Utc>) -> Result<bool, Problem> {
+        let budget = allowance(self.settings.x_daily_posts, cost, now);
+        let name = SocialProvider::X.name();
+        self.db
+            .run(move |conn| Ok(services::reserve(conn, name, cost, Some(budget), now.date_naive())?))
+            .await
+    }
+
+    async fn keep(
+        &self,
+        source: &Source<'_>,
+        target: &Target,
+        query: &Query,
+        page: Page,
+    ) -> Result<(), Problem> {
+        let now = self.clock.now();
+        let names = names(target, query);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let batch = Batch {
+            provider: source.provider().name(),
+            source: source.name().to_owned(),
+            coin: target.id,
+            posts: post::score(page.posts, &names, now),
+            cursor: page.cursor.filter(|cursor| cursor.len() <= LONGEST_CURSOR && !cursor.contains('\0')),
+            complete_since: page.complete_since,
+            counted: page.counted,
+            read_at: now,
+        };
+        self.db.tx(move |conn| Ok(store::save(conn, &batch)?)).await
+    }
+
+    pub(super) async fn failed(&self, source: &str, failure: Failure) -> Result<(), Problem> {
+        let (name, now, message) = (source.to_owned(), self.clock.now(), failure.message.clone());
+        let state = self
+            .db
+            .tx(move |conn| {
+                let state = after_failure(&services::state(conn, &name)?, failure.advice, now);
+                services::record_failure(conn, &name, &state, &failure.message, now)?;
+                Ok::<_, Problem>(state)
+            })
+            .await?;
+        // A state that lasts is told once.
+        let is_new = self.away.lock().unwrap_or_else(PoisonError::into_inner).insert(source.to_owned());
+        if state.stopped && is_new {
+            tracing::error!(
+                source,
+                error = message,
+                "it refuses us until its token or plan is in order; then restart (it is asked once a day)"
+            );
+        } else if is_new {
+            let retry_at = state.retry_at.map(|at| at.to_rfc3339());
+            tracing::info!(source, error = message, retry_at, "nobody can be heard there");
+        }
+        Ok(())
+    }
+
+    pub(super) async fn succeeded(&self, source: &str) -> Result<(), Problem> {
+        let (name, now) = (source.to_owned(), self.clock.now());
+        self.db.run(move |conn| Ok::<_, Problem>(services::record_success(conn, &name, now)?)).await?;
+        if self.away.lock().unwrap_or_else(PoisonError::into_inner).remove(source) {
+            tracing::info!(source, "people can be heard again");
+        }
+        Ok(())
+    }
+}
+
+/// Words that name the coin and so say nothing of the language.
+pub fn names(target: &Target, query: &Query) -> HashSet<String> {
+    let said = query.names.iter().chain(&query.ambiguous).chain(&query.hashtags);
+    let own = [target.name.to_lowercase(), target.symbol.to_lowercase()];
+    let words = |name: &str| {
+        name.split_whitespace().map(|word| word.trim_start_matches(['#', '$']).to_owned()).collect::<Vec<_>>()
+    };
+    said.chain(&own).flat_map(|name| words(name)).collect()
+}
+
+/// Posts a request, so that the budget lasts for each coin every hour.
+fn page_size(budget: u32, coins: usize) -> u32 {
+    let visits = u32::try_from(coins.max(1) * 24).unwrap_or(u32::MAX);
+    (budget / visits).clamp(*x::PAGE.start(), *x::PAGE.end())
+}
+
+/// What may have been used by now: the day's budget as far as the day (UTC) has gone, but always
+/// enough for one request.
+fn allowance(budget: u32, cost: u32, now: DateTime<Utc>) -> u32 {
+    let seconds = (now.time() - NaiveTime::MIN).num_seconds().unsigned_abs();
+    let share = u64::from(budget) * seconds / (24 * 60 * 60);
+    u32::try_from(share).unwrap_or(budget).max(cost.min(budget))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_of_x_is_spread_over_coins_and_hours() {
+        assert_eq!([page_size(1000, 20), page_size(20_000, 20), page_size(1_000_000, 20)], [10, 41, 100]);
+        assert_eq!(page_size(100, 0), 10);
+        let at = |text: &str| allowance(2400, 11, post::time(text).expect("time"));
+        assert_eq!(at("2026-11-20T00:00:00Z"), 11);
+        assert_eq!(at("2026-11-20T12:00:00Z"), 1200);
+        assert_eq!(at("2026-11-20T23:59:59Z"), 2399);
+        assert_eq!(allowance(5, 11, DateTime::UNIX_EPOCH), 5);
+    }
+}

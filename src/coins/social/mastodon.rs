@@ -1,0 +1,185 @@
+//! Mastodon, `GET /api/v1/timelines/tag/{hashtag}`: public posts with a hashtag, without a key.
+//!
+//! Source: docs.joinmastodon.org/methods/timelines. An instance knows the posts that reached it,
+//! so several are asked; a post has the same URI on all of them. Each allows 300 requests in five
+//! minutes and tells in `X-RateLimit-*` how many are left. Posts are HTML; those of accounts that
+//! call themselves bots are left out.
+
+use chrono::{DateTime, Utc};
+use reqwest::header::HeaderMap;
+use serde::Deserialize;
+
+use super::{
+    super::upstream::{Failure, Upstream},
+    html,
+    post::{KEPT, Page, Post, readable, time},
+    queries::Query,
+};
+
+/// Posts a request; more are not given.
+const LIMIT: usize = 40;
+/// Requests a coin: what is older is not worth more.
+const PAGES: usize = 3;
+/// Further hashtags that one request may name.
+const ANY: usize = 3;
+/// With fewer requests left the instance is left alone.
+const RESERVE: u32 = 20;
+
+/// Reads what is newer than the cursor, newest first.
+pub async fn fetch(
+    upstream: &Upstream,
+    instance: &str,
+    query: &Query,
+    cursor: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<Page, Failure> {
+    let Some((hashtag, others)) = query.hashtags.split_first() else {
+        return Ok(Page::default());
+    };
+    let hashtag = percent_encoding::utf8_percent_encode(hashtag, percent_encoding::NON_ALPHANUMERIC);
+    let url = format!("{instance}/api/v1/timelines/tag/{hashtag}");
+    let mut page = Page::default();
+    let mut before: Option<String> = None;
+    for number in 1..=PAGES {
+        let answer = upstream
+            .retry(async || {
+                let mut request = upstream.get(&url).query(&[("limit", LIMIT)]);
+                for other in others.iter().take(ANY) {
+                    request = request.query(&[("any[]", other)]);
+                }
+                if let Some(cursor) = cursor {
+                    request = request.query(&[("since_id", cursor)]);
+                }
+                if let Some(before) = &before {
+                    request = request.query(&[("max_id", before)]);
+                }
+                let answer = upstream.send(request).await?;
+                answer.json(now)?;
+                Ok(answer)
+            })
+            .await?;
+        page.enough = is_exhausted(&answer.headers);
+        page.billed += 1;
+        let timeline = decode(&answer.body)?;
+        if number == 1 {
+            page.cursor = timeline.newest;
+        }
+        page.posts.extend(timeline.posts);
+        before = timeline.oldest;
+        let reached = timeline.oldest_at.is_none_or(|oldest| now - oldest > KEPT);
+        if timeline.count < LIMIT || reached {
+            break;
+        }
+        if number == PAGES || page.enough {
+            page.complete_since = timeline.oldest_at;
+            break;
+        }
+    }
+    Ok(page)
+}
+
+fn is_exhausted(headers: &HeaderMap) -> bool {
+    let remaining = headers.get("x-ratelimit-remaining").and_then(|value| value.to_str().ok());
+    remaining.and_then(|text| text.parse::<u32>().ok()).is_some_and(|left| left < RESERVE)
+}
+
+#[derive(Deserialize)]
+struct Status {
+    id: String,
+    uri: String,
+    created_at: String,
+    language: Option<String>,
+    content: String,
+    reblog: Option<serde::de::IgnoredAny>,
+    account: Account,
+}
+
+#[derive(Deserialize)]
+struct Account {
+    url: String,
+    #[serde(default)]
+    bot: bool,
+}
+
+#[derive(Debug, PartialEq)]
+struct Timeline {
+    posts: Vec<Post>,
+    count: usize,
+    newest: Option<String>,
+    oldest: Option<String>,
+    oldest_at: Option<DateTime<Utc>>,
+}
+
+fn decode(body: &[u8]) -> Result<Timeline, Failure> {
+    let items: Vec<serde_json::Value> = serde_json::from_slice(body).map_err(Failure::garbage)?;
+    let count = items.len();
+    let statuses: Vec<Status> = readable(items);
+    if statuses.is_empty() && count > 0 {
+        return Err(Failure::garbage("no post can be read"));
+    }
+    Ok(Timeline {
+        count,
+        newest: statuses.first().map(|status| status.id.clone()),
+        oldest: statuses.last().map(|status| status.id.clone()),
+        oldest_at: statuses.iter().filter_map(|status| time(&status.created_at)).min(),
+        posts: statuses.into_iter().filter_map(post).collect(),
+    })
+}
+
+fn post(status: Status) -> Option<Post> {
+    if status.account.bot || status.reblog.is_some() {
+        return None;
+    }
+    Some(Post {
+        id: status.uri,
+        author: status.account.url,
+        at: time(&status.created_at)?,
+        language: status.language,
+        text: html::to_text(&status.content),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeline_becomes_posts_without_bots() {
+        let timeline =
+            decode(include_bytes!("../../../tests/fixtures/mastodon_tag_timeline.json")).expect("posts");
+        assert_eq!((timeline.count, timeline.posts.len()), (3, 2));
+        assert_eq!(timeline.newest.as_deref(), Some("117648180510727075"));
+        assert_eq!(timeline.oldest.as_deref(), Some("117648156262446687"));
+        assert_eq!(timeline.oldest_at, time("2026-11-20T09:53:20Z"));
+        let first = &timeline.posts[0];
+        assert_eq!(first.text, "Really happy with #bitcoin today & staying long!");
+        assert_eq!(first.id, "https://mastodon.example/users/user1/statuses/117648180510727075");
+        assert_eq!(first.language.as_deref(), Some("en"));
+    }
+
+    #[test]
+    fn nothing_is_no_posts_and_nonsense_a_failure() {
+        assert_eq!(decode(b"[]").map(|timeline| timeline.posts.len()), Ok(0));
+        for bad in
+            ["", "{}", "<html>", "[1,2]", "[{}]", r#"{"error":"This method requires an authenticated user"}"#]
+        {
+            assert!(decode(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_spent_rate_limit_is_seen() {
+        let headers = |left: &str| {
+            HeaderMap::from_iter([(
+                "x-ratelimit-remaining".parse().expect("name"),
+                left.parse().expect("value"),
+            )])
+        };
+        assert!(is_exhausted(&headers("5")));
+        assert!(
+            !is_exhausted(&headers("298"))
+                && !is_exhausted(&headers("x"))
+                && !is_exhausted(&HeaderMap::new())
+        );
+    }
+}

@@ -1,0 +1,138 @@
+//! Finds the coins that a text is about, for providers that cannot search.
+
+use std::collections::HashMap;
+
+use super::queries::{CONTEXT, Query};
+
+/// The names of all coins, by their first word.
+#[derive(Debug, Default)]
+pub struct Matcher {
+    phrases: HashMap<String, Vec<Phrase>>,
+}
+
+#[derive(Debug)]
+struct Phrase {
+    coin: i64,
+    rest: Vec<String>,
+    needs_context: bool,
+}
+
+impl Matcher {
+    pub fn new<'a>(queries: impl IntoIterator<Item = (i64, &'a Query)>) -> Self {
+        let mut matcher = Self::default();
+        for (coin, query) in queries {
+            let hashtags = query.hashtags.iter().map(|tag| (format!("#{tag}"), false));
+            let names = query.names.iter().map(|name| (name.clone(), false));
+            let ambiguous = query.ambiguous.iter().map(|name| (name.clone(), true));
+            for (name, needs_context) in hashtags.chain(names).chain(ambiguous) {
+                let mut words = words(&name).into_iter();
+                if let Some(first) = words.next() {
+                    let phrase = Phrase { coin, rest: words.collect(), needs_context };
+                    matcher.phrases.entry(first).or_default().push(phrase);
+                }
+            }
+        }
+        matcher
+    }
+
+    /// The coins that are named, each once.
+    pub fn coins(&self, text: &str) -> Vec<i64> {
+        let words = words(text);
+        let in_context = || words.iter().any(|word| CONTEXT.contains(&word.trim_start_matches('#')));
+        let mut found = Vec::new();
+        for (at, word) in words.iter().enumerate() {
+            // A hashtag is also the word itself; a cashtag is not.
+            let bare = word.strip_prefix('#');
+            for phrase in
+                [Some(word.as_str()), bare].into_iter().flatten().filter_map(|word| self.phrases.get(word))
+            {
+                for Phrase { coin, rest, needs_context } in phrase {
+                    let named = words[at + 1..].starts_with(rest);
+                    if named && !found.contains(coin) && (!needs_context || in_context()) {
+                        found.push(*coin);
+                    }
+                }
+            }
+        }
+        found
+    }
+}
+
+/// Runs of letters and digits in lower case, with the `#` or `$` before them. Addresses are left
+/// out: they name what nobody said.
+fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for part in text.split_whitespace().filter(|part| !part.contains("://")) {
+        let mut word = String::new();
+        for c in part.chars() {
+            if c.is_alphanumeric() || c == '_' {
+                word.extend(c.to_lowercase());
+                continue;
+            }
+            if word.len() > 1 || word.chars().all(char::is_alphanumeric) && !word.is_empty() {
+                words.push(std::mem::take(&mut word));
+            }
+            word.clear();
+            if matches!(c, '#' | '$') {
+                word.push(c);
+            }
+        }
+        if !word.trim_start_matches(['#', '$']).is_empty() {
+            words.push(word);
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::queries::{Queries, Target, query_for},
+        *,
+    };
+
+    fn matcher() -> Matcher {
+        let coins = [
+            (1, "BTC", "Bitcoin", "bitcoin"),
+            (2, "NEAR", "NEAR Protocol", "near-protocol"),
+            (3, "AVAX", "Avalanche", "avalanche"),
+            (4, "BCH", "Bitcoin Cash", "bitcoin-cash"),
+        ];
+        let queries = coins.map(|(id, symbol, name, slug)| {
+            let target = Target { id, symbol: symbol.into(), name: name.into(), slug: slug.into() };
+            (id, query_for(&target, &Queries::new()))
+        });
+        Matcher::new(queries.iter().map(|(id, query)| (*id, query)))
+    }
+
+    #[test]
+    fn coins_are_found_by_what_means_them() {
+        let matcher = matcher();
+        for (text, coins) in [
+            ("buying the dip #Bitcoin", vec![1]),
+            ("BITCOIN!!! and $AVAX", vec![1, 3]),
+            ("the shop is near the station", vec![]),
+            ("NEAR Protocol ships", vec![2]),
+            ("$near", vec![2]),
+            ("an avalanche in the Alps", vec![]),
+            ("is avalanche a good token?", vec![3]),
+            ("avalanche #crypto", vec![3]),
+            ("bitcoin cash is not bitcoin", vec![1, 4]),
+            ("bitcoins", vec![]),
+            ("https://example.com/bitcoin", vec![]),
+            ("(bitcoin)/(avax)", vec![1, 3]),
+            ("#", vec![]),
+            ("$ $ $", vec![]),
+            ("", vec![]),
+        ] {
+            assert_eq!(matcher.coins(text), coins, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_is_too_odd(text in "(?s).{0,200}") {
+            matcher().coins(&text);
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Posts on their way from a provider to a score.
+
+use std::{collections::HashSet, hash::Hasher, str::FromStr};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Deserialize;
+use siphasher::sip::SipHasher24;
+
+use super::super::sentiment::{self, Count, Scored};
+
+/// Older posts are neither kept nor counted.
+pub const KEPT: TimeDelta = TimeDelta::days(7);
+/// Posts a coin that make up the sample.
+pub const SAMPLE: usize = 100;
+/// Characters of a text that are looked at.
+const LONGEST_TEXT: usize = 4000;
+const LONGEST_ID: usize = 500;
+
+/// A post as a provider reports it; it lives until it is scored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Post {
+    pub id: String,
+    pub author: String,
+    pub at: DateTime<Utc>,
+    /// As the provider tells it.
+    pub language: Option<String>,
+    pub text: String,
+}
+
+/// What one answer of a source, or several, held about a coin.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    pub posts: Vec<Post>,
+    /// The newest post, in the source's terms; none: nothing new.
+    pub cursor: Option<String>,
+    /// Set when there was more than was read: nothing is missing since then.
+    pub complete_since: Option<DateTime<Utc>>,
+    /// Posts as the source itself counts them.
+    pub counted: Option<Count>,
+    /// What it cost, in the source's own unit.
+    pub billed: u32,
+    /// The source wants to be left alone for the rest of the slot.
+    pub enough: bool,
+}
+
+/// What is kept of a post.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoredPost {
+    pub id: String,
+    pub at: DateTime<Utc>,
+    pub text_hash: i64,
+    pub scored: Scored,
+}
+
+/// Scores the posts that count: English, of the last days, no retweets; of the same text one, of
+/// an author one an hour. At most the newest [`SAMPLE`], newest first.
+pub fn score(mut posts: Vec<Post>, names: &[&str], now: DateTime<Utc>) -> Vec<ScoredPost> {
+    posts.sort_by_key(|post| std::cmp::Reverse(post.at));
+    let (mut texts, mut authors) = (HashSet::new(), HashSet::new());
+    let mut scored = Vec::new();
+    for post in posts {
+        let text = shortened(&post.text);
+        // Clocks differ.
+        let at = post.at.min(now);
+        if now - at > KEPT || post.id.len() > LONGEST_ID || post.id.contains('\0') || text.starts_with("RT @")
+        {
+            continue;
+        }
+        if !sentiment::is_english(post.language.as_deref(), text, names) {
+            continue;
+        }
+        let text_hash = hash(text);
+        let author = (post.author, at.timestamp().div_euclid(3600));
+        if texts.contains(&text_hash) || authors.contains(&author) {
+            continue;
+        }
+        texts.insert(text_hash);
+        authors.insert(author);
+        let compound = sentiment::score(text).compound;
+        scored.push(ScoredPost {
+            id: post.id,
+            at,
+            text_hash,
+            scored: Scored { compound, basic: sentiment::basic(text) },
+        });
+        if scored.len() == SAMPLE {
+            break;
+        }
+    }
+    scored
+}
+
+fn shortened(text: &str) -> &str {
+    text.char_indices().nth(LONGEST_TEXT).map_or(text, |(end, _)| &text[..end])
+}
+
+/// Equal for texts that differ in case, white space, addresses or handles only.
+fn hash(text: &str) -> i64 {
+    let mut hasher = SipHasher24::new();
+    let mut any = false;
+    for word in text.split_whitespace().filter(|word| !word.contains("://") && !word.starts_with('@')) {
+        hasher.write(word.to_lowercase().as_bytes());
+        hasher.write_u8(b' ');
+        any = true;
+    }
+    if !any {
+        hasher.write(text.as_bytes());
+    }
+    hasher.finish().cast_signed()
+}
+
+/// The items of a list that can be read; one odd item does not spoil the others.
+pub fn readable<T: for<'de> Deserialize<'de>>(items: Vec<serde_json::Value>) -> Vec<T> {
+    items.into_iter().filter_map(|item| serde_json::from_value(item).ok()).collect()
+}
+
+/// A time that may be missing or odd.
+pub fn time(text: &str) -> Option<DateTime<Utc>> {
+    DateTime::<chrono::FixedOffset>::from_str(text).ok().map(|at| at.to_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> DateTime<Utc> {
+        time("2026-11-20T10:00:00Z").expect("time")
+    }
+
+    fn post(number: i64, text: &str) -> Post {
+        Post {
+            id: number.to_string(),
+            author: format!("author {number}"),
+            at: now() - TimeDelta::minutes(number),
+            language: Some("en".into()),
+            text: text.into(),
+        }
+    }
+
+    #[test]
+    fn only_posts_that_count_are_scored() {
+        let spanish = Post { language: Some("es".into()), ..post(2, "Bitcoin cae") };
+        let same_author = Post { author: "author 1".into(), ..post(4, "something else") };
+        let later = Post { at: now() - TimeDelta::minutes(90), ..same_author.clone() };
+        let old = Post { at: now() - TimeDelta::days(8), ..post(7, "old") };
+        let odd = Post { id: "x".repeat(501), ..post(8, "odd") };
+        let posts = vec![
+            post(1, "I love Bitcoin"),
+            spanish,
+            post(3, "i LOVE  bitcoin https://example.com @you"),
+            same_author,
+            Post { id: "5".into(), ..later },
+            post(6, "RT @someone: I love Bitcoin"),
+            old,
+            odd,
+        ];
+        let scored = score(posts, &["bitcoin"], now());
+        let ids: Vec<_> = scored.iter().map(|post| post.id.as_str()).collect();
+        assert_eq!(ids, ["1", "5"]);
+        assert!(scored[0].scored.compound > 0.6);
+    }
+
+    #[test]
+    fn a_sample_is_the_newest_hundred() {
+        let posts = (0..300).map(|number| post(number, &format!("number {number}"))).collect();
+        let scored = score(posts, &[], now());
+        assert_eq!((scored.len(), scored[0].id.as_str(), scored[99].id.as_str()), (100, "0", "99"));
+    }
+
+    #[test]
+    fn what_a_post_claims_of_the_future_is_now() {
+        let ahead = Post { at: now() + TimeDelta::days(400), ..post(1, "hello") };
+        assert_eq!(score(vec![ahead], &[], now())[0].at, now());
+    }
+
+    #[test]
+    fn an_endless_text_is_cut() {
+        let long = post(1, &"great but ".repeat(100_000));
+        assert!(score(vec![long], &[], now())[0].scored.compound > 0.9);
+    }
+}

@@ -1,0 +1,137 @@
+//! What to look for: for each coin the hashtags, names and ambiguous names that mean it.
+//!
+//! Many coins are called like something else (Near, Cosmos, Stellar, Avalanche). A name counts
+//! by itself only if it means nothing else; an ambiguous one only beside a word about coins. The
+//! defaults for well-known coins stand in `queries.json`; for the rest the name is taken as
+//! ambiguous, and no ticker symbol is looked for (ADA, LINK, OP).
+
+use std::{collections::HashMap, fs, path::Path, sync::LazyLock};
+
+use anyhow::Context;
+use serde::Deserialize;
+
+/// Words that tell that an ambiguous name means a coin.
+pub const CONTEXT: [&str; 6] = ["crypto", "coin", "token", "blockchain", "defi", "altcoin"];
+
+/// A coin of the newest snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub id: i64,
+    pub symbol: String,
+    pub name: String,
+    pub slug: String,
+}
+
+/// How posts about a coin are found. Everything is lower case; names may have several words and
+/// may be cashtags (`$btc`) or hashtags.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Query {
+    /// Whom an entry means, since symbols are not unique. Empty: every coin with the symbol.
+    #[serde(default)]
+    pub slugs: Vec<String>,
+    /// Without `#`.
+    #[serde(default)]
+    pub hashtags: Vec<String>,
+    #[serde(default)]
+    pub names: Vec<String>,
+    #[serde(default)]
+    pub ambiguous: Vec<String>,
+}
+
+/// Queries by upper-case ticker symbol.
+pub type Queries = HashMap<String, Query>;
+
+static DEFAULTS: LazyLock<Queries> =
+    LazyLock::new(|| serde_json::from_str(include_str!("queries.json")).expect("a test reads it"));
+
+/// The query for a coin: the operator's, else the default, else the rule for unknown coins.
+pub fn query_for(target: &Target, own: &Queries) -> Query {
+    let symbol = target.symbol.to_uppercase();
+    let means = |query: &&Query| query.slugs.is_empty() || query.slugs.contains(&target.slug);
+    let known = own.get(&symbol).filter(means).or_else(|| DEFAULTS.get(&symbol).filter(means));
+    known.cloned().unwrap_or_else(|| unknown(target))
+}
+
+/// Reads an operator's own queries: a JSON object like `queries.json`, by ticker symbol.
+///
+/// # Errors
+/// The file cannot be read, or is something else.
+pub fn read_queries(path: &Path) -> anyhow::Result<Queries> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let queries: Queries = serde_json::from_str(&text)
+        .with_context(|| format!("{} is not a list of queries", path.display()))?;
+    let lower = |words: Vec<String>| words.iter().map(|word| word.to_lowercase()).collect();
+    let normalised = queries.into_iter().map(|(symbol, query)| {
+        let Query { slugs, hashtags, names, ambiguous } = query;
+        let query =
+            Query { slugs, hashtags: lower(hashtags), names: lower(names), ambiguous: lower(ambiguous) };
+        (symbol.to_uppercase(), query)
+    });
+    Ok(normalised.collect())
+}
+
+fn unknown(target: &Target) -> Query {
+    let name = target.name.to_lowercase();
+    let joined: String = name.chars().filter(|c| c.is_alphanumeric()).collect();
+    let is_specific = name.contains(' ') || ["coin", "chain", "swap"].iter().any(|end| joined.ends_with(end));
+    let hashtag = if is_specific { joined } else { format!("{joined}crypto") };
+    Query { slugs: Vec::new(), hashtags: vec![hashtag], names: Vec::new(), ambiguous: vec![name] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(symbol: &str, name: &str, slug: &str) -> Target {
+        Target { id: 1, symbol: symbol.into(), name: name.into(), slug: slug.into() }
+    }
+
+    #[test]
+    fn the_defaults_are_lower_case_and_each_finds_something() {
+        assert!(DEFAULTS.len() > 30);
+        for (symbol, query) in &*DEFAULTS {
+            assert_eq!(*symbol, symbol.to_uppercase());
+            assert!(
+                !query.hashtags.is_empty() && !query.names.is_empty() && !query.slugs.is_empty(),
+                "{symbol}"
+            );
+            for word in query.hashtags.iter().chain(&query.names).chain(&query.ambiguous) {
+                assert_eq!(*word, word.to_lowercase());
+            }
+        }
+    }
+
+    #[test]
+    fn a_common_word_alone_is_never_enough() {
+        for (symbol, name, slug) in [
+            ("NEAR", "NEAR Protocol", "near-protocol"),
+            ("ATOM", "Cosmos", "cosmos"),
+            ("XLM", "Stellar", "stellar"),
+            ("AVAX", "Avalanche", "avalanche"),
+            ("SUI", "Sui", "sui"),
+            ("MKR", "Maker", "maker"),
+            ("POL", "Polygon", "polygon"),
+            ("FLOW", "Flow", "flow"),
+        ] {
+            let query = query_for(&target(symbol, name, slug), &Queries::new());
+            let bare = name.to_lowercase();
+            assert!(!query.names.contains(&bare) || bare.contains(' '), "{name}: {query:?}");
+            assert!(!query.hashtags.contains(&bare), "{name}: {query:?}");
+        }
+    }
+
+    #[test]
+    fn another_coin_with_the_same_symbol_has_its_own_query() {
+        let query = query_for(&target("BTC", "Bitconnect Two", "bitconnect-two"), &Queries::new());
+        assert_eq!(query.hashtags, ["bitconnecttwo"]);
+        assert_eq!(query.ambiguous, ["bitconnect two"]);
+    }
+
+    #[test]
+    fn an_operators_query_comes_first() {
+        let own = Query { hashtags: vec!["btc".into()], ..Query::default() };
+        let bitcoin = target("BTC", "Bitcoin", "bitcoin");
+        assert_eq!(query_for(&bitcoin, &Queries::from([("BTC".into(), own.clone())])), own);
+    }
+}

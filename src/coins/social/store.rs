@@ -1,0 +1,305 @@
+//! The SQL of what people say.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use diesel::{
+    PgConnection, QueryResult,
+    prelude::*,
+    sql_query,
+    sql_types::{Array, BigInt, Date, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    upsert::excluded,
+};
+use uuid::Uuid;
+
+use super::{
+    super::sentiment::{Count, Scored},
+    model::Social,
+    post::{KEPT, SAMPLE, ScoredPost},
+    queries::Target,
+    summary::{Coverage, KeptPost, Known},
+};
+use crate::db::schema::{
+    coin_quotes, coin_snapshots, coin_social, coins, social_cursors, social_posts, social_streams,
+};
+
+/// What one source said of one coin.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    pub provider: &'static str,
+    pub source: String,
+    pub coin: i64,
+    pub posts: Vec<ScoredPost>,
+    pub cursor: Option<String>,
+    /// Set when posts before this were missed.
+    pub complete_since: Option<DateTime<Utc>>,
+    pub counted: Option<Count>,
+    pub read_at: DateTime<Utc>,
+}
+
+/// The coins of the newest snapshot, by rank.
+pub fn targets(conn: &mut PgConnection) -> QueryResult<Vec<Target>> {
+    let newest: Option<i64> =
+        coin_snapshots::table.select(diesel::dsl::max(coin_snapshots::id)).first(conn)?;
+    let rows: Vec<(i64, String, String, String)> = coin_quotes::table
+        .inner_join(coins::table)
+        .filter(coin_quotes::snapshot_id.nullable().eq(newest))
+        .order((coin_quotes::rank, coin_quotes::coin_id))
+        .select((coins::id, coins::symbol, coins::name, coins::slug))
+        .load(conn)?;
+    Ok(rows.into_iter().map(|(id, symbol, name, slug)| Target { id, symbol, name, slug }).collect())
+}
+
+/// The newest post that was read, and when.
+type Cursor = (Option<String>, DateTime<Utc>);
+
+/// How far a source has been read, by coin.
+pub fn cursors(conn: &mut PgConnection, source: &str) -> QueryResult<HashMap<i64, Cursor>> {
+    let rows: Vec<(i64, Option<String>, DateTime<Utc>)> = social_cursors::table
+        .filter(social_cursors::source.eq(source))
+        .select((social_cursors::coin_id, social_cursors::cursor, social_cursors::covered_until))
+        .load(conn)?;
+    Ok(rows.into_iter().map(|(coin, cursor, until)| (coin, (cursor, until))).collect())
+}
+
+/// Keeps what is new and how far that goes; doing it twice changes nothing.
+pub fn save(conn: &mut PgConnection, batch: &Batch) -> QueryResult<()> {
+    save_posts(conn, batch.provider, batch.coin, &batch.posts)?;
+    move_cursor(conn, batch)
+}
+
+/// Keeps what is new, and the newest [`SAMPLE`] of all.
+pub fn save_posts(
+    conn: &mut PgConnection,
+    provider: &str,
+    coin: i64,
+    posts: &[ScoredPost],
+) -> QueryResult<()> {
+    let rows: Vec<_> = posts
+        .iter()
+        .map(|post| {
+            (
+                social_posts::coin_id.eq(coin),
+                social_posts::provider.eq(provider),
+                social_posts::post_id.eq(&post.id),
+                social_posts::posted_at.eq(post.at),
+                social_posts::text_hash.eq(post.text_hash),
+                social_posts::compound.eq(post.scored.compound),
+                social_posts::basic.eq(post.scored.basic),
+            )
+        })
+        .collect();
+    let added =
+        diesel::insert_into(social_posts::table).values(rows).on_conflict_do_nothing().execute(conn)?;
+    if added > 0 {
+        sql_query(
+            "DELETE FROM social_posts WHERE coin_id = $1 AND provider = $2 AND (posted_at, post_id) < \
+             (SELECT posted_at, post_id FROM social_posts WHERE coin_id = $1 AND provider = $2 \
+             ORDER BY posted_at DESC, post_id DESC OFFSET $3 LIMIT 1)",
+        )
+        .bind::<BigInt, _>(coin)
+        .bind::<Text, _>(provider)
+        .bind::<BigInt, _>(i64::try_from(SAMPLE - 1).expect("small"))
+        .execute(conn)?;
+    }
+    Ok(())
+}
+
+fn move_cursor(conn: &mut PgConnection, batch: &Batch) -> QueryResult<()> {
+    let since = batch.complete_since.unwrap_or(batch.read_at - KEPT);
+    let counted = (
+        social_cursors::counted_posts.eq(batch.counted.map(|count| count.posts)),
+        social_cursors::counted_hours.eq(batch.counted.map(|count| count.hours)),
+    );
+    diesel::insert_into(social_cursors::table)
+        .values((
+            social_cursors::source.eq(&batch.source),
+            social_cursors::coin_id.eq(batch.coin),
+            social_cursors::cursor.eq(&batch.cursor),
+            social_cursors::covered_since.eq(since),
+            social_cursors::covered_until.eq(batch.read_at),
+            counted,
+        ))
+        .on_conflict((social_cursors::source, social_cursors::coin_id))
+        .do_update()
+        .set((
+            social_cursors::covered_until.eq(excluded(social_cursors::covered_until)),
+            batch.cursor.as_ref().map(|cursor| social_cursors::cursor.eq(cursor)),
+            batch.complete_since.map(|since| social_cursors::covered_since.eq(since)),
+            batch.counted.map(|_| counted),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// A stream has been read for these coins from there to there. What was covered until then or
+/// later goes on; for the others it begins.
+pub fn cover(
+    conn: &mut PgConnection,
+    source: &str,
+    of: &[i64],
+    from: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> QueryResult<()> {
+    sql_query(
+        "INSERT INTO social_cursors AS s (source, coin_id, covered_since, covered_until) \
+         SELECT $1, coin_id, $3, $4 FROM unnest($2) AS coin_id \
+         ON CONFLICT (source, coin_id) DO UPDATE SET covered_until = $4, \
+         covered_since = CASE WHEN s.covered_until < $3 THEN $3 ELSE s.covered_since END",
+    )
+    .bind::<Text, _>(source)
+    .bind::<Array<BigInt>, _>(of)
+    .bind::<Timestamptz, _>(from)
+    .bind::<Timestamptz, _>(until)
+    .execute(conn)?;
+    Ok(())
+}
+
+/// What is kept of these coins.
+pub fn known(conn: &mut PgConnection, of: &[i64], now: DateTime<Utc>) -> QueryResult<HashMap<i64, Known>> {
+    type Row = (i64, String, DateTime<Utc>, f64, f64);
+    type CursorRow = (i64, String, DateTime<Utc>, DateTime<Utc>, Option<f64>, Option<f64>);
+    diesel::delete(social_posts::table.filter(social_posts::posted_at.lt(now - KEPT))).execute(conn)?;
+    let posts: Vec<Row> = social_posts::table
+        .filter(social_posts::coin_id.eq_any(of))
+        .order((social_posts::coin_id, social_posts::posted_at.desc(), social_posts::post_id))
+        .select((
+            social_posts::coin_id,
+            social_posts::provider,
+            social_posts::posted_at,
+            social_posts::compound,
+            social_posts::basic,
+        ))
+        .load(conn)?;
+    let cursors: Vec<CursorRow> = social_cursors::table
+        .filter(social_cursors::coin_id.eq_any(of))
+        .select((
+            social_cursors::coin_id,
+            social_cursors::source,
+            social_cursors::covered_since,
+            social_cursors::covered_until,
+            social_cursors::counted_posts,
+            social_cursors::counted_hours,
+        ))
+        .load(conn)?;
+    let mut known: HashMap<i64, Known> = HashMap::new();
+    for (coin, provider, at, compound, basic) in posts {
+        let post = KeptPost { provider, at, scored: Scored { compound, basic } };
+        known.entry(coin).or_default().posts.push(post);
+    }
+    for (coin, source, since, until, posts, hours) in cursors {
+        let counted = posts.zip(hours).map(|(posts, hours)| Count { posts, hours });
+        known.entry(coin).or_default().coverage.push(Coverage { source, since, until, counted });
+    }
+    Ok(known)
+}
+
+/// Puts what is said of the coins in place of what was said before; others keep theirs. What is
+/// no older than `since` also goes into the history, with the snapshot.
+pub fn publish(
+    conn: &mut PgConnection,
+    snapshot_id: i64,
+    summaries: &HashMap<i64, Social>,
+    since: DateTime<Utc>,
+) -> QueryResult<()> {
+    let rows: Vec<_> = summaries
+        .iter()
+        .map(|(coin, social)| {
+            let body = serde_json::to_value(social).expect("numbers and text serialise");
+            (coin_social::coin_id.eq(coin), coin_social::as_of.eq(social.as_of), coin_social::social.eq(body))
+        })
+        .collect();
+    diesel::insert_into(coin_social::table)
+        .values(rows)
+        .on_conflict(coin_social::coin_id)
+        .do_update()
+        .set((
+            coin_social::as_of.eq(excluded(coin_social::as_of)),
+            coin_social::social.eq(excluded(coin_social::social)),
+        ))
+        .execute(conn)?;
+    sql_query(
+        "UPDATE coin_quotes q SET sentiment = (s.social ->> 'sentiment')::float8, \
+         popularity = (s.social ->> 'popularity')::float8 \
+         FROM coin_social s WHERE q.snapshot_id = $1 AND s.coin_id = q.coin_id AND s.as_of >= $2",
+    )
+    .bind::<BigInt, _>(snapshot_id)
+    .bind::<Timestamptz, _>(since)
+    .execute(conn)?;
+    Ok(())
+}
+
+/// What is said of each coin. A row that an older or newer version wrote otherwise is left out.
+pub fn current(conn: &mut PgConnection, of: &[i64]) -> QueryResult<HashMap<i64, Social>> {
+    let rows: Vec<(i64, serde_json::Value)> = coin_social::table
+        .filter(coin_social::coin_id.eq_any(of))
+        .select((coin_social::coin_id, coin_social::social))
+        .load(conn)?;
+    let read = |(coin, social)| Some((coin, serde_json::from_value(social).ok()?));
+    Ok(rows.into_iter().filter_map(read).collect())
+}
+
+/// Gives back what was not used.
+pub fn settle(conn: &mut PgConnection, provider: &str, day: NaiveDate, unused: u32) -> QueryResult<()> {
+    sql_query(
+        "UPDATE provider_state SET used = greatest(used - $3, 0) WHERE provider = $1 AND usage_day = $2",
+    )
+    .bind::<Text, _>(provider)
+    .bind::<Date, _>(day)
+    .bind::<Integer, _>(i32::try_from(unused).unwrap_or(i32::MAX))
+    .execute(conn)?;
+    Ok(())
+}
+
+/// The right to read a stream, until then, and where to go on; none: another replica reads it.
+pub fn hold_stream(
+    conn: &mut PgConnection,
+    source: &str,
+    holder: Uuid,
+    now: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> QueryResult<Option<Option<i64>>> {
+    #[derive(QueryableByName)]
+    struct Held {
+        #[diesel(sql_type = Nullable<BigInt>)]
+        cursor: Option<i64>,
+    }
+    let held: Option<Held> = sql_query(
+        "INSERT INTO social_streams AS s (source, holder, lease_until) VALUES ($1, $2, $4) \
+         ON CONFLICT (source) DO UPDATE SET holder = $2, lease_until = $4 \
+         WHERE s.holder = $2 OR s.lease_until < $3 RETURNING cursor",
+    )
+    .bind::<Text, _>(source)
+    .bind::<SqlUuid, _>(holder)
+    .bind::<Timestamptz, _>(now)
+    .bind::<Timestamptz, _>(until)
+    .get_result(conn)
+    .optional()?;
+    Ok(held.map(|held| held.cursor))
+}
+
+/// Moves on in a stream; false when another replica has taken over.
+pub fn advance_stream(
+    conn: &mut PgConnection,
+    source: &str,
+    holder: Uuid,
+    cursor: Option<i64>,
+    until: DateTime<Utc>,
+) -> QueryResult<bool> {
+    let held = social_streams::table.find(source).filter(social_streams::holder.eq(holder));
+    let values =
+        (cursor.map(|cursor| social_streams::cursor.eq(cursor)), social_streams::lease_until.eq(until));
+    Ok(diesel::update(held).set(values).execute(conn)? == 1)
+}
+
+/// Lets another replica take over at once.
+pub fn release_stream(
+    conn: &mut PgConnection,
+    source: &str,
+    holder: Uuid,
+    now: DateTime<Utc>,
+) -> QueryResult<()> {
+    let held = social_streams::table.find(source).filter(social_streams::holder.eq(holder));
+    diesel::update(held).set(social_streams::lease_until.eq(now)).execute(conn)?;
+    Ok(())
+}

@@ -1,0 +1,275 @@
+//! From what is kept of posts to what is said of each coin.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{
+    super::sentiment::{Count, Interval, Opinion, Reason, Scored, rate, rate_interval},
+    model::{Missing, Social},
+    post::{KEPT, SAMPLE},
+};
+
+/// A source that was not read for so long says nothing of now.
+const FRESH: TimeDelta = TimeDelta::hours(24);
+/// So short a window has no rate worth telling.
+const SHORTEST_WINDOW: TimeDelta = TimeDelta::minutes(5);
+
+/// A post as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeptPost {
+    pub provider: String,
+    pub at: DateTime<Utc>,
+    pub scored: Scored,
+}
+
+/// How far a source has been read for a coin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Coverage {
+    /// `x`, `bluesky` or `mastodon:<host>`.
+    pub source: String,
+    pub since: DateTime<Utc>,
+    pub until: DateTime<Utc>,
+    pub counted: Option<Count>,
+}
+
+impl Coverage {
+    fn provider(&self) -> &str {
+        self.source.split(':').next().unwrap_or_default()
+    }
+}
+
+/// What is known of a coin; posts newest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Known {
+    pub posts: Vec<KeptPost>,
+    pub coverage: Vec<Coverage>,
+}
+
+type Counts = BTreeMap<String, Count>;
+
+/// What is to be said now of each coin that any source has been read for.
+pub fn summarise(
+    known: &HashMap<i64, Known>,
+    bitcoin: Option<i64>,
+    now: DateTime<Utc>,
+) -> HashMap<i64, Social> {
+    let counted: HashMap<i64, Result<Counts, Reason>> =
+        known.iter().map(|(coin, known)| (*coin, counts(known, now))).collect();
+    let of_bitcoin = bitcoin.and_then(|bitcoin| counted.get(&bitcoin)?.as_ref().ok());
+    let summaries =
+        known.iter().filter_map(|(coin, known)| Some((*coin, summary(known, &counted[coin], of_bitcoin)?)));
+    summaries.collect()
+}
+
+fn summary(known: &Known, counts: &Result<Counts, Reason>, of_bitcoin: Option<&Counts>) -> Option<Social> {
+    let as_of = known.coverage.iter().map(|coverage| coverage.until).max()?;
+    let sample: Vec<Scored> = known.posts.iter().take(SAMPLE).map(|post| post.scored).collect();
+    let opinion = Opinion::of(&sample);
+    let per_source: Vec<Count> = counts.iter().flat_map(BTreeMap::values).copied().collect();
+    let posts_per_hour = (!per_source.is_empty()).then(|| rate(&per_source));
+    let popularity = match counts {
+        Ok(counts) => of_bitcoin.ok_or(Reason::NoBitcoin).and_then(|bitcoin| ratio(counts, bitcoin)),
+        Err(reason) => Err(*reason),
+    };
+    let too_few = |is_null: bool| is_null.then_some(Reason::TooFewPosts);
+    Some(Social {
+        sentiment: opinion.mean.map(short),
+        sentiment_basic: opinion.basic.map(short),
+        interval: opinion.interval.map(short_interval),
+        standard_deviation: opinion.standard_deviation.map(short),
+        shares: opinion.shares,
+        sample_size: i64::try_from(sample.len()).unwrap_or(i64::MAX),
+        confidence: opinion.confidence,
+        posts_per_hour: posts_per_hour.map(short),
+        posts_per_hour_interval: rate_interval(&per_source).map(short_interval),
+        popularity: popularity.ok().map(short),
+        missing: Missing {
+            sentiment: too_few(opinion.mean.is_none()),
+            interval: too_few(opinion.interval.is_none()),
+            posts_per_hour: counts.as_ref().err().copied(),
+            popularity: popularity.err(),
+        },
+        sources: sources(known),
+        as_of,
+    })
+}
+
+fn sources(known: &Known) -> Vec<String> {
+    let names: BTreeSet<&str> = known.coverage.iter().map(Coverage::provider).collect();
+    names.into_iter().map(ToOwned::to_owned).collect()
+}
+
+/// What each provider counts. Its own count if it has one; of a full page of kept posts the time
+/// they took; else all posts since the last gap in what was read.
+fn counts(known: &Known, now: DateTime<Utc>) -> Result<Counts, Reason> {
+    let mut counts = Counts::new();
+    let mut reason = Reason::TooFewPosts;
+    let fresh = known.coverage.iter().filter(|coverage| now - coverage.until <= FRESH);
+    let mut providers: BTreeMap<&str, Vec<&Coverage>> = BTreeMap::new();
+    for coverage in fresh {
+        providers.entry(coverage.provider()).or_default().push(coverage);
+    }
+    for (provider, coverage) in providers {
+        match count(known, provider, &coverage, now) {
+            Ok(count) => _ = counts.insert(provider.to_owned(), count),
+            Err(why) => reason = why,
+        }
+    }
+    if counts.is_empty() { Err(reason) } else { Ok(counts) }
+}
+
+fn count(known: &Known, provider: &str, coverage: &[&Coverage], now: DateTime<Utc>) -> Result<Count, Reason> {
+    if let Some(count) = coverage.iter().find_map(|coverage| coverage.counted) {
+        return Ok(count);
+    }
+    let times: Vec<_> =
+        known.posts.iter().filter(|post| post.provider == provider).map(|post| post.at).collect();
+    if let (SAMPLE.., Some(newest), Some(oldest)) = (times.len(), times.iter().max(), times.iter().min()) {
+        return Count::of_full_page(times.len(), hours(*newest - *oldest));
+    }
+    // Of several instances, the time that all of them cover.
+    let since = coverage.iter().map(|coverage| coverage.since).max().unwrap_or(now).max(now - KEPT);
+    let until = coverage.iter().map(|coverage| coverage.until).min().unwrap_or(now);
+    if until - since < SHORTEST_WINDOW {
+        return Err(Reason::TooFewPosts);
+    }
+    let posts = times.iter().filter(|at| (since..=until).contains(at)).count();
+    Count::of_window(posts, hours(until - since))
+}
+
+/// The ratio of both rates, by the providers that count both.
+fn ratio(counts: &Counts, bitcoin: &Counts) -> Result<f64, Reason> {
+    let both = || counts.iter().filter_map(|(provider, count)| Some((*count, *bitcoin.get(provider)?)));
+    let own = rate(&both().map(|(count, _)| count).collect::<Vec<_>>());
+    let other = rate(&both().map(|(_, bitcoin)| bitcoin).collect::<Vec<_>>());
+    if other > 0.0 { Ok(own / other) } else { Err(Reason::NoBitcoin) }
+}
+
+fn hours(length: TimeDelta) -> f64 {
+    length.as_seconds_f64() / 3600.0
+}
+
+/// Four decimal places, which is more than any of these numbers is sure of.
+fn short(value: f64) -> f64 {
+    (value * 1e4).round() / 1e4
+}
+
+fn short_interval(Interval { low, high }: Interval) -> Interval {
+    Interval { low: short(low), high: short(high) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{super::post::time, *};
+
+    fn now() -> DateTime<Utc> {
+        time("2026-11-20T10:00:00Z").expect("time")
+    }
+
+    fn post(minutes: i64, compound: f64) -> KeptPost {
+        let at = now() - TimeDelta::minutes(minutes);
+        KeptPost { provider: "mastodon".into(), at, scored: Scored { compound, basic: 0.0 } }
+    }
+
+    fn covered(source: &str, hours: i64) -> Coverage {
+        Coverage {
+            source: source.into(),
+            since: now() - TimeDelta::hours(hours),
+            until: now(),
+            counted: None,
+        }
+    }
+
+    fn coin(posts: Vec<KeptPost>, coverage: Vec<Coverage>) -> Known {
+        Known { posts, coverage }
+    }
+
+    fn summaries(coins: Vec<Known>) -> HashMap<i64, Social> {
+        summarise(&(1..).zip(coins).collect(), Some(1), now())
+    }
+
+    #[test]
+    fn a_part_of_a_page_is_counted_over_its_window() {
+        let bitcoin =
+            coin((0..50).map(|minutes| post(minutes, 0.5)).collect(), vec![covered("mastodon:a", 10)]);
+        let other = coin(
+            vec![post(1, -0.2), post(90, 0.4)],
+            vec![covered("mastodon:a", 4), covered("mastodon:b", 8)],
+        );
+        let all = summaries(vec![bitcoin, other]);
+        assert_eq!((all[&1].posts_per_hour, all[&1].popularity), (Some(5.0), Some(1.0)));
+        assert_eq!((all[&2].posts_per_hour, all[&2].popularity), (Some(0.5), Some(0.1)));
+        assert_eq!((all[&2].sentiment, all[&2].sample_size), (Some(0.1), 2));
+        assert_eq!(all[&2].sources, ["mastodon"]);
+        assert_eq!(all[&2].missing, Missing::default());
+    }
+
+    #[test]
+    fn a_full_page_is_counted_over_the_time_it_took() {
+        let page = (0..100).map(|minutes| post(minutes, 0.0)).collect();
+        let all = summaries(vec![coin(page, vec![covered("mastodon:a", 168)])]);
+        assert_eq!(all[&1].posts_per_hour, Some(60.0));
+        let instant = (0..100).map(|_| post(3, 0.0)).collect();
+        let all = summaries(vec![coin(instant, vec![covered("mastodon:a", 168)])]);
+        assert_eq!((all[&1].posts_per_hour, all[&1].popularity), (None, None));
+        assert_eq!(all[&1].missing.posts_per_hour, Some(Reason::SameInstant));
+        assert_eq!(all[&1].missing.popularity, Some(Reason::SameInstant));
+    }
+
+    #[test]
+    fn a_providers_own_count_comes_first_and_only_common_providers_are_compared() {
+        let counted = Coverage { counted: Some(Count { posts: 300.0, hours: 3.0 }), ..covered("x", 1) };
+        let bitcoin = coin(vec![post(1, 0.1)], vec![covered("mastodon:a", 10)]);
+        let other = coin(vec![post(1, 0.1); 2], vec![counted.clone(), covered("mastodon:a", 10)]);
+        let all = summaries(vec![bitcoin.clone(), other]);
+        assert_eq!((all[&2].posts_per_hour, all[&2].popularity), (Some(100.2), Some(2.0)));
+        let elsewhere = coin(vec![post(1, 0.1)], vec![counted]);
+        let all = summaries(vec![bitcoin, elsewhere]);
+        assert_eq!((all[&2].popularity, all[&2].missing.popularity), (None, Some(Reason::NoBitcoin)));
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_null_with_a_reason() {
+        let silent = coin(Vec::new(), vec![covered("mastodon:a", 100)]);
+        let all = summaries(vec![silent.clone(), silent]);
+        assert_eq!((all[&2].sentiment, all[&2].missing.sentiment), (None, Some(Reason::TooFewPosts)));
+        assert_eq!((all[&2].posts_per_hour, all[&2].popularity), (Some(0.0), None));
+        assert_eq!(all[&2].missing.popularity, Some(Reason::NoBitcoin));
+        let begun = Coverage { since: now() - TimeDelta::minutes(1), ..covered("bluesky", 1) };
+        let all = summaries(vec![coin(vec![post(0, 0.3)], vec![begun])]);
+        assert_eq!((all[&1].sentiment, all[&1].posts_per_hour), (Some(0.3), None));
+        assert_eq!(all[&1].missing.interval, Some(Reason::TooFewPosts));
+        assert_eq!(summaries(vec![Known::default()]), HashMap::new());
+        assert_eq!(summarise(&HashMap::new(), None, now()), HashMap::new());
+    }
+
+    #[test]
+    fn a_source_that_has_gone_silent_does_not_count() {
+        let late = Coverage { until: now() - TimeDelta::hours(25), ..covered("mastodon:a", 100) };
+        let all = summaries(vec![coin(vec![post(2000, 0.3)], vec![late])]);
+        assert_eq!(all[&1].missing.posts_per_hour, Some(Reason::TooFewPosts));
+        assert_eq!(all[&1].as_of, now() - TimeDelta::hours(25));
+    }
+
+    proptest! {
+        #[test]
+        fn no_number_is_out_of_bounds(
+            minutes in proptest::collection::vec((0i64..20_000, -1.0..1.0f64), 0..130),
+            hours in 0i64..200,
+        ) {
+            let mut posts: Vec<_> = minutes.into_iter().map(|(minutes, compound)| post(minutes, compound)).collect();
+            posts.sort_by_key(|post| std::cmp::Reverse(post.at));
+            let all = summaries(vec![coin(posts, vec![covered("mastodon:a", hours)])]);
+            let social = &all[&1];
+            for number in [social.sentiment, social.posts_per_hour, social.popularity, social.standard_deviation] {
+                prop_assert!(number.is_none_or(f64::is_finite));
+            }
+            prop_assert_eq!(social.posts_per_hour.is_none(), social.missing.posts_per_hour.is_some());
+            prop_assert_eq!(social.popularity.is_none(), social.missing.popularity.is_some());
+            prop_assert_eq!(social.sentiment.is_none(), social.missing.sentiment.is_some());
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! X, `GET /2/tweets/search/recent` and `/2/tweets/counts/recent`, with a bearer token.
+//!
+//! Source: docs.x.com. X bills each post that it returns and each count like a post, so both are
+//! paid from `X_DAILY_POST_BUDGET` before they are asked for, `since_id` asks for new posts only,
+//! and the rate of posting comes from the counts. What is called a tweet in the documentation is
+//! called a post in newer answers; both are understood.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::RequestBuilder;
+use serde::Deserialize;
+
+use super::{
+    super::{
+        sentiment::Count,
+        upstream::{Advice, Answer, Failure, Upstream},
+    },
+    post::{Page, Post, readable, time},
+    queries::{CONTEXT, Query},
+};
+use crate::config::Secret;
+
+/// The least and the most posts that one request may ask for.
+pub const PAGE: std::ops::RangeInclusive<u32> = 10..=100;
+/// What counting costs, in posts.
+pub const COUNTING: u32 = 1;
+const LONGEST_QUERY: usize = 512;
+/// The search goes back 7 days; `since_id` must not.
+const OLDEST_CURSOR: TimeDelta = TimeDelta::hours(7 * 24 - 1);
+const COUNTED: TimeDelta = TimeDelta::hours(24);
+
+pub struct X<'a> {
+    pub upstream: &'a Upstream,
+    pub url: &'a str,
+    pub token: &'a Secret,
+}
+
+impl X<'_> {
+    /// Counts, and reads at most `size` posts that are newer than the cursor.
+    pub async fn fetch(
+        &self,
+        query: &str,
+        size: u32,
+        cursor: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<Page, Failure> {
+        let since = (now - COUNTED).format("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let counts = [("query", query), ("granularity", "hour"), ("start_time", since.as_str())];
+        let counted =
+            self.call(|| self.get("/2/tweets/counts/recent").query(&counts), now, decode_counts).await?;
+
+        let size_text = size.to_string();
+        let mut search = vec![
+            ("query", query),
+            ("max_results", size_text.as_str()),
+            ("sort_order", "recency"),
+            ("tweet.fields", "created_at,lang,author_id,note_tweet"),
+        ];
+        // Newer than the cursor; X refuses one that is older than what it searches.
+        let oldest = now - OLDEST_CURSOR;
+        let fresh = cursor.filter(|cursor| snowflake_time(cursor).is_some_and(|at| at > oldest));
+        search.extend(fresh.map(|cursor| ("since_id", cursor)));
+        let mut page =
+            self.call(|| self.get("/2/tweets/search/recent").query(&search), now, decode_search).await?;
+        page.billed += COUNTING;
+        page.counted = counted;
+        Ok(page)
+    }
+
+    fn get(&self, path: &str) -> RequestBuilder {
+        self.upstream.get(&format!("{}{path}", self.url)).bearer_auth(self.token.expose())
+    }
+
+    async fn call<T>(
+        &self,
+        request: impl Fn() -> RequestBuilder,
+        now: DateTime<Utc>,
+        decode: fn(&[u8]) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.upstream
+            .retry(async || {
+                let answer = self.upstream.send(request()).await?;
+                if !answer.status.is_success() {
+                    return Err(refusal(&answer, now));
+                }
+                decode(answer.json(now)?)
+            })
+            .await
+    }
+}
+
+/// The search for a coin: English posts that are no retweets. Parts that do not fit are left out.
+pub fn search_query(query: &Query) -> Option<String> {
+    let quoted = |name: &String| if name.contains(' ') { format!("\"{name}\"") } else { name.clone() };
+    let hashtags = query.hashtags.iter().map(|tag| format!("#{tag}"));
+    let ambiguous =
+        query.ambiguous.iter().map(|name| format!("({} ({}))", quoted(name), CONTEXT.join(" OR ")));
+    let mut any = String::new();
+    for part in query.names.iter().map(quoted).chain(hashtags).chain(ambiguous) {
+        if any.len() + part.len() + 40 <= LONGEST_QUERY {
+            any += if any.is_empty() { "" } else { " OR " };
+            any += &part;
+        }
+    }
+    (!any.is_empty()).then(|| format!("({any}) lang:en -is:retweet"))
+}
+
+/// When an id was given out: its upper bits are milliseconds since 2010-11-04.
+fn snowflake_time(id: &str) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_millis((id.parse::<i64>().ok()? >> 22) + 1_288_834_974_657)
+}
+
+#[derive(Deserialize)]
+struct Search {
+    #[serde(default)]
+    data: Vec<serde_json::Value>,
+    meta: Option<Meta>,
+}
+
+#[derive(Deserialize)]
+struct Meta {
+    newest_id: Option<String>,
+    next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Tweet {
+    id: String,
+    text: String,
+    created_at: Option<String>,
+    lang: Option<String>,
+    author_id: Option<String>,
+    #[serde(alias = "note_tweet", alias = "note_post")]
+    note: Option<Note>,
+}
+
+/// The whole of a long post.
+#[derive(Deserialize)]
+struct Note {
+    text: String,
+}
+
+fn decode_search(body: &[u8]) -> Result<Page, Failure> {
+    let search: Search = serde_json::from_slice(body).map_err(Failure::garbage)?;
+    // Without results there is no `data`, but there is `meta`; errors alone have neither.
+    let meta = search.meta.ok_or_else(|| Failure::garbage("there is no meta"))?;
+    let billed = u32::try_from(search.data.len()).unwrap_or(u32::MAX);
+    let tweets: Vec<Tweet> = readable(search.data);
+    if tweets.is_empty() && billed > 0 {
+        return Err(Failure::garbage("no post can be read"));
+    }
+    let posts: Vec<Post> = tweets.into_iter().filter_map(post).collect();
+    let complete_since = meta.next_token.and_then(|_| posts.iter().map(|post| post.at).min());
+    Ok(Page { posts, cursor: meta.newest_id, complete_since, billed, ..Page::default() })
+}
+
+fn post(tweet: Tweet) -> Option<Post> {
+    let at = tweet.created_at.as_deref().and_then(time).or_else(|| snowflake_time(&tweet.id))?;
+    let text = tweet.note.map_or(tweet.text, |note| note.text);
+    let author = tweet.author_id.unwrap_or_else(|| tweet.id.clone());
+    Some(Post { id: tweet.id, author, at, language: tweet.lang, text })
+}
+
+#[derive(Deserialize)]
+struct Counts {
+    #[serde(default)]
+    data: Vec<Bucket>,
+}
+
+#[derive(Deserialize)]
+struct Bucket {
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
+    #[serde(alias = "post_count")]
+    tweet_count: u32,
+}
+
+fn decode_counts(body: &[u8]) -> Result<Option<Count>, Failure> {
+    let counts: Counts = serde_json::from_slice(body).map_err(Failure::garbage)?;
+    let posts = counts.data.iter().map(|bucket| f64::from(bucket.tweet_count)).sum();
+    let length = counts.data.iter().map(|bucket| bucket.end - bucket.start).sum::<TimeDelta>();
+    let hours = length.as_seconds_f64() / 3600.0;
+    Ok((hours > 0.0).then_some(Count { posts, hours }))
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    #[serde(default)]
+    title: String,
+    #[serde(default)]
+    detail: String,
+    #[serde(default)]
+    r#type: String,
+}
+
+/// Only what X itself says can mean that an operator has to act.
+fn refusal(answer: &Answer, now: DateTime<Utc>) -> Failure {
+    let plain = answer.refusal(now);
+    let Ok(Refusal { title, detail, r#type }) = serde_json::from_slice(&answer.body) else {
+        return plain;
+    };
+    let capped =
+        r#type.ends_with("/usage-capped") || title == "UsageCapExceeded" || title == "CreditsDepleted";
+    let advice = match answer.status.as_u16() {
+        _ if capped => Advice::Stop,
+        401..=403 if !title.is_empty() => Advice::Stop,
+        _ => plain.advice,
+    };
+    Failure::new(advice, format!("{}: {title}: {detail}", plain.message))
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::{StatusCode, header::HeaderMap};
+
+    use super::*;
+
+    fn fixture(name: &str) -> Vec<u8> {
+        std::fs::read(format!("tests/fixtures/x_{name}.json")).expect("fixture")
+    }
+
+    #[test]
+    fn a_search_becomes_posts_in_both_spellings() {
+        let page = decode_search(&fixture("search_recent")).expect("posts");
+        assert_eq!((page.posts.len(), page.billed), (12, 12));
+        assert_eq!(page.cursor.as_deref(), Some("2123717978453028361"));
+        assert_eq!(page.complete_since, time("2026-11-20T09:57:49Z"));
+        let first = &page.posts[0];
+        assert_eq!(first.text, "Bitcoin is looking GREAT today!!! 🚀🚀");
+        assert_eq!(
+            (first.at, first.language.as_deref()),
+            (time("2026-11-20T09:59:57Z").expect("time"), Some("en"))
+        );
+        let renamed = decode_search(&fixture("search_recent_post_fields")).expect("posts");
+        assert_eq!(renamed.posts[..], page.posts[..2]);
+        assert_eq!(decode_search(&fixture("search_recent_page2")).expect("posts").complete_since, None);
+    }
+
+    #[test]
+    fn no_results_are_no_failure_but_nonsense_is() {
+        assert_eq!(decode_search(&fixture("search_recent_empty")), Ok(Page::default()));
+        for bad in [
+            "",
+            "[]",
+            "{}",
+            "<html>",
+            r#"{"errors":[{"title":"x"}]}"#,
+            r#"{"data":[1],"meta":{}}"#,
+            r#"{"data":5,"meta":{}}"#,
+        ] {
+            assert!(decode_search(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn counts_are_added_in_both_spellings() {
+        let wanted = Ok(Some(Count { posts: 8902.0, hours: 6.0 }));
+        assert_eq!(decode_counts(&fixture("counts_recent")), wanted);
+        assert_eq!(decode_counts(&fixture("counts_recent_post_fields")), wanted);
+        assert_eq!(decode_counts(br#"{"meta":{"total_tweet_count":0}}"#), Ok(None));
+        assert!(decode_counts(b"{\"data\":[{}]}").is_err());
+    }
+
+    #[test]
+    fn each_refusal_has_its_own_advice() {
+        let now = time("2026-11-20T10:00:00Z").expect("time");
+        let reset = HeaderMap::from_iter([(
+            "x-rate-limit-reset".parse().expect("name"),
+            "1795169460".parse().expect("value"),
+        )]);
+        let capped = br#"{"title":"UsageCapExceeded","detail":"Usage cap exceeded: Monthly product cap","type":"https://api.twitter.com/2/problems/usage-capped"}"#;
+        let old = br#"{"errors":[{"code":88,"message":"Rate limit exceeded"}]}"#;
+        let after = Advice::After(std::time::Duration::from_mins(11));
+        for (status, body, advice) in [
+            (400, fixture("error_400"), Advice::BackOff),
+            (401, fixture("error_401"), Advice::Stop),
+            (402, fixture("error_402"), Advice::Stop),
+            (403, fixture("error_403"), Advice::Stop),
+            (403, b"<html>blocked</html>".to_vec(), Advice::BackOff),
+            (429, fixture("error_429"), after),
+            (429, old.to_vec(), after),
+            (429, capped.to_vec(), Advice::Stop),
+            (503, Vec::new(), Advice::BackOff),
+        ] {
+            let headers = if status == 429 { reset.clone() } else { HeaderMap::new() };
+            let answer = Answer { status: StatusCode::from_u16(status).expect("status"), headers, body };
+            assert_eq!(refusal(&answer, now).advice, advice, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_query_fits_and_keeps_ambiguous_names_in_context() {
+        let query = Query {
+            hashtags: vec!["avax".into()],
+            names: vec!["$avax".into(), "ava labs".into()],
+            ambiguous: vec!["avalanche".into()],
+            ..Query::default()
+        };
+        let wanted = "($avax OR \"ava labs\" OR #avax OR (avalanche (crypto OR coin OR token OR blockchain OR defi OR altcoin))) lang:en -is:retweet";
+        assert_eq!(search_query(&query).as_deref(), Some(wanted));
+        let endless =
+            Query { names: (0..500).map(|number| format!("name{number}")).collect(), ..Query::default() };
+        assert!(search_query(&endless).is_some_and(|query| query.len() <= LONGEST_QUERY));
+        assert_eq!(search_query(&Query::default()), None);
+    }
+
+    #[test]
+    fn an_id_tells_its_time() {
+        let at = snowflake_time("2123717978453028361").expect("time");
+        assert_eq!(Some(at), time("2026-11-20T09:59:57.492Z"));
+        assert_eq!(snowflake_time("x"), None);
+    }
+}

@@ -1,0 +1,128 @@
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use url::Url;
+
+use super::env::{Env, Secret};
+
+/// Where posts about coins come from.
+#[derive(Clone, Debug)]
+pub struct Social {
+    /// Empty: nobody is listened to.
+    pub providers: Vec<SocialProvider>,
+    /// Own queries, a JSON file; see `coins/social/queries.json`.
+    pub queries: Option<PathBuf>,
+    pub x_url: String,
+    pub x_token: Option<Secret>,
+    /// X bills each post that it returns.
+    pub x_daily_posts: u32,
+    /// At least one, without trailing slashes.
+    pub mastodon_urls: Vec<String>,
+    pub bluesky_url: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocialProvider {
+    X,
+    Mastodon,
+    Bluesky,
+}
+
+impl SocialProvider {
+    const ALL: [Self; 3] = [Self::Mastodon, Self::Bluesky, Self::X];
+
+    /// As in `SOCIAL_PROVIDERS` and in `sources`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::X => "x",
+            Self::Mastodon => "mastodon",
+            Self::Bluesky => "bluesky",
+        }
+    }
+}
+
+impl fmt::Display for SocialProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for SocialProvider {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|provider| provider.name() == text).ok_or(())
+    }
+}
+
+impl Social {
+    pub(super) fn read(env: &mut Env) -> Self {
+        let providers = read_providers(env);
+        let x_token = env.secret("X_BEARER_TOKEN");
+        if providers.contains(&SocialProvider::X) && x_token.is_none() {
+            env.wrong("X_BEARER_TOKEN", "set when SOCIAL_PROVIDERS names x");
+        }
+        Self {
+            providers,
+            queries: env.text("SOCIAL_QUERIES").map(PathBuf::from),
+            x_url: read_address(env, "X_URL", "https://api.x.com", &["http", "https"]),
+            x_token,
+            x_daily_posts: env.number("X_DAILY_POST_BUDGET", 1000, 11..=1_000_000),
+            mastodon_urls: read_instances(env),
+            bluesky_url: read_address(
+                env,
+                "BLUESKY_URL",
+                "wss://jetstream2.us-east.bsky.network",
+                &["ws", "wss"],
+            ),
+        }
+    }
+}
+
+/// `none` listens to nobody; not set is what needs neither key nor a standing connection.
+fn read_providers(env: &mut Env) -> Vec<SocialProvider> {
+    let text = env.text("SOCIAL_PROVIDERS").unwrap_or_else(|| "mastodon".into());
+    if text == "none" {
+        return Vec::new();
+    }
+    let mut providers: Vec<SocialProvider> = Vec::new();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        match part.parse() {
+            Ok(provider) if !providers.contains(&provider) => providers.push(provider),
+            Ok(_) => {}
+            Err(()) => env.wrong("SOCIAL_PROVIDERS", "none, or a list of mastodon, bluesky, x"),
+        }
+    }
+    providers
+}
+
+/// Each is asked for each coin.
+const MOST_INSTANCES: usize = 10;
+
+fn read_instances(env: &mut Env) -> Vec<String> {
+    let text =
+        env.text("MASTODON_URLS").unwrap_or_else(|| "https://mastodon.social,https://mstdn.social".into());
+    let mut urls: Vec<String> = text
+        .split(',')
+        .map(|url| url.trim().trim_end_matches('/').to_owned())
+        .filter(|url| !url.is_empty())
+        .collect();
+    urls.dedup();
+    let fit = urls.iter().all(|url| is_address(url, &["http", "https"]));
+    if !fit || urls.is_empty() || urls.len() > MOST_INSTANCES {
+        env.wrong("MASTODON_URLS", "one to 10 http(s) addresses");
+    }
+    urls
+}
+
+fn read_address(env: &mut Env, name: &'static str, default: &str, schemes: &[&str]) -> String {
+    let url = env.text(name).unwrap_or_else(|| default.into());
+    if !is_address(&url, schemes) {
+        env.wrong(name, &format!("an address that begins with {}://", schemes.join(":// or ")));
+    }
+    url.trim_end_matches('/').to_owned()
+}
+
+fn is_address(text: &str, schemes: &[&str]) -> bool {
+    Url::parse(text).is_ok_and(|url| schemes.contains(&url.scheme()) && url.has_host())
+}

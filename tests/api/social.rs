@@ -1,0 +1,428 @@
+//! What people say about coins, beside the market.
+
+use std::time::Duration;
+
+use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types::BigInt};
+use serde_json::{Value, json};
+use tokio::time;
+
+use crate::support::{
+    App, Client, eventually,
+    social::{Jetstream, app, market, minutes_ago, status, timeline},
+    upstream::{Reply, Upstream, fixture},
+};
+
+const PATH: &str = "/api/v1/coins";
+const BITCOIN: &str = "/api/v1/timelines/tag/bitcoin?";
+const ETHEREUM: &str = "/api/v1/timelines/tag/ethereum?";
+
+/// The coin once what is said of it is as wanted.
+async fn coin(client: &Client, symbol: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let mut found = Value::Null;
+    eventually("the wanted coin", async || {
+        let body = client.get(PATH).await.assert(200).json();
+        let coins = body["data"].as_array().unwrap();
+        found = coins.iter().find(|coin| coin["symbol"] == symbol).unwrap()["social"].clone();
+        wanted(&found)
+    })
+    .await;
+    found
+}
+
+/// Says nothing but what it is told to.
+async fn silent() -> Upstream {
+    Upstream::start(vec![timeline(&[])]).await
+}
+
+fn mastodon(instance: &Upstream) -> [(&'static str, &str); 2] {
+    [("SOCIAL_PROVIDERS", "mastodon"), ("MASTODON_URLS", &instance.url)]
+}
+
+fn count(app: &App, query: &str) -> i64 {
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
+    sql_query(query).get_result::<Count>(&mut app.sql()).unwrap().count
+}
+
+fn near(value: &Value, wanted: f64) -> bool {
+    value.as_f64().is_some_and(|value| (value - wanted).abs() < 1e-3 * wanted.abs().max(1.0))
+}
+
+#[tokio::test]
+async fn what_people_say_stands_beside_the_market() {
+    let (market, instance) = (market().await, silent().await);
+    let spanish = json!({"language": "es", "content": "<p>Bitcoin cae</p>"});
+    let mut foreign = status(9, 3, "");
+    foreign.as_object_mut().unwrap().extend(spanish.as_object().unwrap().clone());
+    let mut bot = status(8, 4, "Bitcoin price: great");
+    bot["account"]["bot"] = true.into();
+    instance.say_at(
+        BITCOIN,
+        timeline(&[
+            foreign,
+            bot,
+            status(5, 5, "I love <b>Bitcoin</b> &amp; its network!!!"),
+            status(4, 70, "Bitcoin is NOT a scam"),
+            status(3, 130, "bitcoin fees are terrible"),
+            status(2, 200, "bitcoin"),
+            status(1, 260, "i LOVE bitcoin &amp; its  network!!!"),
+        ]),
+    );
+    instance.say_at(ETHEREUM, timeline(&[status(7, 10, "ethereum is fine"), status(6, 90, "ethereum")]));
+    let app = app(&market, &mastodon(&instance));
+    let user = app.user().await;
+    let bitcoin = coin(&user, "BTC", |social| social["sample_size"] == 4).await;
+    // The mean of what the reference implementation says.
+    let wanted = (0.7249 + 0.4585 - 0.4767 + 0.0) / 4.0;
+    assert!(near(&bitcoin["sentiment"], wanted), "{bitcoin}");
+    let interval = &bitcoin["interval"];
+    assert!(interval["low"].as_f64() < bitcoin["sentiment"].as_f64());
+    assert!(interval["high"].as_f64() > bitcoin["sentiment"].as_f64());
+    assert_eq!(bitcoin["shares"], json!({"positive": 0.5, "neutral": 0.25, "negative": 0.25}));
+    assert_eq!(bitcoin["confidence"], "none");
+    assert_eq!(bitcoin["sources"], json!(["mastodon"]));
+    assert!(near(&bitcoin["posts_per_hour"], 4.0 / 168.0), "{bitcoin}");
+    assert!(near(&bitcoin["popularity"], 1.0));
+    assert!(bitcoin.get("missing").is_none(), "{bitcoin}");
+    let ethereum = coin(&user, "ETH", |social| social["sample_size"] == 2).await;
+    assert!(near(&ethereum["popularity"], 0.5), "{ethereum}");
+    let silent = coin(&user, "ADA", |social| social["sample_size"] == 0).await;
+    assert_eq!((&silent["sentiment"], &silent["popularity"]), (&Value::Null, &0.0.into()));
+    assert_eq!(silent["missing"], json!({"sentiment": "too_few_posts", "interval": "too_few_posts"}));
+    let one = user.get(&format!("{PATH}/btc")).await.assert(200).json();
+    assert_eq!(one["data"]["social"]["sample_size"], 4);
+    let history = "SELECT count(*) FROM coin_quotes WHERE sentiment IS NOT NULL AND popularity IS NOT NULL";
+    assert!(count(&app, history) > 0);
+}
+
+#[tokio::test]
+async fn the_next_reading_asks_for_what_is_new_and_counts_nothing_twice() {
+    let (market, instance) = (market().await, silent().await);
+    instance.say_at(BITCOIN, timeline(&[status(2, 1, "bitcoin is great"), status(1, 2, "bitcoin is bad")]));
+    let app = app(&market, &mastodon(&instance));
+    eventually("three readings", async || instance.asked(BITCOIN) >= 3).await;
+    let requests = instance.requests();
+    let of_bitcoin: Vec<_> =
+        requests.iter().filter(|head| head.starts_with(&format!("GET {BITCOIN}"))).collect();
+    assert!(
+        !of_bitcoin[0].contains("since_id") && of_bitcoin[0].contains("any%5B%5D=btc"),
+        "{}",
+        of_bitcoin[0]
+    );
+    assert!(
+        of_bitcoin[1].contains("limit=40&any%5B%5D=btc&since_id=117648100000000002"),
+        "{}",
+        of_bitcoin[1]
+    );
+    assert_eq!(count(&app, "SELECT count(*) FROM social_posts"), 2);
+    instance.say_at(BITCOIN, timeline(&[status(3, 0, "bitcoin is wonderful")]));
+    coin(&app.user().await, "BTC", |social| social["sample_size"] == 3).await;
+}
+
+#[tokio::test]
+async fn pages_are_read_back_up_to_a_bound_and_a_hundred_posts_are_kept() {
+    let (market, instance) = (market().await, silent().await);
+    let page = |from: u32| {
+        let posts = (0..40)
+            .map(|one| status(from - one, (5000 - from + one).into(), &format!("bitcoin {}", from - one)));
+        timeline(&posts.collect::<Vec<_>>())
+    };
+    // The longest address that fits comes first.
+    instance.say_at(BITCOIN, page(5000));
+    instance
+        .say_at("/api/v1/timelines/tag/bitcoin?limit=40&any%5B%5D=btc&max_id=117648100000004961", page(4960));
+    instance
+        .say_at("/api/v1/timelines/tag/bitcoin?limit=40&any%5B%5D=btc&max_id=117648100000004921", page(4920));
+    let app = app(&market, &mastodon(&instance));
+    let bitcoin = coin(&app.user().await, "BTC", |social| social["sample_size"] == 100).await;
+    assert_eq!(bitcoin["confidence"], "high");
+    assert!(near(&bitcoin["posts_per_hour"], 60.0), "{bitcoin}");
+    assert_eq!(count(&app, "SELECT count(*) FROM social_posts"), 100);
+}
+
+#[tokio::test]
+async fn one_instance_does_not_spoil_the_others() {
+    let (market, good, bad) =
+        (market().await, silent().await, Upstream::start(vec![fixture(500, "cmc_error_500")]).await);
+    let shared = status(1, 5, "bitcoin is great");
+    good.say_at(BITCOIN, timeline(std::slice::from_ref(&shared)));
+    let other = silent().await;
+    other.say_at(BITCOIN, timeline(&[status(2, 6, "bitcoin is fine"), shared]));
+    let urls = format!("{},{},{}", bad.url, good.url, other.url);
+    let app = app(&market, &[("SOCIAL_PROVIDERS", "mastodon"), ("MASTODON_URLS", &urls)]);
+    let bitcoin = coin(&app.user().await, "BTC", |social| social["sample_size"] == 2).await;
+    assert_eq!(bitcoin["sources"], json!(["mastodon"]));
+    let asked = bad.requests().len();
+    eventually("more readings", async || good.asked(BITCOIN) > 5).await;
+    assert!(bad.requests().len() <= asked + 3, "it is left alone for a while");
+}
+
+#[tokio::test]
+async fn whatever_a_source_answers_the_market_goes_on_and_what_was_said_stays() {
+    let (market, instance) = (market().await, silent().await);
+    instance.say_at(BITCOIN, timeline(&[status(1, 5, "bitcoin is great")]));
+    let app = app(&market, &mastodon(&instance));
+    let mut user = app.user().await;
+    let before = coin(&user, "BTC", |social| social["sample_size"] == 1).await;
+    let json = |text: &str| Reply::Http(200, "", text.as_bytes().to_vec());
+    for reply in [
+        Reply::Http(500, "", Vec::new()),
+        Reply::Http(429, "x-ratelimit-reset: 2000-01-01T00:00:00Z\r\n", b"{}".to_vec()),
+        Reply::Http(302, "location: http://127.0.0.1:1/\r\n", Vec::new()),
+        Reply::Raw("content-type: text/html\r\n", b"<html>hello</html>".to_vec()),
+        Reply::Truncated(b"[{".to_vec()),
+        Reply::Silence,
+        Reply::Raw("content-type: application/json\r\n", vec![b'['; 9 * 1024 * 1024]),
+        json(r#"{"error":"This method requires an authenticated user"}"#),
+        json("[1,2,3]"),
+        json("[{}]"),
+        json("null"),
+        json("\u{0}"),
+    ] {
+        instance.say_at("/", reply);
+        let (asked, synced) = (instance.requests().len(), market.requests().len());
+        eventually("a failed reading and two syncs", async || {
+            instance.requests().len() > asked && market.requests().len() > synced + 1
+        })
+        .await;
+        let social = coin(&user, "BTC", |_| true).await;
+        for name in ["sentiment", "sample_size", "sources"] {
+            assert_eq!(social[name], before[name], "{name}");
+        }
+        app.clock.advance(Duration::from_hours(1));
+        user.refresh().await.assert(200);
+    }
+    let odd = status(3, 1, "bitcoin \u{0} \u{202e} <script>alert(1)</script> is &#0; fine");
+    let mut without = status(2, 1, "");
+    without["account"] = Value::Null;
+    instance.say_at("/", timeline(&[odd, without]));
+    coin(&user, "BTC", |social| social["sample_size"] == 2).await;
+}
+
+#[tokio::test]
+async fn without_the_market_nothing_is_published_and_without_listening_nothing_is_said() {
+    let app = App::start();
+    assert_eq!(coin(&app.user().await, "BTC", |_| true).await, Value::Null);
+}
+
+#[tokio::test]
+async fn an_admin_sees_who_is_heard() {
+    let (market, instance, bad) =
+        (market().await, silent().await, Upstream::start(vec![Reply::Http(503, "", Vec::new())]).await);
+    let urls = format!("{},{}", instance.url, bad.url);
+    let app = app(
+        &market,
+        &[
+            ("SOCIAL_PROVIDERS", "mastodon,bluesky"),
+            ("MASTODON_URLS", &urls),
+            ("BLUESKY_URL", "ws://127.0.0.1:1"),
+        ],
+    );
+    let admin = app.admin().await;
+    let mut social = Value::Null;
+    eventually("one heard and two not", async || {
+        social = admin.get("/api/v1/admin/sync").await.assert(200).json()["social"].clone();
+        social[0]["last_success_at"].is_string()
+            && social[1]["last_error"].is_string()
+            && social[2]["last_error"].is_string()
+    })
+    .await;
+    let host = |url: &str| format!("mastodon:{}", url.trim_start_matches("http://"));
+    assert_eq!(social[0]["name"], host(&instance.url));
+    assert_eq!((&social[1]["name"], &social[1]["state"]), (&host(&bad.url).into(), &"waiting".into()));
+    assert_eq!(
+        (&social[2]["name"], &social[2]["last_error"]),
+        (&"bluesky".into(), &"cannot be reached".into())
+    );
+}
+
+#[tokio::test]
+async fn no_text_and_no_author_is_kept() {
+    let (market, instance) = (market().await, silent().await);
+    instance.say_at(BITCOIN, timeline(&[status(1, 5, "bitcoin is xyzzy great")]));
+    let app = app(&market, &mastodon(&instance));
+    coin(&app.user().await, "BTC", |social| social["sample_size"] == 1).await;
+    let tables = ["social_posts", "social_cursors", "coin_social", "provider_state", "social_streams"];
+    for table in tables {
+        let query = format!(
+            "SELECT count(*) FROM {table} t WHERE t::text ILIKE '%xyzzy%' OR t::text LIKE '%@user1%'"
+        );
+        assert_eq!(count(&app, &query), 0, "{table}");
+    }
+}
+
+fn x<'a>(upstream: &'a Upstream, budget: &'a str) -> [(&'static str, &'a str); 4] {
+    [
+        ("SOCIAL_PROVIDERS", "x"),
+        ("X_BEARER_TOKEN", "the-token-of-the-test"),
+        ("X_URL", &upstream.url),
+        ("X_DAILY_POST_BUDGET", budget),
+    ]
+}
+
+const SEARCH: &str = "/2/tweets/search/recent?";
+const COUNTS: &str = "/2/tweets/counts/recent?";
+const SPENT: &str = "SELECT used::bigint AS count FROM provider_state WHERE provider = 'x'";
+
+/// A page of posts as of now.
+fn tweets(number: usize) -> Reply {
+    let data: Vec<_> = (0..number)
+        .map(|one| {
+            let at = minutes_ago(i64::try_from(one).unwrap());
+            let id = (at.timestamp_millis() - 1_288_834_974_657) << 22;
+            json!({"id": id.to_string(), "text": format!("Bitcoin is great {one}"), "lang": "en",
+                "created_at": at.to_rfc3339(), "author_id": one.to_string(), "edit_history_tweet_ids": [id.to_string()]})
+        })
+        .collect();
+    let body =
+        json!({"data": data, "meta": {"newest_id": data[0]["id"], "oldest_id": "1", "result_count": number}});
+    Reply::Http(200, "", body.to_string().into_bytes())
+}
+
+#[tokio::test]
+async fn x_is_searched_and_counted_with_the_token_in_a_header() {
+    let (market, x_server) =
+        (market().await, Upstream::start(vec![fixture(200, "x_search_recent_empty")]).await);
+    x_server.say_at(COUNTS, fixture(200, "x_counts_recent"));
+    x_server.say_at(SEARCH, tweets(5));
+    let app = app(&market, &x(&x_server, "1000000"));
+    let bitcoin = coin(&app.user().await, "BTC", |social| social["sample_size"] == 5).await;
+    assert_eq!(bitcoin["sources"], json!(["x"]));
+    // 8902 posts in 6 hours, as X counts them.
+    assert!(near(&bitcoin["posts_per_hour"], 8902.0 / 6.0), "{bitcoin}");
+    eventually("a second reading", async || x_server.asked(SEARCH) > 30).await;
+    let requests = x_server.requests();
+    let searches: Vec<_> =
+        requests.iter().filter(|head| head.starts_with(&format!("GET {SEARCH}"))).collect();
+    for part in
+        ["max_results=100", "tweet.fields=created_at%2Clang%2Cauthor_id", "lang%3Aen", "-is%3Aretweet"]
+    {
+        assert!(searches[0].contains(part), "{part} in {}", searches[0]);
+    }
+    assert!(!searches[0].contains("since_id") && searches[25].contains("since_id="), "{}", searches[25]);
+    assert!(requests.iter().all(|head| head.contains("authorization: Bearer the-token-of-the-test")));
+    assert!(requests.iter().all(|head| !head.lines().next().unwrap().contains("the-token")));
+}
+
+#[tokio::test]
+async fn the_budget_of_x_holds_across_replicas_and_restarts() {
+    let (market, x_server) = (market().await, Upstream::start(vec![tweets(10)]).await);
+    x_server.say_at(COUNTS, fixture(200, "x_counts_recent"));
+    let settings = x(&x_server, "40");
+    let app = app(&market, &settings);
+    // Late in the day all of it may be used.
+    let midnight =
+        (app.clock.now() + chrono::TimeDelta::days(1)).date_naive().and_time(chrono::NaiveTime::MIN);
+    let left = midnight.and_utc() - app.clock.now() - chrono::TimeDelta::minutes(10);
+    app.clock.advance(left.to_std().unwrap_or_default());
+    let replica = app.replica();
+    eventually("the budget is used", async || x_server.asked(SEARCH) == 3).await;
+    drop(replica);
+    let restarted = app.replica();
+    let synced = market.requests().len();
+    eventually("more syncs", async || market.requests().len() > synced + 4).await;
+    assert_eq!(x_server.asked(SEARCH), 3, "3 requests of 11 fit into 40");
+    assert_eq!(count(&restarted, SPENT), 33);
+    app.clock.advance(Duration::from_hours(1));
+    eventually("the next day's budget", async || x_server.asked(SEARCH) > 3).await;
+    assert!(count(&restarted, SPENT) <= 40);
+}
+
+#[tokio::test]
+async fn what_x_did_not_return_is_not_counted() {
+    let (market, x_server) =
+        (market().await, Upstream::start(vec![fixture(200, "x_search_recent_empty")]).await);
+    x_server.say_at(COUNTS, fixture(200, "x_counts_recent_post_fields"));
+    let app = app(&market, &x(&x_server, "1000000"));
+    eventually("readings", async || x_server.asked(SEARCH) > 20).await;
+    eventually("a settled account", async || {
+        count(&app, SPENT) < 40 + i64::try_from(x_server.asked(SEARCH)).unwrap()
+    })
+    .await;
+    assert!(count(&app, SPENT) >= 20);
+}
+
+#[tokio::test]
+async fn x_is_left_alone_when_it_says_so() {
+    for (status, name) in [(401, "x_error_401"), (402, "x_error_402"), (403, "x_error_403")] {
+        let (market, x_server) = (market().await, Upstream::start(vec![fixture(status, name)]).await);
+        let app = app(&market, &x(&x_server, "1000000"));
+        eventually("a question", async || !x_server.requests().is_empty()).await;
+        app.clock.advance(Duration::from_hours(20));
+        let synced = market.requests().len();
+        eventually("more syncs", async || market.requests().len() > synced + 3).await;
+        assert_eq!(x_server.requests().len(), 1, "{name}");
+        x_server.say(vec![tweets(3)]);
+        x_server.say_at(COUNTS, fixture(200, "x_counts_recent"));
+        let restarted = app.replica();
+        coin(&restarted.user().await, "BTC", |social| social["sample_size"] == 3).await;
+    }
+}
+
+#[tokio::test]
+async fn a_rate_limit_of_x_is_waited_for() {
+    let body = std::fs::read("tests/fixtures/x_error_429.json").unwrap();
+    let limited = Reply::Http(429, "x-rate-limit-remaining: 0\r\nretry-after: 600\r\n", body);
+    let (market, x_server) = (market().await, Upstream::start(vec![limited]).await);
+    let app = app(&market, &x(&x_server, "1000000"));
+    eventually("a question", async || !x_server.requests().is_empty()).await;
+    app.clock.advance(Duration::from_mins(9));
+    let synced = market.requests().len();
+    eventually("more syncs", async || market.requests().len() > synced + 3).await;
+    assert_eq!(x_server.requests().len(), 1);
+    app.clock.advance(Duration::from_mins(2));
+    eventually("another question", async || x_server.requests().len() > 1).await;
+}
+
+#[tokio::test]
+async fn bluesky_is_followed_by_one_replica_and_goes_on_after_a_break() {
+    let (market, stream) = (market().await, Jetstream::start().await);
+    let settings = [("SOCIAL_PROVIDERS", "bluesky"), ("BLUESKY_URL", stream.url.as_str())];
+    let app = app(&market, &settings);
+    let replica = app.replica();
+    eventually("a listener", async || stream.listeners() == 1).await;
+    assert!(
+        stream.asked()[0].starts_with("/subscribe?wantedCollections=app.bsky.feed.post"),
+        "{:?}",
+        stream.asked()
+    );
+    assert!(!stream.asked()[0].contains("cursor"));
+    for nonsense in ["", "{", "[]", "null", r#"{"did":1}"#, &"x".repeat(100_000)] {
+        stream.say_raw(nonsense);
+    }
+    stream.say(1, "buying the dip #Bitcoin");
+    stream.say(2, "Bitcoin is great");
+    stream.say(3, "a shop near the station");
+    stream.say(4, "bitcoin  IS great");
+    let user = app.user().await;
+    let bitcoin = coin(&user, "BTC", |social| social["sample_size"] == 2).await;
+    assert_eq!(bitcoin["sources"], json!(["bluesky"]));
+    assert_eq!(stream.listeners(), 1, "the replica waits");
+
+    stream.hang_up();
+    eventually("another connection", async || stream.listeners() == 1 && stream.asked().len() == 2).await;
+    assert!(stream.asked()[1].contains("&cursor="), "{:?}", stream.asked());
+    stream.say(5, "bitcoin is terrible");
+    coin(&user, "BTC", |social| social["sample_size"] == 3).await;
+
+    drop(app);
+    eventually("the replica follows", async || stream.listeners() == 1 && stream.asked().len() == 3).await;
+    stream.say(6, "bitcoin is back");
+    let user = replica.user().await;
+    coin(&user, "BTC", |social| social["sample_size"] == 4).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_none_is_tried_again_and_nobody_waits_for_it() {
+    let (market, server) = (market().await, Upstream::start(vec![Reply::Http(400, "", Vec::new())]).await);
+    let url = server.url.replacen("http", "ws", 1);
+    let app = app(&market, &[("SOCIAL_PROVIDERS", "bluesky"), ("BLUESKY_URL", &url)]);
+    eventually("two tries", async || server.requests().len() >= 2).await;
+    let synced = market.requests().len();
+    eventually("syncs", async || market.requests().len() > synced + 1).await;
+    assert_eq!(coin(&app.user().await, "BTC", |_| true).await, Value::Null);
+    time::sleep(Duration::from_millis(100)).await;
+}

@@ -1,0 +1,142 @@
+//! What people say, on this machine: bodies as of now, a stream, and servers that listen.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::{SinkExt, StreamExt};
+use mintage::clock::Clock;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::broadcast, task::JoinHandle};
+use tokio_tungstenite::{
+    accept_hdr_async,
+    tungstenite::{Message, handshake::server},
+};
+
+use super::{
+    App,
+    upstream::{Reply, Upstream, fixture},
+};
+
+pub async fn market() -> Upstream {
+    Upstream::start(vec![fixture(200, "cmc_v3_listings_latest_gbp")]).await
+}
+
+/// A server that syncs every second with this market.
+pub fn app(market: &Upstream, settings: &[(&str, &str)]) -> App {
+    let mut all = vec![
+        ("COINS_PROVIDERS", "coinmarketcap"),
+        ("COINMARKETCAP_API_KEY", "the-key-of-the-test"),
+        ("COINMARKETCAP_URL", &market.url),
+        ("COINS_SYNC_INTERVAL", "1s"),
+        ("UPSTREAM_TIMEOUT", "1s"),
+    ];
+    all.extend(settings);
+    App::with(&all)
+}
+
+pub fn minutes_ago(minutes: i64) -> DateTime<Utc> {
+    Clock::default().now() - TimeDelta::minutes(minutes)
+}
+
+/// A post of Mastodon; the higher the number, the newer.
+pub fn status(number: u32, minutes: i64, text: &str) -> Value {
+    let mut status: Vec<Value> =
+        serde_json::from_str(include_str!("../../fixtures/mastodon_tag_timeline.json")).expect("fixture");
+    let mut status = status.swap_remove(0);
+    status["id"] = format!("1176481{number:011}").into();
+    status["uri"] = format!("https://mastodon.example/statuses/{number}").into();
+    status["created_at"] = minutes_ago(minutes).to_rfc3339().into();
+    status["account"]["url"] = format!("https://mastodon.example/@user{number}").into();
+    status["content"] = format!("<p>{text}</p>").into();
+    status
+}
+
+pub fn timeline(statuses: &[Value]) -> Reply {
+    Reply::Http(200, "", json!(statuses).to_string().into_bytes())
+}
+
+/// A Jetstream with one voice.
+pub struct Jetstream {
+    pub url: String,
+    /// The addresses that were asked for.
+    pub asked: Arc<Mutex<Vec<String>>>,
+    pub listeners: Arc<AtomicUsize>,
+    events: broadcast::Sender<Option<String>>,
+    task: JoinHandle<()>,
+}
+
+impl Jetstream {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("listener");
+        let url = format!("ws://{}", listener.local_addr().expect("address"));
+        let (events, _) = broadcast::channel::<Option<String>>(1000);
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let listeners = Arc::new(AtomicUsize::new(0));
+        let (log, count, voice) = (asked.clone(), listeners.clone(), events.clone());
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (log, count, mut events) = (log.clone(), count.clone(), voice.subscribe());
+                tokio::spawn(async move {
+                    #[expect(clippy::result_large_err, reason = "the signature is the library's")]
+                    let note = |request: &server::Request, response: server::Response| {
+                        log.lock().expect("lock").push(request.uri().to_string());
+                        Ok(response)
+                    };
+                    let Ok(mut socket) = accept_hdr_async(stream, note).await else {
+                        return;
+                    };
+                    count.fetch_add(1, Ordering::SeqCst);
+                    loop {
+                        tokio::select! {
+                            event = events.recv() => match event {
+                                Ok(Some(event)) => _ = socket.send(Message::text(event)).await,
+                                _ => break,
+                            },
+                            message = socket.next() => if !matches!(message, Some(Ok(_))) { break },
+                        }
+                    }
+                    count.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        Self { url, asked, listeners, events, task }
+    }
+
+    /// Says something now; everybody who listens hears it.
+    pub fn say(&self, number: u32, text: &str) {
+        let mut event: Value =
+            serde_json::from_str(include_str!("../../fixtures/jetstream_event.json")).expect("fixture");
+        let now = minutes_ago(0);
+        event["did"] = format!("did:plc:{number}").into();
+        event["time_us"] = now.timestamp_micros().into();
+        event["commit"]["rkey"] = format!("post{number}").into();
+        event["commit"]["record"]["createdAt"] = now.to_rfc3339().into();
+        event["commit"]["record"]["text"] = text.into();
+        self.say_raw(&event.to_string());
+    }
+
+    pub fn say_raw(&self, text: &str) {
+        let _ = self.events.send(Some(text.to_owned()));
+    }
+
+    pub fn hang_up(&self) {
+        let _ = self.events.send(None);
+    }
+
+    pub fn listeners(&self) -> usize {
+        self.listeners.load(Ordering::SeqCst)
+    }
+
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.lock().expect("lock").clone()
+    }
+}
+
+impl Drop for Jetstream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
