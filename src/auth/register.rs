@@ -9,7 +9,7 @@ use crate::{
     http::{ClientIp, Envelope, Json, Problem, RateLimits, kind},
     passwords,
     tokens::Role,
-    users::{self, EmailAddress, NewUser, User, check_name, check_username},
+    users::{self, EmailAddress, NewUser, User, check_email, check_name, check_username},
 };
 
 #[derive(Deserialize, Validate, ToSchema)]
@@ -32,11 +32,6 @@ pub struct Register {
     #[schema(min_length = 3, max_length = 32, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     #[validate(custom(function = "check_username"))]
     username: Option<String>,
-}
-
-fn check_email(email: &str) -> Result<(), ValidationError> {
-    let refusal = || ValidationError::new("email").with_message("must be an e-mail address".into());
-    EmailAddress::parse(email).map(drop).ok_or_else(refusal)
 }
 
 /// A schema-level rule, since it looks at the other fields as well.
