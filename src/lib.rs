@@ -10,6 +10,7 @@
 //! | [`auth`] | how people get in: register, log in, refresh, log out, their sessions |
 //! | [`users`] | who exists: self service and administration |
 //! | [`coins`] | market data: providers, sync, snapshot, endpoints |
+//! | [`jobs`] | work that outlives a request: a queue in PostgreSQL, its worker, schedules |
 //! | [`tokens`] | signing keys, JWTs, sessions, the blocklist, the `CurrentUser` extractor |
 //! | [`passwords`] | bcrypt on its own bounded threads, and the password policy |
 //! | [`http`] | problem details, extractors, paging, ETags, client address, rate limits |
@@ -29,6 +30,7 @@ pub mod coins;
 pub mod config;
 pub mod db;
 pub mod http;
+pub mod jobs;
 pub mod passwords;
 pub mod telemetry;
 pub mod tokens;

@@ -33,6 +33,7 @@ use crate::http::complete;
         (name = "user", description = "Your own account."),
         (name = "users", description = "All accounts, for admins."),
         (name = "coins", description = "Market data."),
+        (name = "jobs", description = "Work in the background, for admins."),
         (name = "system", description = "Keys, health and documentation."),
     ),
     modifiers(&BearerScheme),

@@ -4,6 +4,7 @@
 mod document;
 mod health;
 mod housekeeping;
+mod jobs;
 mod serve;
 
 use std::sync::{Arc, atomic::AtomicBool};
@@ -32,6 +33,7 @@ use crate::{
         Envelope, Fallback, RateLimits, TrustedProxies, X_REQUEST_ID, envelope, fallback, problem_page,
         problem_pages,
     },
+    jobs::Wake,
     passwords::Hasher,
     tokens::{self, Activity, Blocklist, Jwt, KeyRing, Sealer},
     users,
@@ -39,8 +41,11 @@ use crate::{
 
 /// Every operation of the API; registering one here documents it.
 fn routes(config: &mut ServiceConfig) {
-    let api =
-        scope::scope("/api/v1").configure(auth::routes).configure(users::routes).configure(coins::routes);
+    let api = scope::scope("/api/v1")
+        .configure(auth::routes)
+        .configure(users::routes)
+        .configure(coins::routes)
+        .configure(crate::jobs::routes);
     config
         .service(api)
         .configure(tokens::routes)
@@ -68,6 +73,7 @@ struct Services {
     activity: Data<Activity>,
     token_settings: Data<Tokens>,
     coins: Data<coins::View>,
+    wake: Arc<Wake>,
     cors_origins: Vec<String>,
 }
 
@@ -90,7 +96,8 @@ impl Services {
         let keys = Arc::new(KeyRing::load(&mut conn, sealer)?);
         let blocklist = Arc::new(Blocklist::new(clock.clone(), config.tokens.max_staleness));
         let coins = Arc::new(coins::View::new(clock.clone(), &config.coins));
-        let views: Vec<Arc<dyn Follow>> = vec![keys.clone(), blocklist.clone(), coins.clone()];
+        let wake = Arc::new(Wake::default());
+        let views: Vec<Arc<dyn Follow>> = vec![keys.clone(), blocklist.clone(), coins.clone(), wake.clone()];
         let follower = Follower::start(url, views)?;
 
         let ServerSettings { public_url, trusted_proxies, cors_origins, .. } = &config.server;
@@ -114,6 +121,7 @@ impl Services {
             activity: Data::new(Activity::default()),
             token_settings: Data::new(config.tokens.clone()),
             coins: Data::from(coins),
+            wake,
             cors_origins: cors_origins.clone(),
         };
         Ok((services, follower))

@@ -8,13 +8,15 @@ use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
+use tokio::sync::watch;
 
-use super::{Services, housekeeping};
+use super::{Services, housekeeping, jobs};
 use crate::{
     clock::Clock,
     coins,
     config::{Config, Provider, SecretKey, Tls},
     db::Follower,
+    jobs::Worker,
 };
 
 const READ_HEAD: Duration = Duration::from_secs(5);
@@ -92,8 +94,11 @@ impl Server {
 
         let handle = running.handle();
         let (envelope, drain_delay) = (services.envelope.clone(), config.server.drain_delay);
+        let (stop_jobs, mut jobs_stopped) = watch::channel(());
+        let ended = stop_jobs.clone();
         rt::spawn(async move {
             stop.await;
+            stop_jobs.send_replace(());
             envelope.draining.store(true, Ordering::Relaxed);
             rt::time::sleep(drain_delay).await;
             handle.stop(true).await;
@@ -106,12 +111,24 @@ impl Server {
             services.token_settings.clone(),
             services.activity.clone(),
         ));
+        let worker = Worker::new(
+            db.clone(),
+            services.clock.get_ref().clone(),
+            jobs::registry(&db),
+            services.wake.clone(),
+        );
+        let worker = rt::spawn(worker.run(async move {
+            let _ = jobs_stopped.changed().await;
+        }));
         let served = running.await;
+        ended.send_replace(());
         sync.abort();
         upkeep.abort();
+        let worked = worker.await;
         if let Err(problem) = housekeeping::flush(&db, &services.clock, &services.activity).await {
             tracing::warn!(%problem, "the last activity was not written");
         }
+        worked.context("the worker of the jobs has failed")?;
         Ok(served?)
     }
 }

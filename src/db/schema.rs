@@ -69,6 +69,28 @@ diesel::table! {
 }
 
 diesel::table! {
+    job_schedules (name) {
+        name -> Text,
+        slot -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    jobs (id) {
+        id -> Uuid,
+        kind -> Text,
+        payload -> Jsonb,
+        state -> Text,
+        attempts -> Int4,
+        max_attempts -> Int4,
+        due_at -> Timestamptz,
+        last_error -> Nullable<Text>,
+        last_error_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     provider_state (provider) {
         provider -> Text,
         failures -> Int4,
@@ -174,6 +196,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     coin_refs,
     coin_snapshots,
     coins,
+    job_schedules,
+    jobs,
     provider_state,
     refresh_tokens,
     registrations,

@@ -85,6 +85,8 @@ kinds! {
         "Another account has this address. Addresses are compared without regard to case.";
     USERNAME_TAKEN = 409 "username-taken", "The username is taken",
         "Another account has this username. Usernames are compared without regard to case.";
+    JOB_RUNNING = 409 "job-running", "The job is running",
+        "An attempt is under way. Wait for its end, at most a minute, and look again.";
     PRECONDITION_FAILED = 412 "precondition-failed", "It has changed meanwhile",
         "`If-Match` names another version than the current one. Read it again and repeat the change.";
     PAYLOAD_TOO_LARGE = 413 "payload-too-large", "The body is too large",

@@ -7,6 +7,7 @@ mod authorization;
 mod coins;
 mod command_line;
 mod input;
+mod jobs;
 mod jwt_attacks;
 mod login;
 mod logout;

@@ -1,0 +1,200 @@
+//! The SQL of jobs.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    PgConnection, QueryResult,
+    dsl::{Eq, Filter, Find},
+    prelude::*,
+    result::Error,
+    sql_query,
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    Job, Running,
+    model::{JobState, JobView},
+};
+use crate::db::schema::{job_schedules, jobs};
+
+pub(super) const CHANNEL: &str = "mintage_jobs";
+/// With the waits between them about a day.
+const MAX_ATTEMPTS: i32 = 30;
+/// Far below the statement timeout.
+const PRUNED_AT_ONCE: i64 = 1000;
+
+/// Enqueues with the caller's transaction; workers hear of it when that commits.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn enqueue<J: Job>(conn: &mut PgConnection, job: &J, now: DateTime<Utc>) -> QueryResult<Uuid> {
+    let payload = serde_json::to_value(job).map_err(|error| Error::SerializationError(error.into()))?;
+    insert(conn, J::KIND, &payload, now)
+}
+
+pub(super) fn insert(
+    conn: &mut PgConnection,
+    kind: &str,
+    payload: &Value,
+    now: DateTime<Utc>,
+) -> QueryResult<Uuid> {
+    let id = Uuid::now_v7();
+    diesel::insert_into(jobs::table)
+        .values((
+            jobs::id.eq(id),
+            jobs::kind.eq(kind),
+            jobs::payload.eq(payload),
+            jobs::max_attempts.eq(MAX_ATTEMPTS),
+            jobs::due_at.eq(now),
+            jobs::created_at.eq(now),
+        ))
+        .execute(conn)?;
+    notify(conn)?;
+    Ok(id)
+}
+
+fn notify(conn: &mut PgConnection) -> QueryResult<()> {
+    sql_query(format!("NOTIFY {CHANNEL}")).execute(conn)?;
+    Ok(())
+}
+
+/// A job to run, under a lease.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = jobs)]
+pub(super) struct Claimed {
+    pub id: Uuid,
+    pub kind: String,
+    pub payload: Value,
+    /// The number of this run.
+    pub attempts: i32,
+    pub max_attempts: i32,
+}
+
+/// Takes up to `limit` jobs that are due, or whose lease is over; in a transaction.
+pub(super) fn claim(
+    conn: &mut PgConnection,
+    kinds: &[&str],
+    limit: i64,
+    now: DateTime<Utc>,
+    lease_until: DateTime<Utc>,
+) -> QueryResult<Vec<Claimed>> {
+    let due: Vec<Uuid> = jobs::table
+        .filter(jobs::state.ne(JobState::Dead).and(jobs::due_at.le(now)).and(jobs::kind.eq_any(kinds)))
+        .order(jobs::due_at)
+        .limit(limit)
+        .select(jobs::id)
+        .for_update()
+        .skip_locked()
+        .load(conn)?;
+    if due.is_empty() {
+        return Ok(Vec::new());
+    }
+    diesel::update(jobs::table.filter(jobs::id.eq_any(due)))
+        .set((
+            jobs::state.eq(JobState::Running),
+            jobs::attempts.eq(jobs::attempts + 1),
+            jobs::due_at.eq(lease_until),
+        ))
+        .returning(Claimed::as_returning())
+        .get_results(conn)
+}
+
+/// The job is done; false if this run has lost its lease.
+pub(super) fn finish(conn: &mut PgConnection, running: Running) -> QueryResult<bool> {
+    Ok(diesel::delete(leased(running)).execute(conn)? == 1)
+}
+
+/// The run failed: to be repeated at that time, or never; false if it has lost its lease.
+pub(super) fn fail(
+    conn: &mut PgConnection,
+    running: Running,
+    retry_at: Option<DateTime<Utc>>,
+    error: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<bool> {
+    let state = if retry_at.is_some() { JobState::Waiting } else { JobState::Dead };
+    let changed = diesel::update(leased(running))
+        .set((
+            jobs::state.eq(state),
+            jobs::due_at.eq(retry_at.unwrap_or(now)),
+            jobs::last_error.eq(error),
+            jobs::last_error_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(changed == 1)
+}
+
+type Leased = Filter<Filter<Find<jobs::table, Uuid>, Eq<jobs::state, JobState>>, Eq<jobs::attempts, i32>>;
+
+fn leased(running: Running) -> Leased {
+    jobs::table
+        .find(running.id)
+        .filter(jobs::state.eq(JobState::Running))
+        .filter(jobs::attempts.eq(running.attempt))
+}
+
+/// In the order of enqueueing.
+pub(super) fn list(
+    conn: &mut PgConnection,
+    state: Option<JobState>,
+    after: Option<Uuid>,
+    limit: i64,
+) -> QueryResult<Vec<JobView>> {
+    let mut query = jobs::table.select(JobView::as_select()).order(jobs::id).limit(limit).into_boxed();
+    if let Some(state) = state {
+        query = query.filter(jobs::state.eq(state));
+    }
+    if let Some(after) = after {
+        query = query.filter(jobs::id.gt(after));
+    }
+    query.load(conn)
+}
+
+/// Makes a job that does not run now due at once, with as many attempts as a new one.
+///
+/// # Errors
+/// `NotFound` when there is no such job or it is running.
+pub(super) fn retry(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> QueryResult<JobView> {
+    let view = diesel::update(jobs::table.find(id).filter(jobs::state.ne(JobState::Running)))
+        .set((
+            jobs::state.eq(JobState::Waiting),
+            jobs::due_at.eq(now),
+            // The number of attempts goes on, since it also is the fencing number.
+            jobs::max_attempts.eq(jobs::attempts + MAX_ATTEMPTS),
+        ))
+        .returning(JobView::as_returning())
+        .get_result(conn)?;
+    notify(conn)?;
+    Ok(view)
+}
+
+pub(super) fn exists(conn: &mut PgConnection, id: Uuid) -> QueryResult<bool> {
+    diesel::select(diesel::dsl::exists(jobs::table.find(id))).get_result(conn)
+}
+
+/// Moves a schedule on to this slot; false if another replica was first.
+pub(super) fn enter_slot(conn: &mut PgConnection, name: &str, slot: DateTime<Utc>) -> QueryResult<bool> {
+    use diesel::query_dsl::methods::FilterDsl;
+
+    let row = (job_schedules::name.eq(name), job_schedules::slot.eq(slot));
+    let moved = diesel::insert_into(job_schedules::table)
+        .values(row)
+        .on_conflict(job_schedules::name)
+        .do_update()
+        .set(job_schedules::slot.eq(slot))
+        .filter(job_schedules::slot.lt(slot))
+        .execute(conn)?;
+    Ok(moved == 1)
+}
+
+/// Removes jobs that died before `limit`; true if there may be more.
+pub(super) fn prune(conn: &mut PgConnection, limit: DateTime<Utc>) -> QueryResult<bool> {
+    let old = jobs::table
+        .filter(jobs::state.eq(JobState::Dead).and(jobs::due_at.lt(limit)))
+        .order(jobs::id)
+        .limit(PRUNED_AT_ONCE)
+        .select(jobs::id);
+    let removed =
+        diesel::delete(jobs::table.filter(jobs::id.eq_any(old.load::<Uuid>(conn)?))).execute(conn)?;
+    Ok(i64::try_from(removed).unwrap_or(i64::MAX) >= PRUNED_AT_ONCE)
+}

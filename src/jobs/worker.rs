@@ -1,0 +1,206 @@
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use anyhow::anyhow;
+use chrono::TimeDelta;
+use diesel::{PgConnection, QueryResult};
+use futures_util::FutureExt;
+use tokio::{sync::Notify, task::JoinSet, time};
+use uuid::Uuid;
+
+use super::{
+    Failure, Registry, Running,
+    store::{self, CHANNEL, Claimed},
+};
+use crate::{
+    clock::Clock,
+    db::{Db, Follow},
+    http::Problem,
+};
+
+/// Jobs that run at the same time, of each server.
+const AT_ONCE: usize = 8;
+/// How often due jobs are looked for; new ones are heard of at once.
+const POLL: Duration = Duration::from_secs(1);
+/// A run that takes longer has failed.
+const LONGEST_RUN: Duration = Duration::from_secs(45);
+/// How long a job belongs to the run that claimed it: longer than that may take.
+pub const LEASE: TimeDelta = TimeDelta::seconds(60);
+/// How long runs may go on when the server stops.
+const FINISH: Duration = Duration::from_secs(30);
+const FIRST_WAIT: Duration = Duration::from_secs(10);
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
+/// A result that the database does not take is offered again, since else the job runs twice.
+const RECORD_TRIES: u32 = 5;
+
+/// Hears of new jobs.
+#[derive(Default)]
+pub struct Wake(Notify);
+
+impl Follow for Wake {
+    fn channel(&self) -> &'static str {
+        CHANNEL
+    }
+
+    fn load(&self, _: &mut PgConnection) -> QueryResult<()> {
+        self.0.notify_one();
+        Ok(())
+    }
+
+    fn notified(&self, _: &mut PgConnection, _: &str) -> QueryResult<()> {
+        self.0.notify_one();
+        Ok(())
+    }
+}
+
+/// Runs jobs, one worker a server.
+pub struct Worker {
+    db: Db,
+    clock: Clock,
+    registry: Registry,
+    wake: Arc<Wake>,
+}
+
+impl Worker {
+    #[must_use]
+    pub fn new(db: Db, clock: Clock, registry: Registry, wake: Arc<Wake>) -> Self {
+        Self { db, clock, registry, wake }
+    }
+
+    /// Works until `stop` completes, then lets what runs finish, for up to 30 seconds. What is
+    /// cut off then is repeated when its lease is over.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+        let mut stop = std::pin::pin!(stop);
+        let mut runs = JoinSet::new();
+        loop {
+            self.attend_schedules().await;
+            if runs.len() < AT_ONCE {
+                for job in self.claim(AT_ONCE - runs.len()).await {
+                    runs.spawn(attend(self.db.clone(), self.clock.clone(), self.registry.clone(), job));
+                }
+            }
+            tokio::select! {
+                () = &mut stop => break,
+                Some(_) = runs.join_next() => {}
+                () = self.wake.0.notified(), if runs.len() < AT_ONCE => {}
+                () = time::sleep(POLL) => {}
+            }
+        }
+        let finished = time::timeout(FINISH, async { while runs.join_next().await.is_some() {} }).await;
+        if finished.is_err() {
+            tracing::warn!(count = runs.len(), "jobs were cut off; they are repeated later");
+        }
+    }
+
+    async fn attend_schedules(&mut self) {
+        let now = self.clock.now();
+        for schedule in &mut self.registry.schedules {
+            if let Err(problem) = schedule.attend(&self.db, now).await {
+                tracing::warn!(%problem, "a scheduled job has to wait");
+            }
+        }
+    }
+
+    async fn claim(&self, limit: usize) -> Vec<Claimed> {
+        let (kinds, now) = (self.registry.kinds(), self.clock.now());
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let claimed = self
+            .db
+            .tx(move |conn| Ok::<_, Problem>(store::claim(conn, &kinds, limit, now, now + LEASE)?))
+            .await;
+        claimed.unwrap_or_else(|problem| {
+            tracing::warn!(%problem, "jobs have to wait");
+            Vec::new()
+        })
+    }
+}
+
+/// One run, and what becomes of the job.
+async fn attend(db: Db, clock: Clock, registry: Registry, job: Claimed) {
+    let running = Running { id: job.id, attempt: job.attempts, now: clock.now() };
+    let last = job.attempts >= job.max_attempts;
+    let kind = job.kind.clone();
+    let result = if job.attempts > job.max_attempts {
+        // Its last run never ended: it may be what kills the process.
+        Err(Failure::Permanent(anyhow!("its last run vanished with its process, or lost the database")))
+    } else {
+        run(&registry, job, running).await
+    };
+    let now = clock.now();
+    let recorded = match result {
+        Ok(()) => {
+            tracing::debug!(id = %running.id, kind, "job done");
+            record(&db, move |conn| store::finish(conn, running)).await
+        }
+        Err(failure) => {
+            let error = failure.to_string();
+            let retry = matches!(failure, Failure::Retry(_)) && !last;
+            let retry_at = retry.then(|| now + back_off(running.attempt, random()));
+            if let Some(at) = retry_at {
+                tracing::warn!(id = %running.id, kind, error, retry_at = at.to_rfc3339(), "a job failed");
+            } else {
+                tracing::error!(id = %running.id, kind, error, "a job is dead");
+            }
+            record(&db, move |conn| store::fail(conn, running, retry_at, &error, now)).await
+        }
+    };
+    match recorded {
+        Ok(true) => {}
+        Ok(false) => tracing::warn!(id = %running.id, "a job took so long that another run has begun"),
+        Err(problem) => tracing::warn!(id = %running.id, %problem, "the end of a job was not written"),
+    }
+}
+
+async fn run(registry: &Registry, job: Claimed, running: Running) -> Result<(), Failure> {
+    let run = AssertUnwindSafe(registry.run(&job.kind, job.payload, running)).catch_unwind();
+    match time::timeout(LONGEST_RUN, run).await {
+        Ok(Ok(result)) => result,
+        // The panic's text is in the log, and may hold anything.
+        Ok(Err(_)) => Err(anyhow!("it panicked").into()),
+        Err(_) => Err(anyhow!("it took longer than {} s", LONGEST_RUN.as_secs()).into()),
+    }
+}
+
+/// Writes the end of a run down; the fencing makes it harmless to try again.
+async fn record(
+    db: &Db,
+    write: impl Fn(&mut PgConnection) -> QueryResult<bool> + Clone + Send + 'static,
+) -> Result<bool, Problem> {
+    let mut tried = 1;
+    loop {
+        let write = write.clone();
+        match db.run(move |conn| Ok::<_, Problem>(write(conn)?)).await {
+            Err(_) if tried < RECORD_TRIES => tried += 1,
+            result => return result,
+        }
+        time::sleep(POLL).await;
+    }
+}
+
+/// Doubles from 10 s to an hour, plus up to a quarter so that jobs that failed together do not
+/// come back together.
+fn back_off(attempt: i32, random: u8) -> TimeDelta {
+    let doublings = (attempt - 1).clamp(0, 12).unsigned_abs();
+    let wait = (FIRST_WAIT * 2u32.pow(doublings)).min(LONGEST_WAIT);
+    TimeDelta::from_std(wait + wait / 4 * u32::from(random) / 255).unwrap_or(TimeDelta::hours(1))
+}
+
+fn random() -> u8 {
+    Uuid::now_v7().as_bytes()[15]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_an_hour() {
+        let waits: Vec<_> = [1, 2, 3, 9, 10, 30].map(|attempt| back_off(attempt, 0).num_seconds()).into();
+        assert_eq!(waits, [10, 20, 40, 2560, 3600, 3600]);
+        assert_eq!(back_off(1, 255), TimeDelta::milliseconds(12_500));
+    }
+
+    #[test]
+    fn a_run_ends_before_its_lease() {
+        assert!(TimeDelta::from_std(LONGEST_RUN).is_ok_and(|longest| longest < LEASE));
+    }
+}
