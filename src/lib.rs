@@ -10,6 +10,7 @@
 //! | [`auth`] | how people get in: register, log in, refresh, log out, their sessions |
 //! | [`users`] | who exists: self service and administration |
 //! | [`coins`] | market data: providers, sync, snapshot, endpoints |
+//! | [`mail`] | what mails say, how they are built, how they leave: SMTP, files, the console |
 //! | [`jobs`] | work that outlives a request: a queue in PostgreSQL, its worker, schedules |
 //! | [`tokens`] | signing keys, JWTs, sessions, the blocklist, the `CurrentUser` extractor |
 //! | [`passwords`] | bcrypt on its own bounded threads, and the password policy |
@@ -31,6 +32,7 @@ pub mod config;
 pub mod db;
 pub mod http;
 pub mod jobs;
+pub mod mail;
 pub mod passwords;
 pub mod telemetry;
 pub mod tokens;

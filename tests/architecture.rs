@@ -7,12 +7,13 @@ use std::{
 };
 
 /// From the top; a room may use those after it.
-const ROOMS: [&str; 13] = [
+const ROOMS: [&str; 14] = [
     "cli",
     "app",
     "auth",
     "coins",
     "users",
+    "mail",
     "jobs",
     "tokens",
     "passwords",

@@ -5,10 +5,11 @@ use std::time::Duration;
 use crate::{
     db::Db,
     jobs::{PruneJobs, Registry},
+    mail::{Mailer, TestMail},
 };
 
-pub fn registry(db: &Db) -> Registry {
-    Registry::default().register::<PruneJobs>(db.clone()).every(
+pub fn registry(db: &Db, mailer: &Mailer) -> Registry {
+    Registry::default().register::<TestMail>(mailer.clone()).register::<PruneJobs>(db.clone()).every(
         Duration::from_hours(1),
         "prune-jobs",
         &PruneJobs {},

@@ -34,6 +34,7 @@ use crate::{
         problem_pages,
     },
     jobs::Wake,
+    mail::Mailer,
     passwords::Hasher,
     tokens::{self, Activity, Blocklist, Jwt, KeyRing, Sealer},
     users,
@@ -73,6 +74,7 @@ struct Services {
     activity: Data<Activity>,
     token_settings: Data<Tokens>,
     coins: Data<coins::View>,
+    mailer: Mailer,
     wake: Arc<Wake>,
     cors_origins: Vec<String>,
 }
@@ -121,6 +123,7 @@ impl Services {
             activity: Data::new(Activity::default()),
             token_settings: Data::new(config.tokens.clone()),
             coins: Data::from(coins),
+            mailer: Mailer::new(&config.mail)?,
             wake,
             cors_origins: cors_origins.clone(),
         };

@@ -1,14 +1,18 @@
+use actix_web::rt::System;
 use anyhow::Result;
 use clap::Args;
 
 use super::database::with_connection;
-use crate::{config::Config, db::migrate};
+use crate::{config::Config, db::migrate, mail::Mailer};
 
 #[derive(Args)]
 pub(super) struct Arguments {
     /// Also connect to the database and look at its schema
     #[arg(long)]
     database: bool,
+    /// Also connect to the mail server and log in
+    #[arg(long)]
+    smtp: bool,
 }
 
 /// Getting here means that every setting could be read; secrets print as `[secret]`.
@@ -18,6 +22,11 @@ pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<()> {
     if arguments.database {
         with_connection(config, migrate::check_current)?;
         println!("the database answers and its schema is current");
+    }
+    if arguments.smtp {
+        let mailer = Mailer::new(&config.mail)?;
+        System::new().block_on(mailer.check())?;
+        println!("the mail server answers and lets us in");
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ mod create_admin;
 mod database;
 mod healthcheck;
 mod keys;
+mod send_test_mail;
 mod serve;
 
 use std::process::ExitCode;
@@ -45,6 +46,8 @@ enum Command {
     Keys(keys::Command),
     /// Check the settings and print the effective ones
     CheckConfig(check_config::Arguments),
+    /// Have the running server send a mail, to see whether it arrives
+    SendTestMail(send_test_mail::Arguments),
     /// Ask the running server whether it lives
     Healthcheck,
 }
@@ -84,6 +87,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::CreateAdmin(arguments) => create_admin::run(&config, &arguments),
         Command::Keys(command) => keys::run(&config, &command),
         Command::CheckConfig(arguments) => check_config::run(&config, &arguments),
+        Command::SendTestMail(arguments) => send_test_mail::run(&config, &arguments),
         Command::Healthcheck => healthcheck::run(&config),
         Command::Openapi => unreachable!("handled above, since it needs no settings"),
     }

@@ -6,6 +6,7 @@ mod coins;
 mod database;
 mod env;
 mod log;
+mod mail;
 mod secret_key;
 mod security;
 mod server;
@@ -20,6 +21,7 @@ pub use self::{
     database::Database,
     env::Secret,
     log::{Log, LogFormat},
+    mail::{Mail, MailSecurity, MailTransport, Smtp},
     secret_key::{SecretKey, SecretKeyError},
     security::{Passwords, Tokens},
     server::{Server, Tls},
@@ -44,6 +46,7 @@ pub struct Config {
     pub passwords: Passwords,
     pub tokens: Tokens,
     pub coins: Coins,
+    pub mail: Mail,
     pub log: Log,
 }
 
@@ -92,16 +95,18 @@ impl Config {
             env.wrong("PROFILE", "development or production, or not set at all");
         }
         let profile = env.choice("PROFILE", Profile::Development, &profiles);
+        let data_dir = PathBuf::from(env.text("DATA_DIR").unwrap_or_else(|| ".mintage".into()));
         let config = Self {
             profile,
-            data_dir: PathBuf::from(env.text("DATA_DIR").unwrap_or_else(|| ".mintage".into())),
             secret_key: SecretKey::read(&mut env, profile),
             server: Server::read(&mut env, profile),
             database: Database::read(&mut env, profile),
             passwords: Passwords::read(&mut env, profile),
             tokens: Tokens::read(&mut env),
             coins: Coins::read(&mut env),
+            mail: Mail::read(&mut env, profile, &data_dir),
             log: Log::read(&mut env, profile),
+            data_dir,
         };
         (config, env)
     }
@@ -134,11 +139,46 @@ mod tests {
     #[test]
     fn production_refuses_what_is_only_for_development() {
         let error = with(&[("PROFILE", "production")]).unwrap_err().to_string();
-        for name in ["SECRET_KEY", "DATABASE_URL", "PUBLIC_URL"] {
+        for name in ["SECRET_KEY", "DATABASE_URL", "PUBLIC_URL", "MAIL_SERVER"] {
             assert!(error.contains(name), "{name} is missing in: {error}");
         }
         let weak = [("PROFILE", "production"), ("SECRET_KEY", "changeme")];
         assert!(with(&weak).unwrap_err().to_string().contains("SECRET_KEY"));
+    }
+
+    #[test]
+    fn smtp_is_on_as_soon_as_there_is_a_server() {
+        let server = ("MAIL_SERVER", "mail.example.com");
+        let mail = with(&[server, ("MAIL_FROM", "no-reply@example.com")]).expect("config").mail;
+        assert_eq!(mail.from.to_string(), "Mintage <no-reply@example.com>");
+        let MailTransport::Smtp(smtp) = mail.transport else { panic!("{:?}", mail.transport) };
+        assert_eq!((smtp.port, smtp.security), (587, MailSecurity::StartTls));
+        for (name, value, blamed) in [
+            ("MAIL_FROM", "nobody", "MAIL_FROM"),
+            ("MAIL_FROM", "", "MAIL_FROM"),
+            ("MAIL_SERVER", "mail.example.com:25", "MAIL_SERVER"),
+            ("MAIL_USERNAME", "ada", "MAIL_USERNAME"),
+        ] {
+            let error = with(&[(name, value), server, ("MAIL_FROM", "a@example.com")]).unwrap_err();
+            assert!(error.0.iter().all(|line| line.contains(blamed)), "{error}");
+        }
+        assert!(with(&[("MAIL_TRANSPORT", "smtp")]).unwrap_err().to_string().contains("MAIL_SERVER"));
+    }
+
+    #[test]
+    fn production_sends_no_password_unencrypted() {
+        let refused = |server| {
+            let settings = [
+                ("PROFILE", "production"),
+                ("MAIL_SERVER", server),
+                ("MAIL_USERNAME", "ada"),
+                ("MAIL_PASSWORD", "secret"),
+                ("MAIL_SECURITY", "none"),
+            ];
+            with(&settings).unwrap_err().to_string().contains("MAIL_SECURITY")
+        };
+        assert!(refused("mail.example.com"));
+        assert!(!refused("127.0.0.1"));
     }
 
     #[test]

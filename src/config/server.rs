@@ -63,13 +63,19 @@ fn read_tls(env: &mut Env) -> Option<Tls> {
 
 fn read_public_url(env: &mut Env, profile: Profile, bind: SocketAddr, tls: bool) -> String {
     let expected = "the API's own http(s) address, without a query, such as https://api.example.com";
-    let Some(text) = env.text("PUBLIC_URL") else {
-        if profile == Profile::Production {
-            env.wrong("PUBLIC_URL", expected);
-        }
-        let scheme = if tls { "https" } else { "http" };
-        return format!("{scheme}://{bind}");
-    };
+    if let Some(url) = read_url(env, "PUBLIC_URL", expected) {
+        return url;
+    }
+    if profile == Profile::Production {
+        env.wrong("PUBLIC_URL", expected);
+    }
+    let scheme = if tls { "https" } else { "http" };
+    format!("{scheme}://{bind}")
+}
+
+/// An http(s) address without a trailing slash, if it is set.
+pub(super) fn read_url(env: &mut Env, name: &'static str, expected: &str) -> Option<String> {
+    let text = env.text(name)?;
     let plain = |url: &url::Url| {
         matches!(url.scheme(), "http" | "https")
             && text.contains("://")
@@ -79,10 +85,10 @@ fn read_public_url(env: &mut Env, profile: Profile, bind: SocketAddr, tls: bool)
             && url.fragment().is_none()
     };
     let Some(url) = url::Url::parse(&text).ok().filter(plain) else {
-        env.wrong("PUBLIC_URL", expected);
-        return text;
+        env.wrong(name, expected);
+        return Some(text);
     };
-    url.as_str().trim_end_matches('/').to_owned()
+    Some(url.as_str().trim_end_matches('/').to_owned())
 }
 
 fn read_origins(env: &mut Env) -> Vec<String> {

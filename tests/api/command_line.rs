@@ -14,7 +14,10 @@ use std::{
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{Client, Database, PASSWORD, eventually};
+use crate::support::{
+    Client, Database, PASSWORD, eventually,
+    smtp::{Encryption, Manner, SmtpServer},
+};
 
 const BOUND: Duration = Duration::from_mins(1);
 
@@ -69,6 +72,8 @@ struct Server {
     child: Child,
     base: String,
     welcome: String,
+    /// What it prints after that.
+    lines: mpsc::Receiver<String>,
 }
 
 impl Server {
@@ -89,7 +94,7 @@ impl Server {
         }
         let first = welcome.lines().next().unwrap();
         let base = first.strip_prefix("Mintage serves ").unwrap().to_owned();
-        Self { child, base, welcome }
+        Self { child, base, welcome, lines }
     }
 
     fn client(&self) -> Client {
@@ -388,7 +393,7 @@ fn bad_settings_are_all_named_and_secrets_are_not() {
     let settings =
         [("BCRYPT_COST", "99"), ("BIND", "nowhere"), ("SECRET_KEY", "hunter2"), ("PROFILE", "production")];
     let error = fail(mintage(home.path(), &settings).arg("check-config"));
-    for name in ["BCRYPT_COST", "BIND", "SECRET_KEY", "DATABASE_URL", "PUBLIC_URL"] {
+    for name in ["BCRYPT_COST", "BIND", "SECRET_KEY", "DATABASE_URL", "PUBLIC_URL", "MAIL_SERVER"] {
         assert!(error.contains(name), "{name} is missing in: {error}");
     }
     assert!(!error.contains("hunter2"));
@@ -500,4 +505,110 @@ async fn https_is_served_with_a_certificate() {
 
     let error = fail(&mut mintage(home.path(), &[tls[0], tls[1], ("TLS_KEY", "missing.pem")]));
     assert!(error.contains("TLS_KEY"), "{error}");
+}
+
+/// Has a mail sent by whatever server runs on this database.
+fn send_test_mail(home: &Path, url: &str) {
+    let mut command = mintage(home, &[("DATABASE_URL", url)]);
+    let said = succeed(command.args(["send-test-mail", "--to", "ada@example.com"]));
+    assert!(said.contains("a running server sends"), "{said}");
+}
+
+fn smtp_settings<'a>(url: &'a str, port: &'a str) -> [(&'a str, &'a str); 5] {
+    [
+        ("DATABASE_URL", url),
+        ("MAIL_SERVER", "127.0.0.1"),
+        ("MAIL_PORT", port),
+        ("MAIL_SECURITY", "none"),
+        ("MAIL_FROM", "no-reply@mintage.test"),
+    ]
+}
+
+#[tokio::test]
+async fn kill_9_between_enqueueing_and_sending_loses_no_mail() {
+    let (database, home) = (Database::create(), directory());
+    let url = database.url();
+    // Nobody runs when it is enqueued.
+    send_test_mail(home.path(), url.expose());
+    let smtp = SmtpServer::start(Encryption::None, Manner::Silence).await;
+    let port = smtp.port.to_string();
+    let settings = smtp_settings(url.expose(), &port);
+    let mut server = Server::start(home.path(), &settings);
+    eventually("the attempt", async || smtp.connections() == 1).await;
+    server.kill();
+    smtp.behave(Manner::Accept);
+    // Instead of waiting for the end of the lease.
+    let mut conn = database.connect();
+    let over = "UPDATE jobs SET due_at = now() WHERE state = 'running'";
+    assert_eq!(diesel::RunQueryDsl::execute(diesel::sql_query(over), &mut conn).unwrap(), 1);
+    let mut server = Server::start(home.path(), &settings);
+    eventually("the mail", async || smtp.received().len() == 1).await;
+    assert!(server.stop().success());
+    assert_eq!(smtp.received().len(), 1);
+}
+
+#[tokio::test]
+async fn sigterm_lets_a_job_finish() {
+    let (database, home) = (Database::create(), directory());
+    let url = database.url();
+    let smtp = SmtpServer::start(Encryption::None, Manner::Slow(Duration::from_secs(2))).await;
+    let port = smtp.port.to_string();
+    let mut server = Server::start(home.path(), &smtp_settings(url.expose(), &port));
+    send_test_mail(home.path(), url.expose());
+    eventually("the attempt", async || smtp.connections() == 1).await;
+    assert!(smtp.received().is_empty());
+    assert!(server.stop().success());
+    assert_eq!(smtp.received().len(), 1);
+    let left = diesel::RunQueryDsl::execute(diesel::sql_query("DELETE FROM jobs"), &mut database.connect());
+    assert_eq!(left.unwrap(), 0, "the job was ended before the server");
+}
+
+#[tokio::test]
+async fn without_smtp_settings_mails_are_printed() {
+    let home = directory();
+    let server = Server::start(home.path(), &[]);
+    let mut command = mintage(home.path(), &[]);
+    succeed(command.args(["send-test-mail", "--to", "ada@example.com"]));
+    let mut printed = String::new();
+    while !printed.contains("They do.") {
+        printed += &server.lines.recv_timeout(BOUND).expect("the mail");
+        printed.push('\n');
+    }
+    assert!(
+        printed.contains("mail to ada@example.com") && printed.contains("Subject: Test mail"),
+        "{printed}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_mail_server_is_checked_on_request() {
+    let home = directory();
+    let smtp = SmtpServer::start(Encryption::StartTls, Manner::Accept).await;
+    let (port, ca) = (smtp.port.to_string(), home.path().join("ca.pem"));
+    fs::write(&ca, &smtp.ca).unwrap();
+    let check = |settings: &[(&str, &str)]| {
+        let mut all = smtp_settings("", &port).to_vec();
+        all.extend([("MAIL_SECURITY", "starttls"), ("MAIL_CA", ca.to_str().unwrap())]);
+        all.extend([("MAIL_USERNAME", "ada"), ("MAIL_PASSWORD", "s3cret")]);
+        all.extend(settings);
+        let mut command = mintage(home.path(), &all);
+        run(command.args(["check-config", "--smtp"]))
+    };
+    let well = check(&[]);
+    assert!(well.status.success() && stdout(&well).contains("the mail server answers"), "{}", stderr(&well));
+
+    let one_line = |output: &Output, part: &str| {
+        assert!(!output.status.success());
+        let error = stderr(output);
+        assert!(error.lines().count() == 1 && error.contains(part), "{error}");
+        assert!(!error.contains("s3cret") && !stdout(output).contains("s3cret"));
+    };
+    one_line(&check(&[("MAIL_CA", "")]), "certificate");
+    one_line(&check(&[("MAIL_CA", "missing.pem")]), "MAIL_CA");
+    one_line(&check(&[("MAIL_PORT", "1")]), "Connection refused");
+    one_line(&check(&[("MAIL_SERVER", ""), ("MAIL_TRANSPORT", "log")]), "MAIL_SERVER");
+    smtp.behave(Manner::Refuse("AUTH", "535 5.7.8 not you"));
+    one_line(&check(&[]), "cannot log in");
+    smtp.behave(Manner::Silence);
+    one_line(&check(&[]), "in time");
 }

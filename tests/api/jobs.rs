@@ -194,7 +194,8 @@ async fn many_workers_run_each_job_once() {
         queue.until_gone(*id).await;
     }
     let mut ran: Vec<_> = queue.trace.begun().into_iter().map(|(id, _)| id).collect();
-    (ids.sort_unstable(), ran.sort_unstable());
+    ids.sort_unstable();
+    ran.sort_unstable();
     assert_eq!(ran, ids);
     drop(workers);
 }
@@ -438,7 +439,8 @@ async fn jobs_that_have_been_dead_for_30_days_are_removed() {
             .execute(&mut app.sql())
             .unwrap();
     };
-    (bury(old, 31), bury(new, 29));
+    bury(old, 31);
+    bury(new, 29);
     app.clock.advance(Duration::from_hours(1));
     queue.until_gone(old).await;
     assert_eq!(queue.state(new).unwrap(), "dead");

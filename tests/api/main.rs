@@ -11,6 +11,7 @@ mod jobs;
 mod jwt_attacks;
 mod login;
 mod logout;
+mod mail;
 mod outage;
 mod rate_limits;
 mod refresh;

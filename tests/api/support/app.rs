@@ -8,7 +8,10 @@ use std::{
 };
 
 use actix_web::rt::System;
-use diesel::{PgConnection, RunQueryDsl, sql_query, sql_types::Uuid as SqlUuid};
+use diesel::{
+    PgConnection, QueryableByName, RunQueryDsl, sql_query,
+    sql_types::{BigInt, Uuid as SqlUuid},
+};
 use mintage::{
     app::Server,
     clock::Clock,
@@ -18,7 +21,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{client::Client, postgres::Database};
+use super::{Mailbox, ParsedMail, client::Client, eventually, postgres::Database};
 
 pub const PASSWORD: &str = "correct horse battery staple";
 /// What the servers of the suite take for their own address.
@@ -33,10 +36,17 @@ const SETTINGS: [(&str, &str); 6] = [
     ("WORKERS", "2"),
 ];
 
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
 /// A running server. Dropping it stops the server and drops its database.
 pub struct App {
     pub base: String,
     pub clock: Clock,
+    mailbox: Arc<Mailbox>,
     settings: HashMap<String, String>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -51,9 +61,12 @@ impl App {
 
     /// With these settings on top of the suite's.
     pub fn with(settings: &[(&str, &str)]) -> Self {
-        let all = SETTINGS.iter().chain(settings);
+        let mailbox = Mailbox::new();
+        let directory = mailbox.directory();
+        let mail = [("MAIL_TRANSPORT", "file"), ("MAIL_DIR", directory.as_str())];
+        let all = SETTINGS.iter().chain(&mail).chain(settings);
         let settings = all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Self::launch(Arc::new(Database::create()), settings, Clock::default())
+        Self::launch(Arc::new(Database::create()), Arc::new(mailbox), settings, Clock::default())
     }
 
     /// Another server on the same database, with the same clock.
@@ -64,10 +77,15 @@ impl App {
     pub fn replica_with(&self, settings: &[(&str, &str)]) -> Self {
         let mut all = self.settings.clone();
         all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        Self::launch(self.database.clone(), all, self.clock.clone())
+        Self::launch(self.database.clone(), self.mailbox.clone(), all, self.clock.clone())
     }
 
-    fn launch(database: Arc<Database>, settings: HashMap<String, String>, clock: Clock) -> Self {
+    fn launch(
+        database: Arc<Database>,
+        mailbox: Arc<Mailbox>,
+        settings: HashMap<String, String>,
+        clock: Clock,
+    ) -> Self {
         let mut config = Config::from_lookup(&|name| settings.get(name).cloned()).expect("settings");
         config.database.url = Some(database.url());
         let secret =
@@ -81,7 +99,7 @@ impl App {
             };
             System::new().block_on(server.serve(stop)).expect("the server serves");
         });
-        Self { base, clock, settings, stop: Some(stop), thread: Some(thread), database }
+        Self { base, clock, mailbox, settings, stop: Some(stop), thread: Some(thread), database }
     }
 
     pub fn database(&self) -> &Database {
@@ -90,6 +108,27 @@ impl App {
 
     pub fn sql(&self) -> PgConnection {
         self.database.connect()
+    }
+
+    /// The next mail to this address that was not read yet, once it has arrived.
+    pub async fn mail_to(&self, address: &str) -> ParsedMail {
+        self.mailbox.next(address).await
+    }
+
+    /// All mails to this address that were not read yet, once there is nothing left to send.
+    pub async fn mails_to(&self, address: &str) -> Vec<ParsedMail> {
+        self.idle().await;
+        self.mailbox.unread(address)
+    }
+
+    /// Until no job waits or runs.
+    pub async fn idle(&self) {
+        let mut conn = self.sql();
+        let query = "SELECT count(*) AS count FROM jobs WHERE state <> 'dead'";
+        eventually("an empty queue", async || {
+            sql_query(query).get_result::<Count>(&mut conn).expect("count").count == 0
+        })
+        .await;
     }
 
     /// Without credentials.

@@ -3,7 +3,9 @@
 mod app;
 mod client;
 mod contract;
+mod mailbox;
 mod postgres;
+pub mod smtp;
 pub mod upstream;
 
 use std::time::Duration;
@@ -13,6 +15,7 @@ use tokio::time;
 pub use self::{
     app::{App, PASSWORD},
     client::{Client, Response},
+    mailbox::{Mailbox, ParsedMail},
     postgres::Database,
 };
 

@@ -1,0 +1,143 @@
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
+
+use lettre::message::Mailbox;
+
+use super::{
+    Profile,
+    env::{Env, Secret},
+    server::read_url,
+};
+
+/// How mails leave, and what they say of us.
+#[derive(Clone, Debug)]
+pub struct Mail {
+    pub transport: MailTransport,
+    /// The sender; the domain of message ids.
+    pub from: Mailbox,
+    /// What mails call this service.
+    pub product_name: String,
+    /// Where links in mails lead, without a trailing slash; None: to pages of our own.
+    pub app_url: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub enum MailTransport {
+    Smtp(Smtp),
+    /// One `.eml` for each mail in this directory.
+    File(PathBuf),
+    /// The text of each mail on the console.
+    Log,
+}
+
+#[derive(Clone, Debug)]
+pub struct Smtp {
+    /// Host name or IP address.
+    pub server: String,
+    pub port: u16,
+    /// User and password.
+    pub login: Option<(String, Secret)>,
+    pub security: MailSecurity,
+    /// A PEM file with certificates that are trusted beside the system's.
+    pub ca: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailSecurity {
+    /// Plain at first, then TLS; without TLS nothing is sent.
+    StartTls,
+    /// TLS from the first byte.
+    Tls,
+    None,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Transport {
+    Smtp,
+    File,
+    Log,
+}
+
+impl Mail {
+    pub(super) fn read(env: &mut Env, profile: Profile, data_dir: &Path) -> Self {
+        let smtp = read_smtp(env, profile);
+        let default = if smtp.is_some() { Transport::Smtp } else { Transport::Log };
+        let choices = [("smtp", Transport::Smtp), ("file", Transport::File), ("log", Transport::Log)];
+        let transport = env.choice("MAIL_TRANSPORT", default, &choices);
+        let directory = env.text("MAIL_DIR").map_or_else(|| data_dir.join("mail"), PathBuf::from);
+        if transport == Transport::Smtp && smtp.is_none() {
+            env.wrong("MAIL_SERVER", "set when MAIL_TRANSPORT is smtp");
+        }
+        if transport == Transport::Log && profile == Profile::Production {
+            env.wrong("MAIL_SERVER", "set in production (or MAIL_TRANSPORT=file): mails hold links that let people in, which do not belong on the console");
+        }
+        let product_name = read_product_name(env);
+        Self {
+            from: read_from(env, transport, &product_name),
+            product_name,
+            app_url: read_url(
+                env,
+                "APP_URL",
+                "an http(s) address without a query, such as https://app.example.com",
+            ),
+            transport: match (transport, smtp) {
+                (Transport::Smtp, Some(smtp)) => MailTransport::Smtp(smtp),
+                (Transport::File, _) => MailTransport::File(directory),
+                _ => MailTransport::Log,
+            },
+        }
+    }
+}
+
+fn read_smtp(env: &mut Env, profile: Profile) -> Option<Smtp> {
+    let server = env.text("MAIL_SERVER");
+    let choices =
+        [("starttls", MailSecurity::StartTls), ("tls", MailSecurity::Tls), ("none", MailSecurity::None)];
+    let security = env.choice("MAIL_SECURITY", MailSecurity::StartTls, &choices);
+    let usual = match security {
+        MailSecurity::StartTls => 587,
+        MailSecurity::Tls => 465,
+        MailSecurity::None => 25,
+    };
+    let port = env.number("MAIL_PORT", usual, 1..=u16::MAX);
+    let (username, password) = (env.text("MAIL_USERNAME"), env.secret("MAIL_PASSWORD"));
+    if username.is_some() != password.is_some() {
+        env.wrong("MAIL_USERNAME", "set together with MAIL_PASSWORD");
+    }
+    let ca = env.text("MAIL_CA").map(PathBuf::from);
+    let server = server?;
+    let address: Option<IpAddr> = server.parse().ok();
+    if address.is_none() && url::Host::parse(&server).is_err() {
+        env.wrong("MAIL_SERVER", "a host name or an IP address; the port is MAIL_PORT");
+    }
+    let is_here = server == "localhost" || address.is_some_and(|address| address.is_loopback());
+    let exposed = security == MailSecurity::None && password.is_some() && !is_here;
+    if exposed && profile == Profile::Production {
+        env.wrong(
+            "MAIL_SECURITY",
+            "starttls or tls, since else MAIL_PASSWORD crosses the network unencrypted",
+        );
+    }
+    Some(Smtp { server, port, login: username.zip(password), security, ca })
+}
+
+fn read_product_name(env: &mut Env) -> String {
+    let name = env.text("PRODUCT_NAME").unwrap_or_else(|| "Mintage".into());
+    if name.chars().count() > 60 || name.chars().any(char::is_control) {
+        env.wrong("PRODUCT_NAME", "a name of at most 60 characters");
+    }
+    name
+}
+
+fn read_from(env: &mut Env, transport: Transport, product_name: &str) -> Mailbox {
+    let nowhere = "no-reply@localhost".parse().expect("an address");
+    let text = env.text("MAIL_FROM");
+    let parsed: Option<Mailbox> = text.as_deref().and_then(|text| text.parse().ok());
+    if parsed.is_none() && (text.is_some() || transport == Transport::Smtp) {
+        env.wrong("MAIL_FROM", "an address such as no-reply@example.com or Example <no-reply@example.com>");
+    }
+    let Mailbox { name, email } = parsed.unwrap_or(Mailbox { name: None, email: nowhere });
+    Mailbox { name: Some(name.unwrap_or_else(|| product_name.to_owned())), email }
+}

@@ -1,0 +1,116 @@
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use anyhow::{Context, Result, bail};
+use lettre::message::Mailbox;
+use tokio::task;
+
+use super::{
+    Letter, Mail, file, message,
+    smtp::{Refusal, Smtp},
+};
+use crate::{
+    config::{self, MailTransport},
+    jobs::{Failure, Running},
+};
+
+/// What a server refuses for good is offered so often: some say 5xx when they mean 4xx.
+const TRIES_OF_REFUSED: i32 = 3;
+
+/// Sends mails; cheap to clone.
+#[derive(Clone)]
+pub struct Mailer(Arc<Inner>);
+
+struct Inner {
+    transport: Transport,
+    from: Mailbox,
+    product: String,
+    app_url: Option<String>,
+}
+
+enum Transport {
+    Smtp(Smtp),
+    File(PathBuf),
+    Log,
+}
+
+impl Mailer {
+    /// Connects to nothing yet.
+    ///
+    /// # Errors
+    /// `MAIL_CA` cannot be read.
+    pub fn new(settings: &config::Mail) -> Result<Self> {
+        let transport = match &settings.transport {
+            MailTransport::Smtp(settings) => Transport::Smtp(Smtp::new(settings.clone())?),
+            MailTransport::File(directory) => Transport::File(directory.clone()),
+            MailTransport::Log => Transport::Log,
+        };
+        Ok(Self(Arc::new(Inner {
+            transport,
+            from: settings.from.clone(),
+            product: settings.product_name.clone(),
+            app_url: settings.app_url.clone(),
+        })))
+    }
+
+    /// What mails call this service.
+    #[must_use]
+    pub fn product(&self) -> &str {
+        &self.0.product
+    }
+
+    /// `APP_URL`, where links lead; None: to pages of our own.
+    #[must_use]
+    pub fn app_url(&self) -> Option<&str> {
+        self.0.app_url.as_deref()
+    }
+
+    /// Renders the letter and sends it; within 40 seconds.
+    ///
+    /// # Errors
+    /// As [`Mailer::send`].
+    pub async fn send_letter(&self, job: &Running, to: &str, letter: &Letter<'_>) -> Result<(), Failure> {
+        self.send(job, to, letter.render(self.product())).await
+    }
+
+    /// Sends the mail of this job, whose id becomes the Message-ID; within 40 seconds.
+    ///
+    /// # Errors
+    /// Worth a retry, unless the server refused this mail a few times.
+    pub async fn send(&self, job: &Running, to: &str, mail: Mail) -> Result<(), Failure> {
+        let Inner { transport, from, .. } = &*self.0;
+        let console = format!("--- mail to {to} ---\nSubject: {}\n\n{}\n---\n", mail.subject, mail.text);
+        let message = message::build(job.id, job.now, from, to, mail).map_err(Failure::Permanent)?;
+        match transport {
+            Transport::Smtp(smtp) => smtp.send(&message).await.map_err(|refusal| match refusal {
+                Refusal::Mail(error) if job.attempt >= TRIES_OF_REFUSED => Failure::Permanent(error),
+                Refusal::Mail(error) | Refusal::Server(error) => Failure::Retry(error),
+            }),
+            Transport::File(directory) => {
+                let (directory, id) = (directory.clone(), job.id);
+                let written = task::spawn_blocking(move || file::write(&directory, id, &message.formatted()));
+                let written = written.await.context("the thread panicked")?;
+                Ok(written.context("the mail cannot be written to MAIL_DIR")?)
+            }
+            Transport::Log => {
+                let written = io::stdout().write_all(console.as_bytes());
+                Ok(written.context("the mail cannot be printed")?)
+            }
+        }
+    }
+
+    /// Connects to the mail server and logs in.
+    ///
+    /// # Errors
+    /// What is wrong, in one line.
+    pub async fn check(&self) -> Result<()> {
+        let Transport::Smtp(smtp) = &self.0.transport else {
+            bail!("mails are not sent by SMTP: set MAIL_SERVER");
+        };
+        drop(smtp.connect().await?);
+        Ok(())
+    }
+}

@@ -1,0 +1,104 @@
+//! The message as it travels (RFC 5322).
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
+use lettre::{
+    Address, Message,
+    message::{
+        Mailbox, MultiPart,
+        header::{Header, HeaderName, HeaderValue},
+    },
+};
+use uuid::Uuid;
+
+use super::Mail;
+
+/// RFC 3834: so that nobody's absence notice answers.
+#[derive(Clone)]
+struct AutoSubmitted;
+
+impl Header for AutoSubmitted {
+    fn name() -> HeaderName {
+        HeaderName::new_from_ascii_str("Auto-Submitted")
+    }
+
+    fn parse(_: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Self)
+    }
+
+    fn display(&self) -> HeaderValue {
+        HeaderValue::new(Self::name(), "auto-generated".into())
+    }
+}
+
+/// With the same id it is the same message: who gets it twice sees one.
+pub(super) fn build(id: Uuid, now: DateTime<Utc>, from: &Mailbox, to: &str, mail: Mail) -> Result<Message> {
+    // A line break would begin another header.
+    let subject = mail.subject.replace(char::is_control, " ");
+    Message::builder()
+        .message_id(Some(format!("<{id}@{}>", from.email.domain())))
+        .date(now.into())
+        .from(from.clone())
+        .to(Mailbox::new(None, address(to)?))
+        .subject(subject)
+        .header(AutoSubmitted)
+        .multipart(MultiPart::alternative_plain_html(mail.text, mail.html))
+        .context("the mail cannot be built")
+}
+
+/// With the domain in A-labels, which every server understands.
+fn address(text: &str) -> Result<Address> {
+    let wrong = "the mail's address cannot be used";
+    let (local, domain) = text.rsplit_once('@').context(wrong)?;
+    let domain = idna::domain_to_ascii_strict(domain).ok().context(wrong)?;
+    Address::new(local, domain).ok().context(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use mail_parser::MessageParser;
+
+    use super::*;
+
+    fn built(to: &str, subject: &str) -> Result<Vec<u8>> {
+        let address = "no-reply@example.com".parse().expect("address");
+        let from = Mailbox::new(Some("Ācme, Inc.".into()), address);
+        let mail =
+            Mail { subject: subject.into(), text: "Grüße\n.\n".into(), html: "<p>Grüße</p>".into() };
+        let now = "2026-11-20T10:00:00Z".parse().expect("time");
+        Ok(build(Uuid::nil(), now, &from, to, mail)?.formatted())
+    }
+
+    #[test]
+    fn it_has_the_headers_of_an_automatic_mail() {
+        let bytes = built("ada@bücher.example", "Grüße").expect("built");
+        assert!(bytes.is_ascii(), "no server has to know 8BITMIME");
+        let mail = MessageParser::default().parse(&bytes).expect("a mail");
+        assert_eq!(mail.subject(), Some("Grüße"));
+        assert_eq!(mail.message_id(), Some("00000000-0000-0000-0000-000000000000@example.com"));
+        assert_eq!(
+            mail.date().map(mail_parser::DateTime::to_rfc3339).as_deref(),
+            Some("2026-11-20T10:00:00Z")
+        );
+        assert_eq!(mail.header_raw("Auto-Submitted").map(str::trim), Some("auto-generated"));
+        let to = mail.to().and_then(|to| to.first()).expect("to");
+        assert_eq!(to.address(), Some("ada@xn--bcher-kva.example"));
+        let from = mail.from().and_then(|from| from.first()).expect("from");
+        assert_eq!(from.name(), Some("Ācme, Inc."));
+        assert_eq!(mail.body_text(0).as_deref().map(str::trim_end), Some("Grüße\r\n."));
+        assert_eq!(mail.body_html(0).as_deref(), Some("<p>Grüße</p>"));
+    }
+
+    #[test]
+    fn no_header_can_be_smuggled_in() {
+        for evil in ["Hi\r\nBcc: eve@example.com", "Hi\nBcc: eve@example.com", "Hi\rBcc: eve@example.com\0"] {
+            let bytes = built("ada@example.com", evil).expect("built");
+            let mail = MessageParser::default().parse(&bytes).expect("a mail");
+            assert!(mail.bcc().is_none() && mail.header("Bcc").is_none());
+            assert!(mail.subject().is_some_and(|subject| subject.contains("Bcc: eve@example.com")));
+            let address = evil.replace("Hi", "ada@example.com");
+            assert!(built(&address, "Hi").is_err(), "{address:?}");
+        }
+        assert!(built("ada@example.com>,<eve@example.com", "Hi").is_err());
+    }
+}

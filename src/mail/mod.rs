@@ -1,0 +1,26 @@
+//! Mail: what it says, how it is built, how it leaves.
+//!
+//! Only jobs send mail, so no request waits for a mail server and nothing is lost while it is
+//! away. A mail is a job with a [`Mailer`] as its context; it fills in a [`Letter`] and sends it.
+//! `test_mail.rs` is the pattern to copy.
+
+mod file;
+mod letter;
+mod mailer;
+mod message;
+mod smtp;
+mod test_mail;
+
+pub use self::{
+    letter::{Action, Letter},
+    mailer::Mailer,
+    test_mail::TestMail,
+};
+
+/// A mail without its envelope: the same in two forms.
+#[derive(Clone, Debug)]
+pub struct Mail {
+    pub subject: String,
+    pub text: String,
+    pub html: String,
+}

@@ -1,0 +1,136 @@
+//! SMTP with a few connections kept open.
+//!
+//! lettre's own pool takes a connection back also when the wait for its answer was given up, and
+//! the next mail would read that answer as its own. Here a connection is kept only when a mail
+//! went through whole, and every step has a bound.
+
+use std::{
+    fs,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow};
+use lettre::{
+    Message,
+    transport::smtp::{
+        Error,
+        authentication::{Credentials, DEFAULT_MECHANISMS},
+        client::{AsyncSmtpConnection, Certificate, TlsParameters},
+        extension::ClientId,
+    },
+};
+use tokio::time;
+
+use crate::config::{self, MailSecurity};
+
+/// To reach the server, agree on TLS and log in.
+const CONNECT: Duration = Duration::from_secs(10);
+/// To hand a mail over. With the others less than a job may take.
+const SEND: Duration = Duration::from_secs(25);
+const ALIVE: Duration = Duration::from_secs(3);
+const MOST_IDLE: usize = 4;
+const LONGEST_IDLE: Duration = Duration::from_secs(30);
+
+/// Why a mail was not taken.
+pub(super) enum Refusal {
+    /// This mail: a 5xx, or something in it that the server cannot take.
+    Mail(anyhow::Error),
+    /// The server does not work, not now, or not for us.
+    Server(anyhow::Error),
+}
+
+pub(super) struct Smtp {
+    settings: config::Smtp,
+    /// None: no encryption.
+    tls: Option<TlsParameters>,
+    hello: ClientId,
+    idle: Mutex<Vec<(AsyncSmtpConnection, Instant)>>,
+}
+
+impl Smtp {
+    pub fn new(settings: config::Smtp) -> Result<Self> {
+        let tls = match settings.security {
+            MailSecurity::None => None,
+            MailSecurity::StartTls | MailSecurity::Tls => Some(tls(&settings)?),
+        };
+        Ok(Self { settings, tls, hello: ClientId::default(), idle: Mutex::default() })
+    }
+
+    pub async fn send(&self, message: &Message) -> Result<(), Refusal> {
+        let mut conn = match self.take_idle().await {
+            Some(conn) => conn,
+            None => self.connect().await.map_err(Refusal::Server)?,
+        };
+        let sent = time::timeout(SEND, conn.send(message.envelope(), &message.formatted())).await;
+        match sent {
+            Ok(Ok(_)) => self.keep(conn),
+            Ok(Err(error)) if error.is_permanent() || error.is_client() => {
+                return Err(Refusal::Mail(anyhow!("the mail server refused the mail: {error}")));
+            }
+            Ok(Err(error)) => {
+                return Err(Refusal::Server(anyhow!("the mail server did not take the mail: {error}")));
+            }
+            Err(_) => return Err(Refusal::Server(anyhow!("the mail server did not answer in time"))),
+        }
+        Ok(())
+    }
+
+    /// Connects and logs in; the error is one line.
+    pub async fn connect(&self) -> Result<AsyncSmtpConnection> {
+        let config::Smtp { server, port, .. } = &self.settings;
+        match time::timeout(CONNECT, self.open()).await {
+            Ok(opened) => opened.map_err(|(step, error)| anyhow!("{step} {server}:{port}: {error}")),
+            Err(_) => Err(anyhow!("the mail server {server}:{port} did not answer in time")),
+        }
+    }
+
+    async fn open(&self) -> Result<AsyncSmtpConnection, (&'static str, Error)> {
+        let config::Smtp { server, port, login, security, .. } = &self.settings;
+        let at_once = self.tls.clone().filter(|_| *security == MailSecurity::Tls);
+        let address = (server.as_str(), *port);
+        let mut conn = AsyncSmtpConnection::connect_tokio1(address, None, &self.hello, at_once, None)
+            .await
+            .map_err(|error| ("cannot connect to the mail server", error))?;
+        if let Some(tls) = self.tls.clone().filter(|_| *security == MailSecurity::StartTls) {
+            conn.starttls(tls, &self.hello)
+                .await
+                .map_err(|error| ("no STARTTLS with the mail server", error))?;
+        }
+        if let Some((user, password)) = login {
+            let credentials = Credentials::new(user.clone(), password.expose().to_owned());
+            conn.auth(DEFAULT_MECHANISMS, &credentials)
+                .await
+                .map_err(|error| ("cannot log in to the mail server", error))?;
+        }
+        Ok(conn)
+    }
+
+    /// A connection that still answers.
+    async fn take_idle(&self) -> Option<AsyncSmtpConnection> {
+        loop {
+            let (mut conn, since) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+            let fresh = since.elapsed() < LONGEST_IDLE;
+            if fresh && time::timeout(ALIVE, conn.test_connected()).await == Ok(true) {
+                return Some(conn);
+            }
+        }
+    }
+
+    fn keep(&self, conn: AsyncSmtpConnection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < MOST_IDLE {
+            idle.push((conn, Instant::now()));
+        }
+    }
+}
+
+fn tls(settings: &config::Smtp) -> Result<TlsParameters> {
+    let mut builder = TlsParameters::builder(settings.server.clone());
+    if let Some(path) = &settings.ca {
+        let unreadable = || format!("MAIL_CA: {} cannot be read as PEM", path.display());
+        let pem = fs::read(path).with_context(unreadable)?;
+        builder = builder.add_root_certificate(Certificate::from_pem(&pem).with_context(unreadable)?);
+    }
+    builder.build_rustls().context("TLS cannot be set up for mail")
+}

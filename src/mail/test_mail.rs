@@ -1,0 +1,23 @@
+use serde::{Deserialize, Serialize};
+
+use super::{Letter, Mailer};
+use crate::jobs::{Failure, Job, Running};
+
+/// Shows an operator that mails arrive: `mintage send-test-mail`.
+#[derive(Serialize, Deserialize)]
+pub struct TestMail {
+    pub to: String,
+}
+
+impl Job for TestMail {
+    const KIND: &'static str = "test-mail";
+    type Context = Mailer;
+
+    async fn run(self, running: Running, mailer: &Mailer) -> Result<(), Failure> {
+        let product = mailer.product();
+        let subject = format!("Test mail from {product}");
+        let paragraph = format!("This mail was sent to see whether mails from {product} arrive. They do.");
+        let letter = Letter { subject: &subject, paragraphs: &[&paragraph], ..Letter::default() };
+        mailer.send_letter(&running, &self.to, &letter).await
+    }
+}
