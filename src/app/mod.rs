@@ -27,7 +27,7 @@ use crate::{
     auth,
     clock::Clock,
     coins,
-    config::{Config, SecretKey, Server as ServerSettings, Tokens},
+    config::{Accounts, Config, SecretKey, Server as ServerSettings, Tokens},
     db::{Db, Follow, Follower, connect_patiently, migrate},
     http::{
         Envelope, Fallback, RateLimits, TrustedProxies, X_REQUEST_ID, envelope, fallback, problem_page,
@@ -36,7 +36,7 @@ use crate::{
     jobs::Wake,
     mail::Mailer,
     passwords::Hasher,
-    tokens::{self, Activity, Blocklist, Jwt, KeyRing, Sealer},
+    tokens::{self, Activity, Blocklist, ChallengeKeys, Jwt, KeyRing, Sealer},
     users,
 };
 
@@ -50,6 +50,7 @@ fn routes(config: &mut ServiceConfig) {
     config
         .service(api)
         .configure(tokens::routes)
+        .configure(auth::pages)
         .service(health::healthz)
         .service(health::readyz)
         .service(document::openapi_json)
@@ -74,7 +75,10 @@ struct Services {
     activity: Data<Activity>,
     token_settings: Data<Tokens>,
     coins: Data<coins::View>,
-    mailer: Mailer,
+    mailing: auth::Mailing,
+    challenge_keys: Data<ChallengeKeys>,
+    accounts: Data<Accounts>,
+    pages: Data<auth::Pages>,
     wake: Arc<Wake>,
     cors_origins: Vec<String>,
 }
@@ -104,6 +108,8 @@ impl Services {
 
         let ServerSettings { public_url, trusted_proxies, cors_origins, .. } = &config.server;
         let document = document::document();
+        let db = Db::new(url, config.database.pool_size);
+        let challenge_keys = Data::new(ChallengeKeys::new(secret));
         let services = Self {
             envelope: Data::new(Envelope {
                 public_url: public_url.as_str().into(),
@@ -115,7 +121,7 @@ impl Services {
             document: Data::new(document::Document::new(&document)),
             limits: Data::new(RateLimits::new(config.server.rate_limits)),
             clock: Data::new(clock.clone()),
-            db: Data::new(Db::new(url, config.database.pool_size)),
+            db: Data::new(db.clone()),
             hasher: Data::new(Hasher::start(&config.passwords)?),
             jwt: Data::new(Jwt::new(keys.clone(), clock.clone(), public_url, &config.tokens)),
             keys: Data::from(keys),
@@ -123,7 +129,15 @@ impl Services {
             activity: Data::new(Activity::default()),
             token_settings: Data::new(config.tokens.clone()),
             coins: Data::from(coins),
-            mailer: Mailer::new(&config.mail)?,
+            mailing: auth::Mailing {
+                db,
+                mailer: Mailer::new(&config.mail)?,
+                keys: challenge_keys.clone(),
+                app_url: config.mail.app_url.as_ref().unwrap_or(public_url).as_str().into(),
+            },
+            challenge_keys,
+            accounts: Data::new(config.accounts),
+            pages: Data::new(auth::Pages { product_name: config.mail.product_name.clone() }),
             wake,
             cors_origins: cors_origins.clone(),
         };
@@ -156,6 +170,9 @@ impl Services {
             .app_data(self.blocklist.clone())
             .app_data(self.activity.clone())
             .app_data(self.token_settings.clone())
+            .app_data(self.challenge_keys.clone())
+            .app_data(self.accounts.clone())
+            .app_data(self.pages.clone())
             .app_data(self.coins.clone())
             .route("/apidocs", web::get().to(to_apidocs))
             .service(apidocs())

@@ -3,7 +3,10 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::{Validate, ValidationError};
 
-use super::token_pair::{self, TokenPair};
+use super::{
+    store,
+    token_pair::{self, TokenPair},
+};
 use crate::{
     clock::Clock,
     config,
@@ -51,13 +54,15 @@ fn check_login(body: &LoginBody) -> Result<(), ValidationError> {
 /// Log in
 ///
 /// Starts a session and returns its first pair of tokens. The answer to a wrong password and to
-/// an unknown account is the same, also in time.
+/// an unknown account is the same, also in time. Where confirmation is required, the right password
+/// of a registration that waits for it is a 403.
 #[utoipa::path(
     tag = "auth",
     security(()),
     responses(
         (status = 200, description = "The tokens.", body = TokenPair),
         (status = 401, description = "`invalid-credentials`."),
+        (status = 403, description = "`email-unconfirmed`."),
         (status = 429, description = "`too-many-requests`."),
         (status = 503, description = "`unavailable`, `overloaded`.")
     )
@@ -73,6 +78,7 @@ pub async fn login(
     limits: Data<RateLimits>,
     jwt: Data<Jwt>,
     settings: Data<config::Tokens>,
+    accounts: Data<config::Accounts>,
     clock: Data<Clock>,
     blocklist: Data<Blocklist>,
 ) -> Result<HttpResponse, Problem> {
@@ -85,18 +91,21 @@ pub async fn login(
     if let Some(login) = &login {
         limits.check(passwords::ATTEMPTS, login.canonical())?;
     }
-    let found = db
+    let (look, now) = (accounts.require_confirmation, clock.now());
+    let (found, pending) = db
         .run(move |conn| {
-            let login = login.as_ref();
-            let found = login.map(|login| users::find_credentials(conn, login)).transpose()?;
-            Ok::<_, Problem>(found.flatten())
+            let Some(login) = login else { return Ok((None, None)) };
+            let found = users::find_credentials(conn, &login)?;
+            let pending = if look { store::find_newest(conn, &login, now)? } else { None };
+            Ok::<_, Problem>((found, pending))
         })
         .await?;
 
     let stored = found.as_ref().map(|user| user.password_hash.clone());
     let verdict = hasher.verify(password.clone(), stored).await?;
-    let refused = || Problem::new(&kind::INVALID_CREDENTIALS).challenge(false);
-    let user = found.filter(|_| verdict != Verdict::Wrong).ok_or_else(refused)?;
+    let Some(user) = found.filter(|_| verdict != Verdict::Wrong) else {
+        return Err(refuse(password, pending, &hasher).await?);
+    };
     let rehashed = match verdict {
         Verdict::RightButOutdated => Some(hasher.hash(password).await?),
         Verdict::Right | Verdict::Wrong => None,
@@ -122,4 +131,19 @@ pub async fn login(
         .await?;
     blocklist.refuse(&ended);
     token_pair::respond(&jwt, grant, &times)
+}
+
+/// Anyone may register any address, so a registration that waits says nothing about an account:
+/// it is looked at, and answered for, whether or not there is one.
+async fn refuse(
+    password: String,
+    pending: Option<store::Registration>,
+    hasher: &passwords::Hasher,
+) -> Result<Problem, Problem> {
+    if let Some(pending) = pending
+        && hasher.verify(password, Some(pending.password_hash)).await? != Verdict::Wrong
+    {
+        return Ok(Problem::new(&kind::EMAIL_UNCONFIRMED));
+    }
+    Ok(Problem::new(&kind::INVALID_CREDENTIALS).challenge(false))
 }

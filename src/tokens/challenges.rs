@@ -318,6 +318,24 @@ pub fn cancel_after(conn: &mut PgConnection, user: Uuid, undone: &Challenge) -> 
     Ok(())
 }
 
+/// Whether the owner of this address, somebody else than `user`, can still get it back.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn is_reserved(
+    conn: &mut PgConnection,
+    email_canonical: &str,
+    user: Option<Uuid>,
+    now: DateTime<Utc>,
+) -> QueryResult<bool> {
+    let undo = challenges::table
+        .filter(challenges::purpose.eq(Purpose::UndoEmailChange))
+        .filter(challenges::email_canonical.eq(email_canonical))
+        .filter(challenges::user_id.is_distinct_from(user))
+        .filter(challenges::consumed_at.is_null().and(challenges::expires_at.gt(now)));
+    diesel::select(diesel::dsl::exists(undo)).get_result(conn)
+}
+
 /// Removes at most 1,000 that have expired; true if there may be more.
 ///
 /// # Errors

@@ -41,10 +41,7 @@ impl ChallengeKeys {
         let token = mac(&self.current, "token", challenge, "");
         let code = mac(&self.current, "code", challenge, "");
         let number = u64::from_be_bytes(*code.as_ref().first_chunk().expect("32 bytes"));
-        Secrets {
-            token: BASE64_URL_SAFE_NO_PAD.encode(token),
-            code: format!("{:06}", number % 1_000_000),
-        }
+        Secrets { token: BASE64_URL_SAFE_NO_PAD.encode(token), code: format!("{:06}", number % 1_000_000) }
     }
 
     pub(super) fn hash_code(&self, challenge: Uuid, code: &str) -> Vec<u8> {
@@ -77,10 +74,7 @@ mod tests {
     use super::*;
 
     fn keys(current: &str, previous: Option<&str>) -> ChallengeKeys {
-        ChallengeKeys::new(&SecretKey {
-            current: Secret::new(current),
-            previous: previous.map(Secret::new),
-        })
+        ChallengeKeys::new(&SecretKey { current: Secret::new(current), previous: previous.map(Secret::new) })
     }
 
     #[test]

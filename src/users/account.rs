@@ -20,6 +20,15 @@ pub struct Account {
     pub email_confirmed: bool,
 }
 
+impl Account {
+    /// The name to begin a mail with: only a person's own, which is certain where the address is
+    /// confirmed. Else whoever registers a stranger's address could write to him in our name.
+    #[must_use]
+    pub fn greeting(&self) -> Option<&str> {
+        self.name.as_deref().filter(|_| self.email_confirmed)
+    }
+}
+
 /// # Errors
 /// The database cannot be read.
 pub fn find_account(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<Account>> {
