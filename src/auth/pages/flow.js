@@ -7,6 +7,9 @@ const typed = byId('typed');
 const token = new URLSearchParams(location.hash.slice(1)).get('token');
 if (location.hash) history.replaceState(null, '', location.pathname + location.search);
 
+/** Whether the server has refused the token: then the code of another mail may be right. */
+let deadLink = false;
+
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? '' : '.');
 
 /** What went wrong, in sentences, by the name of the field to blame ('' for none). */
@@ -18,6 +21,7 @@ const complaints = async (answer, byToken) => {
     return { '': `${sentence(problem.title ?? 'That did not work')} Try again in ${wait}.` };
   }
   if (problem.code === 'invalid-code') {
+    deadLink ||= byToken;
     return { '': byToken
       ? 'This link has expired or was used already. Ask for another mail.'
       : 'The code or the address is wrong, or the code has expired. Check both, or ask for another mail.' };
@@ -85,6 +89,9 @@ if (token || typed) byId('todo').hidden = false;
 else byId('lost').hidden = false;
 if (token && typed) typed.hidden = true;
 
+// Who comes to the page for a new password without a link wants a mail first.
+if (!token && byId('new_password')) byId('again').open = true;
+
 byId('show')?.addEventListener('change', ({ target }) => {
   byId('new_password').type = target.checked ? 'text' : 'password';
 });
@@ -93,7 +100,7 @@ proof.addEventListener('submit', async (event) => {
   event.preventDefault();
   const lacking = missing(proof);
   if (Object.keys(lacking).length > 0) return show(proof, lacking);
-  const useToken = token && (!typed || typed.hidden);
+  const useToken = token && !deadLink;
   const body = useToken
     ? { token }
     : { email: byId('email').value.trim(), code: byId('code').value.replace(/[\s-]/g, '') };
@@ -107,8 +114,7 @@ proof.addEventListener('submit', async (event) => {
     byId('todo').hidden = true;
     done.hidden = false;
     done.focus();
-  } else if (typed && byId('proof-error').textContent) {
-    // Whatever is wrong with the link, the code of another mail may be right.
+  } else if (deadLink && typed) {
     typed.hidden = false;
   }
 });
@@ -123,7 +129,10 @@ byId('again')?.querySelector('form').addEventListener('submit', async (event) =>
     form.querySelector('[role=status]').textContent =
       'If there is something to mail, it is on its way. It has a link and a code.';
     if (typed) {
+      // The new mail replaces this link.
+      deadLink = true;
       typed.hidden = false;
+      show(proof, {});
       byId('email').value ||= email;
     }
   }

@@ -85,7 +85,7 @@ async fn confirm_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
     respond(&Page {
         product: &pages.product_name,
         title: "Confirm your e-mail address",
-        lead: "One click, and your account is ready.",
+        lead: "After that your account is ready.",
         endpoint: "api/v1/auth/confirm",
         button: "Confirm",
         done: "is confirmed. You can log in now.",
