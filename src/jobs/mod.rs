@@ -4,8 +4,8 @@
 //! announces does. A [`Worker`] claims it under a lease (`FOR UPDATE SKIP LOCKED`, committed at
 //! once: neither lock nor connection is held while it runs) and deletes it when it is done. A run
 //! that fails, panics or takes too long is repeated after a growing wait; after a limit the job
-//! is dead until an admin retries it. A run that vanishes with its process is repeated when the
-//! lease is over. So a job runs **at least once** and must be idempotent.
+//! is dead until an admin retries it. The lease is short and renewed by whoever runs the
+//! job; a run that vanishes with its process is repeated when it is over. So a job runs **at least once** and must be idempotent.
 //!
 //! Why not a crate: `apalis-diesel-postgres` also enqueues in the caller's transaction, but wants a
 //! pool of its own with a pinned connection and a listener thread for each kind of job, migrations
@@ -46,7 +46,7 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     /// What a run needs beside its payload; given at registration.
     type Context: Clone + Send + Sync + 'static;
 
-    /// One attempt, within 45 seconds. It may happen more than once, also after it succeeded.
+    /// One attempt, within 3 minutes. It may happen more than once, also after it succeeded.
     ///
     /// # Errors
     /// See [`Failure`]; its text is shown to admins, so it must hold no secret.

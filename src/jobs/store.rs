@@ -99,6 +99,11 @@ pub(super) fn claim(
         .get_results(conn)
 }
 
+/// Lengthens the lease; false if this run has lost it.
+pub(super) fn renew(conn: &mut PgConnection, running: Running, until: DateTime<Utc>) -> QueryResult<bool> {
+    Ok(diesel::update(leased(running)).set(jobs::due_at.eq(until)).execute(conn)? == 1)
+}
+
 /// The job is done; false if this run has lost its lease.
 pub(super) fn finish(conn: &mut PgConnection, running: Running) -> QueryResult<bool> {
     Ok(diesel::delete(leased(running)).execute(conn)? == 1)

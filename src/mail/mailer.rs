@@ -68,7 +68,7 @@ impl Mailer {
         self.0.app_url.as_deref()
     }
 
-    /// Renders the letter and sends it; within 40 seconds.
+    /// Renders the letter and sends it, within 3 minutes.
     ///
     /// # Errors
     /// As [`Mailer::send`].
@@ -76,7 +76,7 @@ impl Mailer {
         self.send(job, to, letter.render(self.product())).await
     }
 
-    /// Sends the mail of this job, whose id becomes the Message-ID; within 40 seconds.
+    /// Sends the mail of this job, whose id becomes the Message-ID, within 3 minutes.
     ///
     /// # Errors
     /// Worth a retry, unless the server refused this mail a few times.

@@ -13,11 +13,14 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use lettre::{
     Message,
+    address::Envelope,
     transport::smtp::{
         Error,
         authentication::{Credentials, DEFAULT_MECHANISMS},
         client::{AsyncSmtpConnection, Certificate, TlsParameters},
-        extension::ClientId,
+        commands::{Data, Mail, Rcpt},
+        extension::{ClientId, Extension, MailParameter, ServerInfo},
+        response::Response,
     },
 };
 use tokio::time;
@@ -26,8 +29,11 @@ use crate::config::{self, MailSecurity};
 
 /// To reach the server, agree on TLS and log in.
 const CONNECT: Duration = Duration::from_secs(10);
-/// To hand a mail over. With the others less than a job may take.
-const SEND: Duration = Duration::from_secs(25);
+const COMMAND: Duration = Duration::from_secs(10);
+/// To take a mail. Servers that look into it first are slow, and who does not wait for their
+/// answer sends the mail again (RFC 5321 section 4.5.3.2.6).
+const TAKE: Duration = Duration::from_mins(2);
+/// To say that an idle connection still works.
 const ALIVE: Duration = Duration::from_secs(3);
 const MOST_IDLE: usize = 4;
 const LONGEST_IDLE: Duration = Duration::from_secs(30);
@@ -62,17 +68,15 @@ impl Smtp {
             Some(conn) => conn,
             None => self.connect().await.map_err(Refusal::Server)?,
         };
-        let sent = time::timeout(SEND, conn.send(message.envelope(), &message.formatted())).await;
-        match sent {
-            Ok(Ok(_)) => self.keep(conn),
-            Ok(Err(error)) if error.is_permanent() || error.is_client() => {
-                return Err(Refusal::Mail(anyhow!("the mail server refused the mail: {error}")));
-            }
-            Ok(Err(error)) => {
-                return Err(Refusal::Server(anyhow!("the mail server did not take the mail: {error}")));
-            }
-            Err(_) => return Err(Refusal::Server(anyhow!("the mail server did not answer in time"))),
+        let envelope = message.envelope();
+        let from = Mail::new(envelope.from().cloned(), options(envelope, conn.server_info())?);
+        step(COMMAND, conn.command(from)).await?;
+        for to in envelope.to() {
+            step(COMMAND, conn.command(Rcpt::new(to.clone(), Vec::new()))).await?;
         }
+        step(COMMAND, conn.command(Data)).await?;
+        step(TAKE, conn.message(&message.formatted())).await?;
+        self.keep(conn);
         Ok(())
     }
 
@@ -122,6 +126,29 @@ impl Smtp {
         if idle.len() < MOST_IDLE {
             idle.push((conn, Instant::now()));
         }
+    }
+}
+
+/// What the server has to know of the envelope; the message itself is ASCII.
+fn options(envelope: &Envelope, server: &ServerInfo) -> Result<Vec<MailParameter>, Refusal> {
+    let mut addresses = envelope.from().into_iter().chain(envelope.to());
+    if addresses.all(|address| AsRef::<str>::as_ref(address).is_ascii()) {
+        return Ok(Vec::new());
+    }
+    if server.supports_feature(Extension::SmtpUtfEight) {
+        return Ok(vec![MailParameter::SmtpUtfEight]);
+    }
+    Err(Refusal::Mail(anyhow!("the address is not ASCII and the mail server has no SMTPUTF8")))
+}
+
+async fn step(bound: Duration, answer: impl Future<Output = Result<Response, Error>>) -> Result<(), Refusal> {
+    match time::timeout(bound, answer).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) if error.is_permanent() => {
+            Err(Refusal::Mail(anyhow!("the mail server refused the mail: {error}")))
+        }
+        Ok(Err(error)) => Err(Refusal::Server(anyhow!("the mail server did not take the mail: {error}"))),
+        Err(_) => Err(Refusal::Server(anyhow!("the mail server did not answer in time"))),
     }
 }
 

@@ -539,7 +539,7 @@ async fn kill_9_between_enqueueing_and_sending_loses_no_mail() {
     smtp.behave(Manner::Accept);
     // Instead of waiting for the end of the lease.
     let mut conn = database.connect();
-    let over = "UPDATE jobs SET due_at = now() WHERE state = 'running'";
+    let over = "UPDATE jobs SET due_at = now() WHERE kind = 'test-mail' AND state = 'running'";
     assert_eq!(diesel::RunQueryDsl::execute(diesel::sql_query(over), &mut conn).unwrap(), 1);
     let mut server = Server::start(home.path(), &settings);
     eventually("the mail", async || smtp.received().len() == 1).await;
@@ -547,7 +547,7 @@ async fn kill_9_between_enqueueing_and_sending_loses_no_mail() {
     assert_eq!(smtp.received().len(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigterm_lets_a_job_finish() {
     let (database, home) = (Database::create(), directory());
     let url = database.url();

@@ -288,7 +288,7 @@ async fn a_run_that_lost_its_lease_cannot_end_the_job() {
     let _one = queue.worker();
     let id = queue.enqueue(&Work::Wait);
     queue.until_begun(1).await;
-    // As if it had been stopped for a minute.
+    // As if it had been stopped for a while.
     queue.clock.advance(LEASE.to_std().unwrap());
     let _two = queue.worker();
     queue.until_begun(2).await;
@@ -300,6 +300,27 @@ async fn a_run_that_lost_its_lease_cannot_end_the_job() {
     assert_eq!(queue.row(id).map(|row| (row.state, row.attempts)), Some(("running".into(), 2)));
     queue.trace.gate.add_permits(1);
     queue.until_gone(id).await;
+}
+
+#[tokio::test]
+async fn a_run_that_takes_long_keeps_its_lease_and_is_cut_off_when_it_lost_it() {
+    let database = Database::create();
+    let queue = Queue::new(&database, &Clock::default());
+    let _worker = queue.worker();
+    let id = queue.enqueue(&Work::Wait);
+    queue.until_begun(1).await;
+    let first = queue.row(id).unwrap().due_at;
+    eventually("a renewal", async || queue.row(id).unwrap().due_at > first).await;
+    // As if another server had claimed it, which then crashed.
+    let stolen = "UPDATE jobs SET attempts = 2";
+    sql_query(stolen).execute(&mut database.connect()).unwrap();
+    let waiting = Arc::strong_count(&queue.trace);
+    eventually("the end of the first run", async || Arc::strong_count(&queue.trace) < waiting).await;
+    queue.clock.advance(LEASE.to_std().unwrap());
+    queue.until_begun(2).await;
+    queue.trace.gate.add_permits(1);
+    queue.until_gone(id).await;
+    assert_eq!(queue.trace.ended(), [(id, 3)]);
 }
 
 #[tokio::test]
