@@ -6,7 +6,10 @@ use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{App, PASSWORD, Response};
+use crate::support::{
+    App, PASSWORD, Response, eventually,
+    smtp::{Encryption, Manner, SmtpServer},
+};
 
 const REGISTER: &str = "/api/v1/auth/register";
 const LOGIN: &str = "/api/v1/auth/login";
@@ -314,7 +317,7 @@ async fn what_nobody_confirms_is_forgotten() {
     app.mail_to(ADA).await;
     app.clock.advance(Duration::from_hours(8 * 24));
     let _housekeeper = app.replica();
-    crate::support::eventually("both rows are gone", async || {
+    eventually("both rows are gone", async || {
         count(
             &app,
             "SELECT (SELECT count(*) FROM challenges) + (SELECT count(*) FROM registrations) AS count",
@@ -322,4 +325,42 @@ async fn what_nobody_confirms_is_forgotten() {
     })
     .await;
     login(&app, ADA, PASSWORD).await.assert_problem(401, "invalid-credentials");
+}
+
+/// With SMTP settings the requirement is on by itself.
+#[tokio::test]
+async fn a_mail_server_that_is_away_delays_no_request_and_loses_no_mail() {
+    let unused = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = unused.local_addr().unwrap().port();
+    drop(unused);
+    let app = App::with(&[
+        ("MAIL_TRANSPORT", "smtp"),
+        ("MAIL_SERVER", "127.0.0.1"),
+        ("MAIL_PORT", &port.to_string()),
+        ("MAIL_SECURITY", "none"),
+        ("MAIL_FROM", "no-reply@mintage.test"),
+    ]);
+    register(&app, ADA, PASSWORD).await;
+    login(&app, ADA, PASSWORD).await.assert_problem(403, "email-unconfirmed");
+    let failed = "SELECT count(*) FROM jobs WHERE attempts = 1 AND state = 'waiting'";
+    eventually("a failed attempt", async || count(&app, failed) == 1).await;
+
+    // It takes connections again, but says nothing: requests are answered while the mail waits.
+    let server = SmtpServer::start_on(port, Encryption::None, Manner::Silence).await;
+    app.clock.advance(Duration::from_mins(5));
+    eventually("the second attempt", async || server.connections() == 1).await;
+    register(&app, "bob@example.com", PASSWORD).await;
+    assert!(server.received().is_empty());
+
+    server.behave(Manner::Accept);
+    eventually("both mails", async || {
+        app.clock.advance(Duration::from_mins(1));
+        let received = server.received();
+        [ADA, "bob@example.com"].iter().all(|to| received.iter().any(|mail| mail.to == *to))
+    })
+    .await;
+    let mail = server.received().into_iter().find(|received| received.to == ADA).unwrap().mail;
+    confirm(&app, json!({"token": mail.token()})).await.assert(200);
+    app.login(ADA).await;
+    assert_eq!(count(&app, "SELECT count(*) FROM users"), 1);
 }
