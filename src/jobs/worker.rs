@@ -83,6 +83,7 @@ impl Worker {
                 }
             };
             tokio::select! {
+                biased;
                 () = &mut stop => break,
                 Some(_) = runs.join_next() => {}
                 () = self.wake.0.notified(), if runs.len() < AT_ONCE => {}

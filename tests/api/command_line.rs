@@ -434,15 +434,23 @@ async fn the_log_holds_no_secret_and_no_address() {
     let home = directory();
     let url = database.url();
     let log = fs::File::create(home.path().join("log")).unwrap();
-    let settings = [("DATABASE_URL", url.expose()), ("LOG_LEVEL", "debug"), ("LOG_FORMAT", "json")];
+    let refusal = Manner::Refuse("RCPT", "550 <ada@example.com>: see https://example.com/#token=eyJ");
+    let smtp = SmtpServer::start(Encryption::None, refusal);
+    let port = smtp.port.to_string();
+    let mut settings = smtp_settings(url.expose(), &port).to_vec();
+    settings.extend([("LOG_LEVEL", "debug"), ("LOG_FORMAT", "json")]);
     let mut server = Server::start_logging_to(log.into(), home.path(), &settings);
+    send_test_mail(home.path(), url.expose());
     register(&server, "ada@example.com").await;
     let mut client = log_in(&server, "ada@example.com").await;
     client.refresh().await.assert(200);
     client.refresh_with("nonsense").await.assert(401);
     client.post_empty("/api/v1/auth/logout").await.assert(204);
+    let path = home.path().join("log");
+    let refused = async || fs::read_to_string(&path).unwrap().contains("a job failed");
+    eventually("the refusal", refused).await;
     assert!(server.stop().success());
-    let log = fs::read_to_string(home.path().join("log")).unwrap();
+    let log = fs::read_to_string(path).unwrap();
     assert!(log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{log}");
     assert!(log.contains("/api/v1/auth/login") && log.contains("request_id"));
     for secret in [PASSWORD, "ada@example", "eyJ", "$2b$", "127.0.0.1:5", url.expose()] {
@@ -530,7 +538,7 @@ async fn kill_9_between_enqueueing_and_sending_loses_no_mail() {
     let url = database.url();
     // Nobody runs when it is enqueued.
     send_test_mail(home.path(), url.expose());
-    let smtp = SmtpServer::start(Encryption::None, Manner::Silence).await;
+    let smtp = SmtpServer::start(Encryption::None, Manner::Silence);
     let port = smtp.port.to_string();
     let settings = smtp_settings(url.expose(), &port);
     let mut server = Server::start(home.path(), &settings);
@@ -551,13 +559,17 @@ async fn kill_9_between_enqueueing_and_sending_loses_no_mail() {
 async fn sigterm_lets_a_job_finish() {
     let (database, home) = (Database::create(), directory());
     let url = database.url();
-    let smtp = SmtpServer::start(Encryption::None, Manner::Slow(Duration::from_secs(2))).await;
+    let smtp = SmtpServer::start(Encryption::None, Manner::Hold);
     let port = smtp.port.to_string();
     let mut server = Server::start(home.path(), &smtp_settings(url.expose(), &port));
     send_test_mail(home.path(), url.expose());
     eventually("the attempt", async || smtp.connections() == 1).await;
+    server.signal(libc::SIGTERM);
+    let gone = async || std::net::TcpStream::connect(server.base.trim_start_matches("http://")).is_err();
+    eventually("the listener's end", gone).await;
     assert!(smtp.received().is_empty());
-    assert!(server.stop().success());
+    smtp.behave(Manner::Accept);
+    assert!(server.wait().success());
     assert_eq!(smtp.received().len(), 1);
     let left = diesel::RunQueryDsl::execute(diesel::sql_query("DELETE FROM jobs"), &mut database.connect());
     assert_eq!(left.unwrap(), 0, "the job was ended before the server");
@@ -583,7 +595,7 @@ async fn without_smtp_settings_mails_are_printed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_mail_server_is_checked_on_request() {
     let home = directory();
-    let smtp = SmtpServer::start(Encryption::StartTls, Manner::Accept).await;
+    let smtp = SmtpServer::start(Encryption::StartTls, Manner::Accept);
     let (port, ca) = (smtp.port.to_string(), home.path().join("ca.pem"));
     fs::write(&ca, &smtp.ca).unwrap();
     let check = |settings: &[(&str, &str)]| {

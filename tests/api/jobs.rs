@@ -360,6 +360,9 @@ async fn each_slot_of_a_schedule_is_enqueued_once_by_any_number_of_workers() {
     let database = Database::create();
     let queue = Queue::new(&database, &Clock::default());
     let hour = Duration::from_hours(1);
+    // To the start of a slot, so that none begins by itself.
+    let to_slot = 3600 - queue.clock.now().timestamp().rem_euclid(3600);
+    queue.clock.advance(Duration::from_secs(to_slot.unsigned_abs()));
     let start = |_| {
         let registry = Registry::default().register::<Work>(queue.trace.clone());
         queue.worker_of(registry.every(hour, "hourly", &Work::Succeed(0)))
@@ -390,6 +393,12 @@ async fn during_an_outage_of_the_database_jobs_wait_and_a_result_is_not_lost() {
     assert_eq!(queue.trace.begun().len(), 2, "nothing ran twice");
 }
 
+#[track_caller]
+fn find(page: &Value, id: Uuid) -> &Value {
+    let jobs = page["data"].as_array().unwrap();
+    jobs.iter().find(|job| job["id"] == json!(id)).unwrap_or_else(|| panic!("{id} is not in {page}"))
+}
+
 #[tokio::test]
 async fn admins_see_dead_jobs_without_their_payload_and_retry_them() {
     let app = App::start();
@@ -399,12 +408,12 @@ async fn admins_see_dead_jobs_without_their_payload_and_retry_them() {
     a_while().await;
     assert_eq!(queue.state(id).unwrap(), "waiting", "servers leave kinds that they do not know");
     let waiting = admin.get(&format!("{PATH}?state=waiting")).await.assert(200).json();
-    assert_eq!((&waiting["data"][0]["id"], &waiting["data"][0]["attempts"]), (&json!(id), &json!(0)));
+    assert_eq!(find(&waiting, id)["attempts"], 0);
 
     let _worker = queue.worker();
     queue.until_state(id, "dead").await;
     let dead = admin.get(&format!("{PATH}?state=dead")).await.assert(200).json();
-    let job = &dead["data"][0];
+    let job = find(&dead, id);
     assert_eq!((&job["last_error"], &job["attempts"]), (&json!("never"), &json!(1)));
     assert!(job.get("payload").is_none() && dead["next_cursor"].is_null());
 
@@ -419,7 +428,7 @@ async fn admins_see_dead_jobs_without_their_payload_and_retry_them() {
     queue.until_begun(3).await;
     admin.post_empty(&format!("{PATH}/{busy}/retry")).await.assert_problem(409, "job-running");
     let running = admin.get(&format!("{PATH}?state=running")).await.assert(200).json();
-    assert_eq!(running["data"][0]["id"], json!(busy));
+    assert_eq!(find(&running, busy)["attempts"], 1);
     queue.trace.gate.add_permits(1);
 }
 
@@ -434,7 +443,8 @@ async fn jobs_are_paged_in_the_order_of_enqueueing() {
         let page = admin.get(&format!("{PATH}?state=waiting&limit=2{cursor}")).await.assert(200).json();
         let found = page["data"].as_array().unwrap();
         assert!(found.len() <= 2);
-        seen.extend(found.iter().map(|job: &Value| job["id"].clone()));
+        let ours = found.iter().filter(|job| job["kind"] == Work::KIND);
+        seen.extend(ours.map(|job| job["id"].clone()));
         match page["next_cursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
             None => break,

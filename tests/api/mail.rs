@@ -86,7 +86,7 @@ fn wait_for_retry(app: &App, row: &Row) {
 #[tokio::test]
 async fn a_mail_arrives_over_each_kind_of_connection() {
     for encryption in [Encryption::None, Encryption::StartTls, Encryption::Tls] {
-        let server = SmtpServer::start(encryption, Manner::Accept).await;
+        let server = SmtpServer::start(encryption, Manner::Accept);
         let directory = tempfile::tempdir().unwrap();
         let ca = directory.path().join("ca.pem");
         fs::write(&ca, &server.ca).unwrap();
@@ -109,7 +109,7 @@ async fn a_mail_arrives_over_each_kind_of_connection() {
 #[tokio::test]
 async fn a_certificate_that_nobody_vouches_for_is_not_trusted() {
     for encryption in [Encryption::StartTls, Encryption::Tls] {
-        let server = SmtpServer::start(encryption, Manner::Accept).await;
+        let server = SmtpServer::start(encryption, Manner::Accept);
         let app = app(&server, encryption, &[]);
         let row = failure(&app, send(&app), 1).await;
         assert_eq!(row.state, "waiting");
@@ -120,7 +120,7 @@ async fn a_certificate_that_nobody_vouches_for_is_not_trusted() {
 
 #[tokio::test]
 async fn without_starttls_nothing_is_sent() {
-    let server = SmtpServer::start(Encryption::None, Manner::Accept).await;
+    let server = SmtpServer::start(Encryption::None, Manner::Accept);
     let app = app(&server, Encryption::StartTls, &[]);
     let row = failure(&app, send(&app), 1).await;
     assert!(row.last_error.unwrap().contains("STARTTLS"));
@@ -129,7 +129,7 @@ async fn without_starttls_nothing_is_sent() {
 
 #[tokio::test]
 async fn one_connection_carries_several_mails() {
-    let server = SmtpServer::start(Encryption::None, Manner::Accept).await;
+    let server = SmtpServer::start(Encryption::None, Manner::Accept);
     let app = app(&server, Encryption::None, &[]);
     for count in 1..=3 {
         send(&app);
@@ -141,15 +141,14 @@ async fn one_connection_carries_several_mails() {
 
 #[tokio::test]
 async fn while_the_server_is_away_or_refuses_for_now_mails_wait_and_then_arrive_once() {
-    let unused = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = unused.local_addr().unwrap().port();
-    drop(unused);
+    let socket = SmtpServer::reserve();
+    let port = socket.local_addr().unwrap().port();
     let app = app_on(port, Encryption::None, &[]);
     let id = send(&app);
     let refused = failure(&app, id, 1).await;
     assert!(refused.last_error.as_ref().unwrap().contains("refused"), "{refused:?}");
 
-    let server = SmtpServer::start_on(port, Encryption::None, Manner::Accept).await;
+    let server = SmtpServer::start_on(socket, Encryption::None, Manner::Accept);
     let mut attempts = 1;
     let mut last = refused;
     for manner in [
@@ -176,7 +175,7 @@ async fn while_the_server_is_away_or_refuses_for_now_mails_wait_and_then_arrive_
 #[tokio::test]
 async fn what_is_refused_for_good_is_dead_after_three_tries() {
     let refusal = "550 5.1.1 <ada@example.com>: no such user";
-    let server = SmtpServer::start(Encryption::None, Manner::Refuse("RCPT", refusal)).await;
+    let server = SmtpServer::start(Encryption::None, Manner::Refuse("RCPT", refusal));
     let app = app(&server, Encryption::None, &[]);
     let admin = app.admin().await;
     let id = send(&app);
@@ -199,7 +198,7 @@ async fn what_is_refused_for_good_is_dead_after_three_tries() {
 
 #[tokio::test]
 async fn a_wrong_password_for_the_server_kills_no_mail() {
-    let server = SmtpServer::start(Encryption::None, Manner::Refuse("AUTH", "535 5.7.8 no")).await;
+    let server = SmtpServer::start(Encryption::None, Manner::Refuse("AUTH", "535 5.7.8 no"));
     let login = [("MAIL_USERNAME", "mintage"), ("MAIL_PASSWORD", "wr0ng")];
     let app = app(&server, Encryption::None, &login);
     let id = send(&app);
@@ -213,7 +212,7 @@ async fn a_wrong_password_for_the_server_kills_no_mail() {
 
 #[tokio::test]
 async fn a_mail_whose_receipt_was_lost_comes_again_under_the_same_id() {
-    let server = SmtpServer::start(Encryption::None, Manner::DropAfterData).await;
+    let server = SmtpServer::start(Encryption::None, Manner::DropAfterData);
     let app = app(&server, Encryption::None, &[]);
     let id = send(&app);
     let row = failure(&app, id, 1).await;
@@ -226,7 +225,7 @@ async fn a_mail_whose_receipt_was_lost_comes_again_under_the_same_id() {
 
 #[tokio::test]
 async fn a_server_that_says_nothing_holds_up_nothing_but_its_mail() {
-    let server = SmtpServer::start(Encryption::None, Manner::Silence).await;
+    let server = SmtpServer::start(Encryption::None, Manner::Silence);
     let app = app(&server, Encryption::None, &[]);
     let id = send(&app);
     eventually("the attempt", async || server.connections() == 1).await;
@@ -255,7 +254,7 @@ async fn each_mail_can_also_be_written_to_a_file() {
 
 #[tokio::test]
 async fn nothing_that_a_user_chose_becomes_a_header_on_the_wire() {
-    let server = SmtpServer::start(Encryption::None, Manner::Accept).await;
+    let server = SmtpServer::start(Encryption::None, Manner::Accept);
     let app = app(&server, Encryption::None, &[]);
     for evil in
         ["ada@example.com\r\nRCPT TO:<eve@example.com>", "ada@example.com>,<eve@example.com", "nobody"]

@@ -1,6 +1,7 @@
 //! A mail server on this machine that does what a test has told it.
 
 use std::{
+    net::SocketAddr,
     pin::Pin,
     sync::{Arc, Mutex},
     time::Duration,
@@ -14,7 +15,7 @@ use rustls::{
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader},
-    net::TcpListener,
+    net::TcpSocket,
     task::JoinHandle,
     time,
 };
@@ -39,8 +40,8 @@ pub enum Manner {
     Refuse(&'static str, &'static str),
     /// Takes the mail, but is gone before it says so.
     DropAfterData,
-    /// Takes its time before it says that it took the mail.
-    Slow(Duration),
+    /// Does not say that it took the mail until it behaves otherwise.
+    Hold,
 }
 
 /// A mail that it took.
@@ -72,12 +73,19 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 impl SmtpServer {
-    pub async fn start(encryption: Encryption, manner: Manner) -> Self {
-        Self::start_on(0, encryption, manner).await
+    pub fn start(encryption: Encryption, manner: Manner) -> Self {
+        Self::start_on(Self::reserve(), encryption, manner)
     }
 
-    pub async fn start_on(port: u16, encryption: Encryption, manner: Manner) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("listener");
+    /// A port of its own that refuses connections until a server starts on it.
+    pub fn reserve() -> TcpSocket {
+        let socket = TcpSocket::new_v4().expect("socket");
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("port");
+        socket
+    }
+
+    pub fn start_on(socket: TcpSocket, encryption: Encryption, manner: Manner) -> Self {
+        let listener = socket.listen(64).expect("listener");
         let port = listener.local_addr().expect("address").port();
         let (ca, acceptor) = certificates();
         let state = Arc::new(Mutex::new(State { manner, connections: 0, received: Vec::new() }));
@@ -199,8 +207,10 @@ impl Conversation {
                         Received { mail, to: to.clone(), encrypted: self.encrypted, login: login.clone() };
                     match manner {
                         Manner::Refuse("END", answer) => answer,
-                        Manner::Slow(wait) => {
-                            time::sleep(wait).await;
+                        Manner::Hold => {
+                            while matches!(self.manner(), Manner::Hold) {
+                                time::sleep(Duration::from_millis(20)).await;
+                            }
                             self.take(received);
                             "250 taken"
                         }
