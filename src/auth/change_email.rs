@@ -57,12 +57,15 @@ pub async fn change_email(
 ) -> Result<HttpResponse, Problem> {
     let Json(ChangeEmail { new_email, password }) = body;
     let email = EmailAddress::parse(&new_email).expect("validated");
-    current_password::check(password, me.id, &db, &hasher, &limits).await?;
+    let verified = current_password::check(password, me.id, &db, &hasher, &limits).await?;
     limits.check(super::MAILS, me.id)?;
     limits.check(super::MAILS, email.canonical())?;
     let now = clock.now();
     db.tx(move |conn| {
-        let account = users::lock_account(conn, me.id)?.ok_or(Refusal::Revoked)?;
+        if users::lock_hash(conn, me.id)?.as_ref() != Some(&verified) {
+            return Err(Refusal::Revoked.into());
+        }
+        let account = users::find_account(conn, me.id)?.ok_or(Refusal::Revoked)?;
         if account.email_canonical == email.canonical() {
             return Err(Problem::invalid("/new_email", "unchanged", "is your address already"));
         }

@@ -49,11 +49,14 @@ pub async fn change_password(
     limits: Data<RateLimits>,
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
-    current_password::check(body.0.current_password, me.id, &db, &hasher, &limits).await?;
+    let verified = current_password::check(body.0.current_password, me.id, &db, &hasher, &limits).await?;
     limits.check(super::MAILS, me.id)?;
     let now = clock.now();
     db.tx(move |conn| {
-        let account = users::lock_account(conn, me.id)?.ok_or(Refusal::Revoked)?;
+        if users::lock_hash(conn, me.id)?.as_ref() != Some(&verified) {
+            return Err(Refusal::Revoked.into());
+        }
+        let account = users::find_account(conn, me.id)?.ok_or(Refusal::Revoked)?;
         let opening = Opening {
             purpose: Purpose::ChangePassword,
             subject: Subject::User(me.id),

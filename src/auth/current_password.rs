@@ -11,18 +11,19 @@ use crate::{
     users,
 };
 
+/// Returns the hash that it matched, for [`users::lock_hash`].
 pub(super) async fn check(
     password: String,
     user: Uuid,
     db: &Db,
     hasher: &Data<Hasher>,
     limits: &RateLimits,
-) -> Result<(), Problem> {
+) -> Result<String, Problem> {
     limits.check(passwords::ATTEMPTS, user)?;
     let stored = db.run(move |conn| Ok::<_, Problem>(users::find_hash(conn, user)?)).await?;
     let stored = stored.ok_or(Refusal::Revoked)?;
-    match hasher.verify(password, Some(stored)).await? {
+    match hasher.verify(password, Some(stored.clone())).await? {
         Verdict::Wrong => Err(Problem::new(&kind::WRONG_PASSWORD)),
-        Verdict::Right | Verdict::RightButOutdated => Ok(()),
+        Verdict::Right | Verdict::RightButOutdated => Ok(stored),
     }
 }

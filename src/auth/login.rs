@@ -10,7 +10,7 @@ use super::{
 use crate::{
     clock::Clock,
     config,
-    db::{Db, constraint_violated},
+    db::Db,
     http::{ClientIp, Json, Problem, RateLimits, kind},
     passwords::{self, Verdict},
     tokens::{
@@ -115,18 +115,15 @@ pub async fn login(
     let (client, start_times) = (super::client(&req, address), times.clone());
     let (grant, ended) = db
         .tx(move |conn| {
+            let current = users::lock_hash(conn, user.id)?;
+            if current.ok_or_else(wrong)? != user.password_hash {
+                // By its owner, or by a log-in that rehashed it: the next try tells.
+                return Err(Problem::unavailable("the password was changed during the log-in"));
+            }
             if let Some(new) = rehashed {
                 users::set_password_hash(conn, user.id, &user.password_hash, &new)?;
             }
-            sessions::start(conn, (user.id, user.role), remember, client, &start_times).map_err(|error| {
-                match constraint_violated(&error) {
-                    // The account was deleted while we looked at the password.
-                    Some("sessions_user_id_fkey") => {
-                        Problem::new(&kind::INVALID_CREDENTIALS).challenge(false)
-                    }
-                    _ => error.into(),
-                }
-            })
+            Ok(sessions::start(conn, (user.id, user.role), remember, client, &start_times)?)
         })
         .await?;
     blocklist.refuse(&ended);
@@ -145,5 +142,9 @@ async fn refuse(
     {
         return Ok(Problem::new(&kind::EMAIL_UNCONFIRMED));
     }
-    Ok(Problem::new(&kind::INVALID_CREDENTIALS).challenge(false))
+    Ok(wrong())
+}
+
+fn wrong() -> Problem {
+    Problem::new(&kind::INVALID_CREDENTIALS).challenge(false)
 }

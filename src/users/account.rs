@@ -55,6 +55,16 @@ pub fn lock_account(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<Acc
     users::table.find(id).select(Account::as_select()).for_update().first(conn).optional()
 }
 
+/// Locks the user's row like [`lock_account`] and gives its password hash. Who acts on a password
+/// that was verified, which takes a while, asks in the same transaction whether it still is the
+/// account's: else a thief who was being let in would survive a reset.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn lock_hash(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<String>> {
+    users::table.find(id).select(users::password_hash).for_update().first(conn).optional()
+}
+
 /// Only advice: who registers it first has it.
 ///
 /// # Errors

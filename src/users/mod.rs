@@ -15,7 +15,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub use self::{
     account::{
         Account, change_email, confirm_email, find_account, find_account_of, is_username_taken, lock_account,
-        set_password,
+        lock_hash, set_password,
     },
     email::{EmailAddress, check_email},
     model::{User, check_name, check_username},

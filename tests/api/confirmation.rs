@@ -330,9 +330,10 @@ async fn what_nobody_confirms_is_forgotten() {
 /// With SMTP settings the requirement is on by itself.
 #[tokio::test]
 async fn a_mail_server_that_is_away_delays_no_request_and_loses_no_mail() {
-    let unused = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = unused.local_addr().unwrap().port();
-    drop(unused);
+    // Bound, and so kept for the server to come; who connects is refused until it listens.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
     let app = App::with(&[
         ("MAIL_TRANSPORT", "smtp"),
         ("MAIL_SERVER", "127.0.0.1"),
@@ -346,7 +347,7 @@ async fn a_mail_server_that_is_away_delays_no_request_and_loses_no_mail() {
     eventually("a failed attempt", async || count(&app, failed) == 1).await;
 
     // It takes connections again, but says nothing: requests are answered while the mail waits.
-    let server = SmtpServer::start_on(port, Encryption::None, Manner::Silence).await;
+    let server = SmtpServer::start_on(socket, Encryption::None, Manner::Silence);
     app.clock.advance(Duration::from_mins(5));
     eventually("the second attempt", async || server.connections() == 1).await;
     register(&app, "bob@example.com", PASSWORD).await;
