@@ -176,6 +176,8 @@ async fn undo_email_change_page(pages: Data<Pages>) -> Result<HttpResponse, Prob
 }
 
 /// Script and style of the pages
+///
+/// Compiled in; the pages load nothing else, and nothing from elsewhere.
 #[utoipa::path(
     tag = "pages",
     security(()),
