@@ -4,14 +4,16 @@
 //! announces does. A [`Worker`] claims it under a lease (`FOR UPDATE SKIP LOCKED`, committed at
 //! once: neither lock nor connection is held while it runs) and deletes it when it is done. A run
 //! that fails, panics or takes too long is repeated after a growing wait; after a limit the job
-//! is dead until an admin retries it. The lease is short and renewed by whoever runs the
-//! job; a run that vanishes with its process is repeated when it is over. So a job runs **at least once** and must be idempotent.
+//! is dead until an admin retries it. The lease is short and renewed by whoever runs the job; a
+//! run that vanishes with its process is repeated when the lease is over. So a job runs **at
+//! least once** and must be idempotent.
 //!
-//! Why not a crate: `apalis-diesel-postgres` also enqueues in the caller's transaction, but wants a
-//! pool of its own with a pinned connection and a listener thread for each kind of job, migrations
-//! beside ours, and PostgreSQL's clock instead of [`Clock`](crate::clock::Clock). `fang` has a
-//! second pool as well and no leases. crates.io's `crates_io_worker`, the model in shape, keeps a
-//! transaction open while a job runs. What is needed of them is two tables and these files.
+//! Why not a crate: `apalis-diesel-postgres` also enqueues in the caller's transaction, but wants
+//! a pool of its own with connections pinned for heartbeats and listening, a schema and ten
+//! migrations beside ours, and the system's time instead of [`Clock`](crate::clock::Clock).
+//! `fang` never looks again at a task whose process died. crates.io's `crates_io_worker`, the
+//! model in shape, keeps the row locked while a job runs. What is needed of them is two tables
+//! and these files.
 
 mod failure;
 mod list;

@@ -271,6 +271,7 @@ async fn a_run_that_died_with_its_process_is_repeated_when_its_lease_is_over() {
     let id = queue.enqueue(&Work::Wait);
     queue.until_begun(1).await;
     drop(crashing);
+    eventually("the end of the process", async || Arc::strong_count(&queue.trace) == 1).await;
 
     let _other = queue.worker();
     queue.trace.gate.add_permits(2);
