@@ -21,7 +21,7 @@ use crate::{
     jobs,
     tokens::{
         ChallengeKeys, CurrentUser,
-        challenges::{self, Challenge, Opening, Purpose, Subject},
+        challenges::{self, Challenge, Opening, Purpose, Subject, Whose},
     },
     users::{self, check_email},
 };
@@ -84,7 +84,7 @@ pub async fn confirm_email_change(
     let now = clock.now();
     let pointer = if token.is_some() { "/token" } else { "/code" };
     let proof = match (token, email, code) {
-        (None, None, Some(code)) => Proof::OwnCode { user: me?.id, code },
+        (None, None, Some(code)) => Proof::Code { whose: Whose::User(me?.id), code },
         (token, email, code) => Proof::new(token, email.as_deref(), code),
     };
     let found = proof.find(Purpose::ChangeEmail, &db, &limits, keys, now).await?;

@@ -18,7 +18,7 @@ use crate::{
     jobs, passwords,
     tokens::{
         Blocklist, ChallengeKeys, CurrentUser, Ended,
-        challenges::{self, Purpose},
+        challenges::{self, Purpose, Whose},
         sessions::{self, Which},
     },
     users,
@@ -65,7 +65,7 @@ pub async fn confirm_password_change(
 ) -> Result<HttpResponse, Problem> {
     let Json(ConfirmPasswordChange { code, new_password }) = body;
     let now = clock.now();
-    let proof = Proof::OwnCode { user: me.id, code };
+    let proof = Proof::Code { whose: Whose::User(me.id), code };
     let found = proof.find(Purpose::ChangePassword, &db, &limits, keys, now).await?;
     let unused = Some(found).filter(|challenge| challenge.consumed_at.is_none());
     let challenge = unused.ok_or_else(|| refused("/code"))?.id;

@@ -1,7 +1,7 @@
 //! What a person shows of a mail: the token of its link, or the code together with the address.
 
+use actix_web::web::Data;
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 use validator::ValidationError;
 
 use crate::{
@@ -16,15 +16,7 @@ use crate::{
 
 pub(super) enum Proof {
     Token(String),
-    Code {
-        email: EmailAddress,
-        code: String,
-    },
-    /// Of whoever is logged in.
-    OwnCode {
-        user: Uuid,
-        code: String,
-    },
+    Code { whose: Whose, code: String },
 }
 
 impl Proof {
@@ -32,7 +24,9 @@ impl Proof {
     pub fn new(token: Option<String>, email: Option<&str>, code: Option<String>) -> Self {
         match (token, email.and_then(EmailAddress::parse), code) {
             (Some(token), _, _) => Self::Token(token),
-            (None, Some(email), Some(code)) => Self::Code { email, code },
+            (None, Some(email), Some(code)) => {
+                Self::Code { whose: Whose::Address(email.canonical().to_owned()), code }
+            }
             _ => unreachable!("validated"),
         }
     }
@@ -44,7 +38,7 @@ impl Proof {
         purpose: Purpose,
         db: &Db,
         limits: &RateLimits,
-        keys: actix_web::web::Data<ChallengeKeys>,
+        keys: Data<ChallengeKeys>,
         now: DateTime<Utc>,
     ) -> Result<Challenge, Problem> {
         match self {
@@ -54,18 +48,9 @@ impl Proof {
                 };
                 db.run(find).await?.ok_or_else(|| refused("/token"))
             }
-            Self::Code { email, code } => {
-                limits.check(super::CODE_TRIES, (purpose.as_str(), email.canonical()))?;
+            Self::Code { whose, code } => {
+                limits.check(super::CODE_TRIES, (purpose.as_str(), &whose))?;
                 let try_it = move |conn: &mut _| {
-                    let whose = Whose::Address(email.canonical());
-                    Ok::<_, Problem>(challenges::try_code(conn, &keys, purpose, whose, &code, now)?)
-                };
-                db.run(try_it).await?.ok_or_else(|| refused("/code"))
-            }
-            Self::OwnCode { user, code } => {
-                limits.check(super::CODE_TRIES, (purpose.as_str(), user))?;
-                let try_it = move |conn: &mut _| {
-                    let whose = Whose::User(user);
                     Ok::<_, Problem>(challenges::try_code(conn, &keys, purpose, whose, &code, now)?)
                 };
                 db.run(try_it).await?.ok_or_else(|| refused("/code"))

@@ -222,10 +222,10 @@ pub fn find_by_token(
 }
 
 /// Whose code it may be.
-#[derive(Clone, Copy, Debug)]
-pub enum Whose<'a> {
+#[derive(Clone, Hash)]
+pub enum Whose {
     /// Of whoever reads mail at this canonical address.
-    Address(&'a str),
+    Address(String),
     User(Uuid),
 }
 
@@ -239,7 +239,7 @@ pub fn try_code(
     conn: &mut PgConnection,
     keys: &ChallengeKeys,
     purpose: Purpose,
-    whose: Whose<'_>,
+    whose: Whose,
     code: &str,
     now: DateTime<Utc>,
 ) -> QueryResult<Option<Challenge>> {

@@ -72,10 +72,10 @@ pub(super) async fn send(
 ) -> Result<(), Failure> {
     // The time tells mails of several registrations apart: only one of them has one's own password.
     let asked = format!(
-        "Somebody, probably you, has registered this address at {} on {}. Confirm it, and the account \
-         is ready.",
-        mailing.mailer.product(),
-        challenge.created_at.format("%-d %B %Y at %H:%M:%S UTC")
+        "Somebody, probably you, asked on {} to use this address for an account at {}. Confirm it, and \
+         the account is ready.",
+        challenge.created_at.format("%-d %B %Y at %H:%M:%S UTC"),
+        mailing.mailer.product()
     );
     let letter = Letter {
         subject: "Please confirm your e-mail address",
@@ -84,7 +84,12 @@ pub(super) async fn send(
         code: Some((&secrets.code, CODE_LIFETIME)),
         notes: &[
             "The link works for 24 hours.",
-            "If it was not you, do nothing, and nobody can use your address there.",
+            match challenge.subject() {
+                Subject::Registration(_) => {
+                    "If it was not you, do nothing, and there will be no such account."
+                }
+                Subject::User(_) => "If it was not you, do nothing: the account stays unconfirmed.",
+            },
             KEEP_IT,
         ],
         ..Letter::default()

@@ -1,10 +1,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{
-    CODE_LIFETIME, KEEP_IT, Mailing, notice,
-    registration::{Standing, standing},
-};
+use super::{CODE_LIFETIME, KEEP_IT, Mailing, notice, registration::occupied};
 use crate::{
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
@@ -30,15 +27,15 @@ impl Job for EmailChangeMail {
                 else {
                     return Ok(None);
                 };
-                let standing = standing(conn, &challenge, running)?;
-                Ok::<_, Failure>(Some((challenge, secrets, standing)))
+                let occupied = occupied(conn, &challenge, running)?;
+                Ok::<_, Failure>(Some((challenge, secrets, occupied)))
             })
             .await?;
         let (challenge, secrets) = match found {
             None => return Ok(()),
-            Some((challenge, secrets, Standing::Free)) => (challenge, secrets),
-            Some((challenge, _, standing)) => {
-                return notice::occupied(mailing, &running, &challenge, standing).await;
+            Some((challenge, secrets, None)) => (challenge, secrets),
+            Some((challenge, _, Some(occupied))) => {
+                return notice::send_occupied(mailing, &running, &challenge, occupied).await;
             }
         };
         let asked = format!(

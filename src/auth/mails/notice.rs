@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Mailing, registration::Standing};
+use super::Mailing;
 use crate::{
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
@@ -42,19 +42,26 @@ impl Job for NoticeMail {
     }
 }
 
+/// Why an address cannot be had.
+#[derive(Clone, Copy)]
+pub(super) enum Occupied {
+    ByAccount,
+    /// It was an account's until lately, and may become it again.
+    UntilLately,
+}
+
 /// To an address that cannot be had, instead of what would confirm it. Whoever asked for it has
 /// got the same answer as always.
-pub(super) async fn occupied(
+pub(super) async fn send_occupied(
     mailing: &Mailing,
     running: &Running,
     challenge: &Challenge,
-    standing: Standing,
+    occupied: Occupied,
 ) -> Result<(), Failure> {
     let wanted =
         format!("Somebody, probably you, wanted to use this address at {}.", mailing.mailer.product());
-    let letter = match standing {
-        Standing::Free => return Ok(()),
-        Standing::Account => Letter {
+    let letter = match occupied {
+        Occupied::ByAccount => Letter {
             subject: "You already have an account",
             paragraphs: &[
                 &wanted,
@@ -65,7 +72,7 @@ pub(super) async fn occupied(
             notes: &["If it was not you, do nothing."],
             ..Letter::default()
         },
-        Standing::Reserved => Letter {
+        Occupied::UntilLately => Letter {
             subject: "This address is still reserved",
             paragraphs: &[
                 &wanted,

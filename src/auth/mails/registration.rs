@@ -2,7 +2,10 @@ use diesel::{PgConnection, QueryResult};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Mailing, confirmation, notice};
+use super::{
+    Mailing, confirmation,
+    notice::{self, Occupied},
+};
 use crate::{
     jobs::{Failure, Job, Running},
     tokens::challenges::{self, Challenge},
@@ -30,41 +33,34 @@ impl Job for RegistrationMail {
                 else {
                     return Ok(None);
                 };
-                let standing = standing(conn, &challenge, running)?;
-                Ok::<_, Failure>(Some((challenge, secrets, standing)))
+                let occupied = occupied(conn, &challenge, running)?;
+                Ok::<_, Failure>(Some((challenge, secrets, occupied)))
             })
             .await?;
         match found {
             None => Ok(()),
-            Some((challenge, secrets, Standing::Free)) => {
+            Some((challenge, secrets, None)) => {
                 confirmation::send(mailing, &running, &challenge, &secrets).await
             }
-            Some((challenge, _, standing)) => notice::occupied(mailing, &running, &challenge, standing).await,
+            Some((challenge, _, Some(occupied))) => {
+                notice::send_occupied(mailing, &running, &challenge, occupied).await
+            }
         }
     }
 }
 
-/// Who else has an address.
-#[derive(Clone, Copy)]
-pub(super) enum Standing {
-    Free,
-    Account,
-    /// It was an account's until lately, and may become it again.
-    Reserved,
-}
-
-/// Who has the address of a challenge, apart from the challenge's own user.
-pub(super) fn standing(
+/// Whether somebody else than the challenge's own user has its address.
+pub(super) fn occupied(
     conn: &mut PgConnection,
     challenge: &Challenge,
     running: Running,
-) -> QueryResult<Standing> {
+) -> QueryResult<Option<Occupied>> {
     let other = |id| Some(id) != challenge.user();
     let email = EmailAddress::parse(&challenge.email);
     let account = email.map(|email| users::find_account_of(conn, &email)).transpose()?.flatten();
     if account.is_some_and(|account| other(account.id)) {
-        return Ok(Standing::Account);
+        return Ok(Some(Occupied::ByAccount));
     }
     let reserved = challenges::is_reserved(conn, &challenge.email_canonical, challenge.user(), running.now)?;
-    Ok(if reserved { Standing::Reserved } else { Standing::Free })
+    Ok(reserved.then_some(Occupied::UntilLately))
 }
