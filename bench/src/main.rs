@@ -7,6 +7,7 @@ mod http;
 mod process;
 mod rows;
 mod sys;
+mod timing;
 mod wrk;
 
 use std::{env, fs};

@@ -29,11 +29,13 @@ use crate::http::complete;
     servers((url = "/", description = "This server.")),
     tags(
         (name = "auth", description = "Getting in and out."),
+        (name = "mail", description = "What goes through your mailbox: confirm, recover, change."),
         (name = "sessions", description = "Where you are logged in."),
         (name = "user", description = "Your own account."),
         (name = "users", description = "All accounts, for admins."),
         (name = "coins", description = "Market data."),
         (name = "jobs", description = "Work in the background, for admins."),
+        (name = "pages", description = "Where links in mails lead without a frontend."),
         (name = "system", description = "Keys, health and documentation."),
     ),
     modifiers(&BearerScheme),

@@ -28,7 +28,7 @@ use crate::{
     auth,
     clock::Clock,
     coins,
-    config::{self, Config, SecretKey, Server as ServerSettings, Tokens},
+    config::{self, Accounts, Config, SecretKey, Server as ServerSettings, Tokens},
     db::{Db, Follow, Follower, connect_patiently, migrate},
     http::{
         Envelope, Fallback, RateLimits, Requests, TrustedProxies, X_REQUEST_ID, envelope, fallback,
@@ -37,7 +37,7 @@ use crate::{
     jobs::Wake,
     mail::Mailer,
     passwords::Hasher,
-    tokens::{self, Activity, Blocklist, Exchanges, Jwt, KeyRing, Sealer},
+    tokens::{self, Activity, Blocklist, ChallengeKeys, Exchanges, Jwt, KeyRing, Sealer},
     users,
 };
 
@@ -51,6 +51,7 @@ fn routes(config: &mut ServiceConfig) {
     config
         .service(api)
         .configure(tokens::routes)
+        .configure(auth::pages)
         .service(health::healthz)
         .service(health::readyz)
         .service(document::openapi_json)
@@ -77,7 +78,10 @@ struct Services {
     exchanges: Data<Exchanges>,
     token_settings: Data<Tokens>,
     coins: Data<coins::View>,
-    mailer: Mailer,
+    mailing: auth::Mailing,
+    challenge_keys: Data<ChallengeKeys>,
+    accounts: Data<Accounts>,
+    pages: Data<auth::Pages>,
     wake: Arc<Wake>,
     coin_settings: Data<config::Coins>,
     social_settings: Data<config::Social>,
@@ -109,6 +113,8 @@ impl Services {
 
         let ServerSettings { public_url, trusted_proxies, cors_origins, .. } = &config.server;
         let document = document::document();
+        let db = Db::new(url, config.database.pool_size);
+        let challenge_keys = Data::new(ChallengeKeys::new(secret));
         let services = Self {
             envelope: Data::new(Envelope {
                 public_url: public_url.as_str().into(),
@@ -121,7 +127,7 @@ impl Services {
             limits: Data::new(RateLimits::new(config.server.rate_limits)),
             requests: Data::new(Requests::new(&document)),
             clock: Data::new(clock.clone()),
-            db: Data::new(Db::new(url, config.database.pool_size)),
+            db: Data::new(db.clone()),
             hasher: Data::new(Hasher::start(&config.passwords)?),
             jwt: Data::new(Jwt::new(keys.clone(), clock.clone(), public_url, &config.tokens)),
             keys: Data::from(keys),
@@ -130,7 +136,15 @@ impl Services {
             exchanges: Data::new(Exchanges::default()),
             token_settings: Data::new(config.tokens.clone()),
             coins: Data::from(coins),
-            mailer: Mailer::new(&config.mail)?,
+            mailing: auth::Mailing {
+                db,
+                mailer: Mailer::new(&config.mail)?,
+                keys: challenge_keys.clone(),
+                app_url: config.mail.app_url.as_ref().unwrap_or(public_url).as_str().into(),
+            },
+            challenge_keys,
+            accounts: Data::new(config.accounts),
+            pages: Data::new(auth::Pages { product_name: config.mail.product_name.clone() }),
             wake,
             coin_settings: Data::new(config.coins.clone()),
             social_settings: Data::new(config.social.clone()),
@@ -167,6 +181,9 @@ impl Services {
             .app_data(self.activity.clone())
             .app_data(self.exchanges.clone())
             .app_data(self.token_settings.clone())
+            .app_data(self.challenge_keys.clone())
+            .app_data(self.accounts.clone())
+            .app_data(self.pages.clone())
             .app_data(self.coins.clone())
             .app_data(self.coin_settings.clone())
             .app_data(self.social_settings.clone())

@@ -153,7 +153,7 @@ impl Server {
         let worker = Worker::new(
             db.clone(),
             services.clock.get_ref().clone(),
-            jobs::registry(&db, &services.mailer),
+            jobs::registry(&services.mailing),
             services.wake.clone(),
         );
         let worker = rt::spawn(worker.run(async move {

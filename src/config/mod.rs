@@ -2,6 +2,7 @@
 //!
 //! Every setting, its default and its meaning stand in `.env.example`.
 
+mod accounts;
 mod coins;
 mod database;
 mod env;
@@ -18,6 +19,7 @@ use std::{
 };
 
 pub use self::{
+    accounts::Accounts,
     coins::{Coins, Provider, Upstream},
     database::Database,
     env::Secret,
@@ -50,6 +52,7 @@ pub struct Config {
     pub coins: Coins,
     pub mail: Mail,
     pub social: Social,
+    pub accounts: Accounts,
     pub log: Log,
 }
 
@@ -99,6 +102,7 @@ impl Config {
         }
         let profile = env.choice("PROFILE", Profile::Development, &profiles);
         let data_dir = PathBuf::from(env.text("DATA_DIR").unwrap_or_else(|| ".mintage".into()));
+        let mail = Mail::read(&mut env, profile, &data_dir);
         let config = Self {
             profile,
             secret_key: SecretKey::read(&mut env, profile),
@@ -107,8 +111,9 @@ impl Config {
             passwords: Passwords::read(&mut env, profile),
             tokens: Tokens::read(&mut env),
             coins: Coins::read(&mut env),
-            mail: Mail::read(&mut env, profile, &data_dir),
             social: Social::read(&mut env),
+            accounts: Accounts::read(&mut env, &mail.transport),
+            mail,
             log: Log::read(&mut env, profile),
             data_dir,
         };
