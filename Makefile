@@ -17,6 +17,9 @@ lint: ## Check the format and run clippy
 newman: ## Run the Postman collection against a fresh server
 	@scripts/setup.sh postman/run.sh
 
+browser: ## Drive the built-in pages in a headless Chromium
+	@scripts/setup.sh tests/browser/run.sh
+
 bench: ## Measure against the baselines and write bench/RESULTS.md (about 10 minutes)
 	@command -v wrk >/dev/null || apt-get -qq -y install wrk || { echo 'install the load generator wrk first'; exit 1; }
 	@scripts/setup.sh cargo build --locked --release --workspace
@@ -25,4 +28,4 @@ bench: ## Measure against the baselines and write bench/RESULTS.md (about 10 min
 setup: ## Install a C compiler, libpq and PostgreSQL, if missing
 	@scripts/setup.sh
 
-.PHONY: help run test lint newman bench setup
+.PHONY: help run test lint newman browser bench setup

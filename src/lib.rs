@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`cli`] | the command line: `serve`, `migrate`, `create-admin`, `keys`, … |
 //! | [`app`] | the only room that knows everything: services, routes, the OpenAPI document, serving |
-//! | [`auth`] | how people get in: register, log in, refresh, log out, their sessions |
+//! | [`auth`] | how people get in: register, log in, refresh, log out, their sessions; what goes through their mailbox |
 //! | [`users`] | who exists: self service and administration |
 //! | [`coins`] | market data: providers, sync, snapshot, history, endpoints |
 //! | [`mail`] | what mails say, how they are built, how they leave: SMTP, files, the console |

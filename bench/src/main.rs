@@ -6,7 +6,9 @@
 mod http;
 mod process;
 mod rows;
+mod streams;
 mod sys;
+mod timing;
 mod wrk;
 
 use std::{env, fs};

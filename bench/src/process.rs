@@ -70,7 +70,6 @@ impl Mintage {
             .env("PATH", env::var_os("PATH").unwrap_or_default())
             .envs([
                 ("PROFILE", "production"),
-                ("MAIL_TRANSPORT", "file"),
                 ("EMBEDDED_DATABASE", "on"),
                 ("SECRET_KEY", "a key for measurements: 0123456789 abcdef"),
                 ("PUBLIC_URL", "http://bench.test"),

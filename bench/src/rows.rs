@@ -16,12 +16,12 @@ use crate::{
     Row,
     http::{Connection, member},
     process::{Baseline, Mintage, PASSWORD, postgres_program, sibling},
-    sys, wrk,
+    sys, timing, wrk,
 };
 
 type Measure = fn() -> Result<Vec<Row>>;
 
-pub const ALL: [(&str, Measure); 8] = [
+pub const ALL: [(&str, Measure); 9] = [
     ("reads", reads),
     ("blocklist", blocklist),
     ("logins", logins),
@@ -29,17 +29,19 @@ pub const ALL: [(&str, Measure); 8] = [
     ("refresh", refresh),
     ("users", users),
     ("vader", vader),
+    ("streams", crate::streams::streams),
     ("start", start),
+    ("enumeration", timing::enumeration),
 ];
 
 const ROUNDS: usize = 5;
 const COST: &str = "12";
 
 /// A directory that PostgreSQL's own user can get to; removed when dropped.
-struct Home(PathBuf);
+pub struct Home(pub PathBuf);
 
 impl Home {
-    fn new() -> Result<Self> {
+    pub fn new() -> Result<Self> {
         let name = format!("mintage-bench-{}-{}", std::process::id(), crate::process::free_port()?);
         let path = std::env::temp_dir().join(name);
         fs::create_dir(&path)?;

@@ -1,12 +1,6 @@
 //! Swagger UI, from files in the binary; it may not reach any other host.
 
-use actix_web::{
-    HttpResponse,
-    dev::HttpServiceFactory,
-    http::header,
-    middleware::DefaultHeaders,
-    web,
-};
+use actix_web::{HttpResponse, dev::HttpServiceFactory, http::header, middleware::DefaultHeaders, web};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \

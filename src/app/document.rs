@@ -29,6 +29,7 @@ use crate::http::complete;
     servers((url = "/", description = "This server.")),
     tags(
         (name = "auth", description = "Getting in and out."),
+        (name = "mail", description = "What goes through your mailbox: confirm, recover, change."),
         (name = "sessions", description = "Where you are logged in."),
         (name = "user", description = "Your own account."),
         (name = "users", description = "All accounts, for admins."),
@@ -36,6 +37,7 @@ use crate::http::complete;
         (name = "watchlist", description = "The coins you watch."),
         (name = "alerts", description = "Mails when a number of a coin crosses a threshold."),
         (name = "jobs", description = "Work in the background, for admins."),
+        (name = "pages", description = "Where links in mails lead without a frontend."),
         (name = "system", description = "Keys, health and documentation."),
     ),
     modifiers(&BearerScheme),

@@ -7,11 +7,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time;
 
 use crate::{
+    auth,
     clock::Clock,
     config,
     db::Db,
     http::Problem,
-    tokens::{self, Activity, sessions},
+    tokens::{self, Activity, challenges, sessions},
 };
 
 const FLUSH: Duration = Duration::from_secs(5);
@@ -46,9 +47,11 @@ pub async fn flush(db: &Db, clock: &Clock, activity: &Data<Activity>) -> Result<
 }
 
 async fn prune(db: &Db, now: DateTime<Utc>, keep_keys: TimeDelta) -> Result<(), Problem> {
-    let mut more = true;
-    while more {
-        more = db.tx(move |conn| Ok::<_, Problem>(sessions::prune(conn, now)?)).await?;
+    for prune in [sessions::prune, challenges::prune, auth::prune] {
+        let mut more = true;
+        while more {
+            more = db.tx(move |conn| Ok::<_, Problem>(prune(conn, now)?)).await?;
+        }
     }
     db.tx(move |conn| Ok(tokens::prune_retired(conn, now - keep_keys)?)).await
 }

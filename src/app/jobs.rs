@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use crate::{
+    auth,
     coins::CoinAlertMail,
-    db::Db,
     jobs::{PruneJobs, Registry},
-    mail::{Mailer, TestMail},
+    mail::TestMail,
 };
 
-pub fn registry(db: &Db, mailer: &Mailer) -> Registry {
-    Registry::default()
-        .register::<TestMail>(mailer.clone())
-        .register::<CoinAlertMail>((db.clone(), mailer.clone()))
-        .register::<PruneJobs>(db.clone())
-        .every(Duration::from_hours(1), "prune-jobs", &PruneJobs {})
+pub fn registry(mailing: &auth::Mailing) -> Registry {
+    let registry = Registry::default()
+        .register::<TestMail>(mailing.mailer.clone())
+        .register::<CoinAlertMail>((mailing.db.clone(), mailing.mailer.clone()))
+        .register::<PruneJobs>(mailing.db.clone())
+        .every(Duration::from_hours(1), "prune-jobs", &PruneJobs {});
+    auth::jobs(registry, mailing)
 }

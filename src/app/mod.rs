@@ -13,14 +13,14 @@ use std::sync::{Arc, atomic::AtomicBool};
 
 use actix_cors::Cors;
 use actix_web::{
-    App, Error, HttpResponse,
+    App, Error,
     body::BoxBody,
     dev::{ServiceFactory, ServiceRequest, ServiceResponse},
     http::{
         Method,
         header::{self, HeaderName},
     },
-    middleware::{Condition, DefaultHeaders, from_fn},
+    middleware::{Condition, from_fn},
     web::{self, Data},
 };
 use anyhow::Result;
@@ -31,7 +31,7 @@ use crate::{
     auth,
     clock::Clock,
     coins,
-    config::{self, Config, SecretKey, Server as ServerSettings, Tokens},
+    config::{self, Accounts, Config, SecretKey, Server as ServerSettings, Tokens},
     db::{Db, Follow, Follower, connect_patiently, migrate},
     http::{
         Envelope, Fallback, RateLimits, Requests, TrustedProxies, X_REQUEST_ID, envelope, fallback,
@@ -40,7 +40,7 @@ use crate::{
     jobs::Wake,
     mail::Mailer,
     passwords::Hasher,
-    tokens::{self, Activity, Blocklist, Exchanges, Jwt, KeyRing, Sealer},
+    tokens::{self, Activity, Blocklist, ChallengeKeys, Exchanges, Jwt, KeyRing, Sealer},
     users,
 };
 
@@ -54,6 +54,7 @@ fn routes(config: &mut ServiceConfig) {
     config
         .service(api)
         .configure(tokens::routes)
+        .configure(auth::pages)
         .service(health::healthz)
         .service(health::readyz)
         .service(document::openapi_json)
@@ -80,7 +81,10 @@ struct Services {
     exchanges: Data<Exchanges>,
     token_settings: Data<Tokens>,
     coins: Data<coins::View>,
-    mailer: Mailer,
+    mailing: auth::Mailing,
+    challenge_keys: Data<ChallengeKeys>,
+    accounts: Data<Accounts>,
+    pages: Data<auth::Pages>,
     wake: Arc<Wake>,
     coin_settings: Data<config::Coins>,
     streams: Data<coins::Streams>,
@@ -113,6 +117,8 @@ impl Services {
 
         let ServerSettings { public_url, trusted_proxies, cors_origins, .. } = &config.server;
         let document = document::document();
+        let db = Db::new(url, config.database.pool_size);
+        let challenge_keys = Data::new(ChallengeKeys::new(secret));
         let services = Self {
             envelope: Data::new(Envelope {
                 public_url: public_url.as_str().into(),
@@ -125,7 +131,7 @@ impl Services {
             limits: Data::new(RateLimits::new(config.server.rate_limits)),
             requests: Data::new(Requests::new(&document)),
             clock: Data::new(clock.clone()),
-            db: Data::new(Db::new(url, config.database.pool_size)),
+            db: Data::new(db.clone()),
             hasher: Data::new(Hasher::start(&config.passwords)?),
             jwt: Data::new(Jwt::new(keys.clone(), clock.clone(), public_url, &config.tokens)),
             keys: Data::from(keys),
@@ -134,7 +140,15 @@ impl Services {
             exchanges: Data::new(Exchanges::default()),
             token_settings: Data::new(config.tokens.clone()),
             coins: Data::from(coins),
-            mailer: Mailer::new(&config.mail)?,
+            mailing: auth::Mailing {
+                db,
+                mailer: Mailer::new(&config.mail)?,
+                keys: challenge_keys.clone(),
+                app_url: config.mail.app_url.as_ref().unwrap_or(public_url).as_str().into(),
+            },
+            challenge_keys,
+            accounts: Data::new(config.accounts),
+            pages: Data::new(auth::Pages { product_name: config.mail.product_name.clone() }),
             wake,
             coin_settings: Data::new(config.coins.clone()),
             streams: Data::new(coins::Streams::default()),
@@ -172,6 +186,9 @@ impl Services {
             .app_data(self.activity.clone())
             .app_data(self.exchanges.clone())
             .app_data(self.token_settings.clone())
+            .app_data(self.challenge_keys.clone())
+            .app_data(self.accounts.clone())
+            .app_data(self.pages.clone())
             .app_data(self.coins.clone())
             .app_data(self.coin_settings.clone())
             .app_data(self.streams.clone())

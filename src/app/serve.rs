@@ -153,7 +153,7 @@ impl Server {
         let worker = Worker::new(
             db.clone(),
             services.clock.get_ref().clone(),
-            jobs::registry(&db, &services.mailer),
+            jobs::registry(&services.mailing),
             services.wake.clone(),
         );
         let worker = rt::spawn(worker.run(async move {
@@ -165,10 +165,10 @@ impl Server {
             task.abort();
         }
         sync.release().await;
-        let worked = worker.await;
         if let Some(handle) = metrics_handle {
             handle.stop(false).await;
         }
+        let worked = worker.await;
         if let Err(problem) = housekeeping::flush(&db, &services.clock, &services.activity).await {
             tracing::warn!(%problem, "the last activity was not written");
         }

@@ -3,11 +3,14 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::{Validate, ValidationError};
 
-use super::token_pair::{self, TokenPair};
+use super::{
+    store,
+    token_pair::{self, TokenPair},
+};
 use crate::{
     clock::Clock,
     config,
-    db::{Db, constraint_violated},
+    db::Db,
     http::{ClientIp, Json, Problem, RateLimits, kind},
     passwords::{self, Verdict},
     tokens::{
@@ -51,13 +54,15 @@ fn check_login(body: &LoginBody) -> Result<(), ValidationError> {
 /// Log in
 ///
 /// Starts a session and returns its first pair of tokens. The answer to a wrong password and to
-/// an unknown account is the same, also in time.
+/// an unknown account is the same, also in time. Where confirmation is required, the right password
+/// of a registration that waits for it is a 403.
 #[utoipa::path(
     tag = "auth",
     security(()),
     responses(
         (status = 200, description = "The tokens.", body = TokenPair),
         (status = 401, description = "`invalid-credentials`."),
+        (status = 403, description = "`email-unconfirmed`."),
         (status = 429, description = "`too-many-requests`."),
         (status = 503, description = "`unavailable`, `overloaded`.")
     )
@@ -73,6 +78,7 @@ pub async fn login(
     limits: Data<RateLimits>,
     jwt: Data<Jwt>,
     settings: Data<config::Tokens>,
+    accounts: Data<config::Accounts>,
     clock: Data<Clock>,
     blocklist: Data<Blocklist>,
 ) -> Result<HttpResponse, Problem> {
@@ -86,37 +92,56 @@ pub async fn login(
         limits.check(passwords::ATTEMPTS, login.canonical())?;
     }
     let place = hasher.reserve()?;
-    let found = db
+    let (look, now) = (accounts.require_confirmation, clock.now());
+    let (found, pending) = db
         .run(move |conn| {
-            let login = login.as_ref();
-            let found = login.map(|login| users::find_credentials(conn, login)).transpose()?;
-            Ok::<_, Problem>(found.flatten())
+            let Some(login) = login else { return Ok((None, None)) };
+            let found = users::find_credentials(conn, &login)?;
+            let pending = if look { store::find_newest(conn, &login, now)? } else { None };
+            Ok::<_, Problem>((found, pending))
         })
         .await?;
 
     let stored = found.as_ref().map(|user| user.password_hash.clone());
-    let verdict = place.verify(password, stored).await?;
-    let refused = || Problem::new(&kind::INVALID_CREDENTIALS).challenge(false);
-    let user = found.filter(|_| verdict != Verdict::Wrong).ok_or_else(refused)?;
+    let verdict = place.verify(password.clone(), stored).await?;
+    let Some(user) = found.filter(|_| verdict != Verdict::Wrong) else {
+        return Err(refuse(password, pending, &hasher).await?);
+    };
 
     let times = Lifetimes::new(&settings, clock.now());
     let (client, start_times) = (super::client(&req, address), times.clone());
     let (grant, ended) = db
         .tx(move |conn| {
+            let current = users::lock_hash(conn, user.id)?;
+            if current.ok_or_else(wrong)? != user.password_hash {
+                // By its owner, or by a log-in that rehashed it: the next try tells.
+                return Err(Problem::unavailable("the password was changed during the log-in"));
+            }
             if let Verdict::RightButOutdated(new) = &verdict {
                 users::set_password_hash(conn, user.id, &user.password_hash, new)?;
             }
-            sessions::start(conn, (user.id, user.role), remember, client, &start_times).map_err(|error| {
-                match constraint_violated(&error) {
-                    // The account was deleted while we looked at the password.
-                    Some("sessions_user_id_fkey") => {
-                        Problem::new(&kind::INVALID_CREDENTIALS).challenge(false)
-                    }
-                    _ => error.into(),
-                }
-            })
+            Ok(sessions::start(conn, (user.id, user.role), remember, client, &start_times)?)
         })
         .await?;
     blocklist.refuse(&ended);
     token_pair::respond(&jwt, grant, &times)
+}
+
+/// Anyone may register any address, so a registration that waits says nothing about an account:
+/// it is looked at, and answered for, whether or not there is one.
+async fn refuse(
+    password: String,
+    pending: Option<store::Registration>,
+    hasher: &passwords::Hasher,
+) -> Result<Problem, Problem> {
+    if let Some(pending) = pending
+        && hasher.reserve()?.verify(password, Some(pending.password_hash)).await? != Verdict::Wrong
+    {
+        return Ok(Problem::new(&kind::EMAIL_UNCONFIRMED));
+    }
+    Ok(wrong())
+}
+
+fn wrong() -> Problem {
+    Problem::new(&kind::INVALID_CREDENTIALS).challenge(false)
 }

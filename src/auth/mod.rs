@@ -1,26 +1,55 @@
-//! How people get in and out: register, log in, refresh, log out, their sessions.
+//! How people get in and out: register, log in, refresh, log out, their sessions; and what goes
+//! through their mailbox: confirm, recover, change the password or the address.
 
+mod change_email;
+mod change_password;
+mod confirm;
+mod confirm_email_change;
+mod confirm_password_change;
+mod current_password;
 mod end_session;
+mod forgot_password;
 mod list_sessions;
 mod login;
 mod logout;
+mod mails;
+mod new_password;
+mod pages;
+mod proof;
 mod refresh;
 mod register;
+mod resend_confirmation;
+mod reset_password;
+mod store;
 mod token_pair;
+mod undo_email_change;
 
 use std::time::Duration;
 
 use actix_web::{HttpRequest, http::header};
 use utoipa_actix_web::service_config::ServiceConfig;
 
+pub use self::{
+    mails::{Mailing, jobs},
+    pages::{Pages, routes as pages},
+    store::prune,
+};
 use crate::{
     http::{ClientIp, RateLimit},
     tokens::sessions::Client,
 };
 
-/// What one address may ask of the endpoints that anyone can call and that cost a hash.
+/// What one address may ask of the endpoints that anyone can call and that cost a hash or a mail.
 const PER_ADDRESS: RateLimit =
     RateLimit { name: "auth by address", burst: 100, every: Duration::from_secs(3) };
+
+/// Mails to one address, whoever asks for them.
+const MAILS: RateLimit = RateLimit { name: "mails", burst: 5, every: Duration::from_mins(5) };
+
+/// Codes tried for one address or user, whoever tries: five on a challenge would otherwise be five
+/// on each of many. At 24 a day one of a million is found within
+/// a year with a chance of less than one percent.
+const CODE_TRIES: RateLimit = RateLimit { name: "code tries", burst: 20, every: Duration::from_hours(1) };
 
 pub fn routes(config: &mut ServiceConfig) {
     config
@@ -29,7 +58,16 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(refresh::refresh)
         .service(logout::logout)
         .service(list_sessions::list_sessions)
-        .service(end_session::end_session);
+        .service(end_session::end_session)
+        .service(confirm::confirm)
+        .service(resend_confirmation::resend_confirmation)
+        .service(forgot_password::forgot_password)
+        .service(reset_password::reset_password)
+        .service(change_password::change_password)
+        .service(confirm_password_change::confirm_password_change)
+        .service(change_email::change_email)
+        .service(confirm_email_change::confirm_email_change)
+        .service(undo_email_change::undo_email_change);
 }
 
 fn client(req: &HttpRequest, address: ClientIp) -> Client {

@@ -1,15 +1,26 @@
 use actix_web::{HttpResponse, http::header, post, web::Data};
+use chrono::{DateTime, Utc};
+use diesel::PgConnection;
 use serde::Deserialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
+use super::{
+    mails::{ConfirmationMail, RegistrationMail},
+    store,
+};
 use crate::{
     clock::Clock,
+    config,
     db::{Db, constraint_violated},
     http::{ClientIp, Envelope, Json, Problem, RateLimits, kind},
-    passwords,
-    tokens::Role,
-    users::{self, EmailAddress, NewUser, User, check_name, check_username},
+    jobs, passwords,
+    tokens::{
+        Role,
+        challenges::{self, Opening, Purpose, Subject},
+    },
+    users::{self, EmailAddress, NewUser, User, check_email, check_name, check_username},
 };
 
 #[derive(Deserialize, Validate, ToSchema)]
@@ -34,11 +45,6 @@ pub struct Register {
     username: Option<String>,
 }
 
-fn check_email(email: &str) -> Result<(), ValidationError> {
-    let refusal = || ValidationError::new("email").with_message("must be an e-mail address".into());
-    EmailAddress::parse(email).map(drop).ok_or_else(refusal)
-}
-
 /// A schema-level rule, since it looks at the other fields as well.
 fn check_password(body: &Register) -> Result<(), ValidationError> {
     let personal = [Some(body.email.as_str()), body.username.as_deref(), body.name.as_deref()];
@@ -51,43 +57,96 @@ fn check_password(body: &Register) -> Result<(), ValidationError> {
 /// Register
 ///
 /// Creates an account with the role `user`. Log in to get tokens.
+///
+/// Where the server requires confirmation, the answer is always 202, in the same time, whether or
+/// not the address has an account: that is looked up later, by the job that mails either a link and
+/// a code or a notice. The account is there after `POST /api/v1/auth/confirm`.
 #[utoipa::path(
     tag = "auth",
     security(()),
     responses(
         (status = 201, description = "The account.", body = User,
             headers(("Location" = String, description = "The account's address."))),
+        (status = 202, description = "Confirmation is required: a mail is on its way."),
         (status = 409, description = "`email-taken`, `username-taken`."),
         (status = 429, description = "`too-many-requests`."),
         (status = 503, description = "`unavailable`, `overloaded`.")
     )
 )]
 #[post("/auth/register")]
+#[expect(clippy::too_many_arguments, reason = "each is an extractor")]
 pub async fn register(
     body: Json<Register>,
     address: ClientIp,
     db: Data<Db>,
     hasher: Data<passwords::Hasher>,
     limits: Data<RateLimits>,
+    settings: Data<config::Accounts>,
     envelope: Data<Envelope>,
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
     limits.check_address(super::PER_ADDRESS, address.0)?;
     let Json(Register { email, password, name, username }) = body;
     let email = EmailAddress::parse(&email).expect("validated");
+    if settings.require_confirmation {
+        limits.check(super::MAILS, email.canonical())?;
+    }
     let hash = hasher.reserve()?.hash(password).await?;
-    let new = NewUser::new(&email, hash, Role::User, clock.now()).named(name, username);
-    let user: User = db.run(move |conn| users::insert(conn, &new).map_err(taken)).await?;
+    let now = clock.now();
+    if settings.require_confirmation {
+        let pending = store::Registration::new(&email, name, username, hash, now);
+        db.tx(move |conn| wait_for_confirmation(conn, &pending, now)).await?;
+        return Ok(HttpResponse::Accepted().finish());
+    }
+    let new = NewUser::new(&email, hash, Role::User, now).named(name, username);
+    let mail = settings.invite_confirmation.then(|| ConfirmationMail { email: email.given().to_owned() });
+    let user: User = db
+        .tx(move |conn| {
+            let user = users::insert(conn, &new).map_err(taken)?;
+            if let Some(mail) = mail {
+                jobs::enqueue(conn, &mail, now)?;
+            }
+            Ok::<_, Problem>(user)
+        })
+        .await?;
     let location = format!("{}/api/v1/users/{}", envelope.public_url, user.id);
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(user))
 }
 
+/// Never looks at the address. A username is no secret, and its owner is not told of here.
+fn wait_for_confirmation(
+    conn: &mut PgConnection,
+    pending: &store::Registration,
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
+    if let Some(username) = &pending.username
+        && users::is_username_taken(conn, username)?
+    {
+        return Err(username_taken());
+    }
+    store::insert(conn, pending)?;
+    let opening = Opening {
+        purpose: Purpose::ConfirmEmail,
+        subject: Subject::Registration(pending.id),
+        email: &pending.email,
+        email_canonical: &pending.email_canonical,
+    };
+    let challenge = Uuid::now_v7();
+    challenges::open(conn, challenge, &opening, now)?;
+    jobs::enqueue(conn, &RegistrationMail { challenge }, now)?;
+    Ok(())
+}
+
 fn taken(error: diesel::result::Error) -> Problem {
     match constraint_violated(&error) {
-        Some("users_email_key") => Problem::new(&kind::EMAIL_TAKEN).field("/email", "taken", "is taken"),
-        Some("users_username_key") => {
-            Problem::new(&kind::USERNAME_TAKEN).field("/username", "taken", "is taken")
+        Some("users_email_key" | "users_email_reserved") => {
+            Problem::new(&kind::EMAIL_TAKEN).field("/email", "taken", "is taken")
         }
+        Some("users_username_key") => username_taken(),
         _ => error.into(),
     }
+}
+
+fn username_taken() -> Problem {
+    Problem::new(&kind::USERNAME_TAKEN).field("/username", "taken", "is taken")
 }

@@ -13,7 +13,7 @@ use crate::{
     db::migrate,
     passwords::{self, Hasher},
     tokens::{
-        Role,
+        Role, challenges,
         sessions::{self, Which},
     },
     users::{self, EmailAddress, NewUser},
@@ -41,7 +41,7 @@ pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<()> {
         if take_over(conn, &email, &hash)? {
             println!("{} is an admin now, with a new password; its sessions have ended", email.given());
         } else {
-            let new = NewUser::new(&email, hash, Role::Admin, Clock::default().now());
+            let new = NewUser::new(&email, hash, Role::Admin, Clock::default().now()).confirmed();
             let user = users::insert(conn, &new).context("the account cannot be created")?;
             println!("created admin {} with id {}", user.email, user.id);
         }
@@ -53,11 +53,13 @@ pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<()> {
 }
 
 /// An account of that address may be a stranger's, who registered it first: it gets the new
-/// password together with the role. Its sessions end, also because tokens carry the role.
+/// password together with the role, and nothing that the stranger has asked for goes on. Its
+/// sessions end, also because tokens carry the role.
 fn take_over(conn: &mut PgConnection, email: &EmailAddress, hash: &str) -> Result<bool> {
     conn.transaction(|conn| {
         let promoted = users::promote(conn, email, hash, Clock::default().now())?;
         if let Some(user) = promoted {
+            challenges::cancel(conn, user)?;
             sessions::end(conn, user, Which::All)?;
         }
         Ok(promoted.is_some())

@@ -31,10 +31,11 @@ pub(super) fn run(mut config: Config) -> Result<()> {
         format!("{} (embedded PostgreSQL, {})", cluster.directory().display(), cluster.outcome())
     });
     config.database.url = Some(database.url.clone());
+    let mail = config.mail.transport.to_string();
     let served = secret_key(&config)
         .and_then(|secret| Server::start(config, &secret, &Clock::default()))
         .and_then(|server| {
-            let welcome = Welcome { embedded: embedded.as_deref(), development: &development };
+            let welcome = Welcome { embedded: embedded.as_deref(), mail: &mail, development: &development };
             system.block_on(serve(server, signals, &welcome, database.cluster.as_ref()))
         });
     database.stop();
@@ -108,6 +109,7 @@ fn notes_for_development(config: &Config) -> Vec<&'static str> {
 /// What the first lines say beside the address.
 struct Welcome<'a> {
     embedded: Option<&'a str>,
+    mail: &'a str,
     development: &'a [&'static str],
 }
 
@@ -118,6 +120,7 @@ impl Welcome<'_> {
         println!("  API docs   {base}/apidocs/");
         println!("  Data       {}", self.embedded.unwrap_or("the PostgreSQL of DATABASE_URL"));
         println!("  Coins      {}", server.coins_source());
+        println!("  Mail       {}", self.mail);
         if !self.development.is_empty() {
             let notes = self.development.join(", ");
             println!("  For development only: {notes} (PROFILE=production refuses them)");

@@ -10,7 +10,13 @@ use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use super::{
-    currency::convert, list::CoinList, model::Snapshot, prepared::Prepared, providers, store, stream::Event,
+    currency::convert,
+    list::CoinList,
+    model::Snapshot,
+    prepared::Prepared,
+    providers::{self, demo},
+    store,
+    stream::Event,
 };
 use crate::{
     clock::Clock,
@@ -97,7 +103,10 @@ impl View {
     /// snapshot can be told in yet.
     pub(super) fn current(&self, currency: Option<&str>) -> Result<Arc<Current>, Problem> {
         let chosen = self.chosen(currency)?;
-        let current = chosen.current.load_full().ok_or_else(|| {
+        let kept = chosen.current.load_full();
+        // Whoever asks for a currency gets that one; by default any is better than none.
+        let told = kept.filter(|kept| currency.is_none() || kept.snapshot.currency == chosen.code);
+        let current = told.ok_or_else(|| {
             let code = &chosen.code;
             Problem::unavailable("no snapshot in this currency").detail(format!("no amounts in {code} yet"))
         })?;
@@ -178,10 +187,12 @@ impl Follow for View {
 impl View {
     fn load_all(&self, conn: &mut PgConnection) -> QueryResult<()> {
         let mut prepared = Vec::new();
-        for place in &self.currencies {
-            let Some((kept, rate)) = store::latest(conn, &place.code, self.real)? else {
-                continue;
-            };
+        for (number, place) in self.currencies.iter().enumerate() {
+            let mut found = store::latest(conn, &place.code, self.real)?;
+            if found.is_none() && number == 0 {
+                found = store::latest(conn, demo::CURRENCY, false)?;
+            }
+            let Some((kept, rate)) = found else { continue };
             let snapshot = if kept.currency == rate.currency {
                 kept
             } else {

@@ -1,4 +1,5 @@
 use std::{
+    fmt,
     net::IpAddr,
     path::{Path, PathBuf},
 };
@@ -30,6 +31,19 @@ pub enum MailTransport {
     File(PathBuf),
     /// The text of each mail on the console.
     Log,
+    /// There is no way: mails end as dead jobs that an admin can retry.
+    Off,
+}
+
+impl fmt::Display for MailTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Smtp(smtp) => write!(f, "sent by {}", smtp.server),
+            Self::File(directory) => write!(f, "written to {}", directory.display()),
+            Self::Log => f.write_str("printed here (set MAIL_SERVER to send it)"),
+            Self::Off => f.write_str("none: MAIL_SERVER is not set"),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -58,20 +72,30 @@ enum Transport {
     Smtp,
     File,
     Log,
+    Off,
 }
 
 impl Mail {
     pub(super) fn read(env: &mut Env, profile: Profile, data_dir: &Path) -> Self {
         let smtp = read_smtp(env, profile);
-        let default = if smtp.is_some() { Transport::Smtp } else { Transport::Log };
-        let choices = [("smtp", Transport::Smtp), ("file", Transport::File), ("log", Transport::Log)];
+        let default = match (&smtp, profile) {
+            (Some(_), _) => Transport::Smtp,
+            (None, Profile::Development) => Transport::Log,
+            (None, Profile::Production) => Transport::Off,
+        };
+        let choices = [
+            ("smtp", Transport::Smtp),
+            ("file", Transport::File),
+            ("log", Transport::Log),
+            ("off", Transport::Off),
+        ];
         let transport = env.choice("MAIL_TRANSPORT", default, &choices);
         let directory = env.text("MAIL_DIR").map_or_else(|| data_dir.join("mail"), PathBuf::from);
         if transport == Transport::Smtp && smtp.is_none() {
             env.wrong("MAIL_SERVER", "set when MAIL_TRANSPORT is smtp");
         }
         if transport == Transport::Log && profile == Profile::Production {
-            env.wrong("MAIL_SERVER", "set in production (or MAIL_TRANSPORT=file): mails hold links that let people in, which do not belong on the console");
+            env.wrong("MAIL_TRANSPORT", "smtp, file or off in production: mails hold links that let people in, which do not belong on the console");
         }
         let product_name = read_product_name(env);
         Self {
@@ -85,7 +109,8 @@ impl Mail {
             transport: match (transport, smtp) {
                 (Transport::Smtp, Some(smtp)) => MailTransport::Smtp(smtp),
                 (Transport::File, _) => MailTransport::File(directory),
-                _ => MailTransport::Log,
+                (Transport::Log, _) => MailTransport::Log,
+                (Transport::Off | Transport::Smtp, _) => MailTransport::Off,
             },
         }
     }

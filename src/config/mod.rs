@@ -2,6 +2,7 @@
 //!
 //! Every setting, its default and its meaning stand in `.env.example`.
 
+mod accounts;
 mod coins;
 mod database;
 mod env;
@@ -18,6 +19,7 @@ use std::{
 };
 
 pub use self::{
+    accounts::Accounts,
     coins::{Coins, Provider, Upstream},
     database::Database,
     env::Secret,
@@ -48,8 +50,9 @@ pub struct Config {
     pub passwords: Passwords,
     pub tokens: Tokens,
     pub coins: Coins,
-    pub social: Social,
     pub mail: Mail,
+    pub social: Social,
+    pub accounts: Accounts,
     pub log: Log,
 }
 
@@ -99,6 +102,7 @@ impl Config {
         }
         let profile = env.choice("PROFILE", Profile::Development, &profiles);
         let data_dir = PathBuf::from(env.text("DATA_DIR").unwrap_or_else(|| ".mintage".into()));
+        let mail = Mail::read(&mut env, profile, &data_dir);
         let config = Self {
             profile,
             secret_key: SecretKey::read(&mut env, profile),
@@ -108,7 +112,8 @@ impl Config {
             tokens: Tokens::read(&mut env),
             coins: Coins::read(&mut env),
             social: Social::read(&mut env),
-            mail: Mail::read(&mut env, profile, &data_dir),
+            accounts: Accounts::read(&mut env, &mail.transport),
+            mail,
             log: Log::read(&mut env, profile),
             data_dir,
         };
@@ -143,11 +148,13 @@ mod tests {
     #[test]
     fn production_refuses_what_is_only_for_development() {
         let error = with(&[("PROFILE", "production")]).unwrap_err().to_string();
-        for name in ["SECRET_KEY", "DATABASE_URL", "PUBLIC_URL", "MAIL_SERVER"] {
+        for name in ["SECRET_KEY", "DATABASE_URL", "PUBLIC_URL"] {
             assert!(error.contains(name), "{name} is missing in: {error}");
         }
         let weak = [("PROFILE", "production"), ("SECRET_KEY", "changeme")];
         assert!(with(&weak).unwrap_err().to_string().contains("SECRET_KEY"));
+        let console = [("PROFILE", "production"), ("MAIL_TRANSPORT", "log")];
+        assert!(with(&console).unwrap_err().to_string().contains("MAIL_TRANSPORT"));
     }
 
     #[test]

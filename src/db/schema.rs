@@ -26,6 +26,24 @@ diesel::table! {
 }
 
 diesel::table! {
+    challenges (id) {
+        id -> Uuid,
+        purpose -> Text,
+        user_id -> Nullable<Uuid>,
+        registration_id -> Nullable<Uuid>,
+        email -> Text,
+        email_canonical -> Text,
+        token_hash -> Nullable<Bytea>,
+        code_hash -> Nullable<Bytea>,
+        tries -> Int2,
+        created_at -> Timestamptz,
+        code_expires_at -> Nullable<Timestamptz>,
+        expires_at -> Timestamptz,
+        consumed_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     coin_history (coin_id, currency, step_seconds, at) {
         coin_id -> Int8,
         currency -> Text,
@@ -151,6 +169,20 @@ diesel::table! {
 }
 
 diesel::table! {
+    registrations (id) {
+        id -> Uuid,
+        email -> Text,
+        email_canonical -> Text,
+        username -> Nullable<Text>,
+        username_canonical -> Nullable<Text>,
+        name -> Nullable<Text>,
+        password_hash -> Text,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     sessions (id) {
         id -> Uuid,
         user_id -> Uuid,
@@ -248,6 +280,7 @@ diesel::table! {
         version -> Int4,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        email_confirmed_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -261,6 +294,8 @@ diesel::table! {
 
 diesel::joinable!(alerts -> coins (coin_id));
 diesel::joinable!(alerts -> users (user_id));
+diesel::joinable!(challenges -> registrations (registration_id));
+diesel::joinable!(challenges -> users (user_id));
 diesel::joinable!(coin_history -> coins (coin_id));
 diesel::joinable!(coin_quotes -> coin_snapshots (snapshot_id));
 diesel::joinable!(coin_quotes -> coins (coin_id));
@@ -277,6 +312,7 @@ diesel::joinable!(watchlist -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(
     alerts,
     blocklist,
+    challenges,
     coin_history,
     coin_quotes,
     coin_refs,
@@ -288,6 +324,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     jobs,
     provider_state,
     refresh_tokens,
+    registrations,
     sessions,
     signing_keys,
     snapshot_rates,

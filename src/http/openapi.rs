@@ -262,6 +262,7 @@ fn example(kind: &Kind) -> Value {
     let errors = match kind.code {
         "email-taken" => blamed("/email", "taken", "is taken"),
         "username-taken" => blamed("/username", "taken", "is taken"),
+        "invalid-code" => blamed("/code", "invalid", "is wrong, expired or used up"),
         "malformed-query" => blamed("/sort", "query", "unknown variant `size`"),
         "validation-failed" => blamed("/email", "email", "must be an e-mail address"),
         _ => Vec::new(),

@@ -75,6 +75,8 @@ kinds! {
         "The token is valid, but its user may not do this.";
     WRONG_PASSWORD = 403 "wrong-password", "The password is wrong",
         "This action asks for the current password again, and it did not match.";
+    EMAIL_UNCONFIRMED = 403 "email-unconfirmed", "The e-mail address is not confirmed yet",
+        "The password is right, but the account waits for its confirmation: open the link or type the code of the mail, or get another mail with `POST /api/v1/auth/confirm/resend`.";
     NOT_FOUND = 404 "not-found", "Not found",
         "There is no such resource, or it is not yours. Paths have no trailing slash.";
     METHOD_NOT_ALLOWED = 405 "method-not-allowed", "Method not allowed",
@@ -99,6 +101,8 @@ kinds! {
         "Send `Content-Type: application/json`, without a content coding.";
     VALIDATION_FAILED = 422 "validation-failed", "The request is not valid",
         "The request is well-formed, but values are missing, unknown or out of range. `errors` lists each with a JSON Pointer (RFC 6901).";
+    INVALID_CODE = 422 "invalid-code", "The code or the link is not valid",
+        "It is wrong, has expired, was used, was tried too often, or a newer one has replaced it. The answer is the same whether or not the account exists. Ask for another mail.";
     TOO_MANY_REQUESTS = 429 "too-many-requests", "Too many requests",
         "Wait for as many seconds as `Retry-After` says.";
     INTERNAL_ERROR = 500 "internal-error", "Something went wrong on our side",

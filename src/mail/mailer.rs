@@ -4,7 +4,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use lettre::message::Mailbox;
 use tokio::task;
 
@@ -35,6 +35,7 @@ enum Transport {
     Smtp(Smtp),
     File(PathBuf),
     Log,
+    Off,
 }
 
 impl Mailer {
@@ -47,6 +48,7 @@ impl Mailer {
             MailTransport::Smtp(settings) => Transport::Smtp(Smtp::new(settings.clone())?),
             MailTransport::File(directory) => Transport::File(directory.clone()),
             MailTransport::Log => Transport::Log,
+            MailTransport::Off => Transport::Off,
         };
         Ok(Self(Arc::new(Inner {
             transport,
@@ -99,6 +101,7 @@ impl Mailer {
                 let written = io::stdout().write_all(console.as_bytes());
                 Ok(written.context("the mail cannot be printed")?)
             }
+            Transport::Off => Err(Failure::Permanent(anyhow!("no MAIL_SERVER is set"))),
         }
     }
 

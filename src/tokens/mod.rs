@@ -4,10 +4,12 @@
 //! - [`Jwt`]: issues and verifies access and refresh tokens;
 //! - [`sessions`]: a session is the chain of tokens that one log-in started;
 //! - [`Blocklist`]: ended sessions whose access tokens have not expired yet;
+//! - [`challenges`]: what a person proves by mail, with a link or a code;
 //! - [`CurrentUser`], [`Admin`]: extractors that an endpoint names to be protected.
 
 mod activity;
 mod blocklist;
+pub mod challenges;
 mod current_user;
 mod exchanges;
 mod jwks;
@@ -16,6 +18,7 @@ mod keys;
 mod role;
 mod rotation;
 mod seal;
+mod secrets;
 pub mod sessions;
 mod verified;
 
@@ -30,6 +33,7 @@ pub use self::{
     keys::{KeyRing, KeyState, create_if_absent, list_keys, prune_retired, rotate},
     role::Role,
     seal::Sealer,
+    secrets::{ChallengeKeys, Secrets},
     sessions::Ended,
 };
 

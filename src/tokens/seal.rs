@@ -50,13 +50,18 @@ impl Sealer {
 }
 
 fn derive(secret: &Secret) -> RandomizedNonceKey {
+    let key = derive_key(secret, b"signing keys v1");
+    RandomizedNonceKey::new(&AES_256_GCM, &key).expect("32 bytes is the key's length")
+}
+
+/// A key for one purpose (HKDF-SHA-256, RFC 5869): none of them gives another one away.
+pub(super) fn derive_key(secret: &Secret, purpose: &[u8]) -> [u8; 32] {
     let salt = Salt::new(HKDF_SHA256, b"mintage");
     let material = salt.extract(secret.expose().as_bytes());
     let mut key = [0; 32];
-    let info = [b"signing keys v1".as_slice()];
-    let expanded = material.expand(&info, &AES_256_GCM).and_then(|okm| okm.fill(&mut key));
+    let expanded = material.expand(&[purpose], &AES_256_GCM).and_then(|okm| okm.fill(&mut key));
     expanded.expect("32 bytes is a valid length");
-    RandomizedNonceKey::new(&AES_256_GCM, &key).expect("32 bytes is the key's length")
+    key
 }
 
 fn open(key: &RandomizedNonceKey, sealed: &[u8], context: &str) -> Result<Vec<u8>, Unspecified> {

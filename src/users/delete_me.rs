@@ -3,7 +3,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::store;
+use super::{account, store};
 use crate::{
     db::Db,
     http::{Json, Problem, RateLimits, kind},
@@ -51,15 +51,17 @@ pub async fn delete_me(
     let place = hasher.reserve()?;
     let stored = db.run(move |conn| Ok::<_, Problem>(store::find_hash(conn, me.id)?)).await?;
     let stored = stored.ok_or(Refusal::Revoked)?;
-    if place.verify(body.0.password, Some(stored)).await? == Verdict::Wrong {
+    if place.verify(body.0.password, Some(stored.clone())).await? == Verdict::Wrong {
         return Err(Problem::new(&kind::WRONG_PASSWORD));
     }
     let ended = db
         .tx(move |conn| {
-            store::find_for_update(conn, me.id)?;
+            if account::lock_hash(conn, me.id)?.as_ref() != Some(&stored) {
+                return Err(Problem::from(Refusal::Revoked));
+            }
             let ended = sessions::end(conn, me.id, Which::All)?;
             store::delete(conn, me.id)?;
-            Ok::<_, Problem>(ended)
+            Ok(ended)
         })
         .await?;
     blocklist.refuse(&ended);

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use unicode_normalization::UnicodeNormalization;
-use validator::ValidateEmail;
+use validator::{ValidateEmail, ValidationError};
 
 /// RFC 5321 section 4.5.3.1.3, less the angle brackets.
 const LONGEST: usize = 254;
@@ -43,6 +43,15 @@ impl EmailAddress {
     pub fn canonical(&self) -> &str {
         &self.canonical
     }
+}
+
+/// For validator.
+///
+/// # Errors
+/// `email`.
+pub fn check_email(email: &str) -> Result<(), ValidationError> {
+    let refusal = || ValidationError::new("email").with_message("must be an e-mail address".into());
+    EmailAddress::parse(email).map(drop).ok_or_else(refusal)
 }
 
 /// Addresses are personal: never in a log.

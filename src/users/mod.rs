@@ -1,5 +1,6 @@
 //! Who exists: self service for everybody, administration for admins.
 
+mod account;
 mod delete_me;
 mod email;
 mod list;
@@ -12,9 +13,13 @@ mod update_me;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::{
-    email::EmailAddress,
+    account::{
+        Account, change_email, confirm_email, find_account, find_account_of, is_username_taken, lock_account,
+        lock_hash, set_password,
+    },
+    email::{EmailAddress, check_email},
     model::{User, check_name, check_username},
-    store::{Credentials, Login, NewUser, address, find_credentials, insert, promote, set_password_hash},
+    store::{Credentials, Login, NewUser, find_credentials, find_hash, insert, promote, set_password_hash},
 };
 
 pub fn routes(config: &mut ServiceConfig) {

@@ -17,6 +17,9 @@ pub struct User {
     /// As the person wrote it.
     #[schema(example = "ada@example.com", format = "email")]
     pub email: String,
+    /// Whether the person has proved to read mail at this address.
+    #[diesel(select_expression = users::email_confirmed_at.is_not_null())]
+    pub email_confirmed: bool,
     #[schema(example = "ada")]
     pub username: Option<String>,
     #[schema(example = "Ada Lovelace")]

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{email::EmailAddress, model::User};
 use crate::{db::schema::users, tokens::Role};
 
-#[derive(Insertable)]
+#[derive(Insertable, Clone)]
 #[diesel(table_name = users)]
 pub struct NewUser {
     id: Uuid,
@@ -23,6 +23,7 @@ pub struct NewUser {
     name: Option<String>,
     role: Role,
     password_hash: String,
+    email_confirmed_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -39,6 +40,7 @@ impl NewUser {
             name: None,
             role,
             password_hash,
+            email_confirmed_at: None,
             created_at: now,
             updated_at: now,
         }
@@ -49,6 +51,13 @@ impl NewUser {
         self.name = name.map(|name| name.trim().to_owned());
         self.username_canonical = username.as_deref().map(str::to_ascii_lowercase);
         self.username = username;
+        self
+    }
+
+    /// The person has proved to read mail at the address, or an operator vouches for it.
+    #[must_use]
+    pub fn confirmed(mut self) -> Self {
+        self.email_confirmed_at = Some(self.created_at);
         self
     }
 }
@@ -80,7 +89,7 @@ pub struct Credentials {
 }
 
 /// # Errors
-/// A violation of `users_email_key` or `users_username_key`.
+/// A violation of `users_email_key`, `users_email_reserved` or `users_username_key`.
 pub fn insert(conn: &mut PgConnection, user: &NewUser) -> QueryResult<User> {
     diesel::insert_into(users::table).values(user).returning(User::as_returning()).get_result(conn)
 }
@@ -97,15 +106,9 @@ pub fn find_credentials(conn: &mut PgConnection, login: &Login) -> QueryResult<O
     query.first(conn).optional()
 }
 
-/// Where mails to this user go, and whom to greet; None if the account is gone.
-///
 /// # Errors
 /// The database cannot be read.
-pub fn address(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<(String, Option<String>)>> {
-    users::table.find(id).select((users::email, users::name)).first(conn).optional()
-}
-
-pub(super) fn find_hash(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<String>> {
+pub fn find_hash(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<String>> {
     users::table.find(id).select(users::password_hash).first(conn).optional()
 }
 
@@ -210,6 +213,7 @@ pub fn promote(
         .set((
             users::role.eq(Role::Admin),
             users::password_hash.eq(password_hash),
+            users::email_confirmed_at.eq(now),
             users::version.eq(users::version + 1),
             users::updated_at.eq(now),
         ))

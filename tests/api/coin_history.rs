@@ -146,6 +146,10 @@ async fn the_demonstration_comes_in_other_currencies_and_what_cannot_be_told_is_
     let body = user.get(&format!("{COINS}?currency=USD")).await.assert(200).json();
     assert_eq!((&body["source"], &body["currency"]), (&"demo".into(), &"USD".into()));
     user.get(&format!("{COINS}?currency=XTS")).await.assert_problem(503, "unavailable");
+    let app = App::with(&[("COINS_CURRENCIES", "XTS")]);
+    let user = app.user().await;
+    assert_eq!(user.get(COINS).await.assert(200).json()["currency"], "GBP");
+    user.get(&format!("{COINS}?currency=XTS")).await.assert_problem(503, "unavailable");
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
-use diesel::{RunQueryDsl, sql_query};
+use diesel::{QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{App, PASSWORD};
+use crate::support::{App, PASSWORD, eventually};
 
 const PATH: &str = "/api/v1/auth/login";
 
@@ -111,4 +111,43 @@ async fn a_strange_user_agent_is_cut_to_size() {
     let client = app.anyone().bearing(pair["access_token"].as_str().unwrap());
     let sessions = client.get("/api/v1/auth/sessions").await.assert(200).json();
     assert_eq!(sessions["data"][0]["user_agent"].as_str().unwrap().len(), 256);
+}
+
+/// Hashing takes a while; whoever changes the password meanwhile must not be outrun.
+#[tokio::test]
+async fn a_login_under_way_does_not_survive_a_change_of_the_password() {
+    let app = App::start();
+    let user = app.user().await;
+    let mut owner = app.sql();
+    let hash = mintage::passwords::Hasher::hash_now("the owner's new password", 4).unwrap();
+    owner.batch_execute(&format!("BEGIN; UPDATE users SET password_hash = '{hash}'")).unwrap();
+    let body = json!({"email": user.email, "password": PASSWORD});
+    let new_email = json!({"new_email": "thief@example.com", "password": PASSWORD});
+    let delete = |request: reqwest::RequestBuilder| request.json(&json!({"password": PASSWORD}));
+    let anyone = app.anyone();
+    let (login, email, deletion, ()) = tokio::join!(
+        anyone.post(PATH, &body),
+        user.post("/api/v1/auth/email/change", &new_email),
+        user.send(Method::DELETE, "/api/v1/user", delete),
+        async {
+            eventually("all three wait", async || waiting(&app) == 3).await;
+            owner.batch_execute("COMMIT").unwrap();
+        }
+    );
+    login.assert_problem(503, "unavailable");
+    email.assert_problem(401, "token-revoked");
+    deletion.assert_problem(401, "token-revoked");
+    anyone.post(PATH, &body).await.assert_problem(401, "invalid-credentials");
+    assert_eq!(app.mails_to("thief@example.com").await.len(), 0);
+}
+
+fn waiting(app: &App) -> i64 {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        count: i64,
+    }
+    let query = "SELECT count(*) FROM pg_stat_activity \
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    sql_query(query).get_result::<Row>(&mut app.sql()).unwrap().count
 }

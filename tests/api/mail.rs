@@ -38,6 +38,7 @@ fn app_on(port: u16, encryption: Encryption, settings: &[(&str, &str)]) -> App {
         ("MAIL_SECURITY", security),
         ("MAIL_FROM", "no-reply@mintage.test"),
         ("PRODUCT_NAME", "Ācme"),
+        ("REQUIRE_CONFIRMATION", "off"),
     ];
     all.extend(settings);
     App::with(&all)

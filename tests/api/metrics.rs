@@ -37,7 +37,7 @@ async fn requests_are_counted_by_route_method_and_class_of_status() {
         value(&text, &format!("mintage_http_requests_total{{{labels}}}"))
     };
     assert_eq!((total("/api/v1/coins", "2xx"), total("/api/v1/coins", "4xx")), (3, 1));
-    let one = "/api/v1/coins/{symbol}";
+    let one = "/api/v1/coins/{coin}";
     assert_eq!((total(one, "2xx"), total(one, "4xx")), (1, 1));
     assert_eq!(total("other", "4xx"), 2);
     let took = r#"mintage_http_request_duration_seconds_count{route="/api/v1/coins",method="GET"}"#;

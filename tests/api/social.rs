@@ -34,7 +34,7 @@ async fn silent() -> Upstream {
     Upstream::start(vec![timeline(&[])]).await
 }
 
-fn mastodon<'a>(instance: &'a Upstream) -> [(&'static str, &'a str); 2] {
+fn mastodon(instance: &Upstream) -> [(&'static str, &str); 2] {
     [("SOCIAL_PROVIDERS", "mastodon"), ("MASTODON_URLS", &instance.url)]
 }
 
@@ -206,6 +206,37 @@ async fn whatever_a_source_answers_the_market_goes_on_and_what_was_said_stays() 
 async fn without_the_market_nothing_is_published_and_without_listening_nothing_is_said() {
     let app = App::start();
     assert_eq!(coin(&app.user().await, "BTC", |_| true).await, Value::Null);
+}
+
+#[tokio::test]
+async fn an_admin_sees_who_is_heard() {
+    let (market, instance, bad) =
+        (market().await, silent().await, Upstream::start(vec![Reply::Http(503, "", Vec::new())]).await);
+    let urls = format!("{},{}", instance.url, bad.url);
+    let app = app(
+        &market,
+        &[
+            ("SOCIAL_PROVIDERS", "mastodon,bluesky"),
+            ("MASTODON_URLS", &urls),
+            ("BLUESKY_URL", "ws://127.0.0.1:1"),
+        ],
+    );
+    let admin = app.admin().await;
+    let mut social = Value::Null;
+    eventually("one heard and two not", async || {
+        social = admin.get("/api/v1/admin/sync").await.assert(200).json()["social"].clone();
+        social[0]["last_success_at"].is_string()
+            && social[1]["last_error"].is_string()
+            && social[2]["last_error"].is_string()
+    })
+    .await;
+    let host = |url: &str| format!("mastodon:{}", url.trim_start_matches("http://"));
+    assert_eq!(social[0]["name"], host(&instance.url));
+    assert_eq!((&social[1]["name"], &social[1]["state"]), (&host(&bad.url).into(), &"waiting".into()));
+    assert_eq!(
+        (&social[2]["name"], &social[2]["last_error"]),
+        (&"bluesky".into(), &"cannot be reached".into())
+    );
 }
 
 #[tokio::test]

@@ -55,7 +55,8 @@ pub struct CreateAlert {
 /// Create an alert
 ///
 /// You get a mail when a sync finds the number at the threshold or beyond it for the first time, and again only after
-/// it has gone back by `hysteresis`. A number that is beyond it already must go back first.
+/// it has gone back by `hysteresis`. A number that is beyond it already must go back first. Mails go to a confirmed
+/// address only.
 #[utoipa::path(
     tag = "alerts",
     security(("bearer" = [])),

@@ -32,12 +32,12 @@ impl Job for CoinAlertMail {
         let (user, coin) = (self.user, self.coin);
         let found = db
             .run(move |conn| {
-                let address = users::address(conn, user)?;
-                Ok::<_, Failure>(address.zip(store::named(conn, Some(coin), "")?.into_iter().next()))
+                let account = users::find_account(conn, user)?.filter(|account| account.email_confirmed);
+                Ok::<_, Failure>(account.zip(store::named(conn, Some(coin), "")?.into_iter().next()))
             })
             .await?;
-        // Whoever has deleted the account wants no mail.
-        let Some(((email, name), coin)) = found else {
+        // Whoever has deleted the account wants no mail; an address that is not confirmed may be a stranger's.
+        let Some((account, coin)) = found else {
             return Ok(());
         };
         let amount = |value: f64| match &self.currency {
@@ -59,12 +59,12 @@ impl Job for CoinAlertMail {
         let label = format!("Open {product}");
         let letter = Letter {
             subject: &subject,
-            name: name.as_deref(),
+            name: account.greeting(),
             paragraphs: &[&news, &when],
             action: mailer.app_url().map(|link| Action { label: &label, link }),
             notes: &[&why],
             ..Letter::default()
         };
-        mailer.send_letter(&running, &email, &letter).await
+        mailer.send_letter(&running, &account.email, &letter).await
     }
 }

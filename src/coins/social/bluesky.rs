@@ -8,7 +8,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -41,7 +41,7 @@ const COLLECTION: &str = "app.bsky.feed.post";
 const LARGEST_EVENT: usize = 256 * 1024;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The stream has dozens of posts a second: a silent one is broken.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 const FLUSH: Duration = Duration::from_secs(5);
 /// Posts that may wait to be written.
 const WAITING: usize = 2000;
@@ -140,10 +140,14 @@ impl Collector {
             names: queries.iter().map(|(target, query)| (target.id, names(target, query))).collect(),
         };
         let cursor = cursor.filter(|cursor| moment(*cursor).is_some_and(|at| now - at < REPLAYED));
-        let stream = match time::timeout(HANDSHAKE, connect(http, &self.settings.bluesky_url, cursor)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(failure)) => return Ok(End::Broken(failure)),
-            Err(_) => return Ok(End::Broken(Failure::new(Advice::BackOff, "no answer in time"))),
+        let begin = Instant::now();
+        let late = || Failure::new(Advice::BackOff, "no answer in time");
+        let connected = time::timeout(HANDSHAKE, connect(http, &self.settings.bluesky_url, cursor)).await;
+        let connected = connected.unwrap_or_else(|_| Err(late()));
+        self.outcomes.count(SOURCE, connected.is_ok(), begin.elapsed());
+        let stream = match connected {
+            Ok(stream) => stream,
+            Err(failure) => return Ok(End::Broken(failure)),
         };
         self.succeeded(SOURCE).await?;
         self.follow(stream, &ears, cursor).await

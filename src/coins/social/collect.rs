@@ -2,8 +2,8 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Mutex, PoisonError},
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use actix_web::web::Data;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{
     super::{
         store as services,
-        sync::after_failure,
+        sync::{Outcomes, after_failure},
         upstream::{Failure, Upstream},
     },
     mastodon,
@@ -49,6 +49,7 @@ pub struct Collector {
     pub(super) upstream: Upstream,
     pub(super) queries: Queries,
     pub(super) holder: Uuid,
+    pub(super) outcomes: Arc<Outcomes>,
     /// The sources that the log knows to be away.
     away: Mutex<HashSet<String>>,
 }
@@ -109,6 +110,7 @@ fn asked(settings: &config::Social) -> Vec<Source<'_>> {
 }
 
 /// The names of all sources, and what may be used of them a day.
+#[must_use]
 pub fn sources(settings: &config::Social) -> Vec<(String, Option<u32>)> {
     let budget = |source: &Source<'_>| matches!(source, Source::X).then_some(settings.x_daily_posts);
     let asked = asked(settings);
@@ -126,9 +128,10 @@ impl Collector {
         settings: Data<config::Social>,
         upstream: Upstream,
         queries: Queries,
+        outcomes: Arc<Outcomes>,
     ) -> Self {
         let (holder, away) = (Uuid::now_v7(), Mutex::default());
-        Self { db, clock, settings, upstream, queries, holder, away }
+        Self { db, clock, settings, upstream, queries, holder, outcomes, away }
     }
 
     /// None when nobody is listened to or the database is away.
@@ -176,7 +179,12 @@ impl Collector {
         for target in order {
             let query = query_for(target, &self.queries);
             let cursor = cursors.get(&target.id).and_then(|(cursor, _)| cursor.as_deref());
-            match self.page(source, &query, cursor, targets.len()).await? {
+            let begin = Instant::now();
+            let result = self.page(source, &query, cursor, targets.len()).await?;
+            if !matches!(result, Ok(None)) {
+                self.outcomes.count(source.provider().name(), result.is_ok(), begin.elapsed());
+            }
+            match result {
                 Ok(Some(page)) => {
                     left = left.saturating_sub(page.billed);
                     let enough = page.enough;

@@ -77,7 +77,7 @@ fn words(text: &str) -> Vec<String> {
                 word.push(c);
             }
         }
-        if word.trim_start_matches(['#', '$']) != "" {
+        if !word.trim_start_matches(['#', '$']).is_empty() {
             words.push(word);
         }
     }

@@ -50,11 +50,11 @@ pub fn targets(conn: &mut PgConnection) -> QueryResult<Vec<Target>> {
     Ok(rows.into_iter().map(|(id, symbol, name, slug)| Target { id, symbol, name, slug }).collect())
 }
 
+/// The newest post that was read, and when.
+type Cursor = (Option<String>, DateTime<Utc>);
+
 /// How far a source has been read, by coin.
-pub fn cursors(
-    conn: &mut PgConnection,
-    source: &str,
-) -> QueryResult<HashMap<i64, (Option<String>, DateTime<Utc>)>> {
+pub fn cursors(conn: &mut PgConnection, source: &str) -> QueryResult<HashMap<i64, Cursor>> {
     let rows: Vec<(i64, Option<String>, DateTime<Utc>)> = social_cursors::table
         .filter(social_cursors::source.eq(source))
         .select((social_cursors::coin_id, social_cursors::cursor, social_cursors::covered_until))

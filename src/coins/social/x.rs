@@ -129,8 +129,8 @@ struct Tweet {
     created_at: Option<String>,
     lang: Option<String>,
     author_id: Option<String>,
-    #[serde(alias = "note_post")]
-    note_tweet: Option<Note>,
+    #[serde(alias = "note_tweet", alias = "note_post")]
+    note: Option<Note>,
 }
 
 /// The whole of a long post.
@@ -155,7 +155,7 @@ fn decode_search(body: &[u8]) -> Result<Page, Failure> {
 
 fn post(tweet: Tweet) -> Option<Post> {
     let at = tweet.created_at.as_deref().and_then(time).or_else(|| snowflake_time(&tweet.id))?;
-    let text = tweet.note_tweet.map_or(tweet.text, |note| note.text);
+    let text = tweet.note.map_or(tweet.text, |note| note.text);
     let author = tweet.author_id.unwrap_or_else(|| tweet.id.clone());
     Some(Post { id: tweet.id, author, at, language: tweet.lang, text })
 }
@@ -269,7 +269,7 @@ mod tests {
         )]);
         let capped = br#"{"title":"UsageCapExceeded","detail":"Usage cap exceeded: Monthly product cap","type":"https://api.twitter.com/2/problems/usage-capped"}"#;
         let old = br#"{"errors":[{"code":88,"message":"Rate limit exceeded"}]}"#;
-        let after = Advice::After(std::time::Duration::from_secs(660));
+        let after = Advice::After(std::time::Duration::from_mins(11));
         for (status, body, advice) in [
             (400, fixture("error_400"), Advice::BackOff),
             (401, fixture("error_401"), Advice::Stop),

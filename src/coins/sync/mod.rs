@@ -15,7 +15,7 @@ mod outcomes;
 mod slot;
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -24,13 +24,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time;
 use uuid::Uuid;
 
+use self::market::{Collected, Nothing};
 pub(super) use self::{
     market::budget,
-    slot::{after_failure, start as start_of_slot},
-};
-use self::{
-    market::{Collected, Nothing},
     outcomes::Outcomes,
+    slot::{after_failure, start as start_of_slot},
 };
 use super::{
     alerts,
@@ -59,7 +57,7 @@ pub struct Sync {
     holder: Uuid,
     /// What the log was told last: a state that lasts is told once.
     told: Mutex<String>,
-    outcomes: Outcomes,
+    outcomes: Arc<Outcomes>,
     /// No rates are read before, after a failure to.
     rates_after: Mutex<DateTime<Utc>>,
 }
@@ -68,7 +66,9 @@ impl Sync {
     #[must_use]
     pub fn new(db: Db, clock: Clock, settings: Data<Coins>, social: Data<Social>, queries: Queries) -> Self {
         let upstream = Upstream::new(settings.timeout);
-        let social = Collector::new(db.clone(), clock.clone(), social, upstream.clone(), queries);
+        let outcomes = Arc::<Outcomes>::default();
+        let social =
+            Collector::new(db.clone(), clock.clone(), social, upstream.clone(), queries, outcomes.clone());
         Self {
             db,
             clock,
@@ -77,7 +77,7 @@ impl Sync {
             social,
             holder: Uuid::now_v7(),
             told: Mutex::default(),
-            outcomes: Outcomes::default(),
+            outcomes,
             rates_after: Mutex::new(DateTime::UNIX_EPOCH),
         }
     }

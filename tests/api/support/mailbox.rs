@@ -98,6 +98,13 @@ impl ParsedMail {
         link
     }
 
+    /// What the link has after `#token=`.
+    #[track_caller]
+    pub fn token(&self) -> String {
+        let link = self.link();
+        link.split_once("#token=").expect("a link with a token").1.to_owned()
+    }
+
     /// The six digits to type.
     #[track_caller]
     pub fn code(&self) -> String {

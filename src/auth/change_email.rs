@@ -1,0 +1,85 @@
+use actix_web::{HttpResponse, post, web::Data};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+use validator::Validate;
+
+use super::{current_password, mails::EmailChangeMail};
+use crate::{
+    clock::Clock,
+    db::Db,
+    http::{Json, Problem, RateLimits},
+    jobs, passwords,
+    tokens::{
+        CurrentUser, Refusal,
+        challenges::{self, Opening, Purpose, Subject},
+    },
+    users::{self, EmailAddress, check_email},
+};
+
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"new_email": "ada.king@example.com", "password": "correct horse battery"}))]
+pub struct ChangeEmail {
+    /// Unique without regard to case; at most 254 bytes.
+    #[schema(format = "email", max_length = 254)]
+    #[validate(custom(function = "check_email"))]
+    new_email: String,
+    /// The current password.
+    #[schema(format = "password", max_length = 1024)]
+    #[validate(length(max = 1024, message = "must have at most 1024 characters"))]
+    password: String,
+}
+
+/// Change the address
+///
+/// Mails a link and a code to the new address, for `POST /auth/email/change/confirm`; until then
+/// nothing changes. The answer does not tell whether another account has that address: its owner
+/// gets a notice instead.
+#[utoipa::path(
+    tag = "mail",
+    security(("bearer" = [])),
+    responses(
+        (status = 202, description = "A mail to the new address is on its way."),
+        (status = 403, description = "`wrong-password`."),
+        (status = 429, description = "`too-many-requests`."),
+        (status = 503, description = "`unavailable`, `overloaded`.")
+    )
+)]
+#[post("/auth/email/change")]
+pub async fn change_email(
+    me: CurrentUser,
+    body: Json<ChangeEmail>,
+    db: Data<Db>,
+    hasher: Data<passwords::Hasher>,
+    limits: Data<RateLimits>,
+    clock: Data<Clock>,
+) -> Result<HttpResponse, Problem> {
+    let Json(ChangeEmail { new_email, password }) = body;
+    let email = EmailAddress::parse(&new_email).expect("validated");
+    let verified = current_password::check(password, me.id, &db, &hasher, &limits).await?;
+    limits.check(super::MAILS, me.id)?;
+    limits.check(super::MAILS, email.canonical())?;
+    let now = clock.now();
+    db.tx(move |conn| {
+        if users::lock_hash(conn, me.id)?.as_ref() != Some(&verified) {
+            return Err(Refusal::Revoked.into());
+        }
+        let account = users::find_account(conn, me.id)?.ok_or(Refusal::Revoked)?;
+        if account.email_canonical == email.canonical() {
+            return Err(Problem::invalid("/new_email", "unchanged", "is your address already"));
+        }
+        let opening = Opening {
+            purpose: Purpose::ChangeEmail,
+            subject: Subject::User(me.id),
+            email: email.given(),
+            email_canonical: email.canonical(),
+        };
+        let challenge = Uuid::now_v7();
+        challenges::open(conn, challenge, &opening, now)?;
+        jobs::enqueue(conn, &EmailChangeMail { challenge }, now)?;
+        Ok(())
+    })
+    .await?;
+    Ok(HttpResponse::Accepted().finish())
+}

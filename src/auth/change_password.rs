@@ -1,0 +1,73 @@
+use actix_web::{HttpResponse, post, web::Data};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+use validator::Validate;
+
+use super::{current_password, mails::PasswordChangeMail};
+use crate::{
+    clock::Clock,
+    db::Db,
+    http::{Json, Problem, RateLimits},
+    jobs, passwords,
+    tokens::{
+        CurrentUser, Refusal,
+        challenges::{self, Opening, Purpose, Subject},
+    },
+    users,
+};
+
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"current_password": "correct horse battery"}))]
+pub struct ChangePassword {
+    #[schema(format = "password", max_length = 1024)]
+    #[validate(length(max = 1024, message = "must have at most 1024 characters"))]
+    current_password: String,
+}
+
+/// Change the password
+///
+/// Asks for the current password and mails a code of six digits to your address, for
+/// `POST /auth/password/change/confirm`.
+#[utoipa::path(
+    tag = "mail",
+    security(("bearer" = [])),
+    responses(
+        (status = 202, description = "A code is on its way."),
+        (status = 403, description = "`wrong-password`."),
+        (status = 429, description = "`too-many-requests`."),
+        (status = 503, description = "`unavailable`, `overloaded`.")
+    )
+)]
+#[post("/auth/password/change")]
+pub async fn change_password(
+    me: CurrentUser,
+    body: Json<ChangePassword>,
+    db: Data<Db>,
+    hasher: Data<passwords::Hasher>,
+    limits: Data<RateLimits>,
+    clock: Data<Clock>,
+) -> Result<HttpResponse, Problem> {
+    let verified = current_password::check(body.0.current_password, me.id, &db, &hasher, &limits).await?;
+    limits.check(super::MAILS, me.id)?;
+    let now = clock.now();
+    db.tx(move |conn| {
+        if users::lock_hash(conn, me.id)?.as_ref() != Some(&verified) {
+            return Err(Refusal::Revoked.into());
+        }
+        let account = users::find_account(conn, me.id)?.ok_or(Refusal::Revoked)?;
+        let opening = Opening {
+            purpose: Purpose::ChangePassword,
+            subject: Subject::User(me.id),
+            email: &account.email,
+            email_canonical: &account.email_canonical,
+        };
+        let challenge = Uuid::now_v7();
+        challenges::open(conn, challenge, &opening, now)?;
+        jobs::enqueue(conn, &PasswordChangeMail { challenge }, now)?;
+        Ok::<_, Problem>(())
+    })
+    .await?;
+    Ok(HttpResponse::Accepted().finish())
+}

@@ -1,0 +1,129 @@
+use actix_web::{
+    post,
+    web::{Data, Json as JsonBody},
+};
+use chrono::{DateTime, Utc};
+use diesel::{PgConnection, result::Error};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+use validator::{Validate, ValidationError};
+
+use super::{
+    confirm::Confirmed,
+    mails::UndoMail,
+    proof::{Proof, check_code, refused},
+};
+use crate::{
+    clock::Clock,
+    db::{Db, constraint_violated},
+    http::{ClientIp, Json, Problem, RateLimits, kind},
+    jobs,
+    tokens::{
+        ChallengeKeys, CurrentUser,
+        challenges::{self, Challenge, Opening, Purpose, Subject, Whose},
+    },
+    users::{self, check_email},
+};
+
+/// `token` from the link; or `code`, with your access token or with the new address as `email`.
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[validate(schema(function = "check"))]
+#[schema(example = json!({"code": "123456"}))]
+pub struct ConfirmEmailChange {
+    #[schema(max_length = 128)]
+    #[validate(length(max = 128, message = "must have at most 128 characters"))]
+    token: Option<String>,
+    #[schema(format = "email", max_length = 254)]
+    #[validate(custom(function = "check_email"))]
+    email: Option<String>,
+    #[schema(pattern = "^[0-9]{6}$")]
+    #[validate(custom(function = "check_code"))]
+    code: Option<String>,
+}
+
+fn check(body: &ConfirmEmailChange) -> Result<(), ValidationError> {
+    if body.token.is_some() != body.code.is_some() && (body.token.is_none() || body.email.is_none()) {
+        return Ok(());
+    }
+    let mut error =
+        ValidationError::new("token-or-code").with_message("give either `token` or `code`".into());
+    error.add_param("field".into(), &"token");
+    Err(error)
+}
+
+/// Change the address: with the link or the code
+///
+/// From now on the account has the new address. The old one is told and can undo that for 7 days,
+/// in which nobody else can have it. Needs no access token with the link, or with the new address
+/// and the code; the code alone needs yours. The link works for 24 hours, the code for 10 minutes
+/// and five tries.
+#[utoipa::path(
+    tag = "mail",
+    security((), ("bearer" = [])),
+    responses(
+        (status = 200, description = "The account has this address now.", body = Confirmed),
+        (status = 409, description = "`email-taken`: another account has got it meanwhile."),
+        (status = 422, description = "`validation-failed`, `invalid-code`."),
+        (status = 429, description = "`too-many-requests`.")
+    )
+)]
+#[post("/auth/email/change/confirm")]
+pub async fn confirm_email_change(
+    me: Result<CurrentUser, Problem>,
+    body: Json<ConfirmEmailChange>,
+    address: ClientIp,
+    db: Data<Db>,
+    limits: Data<RateLimits>,
+    keys: Data<ChallengeKeys>,
+    clock: Data<Clock>,
+) -> Result<JsonBody<Confirmed>, Problem> {
+    limits.check_address(super::PER_ADDRESS, address.0)?;
+    let Json(ConfirmEmailChange { token, email, code }) = body;
+    let now = clock.now();
+    let pointer = if token.is_some() { "/token" } else { "/code" };
+    let proof = match (token, email, code) {
+        (None, None, Some(code)) => Proof::Code { whose: Whose::User(me?.id), code },
+        (token, email, code) => Proof::new(token, email.as_deref(), code),
+    };
+    let found = proof.find(Purpose::ChangeEmail, &db, &limits, keys, now).await?;
+    let unused = Some(found).filter(|challenge| challenge.consumed_at.is_none());
+    let challenge = unused.ok_or_else(|| refused(pointer))?;
+    let confirmed = Confirmed { email: challenge.email.clone() };
+    if !db.tx(move |conn| apply(conn, &challenge, now)).await? {
+        return Err(refused(pointer));
+    }
+    Ok(JsonBody(confirmed))
+}
+
+/// False if somebody else was first.
+fn apply(conn: &mut PgConnection, challenge: &Challenge, now: DateTime<Utc>) -> Result<bool, Problem> {
+    let user = challenge.user().ok_or_else(|| Problem::internal("a change of address without a user"))?;
+    let Some(old) = users::lock_account(conn, user)? else {
+        return Ok(false);
+    };
+    if !challenges::consume(conn, challenge.id, now)? {
+        return Ok(false);
+    }
+    users::change_email(conn, user, (&challenge.email, &challenge.email_canonical), now).map_err(taken)?;
+    challenges::cancel(conn, user)?;
+    let undo = Uuid::now_v7();
+    let opening = Opening {
+        purpose: Purpose::UndoEmailChange,
+        subject: Subject::User(user),
+        email: &old.email,
+        email_canonical: &old.email_canonical,
+    };
+    challenges::open(conn, undo, &opening, now)?;
+    jobs::enqueue(conn, &UndoMail { challenge: undo }, now)?;
+    Ok(true)
+}
+
+/// Whoever gets here reads mail at the address, so this gives nothing away.
+fn taken(error: Error) -> Problem {
+    match constraint_violated(&error) {
+        Some("users_email_key" | "users_email_reserved") => Problem::new(&kind::EMAIL_TAKEN),
+        _ => error.into(),
+    }
+}

@@ -1,0 +1,98 @@
+use diesel::{PgConnection, QueryResult};
+use serde::{Deserialize, Serialize};
+
+use super::{super::store, CODE_LIFETIME, KEEP_IT, Mailing};
+use crate::{
+    jobs::{Failure, Job, Running},
+    mail::{Action, Letter},
+    tokens::{
+        Secrets,
+        challenges::{self, Challenge, Opening, Purpose, Subject},
+    },
+    users::{self, EmailAddress, Login},
+};
+
+/// A link and a code for whatever waits for its confirmation at this address: an account that was
+/// made without, or the newest registration.
+#[derive(Serialize, Deserialize)]
+pub struct ConfirmationMail {
+    pub email: String,
+}
+
+impl Job for ConfirmationMail {
+    const KIND: &'static str = "mail-confirmation";
+    type Context = Mailing;
+
+    async fn run(self, running: Running, mailing: &Mailing) -> Result<(), Failure> {
+        let Some(email) = EmailAddress::parse(&self.email) else {
+            return Ok(());
+        };
+        let keys = mailing.keys.clone();
+        let armed = mailing
+            .db
+            .tx(move |conn| {
+                let opened = open(conn, &email, running)?;
+                let arm = opened.then(|| challenges::arm(conn, &keys, running.id, running.now));
+                Ok::<_, Failure>(arm.transpose()?.flatten())
+            })
+            .await?;
+        match armed {
+            Some((challenge, secrets)) => send(mailing, &running, &challenge, &secrets).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// False if nothing waits there.
+fn open(conn: &mut PgConnection, email: &EmailAddress, running: Running) -> QueryResult<bool> {
+    let (subject, email, email_canonical) = if let Some(account) = users::find_account_of(conn, email)? {
+        if account.email_confirmed {
+            return Ok(false);
+        }
+        (Subject::User(account.id), account.email, account.email_canonical)
+    } else {
+        let login = Login::Email(email.clone());
+        match store::find_newest(conn, &login, running.now)? {
+            Some(pending) => (Subject::Registration(pending.id), pending.email, pending.email_canonical),
+            None => return Ok(false),
+        }
+    };
+    let opening =
+        Opening { purpose: Purpose::ConfirmEmail, subject, email: &email, email_canonical: &email_canonical };
+    // With the job's id, so that another attempt finds it again.
+    challenges::open(conn, running.id, &opening, running.now)?;
+    Ok(true)
+}
+
+pub(super) async fn send(
+    mailing: &Mailing,
+    running: &Running,
+    challenge: &Challenge,
+    secrets: &Secrets,
+) -> Result<(), Failure> {
+    // The time tells mails of several registrations apart: only one of them has one's own password.
+    let asked = format!(
+        "Somebody, probably you, asked on {} to use this address for an account at {}. Confirm it, and \
+         the account is ready.",
+        challenge.created_at.format("%-d %B %Y at %H:%M:%S UTC"),
+        mailing.mailer.product()
+    );
+    let letter = Letter {
+        subject: "Please confirm your e-mail address",
+        paragraphs: &[&asked],
+        action: Some(Action { label: "Confirm the address", link: &mailing.link("confirm", secrets) }),
+        code: Some((&secrets.code, CODE_LIFETIME)),
+        notes: &[
+            "The link works for 24 hours.",
+            match challenge.subject() {
+                Subject::Registration(_) => {
+                    "If it was not you, do nothing, and there will be no such account."
+                }
+                Subject::User(_) => "If it was not you, do nothing: the account stays unconfirmed.",
+            },
+            KEEP_IT,
+        ],
+        ..Letter::default()
+    };
+    mailing.mailer.send_letter(running, &challenge.email, &letter).await
+}

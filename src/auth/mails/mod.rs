@@ -1,0 +1,71 @@
+//! The mails of the flows: each is a job, which looks at the account when it runs.
+//!
+//! A job that finds nothing to say (no such account, nothing pending) ends well without a mail.
+//! The recipient is greeted by name only where the address is confirmed: else a stranger could
+//! write in our name, and in his words, to anyone whose address he registers.
+
+mod confirmation;
+mod email_change;
+mod notice;
+mod password_change;
+mod registration;
+mod reset;
+mod undo;
+
+use std::sync::Arc;
+
+use actix_web::web::Data;
+
+pub(super) use self::{
+    confirmation::ConfirmationMail,
+    email_change::EmailChangeMail,
+    notice::{Notice, NoticeMail},
+    password_change::PasswordChangeMail,
+    registration::RegistrationMail,
+    reset::ResetMail,
+    undo::UndoMail,
+};
+use crate::{
+    db::Db,
+    jobs::Registry,
+    mail::Mailer,
+    tokens::{ChallengeKeys, Secrets},
+};
+
+/// What these jobs need.
+#[derive(Clone)]
+pub struct Mailing {
+    pub db: Db,
+    pub mailer: Mailer,
+    pub keys: Data<ChallengeKeys>,
+    /// `APP_URL`, or our own address, for which there are `pages`.
+    pub app_url: Arc<str>,
+}
+
+impl Mailing {
+    /// The token is in the fragment, which no server gets to see or logs.
+    fn link(&self, page: &str, secrets: &Secrets) -> String {
+        format!("{}#token={}", self.page(page), secrets.token)
+    }
+
+    fn page(&self, page: &str) -> String {
+        format!("{}/{page}", self.app_url)
+    }
+}
+
+/// How long a code works, in words.
+const CODE_LIFETIME: &str = "10 minutes";
+const KEEP_IT: &str = "Never pass the link or the code on, whoever asks for it.";
+
+/// Adds the kinds of mails to the registry.
+#[must_use]
+pub fn jobs(registry: Registry, mailing: &Mailing) -> Registry {
+    registry
+        .register::<RegistrationMail>(mailing.clone())
+        .register::<ConfirmationMail>(mailing.clone())
+        .register::<ResetMail>(mailing.clone())
+        .register::<PasswordChangeMail>(mailing.clone())
+        .register::<EmailChangeMail>(mailing.clone())
+        .register::<UndoMail>(mailing.clone())
+        .register::<NoticeMail>(mailing.clone())
+}

@@ -1,0 +1,53 @@
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{CODE_LIFETIME, KEEP_IT, Mailing};
+use crate::{
+    jobs::{Failure, Job, Running},
+    mail::Letter,
+    tokens::challenges,
+    users,
+};
+
+/// The code for a change of the password by somebody who is logged in.
+#[derive(Serialize, Deserialize)]
+pub struct PasswordChangeMail {
+    pub challenge: Uuid,
+}
+
+impl Job for PasswordChangeMail {
+    const KIND: &'static str = "mail-password-change";
+    type Context = Mailing;
+
+    async fn run(self, running: Running, mailing: &Mailing) -> Result<(), Failure> {
+        let keys = mailing.keys.clone();
+        let found = mailing
+            .db
+            .tx(move |conn| {
+                let Some((challenge, secrets)) = challenges::arm(conn, &keys, self.challenge, running.now)?
+                else {
+                    return Ok(None);
+                };
+                let account = challenge.user().map(|id| users::find_account(conn, id)).transpose()?;
+                Ok::<_, Failure>(account.flatten().map(|account| (account, secrets)))
+            })
+            .await?;
+        let Some((account, secrets)) = found else {
+            return Ok(());
+        };
+        let asked = format!("With this code you can change your password at {}.", mailing.mailer.product());
+        let letter = Letter {
+            subject: "Your code for a new password",
+            name: account.greeting(),
+            paragraphs: &[&asked],
+            code: Some((&secrets.code, CODE_LIFETIME)),
+            notes: &[
+                "If you did not ask for it, somebody is logged in to your account and knows your password: \
+                 choose a new one.",
+                KEEP_IT,
+            ],
+            ..Letter::default()
+        };
+        mailing.mailer.send_letter(&running, &account.email, &letter).await
+    }
+}

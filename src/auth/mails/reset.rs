@@ -1,0 +1,69 @@
+use serde::{Deserialize, Serialize};
+
+use super::{CODE_LIFETIME, KEEP_IT, Mailing};
+use crate::{
+    jobs::{Failure, Job, Running},
+    mail::{Action, Letter},
+    tokens::challenges::{self, Opening, Purpose, Subject},
+    users::{self, EmailAddress},
+};
+
+/// A link and a code for a new password, if there is an account with this address.
+#[derive(Serialize, Deserialize)]
+pub struct ResetMail {
+    pub email: String,
+}
+
+impl Job for ResetMail {
+    const KIND: &'static str = "mail-password-reset";
+    type Context = Mailing;
+
+    async fn run(self, running: Running, mailing: &Mailing) -> Result<(), Failure> {
+        let Some(email) = EmailAddress::parse(&self.email) else {
+            return Ok(());
+        };
+        let keys = mailing.keys.clone();
+        let found = mailing
+            .db
+            .tx(move |conn| {
+                let Some(account) = users::find_account_of(conn, &email)? else {
+                    return Ok(None);
+                };
+                let opening = Opening {
+                    purpose: Purpose::ResetPassword,
+                    subject: Subject::User(account.id),
+                    // Not the submitted spelling, which may be another mailbox.
+                    email: &account.email,
+                    email_canonical: &account.email_canonical,
+                };
+                // With the job's id, so that another attempt finds it again.
+                challenges::open(conn, running.id, &opening, running.now)?;
+                let armed = challenges::arm(conn, &keys, running.id, running.now)?;
+                Ok::<_, Failure>(armed.map(|(_, secrets)| (account, secrets)))
+            })
+            .await?;
+        let Some((account, secrets)) = found else {
+            return Ok(());
+        };
+        let asked = format!(
+            "Somebody, probably you, has asked for a new password for your account at {}.",
+            mailing.mailer.product()
+        );
+        let letter = Letter {
+            subject: "Choose a new password",
+            name: account.greeting(),
+            paragraphs: &[&asked],
+            action: Some(Action {
+                label: "Choose a new password",
+                link: &mailing.link("reset-password", &secrets),
+            }),
+            code: Some((&secrets.code, CODE_LIFETIME)),
+            notes: &[
+                "The link works once, for 30 minutes.",
+                "If it was not you, do nothing: your password stays as it is.",
+                KEEP_IT,
+            ],
+        };
+        mailing.mailer.send_letter(&running, &account.email, &letter).await
+    }
+}

@@ -1,0 +1,51 @@
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Mailing;
+use crate::{
+    jobs::{Failure, Job, Running},
+    mail::{Action, Letter},
+    tokens::challenges,
+};
+
+/// To the old address after a change: what happened, and the link that undoes it.
+#[derive(Serialize, Deserialize)]
+pub struct UndoMail {
+    pub challenge: Uuid,
+}
+
+impl Job for UndoMail {
+    const KIND: &'static str = "mail-email-undo";
+    type Context = Mailing;
+
+    async fn run(self, running: Running, mailing: &Mailing) -> Result<(), Failure> {
+        let keys = mailing.keys.clone();
+        let armed = mailing
+            .db
+            .tx(move |conn| Ok::<_, Failure>(challenges::arm(conn, &keys, self.challenge, running.now)?))
+            .await?;
+        let Some((challenge, secrets)) = armed else {
+            return Ok(());
+        };
+        // Not to which address: this one may be a stranger's, by a mistake that the change corrects.
+        let happened = format!(
+            "Your account at {} has another e-mail address now. If that was you, there is nothing to do.",
+            mailing.mailer.product()
+        );
+        let letter = Letter {
+            subject: "Your e-mail address was changed",
+            paragraphs: &[
+                &happened,
+                "If it was not you, undo it: the account gets this address back, everybody is logged out \
+                 of it, and we mail you a link for a new password.",
+            ],
+            action: Some(Action {
+                label: "Undo the change",
+                link: &mailing.link("undo-email-change", &secrets),
+            }),
+            notes: &["The link works for 7 days. Until then nobody else can use this address there."],
+            ..Letter::default()
+        };
+        mailing.mailer.send_letter(&running, &challenge.email, &letter).await
+    }
+}

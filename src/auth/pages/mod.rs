@@ -1,0 +1,201 @@
+//! Small pages for the links in mails, for when there is no frontend (`APP_URL`): with these and a
+//! mail client a person can finish every flow.
+//!
+//! The token is in the fragment, which browsers send to no server; a script takes it out of the
+//! address and posts it when the button is pressed. Opening a page consumes nothing, because mail
+//! scanners open links too. Addresses are relative, so a path in `PUBLIC_URL` may precede them.
+
+use actix_web::{
+    HttpResponse, get,
+    http::header::{self, HeaderName},
+    web::Data,
+};
+use askama::Template;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::http::{Path, Problem, kind};
+
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const ASSETS: [(&str, &str, &str); 2] = [
+    ("flow.css", "text/css; charset=utf-8", include_str!("flow.css")),
+    ("flow.js", "text/javascript; charset=utf-8", include_str!("flow.js")),
+];
+
+pub fn routes(config: &mut ServiceConfig) {
+    config
+        .service(confirm_page)
+        .service(reset_password_page)
+        .service(confirm_email_change_page)
+        .service(undo_email_change_page)
+        .service(page_asset);
+}
+
+/// The pages' settings.
+pub struct Pages {
+    pub product_name: String,
+}
+
+/// Where a page posts what, and what it says.
+#[derive(Template)]
+#[template(path = "auth/pages/page.html")]
+struct Page<'a> {
+    product: &'a str,
+    title: &'a str,
+    /// Before anything was done.
+    lead: &'a str,
+    endpoint: &'a str,
+    button: &'a str,
+    /// After it was done.
+    done: &'a str,
+    /// Whether a code may be typed instead of opening the link.
+    takes_code: bool,
+    takes_password: bool,
+    /// Who mails again.
+    again: Option<Again<'a>>,
+}
+
+struct Again<'a> {
+    endpoint: &'a str,
+    question: &'a str,
+}
+
+fn respond(page: &Page) -> Result<HttpResponse, Problem> {
+    let html = page.render().map_err(Problem::internal)?;
+    Ok(HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"))
+        .insert_header((HeaderName::from_static("cross-origin-opener-policy"), "same-origin"))
+        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
+        .body(html))
+}
+
+/// Page: confirm an address
+///
+/// For the link or the code of a confirmation mail.
+#[utoipa::path(
+    tag = "pages",
+    security(()),
+    responses((status = 200, description = "The page.", body = String, content_type = "text/html",
+        example = "<!doctype html><title>Confirm your e-mail address</title>…"))
+)]
+#[get("/confirm")]
+async fn confirm_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
+    respond(&Page {
+        product: &pages.product_name,
+        title: "Confirm your e-mail address",
+        lead: "After that your account is ready.",
+        endpoint: "api/v1/auth/confirm",
+        button: "Confirm",
+        done: "is confirmed. You can log in now.",
+        takes_code: true,
+        takes_password: false,
+        again: Some(Again {
+            endpoint: "api/v1/auth/confirm/resend",
+            question: "No mail, or it has expired?",
+        }),
+    })
+}
+
+/// Page: reset the password
+///
+/// For the link or the code of a mail that was asked for with `POST /api/v1/auth/password/forgot`;
+/// can also ask for it.
+#[utoipa::path(
+    tag = "pages",
+    security(()),
+    responses((status = 200, description = "The page.", body = String, content_type = "text/html",
+        example = "<!doctype html><title>Choose a new password</title>…"))
+)]
+#[get("/reset-password")]
+async fn reset_password_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
+    respond(&Page {
+        product: &pages.product_name,
+        title: "Choose a new password",
+        lead: "You will be logged out everywhere and can log in with the new password.",
+        endpoint: "api/v1/auth/password/reset",
+        button: "Set the password",
+        done: "Your new password is set. You can log in with it now.",
+        takes_code: true,
+        takes_password: true,
+        again: Some(Again {
+            endpoint: "api/v1/auth/password/forgot",
+            question: "No mail yet, or it has expired?",
+        }),
+    })
+}
+
+/// Page: confirm a change of the address
+///
+/// For the link or the code that the new address got.
+#[utoipa::path(
+    tag = "pages",
+    security(()),
+    responses((status = 200, description = "The page.", body = String, content_type = "text/html",
+        example = "<!doctype html><title>Confirm your new e-mail address</title>…"))
+)]
+#[get("/confirm-email-change")]
+async fn confirm_email_change_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
+    respond(&Page {
+        product: &pages.product_name,
+        title: "Confirm your new e-mail address",
+        lead: "From then on you log in with the new address.",
+        endpoint: "api/v1/auth/email/change/confirm",
+        button: "Use this address",
+        done: "is the address of your account now.",
+        takes_code: true,
+        takes_password: false,
+        again: None,
+    })
+}
+
+/// Page: undo a change of the address
+///
+/// For the link that the old address got.
+#[utoipa::path(
+    tag = "pages",
+    security(()),
+    responses((status = 200, description = "The page.", body = String, content_type = "text/html",
+        example = "<!doctype html><title>Undo the change of your e-mail address</title>…"))
+)]
+#[get("/undo-email-change")]
+async fn undo_email_change_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
+    respond(&Page {
+        product: &pages.product_name,
+        title: "Undo the change of your e-mail address",
+        lead: "Your account gets its old address back, and everybody is logged out of it.",
+        endpoint: "api/v1/auth/email/change/undo",
+        button: "Undo the change",
+        done: "is the address of your account again. A mail to it has a link for a new password: \
+               if the change was not yours, somebody knows the current one.",
+        takes_code: false,
+        takes_password: false,
+        again: None,
+    })
+}
+
+/// Script and style of the pages
+///
+/// Compiled in; the pages load nothing else, and nothing from elsewhere.
+#[utoipa::path(
+    tag = "pages",
+    security(()),
+    params(("file" = String, Path, description = "`flow.css` or `flow.js`.", example = "flow.css")),
+    responses(
+        (status = 200, description = "The file.", content(
+            (String = "text/css", example = ":root { color-scheme: light dark; }"),
+            (String = "text/javascript", example = "const form = document.querySelector('form');")
+        )),
+        (status = 404, description = "`not-found`: there is no such file.")
+    )
+)]
+#[get("/pages/{file}")]
+async fn page_asset(path: Path<String>) -> Result<HttpResponse, Problem> {
+    let known = ASSETS.iter().find(|(name, ..)| *name == path.0);
+    let (_, content_type, text) = known.ok_or_else(|| Problem::new(&kind::NOT_FOUND))?;
+    Ok(HttpResponse::Ok()
+        .content_type(*content_type)
+        .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
+        .body(*text))
+}

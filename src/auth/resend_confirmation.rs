@@ -1,0 +1,51 @@
+use actix_web::{HttpResponse, post, web::Data};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use validator::Validate;
+
+use super::mails::ConfirmationMail;
+use crate::{
+    clock::Clock,
+    db::Db,
+    http::{ClientIp, Json, Problem, RateLimits},
+    jobs,
+    users::{EmailAddress, check_email},
+};
+
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"email": "ada@example.com"}))]
+pub struct ResendConfirmation {
+    #[schema(format = "email", max_length = 254)]
+    #[validate(custom(function = "check_email"))]
+    email: String,
+}
+
+/// Send the confirmation again
+///
+/// Mails a new link and code if the address waits for its confirmation; earlier ones of the same
+/// registration stop working. The answer is always the same: the address is only looked up later,
+/// by the job that mails.
+#[utoipa::path(
+    tag = "mail",
+    security(()),
+    responses(
+        (status = 202, description = "If there is something to confirm, a mail is on its way."),
+        (status = 429, description = "`too-many-requests`.")
+    )
+)]
+#[post("/auth/confirm/resend")]
+pub async fn resend_confirmation(
+    body: Json<ResendConfirmation>,
+    address: ClientIp,
+    db: Data<Db>,
+    limits: Data<RateLimits>,
+    clock: Data<Clock>,
+) -> Result<HttpResponse, Problem> {
+    limits.check_address(super::PER_ADDRESS, address.0)?;
+    let email = EmailAddress::parse(&body.0.email).expect("validated");
+    limits.check(super::MAILS, email.canonical())?;
+    let (job, now) = (ConfirmationMail { email: email.given().to_owned() }, clock.now());
+    db.run(move |conn| Ok::<_, Problem>(jobs::enqueue(conn, &job, now)?)).await?;
+    Ok(HttpResponse::Accepted().finish())
+}

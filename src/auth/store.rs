@@ -1,0 +1,107 @@
+//! The SQL of registrations that wait for their confirmation.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::{PgConnection, QueryResult, prelude::*};
+use uuid::Uuid;
+
+use crate::{
+    db::schema::registrations,
+    users::{EmailAddress, Login},
+};
+
+/// How long a registration waits.
+const LIFETIME: TimeDelta = TimeDelta::days(7);
+/// Rows that housekeeping deletes in one statement.
+const BATCH: i64 = 1000;
+
+/// An account-to-be.
+#[derive(Queryable, Selectable, Insertable, Clone)]
+#[diesel(table_name = registrations)]
+pub(super) struct Registration {
+    pub id: Uuid,
+    pub email: String,
+    pub email_canonical: String,
+    pub username: Option<String>,
+    pub username_canonical: Option<String>,
+    pub name: Option<String>,
+    pub password_hash: String,
+    pub created_at: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+}
+
+impl Registration {
+    pub fn new(
+        email: &EmailAddress,
+        name: Option<String>,
+        username: Option<String>,
+        password_hash: String,
+        now: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            email: email.given().to_owned(),
+            email_canonical: email.canonical().to_owned(),
+            username_canonical: username.as_deref().map(str::to_ascii_lowercase),
+            username,
+            name,
+            password_hash,
+            created_at: now,
+            expires_at: now + LIFETIME,
+        }
+    }
+}
+
+pub(super) fn insert(conn: &mut PgConnection, registration: &Registration) -> QueryResult<()> {
+    diesel::insert_into(registrations::table).values(registration).execute(conn)?;
+    Ok(())
+}
+
+/// The newest live registration of this address or username.
+pub(super) fn find_newest(
+    conn: &mut PgConnection,
+    login: &Login,
+    now: DateTime<Utc>,
+) -> QueryResult<Option<Registration>> {
+    let live = registrations::table.filter(registrations::expires_at.gt(now)).into_boxed();
+    let name = login.canonical();
+    let of_it = match login {
+        Login::Email(_) => live.filter(registrations::email_canonical.eq(name)),
+        Login::Username(_) => live.filter(registrations::username_canonical.eq(name)),
+    };
+    of_it.select(Registration::as_select()).order(registrations::id.desc()).first(conn).optional()
+}
+
+/// Locks all registrations of this address, so that of two confirmations one is first.
+pub(super) fn lock_all(conn: &mut PgConnection, email_canonical: &str) -> QueryResult<Vec<Registration>> {
+    registrations::table
+        .filter(registrations::email_canonical.eq(email_canonical))
+        .select(Registration::as_select())
+        .order(registrations::id)
+        .for_update()
+        .load(conn)
+}
+
+/// They and their challenges are gone.
+pub(super) fn delete_all(conn: &mut PgConnection, email_canonical: &str) -> QueryResult<()> {
+    diesel::delete(registrations::table.filter(registrations::email_canonical.eq(email_canonical)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Removes at most 1,000 that nobody confirmed in time; true if there may be more.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
+    let expired: Vec<Uuid> = registrations::table
+        .filter(registrations::expires_at.lt(now))
+        .select(registrations::id)
+        .order(registrations::id)
+        .limit(BATCH)
+        .for_update()
+        .skip_locked()
+        .load(conn)?;
+    let old = registrations::table.filter(registrations::id.eq_any(expired));
+    let count = diesel::delete(old).execute(conn)?;
+    Ok(count >= usize::try_from(BATCH).expect("small"))
+}

@@ -1,0 +1,89 @@
+use actix_web::{
+    post,
+    web::{Data, Json as JsonBody},
+};
+use chrono::{DateTime, Utc};
+use diesel::PgConnection;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use validator::Validate;
+
+use super::{
+    confirm::Confirmed,
+    mails::ResetMail,
+    proof::{Proof, refused},
+};
+use crate::{
+    clock::Clock,
+    db::Db,
+    http::{ClientIp, Json, Problem, RateLimits},
+    jobs,
+    tokens::{
+        Blocklist, ChallengeKeys, Ended,
+        challenges::{self, Challenge, Purpose},
+        sessions::{self, Which},
+    },
+    users,
+};
+
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"token": "c7iH9dwFrOmMwKWrVCSCUsTw3QpSGpYQoaVmyAkrA2A"}))]
+pub struct UndoEmailChange {
+    /// From the link that the old address got.
+    #[schema(max_length = 128)]
+    #[validate(length(max = 128, message = "must have at most 128 characters"))]
+    token: String,
+}
+
+/// Undo a change of the address
+///
+/// Gives the account its old address back, for 7 days after the change. Ends all sessions and
+/// whatever was pending, and mails a link for a new password to the old address, since whoever
+/// changed it knew the password.
+#[utoipa::path(
+    tag = "mail",
+    security(()),
+    responses(
+        (status = 200, description = "The account has this address again.", body = Confirmed),
+        (status = 422, description = "`validation-failed`, `invalid-code`."),
+        (status = 429, description = "`too-many-requests`.")
+    )
+)]
+#[post("/auth/email/change/undo")]
+pub async fn undo_email_change(
+    body: Json<UndoEmailChange>,
+    address: ClientIp,
+    db: Data<Db>,
+    limits: Data<RateLimits>,
+    keys: Data<ChallengeKeys>,
+    blocklist: Data<Blocklist>,
+    clock: Data<Clock>,
+) -> Result<JsonBody<Confirmed>, Problem> {
+    limits.check_address(super::PER_ADDRESS, address.0)?;
+    let now = clock.now();
+    let proof = Proof::Token(body.0.token);
+    let found = proof.find(Purpose::UndoEmailChange, &db, &limits, keys, now).await?;
+    let confirmed = Confirmed { email: found.email.clone() };
+    let ended = db.tx(move |conn| apply(conn, &found, now)).await?;
+    blocklist.refuse(&ended.ok_or_else(|| refused("/token"))?);
+    Ok(JsonBody(confirmed))
+}
+
+/// None if it was used before.
+fn apply(
+    conn: &mut PgConnection,
+    challenge: &Challenge,
+    now: DateTime<Utc>,
+) -> Result<Option<Vec<Ended>>, Problem> {
+    let user = challenge.user().ok_or_else(|| Problem::internal("an undo without a user"))?;
+    if users::lock_account(conn, user)?.is_none() || !challenges::consume(conn, challenge.id, now)? {
+        return Ok(None);
+    }
+    // Nobody else can have it: the challenge has reserved it until this moment.
+    users::change_email(conn, user, (&challenge.email, &challenge.email_canonical), now)?;
+    challenges::cancel_after(conn, user, challenge)?;
+    let ended = sessions::end(conn, user, Which::All)?;
+    jobs::enqueue(conn, &ResetMail { email: challenge.email.clone() }, now)?;
+    Ok(Some(ended))
+}

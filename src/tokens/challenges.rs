@@ -1,0 +1,354 @@
+//! Challenges: what a person proves by mail, once, with the token of a link or with a code.
+//!
+//! A challenge is *opened* in the transaction that asks for it and *armed* by the job that mails
+//! it; only then is there something to guess. Whatever makes it pointless meanwhile (a reset, an
+//! undone change, a deleted account) deletes the row, and the job then finds nothing to mail.
+//! A code is tried against the row's counter, which grows before anything is compared.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::{
+    PgConnection, QueryResult,
+    backend::Backend,
+    deserialize::{self, FromSql, FromSqlRow},
+    expression::AsExpression,
+    pg::Pg,
+    prelude::*,
+    serialize::{self, Output, ToSql},
+    sql_types::{Bool, Nullable, Text},
+};
+use uuid::Uuid;
+
+use super::secrets::{ChallengeKeys, Secrets, hash_token};
+use crate::db::schema::challenges;
+
+const MOST_TRIES: i16 = 5;
+const CODE_LIFETIME: TimeDelta = TimeDelta::minutes(10);
+/// For as long as that the mail may be delayed.
+const UNARMED_LIFETIME: TimeDelta = TimeDelta::days(7);
+/// Rows that housekeeping deletes in one statement.
+const BATCH: i64 = 1000;
+
+/// What a challenge is good for. What is made for one purpose is no good for another.
+#[derive(AsExpression, FromSqlRow, Clone, Copy, Debug, PartialEq, Eq)]
+#[diesel(sql_type = Text)]
+pub enum Purpose {
+    ConfirmEmail,
+    ResetPassword,
+    ChangePassword,
+    ChangeEmail,
+    UndoEmailChange,
+}
+
+impl Purpose {
+    const ALL: [Self; 5] = [
+        Self::ConfirmEmail,
+        Self::ResetPassword,
+        Self::ChangePassword,
+        Self::ChangeEmail,
+        Self::UndoEmailChange,
+    ];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ConfirmEmail => "confirm-email",
+            Self::ResetPassword => "reset-password",
+            Self::ChangePassword => "change-password",
+            Self::ChangeEmail => "change-email",
+            Self::UndoEmailChange => "undo-email-change",
+        }
+    }
+
+    /// How long the link works after the mail was made.
+    fn lifetime(self) -> TimeDelta {
+        match self {
+            Self::ConfirmEmail | Self::ChangeEmail => TimeDelta::hours(24),
+            Self::ResetPassword => TimeDelta::minutes(30),
+            Self::ChangePassword => CODE_LIFETIME,
+            Self::UndoEmailChange => TimeDelta::days(7),
+        }
+    }
+}
+
+impl ToSql<Text, Pg> for Purpose {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        <str as ToSql<Text, Pg>>::to_sql(self.as_str(), out)
+    }
+}
+
+impl FromSql<Text, Pg> for Purpose {
+    fn from_sql(bytes: <Pg as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
+        let text = <String as FromSql<Text, Pg>>::from_sql(bytes)?;
+        let known = Self::ALL.into_iter().find(|purpose| purpose.as_str() == text);
+        known.ok_or_else(|| format!("unknown purpose {text}").into())
+    }
+}
+
+/// Whose challenge it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    User(Uuid),
+    Registration(Uuid),
+}
+
+/// A challenge without its secrets.
+#[derive(Queryable, Selectable, Clone)]
+#[diesel(table_name = challenges)]
+pub struct Challenge {
+    pub id: Uuid,
+    pub purpose: Purpose,
+    user_id: Option<Uuid>,
+    registration_id: Option<Uuid>,
+    /// Where it is mailed.
+    pub email: String,
+    pub email_canonical: String,
+    pub created_at: DateTime<Utc>,
+    pub consumed_at: Option<DateTime<Utc>>,
+}
+
+impl Challenge {
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        match (self.user_id, self.registration_id) {
+            (Some(id), _) => Subject::User(id),
+            (None, id) => Subject::Registration(id.expect("challenges_subject_check")),
+        }
+    }
+
+    #[must_use]
+    pub fn user(&self) -> Option<Uuid> {
+        self.user_id
+    }
+}
+
+/// What to open: the address as it was given and in its canonical form.
+pub struct Opening<'a> {
+    pub purpose: Purpose,
+    pub subject: Subject,
+    pub email: &'a str,
+    pub email_canonical: &'a str,
+}
+
+/// Opens a challenge, which replaces the subject's earlier ones of this purpose; changes of the
+/// address can be undone one by one, so those stay. Opening the same `id` again changes nothing.
+///
+/// # Errors
+/// A foreign key violation when the subject is gone.
+pub fn open(conn: &mut PgConnection, id: Uuid, what: &Opening, now: DateTime<Utc>) -> QueryResult<()> {
+    let (user_id, registration_id) = match what.subject {
+        Subject::User(id) => (Some(id), None),
+        Subject::Registration(id) => (None, Some(id)),
+    };
+    if what.purpose != Purpose::UndoEmailChange {
+        let earlier = challenges::purpose.eq(what.purpose).and(challenges::id.ne(id));
+        match what.subject {
+            Subject::User(user) => {
+                diesel::delete(challenges::table.filter(earlier.and(challenges::user_id.eq(user))))
+                    .execute(conn)?
+            }
+            Subject::Registration(registration) => {
+                let of_it = challenges::registration_id.eq(registration);
+                diesel::delete(challenges::table.filter(earlier.and(of_it))).execute(conn)?
+            }
+        };
+    }
+    diesel::insert_into(challenges::table)
+        .values((
+            challenges::id.eq(id),
+            challenges::purpose.eq(what.purpose),
+            challenges::user_id.eq(user_id),
+            challenges::registration_id.eq(registration_id),
+            challenges::email.eq(what.email),
+            challenges::email_canonical.eq(what.email_canonical),
+            challenges::created_at.eq(now),
+            challenges::expires_at.eq(now + UNARMED_LIFETIME),
+        ))
+        .on_conflict(challenges::id)
+        .do_nothing()
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Makes the secrets for a mail and starts their clock; None when the challenge is gone or was
+/// used, so that there is nothing to mail.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn arm(
+    conn: &mut PgConnection,
+    keys: &ChallengeKeys,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> QueryResult<Option<(Challenge, Secrets)>> {
+    let open = challenges::table.find(id).filter(challenges::consumed_at.is_null());
+    let found: Option<Challenge> = open.select(Challenge::as_select()).for_update().first(conn).optional()?;
+    let Some(challenge) = found else {
+        return Ok(None);
+    };
+    let secrets = keys.secrets(id);
+    let (code, expires_at) = match challenge.purpose {
+        // Counted from the change, so that nobody knows the address reserved for longer.
+        Purpose::UndoEmailChange => (None, challenge.created_at + challenge.purpose.lifetime()),
+        purpose => (Some(keys.hash_code(id, &secrets.code)), now + purpose.lifetime()),
+    };
+    diesel::update(challenges::table.find(id))
+        .set((
+            challenges::token_hash.eq(hash_token(&secrets.token)),
+            challenges::code_expires_at.eq(code.is_some().then_some(now + CODE_LIFETIME)),
+            challenges::code_hash.eq(code),
+            challenges::expires_at.eq(expires_at),
+        ))
+        .execute(conn)?;
+    Ok(Some((challenge, secrets)))
+}
+
+/// The live challenge of this token. One that was used is found too: whether that is an answer
+/// or a refusal depends on the purpose.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn find_by_token(
+    conn: &mut PgConnection,
+    purpose: Purpose,
+    token: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<Option<Challenge>> {
+    challenges::table
+        .filter(challenges::token_hash.eq(hash_token(token)))
+        .filter(challenges::purpose.eq(purpose).and(challenges::expires_at.gt(now)))
+        .select(Challenge::as_select())
+        .first(conn)
+        .optional()
+}
+
+/// Whose code it may be.
+#[derive(Clone, Hash)]
+pub enum Whose {
+    /// Of whoever reads mail at this canonical address.
+    Address(String),
+    User(Uuid),
+}
+
+/// The live challenge of this code. Counts the try first, in a statement of its own, so it must
+/// not run in a transaction that a wrong code rolls back. Several registrations of one address
+/// each have a code; a try counts for all of them.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn try_code(
+    conn: &mut PgConnection,
+    keys: &ChallengeKeys,
+    purpose: Purpose,
+    whose: Whose,
+    code: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<Option<Challenge>> {
+    let whose: Box<dyn BoxableExpression<challenges::table, Pg, SqlType = Nullable<Bool>>> = match whose {
+        Whose::Address(canonical) => Box::new(challenges::email_canonical.eq(canonical).nullable()),
+        Whose::User(id) => Box::new(challenges::user_id.eq(id)),
+    };
+    let tried = diesel::update(
+        challenges::table
+            .filter(challenges::purpose.eq(purpose).and(challenges::code_expires_at.gt(now)))
+            .filter(challenges::tries.lt(MOST_TRIES))
+            .filter(whose),
+    )
+    .set(challenges::tries.eq(challenges::tries + 1))
+    .returning((Challenge::as_returning(), challenges::code_hash.assume_not_null()))
+    .load::<(Challenge, Vec<u8>)>(conn)?;
+    Ok(tried.into_iter().find(|(one, hash)| keys.is_code(one.id, code, hash)).map(|(one, _)| one))
+}
+
+/// Uses a challenge up; false if somebody else was first, or it is gone. Whoever also changes the
+/// user's row locks that before.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn consume(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> QueryResult<bool> {
+    let live = challenges::consumed_at.is_null().and(challenges::expires_at.gt(now));
+    let consumed = diesel::update(challenges::table.find(id).filter(live))
+        .set(challenges::consumed_at.eq(now))
+        .execute(conn)?;
+    Ok(consumed == 1)
+}
+
+/// Whether it was used, as far as that is still known.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn is_consumed(conn: &mut PgConnection, id: Uuid) -> QueryResult<bool> {
+    let used = challenges::table.find(id).filter(challenges::consumed_at.is_not_null());
+    diesel::select(diesel::dsl::exists(used)).get_result(conn)
+}
+
+/// A registration has become an account: its challenge survives with that.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn hand_over(conn: &mut PgConnection, id: Uuid, user: Uuid) -> QueryResult<()> {
+    diesel::update(challenges::table.find(id))
+        .set((challenges::user_id.eq(user), challenges::registration_id.eq(None::<Uuid>)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Ends what is pending for a user after the password or the address has changed. The right to
+/// undo an earlier change of the address stays: the one who made this change may be the thief.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn cancel(conn: &mut PgConnection, user: Uuid) -> QueryResult<()> {
+    let pending = challenges::user_id.eq(user).and(challenges::consumed_at.is_null());
+    let undoable = challenges::purpose.eq(Purpose::UndoEmailChange);
+    diesel::delete(challenges::table.filter(pending.and(diesel::dsl::not(undoable)))).execute(conn)?;
+    Ok(())
+}
+
+/// As [`cancel`], and also ends the right to undo later changes than the one that was undone.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn cancel_after(conn: &mut PgConnection, user: Uuid, undone: &Challenge) -> QueryResult<()> {
+    cancel(conn, user)?;
+    let later = challenges::purpose
+        .eq(Purpose::UndoEmailChange)
+        .and(challenges::created_at.ge(undone.created_at))
+        .and(challenges::id.ne(undone.id));
+    diesel::delete(challenges::table.filter(challenges::user_id.eq(user).and(later))).execute(conn)?;
+    Ok(())
+}
+
+/// Whether the owner of this address, somebody else than `user`, can still get it back.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn is_reserved(
+    conn: &mut PgConnection,
+    email_canonical: &str,
+    user: Option<Uuid>,
+    now: DateTime<Utc>,
+) -> QueryResult<bool> {
+    let undo = challenges::table
+        .filter(challenges::purpose.eq(Purpose::UndoEmailChange))
+        .filter(challenges::email_canonical.eq(email_canonical))
+        .filter(challenges::user_id.is_distinct_from(user))
+        .filter(challenges::consumed_at.is_null().and(challenges::expires_at.gt(now)));
+    diesel::select(diesel::dsl::exists(undo)).get_result(conn)
+}
+
+/// Removes at most 1,000 that have expired; true if there may be more.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
+    let expired: Vec<Uuid> = challenges::table
+        .filter(challenges::expires_at.lt(now))
+        .select(challenges::id)
+        .order(challenges::id)
+        .limit(BATCH)
+        .for_update()
+        .skip_locked()
+        .load(conn)?;
+    let count = diesel::delete(challenges::table.filter(challenges::id.eq_any(expired))).execute(conn)?;
+    Ok(count >= usize::try_from(BATCH).expect("small"))
+}

@@ -1,0 +1,101 @@
+//! The secrets of challenges: a token for the link, a code to type.
+//!
+//! Both are derived from the challenge's id under a key that HKDF derives from `SECRET_KEY`, when
+//! the mail is made. A mail that is sent twice, because a server died in between, says the same
+//! both times, and neither the queue nor the database holds anything that a thief could use: the
+//! token is there as SHA-256 (it has 256 bits, so that is enough), the code, which has 20, as HMAC.
+
+use aws_lc_rs::{
+    digest::{SHA256, digest},
+    hmac::{self, HMAC_SHA256, Key},
+};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use uuid::Uuid;
+
+use super::seal::derive_key;
+use crate::config::{Secret, SecretKey};
+
+/// What a mail carries; never logged, hence no `Debug`.
+pub struct Secrets {
+    pub token: String,
+    /// Six digits.
+    pub code: String,
+}
+
+/// Makes and checks secrets under the current secret key, checks also under the previous one.
+pub struct ChallengeKeys {
+    current: Key,
+    previous: Option<Key>,
+}
+
+impl ChallengeKeys {
+    #[must_use]
+    pub fn new(secret: &SecretKey) -> Self {
+        let derive = |secret: &Secret| Key::new(HMAC_SHA256, &derive_key(secret, b"challenges v1"));
+        Self { current: derive(&secret.current), previous: secret.previous.as_ref().map(derive) }
+    }
+
+    /// The same for the same challenge.
+    #[must_use]
+    pub fn secrets(&self, challenge: Uuid) -> Secrets {
+        let token = mac(&self.current, "token", challenge, "");
+        let code = mac(&self.current, "code", challenge, "");
+        let number = u64::from_be_bytes(*code.as_ref().first_chunk().expect("32 bytes"));
+        Secrets { token: BASE64_URL_SAFE_NO_PAD.encode(token), code: format!("{:06}", number % 1_000_000) }
+    }
+
+    pub(super) fn hash_code(&self, challenge: Uuid, code: &str) -> Vec<u8> {
+        mac(&self.current, "check", challenge, code).as_ref().to_vec()
+    }
+
+    /// In constant time.
+    pub(super) fn is_code(&self, challenge: Uuid, code: &str, hash: &[u8]) -> bool {
+        let message = message("check", challenge, code);
+        let matches = |key| hmac::verify(key, &message, hash).is_ok();
+        matches(&self.current) | self.previous.as_ref().is_some_and(matches)
+    }
+}
+
+pub(super) fn hash_token(token: &str) -> Vec<u8> {
+    digest(&SHA256, token.as_bytes()).as_ref().to_vec()
+}
+
+fn mac(key: &Key, what: &str, challenge: Uuid, code: &str) -> hmac::Tag {
+    hmac::sign(key, &message(what, challenge, code))
+}
+
+/// The words before the id have no digit or dash at their end, so no two messages are alike.
+fn message(what: &str, challenge: Uuid, code: &str) -> Vec<u8> {
+    [what.as_bytes(), challenge.as_bytes(), code.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(current: &str, previous: Option<&str>) -> ChallengeKeys {
+        ChallengeKeys::new(&SecretKey { current: Secret::new(current), previous: previous.map(Secret::new) })
+    }
+
+    #[test]
+    fn secrets_depend_on_the_challenge_and_on_the_key() {
+        let (one, id) = (keys("one", None), Uuid::now_v7());
+        let secrets = one.secrets(id);
+        assert_eq!(secrets.token.len(), 43);
+        assert!(secrets.code.len() == 6 && secrets.code.bytes().all(|byte| byte.is_ascii_digit()));
+        assert_eq!(secrets.token, one.secrets(id).token);
+        assert_ne!(secrets.token, one.secrets(Uuid::now_v7()).token);
+        assert_ne!(secrets.token, keys("two", None).secrets(id).token);
+    }
+
+    #[test]
+    fn a_code_is_right_for_its_challenge_only_also_after_a_rotation_of_the_secret_key() {
+        let (one, id) = (keys("one", None), Uuid::now_v7());
+        let hash = one.hash_code(id, "123456");
+        assert!(one.is_code(id, "123456", &hash));
+        assert!(keys("two", Some("one")).is_code(id, "123456", &hash));
+        assert!(!one.is_code(id, "123457", &hash));
+        assert!(!one.is_code(Uuid::now_v7(), "123456", &hash));
+        assert!(!keys("two", None).is_code(id, "123456", &hash));
+    }
+}

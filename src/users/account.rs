@@ -1,0 +1,132 @@
+//! The SQL of what a person proves by mail: the address, and the right to a new password.
+
+use chrono::{DateTime, Utc};
+use diesel::{PgConnection, QueryResult, prelude::*};
+use uuid::Uuid;
+
+use super::email::EmailAddress;
+use crate::db::schema::users;
+
+/// What the flows through a mailbox look at.
+#[derive(Queryable, Selectable, Clone)]
+#[diesel(table_name = users)]
+pub struct Account {
+    pub id: Uuid,
+    pub email: String,
+    pub email_canonical: String,
+    pub username: Option<String>,
+    pub name: Option<String>,
+    #[diesel(select_expression = users::email_confirmed_at.is_not_null())]
+    pub email_confirmed: bool,
+}
+
+impl Account {
+    /// The name to begin a mail with: only a person's own, which is certain where the address is
+    /// confirmed. Else whoever registers a stranger's address could write to him in our name.
+    #[must_use]
+    pub fn greeting(&self) -> Option<&str> {
+        self.name.as_deref().filter(|_| self.email_confirmed)
+    }
+}
+
+/// # Errors
+/// The database cannot be read.
+pub fn find_account(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<Account>> {
+    users::table.find(id).select(Account::as_select()).first(conn).optional()
+}
+
+/// The account whose address this is, in any spelling.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn find_account_of(conn: &mut PgConnection, email: &EmailAddress) -> QueryResult<Option<Account>> {
+    users::table
+        .filter(users::email_canonical.eq(email.canonical()))
+        .select(Account::as_select())
+        .first(conn)
+        .optional()
+}
+
+/// Locks the user's row: whoever changes sessions or challenges as well does this first.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn lock_account(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<Account>> {
+    users::table.find(id).select(Account::as_select()).for_update().first(conn).optional()
+}
+
+/// Locks the user's row like [`lock_account`] and gives its password hash. Who acts on a password
+/// that was verified, which takes a while, asks in the same transaction whether it still is the
+/// account's: else a thief who was being let in would survive a reset.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn lock_hash(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<String>> {
+    users::table.find(id).select(users::password_hash).for_update().first(conn).optional()
+}
+
+/// Only advice: who registers it first has it.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn is_username_taken(conn: &mut PgConnection, username: &str) -> QueryResult<bool> {
+    let canonical = username.to_ascii_lowercase();
+    let same = users::table.filter(users::username_canonical.eq(canonical));
+    diesel::select(diesel::dsl::exists(same)).get_result(conn)
+}
+
+/// # Errors
+/// The database cannot be written.
+pub fn set_password(conn: &mut PgConnection, id: Uuid, hash: &str, now: DateTime<Utc>) -> QueryResult<()> {
+    diesel::update(users::table.find(id))
+        .set((
+            users::password_hash.eq(hash),
+            users::version.eq(users::version + 1),
+            users::updated_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// The person reads mail at this address; false if it is not the account's any more.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn confirm_email(
+    conn: &mut PgConnection,
+    id: Uuid,
+    canonical: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<bool> {
+    let account = users::table.find(id).filter(users::email_canonical.eq(canonical));
+    let confirmed = diesel::update(account)
+        .set((
+            users::email_confirmed_at.eq(now),
+            users::version.eq(users::version + 1),
+            users::updated_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(confirmed == 1)
+}
+
+/// To an address at which the person has proved to read mail.
+///
+/// # Errors
+/// A violation of `users_email_key` or `users_email_reserved`.
+pub fn change_email(
+    conn: &mut PgConnection,
+    id: Uuid,
+    (email, canonical): (&str, &str),
+    now: DateTime<Utc>,
+) -> QueryResult<()> {
+    diesel::update(users::table.find(id))
+        .set((
+            users::email.eq(email),
+            users::email_canonical.eq(canonical),
+            users::email_confirmed_at.eq(now),
+            users::version.eq(users::version + 1),
+            users::updated_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(())
+}

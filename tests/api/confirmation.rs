@@ -1,0 +1,367 @@
+//! Registering where the address has to be confirmed.
+
+use std::time::Duration;
+
+use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::support::{
+    App, PASSWORD, Response, eventually,
+    smtp::{Encryption, Manner, SmtpServer},
+};
+
+const REGISTER: &str = "/api/v1/auth/register";
+const LOGIN: &str = "/api/v1/auth/login";
+const CONFIRM: &str = "/api/v1/auth/confirm";
+const RESEND: &str = "/api/v1/auth/confirm/resend";
+const ADA: &str = "ada@example.com";
+
+fn strict() -> App {
+    App::with(&[("REQUIRE_CONFIRMATION", "on")])
+}
+
+async fn register(app: &App, email: &str, password: &str) -> Response {
+    app.anyone().post(REGISTER, &json!({"email": email, "password": password})).await.assert(202)
+}
+
+async fn login(app: &App, email: &str, password: &str) -> Response {
+    app.anyone().post(LOGIN, &json!({"email": email, "password": password})).await
+}
+
+async fn confirm(app: &App, proof: Value) -> Response {
+    app.anyone().post(CONFIRM, &proof).await
+}
+
+/// What a client can see of an answer, less what differs from one answer to the next.
+fn seen(answer: &Response) -> (u16, Vec<String>, Vec<u8>) {
+    let mut names: Vec<_> = answer.headers.keys().map(|name| name.as_str().to_owned()).collect();
+    names.sort();
+    (answer.status.as_u16(), names, answer.body.clone())
+}
+
+fn count(app: &App, query: &str) -> i64 {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = sql_types::BigInt)]
+        count: i64,
+    }
+    sql_query(query).get_result::<Row>(&mut app.sql()).unwrap().count
+}
+
+#[tokio::test]
+async fn the_link_of_the_mail_makes_the_account() {
+    let app = strict();
+    let body = json!({"email": "Ada@example.com", "password": PASSWORD, "name": "Ada", "username": "ada"});
+    let answer = app.anyone().post(REGISTER, &body).await.assert(202);
+    assert!(answer.body.is_empty());
+    login(&app, ADA, PASSWORD).await.assert_problem(403, "email-unconfirmed");
+    login(&app, ADA, "a wrong password").await.assert_problem(401, "invalid-credentials");
+    let by_name = json!({"username": "ada", "password": PASSWORD});
+    app.anyone().post(LOGIN, &by_name).await.assert_problem(403, "email-unconfirmed");
+
+    let mail = app.mail_to("Ada@example.com").await;
+    assert!(mail.link().starts_with("http://mintage.test/confirm#token="), "{}", mail.link());
+    let answer = confirm(&app, json!({"token": mail.token()})).await.assert(200);
+    assert_eq!(answer.json(), json!({"email": "Ada@example.com"}));
+    confirm(&app, json!({"token": mail.token()})).await.assert(200);
+
+    let user = app.login(ADA).await.get("/api/v1/user").await.json();
+    assert_eq!((&user["name"], &user["username"]), (&json!("Ada"), &json!("ada")));
+    assert_eq!(user["email_confirmed"], true);
+}
+
+#[tokio::test]
+async fn the_code_works_too_for_any_spelling_of_the_address() {
+    let app = strict();
+    register(&app, ADA, PASSWORD).await;
+    let code = app.mail_to(ADA).await.code();
+    for email in ["ADA@example.com", ADA] {
+        confirm(&app, json!({"email": email, "code": code})).await.assert(200);
+    }
+    app.login(ADA).await;
+}
+
+#[tokio::test]
+async fn registering_is_answered_alike_for_a_new_an_unconfirmed_and_a_known_address() {
+    let app = strict();
+    let new = register(&app, ADA, PASSWORD).await;
+    let unconfirmed = register(&app, ADA, PASSWORD).await;
+    let mails = app.mails_to(ADA).await;
+    assert_eq!(mails.len(), 2);
+    confirm(&app, json!({"token": mails[1].token()})).await.assert(200);
+    let known = register(&app, ADA, "another good password").await;
+    assert_eq!(seen(&new), seen(&unconfirmed));
+    assert_eq!(seen(&new), seen(&known));
+
+    let notice = app.mail_to(ADA).await;
+    assert_eq!(notice.subject, "You already have an account");
+    assert!(!notice.text.contains("token="));
+    assert_eq!(count(&app, "SELECT count(*) FROM users"), 1);
+}
+
+/// Else the 403 of an address that one has registered oneself would tell new ones from known ones.
+#[tokio::test]
+async fn whoever_registers_a_known_address_sees_the_same_403_as_for_a_new_one() {
+    let app = strict();
+    register(&app, ADA, PASSWORD).await;
+    confirm(&app, json!({"token": app.mail_to(ADA).await.token()})).await.assert(200);
+    for email in [ADA, "new@example.com"] {
+        register(&app, email, "the curious one's password").await;
+        app.idle().await;
+        login(&app, email, "the curious one's password").await.assert_problem(403, "email-unconfirmed");
+        login(&app, email, "a wrong password").await.assert_problem(401, "invalid-credentials");
+    }
+    app.login(ADA).await;
+}
+
+#[tokio::test]
+async fn everybody_confirms_the_password_of_ones_own_mail() {
+    let app = strict();
+    register(&app, ADA, "the thief's password").await;
+    register(&app, ADA, PASSWORD).await;
+    register(&app, ADA, "the thief's other one").await;
+    let mails = app.mails_to(ADA).await;
+    confirm(&app, json!({"email": ADA, "code": mails[1].code()})).await.assert(200);
+    app.login(ADA).await;
+    for password in ["the thief's password", "the thief's other one"] {
+        login(&app, ADA, password).await.assert_problem(401, "invalid-credentials");
+    }
+    for mail in [&mails[0], &mails[2]] {
+        confirm(&app, json!({"token": mail.token()})).await.assert_problem(422, "invalid-code");
+    }
+}
+
+#[tokio::test]
+async fn a_registration_reserves_no_username() {
+    let app = strict();
+    let body = |email, username| json!({"email": email, "password": PASSWORD, "username": username});
+    app.anyone().post(REGISTER, &body("squatter@example.com", "ada")).await.assert(202);
+    app.anyone().post(REGISTER, &body(ADA, "ADA")).await.assert(202);
+    let squatter = app.mail_to("squatter@example.com").await;
+    confirm(&app, json!({"token": app.mail_to(ADA).await.token()})).await.assert(200);
+    for email in [ADA, "third@example.com"] {
+        app.anyone().post(REGISTER, &body(email, "ada")).await.assert_problem(409, "username-taken");
+    }
+    // Whoever comes too late has an account without it.
+    confirm(&app, json!({"token": squatter.token()})).await.assert(200);
+    let user = app.login("squatter@example.com").await.get("/api/v1/user").await.json();
+    assert_eq!(user["username"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_link_works_for_24_hours_and_a_code_for_10_minutes() {
+    let app = strict();
+    register(&app, ADA, PASSWORD).await;
+    let mail = app.mail_to(ADA).await;
+    app.clock.advance(Duration::from_mins(11));
+    confirm(&app, json!({"email": ADA, "code": mail.code()})).await.assert_problem(422, "invalid-code");
+    app.clock.advance(Duration::from_hours(24));
+    confirm(&app, json!({"token": mail.token()})).await.assert_problem(422, "invalid-code");
+    app.anyone().post(RESEND, &json!({"email": ADA})).await.assert(202);
+    confirm(&app, json!({"token": app.mail_to(ADA).await.token()})).await.assert(200);
+}
+
+#[tokio::test]
+async fn a_newer_mail_replaces_the_one_before() {
+    let app = strict();
+    register(&app, ADA, PASSWORD).await;
+    let first = app.mail_to(ADA).await;
+    app.anyone().post(RESEND, &json!({"email": ADA})).await.assert(202);
+    let second = app.mail_to(ADA).await;
+    confirm(&app, json!({"token": first.token()})).await.assert_problem(422, "invalid-code");
+    confirm(&app, json!({"token": second.token()})).await.assert(200);
+}
+
+#[tokio::test]
+async fn asking_again_is_answered_alike_whatever_there_is_to_confirm() {
+    let app = strict();
+    register(&app, ADA, PASSWORD).await;
+    confirm(&app, json!({"token": app.mail_to(ADA).await.token()})).await.assert(200);
+    register(&app, "pending@example.com", PASSWORD).await;
+    app.mail_to("pending@example.com").await;
+    let mut answers = Vec::new();
+    for email in [ADA, "pending@example.com", "nobody@example.com"] {
+        answers.push(seen(&app.anyone().post(RESEND, &json!({"email": email})).await.assert(202)));
+    }
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    assert_eq!(app.mails_to("pending@example.com").await.len(), 1);
+    assert_eq!(app.mails_to(ADA).await.len() + app.mails_to("nobody@example.com").await.len(), 0);
+}
+
+#[tokio::test]
+async fn the_sixth_try_is_refused_even_with_the_right_code() {
+    let app = strict();
+    register(&app, ADA, PASSWORD).await;
+    let right = app.mail_to(ADA).await;
+    let wrong = if right.code() == "000000" { "000001" } else { "000000" };
+    let guess = |code: &str| json!({"email": ADA, "code": code});
+    let mut answers = Vec::new();
+    for _ in 0..5 {
+        answers.push(confirm(&app, guess(wrong)).await.assert_problem(422, "invalid-code"));
+    }
+    answers.push(confirm(&app, guess(&right.code())).await.assert_problem(422, "invalid-code"));
+    let unknown = json!({"email": "nobody@example.com", "code": wrong});
+    answers.push(confirm(&app, unknown).await.assert_problem(422, "invalid-code"));
+    let body = |answer: &Response| {
+        let mut body = answer.json();
+        body.as_object_mut().unwrap().remove("request_id");
+        body
+    };
+    assert!(answers.iter().all(|answer| body(answer) == body(&answers[0])));
+    // Nobody can lock the person out: the link works all the same.
+    confirm(&app, json!({"token": right.token()})).await.assert(200);
+}
+
+#[tokio::test]
+async fn twenty_parallel_tries_count_as_twenty() {
+    let app = strict();
+    register(&app, ADA, PASSWORD).await;
+    let mail = app.mail_to(ADA).await;
+    let wrong = if mail.code() == "000000" { "000001" } else { "000000" };
+    let guess = json!({"email": ADA, "code": wrong});
+    let clients: Vec<_> = (0..20).map(|_| app.anyone()).collect();
+    let answers = join_all(clients.iter().map(|client| client.post(CONFIRM, &guess))).await;
+    assert!(answers.iter().all(|answer| answer.status == 422));
+    confirm(&app, json!({"email": ADA, "code": mail.code()})).await.assert_problem(422, "invalid-code");
+    assert_eq!(count(&app, "SELECT tries::bigint AS count FROM challenges"), 5);
+}
+
+#[tokio::test]
+async fn parallel_confirmations_make_one_account() {
+    let app = strict();
+    register(&app, ADA, PASSWORD).await;
+    let proof = json!({"token": app.mail_to(ADA).await.token()});
+    let clients: Vec<_> = (0..10).map(|_| app.anyone()).collect();
+    let answers = join_all(clients.iter().map(|client| client.post(CONFIRM, &proof))).await;
+    assert!(answers.iter().all(|answer| answer.status == 200), "the same answer to all");
+    assert_eq!(count(&app, "SELECT count(*) FROM users"), 1);
+
+    let bob = "bob@example.com";
+    for n in 0..5 {
+        register(&app, bob, &format!("{PASSWORD} {n}")).await;
+    }
+    let proofs: Vec<_> = app.mails_to(bob).await.iter().map(|mail| json!({"token": mail.token()})).collect();
+    let answers = join_all(clients.iter().zip(&proofs).map(|(client, proof)| client.post(CONFIRM, proof)));
+    let confirmed = answers.await.iter().filter(|answer| answer.status == 200).count();
+    assert_eq!((proofs.len(), confirmed), (5, 1), "of different registrations one");
+    assert_eq!(count(&app, "SELECT count(*) FROM users"), 2);
+}
+
+#[tokio::test]
+async fn a_get_consumes_nothing() {
+    let app = strict();
+    register(&app, ADA, PASSWORD).await;
+    let mail = app.mail_to(ADA).await;
+    let path = mail.link().replace("http://mintage.test", "").replace('#', "?");
+    for _ in 0..3 {
+        app.anyone().get(&path).await.assert(200);
+    }
+    app.anyone().get(&format!("{CONFIRM}?token={}", mail.token())).await.assert(405);
+    login(&app, ADA, PASSWORD).await.assert_problem(403, "email-unconfirmed");
+    confirm(&app, json!({"token": mail.token()})).await.assert(200);
+}
+
+#[tokio::test]
+async fn neither_the_queue_nor_the_database_holds_what_the_mail_says() {
+    let app = strict();
+    register(&app, ADA, PASSWORD).await;
+    let mail = app.mail_to(ADA).await;
+    let query = format!(
+        "SELECT (SELECT count(*) FROM challenges c WHERE to_jsonb(c)::text ~ '{0}|\"{1}\"') + \
+         (SELECT count(*) FROM jobs j WHERE to_jsonb(j)::text ~ '{0}|\"{1}\"') AS count",
+        mail.token(),
+        mail.code()
+    );
+    assert_eq!(count(&app, &query), 0);
+    assert!(mail.token().len() >= 43);
+}
+
+#[tokio::test]
+async fn a_proof_is_a_token_or_an_address_with_a_code() {
+    let app = strict();
+    for body in [json!({}), json!({"email": ADA}), json!({"code": "123456"})] {
+        confirm(&app, body).await.assert_invalid("/token", "token-or-code");
+    }
+    let both = json!({"token": "x", "email": ADA, "code": "123456"});
+    confirm(&app, both).await.assert_invalid("/token", "token-or-code");
+    for code in ["12345", "1234567", "12345a", "１２３４５６", " 12345"] {
+        confirm(&app, json!({"email": ADA, "code": code})).await.assert_invalid("/code", "code");
+    }
+    confirm(&app, json!({"token": "x".repeat(129)})).await.assert_invalid("/token", "length");
+    confirm(&app, json!({"token": "x"})).await.assert_problem(422, "invalid-code");
+}
+
+#[tokio::test]
+async fn without_the_requirement_an_account_is_usable_at_once_and_can_be_confirmed_later() {
+    let app = App::start();
+    let ada = app.user().await;
+    assert_eq!(ada.get("/api/v1/user").await.json()["email_confirmed"], false);
+    app.anyone().post(RESEND, &json!({"email": ada.email})).await.assert(202);
+    let mail = app.mail_to(&ada.email).await;
+    for _ in 0..2 {
+        confirm(&app, json!({"token": mail.token()})).await.assert(200);
+    }
+    assert_eq!(ada.get("/api/v1/user").await.json()["email_confirmed"], true);
+
+    let password = json!({"password": PASSWORD});
+    let delete = |request: reqwest::RequestBuilder| request.json(&password);
+    ada.send(reqwest::Method::DELETE, "/api/v1/user", delete).await.assert(204);
+    confirm(&app, json!({"token": mail.token()})).await.assert_problem(422, "invalid-code");
+}
+
+#[tokio::test]
+async fn what_nobody_confirms_is_forgotten() {
+    let app = strict();
+    register(&app, ADA, PASSWORD).await;
+    app.mail_to(ADA).await;
+    app.clock.advance(Duration::from_hours(8 * 24));
+    let _housekeeper = app.replica();
+    eventually("both rows are gone", async || {
+        count(
+            &app,
+            "SELECT (SELECT count(*) FROM challenges) + (SELECT count(*) FROM registrations) AS count",
+        ) == 0
+    })
+    .await;
+    login(&app, ADA, PASSWORD).await.assert_problem(401, "invalid-credentials");
+}
+
+/// With SMTP settings the requirement is on by itself.
+#[tokio::test]
+async fn a_mail_server_that_is_away_delays_no_request_and_loses_no_mail() {
+    // Bound, and so kept for the server to come; who connects is refused until it listens.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let app = App::with(&[
+        ("MAIL_TRANSPORT", "smtp"),
+        ("MAIL_SERVER", "127.0.0.1"),
+        ("MAIL_PORT", &port.to_string()),
+        ("MAIL_SECURITY", "none"),
+        ("MAIL_FROM", "no-reply@mintage.test"),
+    ]);
+    register(&app, ADA, PASSWORD).await;
+    login(&app, ADA, PASSWORD).await.assert_problem(403, "email-unconfirmed");
+    let failed = "SELECT count(*) FROM jobs WHERE attempts = 1 AND state = 'waiting'";
+    eventually("a failed attempt", async || count(&app, failed) == 1).await;
+
+    // It takes connections again, but says nothing: requests are answered while the mail waits.
+    let server = SmtpServer::start_on(socket, Encryption::None, Manner::Silence);
+    app.clock.advance(Duration::from_mins(5));
+    eventually("the second attempt", async || server.connections() == 1).await;
+    register(&app, "bob@example.com", PASSWORD).await;
+    assert!(server.received().is_empty());
+
+    server.behave(Manner::Accept);
+    eventually("both mails", async || {
+        app.clock.advance(Duration::from_mins(1));
+        let received = server.received();
+        [ADA, "bob@example.com"].iter().all(|to| received.iter().any(|mail| mail.to == *to))
+    })
+    .await;
+    let mail = server.received().into_iter().find(|received| received.to == ADA).unwrap().mail;
+    confirm(&app, json!({"token": mail.token()})).await.assert(200);
+    app.login(ADA).await;
+    assert_eq!(count(&app, "SELECT count(*) FROM users"), 1);
+}

@@ -1,0 +1,207 @@
+// A person with a mail client and a browser finishes every flow; nothing else is there.
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { after, before, test } from 'node:test';
+
+import { startServer } from './server.mjs';
+
+const require = createRequire(new URL('../../.ci/tools/package.json', import.meta.url));
+const { chromium } = require('playwright-core');
+
+const PASSWORD = 'correct horse battery staple';
+const SCREENSHOTS = new URL('../../target/browser/', import.meta.url).pathname;
+const PHONE = { width: 360, height: 740 };
+
+let server;
+let browser;
+
+before(async () => {
+  mkdirSync(SCREENSHOTS, { recursive: true });
+  server = await startServer();
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM,
+    args: process.getuid?.() === 0 ? ['--no-sandbox'] : [],
+  });
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+/** A page that fails its test on any error of its own and any request elsewhere. */
+const open = async (t, link, options = {}) => {
+  const context = await browser.newContext({ viewport: PHONE, ...options });
+  const page = await context.newPage();
+  const faults = [];
+  page.on('pageerror', (error) => faults.push(String(error)));
+  page.on('console', (message) => {
+    const refused = /status of 4\d\d/.test(message.text());
+    if (message.type() === 'error' && !refused) faults.push(message.text());
+  });
+  page.on('request', (request) => {
+    if (!request.url().startsWith(server.base)) faults.push(`asked ${request.url()}`);
+    if (request.url().includes('token=')) faults.push('the token left the browser in an address');
+  });
+  t.after(async () => {
+    await context.close();
+    assert.deepEqual(faults, []);
+  });
+  await page.goto(link);
+  return page;
+};
+
+const shot = (page, name) => page.screenshot({ path: `${SCREENSHOTS}${name}.png`, fullPage: true });
+
+const register = async (email) => {
+  assert.equal((await server.post('/auth/register', { email, password: PASSWORD })).status, 202);
+  return server.mailTo(email);
+};
+
+const logIn = async (email, password) => (await server.post('/auth/login', { email, password })).status;
+
+const account = async (email) => {
+  const mail = await register(email);
+  const token = mail.link.split('#token=')[1];
+  assert.equal((await server.post('/auth/confirm', { token })).status, 200);
+};
+
+test('the link confirms, with one press of a button and not before', async (t) => {
+  const mail = await register('link@example.com');
+  const page = await open(t, mail.link);
+  await page.getByRole('button', { name: 'Confirm' }).waitFor();
+  assert.equal(page.url(), `${server.base}/confirm`, 'the token is gone from the address');
+  assert.equal(await logIn('link@example.com', PASSWORD), 403, 'opening it confirms nothing');
+  await shot(page, 'confirm-link');
+
+  await page.getByRole('button', { name: 'Confirm' }).click();
+  await page.getByText('link@example.com is confirmed').waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'done', 'the result has the focus');
+  await shot(page, 'confirm-done');
+  assert.equal(await logIn('link@example.com', PASSWORD), 200);
+});
+
+test('the code confirms, typed on another device by keyboard alone', async (t) => {
+  const mail = await register('code@example.com');
+  const page = await open(t, `${server.base}/confirm`, { colorScheme: 'dark' });
+  await page.keyboard.press('Tab');
+  await page.keyboard.type('code@example.com');
+  await page.keyboard.press('Tab');
+  await page.keyboard.type(mail.code === '000000' ? '000001' : '000000');
+  await page.keyboard.press('Enter');
+  await page.getByText('The code or the address is wrong').waitFor();
+  await shot(page, 'confirm-wrong-code-dark');
+
+  await page.getByLabel('Code of six digits').fill(`${mail.code.slice(0, 3)} ${mail.code.slice(3)}`);
+  await page.keyboard.press('Enter');
+  await page.getByText('code@example.com is confirmed').waitFor();
+  await shot(page, 'confirm-done-dark');
+  assert.equal(await logIn('code@example.com', PASSWORD), 200);
+});
+
+test('a link that was replaced leads to another mail and its code', async (t) => {
+  const email = 'again@example.com';
+  const first = await register(email);
+  const page = await open(t, first.link);
+  await server.post('/auth/confirm/resend', { email });
+  await server.mailTo(email);
+  await page.getByRole('button', { name: 'Confirm' }).click();
+  await page.getByText('This link has expired or was used already').waitFor();
+  await page.getByText('No mail, or it has expired?').click();
+  await page.locator('#again').getByLabel('E-mail address').fill(email);
+  await page.getByRole('button', { name: 'Send a mail' }).click();
+  await page.getByText('it is on its way').waitFor();
+  await shot(page, 'confirm-again');
+
+  const { code } = await server.mailTo(email);
+  await page.getByLabel('Code of six digits').fill(code);
+  await page.getByRole('button', { name: 'Confirm' }).click();
+  await page.getByText(`${email} is confirmed`).waitFor();
+});
+
+test('a forgotten password is asked for and reset on the page, with problems told in sentences', async (t) => {
+  const email = 'forgot@example.com';
+  await account(email);
+  const asking = await open(t, `${server.base}/reset-password`);
+  await asking.locator('#again').getByLabel('E-mail address').fill(email);
+  await asking.getByRole('button', { name: 'Send a mail' }).click();
+  await asking.getByText('it is on its way').waitFor();
+  await shot(asking, 'reset-ask');
+
+  const mail = await server.mailTo(email);
+  const page = await open(t, mail.link);
+  const password = page.getByLabel('New password');
+  await shot(page, 'reset-link');
+  await page.getByRole('button', { name: 'Set the password' }).click();
+  await page.getByText('This is needed.').waitFor();
+  await password.fill('password123');
+  await page.getByRole('button', { name: 'Set the password' }).click();
+  await page.getByText('The password is one of the passwords that are tried first.').waitFor();
+  assert.equal(await password.getAttribute('aria-invalid'), 'true');
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'new_password');
+  await page.getByLabel('Show the password').check();
+  await shot(page, 'reset-refused');
+
+  await password.fill('a horse of another colour');
+  await page.getByRole('button', { name: 'Set the password' }).click();
+  await page.getByText('Your new password is set').waitFor();
+  await shot(page, 'reset-done');
+  assert.equal(await logIn(email, PASSWORD), 401);
+  assert.equal(await logIn(email, 'a horse of another colour'), 200);
+});
+
+test('the code resets the password too', async (t) => {
+  const email = 'reset-code@example.com';
+  await account(email);
+  await server.post('/auth/password/forgot', { email });
+  const { code } = await server.mailTo(email);
+  const page = await open(t, `${server.base}/reset-password`, { colorScheme: 'dark', viewport: { width: 1280, height: 900 } });
+  await shot(page, 'reset-code-dark-wide');
+  await page.locator('#proof').getByLabel('E-mail address').fill(email);
+  await page.getByLabel('Code of six digits').fill(code);
+  await page.getByLabel('New password').fill('a horse of another colour');
+  await page.getByLabel('New password').press('Enter');
+  await page.getByText('Your new password is set').waitFor();
+  assert.equal(await logIn(email, 'a horse of another colour'), 200);
+});
+
+test('a change of the address is confirmed and undone on the pages', async (t) => {
+  const [old, fresh] = ['old@example.com', 'fresh@example.com'];
+  await account(old);
+  const { access_token: token } = await (await server.post('/auth/login', { email: old, password: PASSWORD })).json();
+  await fetch(`${server.base}/api/v1/auth/email/change`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${token}` },
+    body: JSON.stringify({ new_email: fresh, password: PASSWORD }),
+  });
+  const confirming = await open(t, (await server.mailTo(fresh)).link);
+  await confirming.getByRole('button', { name: 'Use this address' }).click();
+  await confirming.getByText(`${fresh} is the address of your account now`).waitFor();
+  assert.equal(await logIn(fresh, PASSWORD), 200);
+
+  const undoing = await open(t, (await server.mailTo(old)).link);
+  await shot(undoing, 'undo-link');
+  await undoing.getByRole('button', { name: 'Undo the change' }).click();
+  await undoing.getByText(`${old} is the address of your account again`).waitFor();
+  await shot(undoing, 'undo-done');
+  assert.equal(await logIn(old, PASSWORD), 200);
+});
+
+test('without its token the undo page says what to do', async (t) => {
+  const page = await open(t, `${server.base}/undo-email-change`);
+  await page.getByText('Open the link in the mail again').waitFor();
+  assert.equal(await page.getByRole('button').count(), 0);
+});
+
+test('a server that is away is told, and nothing is lost', async (t) => {
+  const mail = await register('away@example.com');
+  const page = await open(t, mail.link);
+  await page.route('**/api/**', (route) => route.abort());
+  page.removeAllListeners('console');
+  await page.getByRole('button', { name: 'Confirm' }).click();
+  await page.getByText('The server cannot be reached').waitFor();
+  await page.unroute('**/api/**');
+  await page.getByRole('button', { name: 'Confirm' }).click();
+  await page.getByText('away@example.com is confirmed').waitFor();
+});
