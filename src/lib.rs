@@ -9,7 +9,7 @@
 //! | [`app`] | the only room that knows everything: services, routes, the OpenAPI document, serving |
 //! | [`auth`] | how people get in: register, log in, refresh, log out, their sessions; what goes through their mailbox |
 //! | [`users`] | who exists: self service and administration |
-//! | [`coins`] | market data: providers, sync, snapshot, history, endpoints |
+//! | [`coins`] | market data: providers, sync, snapshot, history, charts, streams, watch lists, alerts |
 //! | [`mail`] | what mails say, how they are built, how they leave: SMTP, files, the console |
 //! | [`jobs`] | work that outlives a request: a queue in PostgreSQL, its worker, schedules |
 //! | [`tokens`] | signing keys, JWTs, sessions, the blocklist, the `CurrentUser` extractor |

@@ -21,7 +21,7 @@ use crate::{
 
 type Measure = fn() -> Result<Vec<Row>>;
 
-pub const ALL: [(&str, Measure); 9] = [
+pub const ALL: [(&str, Measure); 10] = [
     ("reads", reads),
     ("blocklist", blocklist),
     ("logins", logins),

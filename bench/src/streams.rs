@@ -40,7 +40,11 @@ pub fn streams() -> Result<Vec<Row>> {
     let each = (after.saturating_sub(before)) as f64 / CLIENTS as f64;
     Ok(vec![Row {
         what: "Server-Sent Events: memory for each of 1,000 idle readers; CPU of the server for all of them",
-        measured: format!("{:.0} MB before, {:.0} MB with them", before as f64 / 1024.0, after as f64 / 1024.0),
+        measured: format!(
+            "{:.0} MB before, {:.0} MB with them",
+            before as f64 / 1024.0,
+            after as f64 / 1024.0
+        ),
         result: format!("{each:.1} kB; {cpu:.1}% of a core"),
         target: "<= 40 kB; < 5%",
         met: each <= 40.0 && cpu < 5.0,
@@ -51,9 +55,8 @@ pub fn streams() -> Result<Vec<Row>> {
 fn open(address: &str, token: &str) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    let head = format!(
-        "GET /api/v1/coins/stream HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\n\r\n"
-    );
+    let head =
+        format!("GET /api/v1/coins/stream HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\n\r\n");
     stream.write_all(head.as_bytes())?;
     let (mut text, mut part) = (Vec::new(), [0; 4096]);
     while !text.windows(4).any(|end| end == b"}]}\n") {

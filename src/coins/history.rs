@@ -36,8 +36,8 @@ pub struct ReadHistory {
     #[param(format = "date-time", value_type = Option<String>)]
     to: Option<DateTime<Utc>>,
     /// Length of each point: `5m` (kept for 7 days), `1h` (kept for 90 days) or `1d` (kept for good).
-    #[serde(default = "hour")]
-    #[param(inline, default = "1h")]
+    #[serde(default)]
+    #[param(inline)]
     interval: Step,
     /// Only this number; all by default.
     #[param(inline)]
@@ -45,10 +45,6 @@ pub struct ReadHistory {
     /// ISO 4217 code of the prices, one of the configured; the first of them by default.
     #[param(min_length = 3, max_length = 3)]
     currency: Option<String>,
-}
-
-fn hour() -> Step {
-    Step::Hour
 }
 
 /// A number that has a history.

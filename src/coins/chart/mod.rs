@@ -37,10 +37,9 @@ const POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'none'";
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ReadChart {
-    /// What to draw.
-    #[serde(default = "price")]
-    #[param(inline, default = "price")]
-    metric: Metric,
+    /// What to draw; the price by default.
+    #[param(inline)]
+    metric: Option<Metric>,
     /// How far back: in points of 5 minutes (`1d`), an hour (`7d`, `30d`) or a day.
     #[serde(default)]
     #[param(inline)]
@@ -51,10 +50,6 @@ pub struct ReadChart {
     /// ISO 4217 code of the prices, one of the configured; the first of them by default.
     #[param(min_length = 3, max_length = 3)]
     currency: Option<String>,
-}
-
-fn price() -> Metric {
-    Metric::Price
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
@@ -136,6 +131,7 @@ pub async fn read_chart(
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
     let Query(ReadChart { metric, range, theme, currency }) = query;
+    let metric = metric.unwrap_or(Metric::Price);
     let snapshot = view.current(currency.as_deref())?.snapshot.clone();
     let coin = find::anywhere(&view, &db, &path.0).await?;
     let (id, of) = (coin.id, snapshot.currency.clone());

@@ -28,11 +28,12 @@ const ROLLED_AT_ONCE: usize = 6;
 const RECENT: i64 = 24;
 
 /// The interval of a point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
-#[schema(as = Interval)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[schema(default = "1h")]
 pub enum Step {
     #[serde(rename = "5m")]
     FiveMinutes,
+    #[default]
     #[serde(rename = "1h")]
     Hour,
     #[serde(rename = "1d")]
