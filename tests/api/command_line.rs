@@ -440,7 +440,7 @@ async fn the_log_holds_no_secret_and_no_address() {
     let smtp = SmtpServer::start(Encryption::None, refusal);
     let port = smtp.port.to_string();
     let mut settings = smtp_settings(url.expose(), &port).to_vec();
-    settings.extend([("LOG_LEVEL", "debug"), ("LOG_FORMAT", "json")]);
+    settings.extend([("LOG_LEVEL", "debug"), ("LOG_FORMAT", "json"), ("REQUIRE_CONFIRMATION", "off")]);
     let mut server = Server::start_logging_to(log.into(), home.path(), &settings);
     send_test_mail(home.path(), url.expose());
     register(&server, "ada@example.com").await;
@@ -448,6 +448,8 @@ async fn the_log_holds_no_secret_and_no_address() {
     client.refresh().await.assert(200);
     client.refresh_with("nonsense").await.assert(401);
     client.post_empty("/api/v1/auth/logout").await.assert(204);
+    let forgotten = json!({"email": "ada@example.com"});
+    client.post("/api/v1/auth/password/forgot", &forgotten).await.assert(202);
     let path = home.path().join("log");
     let refused = async || fs::read_to_string(&path).unwrap().contains("a job failed");
     eventually("the refusal", refused).await;
