@@ -392,10 +392,15 @@ async fn the_secret_key_can_be_rotated_and_a_foreign_one_is_refused() {
 #[test]
 fn bad_settings_are_all_named_and_secrets_are_not() {
     let home = directory();
-    let settings =
-        [("BCRYPT_COST", "99"), ("BIND", "nowhere"), ("SECRET_KEY", "hunter2"), ("PROFILE", "production")];
+    let settings = [
+        ("BCRYPT_COST", "99"),
+        ("BIND", "nowhere"),
+        ("SECRET_KEY", "hunter2"),
+        ("PROFILE", "production"),
+        ("MAIL_TRANSPORT", "log"),
+    ];
     let error = fail(mintage(home.path(), &settings).arg("check-config"));
-    for name in ["BCRYPT_COST", "BIND", "SECRET_KEY", "DATABASE_URL", "PUBLIC_URL", "MAIL_SERVER"] {
+    for name in ["BCRYPT_COST", "BIND", "SECRET_KEY", "DATABASE_URL", "PUBLIC_URL", "MAIL_TRANSPORT"] {
         assert!(error.contains(name), "{name} is missing in: {error}");
     }
     assert!(!error.contains("hunter2"));
