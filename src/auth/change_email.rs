@@ -4,7 +4,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
 
-use super::{current_password, mails::EmailChangeMail};
+use super::mails::EmailChangeMail;
 use crate::{
     clock::Clock,
     db::Db,
@@ -57,7 +57,7 @@ pub async fn change_email(
 ) -> Result<HttpResponse, Problem> {
     let Json(ChangeEmail { new_email, password }) = body;
     let email = EmailAddress::parse(&new_email).expect("validated");
-    let verified = current_password::check(password, me.id, &db, &hasher, &limits).await?;
+    let verified = users::check_password(password, me.id, &db, &hasher, &limits).await?;
     limits.check(super::MAILS, me.id)?;
     limits.check(super::MAILS, email.canonical())?;
     let now = clock.now();

@@ -4,7 +4,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
 
-use super::{current_password, mails::PasswordChangeMail};
+use super::mails::PasswordChangeMail;
 use crate::{
     clock::Clock,
     db::Db,
@@ -49,7 +49,7 @@ pub async fn change_password(
     limits: Data<RateLimits>,
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
-    let verified = current_password::check(body.0.current_password, me.id, &db, &hasher, &limits).await?;
+    let verified = users::check_password(body.0.current_password, me.id, &db, &hasher, &limits).await?;
     limits.check(super::MAILS, me.id)?;
     let now = clock.now();
     db.tx(move |conn| {

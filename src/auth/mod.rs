@@ -6,7 +6,6 @@ mod change_password;
 mod confirm;
 mod confirm_email_change;
 mod confirm_password_change;
-mod current_password;
 mod end_session;
 mod forgot_password;
 mod list_sessions;

@@ -14,6 +14,9 @@ impl Accounts {
     pub(super) fn read(env: &mut Env, transport: &MailTransport) -> Self {
         let mails_go_out = matches!(transport, MailTransport::Smtp(_));
         let require_confirmation = env.switch("REQUIRE_CONFIRMATION", mails_go_out);
+        if require_confirmation && matches!(transport, MailTransport::Off) {
+            env.wrong("REQUIRE_CONFIRMATION", "off without a MAIL_SERVER, since nobody could confirm");
+        }
         Self { require_confirmation, invite_confirmation: mails_go_out && !require_confirmation }
     }
 }

@@ -3,11 +3,11 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::{account, store};
+use super::{account, current_password::check_password, store};
 use crate::{
     db::Db,
-    http::{Json, Problem, RateLimits, kind},
-    passwords::{self, Verdict},
+    http::{Json, Problem, RateLimits},
+    passwords,
     tokens::{
         Blocklist, CurrentUser, Refusal,
         sessions::{self, Which},
@@ -47,16 +47,10 @@ pub async fn delete_me(
     limits: Data<RateLimits>,
     blocklist: Data<Blocklist>,
 ) -> Result<HttpResponse, Problem> {
-    limits.check(passwords::ATTEMPTS, me.id)?;
-    let place = hasher.reserve()?;
-    let stored = db.run(move |conn| Ok::<_, Problem>(store::find_hash(conn, me.id)?)).await?;
-    let stored = stored.ok_or(Refusal::Revoked)?;
-    if place.verify(body.0.password, Some(stored.clone())).await? == Verdict::Wrong {
-        return Err(Problem::new(&kind::WRONG_PASSWORD));
-    }
+    let verified = check_password(body.0.password, me.id, &db, &hasher, &limits).await?;
     let ended = db
         .tx(move |conn| {
-            if account::lock_hash(conn, me.id)?.as_ref() != Some(&stored) {
+            if account::lock_hash(conn, me.id)?.as_ref() != Some(&verified) {
                 return Err(Problem::from(Refusal::Revoked));
             }
             let ended = sessions::end(conn, me.id, Which::All)?;

@@ -1,6 +1,7 @@
 //! Who exists: self service for everybody, administration for admins.
 
 mod account;
+mod current_password;
 mod delete_me;
 mod email;
 mod list;
@@ -17,9 +18,10 @@ pub use self::{
         Account, change_email, confirm_email, find_account, find_account_of, is_username_taken, lock_account,
         lock_hash, set_password,
     },
+    current_password::check_password,
     email::{EmailAddress, check_email},
     model::{User, check_name, check_username},
-    store::{Credentials, Login, NewUser, find_credentials, find_hash, insert, promote, set_password_hash},
+    store::{Credentials, Login, NewUser, find_credentials, insert, promote, set_password_hash},
 };
 
 pub fn routes(config: &mut ServiceConfig) {

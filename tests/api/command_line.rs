@@ -392,10 +392,15 @@ async fn the_secret_key_can_be_rotated_and_a_foreign_one_is_refused() {
 #[test]
 fn bad_settings_are_all_named_and_secrets_are_not() {
     let home = directory();
-    let settings =
-        [("BCRYPT_COST", "99"), ("BIND", "nowhere"), ("SECRET_KEY", "hunter2"), ("PROFILE", "production")];
+    let settings = [
+        ("BCRYPT_COST", "99"),
+        ("BIND", "nowhere"),
+        ("SECRET_KEY", "hunter2"),
+        ("PROFILE", "production"),
+        ("MAIL_TRANSPORT", "log"),
+    ];
     let error = fail(mintage(home.path(), &settings).arg("check-config"));
-    for name in ["BCRYPT_COST", "BIND", "SECRET_KEY", "DATABASE_URL", "PUBLIC_URL", "MAIL_SERVER"] {
+    for name in ["BCRYPT_COST", "BIND", "SECRET_KEY", "DATABASE_URL", "PUBLIC_URL", "MAIL_TRANSPORT"] {
         assert!(error.contains(name), "{name} is missing in: {error}");
     }
     assert!(!error.contains("hunter2"));
@@ -440,7 +445,7 @@ async fn the_log_holds_no_secret_and_no_address() {
     let smtp = SmtpServer::start(Encryption::None, refusal);
     let port = smtp.port.to_string();
     let mut settings = smtp_settings(url.expose(), &port).to_vec();
-    settings.extend([("LOG_LEVEL", "debug"), ("LOG_FORMAT", "json")]);
+    settings.extend([("LOG_LEVEL", "debug"), ("LOG_FORMAT", "json"), ("REQUIRE_CONFIRMATION", "off")]);
     let mut server = Server::start_logging_to(log.into(), home.path(), &settings);
     send_test_mail(home.path(), url.expose());
     register(&server, "ada@example.com").await;
@@ -448,6 +453,8 @@ async fn the_log_holds_no_secret_and_no_address() {
     client.refresh().await.assert(200);
     client.refresh_with("nonsense").await.assert(401);
     client.post_empty("/api/v1/auth/logout").await.assert(204);
+    let forgotten = json!({"email": "ada@example.com"});
+    client.post("/api/v1/auth/password/forgot", &forgotten).await.assert(202);
     let path = home.path().join("log");
     let refused = async || fs::read_to_string(&path).unwrap().contains("a job failed");
     eventually("the refusal", refused).await;

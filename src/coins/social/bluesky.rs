@@ -206,6 +206,7 @@ impl Collector {
     ) -> Result<bool, Problem> {
         let (holder, now) = (self.holder, self.clock.now());
         let Heard { posts, newest, .. } = std::mem::take(heard);
+        let newest = newest.map(|newest| newest.min(now.timestamp_micros()));
         let scored: Vec<_> = posts
             .into_iter()
             .map(|(coin, posts)| {
@@ -214,7 +215,7 @@ impl Collector {
             })
             .collect();
         let coins: Vec<i64> = ears.names.keys().copied().collect();
-        let until = newest.and_then(moment).map(|at| at.min(now));
+        let until = newest.and_then(moment);
         let from = contiguous_from.or(until);
         let held = self
             .db

@@ -46,7 +46,7 @@ impl X<'_> {
         let since = (now - COUNTED).format("%Y-%m-%dT%H:%M:%SZ").to_string();
         let counts = [("query", query), ("granularity", "hour"), ("start_time", since.as_str())];
         let counted =
-            self.call(|| self.get("/2/tweets/counts/recent").query(&counts), now, decode_counts).await?;
+            self.call(self.get("/2/tweets/counts/recent").query(&counts), now, decode_counts).await?;
 
         let size_text = size.to_string();
         let mut search = vec![
@@ -60,7 +60,7 @@ impl X<'_> {
         let fresh = cursor.filter(|cursor| snowflake_time(cursor).is_some_and(|at| at > oldest));
         search.extend(fresh.map(|cursor| ("since_id", cursor)));
         let mut page =
-            self.call(|| self.get("/2/tweets/search/recent").query(&search), now, decode_search).await?;
+            self.call(self.get("/2/tweets/search/recent").query(&search), now, decode_search).await?;
         page.billed += COUNTING;
         page.counted = counted;
         Ok(page)
@@ -70,21 +70,18 @@ impl X<'_> {
         self.upstream.get(&format!("{}{path}", self.url)).bearer_auth(self.token.expose())
     }
 
+    /// Once: a second try could be billed a second time.
     async fn call<T>(
         &self,
-        request: impl Fn() -> RequestBuilder,
+        request: RequestBuilder,
         now: DateTime<Utc>,
         decode: fn(&[u8]) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        self.upstream
-            .retry(async || {
-                let answer = self.upstream.send(request()).await?;
-                if !answer.status.is_success() {
-                    return Err(refusal(&answer, now));
-                }
-                decode(answer.json(now)?)
-            })
-            .await
+        let answer = self.upstream.send(request).await?;
+        if !answer.status.is_success() {
+            return Err(refusal(&answer, now));
+        }
+        decode(answer.json(now)?)
     }
 }
 
