@@ -290,6 +290,24 @@ async fn a_coin_that_is_in_no_table_is_matched_by_symbol_name_and_price_and_neve
     }
 }
 
+/// A well-known coin under another name, and another coin under its name.
+#[tokio::test]
+async fn two_coins_of_a_provider_never_become_one() {
+    let market = Market::start().await;
+    let app = market.app("coinmarketcap", &[]);
+    let bitcoin = ids(&from(&app.user().await, "coinmarketcap").await)["BTC"];
+    market.coingecko.say(vec![changed("coingecko_markets_gbp", |coins| {
+        coins[19] = coins[0].clone();
+        coins[19]["id"] = "bitcoin-of-somebody".into();
+        coins[19]["market_cap_rank"] = 20.into();
+        coins[0]["name"] = "Bitcoin Core".into();
+    })]);
+    let other = app.replica_with(&[("COINS_PROVIDERS", "coingecko"), ("COINS_SYNC_INTERVAL", "1s")]);
+    let body = from(&other.user().await, "coingecko").await;
+    assert_eq!(body["data"][0]["id"], bitcoin);
+    assert_ne!(body["data"][19]["id"], bitcoin);
+}
+
 #[tokio::test]
 async fn a_daily_budget_is_kept_across_restarts_and_ends_with_the_day() {
     let market = Market::start().await;

@@ -51,7 +51,8 @@ pub(super) fn coin_ids(
     let mut matches = by_table(conn, namespace, &unknown)?;
     let rest: Vec<&Entry> =
         unknown.iter().copied().filter(|entry| !matches.contains_key(&entry.provider_coin_id)).collect();
-    matches.extend(by_likeness(conn, namespace, report, &rest, now)?);
+    let found: HashSet<i64> = matches.values().copied().collect();
+    matches.extend(by_likeness(conn, namespace, report, &rest, &found, now)?);
     for entry in unknown {
         let name = &entry.provider_coin_id;
         let id = match matches.get(name) {
@@ -102,12 +103,12 @@ fn by_table(
         .into_iter()
         .map(|(provider, name, id)| ((provider, name), id))
         .collect();
-    let taken = taken(conn, namespace)?;
+    let mut taken = taken(conn, namespace)?;
     for entry in unknown {
         let mut names = aliases(namespace, &entry.provider_coin_id).into_iter().flatten();
         let id = names.find_map(|(provider, name)| refs.get(&(provider.to_owned(), name.to_owned())));
-        if let Some(id) = id.filter(|id| !taken.contains(id)) {
-            matches.insert(entry.provider_coin_id.clone(), *id);
+        if let Some(id) = id.copied().filter(|id| taken.insert(*id)) {
+            matches.insert(entry.provider_coin_id.clone(), id);
         }
     }
     Ok(matches)
@@ -135,12 +136,14 @@ struct Candidate {
     priced_at: Option<DateTime<Utc>>,
 }
 
-/// Coins of the same symbol and name at about the same price, where both sides have only one.
+/// Coins of the same symbol and name at about the same price, where both sides have only one; none of
+/// those that another entry has been `found` to be.
 fn by_likeness(
     conn: &mut PgConnection,
     namespace: &str,
     report: &Report,
     unknown: &[&Entry],
+    found: &HashSet<i64>,
     now: DateTime<Utc>,
 ) -> QueryResult<HashMap<String, i64>> {
     let likeness = |entry: &Entry| Likeness::new(&entry.coin.symbol, &entry.coin.name, entry.coin.price);
@@ -176,6 +179,7 @@ fn by_likeness(
         let namesakes = all.iter().filter(|other| other.has_name_of(&wanted)).count();
         if let ([(candidate, other)], 1) = (same.as_slice(), namesakes)
             && !taken.contains(&candidate.id)
+            && !found.contains(&candidate.id)
             && candidate.priced_at.is_some_and(|at| wanted.has_price_of(other, now - at))
         {
             matches.insert(entry.provider_coin_id.clone(), candidate.id);
