@@ -100,8 +100,8 @@ fn sources(known: &Known) -> Vec<String> {
     names.into_iter().map(ToOwned::to_owned).collect()
 }
 
-/// What each provider counts. Its own count if it has one; of a full page of kept posts the time
-/// they took; else all posts since the last gap in what was read.
+/// What each provider counts. Its own count if it has one; of a full page of kept posts without a
+/// gap the time they took; else all posts since the last gap in what was read.
 fn counts(known: &Known, now: DateTime<Utc>) -> Result<Counts, Reason> {
     let mut counts = Counts::new();
     let mut reason = Reason::TooFewPosts;
@@ -125,11 +125,13 @@ fn count(known: &Known, provider: &str, coverage: &[&Coverage], now: DateTime<Ut
     }
     let times: Vec<_> =
         known.posts.iter().filter(|post| post.provider == provider).map(|post| post.at).collect();
-    if let (SAMPLE.., Some(newest), Some(oldest)) = (times.len(), times.iter().max(), times.iter().min()) {
-        return Count::of_full_page(times.len(), hours(*newest - *oldest));
-    }
     // Of several instances, the time that all of them cover.
     let since = coverage.iter().map(|coverage| coverage.since).max().unwrap_or(now).max(now - KEPT);
+    if let (SAMPLE.., Some(newest), Some(oldest)) = (times.len(), times.iter().max(), times.iter().min())
+        && *oldest >= since
+    {
+        return Count::of_full_page(times.len(), hours(*newest - *oldest));
+    }
     let until = coverage.iter().map(|coverage| coverage.until).min().unwrap_or(now);
     if until - since < SHORTEST_WINDOW {
         return Err(Reason::TooFewPosts);
@@ -217,6 +219,14 @@ mod tests {
         assert_eq!((all[&1].posts_per_hour, all[&1].popularity), (None, None));
         assert_eq!(all[&1].missing.posts_per_hour, Some(Reason::SameInstant));
         assert_eq!(all[&1].missing.popularity, Some(Reason::SameInstant));
+    }
+
+    #[test]
+    fn a_full_page_with_a_gap_is_counted_since_the_gap() {
+        // 60 of the last hour, and 40 from before a night in which nothing was read.
+        let page = (0..60).chain(720..760).map(|minutes| post(minutes, 0.0)).collect();
+        let all = summaries(vec![coin(page, vec![covered("mastodon:a", 1)])]);
+        assert_eq!(all[&1].posts_per_hour, Some(60.0));
     }
 
     #[test]
