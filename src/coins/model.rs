@@ -45,7 +45,7 @@ pub struct Coin {
     /// Price times circulating supply.
     #[schema(example = 1_400_804_910_814.55)]
     pub market_cap: Option<f64>,
-    /// Null for a coin that nobody was listened to about yet.
+    /// Null for a coin that nobody was listened to about in the last 7 days.
     pub social: Option<Social>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types::BigInt};
+use diesel::{QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types::BigInt};
 use serde_json::{Value, json};
 use tokio::time;
 
@@ -96,6 +96,18 @@ async fn what_people_say_stands_beside_the_market() {
     assert_eq!(one["data"]["social"]["sample_size"], 4);
     let history = "SELECT count(*) FROM coin_quotes WHERE sentiment IS NOT NULL AND popularity IS NOT NULL";
     assert!(count(&app, history) > 0);
+}
+
+#[tokio::test]
+async fn what_was_said_long_ago_is_not_said_of_now() {
+    let (market, instance) = (market().await, silent().await);
+    instance.say_at(BITCOIN, timeline(&[status(1, 1, "I love bitcoin")]));
+    let app = app(&market, &mastodon(&instance));
+    let user = app.user().await;
+    coin(&user, "BTC", |social| social["sample_size"] == 1).await;
+    let ago = "UPDATE coin_social SET as_of = as_of - interval '8 days'; NOTIFY mintage_coins";
+    app.sql().batch_execute(ago).unwrap();
+    coin(&user, "BTC", Value::is_null).await;
 }
 
 #[tokio::test]

@@ -229,10 +229,11 @@ pub fn publish(
     Ok(())
 }
 
-/// What is said of each coin. A row that an older or newer version wrote otherwise is left out.
-pub fn current(conn: &mut PgConnection, of: &[i64]) -> QueryResult<HashMap<i64, Social>> {
+/// What is said of each coin at this time; nothing, if nobody has been listened to since the oldest
+/// post that would count. A row that an older or newer version wrote otherwise is left out.
+pub fn current(conn: &mut PgConnection, of: &[i64], at: DateTime<Utc>) -> QueryResult<HashMap<i64, Social>> {
     let rows: Vec<(i64, serde_json::Value)> = coin_social::table
-        .filter(coin_social::coin_id.eq_any(of))
+        .filter(coin_social::coin_id.eq_any(of).and(coin_social::as_of.gt(at - KEPT)))
         .select((coin_social::coin_id, coin_social::social))
         .load(conn)?;
     let read = |(coin, social)| Some((coin, serde_json::from_value(social).ok()?));
@@ -251,7 +252,8 @@ pub fn settle(conn: &mut PgConnection, provider: &str, day: NaiveDate, unused: u
     Ok(())
 }
 
-/// The right to read a stream, until then, and where to go on; none: another replica reads it.
+/// The right to read a stream, until then, and where to go on; none: another replica reads it. A lease
+/// that ends an hour later than ours would was written by a clock that was wrong.
 pub fn hold_stream(
     conn: &mut PgConnection,
     source: &str,

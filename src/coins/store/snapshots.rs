@@ -252,11 +252,11 @@ pub(in super::super) fn latest(
         percent_change_24h: day,
         percent_change_7d: week,
     };
-    let (coins, recent) = (coins_of(conn, id)?, recent(conn, currency)?);
+    let (coins, recent) = (coins_of(conn, id, as_of)?, recent(conn, currency)?);
     Ok(Some((Snapshot { id, provider, currency: of, as_of, coins, recent }, rate)))
 }
 
-fn coins_of(conn: &mut PgConnection, snapshot_id: i64) -> QueryResult<Vec<Coin>> {
+fn coins_of(conn: &mut PgConnection, snapshot_id: i64, as_of: DateTime<Utc>) -> QueryResult<Vec<Coin>> {
     let rows: Vec<(QuoteRow, (String, String, String))> = coin_quotes::table
         .inner_join(coins::table)
         .filter(coin_quotes::snapshot_id.eq(snapshot_id))
@@ -264,7 +264,7 @@ fn coins_of(conn: &mut PgConnection, snapshot_id: i64) -> QueryResult<Vec<Coin>>
         .select((QuoteRow::as_select(), (coins::symbol, coins::name, coins::slug)))
         .load(conn)?;
     let ids: Vec<i64> = rows.iter().map(|(quote, _)| quote.coin_id).collect();
-    let mut social = social::current(conn, &ids)?;
+    let mut social = social::current(conn, &ids, as_of)?;
     let coin = |(quote, (symbol, name, slug)): (QuoteRow, _)| Coin {
         id: quote.coin_id,
         symbol,
