@@ -154,7 +154,7 @@ pub async fn read_sync(
 impl ServiceStatus {
     fn new(name: &str, state: Option<&ServiceState>, budget: Option<u32>, now: DateTime<Utc>) -> Self {
         let state = state.cloned().unwrap_or_default();
-        let retry_at = state.retry_at.filter(|retry_at| *retry_at > now);
+        let retry_at = state.waits_until(now);
         Self {
             name: name.to_owned(),
             state: match (state.stopped, retry_at) {

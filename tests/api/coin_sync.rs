@@ -10,7 +10,7 @@ use crate::{
     command_line::{Server, directory},
     support::{
         SECRET_KEY, eventually,
-        market::{Market, SYNC, fresh, from, until},
+        market::{COINS, Market, SYNC, changed, fresh, from, until},
         upstream::Reply,
     },
 };
@@ -147,4 +147,23 @@ async fn a_holder_that_only_seemed_dead_publishes_nothing() {
     assert!(market.coinpaprika.requests().is_empty(), "it stops when it learns of it");
     let body = app.user().await.get("/api/v1/coins").await.assert(200).json();
     assert_eq!(body["source"], "demo");
+}
+
+#[tokio::test]
+async fn what_a_clock_that_was_wrong_has_written_stops_nothing() {
+    let market = Market::start().await;
+    let app = market.app("coingecko", &[]);
+    from(&app.user().await, "coingecko").await;
+    // As a server wrote it whose clock was a year ahead.
+    for statement in [
+        "UPDATE provider_state SET retry_at = now() + interval '1 year'",
+        "UPDATE coin_snapshots SET as_of = as_of + interval '1 year' WHERE provider <> 'demo'",
+        "UPDATE sync_slots SET running = true, finished_at = NULL, lease_until = now() + interval '1 year'",
+    ] {
+        sql_query(statement).execute(&mut app.sql()).unwrap();
+    }
+    let change = |coins: &mut Value| coins[0]["current_price"] = 70_300.into();
+    market.coingecko.say(vec![changed("coingecko_markets_gbp", change)]);
+    let heir = app.replica_with(&[("COINS_PROVIDERS", "coingecko")]);
+    until(&heir.user().await, COINS, |body| body["data"][0]["price"] == 70_300.0).await;
 }

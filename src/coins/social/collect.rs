@@ -170,7 +170,7 @@ impl Collector {
             .db
             .run(move |conn| Ok::<_, Problem>((services::state(conn, &name)?, store::cursors(conn, &name)?)))
             .await?;
-        if state.retry_at.is_some_and(|retry_at| retry_at > now) {
+        if state.waits_until(now).is_some() {
             return Ok(());
         }
         let mut order: Vec<_> = targets.iter().collect();

@@ -269,7 +269,8 @@ pub fn hold_stream(
     let held: Option<Held> = sql_query(
         "INSERT INTO social_streams AS s (source, holder, lease_until) VALUES ($1, $2, $4) \
          ON CONFLICT (source) DO UPDATE SET holder = $2, lease_until = $4 \
-         WHERE s.holder = $2 OR s.lease_until < $3 RETURNING cursor",
+         WHERE s.holder = $2 OR s.lease_until < $3 OR s.lease_until > $4 + interval '1 hour' \
+         RETURNING cursor",
     )
     .bind::<Text, _>(source)
     .bind::<SqlUuid, _>(holder)

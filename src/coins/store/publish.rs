@@ -35,15 +35,17 @@ pub(in super::super) fn publish(
     Ok(Some(snapshot_id))
 }
 
-/// Whether the report is from before what is there.
+/// Whether the report is from before what is there. What is of a time to come does not count: a clock
+/// was wrong, and nothing would ever be newer.
 pub(in super::super) fn is_older(
     conn: &mut PgConnection,
     provider: Provider,
     currency: &str,
     as_of: DateTime<Utc>,
+    now: DateTime<Utc>,
 ) -> QueryResult<bool> {
     let newest = coin_snapshots::table
-        .filter(coin_snapshots::currency.eq(currency))
+        .filter(coin_snapshots::currency.eq(currency).and(coin_snapshots::as_of.le(now)))
         .select(diesel::dsl::max(coin_snapshots::as_of));
     let own: Option<DateTime<Utc>> =
         newest.filter(coin_snapshots::provider.eq(provider.name())).first(conn)?;

@@ -1,7 +1,7 @@
 //! What is known of each service that is asked: whether and when it may be asked, and how much
 //! of its budget is used. In the database, because the replica that syncs changes.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use diesel::{
     PgConnection, QueryResult,
     prelude::*,
@@ -24,6 +24,16 @@ pub(in super::super) struct ServiceState {
     pub last_error_at: Option<DateTime<Utc>>,
     pub usage_day: Option<NaiveDate>,
     pub used: i32,
+}
+
+/// Nobody is put off for longer than a day; what is later was written by a clock that was wrong.
+pub(super) const LONGEST_WAIT: TimeDelta = TimeDelta::hours(25);
+
+impl ServiceState {
+    /// Until when it is not to be asked.
+    pub fn waits_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.retry_at.filter(|retry_at| *retry_at > now && *retry_at - now <= LONGEST_WAIT)
+    }
 }
 
 pub(in super::super) fn states(conn: &mut PgConnection) -> QueryResult<Vec<ServiceState>> {

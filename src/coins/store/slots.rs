@@ -1,7 +1,7 @@
 //! Who runs which slot. At most one slot runs at a time (`sync_slots_running_idx`), under a lease
 //! that its holder renews, with a fencing number that a late holder has no longer.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
     PgConnection, QueryResult,
     prelude::*,
@@ -10,8 +10,11 @@ use diesel::{
 };
 use uuid::Uuid;
 
+use super::services::LONGEST_WAIT;
 use crate::db::{constraint_violated, schema::sync_slots};
 
+/// A lease that ends so much later than one of now was written by a clock that was wrong.
+const TOO_FAR: TimeDelta = TimeDelta::hours(1);
 const ONE_RUNS: &str = "sync_slots_running_idx";
 
 /// The right to run one slot, for as long as the lease lasts.
@@ -35,7 +38,8 @@ pub(in super::super) fn claim(
     lease_until: DateTime<Utc>,
 ) -> QueryResult<Option<Claim>> {
     let claimed = conn.transaction(|conn| {
-        let expired = sync_slots::running.and(sync_slots::lease_until.lt(now));
+        let over = sync_slots::lease_until.lt(now).or(sync_slots::lease_until.gt(lease_until + TOO_FAR));
+        let expired = sync_slots::running.and(over);
         diesel::update(sync_slots::table.filter(expired)).set(sync_slots::running.eq(false)).execute(conn)?;
         let requested: Option<DateTime<Utc>> = sync_slots::table
             .filter(sync_slots::requested.and(sync_slots::finished_at.is_null()))
@@ -71,13 +75,14 @@ fn claim_one(
          SELECT $1, $2, $4, true WHERE NOT EXISTS (SELECT FROM sync_slots WHERE running) \
          ON CONFLICT (slot) DO UPDATE \
          SET holder = $2, lease_until = $4, running = true, attempt = s.attempt + 1 \
-         WHERE s.finished_at IS NULL AND s.lease_until <= $3 AND NOT s.running \
+         WHERE s.finished_at IS NULL AND NOT s.running AND (s.lease_until <= $3 OR s.lease_until > $5) \
          RETURNING slot, holder, attempt",
     )
     .bind::<Timestamptz, _>(slot)
     .bind::<SqlUuid, _>(holder)
     .bind::<Timestamptz, _>(now)
     .bind::<Timestamptz, _>(lease_until)
+    .bind::<Timestamptz, _>(now + LONGEST_WAIT)
     .get_result(conn)
     .optional()
 }

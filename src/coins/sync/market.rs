@@ -101,15 +101,15 @@ impl Sync {
             .db
             .tx(move |conn| {
                 let state = store::state(conn, provider.name())?;
-                let waits = state.retry_at.is_some_and(|retry_at| retry_at > now);
-                let affordable = waits || store::reserve(conn, provider.name(), 1, budget, now.date_naive())?;
+                let affordable = state.waits_until(now).is_some()
+                    || store::reserve(conn, provider.name(), 1, budget, now.date_naive())?;
                 Ok::<_, Problem>((state, affordable))
             })
             .await?;
-        let until = match state.retry_at {
-            Some(retry_at) if retry_at > now => retry_at,
-            _ if !affordable => slot::next_day(now),
-            _ => return Ok(Turn::Ask),
+        let until = match state.waits_until(now) {
+            Some(retry_at) => retry_at,
+            None if !affordable => slot::next_day(now),
+            None => return Ok(Turn::Ask),
         };
         let why = if affordable {
             state.last_error.as_deref().unwrap_or("it waits")
@@ -132,15 +132,14 @@ impl Sync {
         let report = self
             .upstream
             .retry(async || {
-                if std::mem::replace(&mut tried, true) && !self.affords(provider, 1).await {
-                    return Err(Failure::new(Advice::NextDay, "its budget is used up"));
-                }
+                self.pay_again(&mut tried, provider, 1).await?;
                 providers::report(provider, self.ask()).await
             })
             .await?;
-        let (currency, as_of) = (report.currency.clone(), report.as_of);
-        let is_older =
-            self.db.run(move |conn| Ok::<_, Problem>(store::is_older(conn, provider, &currency, as_of)?));
+        let (currency, as_of, now) = (report.currency.clone(), report.as_of, self.clock.now());
+        let is_older = self
+            .db
+            .run(move |conn| Ok::<_, Problem>(store::is_older(conn, provider, &currency, as_of, now)?));
         match is_older.await {
             Ok(false) => Ok(report),
             Ok(true) => Err(Failure::new(Advice::BackOff, "its data is older than what we have")),
@@ -150,6 +149,14 @@ impl Sync {
 
     fn ask(&self) -> Ask<'_> {
         Ask { upstream: &self.upstream, settings: &self.settings, now: self.clock.now() }
+    }
+
+    /// A second try costs like the first, which is paid for.
+    async fn pay_again(&self, tried: &mut bool, provider: Provider, cost: u32) -> Result<(), Failure> {
+        if std::mem::replace(tried, true) && !self.affords(provider, cost).await {
+            return Err(Failure::new(Advice::NextDay, "its budget is used up"));
+        }
+        Ok(())
     }
 
     /// Whether the budget has room, in which case it is counted.
@@ -200,16 +207,23 @@ impl Sync {
         let currency = report.currency.clone();
         let mut known =
             self.db.run(move |conn| Ok::<_, Problem>(store::last_rates(conn, &currency)?)).await?;
-        known.retain(|rate| wanted.contains(&rate.currency) && now - rate.at < RATES_LAST);
-        let fresh = known.len() == wanted.len() && known.iter().all(|rate| now - rate.at < RATES_EVERY);
+        // A time to come is of a clock that was wrong.
+        let younger = |rate: &ReadRate, than: TimeDelta| (now - rate.at).abs() < than;
+        known.retain(|rate| wanted.contains(&rate.currency) && younger(rate, RATES_LAST));
+        let fresh = known.len() == wanted.len() && known.iter().all(|rate| younger(rate, RATES_EVERY));
         let cost = providers::cost_of_rates(provider, wanted.len());
         if fresh || now < self.rates_after() || !self.affords(provider, cost).await {
             return Ok(known);
         }
-        let read =
-            self.upstream.retry(async || providers::rates(provider, self.ask(), report, &wanted).await);
+        let mut tried = false;
+        let read = self.upstream.retry(async || {
+            self.pay_again(&mut tried, provider, cost).await?;
+            providers::rates(provider, self.ask(), report, &wanted).await
+        });
         match read.await {
             Ok(read) => {
+                // Also those that are not told are not asked for sooner: each time costs.
+                self.no_rates_before(now + RATES_EVERY);
                 let accepted = accept(&known, read, now);
                 known.retain(|old| accepted.iter().all(|new| new.currency != old.currency));
                 known.extend(accepted);
@@ -217,11 +231,14 @@ impl Sync {
             Err(failure) => {
                 tracing::debug!(provider = provider.name(), %failure, "no rates");
                 let retry_at = slot::after_failure(&ServiceState::default(), failure.advice, now).retry_at;
-                *self.rates_after.lock().unwrap_or_else(PoisonError::into_inner) =
-                    retry_at.unwrap_or(now).max(now + RATES_RETRY);
+                self.no_rates_before(retry_at.unwrap_or(now).max(now + RATES_RETRY));
             }
         }
         Ok(known)
+    }
+
+    fn no_rates_before(&self, at: DateTime<Utc>) {
+        *self.rates_after.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 
     fn rates_after(&self) -> DateTime<Utc> {
