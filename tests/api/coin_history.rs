@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::support::{
     App, eventually,
     market::{COINS, Market, SYNC, changed, fresh, from, until},
-    upstream::Reply,
+    upstream::{Reply, fixture},
 };
 
 const PRICES: &str = "/api/v3/simple/price";
@@ -137,6 +137,33 @@ async fn every_provider_tells_the_rates() {
         assert!(close(&body["data"][0]["price"], 70211.4421 * 1.25), "{name}: {}", body["data"][0]);
     }
     assert!(market.coinmarketcap.requests()[1].contains("convert=USD"));
+}
+
+#[tokio::test]
+async fn a_currency_that_the_provider_does_not_have_costs_neither_the_others_nor_more_credits() {
+    let listings = |currency| {
+        let path = format!("/v3/cryptocurrency/listings/latest?start=1&limit=20&convert={currency}");
+        &*path.leak()
+    };
+    let market = Market::start().await;
+    market.coinmarketcap.say_at(listings("XYZ"), fixture(400, "cmc_error_400"));
+    let dollars = changed("cmc_v3_listings_latest_gbp", |body| {
+        for coin in body["data"].as_array_mut().unwrap() {
+            coin["quote"][0]["symbol"] = "USD".into();
+        }
+    });
+    market.coinmarketcap.say_at(listings("USD"), dollars);
+    let app = market.app("coinmarketcap", &[("COINS_CURRENCIES", "GBP,XYZ,USD")]);
+    let admin = app.admin().await;
+    from(&admin, "coinmarketcap").await;
+    admin.get(&format!("{COINS}?currency=USD")).await.assert(200);
+    app.clock.advance(Duration::from_mins(5));
+    admin.post_empty(SYNC).await.assert(202);
+    eventually("the run", async || market.coinmarketcap.asked(listings("GBP")) == 2).await;
+    let status = until(&admin, SYNC, |status| status["slots"][0]["state"] == "done").await;
+    let asked = ["XYZ", "USD"].map(|currency| market.coinmarketcap.asked(listings(currency)));
+    assert_eq!(asked, [1, 1], "once an hour");
+    assert_eq!(status["providers"][0]["used_today"], 4);
 }
 
 #[tokio::test]

@@ -35,12 +35,22 @@ pub async fn rates(
     report: &Report,
     currencies: &[String],
 ) -> Result<Vec<(String, f64)>, Failure> {
-    let mut rates = Vec::new();
+    let (mut rates, mut refused) = (Vec::new(), None);
     for currency in currencies {
-        let other = fetch(provider, ask, currency, COINS_FOR_RATES.min(ask.settings.count)).await?;
-        rates.extend(median_ratio(&report.entries, &other.entries).map(|rate| (currency.clone(), rate)));
+        match fetch(provider, ask, currency, COINS_FOR_RATES.min(ask.settings.count)).await {
+            Ok(other) => {
+                let rate = median_ratio(&report.entries, &other.entries);
+                rates.extend(rate.map(|rate| (currency.clone(), rate)));
+            }
+            // A currency that it does not have must not cost us the others.
+            Err(failure) if failure.advice == Advice::BackOff => refused = Some(failure),
+            Err(failure) => return Err(failure),
+        }
     }
-    Ok(rates)
+    match refused {
+        Some(failure) if rates.is_empty() => Err(failure),
+        _ => Ok(rates),
+    }
 }
 
 async fn fetch(provider: Provider, ask: Ask<'_>, currency: &str, count: u32) -> Result<Report, Failure> {

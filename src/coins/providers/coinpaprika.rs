@@ -32,13 +32,24 @@ pub async fn rates(
     report: &Report,
     currencies: &[String],
 ) -> Result<Vec<(String, f64)>, Failure> {
-    let mut rates = Vec::new();
+    let (mut rates, mut refused) = (Vec::new(), None);
     for some in currencies.chunks(CURRENCIES_A_CALL) {
-        let quotes = format!("{},{}", report.currency, some.join(","));
-        let answer = get(ask, "/v1/tickers/btc-bitcoin", &quotes).await?;
-        rates.extend(decode_rates(answer.json(ask.now)?, &report.currency, some)?);
+        match some_rates(ask, &report.currency, some).await {
+            Ok(read) => rates.extend(read),
+            // A currency that it does not have must not cost us all of the others.
+            Err(failure) if failure.advice == Advice::BackOff => refused = Some(failure),
+            Err(failure) => return Err(failure),
+        }
     }
-    Ok(rates)
+    match refused {
+        Some(failure) if rates.is_empty() => Err(failure),
+        _ => Ok(rates),
+    }
+}
+
+async fn some_rates(ask: Ask<'_>, base: &str, some: &[String]) -> Result<Vec<(String, f64)>, Failure> {
+    let answer = get(ask, "/v1/tickers/btc-bitcoin", &format!("{base},{}", some.join(","))).await?;
+    decode_rates(answer.json(ask.now)?, base, some)
 }
 
 async fn get(ask: Ask<'_>, path: &str, quotes: &str) -> Result<Answer, Failure> {
