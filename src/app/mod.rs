@@ -94,7 +94,7 @@ struct Services {
 
 impl Services {
     /// Connects, migrates, and loads what is kept in memory; blocks.
-    fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Self, Follower)> {
+    fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Self, [Follower; 2])> {
         let url = config.database.url.as_ref().expect("resolved before the start");
         let mut conn = connect_patiently(url, &config.database)?;
         if config.database.auto_migrate {
@@ -112,8 +112,9 @@ impl Services {
         let blocklist = Arc::new(Blocklist::new(clock.clone(), config.tokens.max_staleness));
         let coins = Arc::new(coins::View::new(clock.clone(), &config.coins));
         let wake = Arc::new(Wake::default());
-        let views: Vec<Arc<dyn Follow>> = vec![keys.clone(), blocklist.clone(), coins.clone(), wake.clone()];
-        let follower = Follower::start(url, views)?;
+        let views: Vec<Arc<dyn Follow>> = vec![keys.clone(), blocklist.clone(), wake.clone()];
+        // Coins on their own: preparing many in many currencies takes a second, and no log-out waits for that.
+        let followers = [Follower::start(url, views)?, Follower::start(url, vec![coins.clone()])?];
 
         let ServerSettings { public_url, trusted_proxies, cors_origins, .. } = &config.server;
         let document = document::document();
@@ -155,7 +156,7 @@ impl Services {
             social_settings: Data::new(config.social.clone()),
             cors_origins: cors_origins.clone(),
         };
-        Ok((services, follower))
+        Ok((services, followers))
     }
 
     /// The application as one worker runs it.

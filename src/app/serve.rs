@@ -1,7 +1,8 @@
 //! Starting, serving and stopping in order.
 
 use std::{
-    net::TcpListener,
+    io,
+    net::{SocketAddr, TcpListener},
     path::Path,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -26,6 +27,8 @@ use crate::{
 
 const READ_HEAD: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+#[cfg(target_os = "linux")]
+const UNREAD: Duration = Duration::from_mins(1);
 /// Requests that are in flight when it stops get this long.
 const FINISH_SECONDS: u64 = 30;
 /// One is in PostgreSQL's hands while another commits.
@@ -37,8 +40,8 @@ pub struct Server {
     services: Services,
     listener: TcpListener,
     metrics: Option<TcpListener>,
-    /// Keeps the views in step for as long as the server lives.
-    _follower: Follower,
+    /// Keep the views in step for as long as the server lives.
+    _followers: [Follower; 2],
 }
 
 impl Server {
@@ -47,31 +50,30 @@ impl Server {
     /// # Errors
     /// What an operator has to look at.
     pub fn start(config: Config, secret: &SecretKey, clock: &Clock) -> Result<Self> {
-        let listen =
-            |address| TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"));
+        let listen = |address| listen(address).with_context(|| format!("cannot listen on {address}"));
         let listener = listen(config.server.bind)?;
         let metrics = config.server.metrics_bind.map(listen).transpose()?;
-        let (services, follower) = Services::start(&config, secret, clock)?;
-        Ok(Self { config, services, listener, metrics, _follower: follower })
+        let (services, followers) = Services::start(&config, secret, clock)?;
+        Ok(Self { config, services, listener, metrics, _followers: followers })
     }
 
     /// Where it listens, with the real port.
     ///
     /// # Errors
     /// The listener is unusable.
-    pub fn address(&self) -> Result<std::net::SocketAddr> {
+    pub fn address(&self) -> Result<SocketAddr> {
         Ok(self.listener.local_addr()?)
     }
 
     /// Where metrics are served, if they are.
     #[must_use]
-    pub fn metrics_address(&self) -> Option<std::net::SocketAddr> {
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics.as_ref()?.local_addr().ok()
     }
 
     /// The address for people: the public one, or where it listens if that has no fixed port.
     #[must_use]
-    pub fn base_url(&self, address: std::net::SocketAddr) -> String {
+    pub fn base_url(&self, address: SocketAddr) -> String {
         match self.config.server.bind.port() {
             0 if self.config.server.tls.is_some() => format!("https://{address}"),
             0 => format!("http://{address}"),
@@ -93,7 +95,7 @@ impl Server {
     /// # Errors
     /// The TLS files cannot be used, or the listener fails.
     pub async fn serve(self, stop: impl Future<Output = ()> + 'static) -> Result<()> {
-        let Self { config, services, listener, metrics, _follower } = self;
+        let Self { config, services, listener, metrics, _followers } = self;
         let application = services.clone();
         let server = HttpServer::new(move || application.application())
             .workers(config.server.workers)
@@ -177,6 +179,15 @@ impl Server {
     }
 }
 
+/// Connections inherit from it how long they may take nothing of what is sent to them: a client that
+/// reads no further would else keep its connection, and its place among the streams, for ever.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(&listener).set_tcp_user_timeout(Some(UNREAD))?;
+    Ok(listener)
+}
+
 fn tls_config(tls: &Tls) -> Result<ServerConfig> {
     let chain = CertificateDer::pem_file_iter(&tls.certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -190,4 +201,20 @@ fn tls_config(tls: &Tls) -> Result<ServerConfig> {
 
 fn unreadable(name: &str, path: &Path) -> String {
     format!("{name}: {} cannot be read as PEM", path.display())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn a_connection_that_takes_nothing_is_over_after_a_minute() {
+        let listener = listen("127.0.0.1:0".parse().expect("address")).expect("listener");
+        let _client = TcpStream::connect(listener.local_addr().expect("address")).expect("connection");
+        let (accepted, _) = listener.accept().expect("connection");
+        let limit = socket2::SockRef::from(&accepted).tcp_user_timeout().expect("option");
+        assert_eq!(limit, Some(Duration::from_mins(1)));
+    }
 }
