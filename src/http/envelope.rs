@@ -12,7 +12,7 @@ use std::{
 
 use actix_web::{
     Error, HttpResponse, ResponseError,
-    body::{BoxBody, MessageBody},
+    body::{self, BodySize, BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
     http::{
@@ -76,6 +76,9 @@ pub async fn envelope<B: MessageBody + 'static>(
     }
     let current = Current { request_id: request_id.clone(), public_url: settings.public_url.clone() };
     let mut result = CURRENT.scope(current, handle(req, next)).await;
+    if method == Method::HEAD {
+        result = result.map(without_stream);
+    }
     if tracing::enabled!(tracing::Level::DEBUG) {
         log(&result, &request_id, &method, started);
     }
@@ -91,6 +94,14 @@ pub async fn envelope<B: MessageBody + 'static>(
         head.head_mut().set_connection_type(ConnectionType::Close);
     }
     result.map_err(|response| InternalError::from_response("failed", response).into())
+}
+
+/// The server leaves a body out by reading all of it, and a stream may have no end.
+fn without_stream(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    response.map_body(|_, body| match body.size() {
+        BodySize::Stream => BoxBody::new(body::None::new()),
+        _ => body,
+    })
 }
 
 fn log(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::time;
 
@@ -104,6 +104,17 @@ async fn a_stream_is_in_the_wanted_currency_and_the_rest_is_refused() {
     user.get(&format!("{STREAM}?currency=XXX")).await.assert_invalid("/currency", "currency");
     user.get(&format!("{STREAM}?limit=1")).await.assert_problem(400, "malformed-query");
     app.anyone().get(STREAM).await.assert_problem(401, "missing-token");
+}
+
+#[tokio::test]
+async fn asking_for_the_head_of_a_stream_opens_none() {
+    let app = App::start();
+    let user = app.user().await;
+    // More than an account may have open.
+    for _ in 0..25 {
+        let head = user.send(Method::HEAD, STREAM, |request| request).await.assert(200);
+        assert_eq!(head.header("content-type"), "text/event-stream");
+    }
 }
 
 #[tokio::test]
