@@ -15,6 +15,8 @@ pub struct AlertList {
 }
 
 /// List your alerts
+///
+/// Each says whether it is armed and when its threshold was crossed last.
 #[utoipa::path(
     tag = "alerts",
     security(("bearer" = [])),
