@@ -45,7 +45,7 @@ pub fn median_ratio(from: &[Entry], to: &[Entry]) -> Option<f64> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::model::Quote, *};
 
     fn coin(price: f64, change: f64) -> Coin {
         Coin {
@@ -61,6 +61,7 @@ mod tests {
             percent_change_24h: Some(change),
             percent_change_7d: None,
             market_cap: Some(price),
+            quote: Quote::default(),
             social: None,
         }
     }

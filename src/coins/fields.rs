@@ -6,15 +6,20 @@ use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
         RefOr,
-        schema::{AdditionalProperties, AnyOfBuilder, Ref, Schema},
+        schema::{AdditionalProperties, AnyOfBuilder, ObjectBuilder, OneOfBuilder, Ref, Schema, Type},
     },
 };
 
-use super::{list::CoinList, model::Coin, social::Social, view::Provenance};
+use super::{
+    list::CoinList,
+    model::{Coin, Quote},
+    social::Social,
+    view::Provenance,
+};
 use crate::http::Problem;
 
 /// Every value of a coin, in the order of columns; a part of a path stands for all below it.
-const LEAVES: [&str; 32] = [
+const LEAVES: [&str; 40] = [
     "id",
     "symbol",
     "name",
@@ -27,6 +32,14 @@ const LEAVES: [&str; 32] = [
     "percent_change_24h",
     "percent_change_7d",
     "market_cap",
+    "quote.currency",
+    "quote.price",
+    "quote.volume_24h",
+    "quote.volume_change_24h",
+    "quote.percent_change_1h",
+    "quote.percent_change_24h",
+    "quote.percent_change_7d",
+    "quote.market_cap",
     "social.sentiment",
     "social.sentiment_basic",
     "social.interval.low",
@@ -78,9 +91,11 @@ impl Fields {
         self.0.is_empty()
     }
 
-    /// The values that a table has columns for.
+    /// The values that a table has columns for; none twice, unless they were asked for.
     pub fn columns(&self) -> impl Iterator<Item = &'static str> {
-        let wanted = |leaf: &&str| self.is_all() || self.0.iter().any(|name| covers(name, leaf));
+        let wanted = |leaf: &&str| {
+            self.is_all() && !covers("quote", leaf) || self.0.iter().any(|name| covers(name, leaf))
+        };
         LEAVES.into_iter().filter(wanted)
     }
 
@@ -123,30 +138,34 @@ pub struct SparseCoin(pub Value);
 
 impl PartialSchema for SparseCoin {
     fn schema() -> RefOr<Schema> {
-        let social = Ref::from_schema_name("SparseSocial");
-        sparse(Coin::schema(), &ALWAYS, Some(("social", social)))
+        let null = ObjectBuilder::new().schema_type(Type::Null);
+        let social = OneOfBuilder::new().item(null).item(Ref::from_schema_name("SparseSocial"));
+        let quote = RefOr::Ref(Ref::from_schema_name("SparseQuote"));
+        let inner = [("quote", quote), ("social", Schema::OneOf(social.build()).into())];
+        sparse(Coin::schema(), &ALWAYS, inner)
     }
 }
 
 impl ToSchema for SparseCoin {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        schemas.push(("SparseSocial".into(), sparse(Social::schema(), &[], None)));
+        schemas.push(("SparseQuote".into(), sparse(Quote::schema(), &[], [])));
+        schemas.push(("SparseSocial".into(), sparse(Social::schema(), &[], [])));
         <Coin as ToSchema>::schemas(schemas);
     }
 }
 
 /// The schema of an object of which only some members are there.
-fn sparse(schema: RefOr<Schema>, always: &[&str], inner: Option<(&str, Ref)>) -> RefOr<Schema> {
+fn sparse<const N: usize>(
+    schema: RefOr<Schema>,
+    always: &[&str],
+    inner: [(&str, RefOr<Schema>); N],
+) -> RefOr<Schema> {
     let RefOr::T(Schema::Object(mut object)) = schema else {
         return schema;
     };
     object.required = always.iter().map(|name| (*name).to_owned()).collect();
     object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
-    if let Some((name, reference)) = inner {
-        let null = utoipa::openapi::ObjectBuilder::new().schema_type(utoipa::openapi::Type::Null);
-        let either = utoipa::openapi::OneOfBuilder::new().item(null).item(reference);
-        object.properties.insert(name.into(), Schema::OneOf(either.build()).into());
-    }
+    object.properties.extend(inner.map(|(name, schema)| (name.to_owned(), schema)));
     Schema::Object(object).into()
 }
 

@@ -45,8 +45,57 @@ pub struct Coin {
     /// Price times circulating supply.
     #[schema(example = 1_400_804_910_814.55)]
     pub market_cap: Option<f64>,
+    /// The amounts and changes again with their currency, as one object to pass on.
+    pub quote: Quote,
     /// Null for a coin that nobody was listened to about yet.
     pub social: Option<Social>,
+}
+
+/// What the market says of a coin.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+pub struct Quote {
+    /// ISO 4217 code.
+    #[schema(example = "GBP")]
+    pub currency: String,
+    /// Price of one coin.
+    #[schema(example = 70211.4421)]
+    pub price: Option<f64>,
+    /// Traded in the last 24 hours.
+    #[schema(example = 112_536_391_040.63)]
+    pub volume_24h: Option<f64>,
+    /// Change of `volume_24h` against the 24 hours before, in percent.
+    #[schema(example = -37.9991)]
+    pub volume_change_24h: Option<f64>,
+    /// Change of the price within an hour, in percent.
+    #[schema(example = -0.67)]
+    pub percent_change_1h: Option<f64>,
+    /// Change of the price within 24 hours, in percent.
+    #[schema(example = -3.88)]
+    pub percent_change_24h: Option<f64>,
+    /// Change of the price within 7 days, in percent.
+    #[schema(example = 7.09)]
+    pub percent_change_7d: Option<f64>,
+    /// Price times circulating supply.
+    #[schema(example = 1_400_804_910_814.55)]
+    pub market_cap: Option<f64>,
+}
+
+impl Coin {
+    /// With its `quote`, of what else is there.
+    #[must_use]
+    pub fn quoted(self, currency: &str) -> Self {
+        let quote = Quote {
+            currency: currency.to_owned(),
+            price: self.price,
+            volume_24h: self.volume_24h,
+            volume_change_24h: self.volume_change_24h,
+            percent_change_1h: self.percent_change_1h,
+            percent_change_24h: self.percent_change_24h,
+            percent_change_7d: self.percent_change_7d,
+            market_cap: self.market_cap,
+        };
+        Self { quote, ..self }
+    }
 }
 
 /// One complete report of a provider, as it is kept.

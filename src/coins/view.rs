@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::{
     currency::convert,
     list::CoinList,
-    model::Snapshot,
+    model::{Coin, Snapshot},
     prepared::Prepared,
     providers::{self, demo},
     store,
@@ -193,15 +193,10 @@ impl View {
                 found = store::latest(conn, demo::CURRENCY, false)?;
             }
             let Some((kept, rate)) = found else { continue };
-            let snapshot = if kept.currency == rate.currency {
-                kept
-            } else {
-                Snapshot {
-                    coins: kept.coins.iter().map(|coin| convert(coin, &rate)).collect(),
-                    currency: rate.currency,
-                    ..kept
-                }
-            };
+            let own = kept.currency == rate.currency;
+            let told = |coin: Coin| if own { coin } else { convert(&coin, &rate) };
+            let coins = kept.coins.into_iter().map(|coin| told(coin).quoted(&rate.currency)).collect();
+            let snapshot = Snapshot { coins, currency: rate.currency, ..kept };
             prepared.push((place, self.prepare(Arc::new(snapshot))));
         }
         // All at once: what is fetched in two currencies is of one snapshot.

@@ -113,7 +113,11 @@ async fn a_sync_reads_the_provider_and_every_field_arrives() {
         ("market_cap", 1_400_804_910_814.551_5.into()),
     ] {
         assert_eq!(bitcoin[name], value, "{name}");
+        if !["symbol", "name", "slug", "rank"].contains(&name) {
+            assert_eq!(bitcoin["quote"][name], value, "quote.{name}");
+        }
     }
+    assert_eq!(bitcoin["quote"]["currency"], "GBP");
     let request = &upstream.requests()[0];
     let (line, _) = request.split_once("\r\n").unwrap();
     assert!(line.starts_with("GET /v3/cryptocurrency/listings/latest?"), "{line}");

@@ -10,7 +10,7 @@ use serde::{
 };
 
 use super::super::{
-    model::{Coin, Entry, Report},
+    model::{Coin, Entry, Quote, Report},
     upstream::{Failure, clean},
 };
 
@@ -122,6 +122,7 @@ fn entry(listing: Listing) -> Option<Entry> {
             percent_change_24h: change(listing.percent_change_24h),
             percent_change_7d: change(listing.percent_change_7d),
             market_cap: amount(listing.market_cap),
+            quote: Quote::default(),
             social: None,
         },
     })

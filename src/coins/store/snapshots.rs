@@ -12,7 +12,7 @@ use diesel::{
 
 use super::{
     super::{
-        model::{Coin, Market, Rate, ReadRate, Report, Snapshot},
+        model::{Coin, Market, Quote, Rate, ReadRate, Report, Snapshot},
         providers::{demo, ids_of},
         social,
     },
@@ -278,6 +278,7 @@ fn coins_of(conn: &mut PgConnection, snapshot_id: i64) -> QueryResult<Vec<Coin>>
         percent_change_24h: quote.percent_change_24h,
         percent_change_7d: quote.percent_change_7d,
         market_cap: quote.market_cap,
+        quote: Quote::default(),
         social: social.remove(&quote.coin_id),
     };
     Ok(rows.into_iter().map(coin).collect())
