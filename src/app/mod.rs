@@ -2,6 +2,7 @@
 //! and stops.
 
 mod apidocs;
+mod background;
 mod document;
 mod health;
 mod housekeeping;

@@ -4,7 +4,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener},
     path::Path,
-    sync::{Arc, atomic::Ordering},
+    sync::atomic::Ordering,
     time::Duration,
 };
 
@@ -16,13 +16,11 @@ use rustls::{
 };
 use tokio::sync::watch;
 
-use super::{Services, housekeeping, jobs, metrics};
+use super::{Services, background::Background};
 use crate::{
     clock::Clock,
-    coins,
     config::{Config, Provider, SecretKey, Tls},
     db::Follower,
-    jobs::Worker,
 };
 
 const READ_HEAD: Duration = Duration::from_secs(5);
@@ -31,8 +29,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const UNREAD: Duration = Duration::from_mins(1);
 /// Requests that are in flight when it stops get this long.
 const FINISH_SECONDS: u64 = 30;
-/// One is in PostgreSQL's hands while another commits.
-const GROUPS_OF_REFRESHES: usize = 2;
 
 /// A server that is ready to serve.
 pub struct Server {
@@ -104,8 +100,6 @@ impl Server {
             .keep_alive(KEEP_ALIVE)
             .shutdown_timeout(FINISH_SECONDS)
             .disable_signals();
-        let queries = config.social.queries.as_deref().map(coins::social::read_queries).transpose()?;
-        let queries = queries.unwrap_or_default();
         let server = match &config.server.tls {
             None => server.listen(listener)?,
             Some(tls) => server.listen_rustls_0_23(listener, tls_config(tls)?)?,
@@ -114,67 +108,19 @@ impl Server {
 
         let handle = running.handle();
         let (envelope, drain_delay) = (services.envelope.clone(), config.server.drain_delay);
-        let (stop_jobs, mut jobs_stopped) = watch::channel(());
-        let ended = stop_jobs.clone();
+        let (begin_stop, stopping) = watch::channel(false);
+        let ended = begin_stop.clone();
         rt::spawn(async move {
             stop.await;
-            stop_jobs.send_replace(());
+            begin_stop.send_replace(true);
             envelope.draining.store(true, Ordering::Relaxed);
             rt::time::sleep(drain_delay).await;
             handle.stop(true).await;
         });
-        let (db, clock) = (services.db.get_ref().clone(), services.clock.get_ref().clone());
-        let sync = Arc::new(coins::Sync::new(
-            db.clone(),
-            clock.clone(),
-            services.coin_settings.clone(),
-            services.social_settings.clone(),
-            queries,
-        ));
-        let syncing = rt::spawn({
-            let sync = sync.clone();
-            async move { sync.run().await }
-        });
-        let metrics =
-            metrics.map(|listener| metrics::serve(listener, &services, sync.clone())).transpose()?;
-        let metrics_handle = metrics.map(|server| {
-            let handle = server.handle();
-            rt::spawn(server);
-            handle
-        });
-        let upkeep = rt::spawn(housekeeping::run(
-            db.clone(),
-            clock,
-            services.token_settings.clone(),
-            services.activity.clone(),
-        ));
-        let exchanges = [(); GROUPS_OF_REFRESHES].map(|()| {
-            let (exchanges, db) = (services.exchanges.clone(), db.clone());
-            rt::spawn(async move { exchanges.run(&db).await })
-        });
-        let worker = Worker::new(
-            db.clone(),
-            services.clock.get_ref().clone(),
-            jobs::registry(&services.mailing),
-            services.wake.clone(),
-        );
-        let worker = rt::spawn(worker.run(async move {
-            let _ = jobs_stopped.changed().await;
-        }));
+        let background = Background::start(services, &config.social, metrics, stopping)?;
         let served = running.await;
-        ended.send_replace(());
-        for task in exchanges.into_iter().chain([syncing, upkeep]) {
-            task.abort();
-        }
-        sync.release().await;
-        if let Some(handle) = metrics_handle {
-            handle.stop(false).await;
-        }
-        let worked = worker.await;
-        if let Err(problem) = housekeeping::flush(&db, &services.clock, &services.activity).await {
-            tracing::warn!(%problem, "the last activity was not written");
-        }
-        worked.context("the worker of the jobs has failed")?;
+        ended.send_replace(true);
+        background.end().await?;
         Ok(served?)
     }
 }

@@ -58,8 +58,8 @@ pub async fn change_email(
     let Json(ChangeEmail { new_email, password }) = body;
     let email = EmailAddress::parse(&new_email).expect("validated");
     let verified = users::check_password(password, me.id, &db, &hasher, &limits).await?;
-    limits.check(super::MAILS, me.id)?;
-    limits.check(super::MAILS, email.canonical())?;
+    limits.check(super::MAILS, ("email/change", me.id))?;
+    limits.check(super::MAILS, ("email/change", email.canonical()))?;
     let now = clock.now();
     db.tx(move |conn| {
         if users::lock_hash(conn, me.id)?.as_ref() != Some(&verified) {

@@ -50,7 +50,7 @@ pub async fn change_password(
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
     let verified = users::check_password(body.0.current_password, me.id, &db, &hasher, &limits).await?;
-    limits.check(super::MAILS, me.id)?;
+    limits.check(super::MAILS, ("password/change", me.id))?;
     let now = clock.now();
     db.tx(move |conn| {
         if users::lock_hash(conn, me.id)?.as_ref() != Some(&verified) {

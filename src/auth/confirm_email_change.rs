@@ -84,7 +84,11 @@ pub async fn confirm_email_change(
     let now = clock.now();
     let pointer = if token.is_some() { "/token" } else { "/code" };
     let proof = match (token, email, code) {
-        (None, None, Some(code)) => Proof::Code { whose: Whose::User(me?.id), code },
+        (None, None, Some(code)) => {
+            let user = me?.id;
+            count_try(user, &db, &limits, now).await?;
+            Proof::Code { whose: Whose::User(user), code }
+        }
         (token, email, code) => Proof::new(token, email.as_deref(), code),
     };
     let found = proof.find(Purpose::ChangeEmail, &db, &limits, keys, now).await?;
@@ -95,6 +99,17 @@ pub async fn confirm_email_change(
         return Err(refused(pointer));
     }
     Ok(JsonBody(confirmed))
+}
+
+/// Counts a try for the address too: else whoever has many accounts has as many times the tries to
+/// get one address.
+async fn count_try(user: Uuid, db: &Db, limits: &RateLimits, now: DateTime<Utc>) -> Result<(), Problem> {
+    let purpose = Purpose::ChangeEmail;
+    let find = move |conn: &mut _| Ok::<_, Problem>(challenges::find_address(conn, purpose, user, now)?);
+    match db.run(find).await? {
+        Some(address) => limits.check(super::CODE_TRIES, (purpose.as_str(), &Whose::Address(address))),
+        None => Ok(()),
+    }
 }
 
 /// False if somebody else was first.

@@ -43,7 +43,7 @@ pub async fn forgot_password(
 ) -> Result<HttpResponse, Problem> {
     limits.check_address(super::PER_ADDRESS, address.0)?;
     let email = EmailAddress::parse(&body.0.email).expect("validated");
-    limits.check(super::MAILS, email.canonical())?;
+    limits.check(super::MAILS, ("password/forgot", email.canonical()))?;
     let (job, now) = (ResetMail { email: email.given().to_owned() }, clock.now());
     db.run(move |conn| Ok::<_, Problem>(jobs::enqueue(conn, &job, now)?)).await?;
     Ok(HttpResponse::Accepted().finish())

@@ -42,8 +42,9 @@ use crate::{
 const PER_ADDRESS: RateLimit =
     RateLimit { name: "auth by address", burst: 100, every: Duration::from_secs(3) };
 
-/// Mails to one address, whoever asks for them.
-const MAILS: RateLimit = RateLimit { name: "mails", burst: 5, every: Duration::from_mins(5) };
+/// Mails to one address, whoever asks for them; each flow has its own. In a common one anybody could
+/// use up what its owner needs, such as the mail for a new password, with requests that mail nothing.
+const MAILS: RateLimit = RateLimit { name: "mails", burst: 5, every: Duration::from_mins(15) };
 
 /// Codes tried for one address or user, whoever tries: five on a challenge would otherwise be five
 /// on each of many. At 24 a day one of a million is found within

@@ -89,7 +89,7 @@ pub async fn register(
     let Json(Register { email, password, name, username }) = body;
     let email = EmailAddress::parse(&email).expect("validated");
     if settings.require_confirmation {
-        limits.check(super::MAILS, email.canonical())?;
+        limits.check(super::MAILS, ("register", email.canonical()))?;
     }
     let hash = hasher.reserve()?.hash(password).await?;
     let now = clock.now();

@@ -1,13 +1,41 @@
 //! Mails as files, for tests and for trying things out.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs::{self, DirBuilder, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+};
 
 use uuid::Uuid;
 
-/// Writes `<id>.eml`, whole or not at all; the same mail again replaces itself.
+/// Writes `<id>.eml`, whole or not at all; the same mail again replaces itself. Only for our own user
+/// to read: mails hold links that let people in.
 pub(super) fn write(directory: &Path, id: Uuid, message: &[u8]) -> io::Result<()> {
-    fs::create_dir_all(directory)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let unfinished = directory.join(format!("{id}.unfinished"));
-    fs::write(&unfinished, message)?;
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    file.write_all(message)?;
     fs::rename(unfinished, directory.join(format!("{id}.eml")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn nobody_else_can_read_them() {
+        let parent = tempfile::tempdir().expect("directory");
+        let directory = parent.path().join("mail");
+        for text in ["a long text", "another"] {
+            write(&directory, Uuid::nil(), text.as_bytes()).expect("written");
+        }
+        let file = directory.join(format!("{}.eml", Uuid::nil()));
+        assert_eq!(fs::read_to_string(&file).expect("text"), "another");
+        let mode = |path: &Path| fs::metadata(path).expect("metadata").permissions().mode() & 0o777;
+        assert_eq!((mode(&directory), mode(&file)), (0o700, 0o600));
+    }
 }

@@ -47,6 +47,19 @@ pub fn find_account_of(conn: &mut PgConnection, email: &EmailAddress) -> QueryRe
         .optional()
 }
 
+/// As [`find_account_of`], and locks the row like [`lock_account`].
+///
+/// # Errors
+/// The database cannot be read.
+pub fn lock_account_of(conn: &mut PgConnection, email: &EmailAddress) -> QueryResult<Option<Account>> {
+    users::table
+        .filter(users::email_canonical.eq(email.canonical()))
+        .select(Account::as_select())
+        .for_update()
+        .first(conn)
+        .optional()
+}
+
 /// Locks the user's row: whoever changes sessions or challenges as well does this first.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! E-mail addresses: mail goes to what the person wrote, uniqueness is by a canonical form.
+//! E-mail addresses: mail goes to what the person wrote (in NFKC), uniqueness is by a canonical form.
 
 use std::fmt;
 
@@ -18,10 +18,12 @@ impl EmailAddress {
     /// None if it is not an address (the syntax of HTML's `<input type=email>`, with Unicode).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let given: String = text.trim().nfc().collect();
-        let folded: String = given.nfkc().flat_map(char::to_lowercase).nfkc().collect();
-        // Where mail goes must be an address before any folding.
-        given.rsplit_once('@')?;
+        // It must be an address before any folding.
+        text.rsplit_once('@')?;
+        // Mail goes to what is unique but for the case. With NFC instead, some characters would lead
+        // it to another domain than that of the canonical form (U+03F2), or nowhere (U+2024).
+        let given: String = text.trim().nfkc().collect();
+        let folded: String = given.chars().flat_map(char::to_lowercase).nfkc().collect();
         let (local, domain) = folded.rsplit_once('@')?;
         let domain = idna::domain_to_ascii_strict(domain).ok()?;
         let canonical = format!("{local}@{domain}");
@@ -80,6 +82,19 @@ mod tests {
     }
 
     #[test]
+    fn mail_goes_to_the_domain_of_the_canonical_form() {
+        for domain in
+            ["x\u{3f2}y.example", "x\u{2024}y.example", "x⒈y.example", "ＢÜCHER.example", "straẞe.example"]
+        {
+            let email = EmailAddress::parse(&format!("ａda@{domain}")).expect("an address");
+            let (local, domain) = email.given().rsplit_once('@').expect("an address");
+            assert_eq!(local, "ada");
+            let there = idna::domain_to_ascii_strict(domain).expect("a domain");
+            assert_eq!(email.canonical(), format!("ada@{there}"));
+        }
+    }
+
+    #[test]
     fn what_is_not_an_address_is_refused() {
         let long = format!("{}@example.com", "a".repeat(250));
         for text in [
@@ -91,6 +106,7 @@ mod tests {
             "ada@localhost",
             "ada@exa mple.com",
             "ada＠example.com",
+            "ada@x＠example.com",
             "ada@example..com",
             "ada\0@example.com",
             &long,

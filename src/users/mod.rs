@@ -16,7 +16,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub use self::{
     account::{
         Account, change_email, confirm_email, find_account, find_account_of, is_username_taken, lock_account,
-        lock_hash, set_password,
+        lock_account_of, lock_hash, set_password,
     },
     current_password::check_password,
     email::{EmailAddress, check_email},

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::{
-    App, PASSWORD, Response, eventually,
+    App, PASSWORD, ParsedMail, Response, assert_waits_without_challenge, eventually,
     smtp::{Encryption, Manner, SmtpServer},
 };
 
@@ -162,6 +162,19 @@ async fn a_link_works_for_24_hours_and_a_code_for_10_minutes() {
     confirm(&app, json!({"token": app.mail_to(ADA).await.token()})).await.assert(200);
 }
 
+/// Several may have registered the address: that is how a person knows which one is his.
+#[tokio::test]
+async fn a_repeated_mail_says_when_the_account_was_asked_for() {
+    let app = strict();
+    register(&app, ADA, PASSWORD).await;
+    let asked =
+        |mail: &ParsedMail| mail.text.split(" UTC").next().unwrap().rsplit(" at ").next().unwrap().to_owned();
+    let first = asked(&app.mail_to(ADA).await);
+    app.clock.advance(Duration::from_hours(1));
+    app.anyone().post(RESEND, &json!({"email": ADA})).await.assert(202);
+    assert_eq!(asked(&app.mail_to(ADA).await), first);
+}
+
 #[tokio::test]
 async fn a_newer_mail_replaces_the_one_before() {
     let app = strict();
@@ -246,6 +259,17 @@ async fn parallel_confirmations_make_one_account() {
     let confirmed = answers.await.iter().filter(|answer| answer.status == 200).count();
     assert_eq!((proofs.len(), confirmed), (5, 1), "of different registrations one");
     assert_eq!(count(&app, "SELECT count(*) FROM users"), 2);
+}
+
+/// Else the mail and a confirmation, which locks the registration first, would wait for each other.
+#[tokio::test]
+async fn a_mail_that_waits_for_the_registration_holds_no_challenge() {
+    let app = strict();
+    register(&app, ADA, PASSWORD).await;
+    app.mail_to(ADA).await;
+    app.idle().await;
+    let (anyone, email) = (app.anyone(), json!({"email": ADA}));
+    assert_waits_without_challenge(&app, "registrations", anyone.post(RESEND, &email)).await;
 }
 
 #[tokio::test]

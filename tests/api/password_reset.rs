@@ -5,7 +5,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{App, Client, PASSWORD, ParsedMail, Response, eventually};
+use crate::support::{
+    App, Client, PASSWORD, ParsedMail, Response, assert_waits_without_challenge, eventually,
+};
 
 const FORGOT: &str = "/api/v1/auth/password/forgot";
 const RESET: &str = "/api/v1/auth/password/reset";
@@ -183,17 +185,18 @@ async fn nothing_is_left_of_an_account_that_was_deleted_in_between() {
     assert!(can_log_in(&app, &ada, PASSWORD).await);
 }
 
+/// Each flow has a limit of its own: who asks for mails that nobody gets, such as another confirmation
+/// of an address that is confirmed, must not use up the one for a new password.
 #[tokio::test]
 async fn mails_to_one_address_are_limited_whether_or_not_it_has_an_account() {
     let app = App::with(&[("RATE_LIMITS", "on")]);
     let ada = app.user().await;
     for email in [ada.email.as_str(), "nobody@example.com"] {
-        for _ in 0..5 {
-            app.anyone().post(FORGOT, &json!({"email": email})).await.assert(202);
-        }
-        let spelling = email.to_uppercase();
-        for path in [FORGOT, "/api/v1/auth/confirm/resend"] {
-            let answer = app.anyone().post(path, &json!({"email": spelling})).await;
+        for path in ["/api/v1/auth/confirm/resend", FORGOT] {
+            for _ in 0..5 {
+                app.anyone().post(path, &json!({"email": email})).await.assert(202);
+            }
+            let answer = app.anyone().post(path, &json!({"email": email.to_uppercase()})).await;
             answer.assert_problem(429, "too-many-requests").header("retry-after");
         }
     }
@@ -207,4 +210,15 @@ async fn codes_for_one_address_are_limited_over_all_its_mails() {
         app.anyone().post(RESET, &body).await.assert_problem(422, "invalid-code");
     }
     app.anyone().post(RESET, &body).await.assert_problem(429, "too-many-requests");
+}
+
+/// Else the mail and a reset, which locks the account first, would wait for each other.
+#[tokio::test]
+async fn a_mail_that_waits_for_the_account_holds_no_challenge() {
+    let app = App::start();
+    let ada = app.user().await;
+    forgot(&app, &ada.email).await;
+    app.idle().await;
+    let (anyone, email) = (app.anyone(), json!({"email": ada.email}));
+    assert_waits_without_challenge(&app, "users", anyone.post(FORGOT, &email)).await;
 }

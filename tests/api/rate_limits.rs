@@ -1,7 +1,7 @@
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 
-use crate::support::App;
+use crate::support::{App, PASSWORD};
 
 const LOGIN: &str = "/api/v1/auth/login";
 
@@ -56,4 +56,22 @@ async fn behind_a_trusted_proxy_each_client_has_its_own_limit() {
             |request: RequestBuilder| request.header("x-forwarded-for", format!("203.0.113.{n}")).json(&body);
         app.anyone().send(Method::POST, LOGIN, proxied).await.assert_problem(401, "invalid-credentials");
     }
+}
+
+#[tokio::test]
+async fn guesses_at_the_codes_of_one_address_are_limited_whichever_account_wants_it() {
+    let app = App::with(&[("RATE_LIMITS", "on")]);
+    let mut statuses = Vec::new();
+    for _ in 0..5 {
+        let user = app.user().await;
+        let change = json!({"new_email": "ada@example.com", "password": PASSWORD});
+        user.post("/api/v1/auth/email/change", &change).await.assert(202);
+        let mail = app.mail_to("ada@example.com").await;
+        let wrong = if mail.code() == "000000" { "000001" } else { "000000" };
+        for _ in 0..5 {
+            let answer = user.post("/api/v1/auth/email/change/confirm", &json!({"code": wrong})).await;
+            statuses.push(answer.status.as_u16());
+        }
+    }
+    assert_eq!(statuses, [[422; 20].as_slice(), &[429; 5]].concat());
 }

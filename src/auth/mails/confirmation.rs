@@ -1,3 +1,4 @@
+use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +10,7 @@ use crate::{
         Secrets,
         challenges::{self, Challenge, Opening, Purpose, Subject},
     },
-    users::{self, EmailAddress, Login},
+    users::{self, EmailAddress},
 };
 
 /// A link and a code for whatever waits for its confirmation at this address: an account that was
@@ -31,37 +32,47 @@ impl Job for ConfirmationMail {
         let armed = mailing
             .db
             .tx(move |conn| {
-                let opened = open(conn, &email, running)?;
-                let arm = opened.then(|| challenges::arm(conn, &keys, running.id, running.now));
-                Ok::<_, Failure>(arm.transpose()?.flatten())
+                let Some(asked_at) = open(conn, &email, running)? else {
+                    return Ok(None);
+                };
+                let armed = challenges::arm(conn, &keys, running.id, running.now)?;
+                Ok::<_, Failure>(armed.map(|(challenge, secrets)| (challenge, secrets, asked_at)))
             })
             .await?;
         match armed {
-            Some((challenge, secrets)) => send(mailing, &running, &challenge, &secrets).await,
+            Some((challenge, secrets, asked_at)) => {
+                send(mailing, &running, &challenge, &secrets, asked_at).await
+            }
             None => Ok(()),
         }
     }
 }
 
-/// False if nothing waits there.
-fn open(conn: &mut PgConnection, email: &EmailAddress, running: Running) -> QueryResult<bool> {
-    let (subject, email, email_canonical) = if let Some(account) = users::find_account_of(conn, email)? {
-        if account.email_confirmed {
-            return Ok(false);
-        }
-        (Subject::User(account.id), account.email, account.email_canonical)
-    } else {
-        let login = Login::Email(email.clone());
-        match store::find_newest(conn, &login, running.now)? {
-            Some(pending) => (Subject::Registration(pending.id), pending.email, pending.email_canonical),
-            None => return Ok(false),
-        }
-    };
+/// When it was asked for; None if nothing waits there.
+fn open(
+    conn: &mut PgConnection,
+    email: &EmailAddress,
+    running: Running,
+) -> QueryResult<Option<DateTime<Utc>>> {
+    // Locked before their challenges, as whoever confirms does.
+    let (subject, email, email_canonical, asked_at) =
+        if let Some(account) = users::lock_account_of(conn, email)? {
+            if account.email_confirmed {
+                return Ok(None);
+            }
+            (Subject::User(account.id), account.email, account.email_canonical, running.now)
+        } else {
+            let pending = store::lock_all(conn, email.canonical())?;
+            match pending.into_iter().rfind(|one| one.expires_at > running.now) {
+                Some(one) => (Subject::Registration(one.id), one.email, one.email_canonical, one.created_at),
+                None => return Ok(None),
+            }
+        };
     let opening =
         Opening { purpose: Purpose::ConfirmEmail, subject, email: &email, email_canonical: &email_canonical };
     // With the job's id, so that another attempt finds it again.
     challenges::open(conn, running.id, &opening, running.now)?;
-    Ok(true)
+    Ok(Some(asked_at))
 }
 
 pub(super) async fn send(
@@ -69,12 +80,13 @@ pub(super) async fn send(
     running: &Running,
     challenge: &Challenge,
     secrets: &Secrets,
+    asked_at: DateTime<Utc>,
 ) -> Result<(), Failure> {
     // The time tells mails of several registrations apart: only one of them has one's own password.
     let asked = format!(
         "Somebody, probably you, asked on {} to use this address for an account at {}. Confirm it, and \
          the account is ready.",
-        challenge.created_at.format("%-d %B %Y at %H:%M:%S UTC"),
+        asked_at.format("%-d %B %Y at %H:%M:%S UTC"),
         mailing.mailer.product()
     );
     let letter = Letter {

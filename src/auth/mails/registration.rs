@@ -40,7 +40,7 @@ impl Job for RegistrationMail {
         match found {
             None => Ok(()),
             Some((challenge, secrets, None)) => {
-                confirmation::send(mailing, &running, &challenge, &secrets).await
+                confirmation::send(mailing, &running, &challenge, &secrets, challenge.created_at).await
             }
             Some((challenge, _, Some(occupied))) => {
                 notice::send_occupied(mailing, &running, &challenge, occupied).await

@@ -26,7 +26,7 @@ impl Job for ResetMail {
         let found = mailing
             .db
             .tx(move |conn| {
-                let Some(account) = users::find_account_of(conn, &email)? else {
+                let Some(account) = users::lock_account_of(conn, &email)? else {
                     return Ok(None);
                 };
                 let opening = Opening {

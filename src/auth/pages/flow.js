@@ -21,9 +21,9 @@ const complaints = async (answer, byToken) => {
     return { '': `${sentence(problem.title ?? 'That did not work')} Try again in ${wait}.` };
   }
   if (problem.code === 'invalid-code') {
-    deadLink ||= byToken;
+    deadLink ||= byToken && typed !== null;
     return { '': byToken
-      ? 'This link has expired or was used already. Ask for another mail.'
+      ? `This link has expired or was used already.${typed ? ' Ask for another mail.' : ''}`
       : 'The code or the address is wrong, or the code has expired. Check both, or ask for another mail.' };
   }
   const found = {};

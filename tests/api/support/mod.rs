@@ -13,6 +13,9 @@ pub mod upstream;
 
 use std::time::Duration;
 
+use diesel::{
+    Connection, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types::BigInt,
+};
 use tokio::time;
 
 pub use self::{
@@ -31,4 +34,27 @@ pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
         time::sleep(Duration::from_millis(50)).await;
     }
     panic!("{what} did not happen");
+}
+
+/// Holds all rows of `table`, sends `ask`, and sees the job that this enqueues wait for them: the
+/// challenges are free meanwhile.
+pub async fn assert_waits_without_challenge(app: &App, table: &str, ask: impl Future<Output = Response>) {
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
+    let (mut holder, mut watcher) = (app.sql(), app.sql());
+    holder.batch_execute(&format!("BEGIN; SELECT FROM {table} FOR UPDATE")).expect("locked");
+    ask.await.assert(202);
+    let waiting = "SELECT count(*) AS count FROM pg_stat_activity \
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    eventually("a job that waits", async || {
+        sql_query(waiting).get_result::<Count>(&mut watcher).expect("count").count == 1
+    })
+    .await;
+    watcher
+        .transaction(|watcher| watcher.batch_execute("SELECT FROM challenges FOR UPDATE NOWAIT"))
+        .expect("nobody holds a challenge");
+    holder.batch_execute("ROLLBACK").expect("free");
 }
