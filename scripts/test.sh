@@ -2,6 +2,9 @@
 # cargo test, closed by one line that sums up all test binaries. No test at all is a failure too.
 set -u
 
+# The tests of the API mostly wait: for the database, for a server that starts, for a condition.
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-4}"
+
 log=$(mktemp)
 trap 'rm -f "$log" "$log.status"' EXIT
 {

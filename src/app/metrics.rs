@@ -28,7 +28,9 @@ pub(super) fn serve(listener: TcpListener, services: &Services, sync: Arc<coins:
 
 async fn metrics(services: Data<Services>, sync: Data<coins::Sync>) -> HttpResponse {
     let mut text = Exposition::default();
-    services.requests.write(&mut text);
+    if let Some(requests) = &services.requests {
+        requests.write(&mut text);
+    }
     let (in_use, size) = services.db.in_use();
     text.single("mintage_database_slots_in_use", "gauge", "Database hops that are running.", in_use);
     text.single("mintage_database_slots", "gauge", "Database hops that may run at a time.", size);

@@ -47,10 +47,11 @@ use crate::{
 
 /// Every operation of the API; registering one here documents it.
 fn routes(config: &mut ServiceConfig) {
+    // A request is compared with one route after the other: what is read most comes first.
     let api = scope::scope("/api/v1")
+        .configure(coins::routes)
         .configure(auth::routes)
         .configure(users::routes)
-        .configure(coins::routes)
         .configure(crate::jobs::routes);
     config
         .service(api)
@@ -71,7 +72,8 @@ struct Services {
     fallback: Data<Fallback>,
     document: Data<document::Document>,
     limits: Data<RateLimits>,
-    requests: Data<Requests>,
+    /// Counted only for those who look.
+    requests: Option<Data<Requests>>,
     clock: Data<Clock>,
     db: Data<Db>,
     hasher: Data<Hasher>,
@@ -131,7 +133,7 @@ impl Services {
             fallback: Data::new(Fallback::new(&document)),
             document: Data::new(document::Document::new(&document)),
             limits: Data::new(RateLimits::new(config.server.rate_limits)),
-            requests: Data::new(Requests::new(&document)),
+            requests: config.server.metrics_bind.map(|_| Data::new(Requests::new(&document))),
             clock: Data::new(clock.clone()),
             db: Data::new(db.clone()),
             hasher: Data::new(Hasher::start(&config.passwords)?),
@@ -172,13 +174,15 @@ impl Services {
             InitError = (),
         > + use<>,
     > {
-        let (app, _) = App::new().into_utoipa_app().configure(routes).split_for_parts();
+        let (mut app, _) = App::new().into_utoipa_app().configure(routes).split_for_parts();
+        if let Some(requests) = &self.requests {
+            app = app.app_data(requests.clone());
+        }
         app.app_data(self.envelope.clone())
             .app_data(self.proxies.clone())
             .app_data(self.fallback.clone())
             .app_data(self.document.clone())
             .app_data(self.limits.clone())
-            .app_data(self.requests.clone())
             .app_data(self.clock.clone())
             .app_data(self.db.clone())
             .app_data(self.hasher.clone())

@@ -137,12 +137,12 @@ pub async fn list_coins(
     db: Data<Db>,
 ) -> Result<HttpResponse, Problem> {
     let Query(query) = query;
-    let fields = Fields::parse(query.fields.as_deref())?;
     let current = view.current(query.currency.as_deref())?;
     let as_table = accept::prefers(&req, CSV, "application/json");
     if query.is_for_all() && !as_table {
         return Ok(current.whole.respond(&req));
     }
+    let fields = Fields::parse(query.fields.as_deref())?;
     let own = if query.watchlist { Some(watchlist::ids(&db, me.id).await?) } else { None };
     let snapshot = &current.snapshot;
     let found = select(&snapshot.coins, &query, own.as_ref())?;
