@@ -25,7 +25,8 @@ pub fn enumeration() -> Result<Vec<Row>> {
     let home = Home::new()?;
     let off = [("BCRYPT_COST", "10"), ("REQUIRE_CONFIRMATION", "off")];
     Mintage::start_with(&home.0, &off)?.log_in(KNOWN)?;
-    let server = Mintage::start_with(&home.0, &[("BCRYPT_COST", "10"), ("REQUIRE_CONFIRMATION", "on")])?;
+    let on = [("BCRYPT_COST", "10"), ("REQUIRE_CONFIRMATION", "on"), ("MAIL_TRANSPORT", "file")];
+    let server = Mintage::start_with(&home.0, &on)?;
     let with = |password: &'static str| {
         move |email: &str| format!(r#"{{"email":"{email}","password":"{password}"}}"#)
     };
