@@ -1,6 +1,6 @@
 use std::{cmp::Ordering, collections::HashSet};
 
-use actix_web::{HttpRequest, HttpResponse, get, web::Data};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, get, web::Data};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
@@ -132,18 +132,21 @@ pub struct CoinList<'a> {
 pub async fn list_coins(
     req: HttpRequest,
     me: CurrentUser,
-    query: Query<ListCoins>,
     view: Data<View>,
-    db: Data<Db>,
 ) -> Result<HttpResponse, Problem> {
-    let Query(query) = query;
-    let current = view.current(query.currency.as_deref())?;
     let as_table = accept::prefers(&req, CSV, "application/json");
+    // What is asked most has nothing to parse.
+    if req.query_string().is_empty() && !as_table {
+        return Ok(view.current(None)?.whole.respond(&req));
+    }
+    let Query(query) = Query::<ListCoins>::extract(&req).await?;
+    let current = view.current(query.currency.as_deref())?;
     if query.is_for_all() && !as_table {
         return Ok(current.whole.respond(&req));
     }
     let fields = Fields::parse(query.fields.as_deref())?;
-    let own = if query.watchlist { Some(watchlist::ids(&db, me.id).await?) } else { None };
+    let db = req.app_data::<Data<Db>>().expect("set by the app");
+    let own = if query.watchlist { Some(watchlist::ids(db, me.id).await?) } else { None };
     let snapshot = &current.snapshot;
     let found = select(&snapshot.coins, &query, own.as_ref())?;
     let provenance = view.provenance(snapshot);
