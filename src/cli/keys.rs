@@ -31,7 +31,12 @@ pub(super) fn run(config: &Config, command: &Command) -> Result<()> {
         for key in tokens::list_keys(conn)? {
             let created = key.created_at.format("%F %T UTC");
             let retired = key.retired_at.map(|at| at.format(", retired %F %T UTC").to_string());
-            println!("{}  {:<8} created {created}{}", key.kid, key.state, retired.unwrap_or_default());
+            println!(
+                "{}  {:<8} created {created}{}",
+                key.kid,
+                key.state.as_str(),
+                retired.unwrap_or_default()
+            );
         }
         Ok(())
     })

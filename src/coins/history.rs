@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    db::Db,
+    db::{Db, text_enum},
     http::{Path, Problem, Query},
     tokens::CurrentUser,
 };
@@ -57,17 +57,7 @@ pub enum Metric {
     Popularity,
 }
 
-impl Metric {
-    pub const ALL: Option<Self> = None;
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Price => "price",
-            Self::Sentiment => "sentiment",
-            Self::Popularity => "popularity",
-        }
-    }
-}
+text_enum!(Metric { Price = "price", Sentiment = "sentiment", Popularity = "popularity" });
 
 #[derive(Serialize, ToSchema)]
 pub struct History {

@@ -5,7 +5,7 @@ use validator::Validate;
 
 use super::{
     find,
-    history::{HistoryPoint, Metric},
+    history::HistoryPoint,
     model::Coin,
     prepared::respond_once,
     view::{Provenance, View},
@@ -63,6 +63,6 @@ pub async fn read_coin(
     let snapshot = &view.current(query.0.currency.as_deref())?.snapshot;
     let data = find::in_snapshot(snapshot, &path.0)?;
     let points = snapshot.recent.get(&data.id).into_iter().flatten();
-    let history = points.map(|point| HistoryPoint::new(point, Metric::ALL)).collect();
+    let history = points.map(|point| HistoryPoint::new(point, None)).collect();
     Ok(respond_once(&req, &CoinAnswer { provenance: view.provenance(snapshot), data, history }))
 }

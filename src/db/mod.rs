@@ -12,6 +12,7 @@ mod follow;
 mod manager;
 pub mod migrate;
 pub mod schema;
+mod text_enum;
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,6 +21,7 @@ use r2d2::Pool;
 use tokio::{sync::Semaphore, task, time};
 
 use self::manager::Manager;
+pub(crate) use self::text_enum::text_enum;
 pub use self::{
     connection::{connect, connect_patiently},
     error::{DbError, constraint_violated},

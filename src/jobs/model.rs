@@ -1,18 +1,10 @@
 use chrono::{DateTime, Utc};
-use diesel::{
-    backend::Backend,
-    deserialize::{self, FromSql, FromSqlRow},
-    expression::AsExpression,
-    pg::Pg,
-    prelude::*,
-    serialize::{self, Output, ToSql},
-    sql_types::Text,
-};
+use diesel::{deserialize::FromSqlRow, expression::AsExpression, prelude::*, sql_types::Text};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::db::schema::jobs;
+use crate::db::{schema::jobs, text_enum};
 
 /// Where a job is. One that was done is gone.
 #[derive(AsExpression, FromSqlRow, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -26,32 +18,7 @@ pub enum JobState {
     Dead,
 }
 
-impl JobState {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Running => "running",
-            Self::Dead => "dead",
-        }
-    }
-}
-
-impl ToSql<Text, Pg> for JobState {
-    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-        <str as ToSql<Text, Pg>>::to_sql(self.as_str(), out)
-    }
-}
-
-impl FromSql<Text, Pg> for JobState {
-    fn from_sql(bytes: <Pg as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
-        match <String as FromSql<Text, Pg>>::from_sql(bytes)?.as_str() {
-            "waiting" => Ok(Self::Waiting),
-            "running" => Ok(Self::Running),
-            "dead" => Ok(Self::Dead),
-            other => Err(format!("unknown state {other}").into()),
-        }
-    }
-}
+text_enum!(JobState { Waiting = "waiting", Running = "running", Dead = "dead" });
 
 /// A job as admins see it: without its payload, which may be personal.
 #[derive(Queryable, Selectable, Serialize, ToSchema)]

@@ -8,19 +8,17 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
     PgConnection, QueryResult,
-    backend::Backend,
     connection::SimpleConnection,
-    deserialize::{self, FromSql, FromSqlRow},
+    deserialize::FromSqlRow,
     expression::AsExpression,
     pg::Pg,
     prelude::*,
-    serialize::{self, Output, ToSql},
     sql_types::{Bool, Nullable, Text},
 };
 use uuid::Uuid;
 
 use super::secrets::{ChallengeKeys, Secrets, hash_token};
-use crate::db::schema::challenges;
+use crate::db::{schema::challenges, text_enum};
 
 const MOST_TRIES: i16 = 5;
 const CODE_LIFETIME: TimeDelta = TimeDelta::minutes(10);
@@ -41,25 +39,6 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    const ALL: [Self; 5] = [
-        Self::ConfirmEmail,
-        Self::ResetPassword,
-        Self::ChangePassword,
-        Self::ChangeEmail,
-        Self::UndoEmailChange,
-    ];
-
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ConfirmEmail => "confirm-email",
-            Self::ResetPassword => "reset-password",
-            Self::ChangePassword => "change-password",
-            Self::ChangeEmail => "change-email",
-            Self::UndoEmailChange => "undo-email-change",
-        }
-    }
-
     /// How long the link works after the mail was made.
     fn lifetime(self) -> TimeDelta {
         match self {
@@ -71,19 +50,13 @@ impl Purpose {
     }
 }
 
-impl ToSql<Text, Pg> for Purpose {
-    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-        <str as ToSql<Text, Pg>>::to_sql(self.as_str(), out)
-    }
-}
-
-impl FromSql<Text, Pg> for Purpose {
-    fn from_sql(bytes: <Pg as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
-        let text = <String as FromSql<Text, Pg>>::from_sql(bytes)?;
-        let known = Self::ALL.into_iter().find(|purpose| purpose.as_str() == text);
-        known.ok_or_else(|| format!("unknown purpose {text}").into())
-    }
-}
+text_enum!(Purpose {
+    ConfirmEmail = "confirm-email",
+    ResetPassword = "reset-password",
+    ChangePassword = "change-password",
+    ChangeEmail = "change-email",
+    UndoEmailChange = "undo-email-change",
+});
 
 /// Whose challenge it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,49 +8,39 @@ use std::{collections::HashMap, sync::Arc};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use arc_swap::ArcSwap;
-use aws_lc_rs::{
-    hkdf::{HKDF_SHA256, Salt},
-    signature::Ed25519KeyPair,
-};
+use aws_lc_rs::signature::Ed25519KeyPair;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
-    Connection, PgConnection, QueryResult, RunQueryDsl, dsl::exists, prelude::*, select, sql_query,
+    Connection, PgConnection, QueryResult, RunQueryDsl, deserialize::FromSqlRow, dsl::exists,
+    expression::AsExpression, prelude::*, select, sql_query, sql_types::Text,
 };
 use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey,
     jwk::{Jwk, JwkSet, KeyAlgorithm, PublicKeyUse, ThumbprintHash},
 };
 
-use super::seal::Sealer;
-use crate::db::{Follow, schema::signing_keys};
+use super::seal::{Sealer, derive_key};
+use crate::db::{Follow, schema::signing_keys, text_enum};
 
 const CHANNEL: &str = "mintage_signing_keys";
 /// Twice as long as the JWKS may be cached.
 const PUBLISHED_FOR: TimeDelta = TimeDelta::minutes(10);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(AsExpression, FromSqlRow, Clone, Copy, Debug, PartialEq, Eq)]
+#[diesel(sql_type = Text)]
 pub enum KeyState {
     Next,
     Current,
     Retired,
 }
 
-impl KeyState {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Next => "next",
-            Self::Current => "current",
-            Self::Retired => "retired",
-        }
-    }
-}
+text_enum!(KeyState { Next = "next", Current = "current", Retired = "retired" });
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = signing_keys)]
 pub struct KeyRow {
     pub kid: String,
-    pub state: String,
+    pub state: KeyState,
     private_key: Vec<u8>,
     pub created_at: DateTime<Utc>,
     pub retired_at: Option<DateTime<Utc>>,
@@ -153,19 +143,20 @@ pub fn create_if_absent(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<
 pub fn rotate(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<Utc>, hurry: bool) -> Result<String> {
     conn.transaction(|conn| {
         lock(conn)?;
-        let known_by_all = signing_keys::table
-            .filter(signing_keys::state.eq("next").and(signing_keys::created_at.le(now - PUBLISHED_FOR)));
+        let known_by_all = signing_keys::table.filter(
+            signing_keys::state.eq(KeyState::Next).and(signing_keys::created_at.le(now - PUBLISHED_FOR)),
+        );
         ensure!(
             hurry || select(exists(known_by_all)).get_result(conn)?,
             "the next key is younger than {} minutes, so services that cache the key set may not know \
              it yet: wait, or use --hurry",
             PUBLISHED_FOR.num_minutes()
         );
-        diesel::update(signing_keys::table.filter(signing_keys::state.eq("current")))
-            .set((signing_keys::state.eq("retired"), signing_keys::retired_at.eq(now)))
+        diesel::update(signing_keys::table.filter(signing_keys::state.eq(KeyState::Current)))
+            .set((signing_keys::state.eq(KeyState::Retired), signing_keys::retired_at.eq(now)))
             .execute(conn)?;
-        let kid = diesel::update(signing_keys::table.filter(signing_keys::state.eq("next")))
-            .set(signing_keys::state.eq("current"))
+        let kid = diesel::update(signing_keys::table.filter(signing_keys::state.eq(KeyState::Next)))
+            .set(signing_keys::state.eq(KeyState::Current))
             .returning(signing_keys::kid)
             .get_result(conn)
             .context("there is no next key: start the server once")?;
@@ -210,8 +201,7 @@ fn insert(conn: &mut PgConnection, sealer: &Sealer, state: KeyState, now: DateTi
     let pkcs8 = pair.to_pkcs8v1().map_err(|_| anyhow!("the key cannot be encoded"))?;
     let kid = public_jwk(pkcs8.as_ref())?.common.key_id.expect("set below");
     let sealed = sealer.seal(pkcs8.as_ref(), &kid).map_err(|_| anyhow!("the key cannot be sealed"))?;
-    let row =
-        KeyRow { kid, state: state.as_str().into(), private_key: sealed, created_at: now, retired_at: None };
+    let row = KeyRow { kid, state, private_key: sealed, created_at: now, retired_at: None };
     diesel::insert_into(signing_keys::table).values(row).execute(conn)?;
     Ok(())
 }
@@ -235,7 +225,7 @@ fn read(conn: &mut PgConnection, sealer: &Sealer) -> Result<Ring> {
         let jwk = public_jwk(&opened.plain)?;
         keys.insert(row.kid.clone(), Key::new(&opened.plain, &jwk)?);
         jwks.keys.push(jwk);
-        if row.state == KeyState::Current.as_str() {
+        if row.state == KeyState::Current {
             current = Some(row.kid);
         }
     }
@@ -254,12 +244,8 @@ impl Key {
     fn new(pkcs8: &[u8], jwk: &Jwk) -> Result<Self> {
         let access =
             Pair { signing: EncodingKey::from_ed_der(pkcs8), verifying: DecodingKey::from_jwk(jwk)? };
-        // Derived (RFC 5869), so that it rotates and is sealed with its row.
-        let mut secret = [0; 32];
-        let material = Salt::new(HKDF_SHA256, b"mintage").extract(pkcs8);
-        let expanded =
-            material.expand(&[b"refresh tokens v1"], HKDF_SHA256).and_then(|okm| okm.fill(&mut secret));
-        expanded.expect("32 bytes is a valid length");
+        // Derived, so that it rotates and is sealed with its row.
+        let secret = derive_key(pkcs8, b"refresh tokens v1");
         let refresh =
             Pair { signing: EncodingKey::from_secret(&secret), verifying: DecodingKey::from_secret(&secret) };
         Ok(Self { access, refresh })

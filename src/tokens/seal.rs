@@ -50,14 +50,13 @@ impl Sealer {
 }
 
 fn derive(secret: &Secret) -> RandomizedNonceKey {
-    let key = derive_key(secret, b"signing keys v1");
+    let key = derive_key(secret.expose().as_bytes(), b"signing keys v1");
     RandomizedNonceKey::new(&AES_256_GCM, &key).expect("32 bytes is the key's length")
 }
 
 /// A key for one purpose (HKDF-SHA-256, RFC 5869): none of them gives another one away.
-pub(super) fn derive_key(secret: &Secret, purpose: &[u8]) -> [u8; 32] {
-    let salt = Salt::new(HKDF_SHA256, b"mintage");
-    let material = salt.extract(secret.expose().as_bytes());
+pub(super) fn derive_key(secret: &[u8], purpose: &[u8]) -> [u8; 32] {
+    let material = Salt::new(HKDF_SHA256, b"mintage").extract(secret);
     let mut key = [0; 32];
     let expanded = material.expand(&[purpose], &AES_256_GCM).and_then(|okm| okm.fill(&mut key));
     expanded.expect("32 bytes is a valid length");

@@ -31,7 +31,9 @@ pub struct ChallengeKeys {
 impl ChallengeKeys {
     #[must_use]
     pub fn new(secret: &SecretKey) -> Self {
-        let derive = |secret: &Secret| Key::new(HMAC_SHA256, &derive_key(secret, b"challenges v1"));
+        let derive = |secret: &Secret| {
+            Key::new(HMAC_SHA256, &derive_key(secret.expose().as_bytes(), b"challenges v1"))
+        };
         Self { current: derive(&secret.current), previous: secret.previous.as_ref().map(derive) }
     }
 

@@ -1,19 +1,11 @@
 use chrono::{DateTime, Utc};
-use diesel::{
-    backend::Backend,
-    deserialize::{self, FromSql, FromSqlRow},
-    expression::AsExpression,
-    pg::Pg,
-    prelude::*,
-    serialize::{self, Output, ToSql},
-    sql_types::Text,
-};
+use diesel::{deserialize::FromSqlRow, expression::AsExpression, prelude::*, sql_types::Text};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::super::history::Metric;
-use crate::db::schema::alerts;
+use crate::db::{schema::alerts, text_enum};
 
 /// Which side of the threshold is a crossing.
 #[derive(AsExpression, FromSqlRow, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -25,13 +17,6 @@ pub enum Direction {
 }
 
 impl Direction {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Above => "above",
-            Self::Below => "below",
-        }
-    }
-
     /// Whether the number is at the threshold or beyond it.
     pub fn is_crossed(self, value: f64, threshold: f64) -> bool {
         match self {
@@ -41,38 +26,7 @@ impl Direction {
     }
 }
 
-impl ToSql<Text, Pg> for Direction {
-    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-        <str as ToSql<Text, Pg>>::to_sql(self.as_str(), out)
-    }
-}
-
-impl FromSql<Text, Pg> for Direction {
-    fn from_sql(bytes: <Pg as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
-        match <String as FromSql<Text, Pg>>::from_sql(bytes)?.as_str() {
-            "above" => Ok(Self::Above),
-            "below" => Ok(Self::Below),
-            other => Err(format!("unknown direction {other}").into()),
-        }
-    }
-}
-
-impl ToSql<Text, Pg> for Metric {
-    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-        <str as ToSql<Text, Pg>>::to_sql(self.as_str(), out)
-    }
-}
-
-impl FromSql<Text, Pg> for Metric {
-    fn from_sql(bytes: <Pg as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
-        match <String as FromSql<Text, Pg>>::from_sql(bytes)?.as_str() {
-            "price" => Ok(Self::Price),
-            "sentiment" => Ok(Self::Sentiment),
-            "popularity" => Ok(Self::Popularity),
-            other => Err(format!("unknown metric {other}").into()),
-        }
-    }
-}
+text_enum!(Direction { Above = "above", Below = "below" });
 
 /// When a number of a coin crosses a threshold, you get a mail.
 #[derive(Clone, Queryable, Selectable, Insertable, Serialize, ToSchema)]
