@@ -9,10 +9,10 @@ use utoipa::ToSchema;
 use super::{
     social::sources,
     store::{self, ServiceState, SlotRow},
-    sync::{budget, start_of_slot},
+    sync::budget,
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, start_of_slot},
     config::{Coins, Provider, Social},
     db::Db,
     http::Problem,

@@ -5,9 +5,9 @@ use chrono::{DateTime, SubsecRound, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{store, sync::start_of_slot};
+use super::store;
 use crate::{
-    clock::Clock,
+    clock::{Clock, start_of_slot},
     config::{Coins, Provider},
     db::Db,
     http::{Problem, RateLimit, RateLimits, kind},

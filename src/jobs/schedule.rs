@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::store;
-use crate::{db::Db, http::Problem};
+use crate::{clock::start_of_slot, db::Db, http::Problem};
 
 /// A job by the clock.
 #[derive(Clone)]
@@ -38,22 +38,5 @@ impl Schedule {
         .await?;
         self.seen = Some(slot);
         Ok(())
-    }
-}
-
-fn start_of_slot(now: DateTime<Utc>, interval: Duration) -> DateTime<Utc> {
-    let interval = i64::try_from(interval.as_secs()).unwrap_or(i64::MAX).max(1);
-    DateTime::from_timestamp(now.timestamp().div_euclid(interval) * interval, 0).expect("not after now")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slots_start_at_multiples_of_the_interval() {
-        let now = "2026-11-20T10:07:31.5Z".parse().expect("time");
-        let slot = start_of_slot(now, Duration::from_hours(1));
-        assert_eq!(slot.to_rfc3339(), "2026-11-20T10:00:00+00:00");
     }
 }

@@ -25,11 +25,7 @@ use tokio::time;
 use uuid::Uuid;
 
 use self::market::{Collected, Nothing};
-pub(super) use self::{
-    market::budget,
-    outcomes::Outcomes,
-    slot::{after_failure, start as start_of_slot},
-};
+pub(super) use self::{market::budget, outcomes::Outcomes, slot::after_failure};
 use super::{
     alerts,
     model::Market,
@@ -38,7 +34,7 @@ use super::{
     upstream::Upstream,
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, start_of_slot},
     config::{Coins, Provider, Social},
     db::Db,
     http::Problem,
@@ -124,7 +120,7 @@ impl Sync {
     /// Claims a slot that is due and, if that works, runs it.
     async fn attend(&self) -> Result<(), Problem> {
         let (holder, now) = (self.holder, self.clock.now());
-        let scheduled = slot::start(now, self.settings.sync_interval);
+        let scheduled = start_of_slot(now, self.settings.sync_interval);
         let claim = self
             .db
             .run(move |conn| Ok::<_, Problem>(store::claim(conn, scheduled, holder, now, now + LEASE)?))

@@ -1,4 +1,4 @@
-//! When slots begin, and when a provider that failed is asked again.
+//! How often slots are looked at, and when a provider that failed is asked again.
 
 use std::time::Duration;
 
@@ -11,13 +11,6 @@ use super::{
 
 const LONGEST_BACK_OFF: Duration = Duration::from_mins(30);
 const ONCE_STOPPED: Duration = Duration::from_hours(24);
-
-/// The slot of a time.
-pub fn start(now: DateTime<Utc>, interval: Duration) -> DateTime<Utc> {
-    let micros = i64::try_from(interval.as_micros()).expect("at most a day");
-    let start = now.timestamp_micros().div_euclid(micros) * micros;
-    DateTime::from_timestamp_micros(start).expect("close to now")
-}
 
 /// Several looks a slot, so that a dead replica's slot is taken over.
 pub fn tick(interval: Duration) -> Duration {
@@ -49,12 +42,6 @@ mod tests {
 
     fn at(text: &str) -> DateTime<Utc> {
         text.parse().expect("time")
-    }
-
-    #[test]
-    fn slots_start_at_multiples_of_the_interval() {
-        let slot = start(at("2026-11-20T10:07:31Z"), Duration::from_mins(5));
-        assert_eq!(slot, at("2026-11-20T10:05:00Z"));
     }
 
     #[test]
