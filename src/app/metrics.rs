@@ -12,7 +12,9 @@ use anyhow::Result;
 
 use super::Services;
 use crate::{
-    coins,
+    coins::{self, SyncStatus},
+    http::Problem,
+    jobs::{self, JobState},
     telemetry::{CONTENT_TYPE, Exposition},
 };
 
@@ -43,5 +45,24 @@ async fn metrics(services: Data<Services>, sync: Data<coins::Sync>) -> HttpRespo
     text.sample(name, &[("signature", "remembered")], remembered);
     text.sample(name, &[("signature", "checked")], checked);
     sync.outcomes().write(&mut text);
+    // What only the database knows is missing while it is away.
+    let known = what_is_stored(&services).await;
+    text.single("mintage_database_up", "gauge", "Whether the database answers.", u8::from(known.is_ok()));
+    if let Ok((status, jobs)) = known {
+        status.write(&mut text);
+        let name = "mintage_jobs";
+        text.family(name, "gauge", "Jobs by state; one that was done is gone.");
+        for state in [JobState::Waiting, JobState::Running, JobState::Dead] {
+            let count = jobs.iter().find(|(one, _)| *one == state).map_or(0, |(_, count)| *count);
+            text.sample(name, &[("state", state.as_str())], count);
+        }
+    }
     HttpResponse::Ok().content_type(CONTENT_TYPE).body(text.0)
+}
+
+async fn what_is_stored(services: &Services) -> Result<(SyncStatus, Vec<(JobState, i64)>), Problem> {
+    let (coins, social) = (services.coin_settings.clone(), services.social_settings.clone());
+    let now = services.clock.now();
+    let read = move |conn: &mut _| Ok((SyncStatus::read(conn, &coins, &social, now)?, jobs::count(conn)?));
+    services.db.run(read).await
 }

@@ -32,6 +32,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::{
     alerts::CoinAlertMail,
+    read_sync::SyncStatus,
     store::{Point, Step, ensure_demo, history},
     stream::Streams,
     sync::Sync,

@@ -3,6 +3,7 @@ use actix_web::{
     web::{Data, Json},
 };
 use chrono::{DateTime, TimeDelta, Utc};
+use diesel::{PgConnection, QueryResult};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -16,6 +17,7 @@ use crate::{
     config::{Coins, Provider, Social},
     db::Db,
     http::Problem,
+    telemetry::Exposition,
     tokens::Admin,
 };
 
@@ -61,7 +63,7 @@ pub struct ServiceStatus {
     daily_budget: Option<u32>,
 }
 
-#[derive(Clone, Copy, Serialize, ToSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ServiceCondition {
     /// It may be asked.
@@ -121,34 +123,79 @@ pub async fn read_sync(
     social: Data<Social>,
 ) -> Result<Json<SyncStatus>, Problem> {
     let now = clock.now();
-    let (states, slots) = db
-        .run(|conn| Ok::<_, Problem>((store::states(conn)?, store::last_slots(conn, SLOTS_SHOWN)?)))
-        .await?;
-    let real = settings.providers.iter().filter(|provider| **provider != Provider::Demo);
-    let providers: Vec<_> = real
-        .map(|provider| {
-            let state = states.iter().find(|state| state.provider == provider.name());
-            ServiceStatus::new(provider.name(), state, budget(&settings, *provider), now)
+    let read = move |conn: &mut _| Ok::<_, Problem>(SyncStatus::read(conn, &settings, &social, now)?);
+    db.run(read).await.map(Json)
+}
+
+impl SyncStatus {
+    /// # Errors
+    /// The database cannot be read.
+    pub fn read(
+        conn: &mut PgConnection,
+        settings: &Coins,
+        social: &Social,
+        now: DateTime<Utc>,
+    ) -> QueryResult<Self> {
+        let states = store::states(conn)?;
+        let slots = store::last_slots(conn, SLOTS_SHOWN)?;
+        let status = |name: &str, budget| {
+            let state = states.iter().find(|state| state.provider == name);
+            ServiceStatus::new(name, state, budget, now)
+        };
+        let real = settings.providers.iter().filter(|provider| **provider != Provider::Demo);
+        let providers: Vec<_> =
+            real.map(|provider| status(provider.name(), budget(settings, *provider))).collect();
+        let social = sources(social).into_iter().map(|(name, budget)| status(&name, budget)).collect();
+        let current = start_of_slot(now, settings.sync_interval);
+        let next_run_at = (!providers.is_empty()).then(|| {
+            let open = slots.iter().filter(|slot| slot.finished_at.is_none() && !slot.running);
+            let retry = open.filter(|slot| slot.slot >= current).map(|slot| slot.lease_until).min();
+            let following = current + TimeDelta::from_std(settings.sync_interval).expect("at most a day");
+            retry.map_or(following, |retry| retry.min(following))
+        });
+        Ok(Self {
+            providers,
+            social,
+            slots: slots.into_iter().map(|slot| SlotStatus::new(slot, current)).collect(),
+            interval_seconds: settings.sync_interval.as_secs(),
+            next_run_at,
         })
-        .collect();
-    let sources = sources(&social).into_iter().map(|(name, budget)| {
-        let state = states.iter().find(|state| state.provider == name);
-        ServiceStatus::new(&name, state, budget, now)
-    });
-    let current = start_of_slot(now, settings.sync_interval);
-    let next_run_at = (!providers.is_empty()).then(|| {
-        let open = slots.iter().filter(|slot| slot.finished_at.is_none() && !slot.running);
-        let retry = open.filter(|slot| slot.slot >= current).map(|slot| slot.lease_until).min();
-        let following = current + TimeDelta::from_std(settings.sync_interval).expect("at most a day");
-        retry.map_or(following, |retry| retry.min(following))
-    });
-    Ok(Json(SyncStatus {
-        providers,
-        social: sources.collect(),
-        slots: slots.into_iter().map(|slot| SlotStatus::new(slot, current)).collect(),
-        interval_seconds: settings.sync_interval.as_secs(),
-        next_run_at,
-    }))
+    }
+
+    /// As metrics, the same on every replica.
+    pub fn write(&self, text: &mut Exposition) {
+        let services = || self.providers.iter().chain(&self.social);
+        let mut gauge = |name, help, value: &dyn Fn(&ServiceStatus) -> Option<i64>| {
+            text.family(name, "gauge", help);
+            for service in services() {
+                if let Some(value) = value(service) {
+                    text.sample(name, &[("service", &service.name)], value);
+                }
+            }
+        };
+        gauge(
+            "mintage_sync_ready",
+            "1 if the service may be asked, 0 if it waits or is stopped.",
+            &|service| Some(i64::from(service.state == ServiceCondition::Ready)),
+        );
+        gauge("mintage_sync_failures", "Failures of the service since its last success.", &|service| {
+            Some(service.failures.into())
+        });
+        let name = "mintage_sync_last_success_timestamp_seconds";
+        gauge(name, "When the service answered last.", &|service| Some(service.last_success_at?.timestamp()));
+        let name = "mintage_sync_last_error_timestamp_seconds";
+        gauge(name, "When the service failed last.", &|service| Some(service.last_error_at?.timestamp()));
+        gauge("mintage_sync_budget_used", "Credits, posts or calls since midnight UTC.", &|service| {
+            Some(service.used_today.into())
+        });
+        gauge("mintage_sync_budget", "How many may be used a day.", &|service| {
+            service.daily_budget.map(i64::from)
+        });
+        if let Some(next) = self.next_run_at {
+            let name = "mintage_sync_next_run_timestamp_seconds";
+            text.single(name, "gauge", "When a slot is due next.", next.timestamp());
+        }
+    }
 }
 
 impl ServiceStatus {

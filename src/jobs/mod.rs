@@ -37,7 +37,7 @@ pub use self::{
     model::JobState,
     prune::PruneJobs,
     registry::Registry,
-    store::enqueue,
+    store::{count, enqueue},
     worker::{LEASE, Wake, Worker},
 };
 

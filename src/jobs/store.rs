@@ -173,6 +173,14 @@ pub(super) fn retry(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> Qu
     Ok(view)
 }
 
+/// How many there are in each state; none for a state without any.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn count(conn: &mut PgConnection) -> QueryResult<Vec<(JobState, i64)>> {
+    jobs::table.group_by(jobs::state).select((jobs::state, diesel::dsl::count_star())).load(conn)
+}
+
 pub(super) fn exists(conn: &mut PgConnection, id: Uuid) -> QueryResult<bool> {
     diesel::select(diesel::dsl::exists(jobs::table.find(id))).get_result(conn)
 }

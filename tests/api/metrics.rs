@@ -1,5 +1,7 @@
 //! Metrics on a port of their own.
 
+use diesel::connection::SimpleConnection;
+
 use crate::support::{
     App, eventually,
     market::{COINS, Market, from},
@@ -65,6 +67,39 @@ async fn what_the_sync_asked_is_counted_by_service() {
     assert_eq!((total("coingecko", "failure"), total("coingecko", "success")), (1, 0));
     assert_eq!((total("coinpaprika", "failure"), total("coinpaprika", "success")), (0, 1));
     assert_eq!(value(&text, r#"mintage_sync_duration_seconds_count{service="coinpaprika"}"#), 1);
+}
+
+#[tokio::test]
+async fn the_state_of_services_and_jobs_is_told_while_the_database_is_there() {
+    let market = Market::start().await;
+    market.coingecko.say(vec![fixture(429, "coingecko_error_429")]);
+    let settings = [("METRICS_BIND", "127.0.0.1:0"), ("COINGECKO_DAILY_CALLS", "300")];
+    let app = market.app("coingecko,coinpaprika", &settings);
+    let begin = app.clock.now().timestamp().unsigned_abs();
+    from(&app.user().await, "coinpaprika").await;
+    let bury = "INSERT INTO jobs (id, kind, payload, state, max_attempts, due_at, created_at) \
+                VALUES (gen_random_uuid(), 'unknown', '{}', 'dead', 1, now(), now())";
+    app.sql().batch_execute(bury).unwrap();
+
+    let text = read(&app).await;
+    let of =
+        |name: &str, service: &str| value(&text, &format!("mintage_sync_{name}{{service=\"{service}\"}}"));
+    assert_eq!((of("ready", "coingecko"), of("ready", "coinpaprika")), (0, 1));
+    assert_eq!((of("failures", "coingecko"), of("failures", "coinpaprika")), (1, 0));
+    assert!(of("last_error_timestamp_seconds", "coingecko") >= begin);
+    assert!(of("last_success_timestamp_seconds", "coinpaprika") >= begin);
+    assert!(!text.contains("last_success_timestamp_seconds{service=\"coingecko\"}"), "there was none");
+    assert_eq!((of("budget_used", "coingecko"), of("budget", "coingecko")), (1, 300));
+    assert!(value(&text, "mintage_sync_next_run_timestamp_seconds") > begin);
+    assert_eq!(value(&text, "mintage_jobs{state=\"dead\"}"), 1);
+    assert_eq!(value(&text, "mintage_database_up"), 1);
+
+    app.database().go_away();
+    let text = read(&app).await;
+    assert_eq!(value(&text, "mintage_database_up"), 0);
+    assert!(!text.contains("mintage_sync_ready") && !text.contains("mintage_jobs"));
+    assert!(text.contains("mintage_http_requests_total"));
+    app.database().come_back();
 }
 
 #[tokio::test]
