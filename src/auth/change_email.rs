@@ -11,7 +11,7 @@ use crate::{
     http::{Json, Problem, RateLimits},
     jobs, passwords,
     tokens::{
-        CurrentUser, Refusal,
+        CurrentUser,
         challenges::{self, Opening, Purpose, Subject},
     },
     users::{self, EmailAddress, check_email},
@@ -62,10 +62,7 @@ pub async fn change_email(
     limits.check(super::MAILS, ("email/change", email.canonical()))?;
     let now = clock.now();
     db.tx(move |conn| {
-        if users::lock_hash(conn, me.id)?.as_ref() != Some(&verified) {
-            return Err(Refusal::Revoked.into());
-        }
-        let account = users::find_account(conn, me.id)?.ok_or(Refusal::Revoked)?;
+        let account = verified.lock(conn)?;
         if account.email_canonical == email.canonical() {
             return Err(Problem::invalid("/new_email", "unchanged", "is your address already"));
         }

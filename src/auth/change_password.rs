@@ -11,7 +11,7 @@ use crate::{
     http::{Json, Problem, RateLimits},
     jobs, passwords,
     tokens::{
-        CurrentUser, Refusal,
+        CurrentUser,
         challenges::{self, Opening, Purpose, Subject},
     },
     users,
@@ -53,10 +53,7 @@ pub async fn change_password(
     limits.check(super::MAILS, ("password/change", me.id))?;
     let now = clock.now();
     db.tx(move |conn| {
-        if users::lock_hash(conn, me.id)?.as_ref() != Some(&verified) {
-            return Err(Refusal::Revoked.into());
-        }
-        let account = users::find_account(conn, me.id)?.ok_or(Refusal::Revoked)?;
+        let account = verified.lock(conn)?;
         let opening = Opening {
             purpose: Purpose::ChangePassword,
             subject: Subject::User(me.id),

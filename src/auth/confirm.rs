@@ -78,8 +78,8 @@ pub async fn confirm(
     limits.check_address(super::PER_ADDRESS, address.0)?;
     let Json(Confirm { token, email, code }) = body;
     let now = clock.now();
-    let pointer = if token.is_some() { "/token" } else { "/code" };
     let proof = Proof::new(token, email.as_deref(), code);
+    let pointer = proof.pointer();
     let challenge = proof.find(Purpose::ConfirmEmail, &db, &limits, keys, now).await?;
     let confirmed = Confirmed { email: challenge.email.clone() };
     if challenge.consumed_at.is_none() && !db.tx(move |conn| apply(conn, &challenge, now)).await? {

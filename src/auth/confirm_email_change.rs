@@ -82,7 +82,6 @@ pub async fn confirm_email_change(
     limits.check_address(super::PER_ADDRESS, address.0)?;
     let Json(ConfirmEmailChange { token, email, code }) = body;
     let now = clock.now();
-    let pointer = if token.is_some() { "/token" } else { "/code" };
     let proof = match (token, email, code) {
         (None, None, Some(code)) => {
             let user = me?.id;
@@ -91,9 +90,8 @@ pub async fn confirm_email_change(
         }
         (token, email, code) => Proof::new(token, email.as_deref(), code),
     };
-    let found = proof.find(Purpose::ChangeEmail, &db, &limits, keys, now).await?;
-    let unused = Some(found).filter(|challenge| challenge.consumed_at.is_none());
-    let challenge = unused.ok_or_else(|| refused(pointer))?;
+    let pointer = proof.pointer();
+    let challenge = proof.find_unused(Purpose::ChangeEmail, &db, &limits, keys, now).await?;
     let confirmed = Confirmed { email: challenge.email.clone() };
     if !db.tx(move |conn| apply(conn, &challenge, now)).await? {
         return Err(refused(pointer));

@@ -1,13 +1,9 @@
 use actix_web::{HttpResponse, post, web::Data};
-use chrono::{DateTime, Utc};
-use diesel::PgConnection;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use validator::Validate;
 
 use super::{
-    mails::{Notice, NoticeMail},
     new_password,
     proof::{Proof, check_code, refused},
 };
@@ -15,13 +11,11 @@ use crate::{
     clock::Clock,
     db::Db,
     http::{Json, Problem, RateLimits},
-    jobs, passwords,
+    passwords,
     tokens::{
-        Blocklist, ChallengeKeys, CurrentUser, Ended,
-        challenges::{self, Purpose, Whose},
-        sessions::{self, Which},
+        Blocklist, ChallengeKeys, CurrentUser,
+        challenges::{Purpose, Whose},
     },
-    users,
 };
 
 #[derive(Deserialize, Validate, ToSchema)]
@@ -66,30 +60,10 @@ pub async fn confirm_password_change(
     let Json(ConfirmPasswordChange { code, new_password }) = body;
     let now = clock.now();
     let proof = Proof::Code { whose: Whose::User(me.id), code };
-    let found = proof.find(Purpose::ChangePassword, &db, &limits, keys, now).await?;
-    let unused = Some(found).filter(|challenge| challenge.consumed_at.is_none());
-    let challenge = unused.ok_or_else(|| refused("/code"))?.id;
+    let challenge = proof.find_unused(Purpose::ChangePassword, &db, &limits, keys, now).await?.id;
     let hash = new_password::hash(new_password, me.id, &db, &hasher).await?;
-    let ended = db.tx(move |conn| apply(conn, challenge, me.id, &hash, now)).await?;
+    let set = db.tx(move |conn| new_password::set(conn, challenge, me.id, &hash, now)).await?;
+    let (_, ended) = set.ok_or_else(|| refused("/code"))?;
     blocklist.refuse(&ended);
     Ok(HttpResponse::NoContent().finish())
-}
-
-fn apply(
-    conn: &mut PgConnection,
-    challenge: Uuid,
-    user: Uuid,
-    hash: &str,
-    now: DateTime<Utc>,
-) -> Result<Vec<Ended>, Problem> {
-    let account = users::lock_account(conn, user)?.ok_or_else(|| refused("/code"))?;
-    if !challenges::consume(conn, challenge, now)? {
-        return Err(refused("/code"));
-    }
-    users::set_password(conn, user, hash, now)?;
-    challenges::cancel(conn, user)?;
-    let ended = sessions::end(conn, user, Which::All)?;
-    let notice = NoticeMail { email: account.email, notice: Notice::PasswordChanged };
-    jobs::enqueue(conn, &notice, now)?;
-    Ok(ended)
 }

@@ -1,15 +1,25 @@
 //! A new password for an account that is there.
 
 use actix_web::web::Data;
+use chrono::{DateTime, Utc};
+use diesel::PgConnection;
 use uuid::Uuid;
 use validator::ValidationError;
 
-use super::proof::refused;
+use super::{
+    mails::{Notice, NoticeMail},
+    proof::refused,
+};
 use crate::{
     db::Db,
     http::Problem,
+    jobs,
     passwords::{self, Hasher},
-    users,
+    tokens::{
+        Ended, challenges,
+        sessions::{self, Which},
+    },
+    users::{self, Account},
 };
 
 /// For validator: what can be said without knowing the account.
@@ -32,4 +42,27 @@ pub(super) async fn hash(
         Problem::invalid("/new_password", error.code, message)
     })?;
     hasher.reserve()?.hash(password).await
+}
+
+/// Uses the challenge up, sets the password, ends all sessions and whatever was pending, and has the
+/// owner told. None if somebody else was first.
+pub(super) fn set(
+    conn: &mut PgConnection,
+    challenge: Uuid,
+    user: Uuid,
+    hash: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<(Account, Vec<Ended>)>, Problem> {
+    let Some(account) = users::lock_account(conn, user)? else {
+        return Ok(None);
+    };
+    if !challenges::consume(conn, challenge, now)? {
+        return Ok(None);
+    }
+    users::set_password(conn, user, hash, now)?;
+    challenges::cancel(conn, user)?;
+    let ended = sessions::end(conn, user, Which::All)?;
+    let notice = NoticeMail { email: account.email.clone(), notice: Notice::PasswordChanged };
+    jobs::enqueue(conn, &notice, now)?;
+    Ok(Some((account, ended)))
 }

@@ -31,6 +31,28 @@ impl Proof {
         }
     }
 
+    /// What to point at when it is refused.
+    pub fn pointer(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "/token",
+            Self::Code { .. } => "/code",
+        }
+    }
+
+    /// As [`Proof::find`], and refuses what was used.
+    pub async fn find_unused(
+        self,
+        purpose: Purpose,
+        db: &Db,
+        limits: &RateLimits,
+        keys: Data<ChallengeKeys>,
+        now: DateTime<Utc>,
+    ) -> Result<Challenge, Problem> {
+        let pointer = self.pointer();
+        let found = self.find(purpose, db, limits, keys, now).await?;
+        Some(found).filter(|challenge| challenge.consumed_at.is_none()).ok_or_else(|| refused(pointer))
+    }
+
     /// Finds what it proves. A wrong code, an unknown address, a code that expired and one that was
     /// tried too often are answered alike, after the same statement.
     pub async fn find(
@@ -41,21 +63,23 @@ impl Proof {
         keys: Data<ChallengeKeys>,
         now: DateTime<Utc>,
     ) -> Result<Challenge, Problem> {
-        match self {
+        let pointer = self.pointer();
+        let found = match self {
             Self::Token(token) => {
                 let find = move |conn: &mut _| {
                     Ok::<_, Problem>(challenges::find_by_token(conn, purpose, &token, now)?)
                 };
-                db.run(find).await?.ok_or_else(|| refused("/token"))
+                db.run(find).await?
             }
             Self::Code { whose, code } => {
                 limits.check(super::CODE_TRIES, (purpose.as_str(), &whose))?;
                 let try_it = move |conn: &mut _| {
                     Ok::<_, Problem>(challenges::try_code(conn, &keys, purpose, whose, &code, now)?)
                 };
-                db.run(try_it).await?.ok_or_else(|| refused("/code"))
+                db.run(try_it).await?
             }
-        }
+        };
+        found.ok_or_else(|| refused(pointer))
     }
 }
 

@@ -1,13 +1,9 @@
 use actix_web::{HttpResponse, post, web::Data};
-use chrono::{DateTime, Utc};
-use diesel::PgConnection;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use super::{
-    mails::{Notice, NoticeMail},
     new_password,
     proof::{Proof, check_code, check_proof, refused},
 };
@@ -15,12 +11,8 @@ use crate::{
     clock::Clock,
     db::Db,
     http::{ClientIp, Json, Problem, RateLimits},
-    jobs, passwords,
-    tokens::{
-        Blocklist, ChallengeKeys, Ended,
-        challenges::{self, Challenge, Purpose},
-        sessions::{self, Which},
-    },
+    passwords,
+    tokens::{Blocklist, ChallengeKeys, challenges::Purpose},
     users::{self, check_email},
 };
 
@@ -79,36 +71,21 @@ pub async fn reset_password(
     limits.check_address(super::PER_ADDRESS, address.0)?;
     let Json(ResetPassword { token, email, code, new_password }) = body;
     let now = clock.now();
-    let pointer = if token.is_some() { "/token" } else { "/code" };
     let proof = Proof::new(token, email.as_deref(), code);
-    let found = proof.find(Purpose::ResetPassword, &db, &limits, keys, now).await?;
-    let unused = Some(&found).filter(|challenge| challenge.consumed_at.is_none());
-    let user = unused.and_then(Challenge::user).ok_or_else(|| refused(pointer))?;
+    let pointer = proof.pointer();
+    let challenge = proof.find_unused(Purpose::ResetPassword, &db, &limits, keys, now).await?;
+    let user = challenge.user().ok_or_else(|| refused(pointer))?;
     let hash = new_password::hash(new_password, user, &db, &hasher).await?;
-    let ended = db.tx(move |conn| apply(conn, found.id, user, &hash, now)).await?;
-    blocklist.refuse(&ended.ok_or_else(|| refused(pointer))?);
+    let ended = db
+        .tx(move |conn| {
+            let Some((account, ended)) = new_password::set(conn, challenge.id, user, &hash, now)? else {
+                return Err(refused(pointer));
+            };
+            // Whoever has the token or the code reads mail there.
+            users::confirm_email(conn, user, &account.email_canonical, now)?;
+            Ok(ended)
+        })
+        .await?;
+    blocklist.refuse(&ended);
     Ok(HttpResponse::NoContent().finish())
-}
-
-/// None if somebody else was first.
-fn apply(
-    conn: &mut PgConnection,
-    challenge: Uuid,
-    user: Uuid,
-    hash: &str,
-    now: DateTime<Utc>,
-) -> Result<Option<Vec<Ended>>, Problem> {
-    let Some(account) = users::lock_account(conn, user)? else {
-        return Ok(None);
-    };
-    if !challenges::consume(conn, challenge, now)? {
-        return Ok(None);
-    }
-    users::set_password(conn, user, hash, now)?;
-    users::confirm_email(conn, user, &account.email_canonical, now)?;
-    challenges::cancel(conn, user)?;
-    let ended = sessions::end(conn, user, Which::All)?;
-    let notice = NoticeMail { email: account.email, notice: Notice::PasswordChanged };
-    jobs::enqueue(conn, &notice, now)?;
-    Ok(Some(ended))
 }

@@ -68,9 +68,18 @@ pub fn lock_account(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<Acc
     users::table.find(id).select(Account::as_select()).for_update().first(conn).optional()
 }
 
-/// Locks the user's row like [`lock_account`] and gives its password hash. Who acts on a password
-/// that was verified, which takes a while, asks in the same transaction whether it still is the
-/// account's: else a thief who was being let in would survive a reset.
+/// As [`lock_account`]; None also if the password is another one.
+pub(super) fn lock_with_hash(conn: &mut PgConnection, id: Uuid, hash: &str) -> QueryResult<Option<Account>> {
+    users::table
+        .find(id)
+        .filter(users::password_hash.eq(hash))
+        .select(Account::as_select())
+        .for_update()
+        .first(conn)
+        .optional()
+}
+
+/// Locks the user's row like [`lock_account`] and gives its password hash.
 ///
 /// # Errors
 /// The database cannot be read.

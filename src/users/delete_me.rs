@@ -3,13 +3,13 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::{account, current_password::check_password, store};
+use super::{current_password::check_password, store};
 use crate::{
     db::Db,
     http::{Json, Problem, RateLimits},
     passwords,
     tokens::{
-        Blocklist, CurrentUser, Refusal,
+        Blocklist, CurrentUser,
         sessions::{self, Which},
     },
 };
@@ -50,12 +50,10 @@ pub async fn delete_me(
     let verified = check_password(body.0.password, me.id, &db, &hasher, &limits).await?;
     let ended = db
         .tx(move |conn| {
-            if account::lock_hash(conn, me.id)?.as_ref() != Some(&verified) {
-                return Err(Problem::from(Refusal::Revoked));
-            }
+            verified.lock(conn)?;
             let ended = sessions::end(conn, me.id, Which::All)?;
             store::delete(conn, me.id)?;
-            Ok(ended)
+            Ok::<_, Problem>(ended)
         })
         .await?;
     blocklist.refuse(&ended);

@@ -1,11 +1,10 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{CODE_LIFETIME, KEEP_IT, Mailing, notice, registration::occupied};
+use super::{CODE_LIFETIME, KEEP_IT, Mailing, occupied::arm_unless_occupied};
 use crate::{
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
-    tokens::challenges,
 };
 
 /// A link and a code to the new address, or, when that is another account's, a notice.
@@ -19,24 +18,8 @@ impl Job for EmailChangeMail {
     type Context = Mailing;
 
     async fn run(self, running: Running, mailing: &Mailing) -> Result<(), Failure> {
-        let keys = mailing.keys.clone();
-        let found = mailing
-            .db
-            .tx(move |conn| {
-                let Some((challenge, secrets)) = challenges::arm(conn, &keys, self.challenge, running.now)?
-                else {
-                    return Ok(None);
-                };
-                let occupied = occupied(conn, &challenge, running)?;
-                Ok::<_, Failure>(Some((challenge, secrets, occupied)))
-            })
-            .await?;
-        let (challenge, secrets) = match found {
-            None => return Ok(()),
-            Some((challenge, secrets, None)) => (challenge, secrets),
-            Some((challenge, _, Some(occupied))) => {
-                return notice::send_occupied(mailing, &running, &challenge, occupied).await;
-            }
+        let Some((challenge, secrets)) = arm_unless_occupied(mailing, &running, self.challenge).await? else {
+            return Ok(());
         };
         let asked = format!(
             "Somebody, probably you, wants to use this address for an account at {}.",

@@ -7,6 +7,7 @@
 mod confirmation;
 mod email_change;
 mod notice;
+mod occupied;
 mod password_change;
 mod registration;
 mod reset;
