@@ -103,21 +103,22 @@ impl View {
     /// snapshot can be told in yet.
     pub(super) fn current(&self, currency: Option<&str>) -> Result<Arc<Current>, Problem> {
         let chosen = self.chosen(currency)?;
-        let kept = chosen.current.load_full();
+        let kept = chosen.current.load();
         // Whoever asks for a currency gets that one; by default any is better than none.
-        let told = kept.filter(|kept| currency.is_none() || kept.snapshot.currency == chosen.code);
+        let told = kept.as_ref().filter(|kept| currency.is_none() || kept.snapshot.currency == chosen.code);
         let current = told.ok_or_else(|| {
             let code = &chosen.code;
             Problem::unavailable("no snapshot in this currency").detail(format!("no amounts in {code} yet"))
         })?;
         if self.clock.now() < current.renew_at {
-            return Ok(current);
+            return Ok(current.clone());
         }
         let Ok(_renewing) = self.renewal.try_lock() else {
-            return Ok(current);
+            return Ok(current.clone());
         };
         let renewed = self.prepare(current.snapshot.clone());
-        chosen.current.store(Some(renewed.clone()));
+        // Not if a newer one has come meanwhile.
+        chosen.current.compare_and_swap(current, Some(renewed.clone()));
         Ok(renewed)
     }
 
@@ -212,5 +213,46 @@ impl View {
             });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, sync::Barrier, thread};
+
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn renewing_an_old_answer_never_replaces_a_newer_snapshot() {
+        let clock = Clock::default();
+        let settings = Config::from_lookup(&|_| None).expect("the defaults").coins;
+        let view = View::new(clock.clone(), &settings);
+        let place = &view.currencies[0];
+        let of = |id| {
+            let snapshot = Snapshot {
+                id,
+                provider: "demo".into(),
+                currency: place.code.clone(),
+                as_of: DateTime::UNIX_EPOCH,
+                coins: Vec::new(),
+                recent: HashMap::new(),
+            };
+            view.prepare(Arc::new(snapshot))
+        };
+        for id in 1..=500 {
+            place.current.store(Some(of(2 * id)));
+            clock.advance(std::time::Duration::from_mins(2));
+            let (newer, start) = (of(2 * id + 1), Barrier::new(2));
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    start.wait();
+                    view.current(None).map(|_| ()).expect("a snapshot");
+                });
+                start.wait();
+                place.current.store(Some(newer));
+            });
+            assert_eq!(place.current.load().as_ref().expect("a snapshot").snapshot.id, 2 * id + 1);
+        }
     }
 }
