@@ -116,7 +116,7 @@ impl Services {
         let coins = Arc::new(coins::View::new(clock.clone(), &config.coins));
         let wake = Arc::new(Wake::default());
         let views: Vec<Arc<dyn Follow>> = vec![keys.clone(), blocklist.clone(), wake.clone()];
-        // Coins on their own: preparing many in many currencies takes a second, and no log-out waits for that.
+        // Coins on their own: preparing many in many currencies takes a while, and no log-out waits for that.
         let followers = [Follower::start(url, views)?, Follower::start(url, vec![coins.clone()])?];
 
         let ServerSettings { public_url, trusted_proxies, cors_origins, .. } = &config.server;

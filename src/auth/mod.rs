@@ -47,8 +47,9 @@ const PER_ADDRESS: RateLimit =
 const MAILS: RateLimit = RateLimit { name: "mails", burst: 5, every: Duration::from_mins(15) };
 
 /// Codes tried for one address or user, whoever tries: five on a challenge would otherwise be five
-/// on each of many. At 24 a day one of a million is found within
-/// a year with a chance of less than one percent.
+/// on each of many. Against one live code, 24 tries a day find one of a million within a year with a
+/// chance of less than one percent. Registrations of an address have a code each, so at most five
+/// (see [`MAILS`]) multiply that.
 const CODE_TRIES: RateLimit = RateLimit { name: "code tries", burst: 20, every: Duration::from_hours(1) };
 
 pub fn routes(config: &mut ServiceConfig) {

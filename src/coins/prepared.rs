@@ -16,6 +16,10 @@ use serde::Serialize;
 use crate::http::etag;
 
 const JSON: &str = "application/json";
+/// The highest levels cost up to 30 times the time and save 4 to 14 percent: what is out of date is
+/// made again every minute, on the thread of the request that asks for it.
+const BROTLI: u32 = 5;
+const ZSTD: i32 = 12;
 
 /// A JSON body in the codings that clients ask for.
 pub struct Prepared {
@@ -38,14 +42,14 @@ impl Prepared {
     /// Never: writing into memory does not fail.
     pub fn new(value: &impl Serialize) -> Self {
         let json = serde_json::to_vec(value).expect("the API's types serialise");
-        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         gzip.write_all(&json).expect("memory");
         let gzip = gzip.finish().expect("memory");
         let mut brotli = Vec::new();
-        let mut writer = brotli::CompressorWriter::new(&mut brotli, 4096, 9, 20);
+        let mut writer = brotli::CompressorWriter::new(&mut brotli, 4096, BROTLI, 20);
         writer.write_all(&json).expect("memory");
         drop(writer);
-        let zstd = zstd::bulk::compress(&json, 19).expect("memory");
+        let zstd = zstd::bulk::compress(&json, ZSTD).expect("memory");
         let tag = tag(&json);
         Self {
             brotli: Variant::new(&tag, JSON, Some("br"), brotli),

@@ -2,8 +2,8 @@
 //! a text without English stop words.
 //!
 //! The stop words are those of the Natural Language Toolkit. They contain "not", "no", "but" and
-//! "very", which VADER lives on, so "NOT a scam" counts as negative: about a tenth of all texts
-//! change their sign. [`super::score`] of the untouched text is the better number.
+//! "very", which VADER lives on, so "NOT a scam" counts as negative: of the texts that this is tested
+//! with, a seventh change their sign. [`super::score`] of the untouched text is the better number.
 
 use std::{collections::HashSet, sync::LazyLock};
 
@@ -48,5 +48,18 @@ mod tests {
         assert!(vader::score("NOT a scam").compound > 0.0);
         assert!((basic("I am not happy with the customer support") - 0.866).abs() < 0.01);
         assert!(basic("").abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_sign_is_wrong_for_78_of_525_texts() {
+        let (mut told, mut wrong) = (0, 0);
+        let texts = std::fs::read_to_string("tests/fixtures/vader/texts.jsonl").expect("fixture");
+        for text in texts.lines() {
+            let text: String = serde_json::from_str(text).expect("a string");
+            let compound = vader::score(&text).compound;
+            told += i32::from(compound.abs() > 0.0);
+            wrong += i32::from(compound * basic(&text) < 0.0);
+        }
+        assert_eq!((wrong, told), (78, 525));
     }
 }
