@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use validator::{Validate, ValidationError};
 
 use super::{
+    mails::{Reason, ResetMail},
     proof::{Proof, check_code, check_proof, refused},
     store,
 };
@@ -16,6 +17,8 @@ use crate::{
     clock::Clock,
     db::{Db, constraint_violated},
     http::{ClientIp, Json, Problem, RateLimits},
+    jobs,
+    passwords::Hasher,
     tokens::{
         ChallengeKeys, Role,
         challenges::{self, Challenge, Purpose, Subject},
@@ -54,9 +57,10 @@ pub struct Confirmed {
 /// Confirm an address
 ///
 /// Proves that you read mail at the address of your account. A registration becomes the account
-/// now, with the password it was made with; other registrations of the address end. May be
-/// repeated with the same answer. The link works for 24 hours, the code for 10 minutes and five
-/// tries.
+/// now, with the password it was made with; other registrations of the address end. If those have
+/// other passwords, somebody else may have made some of them: then the account has neither password
+/// nor names, and a link for a new password is mailed at once. May be repeated with the same answer.
+/// The link works for 24 hours, the code for 10 minutes and five tries.
 #[utoipa::path(
     tag = "mail",
     security(()),
@@ -73,6 +77,7 @@ pub async fn confirm(
     db: Data<Db>,
     limits: Data<RateLimits>,
     keys: Data<ChallengeKeys>,
+    hasher: Data<Hasher>,
     clock: Data<Clock>,
 ) -> Result<JsonBody<Confirmed>, Problem> {
     limits.check_address(super::PER_ADDRESS, address.0)?;
@@ -82,15 +87,24 @@ pub async fn confirm(
     let pointer = proof.pointer();
     let challenge = proof.find(Purpose::ConfirmEmail, &db, &limits, keys, now).await?;
     let confirmed = Confirmed { email: challenge.email.clone() };
-    if challenge.consumed_at.is_none() && !db.tx(move |conn| apply(conn, &challenge, now)).await? {
-        return Err(refused(pointer));
+    if challenge.consumed_at.is_none() {
+        let no_password = hasher.no_password();
+        if !db.tx(move |conn| apply(conn, &challenge, pointer, no_password, now)).await? {
+            return Err(refused(pointer));
+        }
     }
     Ok(JsonBody(confirmed))
 }
 
 /// False if the challenge is no good any more. A second request that waited for the first one is
 /// answered as that.
-fn apply(conn: &mut PgConnection, challenge: &Challenge, now: DateTime<Utc>) -> Result<bool, Problem> {
+fn apply(
+    conn: &mut PgConnection,
+    challenge: &Challenge,
+    pointer: &str,
+    no_password: String,
+    now: DateTime<Utc>,
+) -> Result<bool, Problem> {
     let done = match challenge.subject() {
         Subject::User(id) => {
             users::lock_account(conn, id)?;
@@ -98,10 +112,18 @@ fn apply(conn: &mut PgConnection, challenge: &Challenge, now: DateTime<Utc>) -> 
                 && users::confirm_email(conn, id, &challenge.email_canonical, now)?
         }
         Subject::Registration(id) => {
-            let pending = store::lock_all(conn, &challenge.email_canonical)?;
-            match pending.into_iter().find(|one| one.id == id) {
-                Some(registration) if challenges::consume(conn, challenge.id, now)? => {
-                    become_account(conn, challenge, registration, now)?;
+            let mut pending = store::lock_all(conn, &challenge.email_canonical)?;
+            match pending.iter().position(|one| one.id == id) {
+                Some(place) if challenges::consume(conn, challenge.id, now)? => {
+                    let mut registration = pending.swap_remove(place);
+                    let hash = &registration.password_hash;
+                    if pending.iter().any(|other| other.expires_at > now && other.password_hash != *hash) {
+                        // Which of them is the reader's? A link may be clicked because it came last.
+                        registration = registration.of_nobody(no_password);
+                        let email = registration.email.clone();
+                        jobs::enqueue(conn, &ResetMail { email, reason: Reason::Contested }, now)?;
+                    }
+                    become_account(conn, challenge, registration, pointer, now)?;
                     true
                 }
                 _ => false,
@@ -111,12 +133,11 @@ fn apply(conn: &mut PgConnection, challenge: &Challenge, now: DateTime<Utc>) -> 
     Ok(done || challenges::is_consumed(conn, challenge.id)?)
 }
 
-/// The password, name and username are those of this registration: whoever else has registered
-/// the address cannot get in.
 fn become_account(
     conn: &mut PgConnection,
     challenge: &Challenge,
     registration: store::Registration,
+    pointer: &str,
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
     let store::Registration { email, email_canonical, username, name, password_hash, .. } = registration;
@@ -133,7 +154,7 @@ fn become_account(
     };
     let user = inserted.map_err(|error| match constraint_violated(&error) {
         // An account got this address meanwhile, in another way.
-        Some("users_email_key" | "users_email_reserved") => refused("/token"),
+        Some("users_email_key" | "users_email_reserved") => refused(pointer),
         _ => error.into(),
     })?;
     challenges::hand_over(conn, challenge.id, user.id)?;

@@ -3,7 +3,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::mails::ResetMail;
+use super::mails::{Reason, ResetMail};
 use crate::{
     clock::Clock,
     db::Db,
@@ -44,7 +44,7 @@ pub async fn forgot_password(
     limits.check_address(super::PER_ADDRESS, address.0)?;
     let email = EmailAddress::parse(&body.0.email).expect("validated");
     limits.check(super::MAILS, ("password/forgot", email.canonical()))?;
-    let (job, now) = (ResetMail { email: email.given().to_owned() }, clock.now());
+    let (job, now) = (ResetMail { email: email.given().to_owned(), reason: Reason::Asked }, clock.now());
     db.run(move |conn| Ok::<_, Problem>(jobs::enqueue(conn, &job, now)?)).await?;
     Ok(HttpResponse::Accepted().finish())
 }

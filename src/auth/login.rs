@@ -95,9 +95,9 @@ pub async fn login(
     let (look, now) = (accounts.require_confirmation, clock.now());
     let (found, pending) = db
         .run(move |conn| {
-            let Some(login) = login else { return Ok((None, None)) };
+            let Some(login) = login else { return Ok((None, Vec::new())) };
             let found = users::find_credentials(conn, &login)?;
-            let pending = if look { store::find_newest(conn, &login, now)? } else { None };
+            let pending = if look { store::find_hashes(conn, &login, now)? } else { Vec::new() };
             Ok::<_, Problem>((found, pending))
         })
         .await?;
@@ -105,7 +105,12 @@ pub async fn login(
     let stored = found.as_ref().map(|user| user.password_hash.clone());
     let verdict = place.verify(password.clone(), stored).await?;
     let Some(user) = found.filter(|_| verdict != Verdict::Wrong) else {
-        return Err(refuse(password, pending, &hasher).await?);
+        // Anyone may register any address, so a registration that waits says nothing about an account:
+        // whether or not there is one, it is looked at, and if there is none, that takes as long.
+        if look && hasher.reserve()?.is_one_of(password, pending).await? {
+            return Err(Problem::new(&kind::EMAIL_UNCONFIRMED));
+        }
+        return Err(wrong());
     };
 
     let times = Lifetimes::new(&settings, clock.now());
@@ -125,21 +130,6 @@ pub async fn login(
         .await?;
     blocklist.refuse(&ended);
     token_pair::respond(&jwt, grant, &times)
-}
-
-/// Anyone may register any address, so a registration that waits says nothing about an account:
-/// it is looked at, and answered for, whether or not there is one.
-async fn refuse(
-    password: String,
-    pending: Option<store::Registration>,
-    hasher: &passwords::Hasher,
-) -> Result<Problem, Problem> {
-    if let Some(pending) = pending
-        && hasher.reserve()?.verify(password, Some(pending.password_hash)).await? != Verdict::Wrong
-    {
-        return Ok(Problem::new(&kind::EMAIL_UNCONFIRMED));
-    }
-    Ok(wrong())
 }
 
 fn wrong() -> Problem {

@@ -17,7 +17,7 @@ use crate::{
     http::{ClientIp, Envelope, Json, Problem, RateLimits, kind},
     jobs, passwords,
     tokens::{
-        Role,
+        ChallengeKeys, Role,
         challenges::{self, Opening, Purpose, Subject},
     },
     users::{self, EmailAddress, NewUser, User, check_email, check_name, check_username},
@@ -83,6 +83,7 @@ pub async fn register(
     limits: Data<RateLimits>,
     settings: Data<config::Accounts>,
     envelope: Data<Envelope>,
+    keys: Data<ChallengeKeys>,
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
     limits.check_address(super::PER_ADDRESS, address.0)?;
@@ -91,13 +92,15 @@ pub async fn register(
     if settings.require_confirmation {
         limits.check(super::MAILS, ("register", email.canonical()))?;
     }
-    let hash = hasher.reserve()?.hash(password).await?;
-    let now = clock.now();
+    let (place, now) = (hasher.reserve()?, clock.now());
     if settings.require_confirmation {
+        // So that whoever confirms can be told whether the others have the same password.
+        let hash = place.hash_with_salt(password, keys.salt(email.canonical())).await?;
         let pending = store::Registration::new(&email, name, username, hash, now);
         db.tx(move |conn| wait_for_confirmation(conn, &pending, now)).await?;
         return Ok(HttpResponse::Accepted().finish());
     }
+    let hash = place.hash(password).await?;
     let new = NewUser::new(&email, hash, Role::User, now).named(name, username);
     let mail = settings.invite_confirmation.then(|| ConfirmationMail { email: email.given().to_owned() });
     let user: User = db

@@ -11,6 +11,8 @@ use crate::{
 
 /// How long a registration waits.
 const LIFETIME: TimeDelta = TimeDelta::days(7);
+/// Registrations that a log-in may wait for; limits on mails keep them fewer.
+const MOST_LOOKED_AT: i64 = 100;
 /// Rows that housekeeping deletes in one statement.
 const BATCH: i64 = 1000;
 
@@ -49,6 +51,11 @@ impl Registration {
             expires_at: now + LIFETIME,
         }
     }
+
+    /// The address alone.
+    pub fn of_nobody(self, no_password: String) -> Self {
+        Self { password_hash: no_password, username: None, username_canonical: None, name: None, ..self }
+    }
 }
 
 pub(super) fn insert(conn: &mut PgConnection, registration: &Registration) -> QueryResult<()> {
@@ -56,19 +63,24 @@ pub(super) fn insert(conn: &mut PgConnection, registration: &Registration) -> Qu
     Ok(())
 }
 
-/// The newest live registration of this address or username.
-pub(super) fn find_newest(
+/// The password hashes of the live registrations with this address or username; at most 100, of which
+/// the newest comes first.
+pub(super) fn find_hashes(
     conn: &mut PgConnection,
     login: &Login,
     now: DateTime<Utc>,
-) -> QueryResult<Option<Registration>> {
+) -> QueryResult<Vec<String>> {
     let live = registrations::table.filter(registrations::expires_at.gt(now)).into_boxed();
     let name = login.canonical();
     let of_it = match login {
         Login::Email(_) => live.filter(registrations::email_canonical.eq(name)),
         Login::Username(_) => live.filter(registrations::username_canonical.eq(name)),
     };
-    of_it.select(Registration::as_select()).order(registrations::id.desc()).first(conn).optional()
+    of_it
+        .select(registrations::password_hash)
+        .order(registrations::id.desc())
+        .limit(MOST_LOOKED_AT)
+        .load(conn)
 }
 
 /// Locks all registrations of this address, so that of two confirmations one is first.

@@ -10,7 +10,7 @@ use validator::Validate;
 
 use super::{
     confirm::Confirmed,
-    mails::ResetMail,
+    mails::{Reason, ResetMail},
     proof::{Proof, refused},
 };
 use crate::{
@@ -84,6 +84,6 @@ fn apply(
     users::change_email(conn, user, (&challenge.email, &challenge.email_canonical), now)?;
     challenges::cancel_after(conn, user, challenge)?;
     let ended = sessions::end(conn, user, Which::All)?;
-    jobs::enqueue(conn, &ResetMail { email: challenge.email.clone() }, now)?;
+    jobs::enqueue(conn, &ResetMail { email: challenge.email.clone(), reason: Reason::Undone }, now)?;
     Ok(Some(ended))
 }

@@ -21,13 +21,13 @@ pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<()> {
     if let Some(path) = &config.social.queries {
         read_queries(path)?;
     }
+    let mailer = Mailer::new(&config.mail)?;
     println!("the settings are usable");
     if arguments.database {
         with_connection(config, migrate::check_current)?;
         println!("the database answers and its schema is current");
     }
     if arguments.smtp {
-        let mailer = Mailer::new(&config.mail)?;
         System::new().block_on(mailer.check())?;
         println!("the mail server answers and lets us in");
     }

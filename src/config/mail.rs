@@ -160,6 +160,8 @@ fn read_from(env: &mut Env, transport: Transport, product_name: &str) -> Mailbox
     let nowhere = "no-reply@localhost".parse().expect("an address");
     let text = env.text("MAIL_FROM");
     let parsed: Option<Mailbox> = text.as_deref().and_then(|text| text.parse().ok());
+    // A domain has another spelling that every server understands.
+    let parsed = parsed.filter(|mailbox| mailbox.email.user().is_ascii());
     if parsed.is_none() && (text.is_some() || transport == Transport::Smtp) {
         env.wrong("MAIL_FROM", "an address such as no-reply@example.com or Example <no-reply@example.com>");
     }

@@ -66,6 +66,8 @@ pub struct Running {
     pub id: Uuid,
     /// Counted from 1.
     pub attempt: i32,
+    /// As `attempt`, but a retry by an admin begins again at 1.
+    pub attempt_in_turn: i32,
     /// When the attempt began.
     pub now: DateTime<Utc>,
 }

@@ -19,7 +19,7 @@ use crate::db::schema::{job_schedules, jobs};
 
 pub(super) const CHANNEL: &str = "mintage_jobs";
 /// With the waits between them about a day.
-const MAX_ATTEMPTS: i32 = 30;
+pub(super) const MAX_ATTEMPTS: i32 = 30;
 /// Far below the statement timeout.
 const PRUNED_AT_ONCE: i64 = 1000;
 

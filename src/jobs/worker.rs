@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     Failure, Registry, Running,
-    store::{self, CHANNEL, Claimed},
+    store::{self, CHANNEL, Claimed, MAX_ATTEMPTS},
 };
 use crate::{
     clock::Clock,
@@ -116,7 +116,8 @@ impl Worker {
 
 /// One run, and what becomes of the job.
 async fn attend(db: Db, clock: Clock, registry: Registry, job: Claimed) {
-    let running = Running { id: job.id, attempt: job.attempts, now: clock.now() };
+    let attempt_in_turn = job.attempts + MAX_ATTEMPTS - job.max_attempts;
+    let running = Running { id: job.id, attempt: job.attempts, attempt_in_turn, now: clock.now() };
     let last = job.attempts >= job.max_attempts;
     let kind = job.kind.clone();
     let result = if job.attempts > job.max_attempts {
@@ -140,7 +141,7 @@ async fn attend(db: Db, clock: Clock, registry: Registry, job: Claimed) {
         Err(failure) => {
             let error = failure.to_string();
             let retry = matches!(failure, Failure::Retry(_)) && !last;
-            let retry_at = retry.then(|| now + back_off(running.attempt, random()));
+            let retry_at = retry.then(|| now + back_off(running.attempt_in_turn, random()));
             if let Some(at) = retry_at {
                 tracing::warn!(id = %running.id, kind, error, retry_at = at.to_rfc3339(), "a job failed");
             } else {

@@ -17,7 +17,8 @@ use crate::{
     jobs::{Failure, Running},
 };
 
-/// What a server refuses for good is offered so often: some say 5xx when they mean 4xx.
+/// From this attempt on what a server refuses for good is given up; before it, some say 5xx when they
+/// mean 4xx.
 const TRIES_OF_REFUSED: i32 = 3;
 
 /// Sends mails; cheap to clone.
@@ -42,7 +43,7 @@ impl Mailer {
     /// Connects to nothing yet.
     ///
     /// # Errors
-    /// `MAIL_CA` cannot be read.
+    /// `MAIL_CA` cannot be read, or `MAIL_FROM` has a domain that cannot be one.
     pub fn new(settings: &config::Mail) -> Result<Self> {
         let transport = match &settings.transport {
             MailTransport::Smtp(settings) => Transport::Smtp(Smtp::new(settings.clone())?),
@@ -52,7 +53,7 @@ impl Mailer {
         };
         Ok(Self(Arc::new(Inner {
             transport,
-            from: settings.from.clone(),
+            from: message::with_ascii_domain(&settings.from).context("MAIL_FROM")?,
             product: settings.product_name.clone(),
             app_url: settings.app_url.clone(),
         })))
@@ -88,7 +89,7 @@ impl Mailer {
         let message = message::build(job.id, job.now, from, to, mail).map_err(Failure::Permanent)?;
         match transport {
             Transport::Smtp(smtp) => smtp.send(&message).await.map_err(|refusal| match refusal {
-                Refusal::Mail(error) if job.attempt >= TRIES_OF_REFUSED => Failure::Permanent(error),
+                Refusal::Mail(error) if job.attempt_in_turn >= TRIES_OF_REFUSED => Failure::Permanent(error),
                 Refusal::Mail(error) | Refusal::Server(error) => Failure::Retry(error),
             }),
             Transport::File(directory) => {

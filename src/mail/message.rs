@@ -47,6 +47,10 @@ pub(super) fn build(id: Uuid, now: DateTime<Utc>, from: &Mailbox, to: &str, mail
 }
 
 /// With the domain in A-labels, which every server understands.
+pub(super) fn with_ascii_domain(mailbox: &Mailbox) -> Result<Mailbox> {
+    Ok(Mailbox::new(mailbox.name.clone(), address(mailbox.email.as_ref())?))
+}
+
 fn address(text: &str) -> Result<Address> {
     let wrong = "the mail's address cannot be used";
     let (local, domain) = text.rsplit_once('@').context(wrong)?;

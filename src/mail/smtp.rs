@@ -70,7 +70,10 @@ impl Smtp {
         };
         let envelope = message.envelope();
         let from = Mail::new(envelope.from().cloned(), options(envelope, conn.server_info())?);
-        step(COMMAND, conn.command(from)).await?;
+        // Who refuses the sender would refuse every mail: that is for the operator to mend.
+        step(COMMAND, conn.command(from)).await.map_err(
+            |(Refusal::Mail(error) | Refusal::Server(error))| Refusal::Server(error.context("MAIL_FROM")),
+        )?;
         for to in envelope.to() {
             step(COMMAND, conn.command(Rcpt::new(to.clone(), Vec::new()))).await?;
         }

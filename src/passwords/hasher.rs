@@ -9,6 +9,7 @@ use std::{
 
 use aws_lc_rs::hmac;
 use base64::{Engine, prelude::BASE64_STANDARD};
+use bcrypt::{BcryptError, HashParts};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::{
@@ -78,6 +79,12 @@ impl Hasher {
         (self.size - self.places.available_permits().min(self.size), self.size)
     }
 
+    /// The hash of no password, for an account that nobody may log in to until one is chosen.
+    #[must_use]
+    pub fn no_password(&self) -> String {
+        self.dummy.to_string()
+    }
+
     /// Hashes on this thread, for the command line.
     ///
     /// # Errors
@@ -101,6 +108,32 @@ impl Place<'_> {
     pub async fn hash(self, password: String) -> Result<String, Problem> {
         let cost = self.hasher.cost;
         self.run(move || Hasher::hash_now(&password, cost)).await?.map_err(Problem::internal)
+    }
+
+    /// With a salt of the caller's, so that equal passwords have equal hashes under it.
+    ///
+    /// # Errors
+    /// A hashing thread panicked.
+    pub async fn hash_with_salt(self, password: String, salt: [u8; 16]) -> Result<String, Problem> {
+        let cost = self.hasher.cost;
+        let hash = move || bcrypt::hash_with_salt(prehash(&password), cost, salt);
+        Ok(self.run(hash).await?.map_err(Problem::internal)?.to_string())
+    }
+
+    /// Whether one of these hashes, which share a salt, is of this password. It takes as long if there
+    /// are none, or many; those with another salt than the first are not looked at.
+    ///
+    /// # Errors
+    /// A hashing thread panicked, or what is stored is no hash.
+    pub async fn is_one_of(self, password: String, stored: Vec<String>) -> Result<bool, Problem> {
+        let dummy = self.hasher.dummy.clone();
+        self.run(move || {
+            let first: HashParts = stored.first().map_or(&*dummy, |hash| hash).parse()?;
+            let hash = bcrypt::hash_with_salt(prehash(&password), first.get_cost(), first.get_salt_raw())?;
+            Ok(stored.contains(&hash.to_string()))
+        })
+        .await?
+        .map_err(|error: BcryptError| Problem::internal(error))
     }
 
     /// Without a stored hash (no such account) it takes as long and says [`Verdict::Wrong`].
@@ -186,6 +219,24 @@ mod tests {
         assert!(bcrypt::verify("x", &hasher.dummy).is_ok(), "the dummy must be a hash");
         let place = hasher.reserve().expect("a place");
         assert_eq!(place.verify("x".into(), None).await.expect("verdict"), Verdict::Wrong);
+    }
+
+    #[tokio::test]
+    async fn of_many_hashes_with_one_salt_any_may_be_the_passwords() {
+        let hasher = hasher(4, 8);
+        let place = || hasher.reserve().expect("a place");
+        let mut stored = Vec::new();
+        for password in ["correct horse", "battery staple", "correct horse"] {
+            stored.push(place().hash_with_salt(password.into(), [7; 16]).await.expect("hash"));
+        }
+        assert!(stored[0] == stored[2] && stored[0] != stored[1]);
+        for (password, expected) in [("correct horse", true), ("battery staple", true), ("x", false)] {
+            assert_eq!(place().is_one_of(password.into(), stored.clone()).await.expect("verdict"), expected);
+        }
+        assert!(!place().is_one_of("x".into(), Vec::new()).await.expect("verdict"));
+        let verify = |stored| place().verify("battery staple".into(), Some(stored));
+        assert_eq!(verify(stored[1].clone()).await.expect("verdict"), Verdict::Right);
+        assert_eq!(verify(hasher.no_password()).await.expect("verdict"), Verdict::Wrong);
     }
 
     #[tokio::test]

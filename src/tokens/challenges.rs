@@ -10,6 +10,7 @@ use diesel::{
     PgConnection, QueryResult,
     connection::SimpleConnection,
     deserialize::FromSqlRow,
+    dsl::{exists, select},
     expression::AsExpression,
     pg::Pg,
     prelude::*,
@@ -65,6 +66,17 @@ pub enum Subject {
     Registration(Uuid),
 }
 
+type Condition = Box<dyn BoxableExpression<challenges::table, Pg, SqlType = Nullable<Bool>>>;
+
+impl Subject {
+    fn is_its(self) -> Condition {
+        match self {
+            Self::User(id) => Box::new(challenges::user_id.eq(id)),
+            Self::Registration(id) => Box::new(challenges::registration_id.eq(id)),
+        }
+    }
+}
+
 /// A challenge without its secrets.
 #[derive(Queryable, Selectable, Clone)]
 #[diesel(table_name = challenges)]
@@ -115,16 +127,7 @@ pub fn open(conn: &mut PgConnection, id: Uuid, what: &Opening, now: DateTime<Utc
     };
     if what.purpose != Purpose::UndoEmailChange {
         let earlier = challenges::purpose.eq(what.purpose).and(challenges::id.ne(id));
-        match what.subject {
-            Subject::User(user) => {
-                diesel::delete(challenges::table.filter(earlier.and(challenges::user_id.eq(user))))
-                    .execute(conn)?
-            }
-            Subject::Registration(registration) => {
-                let of_it = challenges::registration_id.eq(registration);
-                diesel::delete(challenges::table.filter(earlier.and(of_it))).execute(conn)?
-            }
-        };
+        diesel::delete(challenges::table.filter(earlier).filter(what.subject.is_its())).execute(conn)?;
     }
     diesel::insert_into(challenges::table)
         .values((
@@ -141,6 +144,26 @@ pub fn open(conn: &mut PgConnection, id: Uuid, what: &Opening, now: DateTime<Utc
         .do_nothing()
         .execute(conn)?;
     Ok(())
+}
+
+/// Opens a challenge with the id of the job that mails it, unless a newer one has been opened for the
+/// subject meanwhile: a mail that was held up must not replace one that has arrived. False then.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_in_turn(
+    conn: &mut PgConnection,
+    id: Uuid,
+    what: &Opening,
+    now: DateTime<Utc>,
+) -> QueryResult<bool> {
+    let newer = challenges::purpose.eq(what.purpose).and(challenges::id.gt(id));
+    let newer = challenges::table.filter(newer).filter(what.subject.is_its());
+    let is_late: bool = select(exists(newer)).get_result(conn)?;
+    if !is_late {
+        open(conn, id, what, now)?;
+    }
+    Ok(!is_late)
 }
 
 /// Makes the secrets for a mail and starts their clock; None when the challenge is gone or was
@@ -222,7 +245,8 @@ pub enum Whose {
 }
 
 /// The live challenge of this code. Counts the try first, in a transaction of its own, so it must
-/// not run in one that a wrong code rolls back. Several registrations of one address each have a
+/// not run in one that a wrong code rolls back; a right code is no try, so whoever has it may correct
+/// what else was refused. Several registrations of one address each have a
 /// code; a try counts for all of them. The commit does not wait for the disk, which would tell by
 /// the time that there is something to count; a crash of PostgreSQL may forget a few tries.
 ///
@@ -236,9 +260,9 @@ pub fn try_code(
     code: &str,
     now: DateTime<Utc>,
 ) -> QueryResult<Option<Challenge>> {
-    let whose: Box<dyn BoxableExpression<challenges::table, Pg, SqlType = Nullable<Bool>>> = match whose {
+    let whose: Condition = match whose {
         Whose::Address(canonical) => Box::new(challenges::email_canonical.eq(canonical).nullable()),
-        Whose::User(id) => Box::new(challenges::user_id.eq(id)),
+        Whose::User(id) => Subject::User(id).is_its(),
     };
     let tried = conn.transaction(|conn| {
         conn.batch_execute("SET LOCAL synchronous_commit TO off")?;
@@ -252,7 +276,14 @@ pub fn try_code(
         .returning((Challenge::as_returning(), challenges::code_hash.assume_not_null()))
         .load::<(Challenge, Vec<u8>)>(conn)
     })?;
-    Ok(tried.into_iter().find(|(one, hash)| keys.is_code(one.id, code, hash)).map(|(one, _)| one))
+    let ids: Vec<Uuid> = tried.iter().map(|(one, _)| one.id).collect();
+    let right = tried.into_iter().find(|(one, hash)| keys.is_code(one.id, code, hash));
+    if right.is_some() {
+        diesel::update(challenges::table.filter(challenges::id.eq_any(ids)))
+            .set(challenges::tries.eq(challenges::tries - 1))
+            .execute(conn)?;
+    }
+    Ok(right.map(|(one, _)| one))
 }
 
 /// Uses a challenge up; false if somebody else was first, or it is gone. Whoever also changes the
@@ -274,7 +305,7 @@ pub fn consume(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> QueryRe
 /// The database cannot be read.
 pub fn is_consumed(conn: &mut PgConnection, id: Uuid) -> QueryResult<bool> {
     let used = challenges::table.find(id).filter(challenges::consumed_at.is_not_null());
-    diesel::select(diesel::dsl::exists(used)).get_result(conn)
+    select(exists(used)).get_result(conn)
 }
 
 /// A registration has become an account: its challenge survives with that.
@@ -329,7 +360,7 @@ pub fn is_reserved(
         .filter(challenges::email_canonical.eq(email_canonical))
         .filter(challenges::user_id.is_distinct_from(user))
         .filter(challenges::consumed_at.is_null().and(challenges::expires_at.gt(now)));
-    diesel::select(diesel::dsl::exists(undo)).get_result(conn)
+    select(exists(undo)).get_result(conn)
 }
 
 /// Removes at most 1,000 that have expired; true if there may be more.

@@ -46,6 +46,13 @@ impl ChallengeKeys {
         Secrets { token: BASE64_URL_SAFE_NO_PAD.encode(token), code: format!("{:06}", number % 1_000_000) }
     }
 
+    /// The salt of the passwords that are registered with this address and wait.
+    #[must_use]
+    pub fn salt(&self, email_canonical: &str) -> [u8; 16] {
+        let tag = hmac::sign(&self.current, &[b"salt", email_canonical.as_bytes()].concat());
+        *tag.as_ref().first_chunk().expect("32 bytes")
+    }
+
     pub(super) fn hash_code(&self, challenge: Uuid, code: &str) -> Vec<u8> {
         mac(&self.current, "check", challenge, code).as_ref().to_vec()
     }

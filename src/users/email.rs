@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use lettre::Address;
 use unicode_normalization::UnicodeNormalization;
 use validator::{ValidateEmail, ValidationError};
 
@@ -31,7 +32,10 @@ impl EmailAddress {
             && given.len() <= LONGEST
             && domain.contains('.')
             && !given.chars().any(|c| c.is_control() || c.is_whitespace())
-            && canonical.validate_email();
+            && canonical.validate_email()
+            // What a mail can be sent to: HTML has no rule for dots, nor against numbers.
+            && Address::new(local, &domain).is_ok()
+            && !domain.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
         usable.then_some(Self { given, canonical })
     }
 
@@ -109,6 +113,11 @@ mod tests {
             "ada@x＠example.com",
             "ada@example..com",
             "ada\0@example.com",
+            "a..da@example.com",
+            ".ada@example.com",
+            "ada.@example.com",
+            "ada@127.0.0.1",
+            "ada@[127.0.0.1]",
             &long,
         ] {
             assert_eq!(canonical(text), None, "{text:?}");

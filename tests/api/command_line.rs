@@ -626,6 +626,9 @@ async fn the_mail_server_is_checked_on_request() {
     };
     one_line(&check(&[("MAIL_CA", "")]), "certificate");
     one_line(&check(&[("MAIL_CA", "missing.pem")]), "MAIL_CA");
+    let missing = [("MAIL_CA", "missing.pem"), ("MAIL_SECURITY", "starttls")];
+    let all = [smtp_settings("", &port).as_slice(), &missing].concat();
+    assert!(fail(mintage(home.path(), &all).arg("check-config")).contains("MAIL_CA"));
     one_line(&check(&[("MAIL_PORT", "1")]), "Connection refused");
     one_line(&check(&[("MAIL_SERVER", ""), ("MAIL_TRANSPORT", "log")]), "MAIL_SERVER");
     smtp.behave(Manner::Refuse("AUTH", "535 5.7.8 not you"));

@@ -115,21 +115,113 @@ async fn whoever_registers_a_known_address_sees_the_same_403_as_for_a_new_one() 
     app.login(ADA).await;
 }
 
+/// A thief registers the address too, and can even have his mail be the last one.
 #[tokio::test]
-async fn everybody_confirms_the_password_of_ones_own_mail() {
+async fn where_several_passwords_wait_none_of_them_becomes_the_accounts() {
     let app = strict();
-    register(&app, ADA, "the thief's password").await;
-    register(&app, ADA, PASSWORD).await;
-    register(&app, ADA, "the thief's other one").await;
+    for (number, by_code) in [(0, false), (1, true), (2, false)] {
+        let email = format!("ada{number}@example.com");
+        let passwords = ["the thief's password", PASSWORD, "the thief's other one"];
+        for password in passwords {
+            let body = json!({"email": email, "password": password, "name": "Eve", "username": "eve"});
+            app.anyone().post(REGISTER, &body).await.assert(202);
+        }
+        let mails = app.mails_to(&email).await;
+        for password in passwords {
+            login(&app, &email, password).await.assert_problem(403, "email-unconfirmed");
+        }
+        login(&app, &email, "a wrong password").await.assert_problem(401, "invalid-credentials");
+        let mail = &mails[number];
+        let by_code = by_code.then(|| json!({"email": email, "code": mail.code()}));
+        let proof = by_code.unwrap_or_else(|| json!({"token": mail.token()}));
+        for _ in 0..2 {
+            let answer = confirm(&app, proof.clone()).await.assert(200);
+            assert_eq!(answer.json(), json!({"email": email}));
+        }
+        for password in passwords {
+            login(&app, &email, password).await.assert_problem(401, "invalid-credentials");
+        }
+        for other in mails.iter().filter(|other| other.token() != mail.token()) {
+            confirm(&app, json!({"token": other.token()})).await.assert_problem(422, "invalid-code");
+        }
+
+        let choose = app.mail_to(&email).await;
+        assert!(choose.text.contains("It was registered more than once"), "{}", choose.text);
+        let body = json!({"token": choose.token(), "new_password": "a horse of another colour"});
+        app.anyone().post("/api/v1/auth/password/reset", &body).await.assert(204);
+        let tokens = login(&app, &email, "a horse of another colour").await.assert(200).json();
+        let request = app.anyone().bearing(tokens["access_token"].as_str().unwrap());
+        let user = request.get("/api/v1/user").await.assert(200).json();
+        assert_eq!((&user["name"], &user["username"]), (&Value::Null, &Value::Null));
+    }
+}
+
+#[tokio::test]
+async fn who_registers_again_with_the_same_password_keeps_it() {
+    let app = strict();
+    for _ in 0..3 {
+        register(&app, ADA, PASSWORD).await;
+    }
     let mails = app.mails_to(ADA).await;
-    confirm(&app, json!({"email": ADA, "code": mails[1].code()})).await.assert(200);
+    confirm(&app, json!({"token": mails[1].token()})).await.assert(200);
     app.login(ADA).await;
-    for password in ["the thief's password", "the thief's other one"] {
-        login(&app, ADA, password).await.assert_problem(401, "invalid-credentials");
+    assert!(app.mails_to(ADA).await.is_empty());
+}
+
+/// A job that was held up by the mail server comes after a newer one.
+#[tokio::test]
+async fn a_late_mail_does_not_replace_a_newer_one() {
+    let app = strict();
+    register(&app, ADA, PASSWORD).await;
+    let mail = app.mail_to(ADA).await;
+    enqueue_late(&app, "mail-confirmation", ADA);
+    assert!(app.mails_to(ADA).await.is_empty());
+    confirm(&app, json!({"token": mail.token()})).await.assert(200);
+
+    app.anyone().post("/api/v1/auth/password/forgot", &json!({"email": ADA})).await.assert(202);
+    let mail = app.mail_to(ADA).await;
+    enqueue_late(&app, "mail-password-reset", ADA);
+    assert!(app.mails_to(ADA).await.is_empty());
+    let body = json!({"token": mail.token(), "new_password": "a horse of another colour"});
+    app.anyone().post("/api/v1/auth/password/reset", &body).await.assert(204);
+}
+
+fn enqueue_late(app: &App, kind: &str, email: &str) {
+    let insert = "INSERT INTO jobs (id, kind, payload, max_attempts, due_at, created_at) \
+                  VALUES ('01900000-0000-7000-8000-000000000000', $1, $2, 30, now(), now())";
+    sql_query(insert)
+        .bind::<sql_types::Text, _>(kind)
+        .bind::<sql_types::Jsonb, _>(json!({"email": email}))
+        .execute(&mut app.sql())
+        .unwrap();
+}
+
+#[tokio::test]
+async fn the_right_code_may_be_sent_again_and_again() {
+    let app = strict();
+    register(&app, ADA, PASSWORD).await;
+    let code = app.mail_to(ADA).await.code();
+    for _ in 0..10 {
+        confirm(&app, json!({"email": ADA, "code": code})).await.assert(200);
     }
-    for mail in [&mails[0], &mails[2]] {
-        confirm(&app, json!({"token": mail.token()})).await.assert_problem(422, "invalid-code");
-    }
+}
+
+/// Another account has changed to the address before its registration was confirmed.
+#[tokio::test]
+async fn what_cannot_be_confirmed_any_more_is_blamed_on_what_was_sent() {
+    let app = strict();
+    register(&app, "bob@example.com", PASSWORD).await;
+    confirm(&app, json!({"token": app.mail_to("bob@example.com").await.token()})).await.assert(200);
+    let bob = app.login("bob@example.com").await;
+    register(&app, ADA, PASSWORD).await;
+    let code = app.mail_to(ADA).await.code();
+    let change = json!({"new_email": ADA, "password": PASSWORD});
+    bob.post("/api/v1/auth/email/change", &change).await.assert(202);
+    let token = app.mail_to(ADA).await.token();
+    bob.post("/api/v1/auth/email/change/confirm", &json!({"token": token})).await.assert(200);
+    let refused =
+        confirm(&app, json!({"email": ADA, "code": code})).await.assert_problem(422, "invalid-code");
+    assert_eq!(refused.json()["errors"][0]["pointer"], "/code");
 }
 
 #[tokio::test]

@@ -191,9 +191,42 @@ async fn what_is_refused_for_good_is_dead_after_three_tries() {
     let shown = admin.get("/api/v1/admin/jobs?state=dead").await.assert(200);
     assert!(!shown.text().contains(ADA), "{}", shown.text());
 
+    // Retried, it has as many tries as a new one.
+    let retry = format!("/api/v1/admin/jobs/{id}/retry");
+    admin.post_empty(&retry).await.assert(200);
+    for attempt in 4..=5 {
+        let row = failure(&app, id, attempt).await;
+        assert_eq!(row.state, "waiting");
+        wait_for_retry(&app, &row);
+    }
+    assert_eq!(failure(&app, id, 6).await.state, "dead");
+
     server.behave(Manner::Accept);
-    admin.post_empty(&format!("/api/v1/admin/jobs/{id}/retry")).await.assert(200);
+    app.login(&admin.email).await.post_empty(&retry).await.assert(200);
     assert_eq!(arrival(&server, 1).await[0].to, ADA);
+}
+
+#[tokio::test]
+async fn a_sender_that_the_server_refuses_kills_no_mail() {
+    let server = SmtpServer::start(Encryption::None, Manner::Refuse("MAIL", "550 5.7.1 not from there"));
+    let app = app(&server, Encryption::None, &[]);
+    let id = send(&app);
+    for attempt in 1..=4 {
+        let row = failure(&app, id, attempt).await;
+        assert_eq!(row.state, "waiting", "{row:?}");
+        assert!(row.last_error.as_ref().unwrap().contains("MAIL_FROM"), "{row:?}");
+        wait_for_retry(&app, &row);
+    }
+    server.behave(Manner::Accept);
+    arrival(&server, 1).await;
+}
+
+#[tokio::test]
+async fn a_sender_with_an_international_domain_needs_nothing_of_the_server() {
+    let server = SmtpServer::start(Encryption::None, Manner::Accept);
+    let app = app(&server, Encryption::None, &[("MAIL_FROM", "Bücher <no-reply@bücher.example>")]);
+    send(&app);
+    assert_eq!(arrival(&server, 1).await[0].mail.from, "no-reply@xn--bcher-kva.example");
 }
 
 #[tokio::test]
@@ -278,7 +311,7 @@ async fn a_letter_has_its_link_and_its_code_in_text_and_html() {
         code: Some(("123456", "10 minutes")),
         ..Letter::default()
     };
-    let job = Running { id: Uuid::now_v7(), attempt: 1, now: Clock::default().now() };
+    let job = Running { id: Uuid::now_v7(), attempt: 1, attempt_in_turn: 1, now: Clock::default().now() };
     mailer.send_letter(&job, ADA, &letter).await.unwrap();
     // As a repeated job does.
     mailer.send_letter(&job, ADA, &letter).await.unwrap();

@@ -120,6 +120,17 @@ test('a link that was replaced leads to another mail and its code', async (t) =>
   await page.getByText(`${email} is confirmed`).waitFor();
 });
 
+test('another link in the same tab is the one that counts', async (t) => {
+  const email = 'same-tab@example.com';
+  const mail = await register(email);
+  const page = await open(t, `${server.base}/confirm#token=dead`);
+  await page.getByRole('button', { name: 'Confirm' }).waitFor();
+  await page.goto(mail.link);
+  await page.waitForURL(`${server.base}/confirm`);
+  await page.getByRole('button', { name: 'Confirm' }).click();
+  await page.getByText(`${email} is confirmed`).waitFor();
+});
+
 test('a forgotten password is asked for and reset on the page, with problems told in sentences', async (t) => {
   const email = 'forgot@example.com';
   await account(email);

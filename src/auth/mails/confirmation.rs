@@ -48,7 +48,7 @@ impl Job for ConfirmationMail {
     }
 }
 
-/// When it was asked for; None if nothing waits there.
+/// When it was asked for; None if nothing waits there, or a newer mail has gone out.
 fn open(
     conn: &mut PgConnection,
     email: &EmailAddress,
@@ -71,8 +71,8 @@ fn open(
     let opening =
         Opening { purpose: Purpose::ConfirmEmail, subject, email: &email, email_canonical: &email_canonical };
     // With the job's id, so that another attempt finds it again.
-    challenges::open(conn, running.id, &opening, running.now)?;
-    Ok(Some(asked_at))
+    let is_open = challenges::open_in_turn(conn, running.id, &opening, running.now)?;
+    Ok(is_open.then_some(asked_at))
 }
 
 pub(super) async fn send(

@@ -23,7 +23,7 @@ pub(super) use self::{
     notice::{Notice, NoticeMail},
     password_change::PasswordChangeMail,
     registration::RegistrationMail,
-    reset::ResetMail,
+    reset::{Reason, ResetMail},
     undo::UndoMail,
 };
 use crate::{

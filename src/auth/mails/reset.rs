@@ -12,6 +12,20 @@ use crate::{
 #[derive(Serialize, Deserialize)]
 pub struct ResetMail {
     pub email: String,
+    #[serde(default)]
+    pub reason: Reason,
+}
+
+/// Why there should be a new password.
+#[derive(Serialize, Deserialize, Clone, Copy, Default)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    #[default]
+    Asked,
+    /// Several passwords were registered with the address: whose is which is not known.
+    Contested,
+    /// Somebody who knew the password has changed the address, and that was undone.
+    Undone,
 }
 
 impl Job for ResetMail {
@@ -37,7 +51,9 @@ impl Job for ResetMail {
                     email_canonical: &account.email_canonical,
                 };
                 // With the job's id, so that another attempt finds it again.
-                challenges::open(conn, running.id, &opening, running.now)?;
+                if !challenges::open_in_turn(conn, running.id, &opening, running.now)? {
+                    return Ok(None);
+                }
                 let armed = challenges::arm(conn, &keys, running.id, running.now)?;
                 Ok::<_, Failure>(armed.map(|(_, secrets)| (account, secrets)))
             })
@@ -45,10 +61,30 @@ impl Job for ResetMail {
         let Some((account, secrets)) = found else {
             return Ok(());
         };
-        let asked = format!(
-            "Somebody, probably you, has asked for a new password for your account at {}.",
-            mailing.mailer.product()
-        );
+        let product = mailing.mailer.product();
+        let (asked, otherwise) = match self.reason {
+            Reason::Asked => (
+                format!(
+                    "Somebody, probably you, has asked for a new password for your account at {product}."
+                ),
+                "If it was not you, do nothing: your password stays as it is.",
+            ),
+            Reason::Contested => (
+                format!(
+                    "Your address at {product} is confirmed. It was registered more than once, with different \
+                     passwords, perhaps not only by you: so none of them counts. Choose the password of the \
+                     account, and log in with that."
+                ),
+                "Until then nobody can log in.",
+            ),
+            Reason::Undone => (
+                format!(
+                    "Your account at {product} has its address back. Choose a new password: whoever changed \
+                     the address knew the one that it has."
+                ),
+                "If you have done so already, do nothing.",
+            ),
+        };
         let letter = Letter {
             subject: "Choose a new password",
             name: account.greeting(),
@@ -58,11 +94,7 @@ impl Job for ResetMail {
                 link: &mailing.link("reset-password", &secrets),
             }),
             code: Some((&secrets.code, CODE_LIFETIME)),
-            notes: &[
-                "The link works once, for 30 minutes.",
-                "If it was not you, do nothing: your password stays as it is.",
-                KEEP_IT,
-            ],
+            notes: &["The link works once, for 30 minutes.", otherwise, KEEP_IT],
         };
         mailing.mailer.send_letter(&running, &account.email, &letter).await
     }

@@ -7,6 +7,9 @@ const typed = byId('typed');
 const token = new URLSearchParams(location.hash.slice(1)).get('token');
 if (location.hash) history.replaceState(null, '', location.pathname + location.search);
 
+// Another link in the same tab changes the fragment alone, so nothing would be loaded.
+addEventListener('hashchange', () => location.reload());
+
 /** Whether the server has refused the token: then the code of another mail may be right. */
 let deadLink = false;
 
@@ -22,9 +25,10 @@ const complaints = async (answer, byToken) => {
   }
   if (problem.code === 'invalid-code') {
     deadLink ||= byToken && typed !== null;
+    const another = byId('again') ? 'ask for another mail' : 'ask for the change once more in your account';
     return { '': byToken
-      ? `This link has expired or was used already.${typed ? ' Ask for another mail.' : ''}`
-      : 'The code or the address is wrong, or the code has expired. Check both, or ask for another mail.' };
+      ? `This link has expired or was used already.${typed ? ` ${sentence(another)}` : ''}`
+      : `The code or the address is wrong, or the code has expired. Check both, or ${another}.` };
   }
   const found = {};
   for (const { pointer, message } of problem.errors ?? []) {

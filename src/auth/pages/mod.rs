@@ -88,7 +88,7 @@ async fn confirm_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
         lead: "After that your account is ready.",
         endpoint: "api/v1/auth/confirm",
         button: "Confirm",
-        done: "is confirmed. You can log in now.",
+        done: "is confirmed. You can log in now, unless a mail asks you to choose a password first.",
         takes_code: true,
         takes_password: false,
         again: Some(Again {
