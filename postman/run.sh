@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the Postman collection against the real server: on a free port, with an embedded database
-# in a temporary directory, with an admin. Arguments go to newman.
+# in a temporary directory, with an admin and a mailbox; then what is for servers that require
+# confirmation against one that does. Arguments go to newman.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -14,13 +15,18 @@ target=$(cargo metadata --format-version 1 --no-deps |
 
 work=$(mktemp -d)
 server=
+mailbox=
+end() {
+    if [[ -n $1 ]]; then
+        kill "$1" 2>/dev/null || true
+        wait "$1" 2>/dev/null || true
+    fi
+}
 stop() {
     status=$?
     trap - EXIT
-    if [[ -n $server ]]; then
-        kill "$server" 2>/dev/null || true
-        wait "$server" 2>/dev/null || true
-    fi
+    end "$server"
+    end "$mailbox"
     if ((status != 0)) && [[ -s $work/log ]]; then
         echo "--- the server's log" >&2
         tail -n 40 "$work/log" >&2
@@ -46,30 +52,49 @@ base_url=http://127.0.0.1:$port
 mintage() {
     cd "$work"
     exec env -i PATH="$PATH" HOME="${HOME:-/}" DATA_DIR="$work/data" BIND="127.0.0.1:$port" COINS_PROVIDERS=demo \
+        MAIL_TRANSPORT=file MAIL_DIR="$work/mails" REQUIRE_CONFIRMATION="$require_confirmation" \
         "$target/debug/mintage" "$@"
 }
-
-mintage serve >"$work/log" 2>&1 &
-server=$!
 
 ready() {
     node -e 'fetch(process.argv[1]).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))' \
         "$base_url/readyz"
 }
-for ((tries = 0; ; tries++)); do
-    kill -0 "$server" 2>/dev/null || { echo "the server has stopped" >&2; exit 1; }
-    ready && break
-    ((tries < 120)) || { echo "the server is not ready" >&2; exit 1; }
-    sleep 0.5
-done
+start() {
+    require_confirmation=$1
+    end "$server"
+    mintage serve >"$work/log" 2>&1 &
+    server=$!
+    for ((tries = 0; ; tries++)); do
+        kill -0 "$server" 2>/dev/null || { echo "the server has stopped" >&2; exit 1; }
+        ready && break
+        ((tries < 120)) || { echo "the server is not ready" >&2; exit 1; }
+        sleep 0.5
+    done
+}
+
+mkfifo "$work/mailbox"
+node postman/mailbox.mjs "$work/mails" >"$work/mailbox" &
+mailbox=$!
+read -r mailbox_url <"$work/mailbox"
+
+start off
 
 admin_email=admin@example.com
 admin_password=$(node -p 'require("node:crypto").randomBytes(18).toString("base64url")')
 (mintage create-admin --email "$admin_email" --password-stdin) <<<"$admin_password"
 
-"$root/.ci/tools/node_modules/.bin/newman" run postman/mintage.postman_collection.json \
-    --environment postman/mintage.postman_environment.json \
-    --env-var "base_url=$base_url" \
-    --env-var "admin_email=$admin_email" \
-    --env-var "admin_password=$admin_password" \
-    --timeout-request 15000 --color off "$@"
+newman() {
+    "$root/.ci/tools/node_modules/.bin/newman" run postman/mintage.postman_collection.json \
+        --environment postman/mintage.postman_environment.json \
+        --env-var "base_url=$base_url" \
+        --env-var "admin_email=$admin_email" \
+        --env-var "admin_password=$admin_password" \
+        --env-var "mailbox_url=$mailbox_url" \
+        --env-var "require_confirmation=$require_confirmation" \
+        --timeout-request 15000 --color off "$@"
+}
+
+newman "$@"
+start on
+newman --folder 'mail: where confirmation is required' "$@"

@@ -1,0 +1,53 @@
+// What MAIL_TRANSPORT=file has written, as the suites that play a person read it.
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Looks again until there is something, within a generous bound. */
+export const eventually = async (what, look) => {
+  for (let tries = 0; tries < 600; tries += 1) {
+    const found = await look();
+    if (found) return found;
+    await sleep(100);
+  }
+  throw new Error(`${what} did not happen`);
+};
+
+/** The text of a mail: quoted-printable, in a multipart message. */
+const parse = (raw) => {
+  const [head] = raw.split(/\r?\n\r?\n/, 1);
+  const to = /^To: .*?([^\s<>]+@[^\s<>]+)>?\s*$/im.exec(head)?.[1];
+  const part = raw.slice(raw.search(/^Content-Type: text\/plain/im)).split(/\r?\n\r?\n/).slice(1).join('\n\n');
+  const text = part
+    .split(/\r?\n--/, 1)[0]
+    .replace(/=\r?\n/g, '')
+    .replace(/=([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
+  const link = /https?:\/\/\S+/.exec(text)?.[0];
+  return { to, text, link, token: link?.split('#token=')[1], code: /^\s*(\d{6})\s*$/m.exec(text)?.[1] };
+};
+
+/** The mails in a directory, each given out once. */
+export const mailbox = (directory) => {
+  const read = new Set();
+  const names = () => {
+    try {
+      return readdirSync(directory).filter((name) => name.endsWith('.eml')).sort();
+    } catch {
+      return [];
+    }
+  };
+  return {
+    /** The next mail to this address that is wanted and was not read yet. */
+    next: (address, isWanted = () => true) =>
+      eventually(`a mail to ${address}`, () => {
+        for (const name of names().filter((one) => !read.has(one))) {
+          const mail = parse(readFileSync(join(directory, name), 'utf8'));
+          if (mail.to === address && isWanted(mail)) {
+            read.add(name);
+            return mail;
+          }
+        }
+        return undefined;
+      }),
+  };
+};
