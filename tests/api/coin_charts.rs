@@ -1,5 +1,7 @@
 //! History and its picture.
 
+use std::time::Duration;
+
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use reqwest::Method;
 use serde_json::Value;
@@ -10,10 +12,12 @@ use crate::support::{
     points::insert,
 };
 
-/// A day of snapshots until now, an hour of them missing, and bitcoin's id.
+/// A day of snapshots until now, an hour of them missing, and bitcoin's id. Five minutes begin now.
 async fn with_a_day(app: &App, user: &Client) -> (i64, DateTime<Utc>) {
     let body = user.get(&format!("{COINS}/btc")).await.assert(200).json();
     let coin = body["data"]["id"].as_i64().unwrap();
+    let begun = app.clock.now().timestamp().rem_euclid(300).unsigned_abs();
+    app.clock.advance(Duration::from_secs(300 - begun));
     let now = app.clock.now();
     for n in (0..288).filter(|n| !(100..112).contains(n)) {
         let price = 70_000.0 + 1000.0 * (f64::from(n) / 20.0).sin();

@@ -464,10 +464,10 @@ async fn jobs_that_have_been_dead_for_30_days_are_removed() {
     let app = App::start();
     let queue = Queue::new(app.database(), &app.clock);
     let (old, new) = (queue.enqueue(&Work::Refuse), queue.enqueue(&Work::Refuse));
-    let bury = |id: Uuid, days: i32| {
-        sql_query("UPDATE jobs SET state = 'dead', due_at = now() - make_interval(days => $2) WHERE id = $1")
+    let bury = |id: Uuid, days: i64| {
+        sql_query("UPDATE jobs SET state = 'dead', due_at = $2 WHERE id = $1")
             .bind::<sql_types::Uuid, _>(id)
-            .bind::<sql_types::Integer, _>(days)
+            .bind::<sql_types::Timestamptz, _>(app.clock.now() - TimeDelta::days(days))
             .execute(&mut app.sql())
             .unwrap();
     };

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, fs, io::Write, time::Duration};
 
+use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use tokio::time;
 
@@ -132,8 +133,7 @@ async fn a_provider_whose_data_stands_still_gives_way_to_a_newer_one() {
     market.coinmarketcap.say(vec![fixture(200, "cmc_v3_listings_latest_gbp")]);
     let app = market.app("coinmarketcap,coingecko", &[("COINS_SYNC_INTERVAL", "1s")]);
     let user = app.user().await;
-    let body = from(&user, "coingecko").await;
-    assert_eq!(body["stale"], false);
+    until(&user, COINS, |body| body["source"] == "coingecko" && body["stale"] == false).await;
     // What is old is better than nothing, but not than what is there.
     market.coingecko.say(vec![Reply::Http(503, "", Vec::new())]);
     let refused = |status: &Value| {
@@ -147,7 +147,7 @@ async fn a_provider_whose_data_stands_still_gives_way_to_a_newer_one() {
 }
 
 /// Whatever one provider does, the next one's data is served soon after.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_answer_of_one_provider_keeps_the_next_from_being_served() {
     let good = fs::read_to_string("tests/fixtures/coingecko_markets_gbp.json").unwrap();
     let good = good.replace("2026-11-20T", "2999-11-20T");
@@ -193,16 +193,19 @@ async fn no_answer_of_one_provider_keeps_the_next_from_being_served() {
             "coin not found",
         ),
     ];
-    for (case, reply, error) in cases {
+    // Some of them are tried again, so several cases wait at once.
+    let cases = cases.into_iter().map(async |(case, reply, error)| {
         let market = Market::start().await;
         market.coingecko.say(vec![reply]);
-        let app = market.app("coingecko,coinpaprika", &[]);
+        let timeout = if error == "no answer in time" { "5s" } else { "10s" };
+        let app = market.app("coingecko,coinpaprika", &[("UPSTREAM_TIMEOUT", timeout)]);
         let body = from(&app.user().await, "coinpaprika").await;
         assert_eq!(body["data"].as_array().unwrap().len(), 20, "{case}");
         let status = app.admin().await.get(SYNC).await.assert(200).json();
         let found = provider(&status, "coingecko")["last_error"].as_str().unwrap();
         assert!(found.contains(error), "{case}: {found}");
-    }
+    });
+    stream::iter(cases).buffer_unordered(4).collect::<()>().await;
     assert!(elsewhere.requests().is_empty(), "no redirect is followed");
 }
 
