@@ -72,11 +72,13 @@ fn row(app: &App, id: Uuid) -> Option<Row> {
 
 /// The row once so many attempts have failed.
 async fn failure(app: &App, id: Uuid, attempts: i32) -> Row {
+    let mut found = None;
     eventually("the failed attempt", async || {
-        row(app, id).is_some_and(|row| row.attempts == attempts && row.state != "running")
+        found = row(app, id).filter(|row| row.attempts >= attempts && row.state != "running");
+        found.is_some()
     })
     .await;
-    row(app, id).unwrap()
+    found.unwrap()
 }
 
 fn wait_for_retry(app: &App, row: &Row) {
