@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::time;
 
 use crate::support::{
-    App, Client, eventually,
+    App, Client, begin_minutes, eventually,
     noted::{until_failed, until_succeeded},
     upstream::{Reply, Upstream, fixture},
 };
@@ -321,6 +321,8 @@ async fn neither_a_part_nor_something_older_replaces_what_is_served() {
 async fn what_a_client_has_already_is_not_sent_again() {
     let app = App::start();
     let user = app.user().await;
+    // Its age is told by the minute.
+    begin_minutes(&app.clock, 1);
     let get = async |path: &str, etag: &str| {
         user.send(Method::GET, path, |request| request.header("if-none-match", etag)).await
     };
@@ -345,6 +347,7 @@ async fn what_a_client_has_already_is_not_sent_again() {
 async fn each_coding_holds_the_same_body_under_its_own_tag() {
     let app = App::start();
     let user = app.user().await;
+    begin_minutes(&app.clock, 1);
     let get = async |coding: &str| {
         user.send(Method::GET, PATH, |request| request.header("accept-encoding", coding)).await.assert(200)
     };

@@ -59,6 +59,14 @@ pub fn noon() -> Clock {
     clock
 }
 
+/// Moves the clock on to where the next so many minutes of the day begin: what is told by the minute
+/// then stays as it is for a while.
+pub fn begin_minutes(clock: &Clock, minutes: u64) {
+    let length = minutes * 60 * 1_000_000;
+    let gone = clock.now().timestamp_micros().unsigned_abs() % length;
+    clock.advance(Duration::from_micros(length - gone));
+}
+
 #[derive(QueryableByName)]
 struct Count {
     #[diesel(sql_type = BigInt)]
