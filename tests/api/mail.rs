@@ -53,6 +53,11 @@ async fn arrival(server: &SmtpServer, count: usize) -> Vec<Received> {
     server.received()
 }
 
+/// Among those that others get, such as whoever registers.
+async fn arrival_for_ada(server: &SmtpServer) {
+    eventually("the mail", async || server.received().iter().any(|received| received.to == ADA)).await;
+}
+
 #[derive(QueryableByName, Debug)]
 struct Row {
     #[diesel(sql_type = sql_types::Text)]
@@ -195,7 +200,7 @@ async fn what_is_refused_for_good_is_dead_after_three_tries() {
 
     server.behave(Manner::Accept);
     admin.post_empty(&format!("/api/v1/admin/jobs/{id}/retry")).await.assert(200);
-    assert_eq!(arrival(&server, 1).await[0].to, ADA);
+    arrival_for_ada(&server).await;
 }
 
 #[tokio::test]
@@ -238,7 +243,7 @@ async fn a_server_that_says_nothing_holds_up_nothing_but_its_mail() {
     assert!(row.last_error.unwrap().contains("did not answer in time"));
     server.behave(Manner::Accept);
     app.clock.advance(Duration::from_secs(15));
-    arrival(&server, 1).await;
+    arrival_for_ada(&server).await;
 }
 
 #[tokio::test]

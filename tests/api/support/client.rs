@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 
@@ -26,6 +28,8 @@ impl Client {
     pub fn new(base: &str) -> Self {
         let http =
             reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).gzip(false).no_proxy();
+        // A server ends a connection that has had no request for 5 s since it was opened.
+        let http = http.pool_idle_timeout(Duration::from_secs(2));
         Self {
             http: http.build().expect("client"),
             base: base.to_owned(),
