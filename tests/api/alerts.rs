@@ -104,19 +104,20 @@ async fn a_snapshot_that_is_not_committed_sends_nothing_and_the_next_one_sends_o
     let stranger = app.user().await;
     alert(&stranger, &json!({})).await;
     alert(&user, &json!({})).await;
-    // The last statement of the transaction that publishes fails.
+    // The last statement of the transaction that publishes fails, which a sequence does not forget.
     app.sql()
         .batch_execute(
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
-                 $$ BEGIN RAISE EXCEPTION 'no space'; END $$; \
+            "CREATE SEQUENCE refusals; \
+             CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+                 $$ BEGIN PERFORM nextval('refusals'); RAISE EXCEPTION 'no space'; END $$; \
              CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON coin_snapshots DEFERRABLE INITIALLY DEFERRED \
                  FOR EACH ROW EXECUTE FUNCTION refuse()",
         )
         .unwrap();
     market.coingecko.say(vec![bitcoin_at(76_000.0)]);
-    let asked = market.coingecko.requests().len();
     admin.post_empty(SYNC).await.assert(202);
-    eventually("a try", async || market.coingecko.requests().len() > asked).await;
+    let refused = "UPDATE users SET name = name WHERE (SELECT is_called FROM refusals)";
+    eventually("a try", async || sql_query(refused).execute(&mut app.sql()).unwrap() > 0).await;
     assert!(app.mails_to(&user.email).await.is_empty());
     assert_eq!(user.get(PATH).await.json()["data"][0]["armed"], true);
     app.sql().batch_execute("DROP TRIGGER refuse ON coin_snapshots").unwrap();

@@ -266,10 +266,9 @@ async fn history_says_the_same_before_and_after_it_is_rolled_up_and_old_parts_go
         count(&app, "coin_history WHERE step_seconds = 86400 AND currency = 'USD'") >= 2
     })
     .await;
-    eventually("the pruning", async || {
-        count(&app, "coin_snapshots WHERE fetched_at < now() - interval '7 days' AND provider <> 'demo'") == 0
-    })
-    .await;
+    let week_ago = (app.clock.now() - TimeDelta::days(7)).to_rfc3339();
+    let old = format!("coin_snapshots WHERE fetched_at < '{week_ago}' AND provider <> 'demo'");
+    eventually("the pruning", async || count(&app, &old) == 0).await;
     drop(syncing);
     assert!(all(Step::FiveMinutes, "GBP").is_empty(), "every slot is kept for 7 days");
     let after =

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::support::{
-    App, Client, Response, eventually,
+    App, Client, Response, begin_minutes, eventually,
     market::{COINS, Market, SYNC, changed, from},
     social::{self, status, timeline},
     upstream::Upstream,
@@ -67,6 +67,8 @@ async fn an_answer_has_the_fields_that_were_asked_for() {
 async fn a_table_is_for_those_who_prefer_it() {
     let app = App::start();
     let user = app.user().await;
+    // Its age is told by the minute.
+    begin_minutes(&app.clock, 1);
     let table = accepting(&user, COINS, "text/csv").await.assert(200);
     assert_eq!(table.header("content-type"), "text/csv; charset=utf-8; header=present");
     assert_eq!(table.header("vary"), "accept, accept-encoding");

@@ -47,7 +47,7 @@ impl Events {
                 return Some(block);
             }
             let more =
-                time::timeout(Duration::from_mins(1), self.bytes.next()).await.expect("within a minute")?;
+                time::timeout(Duration::from_mins(3), self.bytes.next()).await.expect("a heart-beat")?;
             self.buffer += std::str::from_utf8(&more.expect("the body ends well")).unwrap();
         }
     }

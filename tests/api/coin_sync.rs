@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use diesel::{RunQueryDsl, sql_query};
+use chrono::TimeDelta;
+use diesel::{RunQueryDsl, sql_query, sql_types::Timestamptz};
+use mintage::clock::Clock;
 use serde_json::Value;
 use tokio::time;
 
@@ -11,6 +13,7 @@ use crate::{
     support::{
         SECRET_KEY, eventually,
         market::{COINS, Market, SYNC, changed, fresh, from, until},
+        noted::until_failed,
         upstream::Reply,
     },
 };
@@ -62,15 +65,16 @@ async fn an_admin_starts_a_sync_and_wishes_at_once_are_one_run() {
 async fn a_sync_that_is_asked_for_waits_for_the_one_that_runs() {
     let market = Market::start().await;
     market.coingecko.say(vec![Reply::Silence, fresh("coingecko_markets_gbp")]);
-    let app = market.app("coingecko", &[("UPSTREAM_TIMEOUT", "5s")]);
+    // It lasts longer than what is asked meanwhile.
+    let app = market.app("coingecko", &[("UPSTREAM_TIMEOUT", "10s")]);
     let admin = app.admin().await;
-    let running = |status: &Value| status["slots"][0]["state"] == "running";
-    until(&admin, SYNC, running).await;
+    until_asked(&market, 1).await;
     admin.post_empty(SYNC).await.assert(202);
     let status = admin.get(SYNC).await.assert(200).json();
     let states: Vec<_> = status["slots"].as_array().unwrap().iter().map(|slot| &slot["state"]).collect();
     assert_eq!(states, ["waiting", "running"]);
     assert_eq!(market.coingecko.requests().len(), 1);
+    until_failed(&app, "coingecko", 1).await;
     app.clock.advance(Duration::from_secs(31));
     from(&admin, "coingecko").await;
 }
@@ -100,8 +104,8 @@ async fn asking_for_syncs_is_limited() {
 async fn a_slot_whose_process_was_killed_is_run_by_another_after_its_lease() {
     let market = Market::start().await;
     market.coingecko.say(vec![Reply::Silence]);
-    // Its own sync is off.
-    let app = market.app("demo", &[]);
+    // Its own sync is off, and its clock is that of the victim.
+    let app = market.app_at(Clock::default(), "demo", &[]);
     let (home, url) = (directory(), app.database().url());
     let settings = [
         ("DATABASE_URL", url.expose()),
@@ -138,12 +142,15 @@ async fn a_server_that_stops_in_a_slot_gives_it_back_at_once() {
 async fn a_holder_that_only_seemed_dead_publishes_nothing() {
     let market = Market::start().await;
     market.coingecko.say(vec![Reply::Silence]);
-    let app = market.app("coingecko,coinpaprika", &[("UPSTREAM_TIMEOUT", "2s")]);
+    let app = market.app("coingecko,coinpaprika", &[("UPSTREAM_TIMEOUT", "5s")]);
+    let mut conn = app.sql();
     until_asked(&market, 1).await;
     // Another replica has claimed the slot meanwhile.
-    let update = "UPDATE sync_slots SET attempt = attempt + 1, lease_until = now() + interval '1 hour'";
-    assert_eq!(sql_query(update).execute(&mut app.sql()).unwrap(), 1);
-    time::sleep(Duration::from_secs(5)).await;
+    let update = "UPDATE sync_slots SET attempt = attempt + 1, lease_until = $1";
+    let lease = app.clock.now() + TimeDelta::hours(1);
+    assert_eq!(sql_query(update).bind::<Timestamptz, _>(lease).execute(&mut conn).unwrap(), 1);
+    until_failed(&app, "coingecko", 1).await;
+    time::sleep(Duration::from_secs(2)).await;
     assert!(market.coinpaprika.requests().is_empty(), "it stops when it learns of it");
     let body = app.user().await.get("/api/v1/coins").await.assert(200).json();
     assert_eq!(body["source"], "demo");
@@ -154,6 +161,8 @@ async fn what_a_clock_that_was_wrong_has_written_stops_nothing() {
     let market = Market::start().await;
     let app = market.app("coingecko", &[]);
     from(&app.user().await, "coingecko").await;
+    let change = |coins: &mut Value| coins[0]["current_price"] = 70_300.into();
+    market.coingecko.say(vec![changed("coingecko_markets_gbp", change)]);
     // As a server wrote it whose clock was a year ahead.
     for statement in [
         "UPDATE provider_state SET retry_at = now() + interval '1 year'",
@@ -162,8 +171,6 @@ async fn what_a_clock_that_was_wrong_has_written_stops_nothing() {
     ] {
         sql_query(statement).execute(&mut app.sql()).unwrap();
     }
-    let change = |coins: &mut Value| coins[0]["current_price"] = 70_300.into();
-    market.coingecko.say(vec![changed("coingecko_markets_gbp", change)]);
     let heir = app.replica_with(&[("COINS_PROVIDERS", "coingecko")]);
     until(&heir.user().await, COINS, |body| body["data"][0]["price"] == 70_300.0).await;
 }

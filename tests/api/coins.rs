@@ -6,11 +6,13 @@ use serde_json::Value;
 use tokio::time;
 
 use crate::support::{
-    App, Client, eventually,
+    App, Client, begin_minutes, eventually,
+    noted::{until_failed, until_succeeded},
     upstream::{Reply, Upstream, fixture},
 };
 
 const PATH: &str = "/api/v1/coins";
+const PROVIDER: &str = "coinmarketcap";
 
 fn app(upstream: &Upstream) -> App {
     App::with(&[
@@ -171,13 +173,14 @@ async fn nothing_the_provider_does_reaches_a_client_or_overwrites_good_data() {
         truncated,
         Reply::Http(503, "", Vec::new()),
     ] {
-        let asked = upstream.requests().len();
         upstream.say(vec![reply]);
-        until_asked(&upstream, asked + 1).await;
+        until_failed(&app, PROVIDER, 1).await;
         let body = user.get(PATH).await.assert(200).json();
         assert_eq!(body["data"], good["data"]);
+        upstream.say(vec![fixture(200, "cmc_v3_listings_latest_gbp")]);
         app.clock.advance(Duration::from_hours(1));
         user.refresh().await.assert(200);
+        until_succeeded(&app, PROVIDER).await;
     }
 }
 
@@ -198,6 +201,7 @@ async fn data_becomes_stale_with_its_age_and_recovers() {
     assert!(body.get("age_seconds").is_none());
 
     upstream.say(vec![fixture(500, "cmc_error_500")]);
+    until_failed(&app, PROVIDER, 1).await;
     app.clock.advance(Duration::from_mins(1));
     let body = user.get(PATH).await.assert(200).json();
     assert_eq!(body["stale"], true);
@@ -209,7 +213,7 @@ async fn data_becomes_stale_with_its_age_and_recovers() {
 async fn back_off_honours_what_the_provider_says() {
     let upstream = Upstream::start(vec![fixture(429, "cmc_error_429_minute")]).await;
     let app = app(&upstream);
-    until_asked(&upstream, 1).await;
+    until_failed(&app, PROVIDER, 1).await;
     time::sleep(Duration::from_secs(3)).await;
     assert_eq!(upstream.requests().len(), 1, "a minute has not passed");
     upstream.say(vec![fixture(200, "cmc_v3_listings_latest_gbp")]);
@@ -222,7 +226,7 @@ async fn retry_after_is_honoured() {
     let body = br#"{"status":{"error_code":1008,"error_message":"slow down"}}"#.to_vec();
     let upstream = Upstream::start(vec![Reply::Http(429, "retry-after: 600\r\n", body)]).await;
     let app = app(&upstream);
-    until_asked(&upstream, 1).await;
+    until_failed(&app, PROVIDER, 1).await;
     app.clock.advance(Duration::from_mins(5));
     time::sleep(Duration::from_secs(2)).await;
     assert_eq!(upstream.requests().len(), 1);
@@ -237,7 +241,7 @@ async fn a_refused_key_stops_the_sync_until_a_restart() {
     {
         let upstream = Upstream::start(vec![fixture(401, name)]).await;
         let app = app(&upstream);
-        until_asked(&upstream, 1).await;
+        until_failed(&app, PROVIDER, 1).await;
         app.clock.advance(Duration::from_hours(23));
         time::sleep(Duration::from_secs(2)).await;
         assert_eq!(upstream.requests().len(), 1, "{name}");
@@ -280,7 +284,7 @@ async fn a_refusal_that_the_provider_did_not_write_passes() {
     let wall = Reply::Http(403, "", b"<html>blocked</html>".to_vec());
     let upstream = Upstream::start(vec![wall]).await;
     let app = app(&upstream);
-    until_asked(&upstream, 1).await;
+    until_failed(&app, PROVIDER, 1).await;
     upstream.say(vec![fixture(200, "cmc_v3_listings_latest_gbp")]);
     app.clock.advance(Duration::from_mins(5));
     until(&app.user().await, |body| body["source"] == "coinmarketcap").await;
@@ -295,18 +299,22 @@ async fn neither_a_part_nor_something_older_replaces_what_is_served() {
     let mut older = whole.clone();
     older["status"]["timestamp"] = "2020-01-01T00:00:00Z".into();
     older["data"][0]["quote"][0]["price"] = 1.into();
-    let upstream = Upstream::start(vec![Reply::Http(200, "", text.into_bytes())]).await;
+    let of = |body: &Value| Reply::Http(200, "", body.to_string().into_bytes());
+    let upstream = Upstream::start(vec![of(&whole)]).await;
     let app = app(&upstream);
     let mut user = app.user().await;
     let good = until(&user, |body| body["source"] == "coinmarketcap").await;
     for bad in [part, older] {
-        let asked = upstream.requests().len();
-        upstream.say(vec![Reply::Http(200, "", bad.to_string().into_bytes())]);
-        until_asked(&upstream, asked + 1).await;
+        upstream.say(vec![of(&bad)]);
+        until_failed(&app, PROVIDER, 1).await;
         app.clock.advance(Duration::from_hours(1));
-        until_asked(&upstream, asked + 2).await;
         user.refresh().await.assert(200);
+        until_failed(&app, PROVIDER, 2).await;
         assert_eq!(user.get(PATH).await.assert(200).json()["data"], good["data"]);
+        upstream.say(vec![of(&whole)]);
+        app.clock.advance(Duration::from_hours(1));
+        user.refresh().await.assert(200);
+        until_succeeded(&app, PROVIDER).await;
     }
 }
 
@@ -314,6 +322,8 @@ async fn neither_a_part_nor_something_older_replaces_what_is_served() {
 async fn what_a_client_has_already_is_not_sent_again() {
     let app = App::start();
     let user = app.user().await;
+    // Its age is told by the minute.
+    begin_minutes(&app.clock, 1);
     let get = async |path: &str, etag: &str| {
         user.send(Method::GET, path, |request| request.header("if-none-match", etag)).await
     };
@@ -338,6 +348,7 @@ async fn what_a_client_has_already_is_not_sent_again() {
 async fn each_coding_holds_the_same_body_under_its_own_tag() {
     let app = App::start();
     let user = app.user().await;
+    begin_minutes(&app.clock, 1);
     let get = async |coding: &str| {
         user.send(Method::GET, PATH, |request| request.header("accept-encoding", coding)).await.assert(200)
     };

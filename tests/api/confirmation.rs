@@ -459,13 +459,13 @@ async fn a_mail_server_that_is_away_delays_no_request_and_loses_no_mail() {
     ]);
     register(&app, ADA, PASSWORD).await;
     login(&app, ADA, PASSWORD).await.assert_problem(403, "email-unconfirmed");
-    let failed = "SELECT count(*) FROM jobs WHERE attempts = 1 AND state = 'waiting'";
+    let failed = "SELECT count(*) FROM jobs WHERE attempts > 0 AND state = 'waiting'";
     eventually("a failed attempt", async || count(&app, failed) == 1).await;
 
     // It takes connections again, but says nothing: requests are answered while the mail waits.
     let server = SmtpServer::start_on(socket, Encryption::None, Manner::Silence);
     app.clock.advance(Duration::from_mins(5));
-    eventually("the second attempt", async || server.connections() == 1).await;
+    eventually("the second attempt", async || server.connections() > 0).await;
     register(&app, "bob@example.com", PASSWORD).await;
     assert!(server.received().is_empty());
 

@@ -1,4 +1,4 @@
-use diesel::{QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query};
+use diesel::{PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query};
 use reqwest::Method;
 use serde_json::json;
 
@@ -125,12 +125,13 @@ async fn a_login_under_way_does_not_survive_a_change_of_the_password() {
     let new_email = json!({"new_email": "thief@example.com", "password": PASSWORD});
     let delete = |request: reqwest::RequestBuilder| request.json(&json!({"password": PASSWORD}));
     let anyone = app.anyone();
+    let mut watcher = app.sql();
     let (login, email, deletion, ()) = tokio::join!(
         anyone.post(PATH, &body),
         user.post("/api/v1/auth/email/change", &new_email),
         user.send(Method::DELETE, "/api/v1/user", delete),
         async {
-            eventually("all three wait", async || waiting(&app) == 3).await;
+            eventually("all three wait", async || waiting(&mut watcher) == 3).await;
             owner.batch_execute("COMMIT").unwrap();
         }
     );
@@ -141,7 +142,7 @@ async fn a_login_under_way_does_not_survive_a_change_of_the_password() {
     assert_eq!(app.mails_to("thief@example.com").await.len(), 0);
 }
 
-fn waiting(app: &App) -> i64 {
+fn waiting(conn: &mut PgConnection) -> i64 {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = diesel::sql_types::BigInt)]
@@ -149,5 +150,5 @@ fn waiting(app: &App) -> i64 {
     }
     let query = "SELECT count(*) FROM pg_stat_activity \
                  WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    sql_query(query).get_result::<Row>(&mut app.sql()).unwrap().count
+    sql_query(query).get_result::<Row>(conn).unwrap().count
 }

@@ -53,6 +53,11 @@ async fn arrival(server: &SmtpServer, count: usize) -> Vec<Received> {
     server.received()
 }
 
+/// Among those that others get, such as whoever registers.
+async fn arrival_for_ada(server: &SmtpServer) {
+    eventually("the mail", async || server.received().iter().any(|received| received.to == ADA)).await;
+}
+
 #[derive(QueryableByName, Debug)]
 struct Row {
     #[diesel(sql_type = sql_types::Text)]
@@ -72,11 +77,13 @@ fn row(app: &App, id: Uuid) -> Option<Row> {
 
 /// The row once so many attempts have failed.
 async fn failure(app: &App, id: Uuid, attempts: i32) -> Row {
+    let mut found = None;
     eventually("the failed attempt", async || {
-        row(app, id).is_some_and(|row| row.attempts == attempts && row.state != "running")
+        found = row(app, id).filter(|row| row.attempts >= attempts && row.state != "running");
+        found.is_some()
     })
     .await;
-    row(app, id).unwrap()
+    found.unwrap()
 }
 
 fn wait_for_retry(app: &App, row: &Row) {
@@ -202,8 +209,8 @@ async fn what_is_refused_for_good_is_dead_after_three_tries() {
     assert_eq!(failure(&app, id, 6).await.state, "dead");
 
     server.behave(Manner::Accept);
-    app.login(&admin.email).await.post_empty(&retry).await.assert(200);
-    assert_eq!(arrival(&server, 1).await[0].to, ADA);
+    admin.post_empty(&retry).await.assert(200);
+    arrival_for_ada(&server).await;
 }
 
 #[tokio::test]
@@ -269,7 +276,7 @@ async fn a_server_that_says_nothing_holds_up_nothing_but_its_mail() {
     assert!(row.last_error.unwrap().contains("did not answer in time"));
     server.behave(Manner::Accept);
     app.clock.advance(Duration::from_secs(15));
-    arrival(&server, 1).await;
+    arrival_for_ada(&server).await;
 }
 
 #[tokio::test]

@@ -34,6 +34,9 @@ async fn reading_coins_asks_nothing_of_the_database() {
     const READS: usize = 300;
     let app = App::start();
     let user = app.user().await;
+    // The worker looks every second whether there are jobs: now it waits for long each time.
+    let mut blocker = app.sql();
+    blocker.batch_execute("BEGIN; LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE").unwrap();
     let statements_of = async |path: &str| {
         let before = app.database().statements();
         for _ in 0..READS {
@@ -51,7 +54,7 @@ async fn reading_coins_asks_nothing_of_the_database() {
 
 #[tokio::test]
 async fn who_has_not_heard_of_revocations_for_too_long_accepts_no_token() {
-    let app = App::with(&[("TOKEN_MAX_STALENESS", "10s")]);
+    let app = App::with(&[("TOKEN_MAX_STALENESS", "20s")]);
     let user = app.user().await;
     app.database().go_away();
     user.get("/api/v1/coins").await.assert(200);

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use diesel::connection::SimpleConnection;
+use diesel::{QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types::BigInt};
 use futures_util::future::join_all;
 use serde_json::Value;
+use tokio::time;
 
 use crate::support::{App, Client, eventually};
 
@@ -55,15 +56,27 @@ async fn of_50_parallel_refreshes_all_get_the_same_successor() {
 
 #[tokio::test]
 async fn refreshes_that_wait_for_the_database_share_a_statement() {
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
     const SESSIONS: usize = 40;
     let app = App::start();
     let user = app.user().await;
     let clients = join_all((0..SESSIONS).map(|_| app.login(&user.email))).await;
-    let mut blocker = app.sql();
+    let (mut blocker, mut watcher) = (app.sql(), app.sql());
     blocker.batch_execute("BEGIN; LOCK TABLE refresh_tokens").unwrap();
     let before = app.database().statements();
     let release = async {
-        eventually("statements that wait", async || app.database().statements() >= before + 2).await;
+        let waiting = "SELECT count(*) AS count FROM pg_stat_activity \
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        eventually("statements that wait", async || {
+            sql_query(waiting).get_result::<Count>(&mut watcher).unwrap().count > 0
+        })
+        .await;
+        // The others come meanwhile; what waits for a lock is given up after 2 s.
+        time::sleep(Duration::from_millis(500)).await;
         blocker.batch_execute("ROLLBACK").unwrap();
     };
     let refreshes =
@@ -117,7 +130,7 @@ async fn a_lost_response_logs_nobody_out() {
 
 #[tokio::test]
 async fn a_tab_that_lags_within_the_grace_gets_the_newest_token() {
-    let app = App::start();
+    let app = App::with(&[("REFRESH_GRACE", "1m")]);
     let mut fast = app.user().await;
     let slow = fast.clone();
     fast.refresh().await.assert(200);

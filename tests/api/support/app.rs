@@ -1,13 +1,15 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicU32, Ordering},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use actix_web::rt::System;
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use diesel::{
     PgConnection, QueryableByName, RunQueryDsl, sql_query,
     sql_types::{BigInt, Uuid as SqlUuid},
@@ -42,6 +44,29 @@ const SETTINGS: [(&str, &str); 8] = [
     ("SOCIAL_PROVIDERS", "none"),
 ];
 
+/// A clock of the suite. When the suite begins it says noon (UTC): budgets, slots and points end with
+/// the day or the hour, and none of these ends in the middle of a test.
+pub fn noon() -> Clock {
+    static AHEAD: LazyLock<Duration> = LazyLock::new(|| {
+        let now: DateTime<Utc> = Clock::default().now();
+        let noon = NaiveTime::from_hms_opt(12, 0, 0).expect("a time");
+        let ahead = noon - now.time();
+        let ahead = if ahead < TimeDelta::zero() { ahead + TimeDelta::days(1) } else { ahead };
+        ahead.to_std().expect("less than a day")
+    });
+    let clock = Clock::default();
+    clock.advance(*AHEAD);
+    clock
+}
+
+/// Moves the clock on to where the next so many minutes of the day begin: what is told by the minute
+/// then stays as it is for a while.
+pub fn begin_minutes(clock: &Clock, minutes: u64) {
+    let length = minutes * 60 * 1_000_000;
+    let gone = clock.now().timestamp_micros().unsigned_abs() % length;
+    clock.advance(Duration::from_micros(length - gone));
+}
+
 #[derive(QueryableByName)]
 struct Count {
     #[diesel(sql_type = BigInt)]
@@ -69,12 +94,17 @@ impl App {
 
     /// With these settings on top of the suite's.
     pub fn with(settings: &[(&str, &str)]) -> Self {
+        Self::at(noon(), settings)
+    }
+
+    /// As [`App::with`], by this clock.
+    pub fn at(clock: Clock, settings: &[(&str, &str)]) -> Self {
         let mailbox = Mailbox::new();
         let directory = mailbox.directory();
         let mail = [("MAIL_TRANSPORT", "file"), ("MAIL_DIR", directory.as_str())];
         let all = SETTINGS.iter().chain(&mail).chain(settings);
         let settings = all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Self::launch(Arc::new(Database::create()), Arc::new(mailbox), settings, Clock::default())
+        Self::launch(Arc::new(Database::create()), Arc::new(mailbox), settings, clock)
     }
 
     /// Another server on the same database, with the same clock.

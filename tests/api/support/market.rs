@@ -1,9 +1,10 @@
 //! The market's providers on this machine, and a server that asks them.
 
+use mintage::clock::Clock;
 use serde_json::Value;
 
 use super::{
-    App, Client, eventually,
+    App, Client, eventually, noon,
     upstream::{Reply, Upstream},
 };
 
@@ -29,17 +30,20 @@ impl Market {
 
     /// A server that asks these providers once a day, unless told otherwise.
     pub fn app(&self, providers: &str, settings: &[(&str, &str)]) -> App {
+        self.app_at(noon(), providers, settings)
+    }
+
+    pub fn app_at(&self, clock: Clock, providers: &str, settings: &[(&str, &str)]) -> App {
         let mut all = vec![
             ("COINS_PROVIDERS", providers),
             ("COINS_SYNC_INTERVAL", "1d"),
-            ("UPSTREAM_TIMEOUT", "1s"),
             ("COINMARKETCAP_API_KEY", "the-key-of-coinmarketcap"),
             ("COINMARKETCAP_URL", &self.coinmarketcap.url),
             ("COINGECKO_URL", &self.coingecko.url),
             ("COINPAPRIKA_URL", &self.coinpaprika.url),
         ];
         all.extend(settings);
-        App::with(&all)
+        App::at(clock, &all)
     }
 }
 

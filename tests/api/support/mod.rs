@@ -5,6 +5,7 @@ mod client;
 mod contract;
 mod mailbox;
 pub mod market;
+pub mod noted;
 pub mod points;
 mod postgres;
 pub mod smtp;
@@ -19,15 +20,16 @@ use diesel::{
 use tokio::time;
 
 pub use self::{
-    app::{App, PASSWORD, SECRET_KEY},
+    app::{App, PASSWORD, SECRET_KEY, begin_minutes, noon},
     client::{Client, Response},
     mailbox::{Mailbox, ParsedMail},
     postgres::Database,
 };
 
-/// Looks again until the condition holds, within a generous bound.
+/// Looks again until the condition holds, within a bound for the slowest of machines: three minutes
+/// and what looking takes.
 pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    for _ in 0..1200 {
+    for _ in 0..3600 {
         if condition().await {
             return;
         }

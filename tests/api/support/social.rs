@@ -7,7 +7,6 @@ use std::sync::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{SinkExt, StreamExt};
-use mintage::clock::Clock;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::broadcast, task::JoinHandle};
 use tokio_tungstenite::{
@@ -16,7 +15,7 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    App,
+    App, noon,
     upstream::{Reply, Upstream, fixture},
 };
 
@@ -31,14 +30,13 @@ pub fn app(market: &Upstream, settings: &[(&str, &str)]) -> App {
         ("COINMARKETCAP_API_KEY", "the-key-of-the-test"),
         ("COINMARKETCAP_URL", &market.url),
         ("COINS_SYNC_INTERVAL", "1s"),
-        ("UPSTREAM_TIMEOUT", "1s"),
     ];
     all.extend(settings);
     App::with(&all)
 }
 
 pub fn minutes_ago(minutes: i64) -> DateTime<Utc> {
-    Clock::default().now() - TimeDelta::minutes(minutes)
+    noon().now() - TimeDelta::minutes(minutes)
 }
 
 /// A post of Mastodon; the higher the number, the newer.

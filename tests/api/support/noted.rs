@@ -1,0 +1,39 @@
+//! What the server has written down of the services that it asks.
+//!
+//! A service hears a question before the server writes down how it went and when it may ask again. A
+//! clock that is moved in between makes that wait begin later, so a test waits for the note first.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    QueryableByName, RunQueryDsl, sql_query,
+    sql_types::{Integer, Nullable, Text, Timestamptz},
+};
+
+use super::{App, eventually};
+
+#[derive(QueryableByName)]
+struct Note {
+    #[diesel(sql_type = Integer)]
+    failures: i32,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    last_success_at: Option<DateTime<Utc>>,
+}
+
+fn note(app: &App, service: &str) -> Option<Note> {
+    let query = "SELECT failures, last_success_at FROM provider_state WHERE provider = $1";
+    sql_query(query).bind::<Text, _>(service).load(&mut app.sql()).expect("notes").pop()
+}
+
+/// Until the failure of this service is written down, so many in a row.
+pub async fn until_failed(app: &App, service: &str, failures: i32) {
+    eventually("a noted failure", async || note(app, service).is_some_and(|note| note.failures >= failures))
+        .await;
+}
+
+/// Until a success of this service is written down, after whatever failures.
+pub async fn until_succeeded(app: &App, service: &str) {
+    eventually("a noted success", async || {
+        note(app, service).is_some_and(|note| note.failures == 0 && note.last_success_at.is_some())
+    })
+    .await;
+}
