@@ -6,8 +6,8 @@ use std::{
 };
 
 use anyhow::anyhow;
-use chrono::{DateTime, TimeDelta, Utc};
-use diesel::{Connection, QueryableByName, RunQueryDsl, sql_query, sql_types};
+use chrono::TimeDelta;
+use diesel::{Connection, RunQueryDsl, sql_query, sql_types};
 use mintage::{
     clock::Clock,
     db::{Db, Follower},
@@ -22,7 +22,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::support::{App, Database, eventually};
+use crate::support::{App, Database, eventually, noted};
 
 const PATH: &str = "/api/v1/admin/jobs";
 
@@ -72,19 +72,6 @@ impl Job for Work {
         trace.ended.lock().unwrap().push(run);
         Ok(())
     }
-}
-
-/// The row of a job.
-#[derive(QueryableByName, Debug)]
-struct Row {
-    #[diesel(sql_type = sql_types::Text)]
-    state: String,
-    #[diesel(sql_type = sql_types::Integer)]
-    attempts: i32,
-    #[diesel(sql_type = sql_types::Timestamptz)]
-    due_at: DateTime<Utc>,
-    #[diesel(sql_type = sql_types::Nullable<sql_types::Text>)]
-    last_error: Option<String>,
 }
 
 /// A database, a clock, and what happened.
@@ -141,10 +128,8 @@ impl<'a> Queue<'a> {
         jobs::enqueue(&mut self.database.connect(), work, self.clock.now()).unwrap()
     }
 
-    fn row(&self, id: Uuid) -> Option<Row> {
-        let query = "SELECT state, attempts, due_at, last_error FROM jobs WHERE id = $1";
-        let rows = sql_query(query).bind::<sql_types::Uuid, _>(id).load(&mut self.database.connect());
-        rows.unwrap().pop()
+    fn row(&self, id: Uuid) -> Option<noted::Job> {
+        noted::job(&mut self.database.connect(), id)
     }
 
     fn state(&self, id: Uuid) -> Option<String> {
@@ -158,7 +143,7 @@ impl<'a> Queue<'a> {
     /// Until the lease is over, however often it was renewed, and another run has begun.
     async fn until_taken_over(&self, id: Uuid) {
         eventually("another run", async || {
-            let Row { attempts, due_at, .. } = self.row(id).unwrap();
+            let noted::Job { attempts, due_at, .. } = self.row(id).unwrap();
             if attempts == 1 {
                 self.clock.advance((due_at - self.clock.now()).to_std().unwrap_or_default());
             }

@@ -2,8 +2,6 @@
 
 use std::{fs, time::Duration};
 
-use chrono::{DateTime, Utc};
-use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types};
 use mintage::{
     clock::Clock,
     config::Config,
@@ -13,7 +11,7 @@ use mintage::{
 use uuid::Uuid;
 
 use crate::support::{
-    App, Mailbox, eventually,
+    App, Mailbox, eventually, noted,
     smtp::{Encryption, Manner, Received, SmtpServer},
 };
 
@@ -58,25 +56,12 @@ async fn arrival_for_ada(server: &SmtpServer) {
     eventually("the mail", async || server.received().iter().any(|received| received.to == ADA)).await;
 }
 
-#[derive(QueryableByName, Debug)]
-struct Row {
-    #[diesel(sql_type = sql_types::Text)]
-    state: String,
-    #[diesel(sql_type = sql_types::Integer)]
-    attempts: i32,
-    #[diesel(sql_type = sql_types::Timestamptz)]
-    due_at: DateTime<Utc>,
-    #[diesel(sql_type = sql_types::Nullable<sql_types::Text>)]
-    last_error: Option<String>,
-}
-
-fn row(app: &App, id: Uuid) -> Option<Row> {
-    let query = "SELECT state, attempts, due_at, last_error FROM jobs WHERE id = $1";
-    sql_query(query).bind::<sql_types::Uuid, _>(id).load(&mut app.sql()).unwrap().pop()
+fn row(app: &App, id: Uuid) -> Option<noted::Job> {
+    noted::job(&mut app.sql(), id)
 }
 
 /// The row once so many attempts have failed.
-async fn failure(app: &App, id: Uuid, attempts: i32) -> Row {
+async fn failure(app: &App, id: Uuid, attempts: i32) -> noted::Job {
     let mut found = None;
     eventually("the failed attempt", async || {
         found = row(app, id).filter(|row| row.attempts >= attempts && row.state != "running");
@@ -86,7 +71,7 @@ async fn failure(app: &App, id: Uuid, attempts: i32) -> Row {
     found.unwrap()
 }
 
-fn wait_for_retry(app: &App, row: &Row) {
+fn wait_for_retry(app: &App, row: &noted::Job) {
     app.clock.advance((row.due_at - app.clock.now()).to_std().unwrap_or_default());
 }
 

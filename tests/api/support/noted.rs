@@ -1,13 +1,14 @@
-//! What the server has written down of the services that it asks.
+//! What the server has written down of the services that it asks, and of its jobs.
 //!
 //! A service hears a question before the server writes down how it went and when it may ask again. A
 //! clock that is moved in between makes that wait begin later, so a test waits for the note first.
 
 use chrono::{DateTime, Utc};
 use diesel::{
-    QueryableByName, RunQueryDsl, sql_query,
-    sql_types::{Integer, Nullable, Text, Timestamptz},
+    PgConnection, QueryableByName, RunQueryDsl, sql_query,
+    sql_types::{self, Integer, Nullable, Text, Timestamptz},
 };
+use uuid::Uuid;
 
 use super::{App, eventually};
 
@@ -36,4 +37,23 @@ pub async fn until_succeeded(app: &App, service: &str) {
         note(app, service).is_some_and(|note| note.failures == 0 && note.last_success_at.is_some())
     })
     .await;
+}
+
+/// The row of a job.
+#[derive(QueryableByName, Debug)]
+pub struct Job {
+    #[diesel(sql_type = Text)]
+    pub state: String,
+    #[diesel(sql_type = Integer)]
+    pub attempts: i32,
+    #[diesel(sql_type = Timestamptz)]
+    pub due_at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub last_error: Option<String>,
+}
+
+/// None once it is done.
+pub fn job(conn: &mut PgConnection, id: Uuid) -> Option<Job> {
+    let query = "SELECT state, attempts, due_at, last_error FROM jobs WHERE id = $1";
+    sql_query(query).bind::<sql_types::Uuid, _>(id).load(conn).expect("jobs").pop()
 }
