@@ -6,7 +6,7 @@
 
 use std::{
     fs,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -36,7 +36,8 @@ const TAKE: Duration = Duration::from_mins(2);
 /// To say that an idle connection still works.
 const ALIVE: Duration = Duration::from_secs(3);
 const MOST_IDLE: usize = 4;
-const LONGEST_IDLE: Duration = Duration::from_secs(30);
+/// A connection is kept at least so long, and at most twice.
+const KEPT_IDLE: Duration = Duration::from_secs(15);
 
 /// Why a mail was not taken.
 pub(super) enum Refusal {
@@ -51,7 +52,18 @@ pub(super) struct Smtp {
     /// None: no encryption.
     tls: Option<TlsParameters>,
     hello: ClientId,
-    idle: Mutex<Vec<(AsyncSmtpConnection, Instant)>>,
+    idle: Idle,
+}
+
+type Idle = Arc<Mutex<Waiting>>;
+
+/// What waits for the next mail.
+#[derive(Default)]
+struct Waiting {
+    /// Each since when.
+    connections: Vec<(AsyncSmtpConnection, Instant)>,
+    /// Whether somebody ends those that are not needed any more.
+    is_watched: bool,
 }
 
 impl Smtp {
@@ -60,7 +72,7 @@ impl Smtp {
             MailSecurity::None => None,
             MailSecurity::StartTls | MailSecurity::Tls => Some(tls(&settings)?),
         };
-        Ok(Self { settings, tls, hello: ClientId::default(), idle: Mutex::default() })
+        Ok(Self { settings, tls, hello: ClientId::default(), idle: Idle::default() })
     }
 
     pub async fn send(&self, message: &Message) -> Result<(), Refusal> {
@@ -116,18 +128,42 @@ impl Smtp {
     /// A connection that still answers.
     async fn take_idle(&self) -> Option<AsyncSmtpConnection> {
         loop {
-            let (mut conn, since) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
-            let fresh = since.elapsed() < LONGEST_IDLE;
-            if fresh && time::timeout(ALIVE, conn.test_connected()).await == Ok(true) {
+            let (mut conn, _) = lock(&self.idle).connections.pop()?;
+            if time::timeout(ALIVE, conn.test_connected()).await == Ok(true) {
                 return Some(conn);
             }
         }
     }
 
     fn keep(&self, conn: AsyncSmtpConnection) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < MOST_IDLE {
-            idle.push((conn, Instant::now()));
+        let mut idle = lock(&self.idle);
+        if idle.connections.len() < MOST_IDLE {
+            idle.connections.push((conn, Instant::now()));
+        }
+        if !std::mem::replace(&mut idle.is_watched, true) {
+            tokio::spawn(watch(self.idle.clone()));
+        }
+    }
+}
+
+fn lock(idle: &Idle) -> MutexGuard<'_, Waiting> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes leave of connections that nobody needs any more, until there are none.
+async fn watch(idle: Idle) {
+    loop {
+        time::sleep(KEPT_IDLE).await;
+        let old: Vec<_> = {
+            let mut idle = lock(&idle);
+            idle.is_watched = !idle.connections.is_empty();
+            if !idle.is_watched {
+                return;
+            }
+            idle.connections.extract_if(.., |(_, since)| since.elapsed() >= KEPT_IDLE).collect()
+        };
+        for (mut conn, _) in old {
+            let _ = time::timeout(ALIVE, conn.quit()).await;
         }
     }
 }

@@ -128,7 +128,8 @@ async fn one_connection_carries_several_mails() {
         arrival(&server, count).await;
         app.idle().await;
     }
-    assert_eq!(server.connections(), 1);
+    assert_eq!((server.connections(), server.goodbyes()), (1, 0));
+    eventually("its end when there is nothing more to send", async || server.goodbyes() == 1).await;
 }
 
 #[tokio::test]

@@ -58,6 +58,7 @@ pub struct Received {
 struct State {
     manner: Manner,
     connections: usize,
+    goodbyes: usize,
     received: Vec<Received>,
 }
 
@@ -88,7 +89,7 @@ impl SmtpServer {
         let listener = socket.listen(64).expect("listener");
         let port = listener.local_addr().expect("address").port();
         let (ca, acceptor) = certificates();
-        let state = Arc::new(Mutex::new(State { manner, connections: 0, received: Vec::new() }));
+        let state = Arc::new(Mutex::new(State { manner, connections: 0, goodbyes: 0, received: Vec::new() }));
         let shared = state.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -111,6 +112,11 @@ impl SmtpServer {
 
     pub fn received(&self) -> Vec<Received> {
         self.state.lock().expect("lock").received.clone()
+    }
+
+    /// How often somebody took leave.
+    pub fn goodbyes(&self) -> usize {
+        self.state.lock().expect("lock").goodbyes
     }
 
     pub fn connections(&self) -> usize {
@@ -223,7 +229,10 @@ impl Conversation {
                         }
                     }
                 }
-                (_, "QUIT") => "221 bye",
+                (_, "QUIT") => {
+                    self.state.lock().expect("lock").goodbyes += 1;
+                    "221 bye"
+                }
                 (_, "MAIL" | "NOOP" | "RSET") => "250 fine",
                 _ => "500 what?",
             };
