@@ -234,14 +234,15 @@ diesel::table! {
 }
 
 diesel::table! {
-    social_posts (coin_id, provider, post_id) {
+    social_posts (coin_id, provider, post_hash) {
         coin_id -> Int8,
         provider -> Text,
-        post_id -> Text,
         posted_at -> Timestamptz,
         text_hash -> Int8,
         compound -> Float8,
         basic -> Float8,
+        post_hash -> Int8,
+        author_hash -> Int8,
     }
 }
 

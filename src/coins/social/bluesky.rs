@@ -211,7 +211,7 @@ impl Collector {
             .into_iter()
             .map(|(coin, posts)| {
                 let names: Vec<&str> = ears.names[&coin].iter().map(String::as_str).collect();
-                (coin, post::score(posts, &names, now))
+                (coin, post::score(posts, coin, &names, &self.fingerprints, now))
             })
             .collect();
         let coins: Vec<i64> = ears.names.keys().copied().collect();

@@ -19,6 +19,7 @@ use super::{
         sync::{Outcomes, after_failure},
         upstream::{Failure, Upstream},
     },
+    fingerprints::Fingerprints,
     mastodon,
     model::Social,
     post::{self, Page},
@@ -48,6 +49,7 @@ pub struct Collector {
     pub(super) settings: Data<config::Social>,
     pub(super) upstream: Upstream,
     pub(super) queries: Queries,
+    pub(super) fingerprints: Fingerprints,
     pub(super) holder: Uuid,
     pub(super) outcomes: Arc<Outcomes>,
     /// The sources that the log knows to be away.
@@ -128,10 +130,11 @@ impl Collector {
         settings: Data<config::Social>,
         upstream: Upstream,
         queries: Queries,
+        fingerprints: Fingerprints,
         outcomes: Arc<Outcomes>,
     ) -> Self {
         let (holder, away) = (Uuid::now_v7(), Mutex::default());
-        Self { db, clock, settings, upstream, queries, holder, outcomes, away }
+        Self { db, clock, settings, upstream, queries, fingerprints, holder, outcomes, away }
     }
 
     /// None when nobody is listened to or the database is away.
@@ -259,7 +262,7 @@ impl Collector {
             provider: source.provider().name(),
             source: source.name().to_owned(),
             coin: target.id,
-            posts: post::score(page.posts, &names, now),
+            posts: post::score(page.posts, target.id, &names, &self.fingerprints, now),
             cursor: page.cursor.filter(|cursor| cursor.len() <= LONGEST_CURSOR && !cursor.contains('\0')),
             complete_since: page.complete_since,
             counted: page.counted,

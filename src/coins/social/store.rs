@@ -68,7 +68,7 @@ pub fn save(conn: &mut PgConnection, batch: &Batch) -> QueryResult<()> {
     move_cursor(conn, batch)
 }
 
-/// Keeps what is new, and the newest [`SAMPLE`] of all.
+/// Keeps what is new, and the newest [`SAMPLE`] of all; in a transaction.
 pub fn save_posts(
     conn: &mut PgConnection,
     provider: &str,
@@ -81,21 +81,26 @@ pub fn save_posts(
             (
                 social_posts::coin_id.eq(coin),
                 social_posts::provider.eq(provider),
-                social_posts::post_id.eq(&post.id),
-                social_posts::posted_at.eq(post.at),
+                social_posts::post_hash.eq(post.post_hash),
                 social_posts::text_hash.eq(post.text_hash),
+                social_posts::author_hash.eq(post.author_hash),
+                social_posts::posted_at.eq(post.at),
                 social_posts::compound.eq(post.scored.compound),
                 social_posts::basic.eq(post.scored.basic),
             )
         })
         .collect();
+    // Each row is unique in three ways: two batches could wait for each other's rows.
+    sql_query("SELECT pg_advisory_xact_lock(hashtextextended('social_posts', $1))")
+        .bind::<BigInt, _>(coin)
+        .execute(conn)?;
     let added =
         diesel::insert_into(social_posts::table).values(rows).on_conflict_do_nothing().execute(conn)?;
     if added > 0 {
         sql_query(
-            "DELETE FROM social_posts WHERE coin_id = $1 AND provider = $2 AND (posted_at, post_id) < \
-             (SELECT posted_at, post_id FROM social_posts WHERE coin_id = $1 AND provider = $2 \
-             ORDER BY posted_at DESC, post_id DESC OFFSET $3 LIMIT 1)",
+            "DELETE FROM social_posts WHERE coin_id = $1 AND provider = $2 AND (posted_at, post_hash) < \
+             (SELECT posted_at, post_hash FROM social_posts WHERE coin_id = $1 AND provider = $2 \
+             ORDER BY posted_at DESC, post_hash DESC OFFSET $3 LIMIT 1)",
         )
         .bind::<BigInt, _>(coin)
         .bind::<Text, _>(provider)
@@ -162,7 +167,7 @@ pub fn known(conn: &mut PgConnection, of: &[i64], now: DateTime<Utc>) -> QueryRe
     diesel::delete(social_posts::table.filter(social_posts::posted_at.lt(now - KEPT))).execute(conn)?;
     let posts: Vec<Row> = social_posts::table
         .filter(social_posts::coin_id.eq_any(of))
-        .order((social_posts::coin_id, social_posts::posted_at.desc(), social_posts::post_id))
+        .order((social_posts::coin_id, social_posts::posted_at.desc(), social_posts::post_hash))
         .select((
             social_posts::coin_id,
             social_posts::provider,
