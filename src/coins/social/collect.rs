@@ -185,7 +185,7 @@ impl Collector {
             let begin = Instant::now();
             let result = self.page(source, &query, cursor, targets.len()).await?;
             if !matches!(result, Ok(None)) {
-                self.outcomes.count(source.provider().name(), result.is_ok(), begin.elapsed());
+                self.outcomes.count(source.name(), result.is_ok(), begin.elapsed());
             }
             match result {
                 Ok(Some(page)) => {
