@@ -51,7 +51,7 @@ pub struct ServiceStatus {
     /// Not asked before.
     retry_at: Option<DateTime<Utc>>,
     last_success_at: Option<DateTime<Utc>>,
-    /// What was wrong the last time.
+    /// What was wrong the last time; after the slug of a coin if it was with that coin.
     #[schema(example = "HTTP 503")]
     last_error: Option<String>,
     last_error_at: Option<DateTime<Utc>>,

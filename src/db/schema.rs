@@ -256,6 +256,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    social_tries (source, coin_id) {
+        source -> Text,
+        coin_id -> Int8,
+        tried_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     sync_slots (slot) {
         slot -> Timestamptz,
         holder -> Uuid,
@@ -307,6 +315,7 @@ diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(snapshot_rates -> coin_snapshots (snapshot_id));
 diesel::joinable!(social_cursors -> coins (coin_id));
 diesel::joinable!(social_posts -> coins (coin_id));
+diesel::joinable!(social_tries -> coins (coin_id));
 diesel::joinable!(watchlist -> coins (coin_id));
 diesel::joinable!(watchlist -> users (user_id));
 
@@ -332,6 +341,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     social_cursors,
     social_posts,
     social_streams,
+    social_tries,
     sync_slots,
     users,
     watchlist,

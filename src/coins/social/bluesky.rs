@@ -97,7 +97,7 @@ impl Collector {
                 }
                 Ok(End::Broken(failure)) => {
                     failures += 1;
-                    if let Err(problem) = self.failed(SOURCE, failure).await {
+                    if let Err(problem) = self.failed(SOURCE, failure, false).await {
                         tracing::debug!(%problem, "the failure is not written down");
                     }
                     (Duration::from_secs(1) * 2u32.pow(failures.min(6))).min(LONGEST_BACK_OFF)
@@ -149,7 +149,7 @@ impl Collector {
             Ok(stream) => stream,
             Err(failure) => return Ok(End::Broken(failure)),
         };
-        self.succeeded(SOURCE).await?;
+        self.succeeded(SOURCE, None).await?;
         self.follow(stream, &ears, cursor).await
     }
 

@@ -3,7 +3,8 @@
 use std::{collections::HashSet, str::FromStr};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use super::{
     super::sentiment::{self, Count, Scored},
@@ -38,8 +39,8 @@ pub struct Page {
     pub complete_since: Option<DateTime<Utc>>,
     /// Posts as the source itself counts them.
     pub counted: Option<Count>,
-    /// What it cost, in the source's own unit.
-    pub billed: u32,
+    /// How many it took.
+    pub requests: u32,
     /// The source wants to be left alone for the rest of the slot.
     pub enough: bool,
 }
@@ -102,8 +103,8 @@ fn shortened(text: &str) -> &str {
 }
 
 /// The items of a list that can be read; one odd item does not spoil the others.
-pub fn readable<T: for<'de> Deserialize<'de>>(items: Vec<serde_json::Value>) -> Vec<T> {
-    items.into_iter().filter_map(|item| serde_json::from_value(item).ok()).collect()
+pub fn readable<T: DeserializeOwned>(items: &[&RawValue]) -> Vec<T> {
+    items.iter().filter_map(|item| serde_json::from_str(item.get()).ok()).collect()
 }
 
 /// A time that may be missing or odd.

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::db::schema::{
     coin_quotes, coin_snapshots, coin_social, coins, social_cursors, social_posts, social_streams,
+    social_tries,
 };
 
 /// What one source said of one coin.
@@ -50,16 +51,38 @@ pub fn targets(conn: &mut PgConnection) -> QueryResult<Vec<Target>> {
     Ok(rows.into_iter().map(|(id, symbol, name, slug)| Target { id, symbol, name, slug }).collect())
 }
 
-/// The newest post that was read, and when.
-type Cursor = (Option<String>, DateTime<Utc>);
-
-/// How far a source has been read, by coin.
-pub fn cursors(conn: &mut PgConnection, source: &str) -> QueryResult<HashMap<i64, Cursor>> {
-    let rows: Vec<(i64, Option<String>, DateTime<Utc>)> = social_cursors::table
-        .filter(social_cursors::source.eq(source))
-        .select((social_cursors::coin_id, social_cursors::cursor, social_cursors::covered_until))
+/// The newest post that was read of a source, by coin.
+pub fn cursors(conn: &mut PgConnection, source: &str) -> QueryResult<HashMap<i64, String>> {
+    let rows: Vec<(i64, String)> = social_cursors::table
+        .filter(social_cursors::source.eq(source).and(social_cursors::cursor.is_not_null()))
+        .select((social_cursors::coin_id, social_cursors::cursor.assume_not_null()))
         .load(conn)?;
-    Ok(rows.into_iter().map(|(coin, cursor, until)| (coin, (cursor, until))).collect())
+    Ok(rows.into_iter().collect())
+}
+
+/// When a source was last asked, by coin.
+pub fn tries(conn: &mut PgConnection, source: &str) -> QueryResult<HashMap<i64, DateTime<Utc>>> {
+    let rows: Vec<(i64, DateTime<Utc>)> = social_tries::table
+        .filter(social_tries::source.eq(source))
+        .select((social_tries::coin_id, social_tries::tried_at))
+        .load(conn)?;
+    Ok(rows.into_iter().collect())
+}
+
+/// A source is about to be asked about a coin. Written down first, so that a coin that is never
+/// answered, or ends the reading, does not come first for ever.
+pub fn note_try(conn: &mut PgConnection, source: &str, coin: i64, now: DateTime<Utc>) -> QueryResult<()> {
+    diesel::insert_into(social_tries::table)
+        .values((
+            social_tries::source.eq(source),
+            social_tries::coin_id.eq(coin),
+            social_tries::tried_at.eq(now),
+        ))
+        .on_conflict((social_tries::source, social_tries::coin_id))
+        .do_update()
+        .set(social_tries::tried_at.eq(now))
+        .execute(conn)?;
+    Ok(())
 }
 
 /// Keeps what is new and how far that goes; doing it twice changes nothing.
@@ -160,11 +183,19 @@ pub fn cover(
     Ok(())
 }
 
+/// Drops what is too old to count.
+pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
+    let old = now - KEPT;
+    diesel::delete(social_posts::table.filter(social_posts::posted_at.lt(old))).execute(conn)?;
+    diesel::delete(social_cursors::table.filter(social_cursors::covered_until.lt(old))).execute(conn)?;
+    diesel::delete(social_tries::table.filter(social_tries::tried_at.lt(old))).execute(conn)?;
+    Ok(())
+}
+
 /// What is kept of these coins.
-pub fn known(conn: &mut PgConnection, of: &[i64], now: DateTime<Utc>) -> QueryResult<HashMap<i64, Known>> {
+pub fn known(conn: &mut PgConnection, of: &[i64]) -> QueryResult<HashMap<i64, Known>> {
     type Row = (i64, String, DateTime<Utc>, f64, f64);
     type CursorRow = (i64, String, DateTime<Utc>, DateTime<Utc>, Option<f64>, Option<f64>);
-    diesel::delete(social_posts::table.filter(social_posts::posted_at.lt(now - KEPT))).execute(conn)?;
     let posts: Vec<Row> = social_posts::table
         .filter(social_posts::coin_id.eq_any(of))
         .order((social_posts::coin_id, social_posts::posted_at.desc(), social_posts::post_hash))
