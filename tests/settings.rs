@@ -33,3 +33,11 @@ fn env_example_sets_nothing_by_itself() {
         include_str!("../.env.example").lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     assert_eq!(set.collect::<Vec<_>>(), [""; 0]);
 }
+
+#[test]
+fn an_instance_that_is_named_twice_is_one() {
+    let named =
+        |name: &str| (name == "MASTODON_URLS").then(|| "https://a/, https://b,https://a,https://b/".into());
+    let urls = Config::from_lookup(&named).expect("usable").social.mastodon_urls;
+    assert_eq!(urls, ["https://a", "https://b"]);
+}

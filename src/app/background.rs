@@ -40,6 +40,7 @@ impl Background {
             services.coin_settings.clone(),
             services.social_settings.clone(),
             queries.unwrap_or_default(),
+            services.fingerprints.clone(),
         ));
         let metrics =
             metrics.map(|listener| metrics::serve(listener, &services, sync.clone())).transpose()?;

@@ -92,6 +92,7 @@ struct Services {
     coin_settings: Data<config::Coins>,
     streams: Data<coins::Streams>,
     social_settings: Data<config::Social>,
+    fingerprints: coins::social::Fingerprints,
     cors_origins: Vec<String>,
 }
 
@@ -157,6 +158,7 @@ impl Services {
             coin_settings: Data::new(config.coins.clone()),
             streams: Data::new(coins::Streams::default()),
             social_settings: Data::new(config.social.clone()),
+            fingerprints: coins::social::Fingerprints::new(secret),
             cors_origins: cors_origins.clone(),
         };
         Ok((services, followers))

@@ -51,11 +51,12 @@ pub struct ServiceStatus {
     /// Not asked before.
     retry_at: Option<DateTime<Utc>>,
     last_success_at: Option<DateTime<Utc>>,
-    /// What was wrong the last time.
+    /// What was wrong the last time; after the slug of a coin if it was with that coin.
     #[schema(example = "HTTP 503")]
     last_error: Option<String>,
     last_error_at: Option<DateTime<Utc>>,
-    /// Credits (CoinMarketCap), posts (X) or calls since midnight UTC.
+    /// Credits (CoinMarketCap), posts (X) or calls (other providers) since midnight UTC; 0 for
+    /// Mastodon and Bluesky, which are not counted by day.
     #[schema(minimum = 0, example = 12)]
     used_today: i32,
     /// How many may be used a day; null for no limit of ours.
@@ -185,9 +186,11 @@ impl SyncStatus {
         gauge(name, "When the service answered last.", &|service| Some(service.last_success_at?.timestamp()));
         let name = "mintage_sync_last_error_timestamp_seconds";
         gauge(name, "When the service failed last.", &|service| Some(service.last_error_at?.timestamp()));
-        gauge("mintage_sync_budget_used", "Credits, posts or calls since midnight UTC.", &|service| {
-            Some(service.used_today.into())
-        });
+        gauge(
+            "mintage_sync_budget_used",
+            "Credits, posts or calls since midnight UTC, of services that are counted by day.",
+            &|service| Some(service.used_today.into()),
+        );
         gauge("mintage_sync_budget", "How many may be used a day.", &|service| {
             service.daily_budget.map(i64::from)
         });

@@ -33,6 +33,8 @@ const A_MINUTE: Duration = Duration::from_mins(1);
 pub(super) struct Failure {
     pub message: String,
     pub advice: Advice,
+    /// It may be of this question alone: another one may be answered.
+    pub isolated: bool,
 }
 
 /// When to ask again.
@@ -50,12 +52,22 @@ pub(super) enum Advice {
 
 impl Failure {
     pub fn new(advice: Advice, message: impl AsRef<str>) -> Self {
-        Self { message: clean(message.as_ref(), LONGEST_TEXT), advice }
+        Self { message: clean(message.as_ref(), LONGEST_TEXT), advice, isolated: false }
+    }
+
+    /// The same, and what was asked for.
+    pub fn about(self, what: &str) -> Self {
+        Self { message: clean(&format!("{what}: {}", self.message), LONGEST_TEXT), ..self }
+    }
+
+    /// There was an answer, but none that is of use.
+    fn useless(what: impl AsRef<str>) -> Self {
+        Self { isolated: true, ..Self::new(Advice::BackOff, what) }
     }
 
     /// The body is not what the service documents.
     pub fn garbage(what: impl std::fmt::Display) -> Self {
-        Self::new(Advice::BackOff, format!("the body makes no sense: {what}"))
+        Self::useless(format!("the body makes no sense: {what}"))
     }
 }
 
@@ -109,7 +121,7 @@ impl Upstream {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&error))? {
             if body.len() + chunk.len() > LARGEST_BODY {
-                return Err(Failure::new(Advice::BackOff, "the body is too large"));
+                return Err(Failure::useless("the body is too large"));
             }
             body.extend_from_slice(&chunk);
         }
@@ -152,23 +164,26 @@ impl Answer {
         if media_type.eq_ignore_ascii_case("application/json") || media_type.ends_with("+json") {
             return Ok(&self.body);
         }
-        Err(Failure::new(Advice::BackOff, format!("the answer is not JSON but \"{media_type}\"")))
+        Err(Failure::useless(format!("the answer is not JSON but \"{media_type}\"")))
     }
 
     /// What a status says by itself. Only what the service's own body says can mean that an
     /// operator has to act: a plain 403 may come from anything on the way.
     pub fn refusal(&self, now: DateTime<Utc>) -> Failure {
-        let advice = match self.status {
-            StatusCode::TOO_MANY_REQUESTS => Advice::After(A_MINUTE),
-            _ => Advice::BackOff,
+        let message = format!("HTTP {}", self.status.as_u16());
+        let failure = match self.status.as_u16() {
+            429 => Failure::new(Advice::After(A_MINUTE), message),
+            401..=403 => Failure::new(Advice::BackOff, message),
+            400..=599 => Failure::useless(message),
+            _ => Failure::new(Advice::BackOff, message),
         };
-        self.hinted(Failure::new(advice, format!("HTTP {}", self.status.as_u16())), now)
+        self.hinted(failure, now)
     }
 
     /// The failure with the wait that the headers ask for, if it is one that passes by itself.
     pub fn hinted(&self, mut failure: Failure, now: DateTime<Utc>) -> Failure {
         if let (Some(wait), Advice::BackOff | Advice::After(_)) = (self.wait(now), failure.advice) {
-            failure.advice = Advice::After(wait);
+            failure = Failure { advice: Advice::After(wait), isolated: false, ..failure };
         }
         failure
     }
@@ -204,7 +219,7 @@ fn unreachable(error: &reqwest::Error) -> Failure {
     let what = match error {
         error if error.is_timeout() => "no answer in time",
         error if error.is_connect() => "cannot be reached",
-        error if error.is_decode() => "the body cannot be read",
+        error if error.is_decode() => return Failure::useless("the body cannot be read"),
         _ => "the connection broke",
     };
     Failure::new(Advice::BackOff, what)
@@ -256,6 +271,18 @@ mod tests {
         ] {
             let headers: Vec<_> = header.into_iter().collect();
             assert_eq!(answer(status, &headers).refusal(now).advice, advice, "{status} {header:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_one_question_is_told_from_one_of_us() {
+        let isolated = |status, headers: &[_]| answer(status, headers).refusal(DateTime::UNIX_EPOCH).isolated;
+        for status in [400, 404, 410, 422, 500, 503] {
+            assert!(isolated(status, &[]), "{status}");
+            assert!(!isolated(status, &[("retry-after", "7")]), "{status}");
+        }
+        for status in [302, 401, 402, 403, 429] {
+            assert!(!isolated(status, &[]), "{status}");
         }
     }
 

@@ -102,12 +102,12 @@ const MOST_INSTANCES: usize = 10;
 fn read_instances(env: &mut Env) -> Vec<String> {
     let text =
         env.text("MASTODON_URLS").unwrap_or_else(|| "https://mastodon.social,https://mstdn.social".into());
-    let mut urls: Vec<String> = text
-        .split(',')
-        .map(|url| url.trim().trim_end_matches('/').to_owned())
-        .filter(|url| !url.is_empty())
-        .collect();
-    urls.dedup();
+    let mut urls: Vec<String> = Vec::new();
+    for url in text.split(',').map(|url| url.trim().trim_end_matches('/')) {
+        if !url.is_empty() && !urls.iter().any(|known| known == url) {
+            urls.push(url.to_owned());
+        }
+    }
     let fit = urls.iter().all(|url| is_address(url, &["http", "https"]));
     if !fit || urls.is_empty() || urls.len() > MOST_INSTANCES {
         env.wrong("MASTODON_URLS", "one to 10 http(s) addresses");

@@ -234,14 +234,15 @@ diesel::table! {
 }
 
 diesel::table! {
-    social_posts (coin_id, provider, post_id) {
+    social_posts (coin_id, provider, post_hash) {
         coin_id -> Int8,
         provider -> Text,
-        post_id -> Text,
         posted_at -> Timestamptz,
         text_hash -> Int8,
         compound -> Float8,
         basic -> Float8,
+        post_hash -> Int8,
+        author_hash -> Int8,
     }
 }
 
@@ -251,6 +252,14 @@ diesel::table! {
         holder -> Uuid,
         lease_until -> Timestamptz,
         cursor -> Nullable<Int8>,
+    }
+}
+
+diesel::table! {
+    social_tries (source, coin_id) {
+        source -> Text,
+        coin_id -> Int8,
+        tried_at -> Timestamptz,
     }
 }
 
@@ -306,6 +315,7 @@ diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(snapshot_rates -> coin_snapshots (snapshot_id));
 diesel::joinable!(social_cursors -> coins (coin_id));
 diesel::joinable!(social_posts -> coins (coin_id));
+diesel::joinable!(social_tries -> coins (coin_id));
 diesel::joinable!(watchlist -> coins (coin_id));
 diesel::joinable!(watchlist -> users (user_id));
 
@@ -331,6 +341,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     social_cursors,
     social_posts,
     social_streams,
+    social_tries,
     sync_slots,
     users,
     watchlist,

@@ -32,7 +32,7 @@ pub use self::{
     jwt::{AccessToken, Jwt, RefreshClaims, Refusal},
     keys::{KeyRing, KeyState, create_if_absent, list_keys, prune_retired, rotate},
     role::Role,
-    seal::Sealer,
+    seal::{Sealer, derive_key},
     secrets::{ChallengeKeys, Secrets},
     sessions::Ended,
 };

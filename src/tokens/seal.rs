@@ -55,7 +55,8 @@ fn derive(secret: &Secret) -> RandomizedNonceKey {
 }
 
 /// A key for one purpose (HKDF-SHA-256, RFC 5869): none of them gives another one away.
-pub(super) fn derive_key(secret: &[u8], purpose: &[u8]) -> [u8; 32] {
+#[must_use]
+pub fn derive_key(secret: &[u8], purpose: &[u8]) -> [u8; 32] {
     let material = Salt::new(HKDF_SHA256, b"mintage").extract(secret);
     let mut key = [0; 32];
     let expanded = material.expand(&[purpose], &AES_256_GCM).and_then(|okm| okm.fill(&mut key));

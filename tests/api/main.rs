@@ -32,6 +32,7 @@ mod register;
 mod replicas;
 mod sessions;
 mod social;
+mod social_sources;
 mod system;
 mod user;
 mod users;

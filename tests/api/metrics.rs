@@ -5,7 +5,8 @@ use diesel::connection::SimpleConnection;
 use crate::support::{
     App, eventually,
     market::{COINS, Market, from},
-    upstream::fixture,
+    social,
+    upstream::{Upstream, fixture},
 };
 
 async fn read(app: &App) -> String {
@@ -100,6 +101,24 @@ async fn the_state_of_services_and_jobs_is_told_while_the_database_is_there() {
     assert!(!text.contains("mintage_sync_ready") && !text.contains("mintage_jobs"));
     assert!(text.contains("mintage_http_requests_total"));
     app.database().come_back();
+}
+
+#[tokio::test]
+async fn a_source_of_posts_has_one_name_in_all_metrics() {
+    let (market, instance) = (social::market().await, Upstream::start(vec![social::timeline(&[])]).await);
+    let settings = [
+        ("METRICS_BIND", "127.0.0.1:0"),
+        ("SOCIAL_PROVIDERS", "mastodon"),
+        ("MASTODON_URLS", instance.url.as_str()),
+    ];
+    let app = social::app(&market, &settings);
+    let name = instance.url.replace("http://", "mastodon:");
+    let answered = format!("mintage_sync_last_success_timestamp_seconds{{service=\"{name}\"}}");
+    eventually("a reading", async || read(&app).await.contains(&answered)).await;
+    let text = read(&app).await;
+    assert!(value(&text, &format!(r#"mintage_sync_total{{service="{name}",outcome="success"}}"#)) >= 20);
+    assert!(value(&text, &format!(r#"mintage_sync_duration_seconds_count{{service="{name}"}}"#)) >= 20);
+    assert!(!text.contains(r#"service="mastodon""#));
 }
 
 #[tokio::test]

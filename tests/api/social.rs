@@ -14,11 +14,11 @@ use crate::support::{
 };
 
 const PATH: &str = "/api/v1/coins";
-const BITCOIN: &str = "/api/v1/timelines/tag/bitcoin?";
+pub const BITCOIN: &str = "/api/v1/timelines/tag/bitcoin?";
 const ETHEREUM: &str = "/api/v1/timelines/tag/ethereum?";
 
 /// The coin once what is said of it is as wanted.
-async fn coin(client: &Client, symbol: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+pub async fn coin(client: &Client, symbol: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let mut found = Value::Null;
     eventually("the wanted coin", async || {
         let body = client.get(PATH).await.assert(200).json();
@@ -36,15 +36,15 @@ fn name_of(instance: &Upstream) -> String {
 }
 
 /// Says nothing but what it is told to.
-async fn silent() -> Upstream {
+pub async fn silent() -> Upstream {
     Upstream::start(vec![timeline(&[])]).await
 }
 
-fn mastodon(instance: &Upstream) -> [(&'static str, &str); 2] {
+pub fn mastodon(instance: &Upstream) -> [(&'static str, &str); 2] {
     [("SOCIAL_PROVIDERS", "mastodon"), ("MASTODON_URLS", &instance.url)]
 }
 
-fn count(app: &App, query: &str) -> i64 {
+pub fn count(app: &App, query: &str) -> i64 {
     #[derive(QueryableByName)]
     struct Count {
         #[diesel(sql_type = BigInt)]
@@ -276,13 +276,13 @@ async fn no_text_and_no_author_is_kept() {
     let tables = ["social_posts", "social_cursors", "coin_social", "provider_state", "social_streams"];
     for table in tables {
         let query = format!(
-            "SELECT count(*) FROM {table} t WHERE t::text ILIKE '%xyzzy%' OR t::text LIKE '%@user1%'"
+            "SELECT count(*) FROM {table} t WHERE t::text ILIKE '%xyzzy%' OR t::text LIKE '%mastodon.example%'"
         );
         assert_eq!(count(&app, &query), 0, "{table}");
     }
 }
 
-fn x<'a>(upstream: &'a Upstream, budget: &'a str) -> [(&'static str, &'a str); 4] {
+pub fn x<'a>(upstream: &'a Upstream, budget: &'a str) -> [(&'static str, &'a str); 4] {
     [
         ("SOCIAL_PROVIDERS", "x"),
         ("X_BEARER_TOKEN", "the-token-of-the-test"),
@@ -291,9 +291,9 @@ fn x<'a>(upstream: &'a Upstream, budget: &'a str) -> [(&'static str, &'a str); 4
     ]
 }
 
-const SEARCH: &str = "/2/tweets/search/recent?";
-const COUNTS: &str = "/2/tweets/counts/recent?";
-const SPENT: &str = "SELECT used::bigint AS count FROM provider_state WHERE provider = 'x'";
+pub const SEARCH: &str = "/2/tweets/search/recent?";
+pub const COUNTS: &str = "/2/tweets/counts/recent?";
+pub const SPENT: &str = "SELECT used::bigint AS count FROM provider_state WHERE provider = 'x'";
 
 /// A page of posts as of now.
 fn tweets(number: usize) -> Reply {

@@ -97,7 +97,7 @@ impl Collector {
                 }
                 Ok(End::Broken(failure)) => {
                     failures += 1;
-                    if let Err(problem) = self.failed(SOURCE, failure).await {
+                    if let Err(problem) = self.failed(SOURCE, failure, false).await {
                         tracing::debug!(%problem, "the failure is not written down");
                     }
                     (Duration::from_secs(1) * 2u32.pow(failures.min(6))).min(LONGEST_BACK_OFF)
@@ -149,7 +149,7 @@ impl Collector {
             Ok(stream) => stream,
             Err(failure) => return Ok(End::Broken(failure)),
         };
-        self.succeeded(SOURCE).await?;
+        self.succeeded(SOURCE, None).await?;
         self.follow(stream, &ears, cursor).await
     }
 
@@ -211,7 +211,7 @@ impl Collector {
             .into_iter()
             .map(|(coin, posts)| {
                 let names: Vec<&str> = ears.names[&coin].iter().map(String::as_str).collect();
-                (coin, post::score(posts, &names, now))
+                (coin, post::score(posts, coin, &names, &self.fingerprints, now))
             })
             .collect();
         let coins: Vec<i64> = ears.names.keys().copied().collect();

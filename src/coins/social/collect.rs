@@ -1,4 +1,4 @@
-//! One slot: every source is read, for the coins that it was not read for longest first.
+//! One slot: every source is read, for the coins that it was not asked about for longest first.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,6 +19,7 @@ use super::{
         sync::{Outcomes, after_failure},
         upstream::{Failure, Upstream},
     },
+    fingerprints::Fingerprints,
     mastodon,
     model::Social,
     post::{self, Page},
@@ -38,6 +39,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Half of what Mastodon allows in the five minutes of a slot.
 const REQUESTS_A_SLOT: u32 = 150;
+/// Who fails for so many coins in a row has more wrong than a coin.
+const FAILURES_IN_A_ROW: u32 = 3;
 const LONGEST_CURSOR: usize = 100;
 const BITCOIN: &str = "bitcoin";
 
@@ -48,6 +51,7 @@ pub struct Collector {
     pub(super) settings: Data<config::Social>,
     pub(super) upstream: Upstream,
     pub(super) queries: Queries,
+    pub(super) fingerprints: Fingerprints,
     pub(super) holder: Uuid,
     pub(super) outcomes: Arc<Outcomes>,
     /// The sources that the log knows to be away.
@@ -128,10 +132,11 @@ impl Collector {
         settings: Data<config::Social>,
         upstream: Upstream,
         queries: Queries,
+        fingerprints: Fingerprints,
         outcomes: Arc<Outcomes>,
     ) -> Self {
         let (holder, away) = (Uuid::now_v7(), Mutex::default());
-        Self { db, clock, settings, upstream, queries, holder, outcomes, away }
+        Self { db, clock, settings, upstream, queries, fingerprints, holder, outcomes, away }
     }
 
     /// None when nobody is listened to or the database is away.
@@ -160,57 +165,86 @@ impl Collector {
         let now = self.clock.now();
         let bitcoin = targets.iter().find(|target| target.slug == BITCOIN).map(|target| target.id);
         let ids: Vec<i64> = targets.iter().map(|target| target.id).collect();
-        let known = self.db.run(move |conn| Ok::<_, Problem>(store::known(conn, &ids, now)?)).await?;
+        let known = self
+            .db
+            .run(move |conn| {
+                store::prune(conn, now)?;
+                Ok::<_, Problem>(store::known(conn, &ids)?)
+            })
+            .await?;
         Ok(Collected { summaries: summarise(&known, bitcoin, now), began })
     }
 
     async fn read(&self, source: &Source<'_>, targets: &[Target]) -> Result<(), Problem> {
         let (name, now) = (source.name().to_owned(), self.clock.now());
-        let (state, cursors) = self
+        let (state, cursors, tries) = self
             .db
-            .run(move |conn| Ok::<_, Problem>((services::state(conn, &name)?, store::cursors(conn, &name)?)))
+            .run(move |conn| {
+                let state = services::state(conn, &name)?;
+                Ok::<_, Problem>((state, store::cursors(conn, &name)?, store::tries(conn, &name)?))
+            })
             .await?;
         if state.waits_until(now).is_some() {
             return Ok(());
         }
         let mut order: Vec<_> = targets.iter().collect();
-        order.sort_by_key(|target| cursors.get(&target.id).map(|(_, until)| *until));
-        let mut left = REQUESTS_A_SLOT;
+        order.sort_by_key(|target| tries.get(&target.id));
+        let (mut requests, mut answered, mut failed) = (0, false, 0);
+        let mut flaw = None;
         for target in order {
             let query = query_for(target, &self.queries);
-            let cursor = cursors.get(&target.id).and_then(|(cursor, _)| cursor.as_deref());
+            let cursor = cursors.get(&target.id).map(String::as_str);
             let begin = Instant::now();
-            let result = self.page(source, &query, cursor, targets.len()).await?;
+            let result = self.page(source, target, &query, cursor, targets.len()).await?;
             if !matches!(result, Ok(None)) {
-                self.outcomes.count(source.provider().name(), result.is_ok(), begin.elapsed());
+                self.outcomes.count(source.name(), result.is_ok(), begin.elapsed());
             }
             match result {
                 Ok(Some(page)) => {
-                    left = left.saturating_sub(page.billed);
-                    let enough = page.enough;
+                    (answered, failed) = (true, 0);
+                    requests += page.requests;
+                    let enough = page.enough || requests >= REQUESTS_A_SLOT;
                     self.keep(source, target, &query, page).await?;
-                    if enough || left == 0 {
+                    if enough {
                         break;
                     }
                 }
-                Ok(None) => return Ok(()),
-                Err(failure) => return self.failed(source.name(), failure).await,
+                Ok(None) => break,
+                Err(failure) if !failure.isolated => {
+                    return self.failed(source.name(), failure, answered).await;
+                }
+                Err(failure) => {
+                    let failure = failure.about(&target.slug);
+                    failed += 1;
+                    requests += 1;
+                    if failed == FAILURES_IN_A_ROW {
+                        return self.failed(source.name(), failure, answered).await;
+                    }
+                    flaw = Some(failure);
+                }
             }
         }
-        self.succeeded(source.name()).await
+        match (answered, flaw) {
+            (true, flaw) => self.succeeded(source.name(), flaw).await,
+            (false, Some(failure)) => self.failed(source.name(), failure, false).await,
+            (false, None) => Ok(()),
+        }
     }
 
     /// None when there is no budget for it now.
     async fn page(
         &self,
         source: &Source<'_>,
+        target: &Target,
         query: &Query,
         cursor: Option<&str>,
         coins: usize,
     ) -> Result<Result<Option<Page>, Failure>, Problem> {
-        let now = self.clock.now();
+        let (now, coin) = (self.clock.now(), target.id);
         match source {
-            Source::Mastodon { url, .. } => {
+            Source::Mastodon { url, name } => {
+                let name = name.clone();
+                self.db.run(move |conn| Ok::<_, Problem>(store::note_try(conn, &name, coin, now)?)).await?;
                 Ok(mastodon::fetch(&self.upstream, url, query, cursor, now).await.map(Some))
             }
             Source::X => {
@@ -219,29 +253,32 @@ impl Collector {
                 };
                 let size = page_size(self.settings.x_daily_posts, coins);
                 let cost = size + x::COUNTING;
-                if !self.reserve(cost, now).await? {
+                if !self.reserve(coin, cost, now).await? {
                     return Ok(Ok(None));
                 }
                 let x = X { upstream: &self.upstream, url: &self.settings.x_url, token };
-                let page = match x.fetch(&query, size, cursor, now).await {
-                    Ok(page) => page,
-                    // Some of it may have been billed, so all of it stays paid.
-                    Err(failure) => return Ok(Err(failure)),
-                };
-                let (unused, today) = (cost.saturating_sub(page.billed), now.date_naive());
+                let mut billed = 0;
+                let page = x.fetch(&query, size, cursor, now, &mut billed).await;
+                let (unused, today) = (cost.saturating_sub(billed), now.date_naive());
                 let name = source.provider().name();
                 self.db.run(move |conn| Ok::<_, Problem>(store::settle(conn, name, today, unused)?)).await?;
-                Ok(Ok(Some(Page { billed: 0, ..page })))
+                Ok(page.map(Some))
             }
         }
     }
 
-    /// Pays from the day's budget, which is spread over the day.
-    async fn reserve(&self, cost: u32, now: DateTime<Utc>) -> Result<bool, Problem> {
+    /// Pays for a try from the day's budget, which is spread over the day.
+    async fn reserve(&self, coin: i64, cost: u32, now: DateTime<Utc>) -> Result<bool, Problem> {
         let budget = allowance(self.settings.x_daily_posts, cost, now);
         let name = SocialProvider::X.name();
         self.db
-            .run(move |conn| Ok(services::reserve(conn, name, cost, Some(budget), now.date_naive())?))
+            .tx(move |conn| {
+                let paid = services::reserve(conn, name, cost, Some(budget), now.date_naive())?;
+                if paid {
+                    store::note_try(conn, name, coin, now)?;
+                }
+                Ok(paid)
+            })
             .await
     }
 
@@ -259,7 +296,7 @@ impl Collector {
             provider: source.provider().name(),
             source: source.name().to_owned(),
             coin: target.id,
-            posts: post::score(page.posts, &names, now),
+            posts: post::score(page.posts, target.id, &names, &self.fingerprints, now),
             cursor: page.cursor.filter(|cursor| cursor.len() <= LONGEST_CURSOR && !cursor.contains('\0')),
             complete_since: page.complete_since,
             counted: page.counted,
@@ -268,11 +305,15 @@ impl Collector {
         self.db.tx(move |conn| Ok(store::save(conn, &batch)?)).await
     }
 
-    pub(super) async fn failed(&self, source: &str, failure: Failure) -> Result<(), Problem> {
+    /// The source is left alone for a while; the longer, the longer it has not answered.
+    pub(super) async fn failed(&self, source: &str, failure: Failure, answered: bool) -> Result<(), Problem> {
         let (name, now, message) = (source.to_owned(), self.clock.now(), failure.message.clone());
         let state = self
             .db
             .tx(move |conn| {
+                if answered {
+                    services::record_success(conn, &name, now)?;
+                }
                 let state = after_failure(&services::state(conn, &name)?, failure.advice, now);
                 services::record_failure(conn, &name, &state, &failure.message, now)?;
                 Ok::<_, Problem>(state)
@@ -293,9 +334,18 @@ impl Collector {
         Ok(())
     }
 
-    pub(super) async fn succeeded(&self, source: &str) -> Result<(), Problem> {
+    /// It answers, if not always.
+    pub(super) async fn succeeded(&self, source: &str, flaw: Option<Failure>) -> Result<(), Problem> {
         let (name, now) = (source.to_owned(), self.clock.now());
-        self.db.run(move |conn| Ok::<_, Problem>(services::record_success(conn, &name, now)?)).await?;
+        self.db
+            .tx(move |conn| {
+                services::record_success(conn, &name, now)?;
+                if let Some(flaw) = flaw {
+                    services::record_flaw(conn, &name, &flaw.message, now)?;
+                }
+                Ok::<_, Problem>(())
+            })
+            .await?;
         if self.away.lock().unwrap_or_else(PoisonError::into_inner).remove(source) {
             tracing::info!(source, "people can be heard again");
         }

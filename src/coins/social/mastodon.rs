@@ -8,6 +8,7 @@
 use chrono::{DateTime, Utc};
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{
     super::upstream::{Failure, Upstream},
@@ -59,7 +60,7 @@ pub async fn fetch(
             })
             .await?;
         page.enough = is_exhausted(&answer.headers);
-        page.billed += 1;
+        page.requests += 1;
         let timeline = decode(&answer.body)?;
         if number == 1 {
             page.cursor = timeline.newest;
@@ -111,9 +112,10 @@ struct Timeline {
 }
 
 fn decode(body: &[u8]) -> Result<Timeline, Failure> {
-    let items: Vec<serde_json::Value> = serde_json::from_slice(body).map_err(Failure::garbage)?;
+    let body = String::from_utf8_lossy(body);
+    let items: Vec<&RawValue> = serde_json::from_str(&body).map_err(Failure::garbage)?;
     let count = items.len();
-    let statuses: Vec<Status> = readable(items);
+    let statuses: Vec<Status> = readable(&items);
     if statuses.is_empty() && count > 0 {
         return Err(Failure::garbage("no post can be read"));
     }

@@ -3,12 +3,13 @@
 //! Beside the market of each slot [`Collector::collect`] reads the sources, each at its own pace
 //! and back-off: X and the Mastodon instances are asked, Bluesky is a stream that one replica
 //! follows all the time ([`Collector::listen`]). Texts live until they are scored ([`post`]); kept
-//! are ids, times and scores of the newest posts. From those the numbers are made ([`summary`]),
+//! are times and scores of the newest posts, and by what to recognise them ([`fingerprints`]). From those the numbers are made ([`summary`]),
 //! which the slot's commit publishes with the snapshot. What fails keeps what was said before,
 //! with its own `as_of`.
 
 mod bluesky;
 mod collect;
+mod fingerprints;
 mod html;
 mod mastodon;
 mod matcher;
@@ -21,6 +22,7 @@ mod x;
 
 pub use self::{
     collect::{Collected, Collector, sources},
+    fingerprints::Fingerprints,
     model::{Missing, Social},
     queries::{Queries, read_queries},
     store::current,

@@ -39,7 +39,8 @@ pub struct Social {
     #[serde(default, skip_serializing_if = "Missing::is_empty")]
     #[schema(required = false)]
     pub missing: Missing,
-    /// Where the posts were published: `mastodon`, `bluesky`, `x`.
+    /// Where the posts were published, and who else was read in the last 24 hours: `mastodon`,
+    /// `bluesky`, `x`.
     #[schema(example = json!(["mastodon"]))]
     pub sources: Vec<String>,
     /// When the sources were last read.

@@ -1,12 +1,15 @@
 //! Posts on their way from a provider to a score.
 
-use std::{collections::HashSet, hash::Hasher, str::FromStr};
+use std::{collections::HashSet, str::FromStr};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Deserialize;
-use siphasher::sip::SipHasher24;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
-use super::super::sentiment::{self, Count, Scored};
+use super::{
+    super::sentiment::{self, Count, Scored},
+    fingerprints::Fingerprints,
+};
 
 /// Older posts are neither kept nor counted.
 pub const KEPT: TimeDelta = TimeDelta::days(7);
@@ -14,7 +17,6 @@ pub const KEPT: TimeDelta = TimeDelta::days(7);
 pub const SAMPLE: usize = 100;
 /// Characters of a text that are looked at.
 const LONGEST_TEXT: usize = 4000;
-const LONGEST_ID: usize = 500;
 
 /// A post as a provider reports it; it lives until it is scored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,24 +39,31 @@ pub struct Page {
     pub complete_since: Option<DateTime<Utc>>,
     /// Posts as the source itself counts them.
     pub counted: Option<Count>,
-    /// What it cost, in the source's own unit.
-    pub billed: u32,
+    /// How many it took.
+    pub requests: u32,
     /// The source wants to be left alone for the rest of the slot.
     pub enough: bool,
 }
 
-/// What is kept of a post.
+/// What is kept of a post; the hashes are [`Fingerprints`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScoredPost {
-    pub id: String,
-    pub at: DateTime<Utc>,
+    pub post_hash: i64,
     pub text_hash: i64,
+    pub author_hash: i64,
+    pub at: DateTime<Utc>,
     pub scored: Scored,
 }
 
 /// Scores the posts that count: English, of the last days, no retweets; of the same text one, of
 /// an author one an hour. At most the newest [`SAMPLE`], newest first.
-pub fn score(mut posts: Vec<Post>, names: &[&str], now: DateTime<Utc>) -> Vec<ScoredPost> {
+pub fn score(
+    mut posts: Vec<Post>,
+    coin: i64,
+    names: &[&str],
+    fingerprints: &Fingerprints,
+    now: DateTime<Utc>,
+) -> Vec<ScoredPost> {
     posts.sort_by_key(|post| std::cmp::Reverse(post.at));
     let (mut texts, mut authors) = (HashSet::new(), HashSet::new());
     let mut scored = Vec::new();
@@ -62,26 +71,25 @@ pub fn score(mut posts: Vec<Post>, names: &[&str], now: DateTime<Utc>) -> Vec<Sc
         let text = shortened(&post.text);
         // Clocks differ.
         let at = post.at.min(now);
-        if now - at > KEPT || post.id.len() > LONGEST_ID || post.id.contains('\0') || text.starts_with("RT @")
-        {
+        if now - at > KEPT || text.starts_with("RT @") {
             continue;
         }
         if !sentiment::is_english(post.language.as_deref(), text, names) {
             continue;
         }
-        let text_hash = hash(text);
-        let author = (post.author, at.timestamp().div_euclid(3600));
-        if texts.contains(&text_hash) || authors.contains(&author) {
+        let text_hash = fingerprints.of_text(coin, text);
+        let author_hash = fingerprints.of_author(coin, at.timestamp().div_euclid(3600), &post.author);
+        if texts.contains(&text_hash) || authors.contains(&author_hash) {
             continue;
         }
         texts.insert(text_hash);
-        authors.insert(author);
-        let compound = sentiment::score(text).compound;
+        authors.insert(author_hash);
         scored.push(ScoredPost {
-            id: post.id,
-            at,
+            post_hash: fingerprints.of_post(coin, &post.id),
             text_hash,
-            scored: Scored { compound, basic: sentiment::basic(text) },
+            author_hash,
+            at,
+            scored: Scored { compound: sentiment::score(text).compound, basic: sentiment::basic(text) },
         });
         if scored.len() == SAMPLE {
             break;
@@ -94,24 +102,9 @@ fn shortened(text: &str) -> &str {
     text.char_indices().nth(LONGEST_TEXT).map_or(text, |(end, _)| &text[..end])
 }
 
-/// Equal for texts that differ in case, white space, addresses or handles only.
-fn hash(text: &str) -> i64 {
-    let mut hasher = SipHasher24::new();
-    let mut any = false;
-    for word in text.split_whitespace().filter(|word| !word.contains("://") && !word.starts_with('@')) {
-        hasher.write(word.to_lowercase().as_bytes());
-        hasher.write_u8(b' ');
-        any = true;
-    }
-    if !any {
-        hasher.write(text.as_bytes());
-    }
-    hasher.finish().cast_signed()
-}
-
 /// The items of a list that can be read; one odd item does not spoil the others.
-pub fn readable<T: for<'de> Deserialize<'de>>(items: Vec<serde_json::Value>) -> Vec<T> {
-    items.into_iter().filter_map(|item| serde_json::from_value(item).ok()).collect()
+pub fn readable<T: DeserializeOwned>(items: &[&RawValue]) -> Vec<T> {
+    items.iter().filter_map(|item| serde_json::from_str(item.get()).ok()).collect()
 }
 
 /// A time that may be missing or odd.
@@ -121,7 +114,11 @@ pub fn time(text: &str) -> Option<DateTime<Utc>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::fingerprints::tests::fingerprints, *};
+
+    fn score(posts: Vec<Post>, names: &[&str]) -> Vec<ScoredPost> {
+        super::score(posts, 1, names, &fingerprints("one"), now())
+    }
 
     fn now() -> DateTime<Utc> {
         time("2026-11-20T10:00:00Z").expect("time")
@@ -143,7 +140,6 @@ mod tests {
         let same_author = Post { author: "author 1".into(), ..post(4, "something else") };
         let later = Post { at: now() - TimeDelta::minutes(90), ..same_author.clone() };
         let old = Post { at: now() - TimeDelta::days(8), ..post(7, "old") };
-        let odd = Post { id: "x".repeat(501), ..post(8, "odd") };
         let posts = vec![
             post(1, "I love Bitcoin"),
             spanish,
@@ -152,30 +148,30 @@ mod tests {
             Post { id: "5".into(), ..later },
             post(6, "RT @someone: I love Bitcoin"),
             old,
-            odd,
         ];
-        let scored = score(posts, &["bitcoin"], now());
-        let ids: Vec<_> = scored.iter().map(|post| post.id.as_str()).collect();
-        assert_eq!(ids, ["1", "5"]);
+        let scored = score(posts, &["bitcoin"]);
+        let times: Vec<_> = scored.iter().map(|post| (now() - post.at).num_minutes()).collect();
+        assert_eq!(times, [1, 90]);
         assert!(scored[0].scored.compound > 0.6);
     }
 
     #[test]
     fn a_sample_is_the_newest_hundred() {
         let posts = (0..300).map(|number| post(number, &format!("number {number}"))).collect();
-        let scored = score(posts, &[], now());
-        assert_eq!((scored.len(), scored[0].id.as_str(), scored[99].id.as_str()), (100, "0", "99"));
+        let scored = score(posts, &[]);
+        assert_eq!((scored.len(), scored[0].at), (100, now()));
+        assert_eq!(scored[99].at, now() - TimeDelta::minutes(99));
     }
 
     #[test]
     fn what_a_post_claims_of_the_future_is_now() {
         let ahead = Post { at: now() + TimeDelta::days(400), ..post(1, "hello") };
-        assert_eq!(score(vec![ahead], &[], now())[0].at, now());
+        assert_eq!(score(vec![ahead], &[])[0].at, now());
     }
 
     #[test]
     fn an_endless_text_is_cut() {
         let long = post(1, &"great but ".repeat(100_000));
-        assert!(score(vec![long], &[], now())[0].scored.compound > 0.9);
+        assert!(score(vec![long], &[])[0].scored.compound > 0.9);
     }
 }

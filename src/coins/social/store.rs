@@ -21,6 +21,7 @@ use super::{
 };
 use crate::db::schema::{
     coin_quotes, coin_snapshots, coin_social, coins, social_cursors, social_posts, social_streams,
+    social_tries,
 };
 
 /// What one source said of one coin.
@@ -50,16 +51,38 @@ pub fn targets(conn: &mut PgConnection) -> QueryResult<Vec<Target>> {
     Ok(rows.into_iter().map(|(id, symbol, name, slug)| Target { id, symbol, name, slug }).collect())
 }
 
-/// The newest post that was read, and when.
-type Cursor = (Option<String>, DateTime<Utc>);
-
-/// How far a source has been read, by coin.
-pub fn cursors(conn: &mut PgConnection, source: &str) -> QueryResult<HashMap<i64, Cursor>> {
-    let rows: Vec<(i64, Option<String>, DateTime<Utc>)> = social_cursors::table
-        .filter(social_cursors::source.eq(source))
-        .select((social_cursors::coin_id, social_cursors::cursor, social_cursors::covered_until))
+/// The newest post that was read of a source, by coin.
+pub fn cursors(conn: &mut PgConnection, source: &str) -> QueryResult<HashMap<i64, String>> {
+    let rows: Vec<(i64, String)> = social_cursors::table
+        .filter(social_cursors::source.eq(source).and(social_cursors::cursor.is_not_null()))
+        .select((social_cursors::coin_id, social_cursors::cursor.assume_not_null()))
         .load(conn)?;
-    Ok(rows.into_iter().map(|(coin, cursor, until)| (coin, (cursor, until))).collect())
+    Ok(rows.into_iter().collect())
+}
+
+/// When a source was last asked, by coin.
+pub fn tries(conn: &mut PgConnection, source: &str) -> QueryResult<HashMap<i64, DateTime<Utc>>> {
+    let rows: Vec<(i64, DateTime<Utc>)> = social_tries::table
+        .filter(social_tries::source.eq(source))
+        .select((social_tries::coin_id, social_tries::tried_at))
+        .load(conn)?;
+    Ok(rows.into_iter().collect())
+}
+
+/// A source is about to be asked about a coin. Written down first, so that a coin that is never
+/// answered, or ends the reading, does not come first for ever.
+pub fn note_try(conn: &mut PgConnection, source: &str, coin: i64, now: DateTime<Utc>) -> QueryResult<()> {
+    diesel::insert_into(social_tries::table)
+        .values((
+            social_tries::source.eq(source),
+            social_tries::coin_id.eq(coin),
+            social_tries::tried_at.eq(now),
+        ))
+        .on_conflict((social_tries::source, social_tries::coin_id))
+        .do_update()
+        .set(social_tries::tried_at.eq(now))
+        .execute(conn)?;
+    Ok(())
 }
 
 /// Keeps what is new and how far that goes; doing it twice changes nothing.
@@ -68,7 +91,7 @@ pub fn save(conn: &mut PgConnection, batch: &Batch) -> QueryResult<()> {
     move_cursor(conn, batch)
 }
 
-/// Keeps what is new, and the newest [`SAMPLE`] of all.
+/// Keeps what is new, and the newest [`SAMPLE`] of all; in a transaction.
 pub fn save_posts(
     conn: &mut PgConnection,
     provider: &str,
@@ -81,21 +104,26 @@ pub fn save_posts(
             (
                 social_posts::coin_id.eq(coin),
                 social_posts::provider.eq(provider),
-                social_posts::post_id.eq(&post.id),
-                social_posts::posted_at.eq(post.at),
+                social_posts::post_hash.eq(post.post_hash),
                 social_posts::text_hash.eq(post.text_hash),
+                social_posts::author_hash.eq(post.author_hash),
+                social_posts::posted_at.eq(post.at),
                 social_posts::compound.eq(post.scored.compound),
                 social_posts::basic.eq(post.scored.basic),
             )
         })
         .collect();
+    // Each row is unique in three ways: two batches could wait for each other's rows.
+    sql_query("SELECT pg_advisory_xact_lock(hashtextextended('social_posts', $1))")
+        .bind::<BigInt, _>(coin)
+        .execute(conn)?;
     let added =
         diesel::insert_into(social_posts::table).values(rows).on_conflict_do_nothing().execute(conn)?;
     if added > 0 {
         sql_query(
-            "DELETE FROM social_posts WHERE coin_id = $1 AND provider = $2 AND (posted_at, post_id) < \
-             (SELECT posted_at, post_id FROM social_posts WHERE coin_id = $1 AND provider = $2 \
-             ORDER BY posted_at DESC, post_id DESC OFFSET $3 LIMIT 1)",
+            "DELETE FROM social_posts WHERE coin_id = $1 AND provider = $2 AND (posted_at, post_hash) < \
+             (SELECT posted_at, post_hash FROM social_posts WHERE coin_id = $1 AND provider = $2 \
+             ORDER BY posted_at DESC, post_hash DESC OFFSET $3 LIMIT 1)",
         )
         .bind::<BigInt, _>(coin)
         .bind::<Text, _>(provider)
@@ -155,14 +183,22 @@ pub fn cover(
     Ok(())
 }
 
+/// Drops what is too old to count.
+pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
+    let old = now - KEPT;
+    diesel::delete(social_posts::table.filter(social_posts::posted_at.lt(old))).execute(conn)?;
+    diesel::delete(social_cursors::table.filter(social_cursors::covered_until.lt(old))).execute(conn)?;
+    diesel::delete(social_tries::table.filter(social_tries::tried_at.lt(old))).execute(conn)?;
+    Ok(())
+}
+
 /// What is kept of these coins.
-pub fn known(conn: &mut PgConnection, of: &[i64], now: DateTime<Utc>) -> QueryResult<HashMap<i64, Known>> {
+pub fn known(conn: &mut PgConnection, of: &[i64]) -> QueryResult<HashMap<i64, Known>> {
     type Row = (i64, String, DateTime<Utc>, f64, f64);
     type CursorRow = (i64, String, DateTime<Utc>, DateTime<Utc>, Option<f64>, Option<f64>);
-    diesel::delete(social_posts::table.filter(social_posts::posted_at.lt(now - KEPT))).execute(conn)?;
     let posts: Vec<Row> = social_posts::table
         .filter(social_posts::coin_id.eq_any(of))
-        .order((social_posts::coin_id, social_posts::posted_at.desc(), social_posts::post_id))
+        .order((social_posts::coin_id, social_posts::posted_at.desc(), social_posts::post_hash))
         .select((
             social_posts::coin_id,
             social_posts::provider,

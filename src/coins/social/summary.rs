@@ -57,12 +57,18 @@ pub fn summarise(
     let counted: HashMap<i64, Result<Counts, Reason>> =
         known.iter().map(|(coin, known)| (*coin, counts(known, now))).collect();
     let of_bitcoin = bitcoin.and_then(|bitcoin| counted.get(&bitcoin)?.as_ref().ok());
-    let summaries =
-        known.iter().filter_map(|(coin, known)| Some((*coin, summary(known, &counted[coin], of_bitcoin)?)));
+    let summaries = known
+        .iter()
+        .filter_map(|(coin, known)| Some((*coin, summary(known, &counted[coin], of_bitcoin, now)?)));
     summaries.collect()
 }
 
-fn summary(known: &Known, counts: &Result<Counts, Reason>, of_bitcoin: Option<&Counts>) -> Option<Social> {
+fn summary(
+    known: &Known,
+    counts: &Result<Counts, Reason>,
+    of_bitcoin: Option<&Counts>,
+    now: DateTime<Utc>,
+) -> Option<Social> {
     let as_of = known.coverage.iter().map(|coverage| coverage.until).max()?;
     let sample: Vec<Scored> = known.posts.iter().take(SAMPLE).map(|post| post.scored).collect();
     let opinion = Opinion::of(&sample);
@@ -90,14 +96,20 @@ fn summary(known: &Known, counts: &Result<Counts, Reason>, of_bitcoin: Option<&C
             posts_per_hour: counts.as_ref().err().copied(),
             popularity: popularity.err(),
         },
-        sources: sources(known),
+        sources: sources(known, now),
         as_of,
     })
 }
 
-fn sources(known: &Known) -> Vec<String> {
-    let names: BTreeSet<&str> = known.coverage.iter().map(Coverage::provider).collect();
+/// Those that the sample is from, and those that were read lately and had nothing to add.
+fn sources(known: &Known, now: DateTime<Utc>) -> Vec<String> {
+    let of_sample = known.posts.iter().take(SAMPLE).map(|post| post.provider.as_str());
+    let names: BTreeSet<&str> = of_sample.chain(fresh(known, now).map(Coverage::provider)).collect();
     names.into_iter().map(ToOwned::to_owned).collect()
+}
+
+fn fresh(known: &Known, now: DateTime<Utc>) -> impl Iterator<Item = &Coverage> {
+    known.coverage.iter().filter(move |coverage| now - coverage.until <= FRESH)
 }
 
 /// What each provider counts. Its own count if it has one; of a full page of kept posts without a
@@ -105,9 +117,8 @@ fn sources(known: &Known) -> Vec<String> {
 fn counts(known: &Known, now: DateTime<Utc>) -> Result<Counts, Reason> {
     let mut counts = Counts::new();
     let mut reason = Reason::TooFewPosts;
-    let fresh = known.coverage.iter().filter(|coverage| now - coverage.until <= FRESH);
     let mut providers: BTreeMap<&str, Vec<&Coverage>> = BTreeMap::new();
-    for coverage in fresh {
+    for coverage in fresh(known, now) {
         providers.entry(coverage.provider()).or_default().push(coverage);
     }
     for (provider, coverage) in providers {
@@ -259,9 +270,11 @@ mod tests {
     #[test]
     fn a_source_that_has_gone_silent_does_not_count() {
         let late = Coverage { until: now() - TimeDelta::hours(25), ..covered("mastodon:a", 100) };
-        let all = summaries(vec![coin(vec![post(2000, 0.3)], vec![late])]);
+        let all =
+            summaries(vec![coin(vec![post(2000, 0.3)], vec![late.clone()]), coin(Vec::new(), vec![late])]);
         assert_eq!(all[&1].missing.posts_per_hour, Some(Reason::TooFewPosts));
         assert_eq!(all[&1].as_of, now() - TimeDelta::hours(25));
+        assert_eq!((all[&1].sources.len(), all[&2].sources.len()), (1, 0), "its posts still count");
     }
 
     proptest! {

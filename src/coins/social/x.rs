@@ -2,12 +2,14 @@
 //!
 //! Source: docs.x.com. X bills each post that it returns and each count like a post, so both are
 //! paid from `X_DAILY_POST_BUDGET` before they are asked for, `since_id` asks for new posts only,
-//! and the rate of posting comes from the counts. What is called a tweet in the documentation is
+//! and the rate of posting comes from the counts. What is refused with a 4xx returned nothing and is
+//! not billed; what became of a request that failed otherwise is not known, so it stays paid. What is called a tweet in the documentation is
 //! called a post in newer answers; both are understood.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::RequestBuilder;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{
     super::{
@@ -35,18 +37,20 @@ pub struct X<'a> {
 }
 
 impl X<'_> {
-    /// Counts, and reads at most `size` posts that are newer than the cursor.
+    /// Counts, and reads at most `size` posts that are newer than the cursor. To `billed` comes what
+    /// X may take for it, also when it fails.
     pub async fn fetch(
         &self,
         query: &str,
         size: u32,
         cursor: Option<&str>,
         now: DateTime<Utc>,
+        billed: &mut u32,
     ) -> Result<Page, Failure> {
         let since = (now - COUNTED).format("%Y-%m-%dT%H:%M:%SZ").to_string();
         let counts = [("query", query), ("granularity", "hour"), ("start_time", since.as_str())];
-        let counted =
-            self.call(self.get("/2/tweets/counts/recent").query(&counts), now, decode_counts).await?;
+        let counts = self.get("/2/tweets/counts/recent").query(&counts);
+        let counted = decode_counts(self.call(counts, COUNTING, now, billed).await?.json(now)?)?;
 
         let size_text = size.to_string();
         let mut search = vec![
@@ -59,11 +63,10 @@ impl X<'_> {
         let oldest = now - OLDEST_CURSOR;
         let fresh = cursor.filter(|cursor| snowflake_time(cursor).is_some_and(|at| at > oldest));
         search.extend(fresh.map(|cursor| ("since_id", cursor)));
-        let mut page =
-            self.call(self.get("/2/tweets/search/recent").query(&search), now, decode_search).await?;
-        page.billed += COUNTING;
-        page.counted = counted;
-        Ok(page)
+        let search = self.get("/2/tweets/search/recent").query(&search);
+        let (page, returned) = decode_search(self.call(search, size, now, billed).await?.json(now)?)?;
+        *billed -= size.saturating_sub(returned);
+        Ok(Page { counted, ..page })
     }
 
     fn get(&self, path: &str) -> RequestBuilder {
@@ -71,17 +74,19 @@ impl X<'_> {
     }
 
     /// Once: a second try could be billed a second time.
-    async fn call<T>(
+    async fn call(
         &self,
         request: RequestBuilder,
+        cost: u32,
         now: DateTime<Utc>,
-        decode: fn(&[u8]) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
+        billed: &mut u32,
+    ) -> Result<Answer, Failure> {
+        *billed += cost;
         let answer = self.upstream.send(request).await?;
-        if !answer.status.is_success() {
-            return Err(refusal(&answer, now));
+        if answer.status.is_client_error() {
+            *billed -= cost;
         }
-        decode(answer.json(now)?)
+        if answer.status.is_success() { Ok(answer) } else { Err(refusal(&answer, now)) }
     }
 }
 
@@ -107,9 +112,9 @@ fn snowflake_time(id: &str) -> Option<DateTime<Utc>> {
 }
 
 #[derive(Deserialize)]
-struct Search {
-    #[serde(default)]
-    data: Vec<serde_json::Value>,
+struct Search<'a> {
+    #[serde(borrow, default)]
+    data: Vec<&'a RawValue>,
     meta: Option<Meta>,
 }
 
@@ -136,18 +141,20 @@ struct Note {
     text: String,
 }
 
-fn decode_search(body: &[u8]) -> Result<Page, Failure> {
-    let search: Search = serde_json::from_slice(body).map_err(Failure::garbage)?;
+/// Also how many posts were returned, which is what is billed.
+fn decode_search(body: &[u8]) -> Result<(Page, u32), Failure> {
+    let body = String::from_utf8_lossy(body);
+    let search: Search<'_> = serde_json::from_str(&body).map_err(Failure::garbage)?;
     // Without results there is no `data`, but there is `meta`; errors alone have neither.
     let meta = search.meta.ok_or_else(|| Failure::garbage("there is no meta"))?;
-    let billed = u32::try_from(search.data.len()).unwrap_or(u32::MAX);
-    let tweets: Vec<Tweet> = readable(search.data);
-    if tweets.is_empty() && billed > 0 {
+    let returned = u32::try_from(search.data.len()).unwrap_or(u32::MAX);
+    let tweets: Vec<Tweet> = readable(&search.data);
+    if tweets.is_empty() && returned > 0 {
         return Err(Failure::garbage("no post can be read"));
     }
     let posts: Vec<Post> = tweets.into_iter().filter_map(post).collect();
     let complete_since = meta.next_token.and_then(|_| posts.iter().map(|post| post.at).min());
-    Ok(Page { posts, cursor: meta.newest_id, complete_since, billed, ..Page::default() })
+    Ok((Page { posts, cursor: meta.newest_id, complete_since, ..Page::default() }, returned))
 }
 
 fn post(tweet: Tweet) -> Option<Post> {
@@ -202,7 +209,8 @@ fn refusal(answer: &Answer, now: DateTime<Utc>) -> Failure {
         401..=403 if !title.is_empty() => Advice::Stop,
         _ => plain.advice,
     };
-    Failure::new(advice, format!("{}: {title}: {detail}", plain.message))
+    let isolated = plain.isolated && advice == plain.advice;
+    Failure { isolated, ..Failure::new(advice, format!("{}: {title}: {detail}", plain.message)) }
 }
 
 #[cfg(test)]
@@ -217,8 +225,8 @@ mod tests {
 
     #[test]
     fn a_search_becomes_posts_in_both_spellings() {
-        let page = decode_search(&fixture("search_recent")).expect("posts");
-        assert_eq!((page.posts.len(), page.billed), (12, 12));
+        let (page, returned) = decode_search(&fixture("search_recent")).expect("posts");
+        assert_eq!((page.posts.len(), returned), (12, 12));
         assert_eq!(page.cursor.as_deref(), Some("2123717978453028361"));
         assert_eq!(page.complete_since, time("2026-11-20T09:57:49Z"));
         let first = &page.posts[0];
@@ -227,14 +235,14 @@ mod tests {
             (first.at, first.language.as_deref()),
             (time("2026-11-20T09:59:57Z").expect("time"), Some("en"))
         );
-        let renamed = decode_search(&fixture("search_recent_post_fields")).expect("posts");
+        let (renamed, _) = decode_search(&fixture("search_recent_post_fields")).expect("posts");
         assert_eq!(renamed.posts[..], page.posts[..2]);
-        assert_eq!(decode_search(&fixture("search_recent_page2")).expect("posts").complete_since, None);
+        assert_eq!(decode_search(&fixture("search_recent_page2")).expect("posts").0.complete_since, None);
     }
 
     #[test]
     fn no_results_are_no_failure_but_nonsense_is() {
-        assert_eq!(decode_search(&fixture("search_recent_empty")), Ok(Page::default()));
+        assert_eq!(decode_search(&fixture("search_recent_empty")), Ok((Page::default(), 0)));
         for bad in [
             "",
             "[]",

@@ -90,6 +90,19 @@ pub(in super::super) fn record_success(
     Ok(())
 }
 
+/// What was wrong, though the service answered well.
+pub(in super::super) fn record_flaw(
+    conn: &mut PgConnection,
+    provider: &str,
+    error: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<()> {
+    diesel::update(provider_state::table.find(provider))
+        .set((provider_state::last_error.eq(error), provider_state::last_error_at.eq(now)))
+        .execute(conn)?;
+    Ok(())
+}
+
 /// Writes a failure down; good data stays as it is.
 pub(in super::super) fn record_failure(
     conn: &mut PgConnection,

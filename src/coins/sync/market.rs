@@ -171,7 +171,7 @@ impl Sync {
     /// Writes a failure down and says when the provider's turn is again.
     async fn failed(&self, provider: Provider, failure: Failure) -> Result<Nothing, Problem> {
         let now = self.clock.now();
-        let Failure { message, advice } = failure;
+        let Failure { message, advice, .. } = failure;
         let error = message.clone();
         let (before, state) = self
             .db

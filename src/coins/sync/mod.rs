@@ -29,7 +29,7 @@ pub(super) use self::{market::budget, outcomes::Outcomes, slot::after_failure};
 use super::{
     alerts,
     model::Market,
-    social::{self, Collector, Queries},
+    social::{self, Collector, Fingerprints, Queries},
     store::{self, Claim},
     upstream::Upstream,
 };
@@ -60,11 +60,25 @@ pub struct Sync {
 
 impl Sync {
     #[must_use]
-    pub fn new(db: Db, clock: Clock, settings: Data<Coins>, social: Data<Social>, queries: Queries) -> Self {
+    pub fn new(
+        db: Db,
+        clock: Clock,
+        settings: Data<Coins>,
+        social: Data<Social>,
+        queries: Queries,
+        fingerprints: Fingerprints,
+    ) -> Self {
         let upstream = Upstream::new(settings.timeout);
         let outcomes = Arc::<Outcomes>::default();
-        let social =
-            Collector::new(db.clone(), clock.clone(), social, upstream.clone(), queries, outcomes.clone());
+        let social = Collector::new(
+            db.clone(),
+            clock.clone(),
+            social,
+            upstream.clone(),
+            queries,
+            fingerprints,
+            outcomes.clone(),
+        );
         Self {
             db,
             clock,

@@ -15,14 +15,14 @@ struct Outcome {
     durations: Histogram,
 }
 
-/// By the names of services, which are few and our own.
+/// By the names of services, which the settings bound.
 #[derive(Default)]
-pub struct Outcomes(Mutex<BTreeMap<&'static str, Outcome>>);
+pub struct Outcomes(Mutex<BTreeMap<String, Outcome>>);
 
 impl Outcomes {
-    pub fn count(&self, service: &'static str, success: bool, took: Duration) {
+    pub fn count(&self, service: &str, success: bool, took: Duration) {
         let mut outcomes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let outcome = outcomes.entry(service).or_default();
+        let outcome = outcomes.entry(service.to_owned()).or_default();
         if success {
             outcome.successes += 1;
         } else {
@@ -34,7 +34,9 @@ impl Outcomes {
     pub fn write(&self, text: &mut Exposition) {
         let outcomes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let name = "mintage_sync_total";
-        text.family(name, "counter", "Times a service was asked in a slot, with its retries, by outcome.");
+        let help = "Times a service was asked, with its retries, by outcome: a provider once a slot, who is \
+                    listened to once a coin or connection.";
+        text.family(name, "counter", help);
         for (service, outcome) in &*outcomes {
             for (word, count) in [("success", outcome.successes), ("failure", outcome.failures)] {
                 text.sample(name, &[("service", service), ("outcome", word)], count);

@@ -1,0 +1,184 @@
+//! Sources that answer in part, and what is kept of what they say.
+
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use serde_json::{Value, json};
+
+use crate::{
+    social::{BITCOIN, COUNTS, SEARCH, SPENT, coin, count, mastodon, silent, x},
+    support::{
+        Client, eventually,
+        social::{app, market, minutes_ago, status, timeline},
+        upstream::{Reply, Upstream, fixture},
+    },
+};
+
+const HYPERLIQUID: &str = "/api/v1/timelines/tag/hyperliquid?";
+const LONE_SURROGATE: &str = r"\ud83d";
+
+/// The first source as an admin sees it.
+async fn source(admin: &Client) -> Value {
+    admin.get("/api/v1/admin/sync").await.assert(200).json()["social"][0].clone()
+}
+
+/// The same text with half of a character, which JSON cannot mean, for each X.
+fn broken(reply: &Reply) -> Reply {
+    let Reply::Http(status, headers, body) = reply else {
+        panic!("it has no text");
+    };
+    let body = String::from_utf8(body.clone()).unwrap().replace("XXX", LONE_SURROGATE);
+    Reply::Http(*status, headers, body.into_bytes())
+}
+
+#[tokio::test]
+async fn what_fails_for_one_coin_costs_the_others_nothing() {
+    for failure in [
+        Reply::Http(404, "", b"{}".to_vec()),
+        Reply::Http(410, "", b"{}".to_vec()),
+        Reply::Http(503, "", Vec::new()),
+        Reply::Http(200, "", b"[{\"id\": ".to_vec()),
+        Reply::Raw("content-type: text/html\r\n", b"<html>no such tag</html>".to_vec()),
+    ] {
+        let (market, instance) = (market().await, silent().await);
+        instance.say_at(HYPERLIQUID, failure);
+        let app = app(&market, &mastodon(&instance));
+        let (user, admin) = (app.user().await, app.admin().await);
+        for symbol in ["XLM", "XMR", "LTC", "AVAX", "HBAR", "SHIB"] {
+            coin(&user, symbol, Value::is_object).await;
+        }
+        assert_eq!(coin(&user, "HYPE", |_| true).await, Value::Null);
+        let source = source(&admin).await;
+        assert_eq!((&source["state"], &source["failures"]), (&"ready".into(), &0.into()), "{source}");
+        assert!(source["last_success_at"].is_string());
+        assert!(source["last_error"].as_str().unwrap().starts_with("hyperliquid: "), "{source}");
+        let asked = instance.asked(HYPERLIQUID);
+        instance.say_at(HYPERLIQUID, timeline(&[]));
+        eventually("another try", async || instance.asked(HYPERLIQUID) > asked).await;
+        coin(&user, "HYPE", Value::is_object).await;
+    }
+}
+
+#[tokio::test]
+async fn coins_that_get_no_answer_come_last() {
+    let (market, instance) = (market().await, silent().await);
+    instance.say_at(BITCOIN, Reply::Silence);
+    for tag in ["ethereum?", "tether?", "bnb?"] {
+        let path = format!("/api/v1/timelines/tag/{tag}").leak();
+        instance.say_at(path, Reply::Http(500, "", Vec::new()));
+    }
+    let app = app(&market, &mastodon(&instance));
+    let (user, admin) = (app.user().await, app.admin().await);
+    // A silence ends the first reading, three failures in a row the second.
+    for (failures, minutes) in [(1, 1), (2, 2)] {
+        let failed = async || source(&admin).await["failures"].as_u64() >= Some(failures);
+        eventually("a failure that is written down", failed).await;
+        app.clock.advance(Duration::from_mins(minutes));
+    }
+    coin(&user, "LTC", Value::is_object).await;
+}
+
+#[tokio::test]
+async fn a_source_that_fails_three_times_in_a_row_is_left_alone() {
+    let (market, instance) = (market().await, Upstream::start(vec![Reply::Http(500, "", Vec::new())]).await);
+    let app = app(&market, &mastodon(&instance));
+    let admin = app.admin().await;
+    eventually("a failure that is written down", async || source(&admin).await["failures"] == 1).await;
+    assert_eq!((instance.requests().len(), &source(&admin).await["state"]), (3, &"waiting".into()));
+}
+
+#[tokio::test]
+async fn one_odd_post_does_not_spoil_the_others() {
+    let (market, instance) = (market().await, silent().await);
+    let said =
+        [status(3, 1, "bitcoin is XXX"), status(2, 2, "bitcoin is fine"), status(1, 3, "bitcoin is up")];
+    instance.say_at(BITCOIN, broken(&timeline(&said)));
+    let app = app(&market, &mastodon(&instance));
+    coin(&app.user().await, "BTC", |social| social["sample_size"] == 2).await;
+}
+
+#[tokio::test]
+async fn one_odd_post_of_x_does_not_spoil_the_others() {
+    let x_server = Upstream::start(vec![fixture(200, "x_search_recent_empty")]).await;
+    let post = |id: &str, text: &str| json!({"id": id, "text": text, "lang": "en", "author_id": id, "created_at": minutes_ago(1).to_rfc3339()});
+    let body = json!({"data": [post("2", "bitcoin is XXX"), post("1", "bitcoin is fine")], "meta": {"newest_id": "2"}});
+    x_server.say_at(SEARCH, broken(&Reply::Http(200, "", body.to_string().into_bytes())));
+    x_server.say_at(COUNTS, fixture(200, "x_counts_recent"));
+    let market = market().await;
+    let app = app(&market, &x(&x_server, "1000000"));
+    coin(&app.user().await, "BTC", |social| social["sample_size"] == 1).await;
+}
+
+#[tokio::test]
+async fn what_x_refuses_is_not_paid_for_and_ends_no_reading() {
+    let x_server = Upstream::start(vec![fixture(200, "x_search_recent_empty")]).await;
+    x_server.say_at(COUNTS, fixture(200, "x_counts_recent"));
+    x_server.say_at("/2/tweets/search/recent?query=%28bitcoin+", fixture(400, "x_error_400"));
+    let market = market().await;
+    let mut settings = x(&x_server, "1000000").to_vec();
+    settings.push(("COINS_SYNC_INTERVAL", "1h"));
+    let app = app(&market, &settings);
+    let admin = app.admin().await;
+    eventually("every coin", async || x_server.asked(SEARCH) >= 20).await;
+    eventually("a recorded reading", async || source(&admin).await["last_success_at"].is_string()).await;
+    let source = source(&admin).await;
+    assert_eq!((&source["state"], &source["failures"]), (&"ready".into(), &0.into()), "{source}");
+    assert!(source["last_error"].as_str().unwrap().starts_with("bitcoin: HTTP 400"), "{source}");
+    assert_eq!(usize::try_from(count(&app, SPENT)).unwrap(), x_server.asked(COUNTS), "the counts only");
+}
+
+#[tokio::test]
+async fn what_x_could_not_say_stays_paid() {
+    let x_server = Upstream::start(vec![fixture(503, "x_error_400")]).await;
+    x_server.say_at(COUNTS, fixture(200, "x_counts_recent"));
+    let market = market().await;
+    let app = app(&market, &x(&x_server, "1000000"));
+    let admin = app.admin().await;
+    eventually("a failure that is written down", async || source(&admin).await["failures"] == 1).await;
+    assert_eq!(x_server.asked(SEARCH), 3);
+    assert_eq!(count(&app, SPENT), 3 * 101);
+}
+
+#[tokio::test]
+async fn an_author_counts_once_an_hour_over_all_readings() {
+    let (market, instance) = (market().await, silent().await);
+    let hour = minutes_ago(60).timestamp() / 3600 * 3600;
+    let at = |number: u32, author: u32| {
+        let mut status = status(number, 0, &format!("bitcoin is great {number}"));
+        let at = chrono::DateTime::from_timestamp(hour + i64::from(number) * 60, 0).unwrap();
+        status["created_at"] = at.to_rfc3339().into();
+        status["account"]["url"] = format!("https://mastodon.example/@user{author}").into();
+        status
+    };
+    instance.say_at(BITCOIN, timeline(&[at(1, 1)]));
+    let app = app(&market, &mastodon(&instance));
+    let user = app.user().await;
+    coin(&user, "BTC", |social| social["sample_size"] == 1).await;
+    instance.say_at(BITCOIN, timeline(&[at(3, 2), at(2, 1)]));
+    let bitcoin = coin(&user, "BTC", |social| social["sample_size"].as_u64() > Some(1)).await;
+    assert_eq!(bitcoin["sample_size"], 2);
+    let mut later = at(4, 1);
+    later["created_at"] = minutes_ago(0).to_rfc3339().into();
+    instance.say_at(BITCOIN, timeline(&[later]));
+    coin(&user, "BTC", |social| social["sample_size"] == 3).await;
+}
+
+#[tokio::test]
+async fn sources_that_are_off_are_not_named_for_long() {
+    let (market, instance) = (market().await, silent().await);
+    instance.say_at(BITCOIN, timeline(&[status(1, 2, "bitcoin is great")]));
+    let app = app(&market, &mastodon(&instance));
+    let user = app.user().await;
+    coin(&user, "BTC", |social| social["sample_size"] == 1).await;
+    let read = "INSERT INTO social_cursors (source, coin_id, covered_since, covered_until) \
+                SELECT source, id, now() - interval '9 days', now() - ago FROM coins, \
+                (VALUES ('x', interval '2 days'), ('bluesky', interval '8 days')) AS off (source, ago)";
+    app.sql().batch_execute(read).unwrap();
+    instance.say_at(BITCOIN, timeline(&[status(2, 1, "bitcoin is bad")]));
+    let bitcoin = coin(&user, "BTC", |social| social["sample_size"] == 2).await;
+    assert_eq!(bitcoin["sources"], json!(["mastodon"]));
+    let kept =
+        |source: &str| count(&app, &format!("SELECT count(*) FROM social_cursors WHERE source = '{source}'"));
+    assert!(kept("x") > 0);
+    assert_eq!(kept("bluesky"), 0);
+}
