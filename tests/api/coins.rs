@@ -367,4 +367,7 @@ async fn each_coding_holds_the_same_body_under_its_own_tag() {
     tags.sort();
     tags.dedup();
     assert_eq!(tags.len(), 4);
+    for none in ["identity;q=1, gzip;q=0.5", "gzip;Q=0", "br; Q=0, identity"] {
+        assert!(!get(none).await.headers.contains_key("content-encoding"), "{none}");
+    }
 }
