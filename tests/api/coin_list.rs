@@ -1,11 +1,13 @@
 //! Choosing coins and their fields, as JSON and as a table; what a coin is called.
 
+use chrono::{DurationRound, SecondsFormat, TimeDelta};
 use reqwest::Method;
 use serde_json::Value;
 
 use crate::support::{
     App, Client, Response, eventually,
     market::{COINS, Market, SYNC, changed, from},
+    points::insert,
     social::{self, status, timeline},
     upstream::Upstream,
 };
@@ -219,4 +221,27 @@ async fn a_coin_comes_with_its_latest_points() {
         (&70300.0.into(), &70300.0.into(), &1.into())
     );
     assert!(points[0]["at"].as_str() < points[1]["at"].as_str());
+}
+
+#[tokio::test]
+async fn the_oldest_of_a_coins_latest_points_is_whole() {
+    let market = Market::start().await;
+    let app = market.app("coingecko", &[]);
+    let admin = app.admin().await;
+    let bitcoin = from(&admin, "coingecko").await["data"][0]["id"].as_i64().unwrap();
+    let start = app.clock.now().duration_trunc(TimeDelta::minutes(5)).unwrap() - TimeDelta::minutes(30);
+    for number in 0..30 {
+        insert(&app, bitcoin, start + TimeDelta::seconds(10) * number, 70_000.0, None);
+    }
+    admin.post_empty(SYNC).await.assert(202);
+    let at = start.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let mut found = Value::Null;
+    eventually("the point", async || {
+        let body = admin.get(&format!("{COINS}/btc")).await.assert(200).json();
+        let points = body["history"].as_array().unwrap();
+        found = points.iter().find(|point| point["at"] == at).cloned().unwrap_or_default();
+        found.is_object()
+    })
+    .await;
+    assert_eq!(found["samples"], 30, "{found}");
 }
