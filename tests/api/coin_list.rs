@@ -76,12 +76,13 @@ async fn a_table_is_for_those_who_prefer_it() {
     let lines: Vec<&str> = text.split("\r\n").collect();
     assert!(
         lines[0].starts_with("id,symbol,name,slug,rank,price,")
-            && lines[0].ends_with(",currency,source,as_of")
+            && lines[0].ends_with(",currency,source,as_of,stale")
     );
     assert_eq!((lines.len(), lines[21]), (22, ""));
     let bitcoin: Vec<&str> = lines[1].split(',').collect();
     assert_eq!(bitcoin.len(), lines[0].split(',').count());
     assert_eq!((bitcoin[1], bitcoin[5]), ("BTC", "70211.4421"));
+    assert_eq!(bitcoin[bitcoin.len() - 3..], ["demo", "2026-11-20T10:00:00Z", "true"]);
 
     let etag = table.header("etag").to_owned();
     let again = user
@@ -95,7 +96,9 @@ async fn a_table_is_for_those_who_prefer_it() {
     assert_eq!(json.header("vary"), "accept, accept-encoding");
 
     let some = accepting(&user, &format!("{COINS}?limit=1&fields=price"), "text/csv").await.assert(200);
-    assert!(some.text().starts_with("id,symbol,price,currency,source,as_of\r\n1,BTC,70211.4421,GBP,demo,"));
+    assert!(
+        some.text().starts_with("id,symbol,price,currency,source,as_of,stale\r\n1,BTC,70211.4421,GBP,demo,")
+    );
     for (accept, kind) in [
         ("*/*", "application/json"),
         ("text/html, application/xhtml+xml, */*;q=0.8", "application/json"),
