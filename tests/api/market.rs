@@ -322,6 +322,8 @@ async fn a_daily_budget_is_kept_across_restarts_and_ends_with_the_day() {
     let status = app.admin().await.get(SYNC).await.assert(200).json();
     let coingecko = provider(&status, "coingecko");
     assert_eq!((&coingecko["used_today"], &coingecko["daily_budget"]), (&2.into(), &2.into()));
+    assert_eq!(coingecko["state"], "waiting", "{coingecko}");
+    assert!(coingecko["retry_at"].as_str().unwrap().ends_with("T00:00:00Z"), "{coingecko}");
     drop(replica);
     app.clock.advance(Duration::from_hours(24));
     from(&app.user().await, "coingecko").await;
