@@ -330,6 +330,32 @@ async fn a_daily_budget_is_kept_across_restarts_and_ends_with_the_day() {
 }
 
 #[tokio::test]
+async fn a_currency_that_nobody_tells_is_named_in_the_log_once() {
+    let market = Market::start().await;
+    let (database, home) = (Database::create(), directory());
+    let url = database.url();
+    let log = home.path().join("log");
+    let settings = [
+        ("DATABASE_URL", url.expose()),
+        ("COINS_PROVIDERS", "coingecko"),
+        ("COINS_CURRENCIES", "GBP,XTS"),
+        ("COINS_SYNC_INTERVAL", "1s"),
+        ("COINGECKO_URL", &market.coingecko.url),
+    ];
+    let mut server = Server::start_logging_to(fs::File::create(&log).unwrap().into(), home.path(), &settings);
+    let lines = || {
+        let text = fs::read_to_string(&log).unwrap();
+        text.lines().filter(|line| line.contains("WARN")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    eventually("the warning", async || !lines().is_empty()).await;
+    let asked = market.coingecko.asked("/api/v3/coins/markets");
+    eventually("more slots", async || market.coingecko.asked("/api/v3/coins/markets") > asked + 2).await;
+    let lines = lines();
+    assert!(lines.len() == 1 && lines[0].contains("XTS"), "{lines:?}");
+    server.stop();
+}
+
+#[tokio::test]
 async fn without_a_network_the_demonstration_is_served_and_the_log_says_so_once() {
     let (database, home) = (Database::create(), directory());
     let url = database.url();
