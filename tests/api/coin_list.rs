@@ -1,6 +1,10 @@
 //! Choosing coins and their fields, as JSON and as a table; what a coin is called.
 
 use chrono::{DurationRound, SecondsFormat, TimeDelta};
+use diesel::{
+    RunQueryDsl, sql_query,
+    sql_types::{BigInt, Timestamptz},
+};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -247,4 +251,35 @@ async fn the_oldest_of_a_coins_latest_points_is_whole() {
     })
     .await;
     assert_eq!(found["samples"], 30, "{found}");
+}
+
+#[tokio::test]
+async fn of_very_short_slots_there_are_fewer_latest_points_but_whole_ones() {
+    let market = Market::start().await;
+    let app = market.app("coingecko", &[]);
+    let admin = app.admin().await;
+    let bitcoin = from(&admin, "coingecko").await["data"][0]["id"].as_i64().unwrap();
+    let start = app.clock.now().duration_trunc(TimeDelta::minutes(5)).unwrap() - TimeDelta::minutes(20);
+    // One a second, for a quarter of an hour.
+    sql_query(
+        "WITH s AS (INSERT INTO coin_snapshots (provider, currency, as_of, fetched_at) \
+             SELECT 'coingecko', 'GBP', $1 + n * interval '1 second', $1 + n * interval '1 second' \
+             FROM generate_series(0, 899) n ORDER BY n RETURNING id), \
+         r AS (INSERT INTO snapshot_rates (snapshot_id, currency, rate, rated_at) SELECT id, 'GBP', 1, $1 FROM s) \
+         INSERT INTO coin_quotes (snapshot_id, coin_id, rank, price) SELECT id, $2, 1, 70000 FROM s",
+    )
+    .bind::<Timestamptz, _>(start)
+    .bind::<BigInt, _>(bitcoin)
+    .execute(&mut app.sql())
+    .unwrap();
+    admin.post_empty(SYNC).await.assert(202);
+    let mut points = Vec::new();
+    eventually("the points", async || {
+        let body = admin.get(&format!("{COINS}/btc")).await.assert(200).json();
+        points.clone_from(body["history"].as_array().unwrap());
+        points.iter().any(|point| point["samples"].as_i64() > Some(10))
+    })
+    .await;
+    let at = (start + TimeDelta::minutes(10)).to_rfc3339_opts(SecondsFormat::Secs, true);
+    assert_eq!((&points[0]["at"], &points[0]["samples"]), (&at.into(), &300.into()), "{points:?}");
 }

@@ -26,6 +26,8 @@ const ROLLED_AT_ONCE: usize = 6;
 
 /// The recent points at most.
 const RECENT: i32 = 24;
+/// The snapshots that recent points are made of, about: slots may be as short as a second.
+const RECENT_SNAPSHOTS: i64 = 600;
 
 /// The interval of a point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
@@ -152,8 +154,7 @@ pub fn history(
     .load(conn)
 }
 
-/// The last points in five-minute steps of every coin, in order: those of two hours, or of more when a step has less
-/// than one snapshot. All are whole but the newest.
+/// The last points in five-minute steps of every coin, in order; all but the newest are whole.
 pub(super) fn recent(conn: &mut PgConnection, currency: &str) -> QueryResult<HashMap<i64, Vec<Point>>> {
     #[derive(QueryableByName)]
     struct Row {
@@ -162,25 +163,42 @@ pub(super) fn recent(conn: &mut PgConnection, currency: &str) -> QueryResult<Has
         #[diesel(embed)]
         point: Point,
     }
-    let step = Step::FiveMinutes;
+    let start = recent_start(conn, Step::FiveMinutes)?;
     let rows: Vec<Row> = sql_query(format!(
-        "WITH newest AS (SELECT fetched_at FROM coin_snapshots WHERE provider <> 'demo' ORDER BY id DESC LIMIT $3), \
-         since AS (SELECT least(min(fetched_at), max(fetched_at) - $4 * interval '1 second') AS at FROM newest) \
-         SELECT q.coin_id, to_timestamp(floor(extract(epoch FROM s.fetched_at) / $1) * $1) AS at, {NUMBERS} {SNAPSHOTS} \
-             AND r.currency = $2 AND s.fetched_at >= ( \
-                 SELECT to_timestamp(floor(extract(epoch FROM at) / $1) * $1) FROM since) \
+        "SELECT q.coin_id, to_timestamp(floor(extract(epoch FROM s.fetched_at) / $1) * $1) AS at, {NUMBERS} {SNAPSHOTS} \
+             AND r.currency = $2 AND s.fetched_at >= $3 \
          GROUP BY 1, 2 ORDER BY 2"
     ))
-    .bind::<Integer, _>(step.seconds())
+    .bind::<Integer, _>(Step::FiveMinutes.seconds())
     .bind::<Text, _>(currency)
-    .bind::<Integer, _>(RECENT)
-    .bind::<Integer, _>(step.seconds() * (RECENT - 1))
+    .bind::<Timestamptz, _>(start)
     .load(conn)?;
     let mut points: HashMap<i64, Vec<Point>> = HashMap::new();
     for Row { coin_id, point } in rows {
         points.entry(coin_id).or_default().push(point);
     }
     Ok(points)
+}
+
+/// Where so many steps begin up to the newest snapshot: fewer when slots are so short that they would hold too many,
+/// and farther back when slots are longer than steps.
+fn recent_start(conn: &mut PgConnection, step: Step) -> QueryResult<DateTime<Utc>> {
+    let mut before_newest = |count: i64| {
+        coin_snapshots::table
+            .filter(coin_snapshots::provider.ne("demo"))
+            .order(coin_snapshots::id.desc())
+            .offset(count)
+            .select(coin_snapshots::fetched_at)
+            .first::<DateTime<Utc>>(conn)
+            .optional()
+    };
+    let Some(newest) = before_newest(0)? else {
+        return Ok(DateTime::UNIX_EPOCH);
+    };
+    let all = newest - step.length() * (RECENT - 1);
+    let bounded = before_newest(RECENT_SNAPSHOTS)?.map_or(all, |at| all.max(at + step.length()));
+    let last = before_newest(i64::from(RECENT) - 1)?.unwrap_or(DateTime::UNIX_EPOCH);
+    Ok(step.floor(bounded.min(last)))
 }
 
 pub(super) fn done_until(conn: &mut PgConnection, step: Step) -> QueryResult<Option<DateTime<Utc>>> {
