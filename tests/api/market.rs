@@ -311,7 +311,8 @@ async fn two_coins_of_a_provider_never_become_one() {
 #[tokio::test]
 async fn a_daily_budget_is_kept_across_restarts_and_ends_with_the_day() {
     let market = Market::start().await;
-    let settings = [("COINGECKO_DAILY_CALLS", "2"), ("COINS_SYNC_INTERVAL", "1s")];
+    let settings =
+        [("COINGECKO_DAILY_CALLS", "2"), ("COINS_SYNC_INTERVAL", "1s"), ("METRICS_BIND", "127.0.0.1:0")];
     let app = market.app("coingecko,coinpaprika", &settings);
     from(&app.user().await, "coinpaprika").await;
     assert_eq!(market.coingecko.requests().len(), 2);
@@ -324,6 +325,8 @@ async fn a_daily_budget_is_kept_across_restarts_and_ends_with_the_day() {
     assert_eq!((&coingecko["used_today"], &coingecko["daily_budget"]), (&2.into(), &2.into()));
     assert_eq!(coingecko["state"], "waiting", "{coingecko}");
     assert!(coingecko["retry_at"].as_str().unwrap().ends_with("T00:00:00Z"), "{coingecko}");
+    let metrics = reqwest::get(app.metrics.as_ref().unwrap()).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("mintage_sync_ready{service=\"coingecko\"} 0"), "{metrics}");
     drop(replica);
     app.clock.advance(Duration::from_hours(24));
     from(&app.user().await, "coingecko").await;
