@@ -6,16 +6,17 @@ use serde_json::Value;
 
 use super::{fields::Fields, model::Coin, view::Provenance};
 
-/// The values as columns, then whose and of when they are. Numbers are numbers; what is not known
+/// The values as columns, then whose and of when they are and whether that is too old. Numbers are numbers; what is not known
 /// is an empty cell.
 pub fn table(coins: &[&Coin], fields: &Fields, provenance: &Provenance) -> String {
     let columns: Vec<&str> = fields.columns().collect();
-    let mut text = columns.join(",") + ",currency,source,as_of\r\n";
+    let mut text = columns.join(",") + ",currency,source,as_of,stale\r\n";
     let end = format!(
-        ",{},{},{}\r\n",
+        ",{},{},{},{}\r\n",
         cell(&provenance.currency),
         cell(&provenance.source),
-        provenance.as_of.format("%Y-%m-%dT%H:%M:%SZ")
+        provenance.as_of.format("%Y-%m-%dT%H:%M:%SZ"),
+        provenance.stale
     );
     for coin in coins {
         let value = serde_json::to_value(coin).expect("the API's types serialise");

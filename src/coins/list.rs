@@ -123,7 +123,7 @@ pub struct CoinList<'a> {
     responses(
         (status = 200, description = "The coins.",
             content((EitherCoinList = "application/json"), (String = "text/csv",
-                example = "id,symbol,price,currency,source,as_of\r\n1,BTC,70211.4421,GBP,demo,2026-11-20T10:00:00Z\r\n")),
+                example = "id,symbol,price,currency,source,as_of,stale\r\n1,BTC,70211.4421,GBP,demo,2026-11-20T10:00:00Z,true\r\n")),
             headers(("ETag" = String, description = "For `If-None-Match`."))),
         (status = 304, description = "Nothing has changed.")
     )

@@ -106,6 +106,8 @@ pub struct Snapshot {
     pub provider: String,
     pub currency: String,
     pub as_of: DateTime<Utc>,
+    /// When the sync read it.
+    pub fetched_at: DateTime<Utc>,
     /// By rank.
     pub coins: Vec<Coin>,
     /// The newest points of each coin's history in five-minute steps, the oldest first.

@@ -13,7 +13,10 @@ use actix_web::{
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::Serialize;
 
-use crate::http::etag;
+use crate::http::{
+    accept::{self, Wish},
+    etag,
+};
 
 const JSON: &str = "application/json";
 /// The highest levels cost up to 30 times the time and save 4 to 14 percent: what is out of date is
@@ -66,8 +69,7 @@ impl Prepared {
 
     /// The best coding for this client, or 304 when it has that already.
     pub fn respond(&self, req: &HttpRequest) -> HttpResponse {
-        let accepted = req.headers().get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-        let variant = match accepted.and_then(preferred) {
+        let variant = match preferred(&accept::wishes(req, &header::ACCEPT_ENCODING)) {
             Some("br") => &self.brotli,
             Some("zstd") => &self.zstd,
             Some("gzip") => &self.gzip,
@@ -125,34 +127,41 @@ impl Variant {
     }
 }
 
-/// The coding with the highest weight (RFC 9110 section 12.5.3); of equals the smallest body.
-fn preferred(accepted: &str) -> Option<&'static str> {
+/// The coding with the highest weight; of equals the smallest body.
+fn preferred(accepted: &[Wish]) -> Option<&'static str> {
+    let weight = |coding: &str| {
+        let found = accepted.iter().find(|wish| wish.name.eq_ignore_ascii_case(coding));
+        found.map_or(0.0, |wish| wish.weight)
+    };
     let mut best = (None, 0.0);
     for coding in ["br", "zstd", "gzip"] {
-        let weight = accepted.split(',').find_map(|part| {
-            let mut parameters = part.split(';');
-            let name = parameters.next()?.trim();
-            let weight = || parameters.find_map(|one| one.trim().strip_prefix("q=")?.parse::<f32>().ok());
-            name.eq_ignore_ascii_case(coding).then(weight).map(|weight| weight.unwrap_or(1.0))
-        });
-        if weight.is_some_and(|weight| weight > best.1) {
-            best = (Some(coding), weight.unwrap_or_default());
+        if weight(coding) > best.1 {
+            best = (Some(coding), weight(coding));
         }
     }
-    best.0
+    best.0.filter(|_| weight("identity") <= best.1)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::preferred;
+    use actix_web::test::TestRequest;
+
+    use super::*;
 
     #[test]
     fn the_clients_weights_decide_and_then_the_size() {
+        let preferred = |accepted: &str| {
+            let req =
+                TestRequest::default().insert_header((header::ACCEPT_ENCODING, accepted)).to_http_request();
+            super::preferred(&accept::wishes(&req, &header::ACCEPT_ENCODING))
+        };
         assert_eq!(preferred("gzip, deflate, br, zstd"), Some("br"));
         assert_eq!(preferred("gzip"), Some("gzip"));
         assert_eq!(preferred("GZIP;q=0.5, br;q=0.1"), Some("gzip"));
         assert_eq!(preferred("br;q=0, zstd ; q=0.2"), Some("zstd"));
-        for none in ["", "identity", "deflate", "br;q=0", "*;q=0"] {
+        assert_eq!(preferred("gzip, identity"), Some("gzip"));
+        assert_eq!(preferred("gzip;Q=0.5, identity;q=0.4"), Some("gzip"));
+        for none in ["", "identity", "deflate", "br;q=0", "gzip;Q=0", "*;q=0", "identity;q=1, gzip;q=0.5"] {
             assert_eq!(preferred(none), None, "{none}");
         }
     }

@@ -29,7 +29,8 @@ pub struct CoinAnswer<'a> {
     #[serde(flatten)]
     provenance: Provenance,
     data: &'a Coin,
-    /// The latest points, of five minutes each, the oldest first; at most 24. None of the demonstration.
+    /// The latest points, of five minutes each, the oldest first; at most 24, whole but for the last. None of the
+    /// demonstration.
     history: Vec<HistoryPoint>,
 }
 

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::{
     social::sources,
     store::{self, ServiceState, SlotRow},
-    sync::budget,
+    sync::{budget, next_day},
 };
 use crate::{
     clock::{Clock, start_of_slot},
@@ -69,7 +69,7 @@ pub struct ServiceStatus {
 pub enum ServiceCondition {
     /// It may be asked.
     Ready,
-    /// It may be asked again at `retry_at`.
+    /// It may be asked again at `retry_at`: it has failed, or its budget of the day is used up.
     Waiting,
     /// It refuses us until an operator has acted (key, plan, quota) and restarted.
     Stopped,
@@ -97,7 +97,8 @@ pub enum SlotCondition {
     /// Its snapshot is published.
     Done,
     Running,
-    /// It was asked for, or nobody answered and it will be tried again.
+    /// It was asked for, or nobody answered and it will be tried again. What was asked for is done with the next
+    /// slot at the latest.
     Waiting,
     /// The next slot came before anybody answered.
     Missed,
@@ -204,7 +205,9 @@ impl SyncStatus {
 impl ServiceStatus {
     fn new(name: &str, state: Option<&ServiceState>, budget: Option<u32>, now: DateTime<Utc>) -> Self {
         let state = state.cloned().unwrap_or_default();
-        let retry_at = state.waits_until(now);
+        let used_today = if state.usage_day == Some(now.date_naive()) { state.used } else { 0 };
+        let is_spent = budget.is_some_and(|budget| used_today.unsigned_abs() >= budget);
+        let retry_at = state.waits_until(now).max(is_spent.then(|| next_day(now)));
         Self {
             name: name.to_owned(),
             state: match (state.stopped, retry_at) {
@@ -217,7 +220,7 @@ impl ServiceStatus {
             last_success_at: state.last_success_at,
             last_error: state.last_error,
             last_error_at: state.last_error_at,
-            used_today: if state.usage_day == Some(now.date_naive()) { state.used } else { 0 },
+            used_today,
             daily_budget: budget,
         }
     }
@@ -228,7 +231,7 @@ impl SlotStatus {
         let state = match row.finished_at {
             Some(_) => SlotCondition::Done,
             None if row.running => SlotCondition::Running,
-            None if row.slot >= current => SlotCondition::Waiting,
+            None if row.requested || row.slot >= current => SlotCondition::Waiting,
             None => SlotCondition::Missed,
         };
         Self {

@@ -1,8 +1,9 @@
 //! Every new snapshot as a Server-Sent Event (WHATWG HTML, section 9.2).
 //!
-//! The bytes of an event are made once a snapshot and shared by all streams. A stream waits on a `watch` channel,
-//! which holds the newest event only, so a slow reader skips what it missed and buffers nothing. Several times
-//! a minute each stream looks whether its token is still good.
+//! The bytes of an event belong to the answer in memory and are shared by all streams, so one that is sent late says
+//! how old its data is. A stream waits on a `watch` channel, which holds the id of the newest snapshot only, so a slow
+//! reader skips what it missed and buffers nothing. Several times a minute each stream looks whether its token is
+//! still good.
 
 use std::{
     collections::HashMap,
@@ -38,19 +39,10 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const STUCK: Duration = Duration::from_mins(1);
 const RETRY_SECONDS: u64 = 5;
 
-/// A snapshot on its way to readers.
-#[derive(Clone, Debug)]
-pub struct Event {
-    pub id: i64,
-    bytes: Bytes,
-}
-
-impl Event {
-    /// `json` must be one line, as `serde_json` writes it.
-    pub fn new(id: i64, json: &[u8]) -> Self {
-        let head = format!("id: {id}\nevent: snapshot\ndata: ");
-        Self { id, bytes: [head.as_bytes(), json, b"\n\n"].concat().into() }
-    }
+/// A snapshot on its way to readers. `json` must be one line, as `serde_json` writes it.
+pub fn event(id: i64, json: &[u8]) -> Bytes {
+    let head = format!("id: {id}\nevent: snapshot\ndata: ");
+    [head.as_bytes(), json, b"\n\n"].concat().into()
 }
 
 /// The streams that are open on this server.
@@ -103,9 +95,10 @@ pub struct StreamCoins {
 
 /// Follow the coins
 ///
-/// Server-Sent Events: after each sync an event `snapshot` with the body of `GET /coins`, its `id` that of the
-/// snapshot; a comment every 15 seconds. With `Last-Event-ID` the newest snapshot comes at once only if it is another
-/// one. The stream ends when the token expires or the session ends: get a new token and connect again.
+/// Server-Sent Events: at once and after each sync an event `snapshot` with the body of `GET /coins` at that time, its
+/// `id` that of the snapshot; a comment every 15 seconds. A snapshot is sent once: when no other comes and it becomes
+/// `stale`, no event says so, its `as_of` does. With `Last-Event-ID` the newest snapshot comes at once only if it is
+/// another one. The stream ends when the token expires or the session ends: get a new token and connect again.
 #[utoipa::path(
     tag = "coins",
     security(("bearer" = [])),
@@ -129,11 +122,21 @@ pub async fn stream_coins(
     streams: Data<Streams>,
     envelope: Data<Envelope>,
 ) -> Result<HttpResponse, Problem> {
-    let events = view.events(query.0.currency.as_deref())?;
+    let currency = query.0.currency;
+    let newest = view.newest(currency.as_deref())?;
     let place = streams.into_inner().enter(me.id, MOST)?;
     let last = req.headers().get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
-    let reader =
-        Reader { events, last, begun: false, written_at: Instant::now(), req, envelope, _place: place };
+    let reader = Reader {
+        view,
+        currency,
+        newest,
+        last,
+        begun: false,
+        written_at: Instant::now(),
+        req,
+        envelope,
+        _place: place,
+    };
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-store"))
@@ -143,8 +146,10 @@ pub async fn stream_coins(
 }
 
 struct Reader {
-    events: watch::Receiver<Option<Event>>,
-    /// The event that was sent last.
+    view: Data<View>,
+    currency: Option<String>,
+    newest: watch::Receiver<Option<i64>>,
+    /// The snapshot that was sent last.
     last: Option<i64>,
     begun: bool,
     written_at: Instant,
@@ -168,16 +173,19 @@ impl Reader {
             if !self.may_go_on().await {
                 return None;
             }
-            let newest = self.events.borrow_and_update().clone();
-            if let Some(event) = newest.filter(|event| self.last != Some(event.id)) {
-                self.last = Some(event.id);
-                return self.write(event.bytes);
+            let newest = *self.newest.borrow_and_update();
+            if newest.is_some()
+                && newest != self.last
+                && let Ok(current) = self.view.current(self.currency.as_deref())
+            {
+                self.last = Some(current.snapshot.id);
+                return self.write(current.event.clone());
             }
             if self.written_at.elapsed() >= HEARTBEAT {
                 return self.write(Bytes::from_static(b":\n\n"));
             }
             // The sender lives as long as the server, so an error is only the time that is up.
-            let _ = time::timeout(LOOK, self.events.changed()).await;
+            let _ = time::timeout(LOOK, self.newest.changed()).await;
         }
     }
 
@@ -215,7 +223,6 @@ mod tests {
 
     #[test]
     fn an_event_is_written_as_the_standard_says() {
-        let event = Event::new(7, br#"{"a":1}"#);
-        assert_eq!(event.bytes, "id: 7\nevent: snapshot\ndata: {\"a\":1}\n\n");
+        assert_eq!(event(7, br#"{"a":1}"#), "id: 7\nevent: snapshot\ndata: {\"a\":1}\n\n");
     }
 }

@@ -1,7 +1,11 @@
 //! The newest snapshot in memory, in every currency: reading coins costs no query.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 
+use actix_web::web::Bytes;
 use arc_swap::ArcSwapOption;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult};
@@ -14,9 +18,8 @@ use super::{
     list::CoinList,
     model::{Coin, Snapshot},
     prepared::Prepared,
-    providers::{self, demo},
-    store,
-    stream::Event,
+    providers::{self, STANDS_STILL, demo},
+    store, stream,
 };
 use crate::{
     clock::Clock,
@@ -33,7 +36,8 @@ pub struct View {
     clock: Clock,
     /// Whether more than the demonstration is wanted.
     real: bool,
-    stale_after: TimeDelta,
+    /// From one sync to the next.
+    pub(super) interval: TimeDelta,
     /// The first is the default.
     currencies: Vec<InCurrency>,
     /// Held by whoever renews what has run out, so that one request does and the others go on.
@@ -43,14 +47,18 @@ pub struct View {
 struct InCurrency {
     code: String,
     current: ArcSwapOption<Current>,
-    /// The same for whoever waits for the next one.
-    events: watch::Sender<Option<Event>>,
+    /// Its id, for whoever waits for the next one.
+    newest: watch::Sender<Option<i64>>,
+    /// Whether the log says that nobody tells it.
+    missed: AtomicBool,
 }
 
 /// A snapshot and the answer to a request for all of it.
 pub(super) struct Current {
     pub snapshot: Arc<Snapshot>,
     pub whole: Prepared,
+    /// The same for streams.
+    pub event: Bytes,
     /// When the answer has to say something else about its age.
     renew_at: DateTime<Utc>,
 }
@@ -60,7 +68,8 @@ pub(super) struct Current {
 pub struct Provenance {
     /// The time that the provider states for the data.
     pub as_of: DateTime<Utc>,
-    /// The provider; `demo` is made up.
+    /// The provider; `demo` is made up: the last resort, whatever is configured, until a provider has answered
+    /// once.
     #[schema(example = "coinmarketcap")]
     pub source: String,
     /// To be shown beside the data: the provider's terms ask for it. Not there for `demo`.
@@ -70,7 +79,8 @@ pub struct Provenance {
     /// ISO 4217 code of every amount.
     #[schema(example = "GBP")]
     pub currency: String,
-    /// Whether the last good sync is too long ago (three missed syncs).
+    /// Whether the last good sync is too long ago (three missed syncs), or the provider's own time (15 minutes, or
+    /// three syncs if that is more). The demonstration always is.
     pub stale: bool,
     /// Age of the data in seconds, to the minute; only when it is stale.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,16 +91,16 @@ pub struct Provenance {
 impl View {
     #[must_use]
     pub fn new(clock: Clock, settings: &Coins) -> Self {
-        let interval = TimeDelta::from_std(settings.sync_interval).expect("at most a day");
         let in_currency = |code: &String| InCurrency {
             code: code.clone(),
             current: ArcSwapOption::empty(),
-            events: watch::Sender::new(None),
+            newest: watch::Sender::new(None),
+            missed: AtomicBool::new(false),
         };
         Self {
             clock,
             real: settings.providers.iter().any(|provider| *provider != Provider::Demo),
-            stale_after: interval * STALE_AFTER,
+            interval: TimeDelta::from_std(settings.sync_interval).expect("at most a day"),
             currencies: settings.currencies.iter().map(in_currency).collect(),
             renewal: Mutex::new(()),
         }
@@ -122,12 +132,12 @@ impl View {
         Ok(renewed)
     }
 
-    /// The newest snapshot in this currency, and each one after it.
+    /// The id of the newest snapshot in this currency, and of each one after it.
     ///
     /// # Errors
     /// As [`View::current`], for a currency that is not configured.
-    pub(super) fn events(&self, currency: Option<&str>) -> Result<watch::Receiver<Option<Event>>, Problem> {
-        Ok(self.chosen(currency)?.events.subscribe())
+    pub(super) fn newest(&self, currency: Option<&str>) -> Result<watch::Receiver<Option<i64>>, Problem> {
+        Ok(self.chosen(currency)?.newest.subscribe())
     }
 
     fn chosen(&self, currency: Option<&str>) -> Result<&InCurrency, Problem> {
@@ -146,8 +156,9 @@ impl View {
 
     /// What is to be said now of a snapshot.
     pub(super) fn provenance(&self, snapshot: &Snapshot) -> Provenance {
-        let age = self.clock.now() - snapshot.as_of;
-        let stale = age > self.stale_after;
+        let now = self.clock.now();
+        let age = (now - snapshot.as_of).max(TimeDelta::zero());
+        let stale = now > self.good_until(snapshot);
         let minutes = age.num_seconds() / MINUTE * MINUTE;
         Provenance {
             as_of: snapshot.as_of,
@@ -159,14 +170,24 @@ impl View {
         }
     }
 
+    /// From when on it is stale.
+    fn good_until(&self, snapshot: &Snapshot) -> DateTime<Utc> {
+        if snapshot.provider == Provider::Demo.name() {
+            return DateTime::UNIX_EPOCH;
+        }
+        let missed = self.interval * STALE_AFTER;
+        (snapshot.fetched_at + missed).min(snapshot.as_of + missed.max(STANDS_STILL))
+    }
+
     fn prepare(&self, snapshot: Arc<Snapshot>) -> Arc<Current> {
         let provenance = self.provenance(&snapshot);
         let renew_at = match provenance.age_seconds {
-            None => snapshot.as_of + self.stale_after,
+            None => self.good_until(&snapshot),
             Some(age) => snapshot.as_of + TimeDelta::seconds((age + MINUTE) / MINUTE * MINUTE),
         };
         let whole = Prepared::new(&CoinList { provenance, data: snapshot.coins.iter().collect() });
-        Arc::new(Current { snapshot, whole, renew_at })
+        let event = stream::event(snapshot.id, whole.plain());
+        Arc::new(Current { snapshot, whole, event, renew_at })
     }
 }
 
@@ -188,8 +209,18 @@ impl Follow for View {
 impl View {
     fn load_all(&self, conn: &mut PgConnection) -> QueryResult<()> {
         let mut prepared = Vec::new();
+        // Before the first sync it is no news that a currency is missing.
+        let mut synced = !self.real;
         for (number, place) in self.currencies.iter().enumerate() {
             let mut found = store::latest(conn, &place.code, self.real)?;
+            if found.is_none() && synced && !place.missed.swap(true, Ordering::Relaxed) {
+                let currency = &place.code;
+                tracing::warn!(
+                    currency,
+                    "no provider tells this currency yet: whoever asks for it gets a 503"
+                );
+            }
+            synced |= found.as_ref().is_some_and(|(kept, _)| kept.provider != Provider::Demo.name());
             if found.is_none() && number == 0 {
                 found = store::latest(conn, demo::CURRENCY, false)?;
             }
@@ -203,14 +234,8 @@ impl View {
         // All at once: what is fetched in two currencies is of one snapshot.
         for (place, current) in prepared {
             let id = current.snapshot.id;
-            place.current.store(Some(current.clone()));
-            place.events.send_if_modified(|last| {
-                let is_new = last.as_ref().is_none_or(|last| last.id != id);
-                if is_new {
-                    *last = Some(Event::new(id, current.whole.plain()));
-                }
-                is_new
-            });
+            place.current.store(Some(current));
+            place.newest.send_if_modified(|newest| newest.replace(id) != Some(id));
         }
         Ok(())
     }
@@ -235,6 +260,7 @@ mod tests {
                 provider: "demo".into(),
                 currency: place.code.clone(),
                 as_of: DateTime::UNIX_EPOCH,
+                fetched_at: DateTime::UNIX_EPOCH,
                 coins: Vec::new(),
                 recent: HashMap::new(),
             };

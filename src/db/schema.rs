@@ -58,6 +58,10 @@ diesel::table! {
         sentiment -> Nullable<Float8>,
         popularity -> Nullable<Float8>,
         samples -> Int4,
+        volume_24h_samples -> Int4,
+        market_cap_samples -> Int4,
+        sentiment_samples -> Int4,
+        popularity_samples -> Int4,
     }
 }
 

@@ -1,39 +1,47 @@
-//! Content negotiation: what of `Accept` decides between the forms of an answer (RFC 9110,
-//! section 12.5.1).
+//! Content negotiation: what of `Accept` decides between the forms of an answer, and of `Accept-Encoding`
+//! between its codings (RFC 9110, sections 12.5.1 and 12.5.3).
 
-use actix_web::{HttpRequest, http::header};
+use actix_web::{
+    HttpRequest,
+    http::header::{self, HeaderName},
+};
 
 /// Whether the client would rather have `other` than `usual`. Whoever accepts neither gets the usual
 /// one: an answer in another form is worth more to people than a 406.
 #[must_use]
 pub fn prefers(req: &HttpRequest, other: &str, usual: &str) -> bool {
-    let values = req.headers().get_all(header::ACCEPT);
-    let ranges: Vec<Range> = values.filter_map(|value| value.to_str().ok()).flat_map(ranges).collect();
+    let ranges = wishes(req, &header::ACCEPT);
     weight(&ranges, other) > weight(&ranges, usual)
 }
 
-struct Range<'a> {
-    media: &'a str,
-    weight: f32,
+/// A media range or a coding.
+pub struct Wish<'a> {
+    pub name: &'a str,
+    pub weight: f32,
 }
 
-fn ranges(value: &str) -> impl Iterator<Item = Range<'_>> {
-    value.split(',').filter_map(|part| {
-        let mut parameters = part.split(';');
-        let media = parameters.next()?.trim();
-        let weight = parameters.find_map(|one| {
-            let (name, value) = one.split_once('=')?;
-            name.trim().eq_ignore_ascii_case("q").then(|| value.trim().parse().unwrap_or(0.0))
-        });
-        Some(Range { media, weight: weight.unwrap_or(1.0) })
-    })
+/// What these headers list.
+#[must_use]
+pub fn wishes<'a>(req: &'a HttpRequest, header: &HeaderName) -> Vec<Wish<'a>> {
+    let lists = req.headers().get_all(header).filter_map(|value| value.to_str().ok());
+    lists.flat_map(|list| list.split(',')).filter_map(wish).collect()
+}
+
+fn wish(text: &str) -> Option<Wish<'_>> {
+    let mut parameters = text.split(';');
+    let name = parameters.next()?.trim();
+    let weight = parameters.find_map(|one| {
+        let (name, value) = one.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("q").then(|| value.trim().parse().unwrap_or(0.0))
+    });
+    Some(Wish { name, weight: weight.unwrap_or(1.0) })
 }
 
 /// What the most specific range that fits says; 0 if none fits.
-fn weight(ranges: &[Range], media: &str) -> f32 {
+fn weight(ranges: &[Wish], media: &str) -> f32 {
     let kind = media.split('/').next().unwrap_or_default();
-    let specificity = |range: &Range| match range.media.split_once('/') {
-        _ if range.media.eq_ignore_ascii_case(media) => Some(2),
+    let specificity = |range: &Wish| match range.name.split_once('/') {
+        _ if range.name.eq_ignore_ascii_case(media) => Some(2),
         Some((one, "*")) if one.eq_ignore_ascii_case(kind) => Some(1),
         Some(("*", "*")) => Some(0),
         _ => None,

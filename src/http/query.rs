@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use validator::Validate;
 
 use super::{
-    json::flatten,
+    json::{flatten, pointer_of},
     problem::{Problem, kind},
 };
 
@@ -33,8 +33,11 @@ fn parse<T: DeserializeOwned + Validate>(query: &str) -> Result<T, Problem> {
     }
     let pairs = serde_urlencoded::Deserializer::new(url::form_urlencoded::parse(query.as_bytes()));
     let value: T = serde_path_to_error::deserialize(pairs).map_err(|error| {
-        let pointer = format!("/{}", error.path().to_string().trim_start_matches('.'));
-        malformed().field(pointer, "query", error.into_inner().to_string())
+        let (pointer, message) = (pointer_of(error.path()), error.into_inner().to_string());
+        // What is there twice or unknown is named by serde's text only.
+        let named = message.split('`').nth(1).unwrap_or_default();
+        let pointer = if pointer.is_empty() { format!("/{named}") } else { pointer };
+        malformed().field(pointer, "query", message)
     })?;
     value.validate().map_err(|errors| Problem::new(&kind::VALIDATION_FAILED).fields(flatten(&errors)))?;
     Ok(value)

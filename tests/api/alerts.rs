@@ -55,7 +55,13 @@ async fn a_crossing_is_one_mail_hovering_is_none_and_back_and_again_is_a_second(
     let user = confirmed(&app).await;
     let made = alert(&user, &json!({})).await;
     assert_eq!((&made["hysteresis"], &made["armed"]), (&1500.0.into(), &true.into()));
-    let mails = async || app.mails_to(&user.email).await.len();
+    let mails = async || {
+        let mails = app.mails_to(&user.email).await;
+        for mail in &mails {
+            assert!(mail.text.contains("delete the alert there"), "{}", mail.text);
+        }
+        mails.len()
+    };
     for (price, expected) in [
         (74_999.99, 0),
         (75_000.0, 1),
@@ -79,7 +85,8 @@ async fn a_crossing_is_one_mail_hovering_is_none_and_back_and_again_is_a_second(
     let mail = app.mail_to(&user.email).await;
     assert_eq!(mail.subject, "Bitcoin: price below 50,000 GBP");
     assert!(mail.text.contains("it is 49,000.5 GBP, which is below 50,000 GBP"), "{}", mail.text);
-    assert!(mail.text.contains("delete the alert there"), "{}", mail.text);
+    assert!(mail.text.contains("It was for once and is deleted."), "{}", mail.text);
+    assert!(!mail.text.contains("delete the alert there"), "{}", mail.text);
     assert_eq!(mail.link(), "https://app.example.com");
     let left = user.get(PATH).await.json();
     assert_eq!(left["data"].as_array().unwrap().len(), 1, "once is once");
@@ -198,4 +205,42 @@ async fn alerts_are_checked_bounded_and_ones_own() {
     // With the account they go.
     sql_query(format!("DELETE FROM users WHERE id = '{}'", user.id)).execute(&mut app.sql()).unwrap();
     assert_eq!(sql_query("UPDATE alerts SET once = once").execute(&mut app.sql()).unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_number_can_go_back_as_far_as_the_hysteresis_wants() {
+    let app = App::start();
+    let user = app.user().await;
+    let post = async |metric: &str, direction: &str, threshold: f64, hysteresis: Option<f64>| {
+        let body = json!({"coin": "btc", "metric": metric, "direction": direction,
+            "threshold": threshold, "hysteresis": hysteresis});
+        user.post(PATH, &body).await
+    };
+    for (metric, direction, threshold, hysteresis) in [
+        ("price", "above", 75_000.0, 75_000.0),
+        ("price", "above", 75_000.0, 1e15),
+        ("popularity", "above", 2.0, 2.1),
+        ("sentiment", "above", 0.3, 1.31),
+        ("sentiment", "below", 0.3, 0.71),
+    ] {
+        let answer = post(metric, direction, threshold, Some(hysteresis)).await;
+        answer.assert_invalid("/hysteresis", "range");
+    }
+    for (direction, threshold) in [("above", -1.0), ("below", 1.0)] {
+        post("sentiment", direction, threshold, None).await.assert_invalid("/threshold", "range");
+    }
+    for (metric, direction, threshold, hysteresis) in [
+        ("price", "above", 75_000.0, 74_999.0),
+        ("price", "below", 75_000.0, 80_000.0),
+        ("popularity", "above", 2.0, 2.0),
+        ("sentiment", "above", 0.3, 1.3),
+        ("sentiment", "below", -0.5, 1.5),
+    ] {
+        post(metric, direction, threshold, Some(hysteresis)).await.assert(201);
+    }
+    let made = post("sentiment", "above", -0.975, None).await.assert(201).json();
+    assert!(
+        (made["hysteresis"].as_f64().unwrap() - 0.025).abs() < 1e-9,
+        "the usual one does not fit: {made}"
+    );
 }

@@ -1,6 +1,6 @@
 //! History and its picture.
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDateTime, SecondsFormat, TimeDelta, Utc};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -173,4 +173,33 @@ async fn a_foreign_name_is_only_text_in_a_chart() {
     let svg = user.get(&format!("{COINS}/btc/chart.svg?range=1d")).await.assert(200).text();
     assert!(!svg.contains("<script") && svg.contains("&lt;script&gt;alert(1)"), "{svg}");
     assert!(svg.contains("Data provided by CoinMarketCap"), "{svg}");
+}
+
+#[tokio::test]
+async fn a_chart_names_no_time_to_come() {
+    let app = App::start();
+    let user = app.user().await;
+    with_a_day(&app, &user).await;
+    for range in ["1d", "7d", "1y"] {
+        let svg = user.get(&format!("{COINS}/btc/chart.svg?range={range}")).await.assert(200).text();
+        let (_, rest) = svg.split_once(" on ").unwrap();
+        let (time, _) = rest.split_once(" UTC").unwrap();
+        let last = NaiveDateTime::parse_from_str(time, "%d %B %Y, %H:%M").unwrap().and_utc();
+        let now = app.clock.now();
+        assert!(last <= now && now - last < TimeDelta::minutes(6), "{range}: {time}");
+    }
+}
+
+#[tokio::test]
+async fn points_of_slots_that_are_longer_than_the_charts_steps_are_one_line() {
+    let app = App::with(&[("COINS_SYNC_INTERVAL", "15m")]);
+    let user = app.user().await;
+    let bitcoin = user.get(&format!("{COINS}/btc")).await.assert(200).json()["data"]["id"].as_i64().unwrap();
+    let now = app.clock.now();
+    for number in (0..40).filter(|number| *number != 20) {
+        insert(&app, bitcoin, now - TimeDelta::minutes(15) * number, 70_000.0, None);
+    }
+    let svg = user.get(&format!("{COINS}/btc/chart.svg?range=1d")).await.assert(200).text();
+    assert_eq!(svg.matches("fill=\"none\" stroke=\"#1f5fd0\"").count(), 2, "the gap is a gap");
+    assert!(!svg.contains("r=\"2\""), "nothing is loose: {svg}");
 }

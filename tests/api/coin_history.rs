@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::support::{
     App, eventually,
     market::{COINS, Market, SYNC, changed, fresh, from, until},
+    points::insert,
     upstream::{Reply, fixture},
 };
 
@@ -282,6 +283,41 @@ async fn history_says_the_same_before_and_after_it_is_rolled_up_and_old_parts_go
             assert_eq!((before.low, before.close), (after.low, after.close));
             assert!(same(before.volume_24h, after.volume_24h) && same(before.sentiment, after.sentiment));
         }
+    }
+}
+
+#[tokio::test]
+async fn a_days_means_are_the_same_before_and_after_its_hours_are_rolled_up() {
+    let market = Market::start().await;
+    let app = market.app("demo", &[]);
+    let user = app.user().await;
+    let bitcoin = user.get(&format!("{COINS}/btc")).await.assert(200).json()["data"]["id"].as_i64().unwrap();
+    let day = (app.clock.now() - TimeDelta::days(2)).date_naive().and_hms_opt(0, 0, 0).unwrap().and_utc();
+    // Ten with a sentiment in the first hour, one of ten in the second.
+    for number in 0..20 {
+        let at = day + TimeDelta::minutes(6) * number;
+        let sentiment = match number {
+            0..10 => Some(0.0),
+            10 => Some(1.0),
+            _ => None,
+        };
+        insert(&app, bitcoin, at, 70_000.0, sentiment);
+    }
+    // The day is over when there is an hour of the next.
+    insert(&app, bitcoin, day + TimeDelta::hours(25), 70_000.0, None);
+    let read = async || {
+        let body = user.get(&format!("{COINS}/btc/history?interval=1d")).await.assert(200).json();
+        body["data"][0].clone()
+    };
+    let before = read().await;
+    assert!(close(&before["sentiment"], 1.0 / 11.0), "{before}");
+    let syncing = app.replica_with(&[("COINS_PROVIDERS", "coingecko"), ("COINS_SYNC_INTERVAL", "1s")]);
+    eventually("the roll-up", async || count(&app, "coin_history WHERE step_seconds = 86400") > 0).await;
+    drop(syncing);
+    let after = read().await;
+    assert!(close(&after["sentiment"], 1.0 / 11.0), "{after}");
+    for name in ["at", "open", "high", "low", "close", "popularity", "samples"] {
+        assert_eq!(before[name], after[name], "{name}");
     }
 }
 

@@ -1,11 +1,17 @@
 //! Choosing coins and their fields, as JSON and as a table; what a coin is called.
 
+use chrono::{DurationRound, SecondsFormat, TimeDelta};
+use diesel::{
+    RunQueryDsl, sql_query,
+    sql_types::{BigInt, Timestamptz},
+};
 use reqwest::Method;
 use serde_json::Value;
 
 use crate::support::{
     App, Client, Response, begin_minutes, eventually,
     market::{COINS, Market, SYNC, changed, from},
+    points::insert,
     social::{self, status, timeline},
     upstream::Upstream,
 };
@@ -76,12 +82,13 @@ async fn a_table_is_for_those_who_prefer_it() {
     let lines: Vec<&str> = text.split("\r\n").collect();
     assert!(
         lines[0].starts_with("id,symbol,name,slug,rank,price,")
-            && lines[0].ends_with(",currency,source,as_of")
+            && lines[0].ends_with(",currency,source,as_of,stale")
     );
     assert_eq!((lines.len(), lines[21]), (22, ""));
     let bitcoin: Vec<&str> = lines[1].split(',').collect();
     assert_eq!(bitcoin.len(), lines[0].split(',').count());
     assert_eq!((bitcoin[1], bitcoin[5]), ("BTC", "70211.4421"));
+    assert_eq!(bitcoin[bitcoin.len() - 3..], ["demo", "2026-11-20T10:00:00Z", "true"]);
 
     let etag = table.header("etag").to_owned();
     let again = user
@@ -95,7 +102,9 @@ async fn a_table_is_for_those_who_prefer_it() {
     assert_eq!(json.header("vary"), "accept, accept-encoding");
 
     let some = accepting(&user, &format!("{COINS}?limit=1&fields=price"), "text/csv").await.assert(200);
-    assert!(some.text().starts_with("id,symbol,price,currency,source,as_of\r\n1,BTC,70211.4421,GBP,demo,"));
+    assert!(
+        some.text().starts_with("id,symbol,price,currency,source,as_of,stale\r\n1,BTC,70211.4421,GBP,demo,")
+    );
     for (accept, kind) in [
         ("*/*", "application/json"),
         ("text/html, application/xhtml+xml, */*;q=0.8", "application/json"),
@@ -221,4 +230,58 @@ async fn a_coin_comes_with_its_latest_points() {
         (&70300.0.into(), &70300.0.into(), &1.into())
     );
     assert!(points[0]["at"].as_str() < points[1]["at"].as_str());
+}
+
+#[tokio::test]
+async fn the_oldest_of_a_coins_latest_points_is_whole() {
+    let market = Market::start().await;
+    let app = market.app("coingecko", &[]);
+    let admin = app.admin().await;
+    let bitcoin = from(&admin, "coingecko").await["data"][0]["id"].as_i64().unwrap();
+    let start = app.clock.now().duration_trunc(TimeDelta::minutes(5)).unwrap() - TimeDelta::minutes(30);
+    for number in 0..30 {
+        insert(&app, bitcoin, start + TimeDelta::seconds(10) * number, 70_000.0, None);
+    }
+    admin.post_empty(SYNC).await.assert(202);
+    let at = start.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let mut found = Value::Null;
+    eventually("the point", async || {
+        let body = admin.get(&format!("{COINS}/btc")).await.assert(200).json();
+        let points = body["history"].as_array().unwrap();
+        found = points.iter().find(|point| point["at"] == at).cloned().unwrap_or_default();
+        found.is_object()
+    })
+    .await;
+    assert_eq!(found["samples"], 30, "{found}");
+}
+
+#[tokio::test]
+async fn of_very_short_slots_there_are_fewer_latest_points_but_whole_ones() {
+    let market = Market::start().await;
+    let app = market.app("coingecko", &[]);
+    let admin = app.admin().await;
+    let bitcoin = from(&admin, "coingecko").await["data"][0]["id"].as_i64().unwrap();
+    let start = app.clock.now().duration_trunc(TimeDelta::minutes(5)).unwrap() - TimeDelta::minutes(20);
+    // One a second, for a quarter of an hour.
+    sql_query(
+        "WITH s AS (INSERT INTO coin_snapshots (provider, currency, as_of, fetched_at) \
+             SELECT 'coingecko', 'GBP', $1 + n * interval '1 second', $1 + n * interval '1 second' \
+             FROM generate_series(0, 899) n ORDER BY n RETURNING id), \
+         r AS (INSERT INTO snapshot_rates (snapshot_id, currency, rate, rated_at) SELECT id, 'GBP', 1, $1 FROM s) \
+         INSERT INTO coin_quotes (snapshot_id, coin_id, rank, price) SELECT id, $2, 1, 70000 FROM s",
+    )
+    .bind::<Timestamptz, _>(start)
+    .bind::<BigInt, _>(bitcoin)
+    .execute(&mut app.sql())
+    .unwrap();
+    admin.post_empty(SYNC).await.assert(202);
+    let mut points = Vec::new();
+    eventually("the points", async || {
+        let body = admin.get(&format!("{COINS}/btc")).await.assert(200).json();
+        points.clone_from(body["history"].as_array().unwrap());
+        points.iter().any(|point| point["samples"].as_i64() > Some(10))
+    })
+    .await;
+    let at = (start + TimeDelta::minutes(10)).to_rfc3339_opts(SecondsFormat::Secs, true);
+    assert_eq!((&points[0]["at"], &points[0]["samples"]), (&at.into(), &300.into()), "{points:?}");
 }

@@ -9,7 +9,8 @@ use tokio::time;
 
 use crate::support::{
     App, Client, eventually,
-    market::{COINS, Market, SYNC, changed, from},
+    market::{COINS, Market, SYNC, changed, from, provider, until},
+    upstream::Reply,
 };
 
 const STREAM: &str = "/api/v1/coins/stream";
@@ -93,6 +94,21 @@ async fn each_sync_is_an_event_and_a_reader_resumes_where_it_was() {
         let (_, body) = Events::open(&app, &admin, "", Some(last)).await.event().await.unwrap();
         assert_eq!(body["data"][0]["price"], 70_300.0);
     }
+}
+
+#[tokio::test]
+async fn a_reader_that_comes_in_an_outage_is_told_how_old_the_data_is() {
+    let market = Market::start().await;
+    let app = market.app("coingecko", &[("COINS_SYNC_INTERVAL", "1s")]);
+    let admin = app.admin().await;
+    from(&admin, "coingecko").await;
+    market.coingecko.say(vec![Reply::Http(503, "", Vec::new())]);
+    let failed = |status: &Value| provider(status, "coingecko")["last_error"].is_string();
+    until(&admin, SYNC, failed).await;
+    app.clock.advance(Duration::from_mins(5));
+    let (_, body) = Events::open(&app, &admin, "", None).await.event().await.unwrap();
+    assert_eq!(body["stale"], true, "{body}");
+    assert!(body["age_seconds"].as_i64().unwrap() >= 300);
 }
 
 #[tokio::test]

@@ -174,3 +174,28 @@ async fn what_a_clock_that_was_wrong_has_written_stops_nothing() {
     let heir = app.replica_with(&[("COINS_PROVIDERS", "coingecko")]);
     until(&heir.user().await, COINS, |body| body["data"][0]["price"] == 70_300.0).await;
 }
+
+#[tokio::test]
+async fn a_run_that_was_asked_for_is_done_with_the_next_slot_that_brings_data() {
+    let market = Market::start().await;
+    market.coingecko.say(vec![Reply::Http(503, "", Vec::new())]);
+    let app = market.app("coingecko", &[]);
+    let admin = app.admin().await;
+    until(&admin, SYNC, |status| status["slots"][0]["state"] == "waiting").await;
+    let wish = admin.post_empty(SYNC).await.assert(202).json()["slot"].clone();
+    let of_wish = |status: &Value| {
+        let slots = status["slots"].as_array().unwrap();
+        slots.iter().find(|slot| slot["slot"] == wish).unwrap().clone()
+    };
+    let tried = |status: &Value| {
+        of_wish(status)["state"] == "waiting" && of_wish(status)["attempts"].as_i64() >= Some(1)
+    };
+    until(&admin, SYNC, tried).await;
+    market.coingecko.say(vec![fresh("coingecko_markets_gbp")]);
+    app.clock.advance(Duration::from_hours(24));
+    let admin = app.login(&admin.email).await;
+    from(&admin, "coingecko").await;
+    let slot = of_wish(&admin.get(SYNC).await.assert(200).json());
+    assert_eq!((&slot["state"], &slot["provider"]), (&"done".into(), &"coingecko".into()), "{slot}");
+    assert_eq!(slot["requested"], true);
+}

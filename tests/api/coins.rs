@@ -1,12 +1,14 @@
 use std::time::Duration;
 
+use chrono::{SecondsFormat, TimeDelta};
 use diesel::RunQueryDsl;
+use mintage::clock::Clock;
 use reqwest::Method;
 use serde_json::Value;
 use tokio::time;
 
 use crate::support::{
-    App, Client, begin_minutes, eventually,
+    App, Client, begin_minutes, eventually, market,
     noted::{until_failed, until_succeeded},
     upstream::{Reply, Upstream, fixture},
 };
@@ -210,6 +212,32 @@ async fn data_becomes_stale_with_its_age_and_recovers() {
 }
 
 #[tokio::test]
+async fn data_is_as_stale_as_its_sync_until_the_provider_has_stood_still_for_a_while() {
+    let text = std::fs::read_to_string("tests/fixtures/cmc_v3_listings_latest_gbp.json").unwrap();
+    let before =
+        (Clock::default().now() - TimeDelta::minutes(5)).to_rfc3339_opts(SecondsFormat::Millis, true);
+    let slow = text.replacen("2026-11-20T10:00:00.000Z", &before, 1).into_bytes();
+    let upstream = Upstream::start(vec![Reply::Http(200, "", slow)]).await;
+    let app = App::with(&[
+        ("COINS_PROVIDERS", "coinmarketcap"),
+        ("COINMARKETCAP_API_KEY", "the-key-of-the-test"),
+        ("COINMARKETCAP_URL", &upstream.url),
+        ("COINS_SYNC_INTERVAL", "1m"),
+    ]);
+    let mut admin = app.admin().await;
+    let body = until(&admin, |body| body["source"] == "coinmarketcap").await;
+    assert_eq!((&body["stale"], body.get("age_seconds")), (&false.into(), None), "the sync was just now");
+    app.clock.advance(Duration::from_mins(11));
+    admin.refresh().await.assert(200);
+    // Synced again, but the provider says the same.
+    let bitcoin = format!("{PATH}/btc");
+    market::until(&admin, &bitcoin, |body| body["history"].as_array().is_some_and(|all| all.len() > 1)).await;
+    let body = admin.get(PATH).await.assert(200).json();
+    assert_eq!(body["stale"], true);
+    assert!(body["age_seconds"].as_i64().unwrap() >= 16 * 60, "{body}");
+}
+
+#[tokio::test]
 async fn back_off_honours_what_the_provider_says() {
     let upstream = Upstream::start(vec![fixture(429, "cmc_error_429_minute")]).await;
     let app = app(&upstream);
@@ -378,4 +406,7 @@ async fn each_coding_holds_the_same_body_under_its_own_tag() {
     tags.sort();
     tags.dedup();
     assert_eq!(tags.len(), 4);
+    for none in ["identity;q=1, gzip;q=0.5", "gzip;Q=0", "br; Q=0, identity"] {
+        assert!(!get(none).await.headers.contains_key("content-encoding"), "{none}");
+    }
 }

@@ -223,3 +223,19 @@ async fn request_ids_are_taken_over_when_they_are_harmless() {
         assert_ne!(get(harmful).await.header("x-request-id"), harmful);
     }
 }
+
+#[tokio::test]
+async fn a_wrong_query_parameter_is_named() {
+    let app = App::start();
+    let user = app.user().await;
+    for (query, pointer) in [
+        ("limit=1&limit=2", "/limit"),
+        ("limit=x", "/limit"),
+        ("page=1", "/page"),
+        ("sort=nonsense", "/sort"),
+    ] {
+        let problem = user.get(&format!("/api/v1/coins?{query}")).await;
+        let body = problem.assert_problem(400, "malformed-query").json();
+        assert_eq!(body["errors"][0]["pointer"], pointer, "{body}");
+    }
+}

@@ -342,7 +342,8 @@ async fn two_coins_of_a_provider_never_become_one() {
 #[tokio::test]
 async fn a_daily_budget_is_kept_across_restarts_and_ends_with_the_day() {
     let market = Market::start().await;
-    let settings = [("COINGECKO_DAILY_CALLS", "2"), ("COINS_SYNC_INTERVAL", "1s")];
+    let settings =
+        [("COINGECKO_DAILY_CALLS", "2"), ("COINS_SYNC_INTERVAL", "1s"), ("METRICS_BIND", "127.0.0.1:0")];
     let app = market.app("coingecko,coinpaprika", &settings);
     from(&app.user().await, "coinpaprika").await;
     assert_eq!(market.coingecko.requests().len(), 2);
@@ -353,9 +354,39 @@ async fn a_daily_budget_is_kept_across_restarts_and_ends_with_the_day() {
     let status = app.admin().await.get(SYNC).await.assert(200).json();
     let coingecko = provider(&status, "coingecko");
     assert_eq!((&coingecko["used_today"], &coingecko["daily_budget"]), (&2.into(), &2.into()));
+    assert_eq!(coingecko["state"], "waiting", "{coingecko}");
+    assert!(coingecko["retry_at"].as_str().unwrap().ends_with("T00:00:00Z"), "{coingecko}");
+    let metrics = reqwest::get(app.metrics.as_ref().unwrap()).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("mintage_sync_ready{service=\"coingecko\"} 0"), "{metrics}");
     drop(replica);
     app.clock.advance(Duration::from_hours(24));
     from(&app.user().await, "coingecko").await;
+}
+
+#[tokio::test]
+async fn a_currency_that_nobody_tells_is_named_in_the_log_once() {
+    let market = Market::start().await;
+    let (database, home) = (Database::create(), directory());
+    let url = database.url();
+    let log = home.path().join("log");
+    let settings = [
+        ("DATABASE_URL", url.expose()),
+        ("COINS_PROVIDERS", "coingecko"),
+        ("COINS_CURRENCIES", "GBP,XTS"),
+        ("COINS_SYNC_INTERVAL", "1s"),
+        ("COINGECKO_URL", &market.coingecko.url),
+    ];
+    let mut server = Server::start_logging_to(fs::File::create(&log).unwrap().into(), home.path(), &settings);
+    let lines = || {
+        let text = fs::read_to_string(&log).unwrap();
+        text.lines().filter(|line| line.contains("WARN")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    eventually("the warning", async || !lines().is_empty()).await;
+    let asked = market.coingecko.asked("/api/v3/coins/markets");
+    eventually("more slots", async || market.coingecko.asked("/api/v3/coins/markets") > asked + 2).await;
+    let lines = lines();
+    assert!(lines.len() == 1 && lines[0].contains("XTS"), "{lines:?}");
+    server.stop();
 }
 
 #[tokio::test]

@@ -44,7 +44,8 @@ pub struct CreateAlert {
     /// Of a price more than 0; of sentiment from -1 to 1; of popularity more than 0.
     threshold: f64,
     /// How far behind the threshold the number must go before it can cross again; by default 2% of the
-    /// threshold (at least 0.1% of it), of sentiment 0.05 (at least 0.01).
+    /// threshold (at least 0.1% of it), of sentiment 0.05 (at least 0.01). Not farther than it can go: a price stays
+    /// above 0, popularity at 0 or above, sentiment from -1 to 1.
     hysteresis: Option<f64>,
     /// Whether the alert is deleted with its first crossing.
     #[serde(default)]
@@ -121,11 +122,19 @@ fn value(coin: &Coin, metric: Metric) -> Option<f64> {
 
 /// The hysteresis, if the threshold and it make sense.
 fn check_numbers(wanted: &CreateAlert) -> Result<f64, Problem> {
-    let CreateAlert { metric, threshold, hysteresis, .. } = *wanted;
+    let CreateAlert { metric, direction, threshold, hysteresis, .. } = *wanted;
+    // How far behind the threshold the number can go.
+    let room = match (metric, direction) {
+        (Metric::Sentiment, Direction::Above) => threshold + 1.0,
+        (Metric::Sentiment, Direction::Below) => 1.0 - threshold,
+        (_, Direction::Above) => threshold,
+        (_, Direction::Below) => LARGEST,
+    };
     let (fits, message, usual, smallest) = match metric {
         Metric::Sentiment => {
-            let fits = (-1.0..=1.0).contains(&threshold);
-            (fits, "must be from -1 to 1", USUAL_SENTIMENT, SMALLEST_SENTIMENT)
+            let fits = (-1.0..=1.0).contains(&threshold) && room >= SMALLEST_SENTIMENT;
+            let message = "must be from -1 to 1, with room for 0.01 behind it";
+            (fits, message, USUAL_SENTIMENT.min(room), SMALLEST_SENTIMENT)
         }
         Metric::Price | Metric::Popularity => {
             let fits = threshold > 0.0 && threshold <= LARGEST;
@@ -136,9 +145,10 @@ fn check_numbers(wanted: &CreateAlert) -> Result<f64, Problem> {
         return Err(Problem::invalid("/threshold", "range", message));
     }
     let hysteresis = hysteresis.unwrap_or(usual);
+    let is_reachable = if metric == Metric::Price { hysteresis < room } else { hysteresis <= room };
     // Written so that what rounds to nothing does not fit either.
-    if !(hysteresis > 0.0 && hysteresis >= smallest && hysteresis <= LARGEST) {
-        let message = "must be at least 0.1% of the threshold (of sentiment 0.01) and at most 1e15";
+    if !(hysteresis > 0.0 && hysteresis >= smallest && is_reachable) {
+        let message = "must be at least 0.1% of the threshold (of sentiment 0.01) and no more than the number can go back";
         return Err(Problem::invalid("/hysteresis", "range", message));
     }
     Ok(hysteresis)

@@ -22,6 +22,9 @@ pub struct CoinAlertMail {
     pub value: f64,
     /// When the snapshot was published.
     pub at: DateTime<Utc>,
+    /// Whether the alert is gone; not there in mails that an earlier version has queued.
+    #[serde(default)]
+    pub once: bool,
 }
 
 impl Job for CoinAlertMail {
@@ -53,9 +56,12 @@ impl Job for CoinAlertMail {
         );
         let when = format!("As of {}.", at.format("%-d %B %Y, %H:%M UTC"));
         let product = mailer.product();
-        let why = format!(
-            "You get this mail because of an alert in your account at {product}. To get no more of them, delete the alert there."
-        );
+        let end = if self.once {
+            "It was for once and is deleted."
+        } else {
+            "To get no more of them, delete the alert there."
+        };
+        let why = format!("You get this mail because of an alert in your account at {product}. {end}");
         let label = format!("Open {product}");
         let letter = Letter {
             subject: &subject,

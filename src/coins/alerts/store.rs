@@ -114,7 +114,7 @@ pub(in super::super) fn evaluate(
     let done: Vec<Uuid> = crossed.iter().filter(|one| one.once).map(|one| one.id).collect();
     diesel::delete(alerts::table.filter(alerts::id.eq_any(done))).execute(conn)?;
     for crossing in crossed {
-        let Crossing { user_id, coin_id, metric, currency, direction, threshold, value, .. } = crossing;
+        let Crossing { user_id, coin_id, metric, currency, direction, threshold, value, once, .. } = crossing;
         let mail = CoinAlertMail {
             user: user_id,
             coin: coin_id,
@@ -124,6 +124,7 @@ pub(in super::super) fn evaluate(
             threshold,
             value,
             at: now,
+            once,
         };
         jobs::enqueue(conn, &mail, now)?;
     }

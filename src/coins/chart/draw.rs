@@ -57,8 +57,8 @@ pub struct Picture<'a> {
     pub currency: &'a str,
     pub in_words: &'static str,
     pub span: (DateTime<Utc>, DateTime<Utc>),
-    /// Of an interval.
-    pub step: TimeDelta,
+    /// From one point to the next, if none is missing.
+    pub rhythm: TimeDelta,
     pub series: Vec<Mark>,
     /// The 95% confidence interval of the last value.
     pub interval: Option<(f64, f64)>,
@@ -171,7 +171,7 @@ impl Picture<'_> {
 
     fn line(&self, svg: &mut Svg, colours: &Colours, frame: &Frame) {
         let line = colours.line;
-        for piece in self.series.chunk_by(|a, b| b.at - a.at <= self.step * 3 / 2) {
+        for piece in self.series.chunk_by(|a, b| b.at - a.at <= self.rhythm * 3 / 2) {
             if let [only] = piece {
                 let (x, y) = (frame.x(only.at), frame.y(only.value));
                 svg.element("circle", format!("cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2\" fill=\"{line}\""));

@@ -9,7 +9,7 @@ use actix_web::{
     http::header::{self, HeaderValue},
     web::Data,
 };
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
@@ -136,8 +136,9 @@ pub async fn read_chart(
     let coin = find::anywhere(&view, &db, &path.0).await?;
     let (id, of) = (coin.id, snapshot.currency.clone());
     let (step, count) = range.step_and_count();
-    // Whole steps, so that the picture stays the same for a while.
-    let to = Step::FiveMinutes.floor(clock.now()) + Step::FiveMinutes.length();
+    // Whole steps and minutes, so that the picture stays the same for a while.
+    let now = clock.now().duration_trunc(TimeDelta::minutes(1)).expect("a time of today");
+    let to = Step::FiveMinutes.floor(now) + Step::FiveMinutes.length();
     let from = to - step.length() * count;
     let points =
         db.run(move |conn| Ok::<_, Problem>(store::history(conn, id, &of, (from, to), step, MOST)?)).await?;
@@ -149,8 +150,8 @@ pub async fn read_chart(
         currency: &snapshot.currency,
         in_words: range.in_words(),
         span: (from, to),
-        step: step.length(),
-        series: series(&points, metric, step, to),
+        rhythm: step.length().max(view.interval),
+        series: series(&points, metric, step, now),
         interval: interval.map(|interval| (interval.low, interval.high)),
         attribution: view.provenance(&snapshot).attribution,
     };
@@ -165,14 +166,14 @@ pub async fn read_chart(
 /// One interval as it is drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Mark {
-    /// The end of the interval, where its last value belongs.
+    /// The end of the interval, where its last value belongs; now, if that is to come.
     at: DateTime<Utc>,
     low: f64,
     high: f64,
     value: f64,
 }
 
-fn series(points: &[Point], metric: Metric, step: Step, to: DateTime<Utc>) -> Vec<Mark> {
+fn series(points: &[Point], metric: Metric, step: Step, now: DateTime<Utc>) -> Vec<Mark> {
     let mark = |point: &Point| {
         let value = match metric {
             Metric::Price => point.close,
@@ -184,7 +185,7 @@ fn series(points: &[Point], metric: Metric, step: Step, to: DateTime<Utc>) -> Ve
             Metric::Price => (point.low.unwrap_or(value), point.high.unwrap_or(value)),
             _ => (value, value),
         };
-        Some(Mark { at: (point.at + step.length()).min(to), low, high, value })
+        Some(Mark { at: (point.at + step.length()).min(now), low, high, value })
     };
     points.iter().filter_map(mark).collect()
 }

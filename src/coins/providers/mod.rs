@@ -6,13 +6,16 @@ mod coinpaprika;
 pub(super) mod demo;
 mod listing;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     model::Report,
     upstream::{Failure, Upstream},
 };
 use crate::config::{Coins, Provider};
+
+/// Data of a provider that is older stands still: they renew it every one to five minutes.
+pub(super) const STANDS_STILL: TimeDelta = TimeDelta::minutes(15);
 
 /// What every provider needs to be asked.
 #[derive(Clone, Copy)]

@@ -24,8 +24,10 @@ const GRACE: TimeDelta = TimeDelta::minutes(3);
 /// Intervals a run; each is one short statement.
 const ROLLED_AT_ONCE: usize = 6;
 
-/// Snapshots that the recent points are made of.
-const RECENT: i64 = 24;
+/// The recent points at most.
+const RECENT: i32 = 24;
+/// The snapshots that recent points are made of, about: slots may be as short as a second.
+const RECENT_SNAPSHOTS: i64 = 600;
 
 /// The interval of a point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
@@ -99,16 +101,22 @@ pub struct Point {
     pub samples: i32,
 }
 
-/// What a group of snapshots says, of `q` (`coin_quotes`), `r` (`snapshot_rates`) and `s`
-/// (`coin_snapshots`).
-const OF_SNAPSHOTS: &str = "\
+/// What a group of [`SNAPSHOTS`] says.
+const NUMBERS: &str = "\
     (array_agg(q.price * r.rate ORDER BY s.id) FILTER (WHERE q.price IS NOT NULL))[1] AS open, \
     max(q.price * r.rate) AS high, min(q.price * r.rate) AS low, \
     (array_agg(q.price * r.rate ORDER BY s.id DESC) FILTER (WHERE q.price IS NOT NULL))[1] AS close, \
     avg(q.volume_24h * r.rate) AS volume_24h, avg(q.market_cap * r.rate) AS market_cap, \
-    avg(q.sentiment) AS sentiment, avg(q.popularity) AS popularity, count(*)::int AS samples \
+    avg(q.sentiment) AS sentiment, avg(q.popularity) AS popularity, count(*)::int AS samples";
+
+const SNAPSHOTS: &str = "\
     FROM coin_snapshots s JOIN snapshot_rates r ON r.snapshot_id = s.id \
     JOIN coin_quotes q ON q.snapshot_id = s.id WHERE s.provider <> 'demo'";
+
+/// The numbers that a point has the mean of. Providers leave some out, so each mean has a weight of its own.
+fn each_mean(sql: impl Fn(&str) -> String) -> String {
+    ["volume_24h", "market_cap", "sentiment", "popularity"].map(sql).join(", ")
+}
 
 /// The points that begin within `from..to`, in order, at most `most` (the first ones); intervals
 /// without a snapshot have none.
@@ -130,7 +138,7 @@ pub fn history(
          FROM coin_history WHERE coin_id = $1 AND currency = $2 AND step_seconds = $3 \
              AND at >= $4 AND at < $5 AND at < $6 \
          UNION ALL \
-         SELECT to_timestamp(floor(extract(epoch FROM s.fetched_at) / $3) * $3) AS at, {OF_SNAPSHOTS} \
+         SELECT to_timestamp(floor(extract(epoch FROM s.fetched_at) / $3) * $3) AS at, {NUMBERS} {SNAPSHOTS} \
              AND q.coin_id = $1 AND r.currency = $2 \
              AND s.fetched_at >= greatest($4, $6) AND s.fetched_at < $7 \
          GROUP BY 1 ORDER BY at LIMIT $8"
@@ -146,7 +154,7 @@ pub fn history(
     .load(conn)
 }
 
-/// The last points in five-minute steps of every coin, in order.
+/// The last points in five-minute steps of every coin, in order; all but the newest are whole.
 pub(super) fn recent(conn: &mut PgConnection, currency: &str) -> QueryResult<HashMap<i64, Vec<Point>>> {
     #[derive(QueryableByName)]
     struct Row {
@@ -155,21 +163,42 @@ pub(super) fn recent(conn: &mut PgConnection, currency: &str) -> QueryResult<Has
         #[diesel(embed)]
         point: Point,
     }
+    let start = recent_start(conn, Step::FiveMinutes)?;
     let rows: Vec<Row> = sql_query(format!(
-        "SELECT q.coin_id, to_timestamp(floor(extract(epoch FROM s.fetched_at) / $1) * $1) AS at, {OF_SNAPSHOTS} \
-             AND r.currency = $2 AND s.id IN ( \
-                 SELECT id FROM coin_snapshots WHERE provider <> 'demo' ORDER BY id DESC LIMIT $3) \
+        "SELECT q.coin_id, to_timestamp(floor(extract(epoch FROM s.fetched_at) / $1) * $1) AS at, {NUMBERS} {SNAPSHOTS} \
+             AND r.currency = $2 AND s.fetched_at >= $3 \
          GROUP BY 1, 2 ORDER BY 2"
     ))
     .bind::<Integer, _>(Step::FiveMinutes.seconds())
     .bind::<Text, _>(currency)
-    .bind::<BigInt, _>(RECENT)
+    .bind::<Timestamptz, _>(start)
     .load(conn)?;
     let mut points: HashMap<i64, Vec<Point>> = HashMap::new();
     for Row { coin_id, point } in rows {
         points.entry(coin_id).or_default().push(point);
     }
     Ok(points)
+}
+
+/// Where so many steps begin up to the newest snapshot: fewer when slots are so short that they would hold too many,
+/// and farther back when slots are longer than steps.
+fn recent_start(conn: &mut PgConnection, step: Step) -> QueryResult<DateTime<Utc>> {
+    let mut before_newest = |count: i64| {
+        coin_snapshots::table
+            .filter(coin_snapshots::provider.ne("demo"))
+            .order(coin_snapshots::id.desc())
+            .offset(count)
+            .select(coin_snapshots::fetched_at)
+            .first::<DateTime<Utc>>(conn)
+            .optional()
+    };
+    let Some(newest) = before_newest(0)? else {
+        return Ok(DateTime::UNIX_EPOCH);
+    };
+    let all = newest - step.length() * (RECENT - 1);
+    let bounded = before_newest(RECENT_SNAPSHOTS)?.map_or(all, |at| all.max(at + step.length()));
+    let last = before_newest(i64::from(RECENT) - 1)?.unwrap_or(DateTime::UNIX_EPOCH);
+    Ok(step.floor(bounded.min(last)))
 }
 
 pub(super) fn done_until(conn: &mut PgConnection, step: Step) -> QueryResult<Option<DateTime<Utc>>> {
@@ -220,21 +249,22 @@ fn next_interval(conn: &mut PgConnection, step: Step) -> QueryResult<Option<Date
 }
 
 fn roll_up_interval(conn: &mut PgConnection, step: Step, start: DateTime<Utc>) -> QueryResult<()> {
-    const COLUMNS: &str = "open, high, low, close, volume_24h, market_cap, sentiment, popularity, samples";
+    const COLUMNS: &str = "open, high, low, close, volume_24h, market_cap, sentiment, popularity, samples, \
+        volume_24h_samples, market_cap_samples, sentiment_samples, popularity_samples";
     let source = match step {
-        Step::Day => "SELECT coin_id, currency, $1::int, $2::timestamptz, \
+        Step::Day => format!(
+            "SELECT coin_id, currency, $1::int, $2::timestamptz, \
                  (array_agg(open ORDER BY at) FILTER (WHERE open IS NOT NULL))[1], max(high), min(low), \
                  (array_agg(close ORDER BY at DESC) FILTER (WHERE close IS NOT NULL))[1], \
-                 sum(volume_24h * samples) / sum(samples) FILTER (WHERE volume_24h IS NOT NULL), \
-                 sum(market_cap * samples) / sum(samples) FILTER (WHERE market_cap IS NOT NULL), \
-                 sum(sentiment * samples) / sum(samples) FILTER (WHERE sentiment IS NOT NULL), \
-                 sum(popularity * samples) / sum(samples) FILTER (WHERE popularity IS NOT NULL), \
-                 sum(samples)::int FROM coin_history \
-             WHERE step_seconds = 3600 AND at >= $2 AND at < $3 GROUP BY 1, 2"
-            .to_owned(),
+                 {}, sum(samples)::int, {} FROM coin_history \
+             WHERE step_seconds = 3600 AND at >= $2 AND at < $3 GROUP BY 1, 2",
+            each_mean(|name| format!("sum({name} * {name}_samples) / sum({name}_samples)")),
+            each_mean(|name| format!("sum({name}_samples)::int")),
+        ),
         _ => format!(
-            "SELECT q.coin_id, r.currency, $1::int, $2::timestamptz, {OF_SNAPSHOTS} \
-             AND s.fetched_at >= $2 AND s.fetched_at < $3 GROUP BY 1, 2"
+            "SELECT q.coin_id, r.currency, $1::int, $2::timestamptz, {NUMBERS}, {} {SNAPSHOTS} \
+             AND s.fetched_at >= $2 AND s.fetched_at < $3 GROUP BY 1, 2",
+            each_mean(|name| format!("count(q.{name})::int")),
         ),
     };
     let updates: Vec<_> = COLUMNS.split(", ").map(|name| format!("{name} = excluded.{name}")).collect();

@@ -88,7 +88,7 @@ fn claim_one(
 }
 
 /// Asks for a run as soon as none is running; of several such wishes one is kept. The next
-/// scheduled slot fulfils it as well.
+/// scheduled slot fulfils it as well ([`finish`]).
 pub(in super::super) fn request(
     conn: &mut PgConnection,
     scheduled: DateTime<Utc>,
@@ -122,7 +122,7 @@ pub(in super::super) fn renew(
     Ok(diesel::update(held(claim)).set(values).execute(conn)? == 1)
 }
 
-/// The slot is done; false as for [`renew`].
+/// The slot is done, and with it whatever was asked for before it; false as for [`renew`].
 pub(in super::super) fn finish(
     conn: &mut PgConnection,
     claim: &Claim,
@@ -135,7 +135,14 @@ pub(in super::super) fn finish(
         sync_slots::running.eq(false),
         sync_slots::provider.eq(provider),
     );
-    Ok(diesel::update(held(claim)).set(values).execute(conn)? == 1)
+    if diesel::update(held(claim)).set(values).execute(conn)? == 0 {
+        return Ok(false);
+    }
+    let fulfilled = sync_slots::requested.and(sync_slots::finished_at.is_null());
+    diesel::update(sync_slots::table.filter(fulfilled.and(sync_slots::slot.lt(claim.slot))))
+        .set(values)
+        .execute(conn)?;
+    Ok(true)
 }
 
 /// Gives the slot back until then; false as for [`renew`].

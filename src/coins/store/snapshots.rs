@@ -208,7 +208,8 @@ pub(in super::super) fn last_rates(conn: &mut PgConnection, currency: &str) -> Q
     Ok(rows.into_iter().map(|(currency, units, at)| ReadRate { currency, units, at }).collect())
 }
 
-type Newest = (i64, (String, String, DateTime<Utc>), (f64, Option<f64>, Option<f64>, Option<f64>));
+type Newest =
+    (i64, (String, String, DateTime<Utc>, DateTime<Utc>), (f64, Option<f64>, Option<f64>, Option<f64>));
 
 /// The newest snapshot that can be told in this currency, and how: real data if it is wanted and
 /// there is any, else the demonstration.
@@ -224,7 +225,12 @@ pub(in super::super) fn latest(
             .order(coin_snapshots::id.desc())
             .select((
                 coin_snapshots::id,
-                (coin_snapshots::provider, coin_snapshots::currency, coin_snapshots::as_of),
+                (
+                    coin_snapshots::provider,
+                    coin_snapshots::currency,
+                    coin_snapshots::as_of,
+                    coin_snapshots::fetched_at,
+                ),
                 (
                     snapshot_rates::rate,
                     snapshot_rates::percent_change_1h,
@@ -242,7 +248,7 @@ pub(in super::super) fn latest(
         Some(found) => Some(found),
         None => newest().filter(coin_snapshots::provider.eq(Provider::Demo.name())).first(conn).optional()?,
     };
-    let Some((id, (provider, of, as_of), (units, hour, day, week))) = found else {
+    let Some((id, (provider, of, as_of, fetched_at), (units, hour, day, week))) = found else {
         return Ok(None);
     };
     let rate = Rate {
@@ -253,7 +259,7 @@ pub(in super::super) fn latest(
         percent_change_7d: week,
     };
     let (coins, recent) = (coins_of(conn, id, as_of)?, recent(conn, currency)?);
-    Ok(Some((Snapshot { id, provider, currency: of, as_of, coins, recent }, rate)))
+    Ok(Some((Snapshot { id, provider, currency: of, as_of, fetched_at, coins, recent }, rate)))
 }
 
 fn coins_of(conn: &mut PgConnection, snapshot_id: i64, as_of: DateTime<Utc>) -> QueryResult<Vec<Coin>> {

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{
     super::{
         model::{Market, ReadRate, Report},
-        providers::{self, Ask},
+        providers::{self, Ask, STANDS_STILL},
         store::{self, Claim, ServiceState},
         upstream::{Advice, Failure},
     },
@@ -18,8 +18,6 @@ use crate::{
     http::Problem,
 };
 
-/// A provider whose data is older has stopped renewing it, which they do every one to five minutes.
-const FROZEN: TimeDelta = TimeDelta::minutes(15);
 /// Currencies move by little within an hour.
 const RATES_EVERY: TimeDelta = TimeDelta::hours(1);
 /// Older than this a rate is not known any more.
@@ -61,7 +59,7 @@ impl Sync {
                 Turn::Superseded => return Ok(Collected::Superseded),
                 Turn::Wait(until) => until,
                 Turn::Ask => match self.counted_report(provider).await {
-                    Ok(report) if self.clock.now() - report.as_of > FROZEN => {
+                    Ok(report) if self.clock.now() - report.as_of > STANDS_STILL => {
                         // Somebody else may have newer data; if nobody has, this will do.
                         if frozen.as_ref().is_none_or(|(_, other)| report.as_of > other.as_of) {
                             frozen = Some((provider, report));

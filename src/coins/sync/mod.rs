@@ -25,7 +25,7 @@ use tokio::time;
 use uuid::Uuid;
 
 use self::market::{Collected, Nothing};
-pub(super) use self::{market::budget, outcomes::Outcomes, slot::after_failure};
+pub(super) use self::{market::budget, outcomes::Outcomes, slot::after_failure, slot::next_day};
 use super::{
     alerts,
     model::Market,
