@@ -14,7 +14,7 @@ use crate::{
         CurrentUser,
         challenges::{self, Opening, Purpose, Subject},
     },
-    users::{self, EmailAddress, check_email},
+    users::{self, EmailAddress, check_new_email},
 };
 
 #[derive(Deserialize, Validate, ToSchema)]
@@ -23,7 +23,7 @@ use crate::{
 pub struct ChangeEmail {
     /// Unique without regard to case; at most 254 bytes.
     #[schema(format = "email", max_length = 254)]
-    #[validate(custom(function = "check_email"))]
+    #[validate(custom(function = "check_new_email"))]
     new_email: String,
     /// The current password.
     #[schema(format = "password", max_length = 1024)]

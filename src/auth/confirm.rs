@@ -112,18 +112,18 @@ fn apply(
                 && users::confirm_email(conn, id, &challenge.email_canonical, now)?
         }
         Subject::Registration(id) => {
-            let mut pending = store::lock_all(conn, &challenge.email_canonical)?;
-            match pending.iter().position(|one| one.id == id) {
-                Some(place) if challenges::consume(conn, challenge.id, now)? => {
-                    let mut registration = pending.swap_remove(place);
-                    let hash = &registration.password_hash;
-                    if pending.iter().any(|other| other.expires_at > now && other.password_hash != *hash) {
+            let pending = store::lock_all(conn, &challenge.email_canonical)?;
+            challenges::lock_all(conn, &challenge.email_canonical)?;
+            match pending.iter().find(|one| one.id == id).cloned() {
+                Some(mut registration) if challenges::consume(conn, challenge.id, now)? => {
+                    if pending.iter().any(|other| other.password_hash != registration.password_hash) {
                         // Which of them is the reader's? A link may be clicked because it came last.
                         registration = registration.of_nobody(no_password);
                         let email = registration.email.clone();
                         jobs::enqueue(conn, &ResetMail { email, reason: Reason::Contested }, now)?;
                     }
                     become_account(conn, challenge, registration, pointer, now)?;
+                    store::delete(conn, &pending)?;
                     true
                 }
                 _ => false,
@@ -140,7 +140,7 @@ fn become_account(
     pointer: &str,
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
-    let store::Registration { email, email_canonical, username, name, password_hash, .. } = registration;
+    let store::Registration { email, username, name, password_hash, .. } = registration;
     let email = EmailAddress::parse(&email).ok_or_else(|| Problem::internal("a stored address"))?;
     let new = NewUser::new(&email, password_hash, Role::User, now).confirmed();
     let wanted = new.clone().named(name.clone(), username);
@@ -157,6 +157,5 @@ fn become_account(
         Some("users_email_key" | "users_email_reserved") => refused(pointer),
         _ => error.into(),
     })?;
-    challenges::hand_over(conn, challenge.id, user.id)?;
-    Ok(store::delete_all(conn, &email_canonical)?)
+    Ok(challenges::hand_over(conn, challenge.id, user.id)?)
 }

@@ -103,14 +103,15 @@ pub async fn login(
         .await?;
 
     let stored = found.as_ref().map(|user| user.password_hash.clone());
-    let verdict = place.verify(password.clone(), stored).await?;
+    // Anyone may register any address, so a registration that waits says nothing about an account:
+    // whether or not there is one, it is looked at, and if there is none, that takes as long.
+    let (verdict, waits) = if look {
+        place.verify_or_waits(password, stored, pending).await?
+    } else {
+        (place.verify(password, stored).await?, false)
+    };
     let Some(user) = found.filter(|_| verdict != Verdict::Wrong) else {
-        // Anyone may register any address, so a registration that waits says nothing about an account:
-        // whether or not there is one, it is looked at, and if there is none, that takes as long.
-        if look && hasher.reserve()?.is_one_of(password, pending).await? {
-            return Err(Problem::new(&kind::EMAIL_UNCONFIRMED));
-        }
-        return Err(wrong());
+        return Err(if waits { Problem::new(&kind::EMAIL_UNCONFIRMED) } else { wrong() });
     };
 
     let times = Lifetimes::new(&settings, clock.now());

@@ -20,7 +20,7 @@ use crate::{
         ChallengeKeys, Role,
         challenges::{self, Opening, Purpose, Subject},
     },
-    users::{self, EmailAddress, NewUser, User, check_email, check_name, check_username},
+    users::{self, EmailAddress, NewUser, User, check_name, check_new_email, check_username},
 };
 
 #[derive(Deserialize, Validate, ToSchema)]
@@ -30,7 +30,7 @@ use crate::{
 pub struct Register {
     /// Unique without regard to case; at most 254 bytes.
     #[schema(format = "email", max_length = 254)]
-    #[validate(custom(function = "check_email"))]
+    #[validate(custom(function = "check_new_email"))]
     email: String,
     /// 8 to 256 characters of any kind; common ones and your own address or name are refused.
     #[schema(format = "password", min_length = 8, max_length = 256)]

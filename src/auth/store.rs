@@ -94,9 +94,9 @@ pub(super) fn lock_all(conn: &mut PgConnection, email_canonical: &str) -> QueryR
 }
 
 /// They and their challenges are gone.
-pub(super) fn delete_all(conn: &mut PgConnection, email_canonical: &str) -> QueryResult<()> {
-    diesel::delete(registrations::table.filter(registrations::email_canonical.eq(email_canonical)))
-        .execute(conn)?;
+pub(super) fn delete(conn: &mut PgConnection, ended: &[Registration]) -> QueryResult<()> {
+    let ids: Vec<Uuid> = ended.iter().map(|one| one.id).collect();
+    diesel::delete(registrations::table.filter(registrations::id.eq_any(ids))).execute(conn)?;
     Ok(())
 }
 

@@ -127,19 +127,22 @@ impl Variant {
     }
 }
 
-/// The coding with the highest weight; of equals the smallest body.
+/// The coding with the highest weight; of equals the smallest body. `*` stands for what is not named
+/// (RFC 9110 section 12.5.3).
 fn preferred(accepted: &[Wish]) -> Option<&'static str> {
-    let weight = |coding: &str| {
+    let weight_of = |coding: &str| {
         let found = accepted.iter().find(|wish| wish.name.eq_ignore_ascii_case(coding));
-        found.map_or(0.0, |wish| wish.weight)
+        found.map(|wish| wish.weight)
     };
+    let weight = |coding| weight_of(coding).or_else(|| weight_of("*")).unwrap_or(0.0);
     let mut best = (None, 0.0);
     for coding in ["br", "zstd", "gzip"] {
         if weight(coding) > best.1 {
             best = (Some(coding), weight(coding));
         }
     }
-    best.0.filter(|_| weight("identity") <= best.1)
+    // It need not be named, so `*` says nothing for it.
+    best.0.filter(|_| weight_of("identity").unwrap_or(0.0) <= best.1)
 }
 
 #[cfg(test)]
@@ -160,6 +163,9 @@ mod tests {
         assert_eq!(preferred("GZIP;q=0.5, br;q=0.1"), Some("gzip"));
         assert_eq!(preferred("br;q=0, zstd ; q=0.2"), Some("zstd"));
         assert_eq!(preferred("gzip, identity"), Some("gzip"));
+        assert_eq!(preferred("gzip;q=0.1, *"), Some("br"));
+        assert_eq!(preferred("identity;q=0, *;q=0.2, br;q=0"), Some("zstd"));
+        assert_eq!(preferred("*"), Some("br"));
         assert_eq!(preferred("gzip;Q=0.5, identity;q=0.4"), Some("gzip"));
         for none in ["", "identity", "deflate", "br;q=0", "gzip;Q=0", "*;q=0", "identity;q=1, gzip;q=0.5"] {
             assert_eq!(preferred(none), None, "{none}");

@@ -103,8 +103,10 @@ fn read_instances(env: &mut Env) -> Vec<String> {
     let text =
         env.text("MASTODON_URLS").unwrap_or_else(|| "https://mastodon.social,https://mstdn.social".into());
     let mut urls: Vec<String> = Vec::new();
+    // Its host is its name.
+    let host = |url: &str| url.split_once("://").map_or_else(String::new, |(_, host)| host.to_lowercase());
     for url in text.split(',').map(|url| url.trim().trim_end_matches('/')) {
-        if !url.is_empty() && !urls.iter().any(|known| known == url) {
+        if !url.is_empty() && !urls.iter().any(|known| host(known) == host(url)) {
             urls.push(url.to_owned());
         }
     }

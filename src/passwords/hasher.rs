@@ -9,7 +9,7 @@ use std::{
 
 use aws_lc_rs::hmac;
 use base64::{Engine, prelude::BASE64_STANDARD};
-use bcrypt::{BcryptError, HashParts};
+use bcrypt::{BcryptError, BcryptResult, HashParts};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::{
@@ -89,7 +89,7 @@ impl Hasher {
     ///
     /// # Errors
     /// The cost is out of bcrypt's range.
-    pub fn hash_now(password: &str, cost: u32) -> bcrypt::BcryptResult<String> {
+    pub fn hash_now(password: &str, cost: u32) -> BcryptResult<String> {
         bcrypt::hash(prehash(password), cost)
     }
 
@@ -120,17 +120,23 @@ impl Place<'_> {
         Ok(self.run(hash).await?.map_err(Problem::internal)?.to_string())
     }
 
-    /// Whether one of these hashes, which share a salt, is of this password. It takes as long if there
-    /// are none, or many; those with another salt than the first are not looked at.
+    /// As [`Place::verify`]; if that says [`Verdict::Wrong`], also whether the password is that of one of
+    /// those who wait, whose hashes share a salt. That takes as long if there are none, or many; those
+    /// with another salt than the first are not looked at.
     ///
     /// # Errors
-    /// A hashing thread panicked, or what is stored is no hash.
-    pub async fn is_one_of(self, password: String, stored: Vec<String>) -> Result<bool, Problem> {
-        let dummy = self.hasher.dummy.clone();
+    /// As [`Place::verify`].
+    pub async fn verify_or_waits(
+        self,
+        password: String,
+        stored: Option<String>,
+        waiting: Vec<String>,
+    ) -> Result<(Verdict, bool), Problem> {
+        let (cost, dummy) = (self.hasher.cost, self.hasher.dummy.clone());
         self.run(move || {
-            let first: HashParts = stored.first().map_or(&*dummy, |hash| hash).parse()?;
-            let hash = bcrypt::hash_with_salt(prehash(&password), first.get_cost(), first.get_salt_raw())?;
-            Ok(stored.contains(&hash.to_string()))
+            let verdict = verify(&password, stored.as_deref(), &dummy, cost)?;
+            let waits = verdict == Verdict::Wrong && is_one_of(&password, &waiting, &dummy)?;
+            Ok((verdict, waits))
         })
         .await?
         .map_err(|error: BcryptError| Problem::internal(error))
@@ -142,19 +148,7 @@ impl Place<'_> {
     /// A hashing thread panicked, or what is stored is no hash.
     pub async fn verify(self, password: String, stored: Option<String>) -> Result<Verdict, Problem> {
         let (cost, dummy) = (self.hasher.cost, self.hasher.dummy.clone());
-        self.run(move || {
-            let hash = stored.as_deref().unwrap_or(&dummy);
-            let matches = bcrypt::verify(prehash(&password), hash).map_err(Problem::internal)?;
-            match (matches && stored.is_some(), cost_of(hash) == Some(cost)) {
-                (false, _) => Ok(Verdict::Wrong),
-                (true, true) => Ok(Verdict::Right),
-                (true, false) => {
-                    let hash = Hasher::hash_now(&password, cost).map_err(Problem::internal)?;
-                    Ok(Verdict::RightButOutdated(hash))
-                }
-            }
-        })
-        .await?
+        self.run(move || verify(&password, stored.as_deref(), &dummy, cost)).await?.map_err(Problem::internal)
     }
 
     async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
@@ -171,6 +165,22 @@ impl Place<'_> {
         hasher.queue.send(job).map_err(|_| gone())?;
         answered.await.map_err(|_| gone())
     }
+}
+
+fn verify(password: &str, stored: Option<&str>, dummy: &str, cost: u32) -> BcryptResult<Verdict> {
+    let hash = stored.unwrap_or(dummy);
+    let matches = bcrypt::verify(prehash(password), hash)?;
+    Ok(match (matches && stored.is_some(), cost_of(hash) == Some(cost)) {
+        (false, _) => Verdict::Wrong,
+        (true, true) => Verdict::Right,
+        (true, false) => Verdict::RightButOutdated(Hasher::hash_now(password, cost)?),
+    })
+}
+
+fn is_one_of(password: &str, stored: &[String], dummy: &str) -> BcryptResult<bool> {
+    let first: HashParts = stored.first().map_or(dummy, |hash| hash).parse()?;
+    let hash = bcrypt::hash_with_salt(prehash(password), first.get_cost(), first.get_salt_raw())?;
+    Ok(stored.contains(&hash.to_string()))
 }
 
 fn prehash(password: &str) -> String {
@@ -230,10 +240,15 @@ mod tests {
             stored.push(place().hash_with_salt(password.into(), [7; 16]).await.expect("hash"));
         }
         assert!(stored[0] == stored[2] && stored[0] != stored[1]);
+        let waits = async |password: &str, account: Option<String>, stored: &[String]| {
+            let verified = place().verify_or_waits(password.into(), account, stored.to_vec());
+            verified.await.expect("verdict")
+        };
         for (password, expected) in [("correct horse", true), ("battery staple", true), ("x", false)] {
-            assert_eq!(place().is_one_of(password.into(), stored.clone()).await.expect("verdict"), expected);
+            assert_eq!(waits(password, None, &stored).await, (Verdict::Wrong, expected));
         }
-        assert!(!place().is_one_of("x".into(), Vec::new()).await.expect("verdict"));
+        assert_eq!(waits("x", None, &[]).await, (Verdict::Wrong, false));
+        assert_eq!(waits("battery staple", Some(stored[1].clone()), &stored).await, (Verdict::Right, false));
         let verify = |stored| place().verify("battery staple".into(), Some(stored));
         assert_eq!(verify(stored[1].clone()).await.expect("verdict"), Verdict::Right);
         assert_eq!(verify(hasher.no_password()).await.expect("verdict"), Verdict::Wrong);

@@ -3,7 +3,7 @@
 //! A challenge is *opened* in the transaction that asks for it and *armed* by the job that mails
 //! it; only then is there something to guess. Whatever makes it pointless meanwhile (a reset, an
 //! undone change, a deleted account) deletes the row, and the job then finds nothing to mail.
-//! A code is tried against the row's counter, which grows before anything is compared.
+//! A code is tried under a lock of the row, whose counter grows with each wrong one.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
@@ -146,8 +146,8 @@ pub fn open(conn: &mut PgConnection, id: Uuid, what: &Opening, now: DateTime<Utc
     Ok(())
 }
 
-/// Opens a challenge with the id of the job that mails it, unless a newer one has been opened for the
-/// subject meanwhile: a mail that was held up must not replace one that has arrived. False then.
+/// Opens a challenge with the id of the job that mails it, unless a newer one can still be used by the
+/// subject: a mail that was held up must not replace one that has arrived. False then.
 ///
 /// # Errors
 /// As [`open`].
@@ -158,9 +158,12 @@ pub fn open_in_turn(
     now: DateTime<Utc>,
 ) -> QueryResult<bool> {
     let newer = challenges::purpose.eq(what.purpose).and(challenges::id.gt(id));
-    let newer = challenges::table.filter(newer).filter(what.subject.is_its());
+    let usable = challenges::consumed_at.is_null().and(challenges::expires_at.gt(now));
+    let newer = challenges::table.filter(newer.and(usable)).filter(what.subject.is_its());
     let is_late: bool = select(exists(newer)).get_result(conn)?;
-    if !is_late {
+    if is_late {
+        tracing::debug!(%id, "a mail is not sent: a newer one takes its place");
+    } else {
         open(conn, id, what, now)?;
     }
     Ok(!is_late)
@@ -244,10 +247,10 @@ pub enum Whose {
     User(Uuid),
 }
 
-/// The live challenge of this code. Counts the try first, in a transaction of its own, so it must
-/// not run in one that a wrong code rolls back; a right code is no try, so whoever has it may correct
-/// what else was refused. Several registrations of one address each have a
-/// code; a try counts for all of them. The commit does not wait for the disk, which would tell by
+/// The live challenge of this code. Counts a wrong one, in a transaction of its own, so it must not run
+/// in one that a wrong code rolls back; a right one is no try, so whoever has it may correct what else
+/// was refused. The rows are locked meanwhile: tries at once are one after the other. Several
+/// registrations of one address each have a code; a try counts for all of them. The commit does not wait for the disk, which would tell by
 /// the time that there is something to count; a crash of PostgreSQL may forget a few tries.
 ///
 /// # Errors
@@ -264,26 +267,39 @@ pub fn try_code(
         Whose::Address(canonical) => Box::new(challenges::email_canonical.eq(canonical).nullable()),
         Whose::User(id) => Subject::User(id).is_its(),
     };
-    let tried = conn.transaction(|conn| {
+    conn.transaction(|conn| {
         conn.batch_execute("SET LOCAL synchronous_commit TO off")?;
-        diesel::update(
-            challenges::table
-                .filter(challenges::purpose.eq(purpose).and(challenges::code_expires_at.gt(now)))
-                .filter(challenges::tries.lt(MOST_TRIES))
-                .filter(whose),
-        )
-        .set(challenges::tries.eq(challenges::tries + 1))
-        .returning((Challenge::as_returning(), challenges::code_hash.assume_not_null()))
-        .load::<(Challenge, Vec<u8>)>(conn)
-    })?;
-    let ids: Vec<Uuid> = tried.iter().map(|(one, _)| one.id).collect();
-    let right = tried.into_iter().find(|(one, hash)| keys.is_code(one.id, code, hash));
-    if right.is_some() {
-        diesel::update(challenges::table.filter(challenges::id.eq_any(ids)))
-            .set(challenges::tries.eq(challenges::tries - 1))
+        // Whoever locks several does it in this order.
+        let tried = challenges::table
+            .filter(challenges::purpose.eq(purpose).and(challenges::code_expires_at.gt(now)))
+            .filter(challenges::tries.lt(MOST_TRIES))
+            .filter(whose)
+            .order(challenges::id)
+            .select((Challenge::as_select(), challenges::code_hash.assume_not_null()))
+            .for_update()
+            .load::<(Challenge, Vec<u8>)>(conn)?;
+        let right =
+            tried.iter().find(|(one, hash)| keys.is_code(one.id, code, hash)).map(|(one, _)| one.clone());
+        let wrong: Vec<Uuid> = tried.iter().map(|(one, _)| one.id).filter(|_| right.is_none()).collect();
+        diesel::update(challenges::table.filter(challenges::id.eq_any(wrong)))
+            .set(challenges::tries.eq(challenges::tries + 1))
             .execute(conn)?;
-    }
-    Ok(right.map(|(one, _)| one))
+        Ok(right)
+    })
+}
+
+/// Locks all challenges of this address, for who ends several of them at once.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn lock_all(conn: &mut PgConnection, email_canonical: &str) -> QueryResult<()> {
+    challenges::table
+        .filter(challenges::email_canonical.eq(email_canonical))
+        .order(challenges::id)
+        .select(challenges::id)
+        .for_update()
+        .load::<Uuid>(conn)?;
+    Ok(())
 }
 
 /// Uses a challenge up; false if somebody else was first, or it is gone. Whoever also changes the

@@ -19,7 +19,7 @@ pub use self::{
         lock_account_of, lock_hash, set_password,
     },
     current_password::check_password,
-    email::{EmailAddress, check_email},
+    email::{EmailAddress, check_email, check_new_email},
     model::{User, check_name, check_username},
     store::{Credentials, Login, NewUser, find_credentials, insert, promote, set_password_hash},
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types};
+use diesel::{QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -153,6 +153,44 @@ async fn where_several_passwords_wait_none_of_them_becomes_the_accounts() {
         let request = app.anyone().bearing(tokens["access_token"].as_str().unwrap());
         let user = request.get("/api/v1/user").await.assert(200).json();
         assert_eq!((&user["name"], &user["username"]), (&Value::Null, &Value::Null));
+    }
+}
+
+/// A stranger's is there when the owner asks for another mail, perhaps after a week.
+#[tokio::test]
+async fn a_registration_that_has_expired_still_speaks_against_another_password() {
+    let app = strict();
+    register(&app, ADA, PASSWORD).await;
+    app.mail_to(ADA).await;
+    app.sql().batch_execute("UPDATE registrations SET expires_at = now() - interval '1 hour'").unwrap();
+    register(&app, ADA, "the thief's password").await;
+    confirm(&app, json!({"token": app.mail_to(ADA).await.token()})).await.assert(200);
+    login(&app, ADA, "the thief's password").await.assert_problem(401, "invalid-credentials");
+}
+
+#[tokio::test]
+async fn tries_and_confirmations_of_one_address_at_once_do_not_stop_each_other() {
+    let app = strict();
+    for round in 0..10 {
+        let email = format!("ada{round}@example.com");
+        for number in 0..4 {
+            register(&app, &email, &format!("{PASSWORD} {number}")).await;
+        }
+        let mails = app.mails_to(&email).await;
+        let wrong = (0..1_000_000).map(|code| format!("{code:06}"));
+        let wrong = wrong.filter(|code| mails.iter().all(|mail| mail.code() != *code)).take(3);
+        let codes: Vec<_> = mails.iter().map(ParsedMail::code).chain(wrong).collect();
+        let clients: Vec<_> = codes.iter().map(|_| app.anyone()).collect();
+        let proofs: Vec<_> = codes.iter().map(|code| json!({"email": email, "code": code})).collect();
+        let asked = clients.iter().zip(&proofs).map(|(client, proof)| client.post(CONFIRM, proof));
+        let answers = join_all(asked).await;
+        let count = |status| answers.iter().filter(|answer| answer.status == status).count();
+        assert_eq!(
+            (count(200), count(422)),
+            (1, 6),
+            "{:?}",
+            answers.iter().map(|one| one.status).collect::<Vec<_>>()
+        );
     }
 }
 

@@ -19,6 +19,20 @@ async fn the_right_password_gets_a_pair_of_tokens() {
     assert_eq!(pair["refresh_expires_in"], 12 * 3600);
 }
 
+/// From a time when such addresses were taken.
+#[tokio::test]
+async fn whoever_has_an_address_that_nobody_gets_any_more_still_logs_in() {
+    let app = App::start();
+    let user = app.user().await;
+    let odd = "ada@10.0.0.5";
+    let update =
+        format!("UPDATE users SET email = '{odd}', email_canonical = '{odd}' WHERE id = '{}'", user.id);
+    diesel::RunQueryDsl::execute(diesel::sql_query(update), &mut app.sql()).unwrap();
+    app.login(odd).await;
+    let body = json!({"email": odd, "password": PASSWORD});
+    app.anyone().post("/api/v1/auth/register", &body).await.assert_invalid("/email", "email");
+}
+
 #[tokio::test]
 async fn remember_keeps_the_session_for_longer() {
     let app = App::start();

@@ -92,6 +92,35 @@ async fn a_source_that_fails_three_times_in_a_row_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_source_that_is_slow_counts_as_one_that_answers() {
+    let empty = format!("[{}]", " ".repeat(15)).into_bytes();
+    let (market, instance) = (market().await, Upstream::start(vec![Reply::Drip(empty)]).await);
+    let app = app(&market, &mastodon(&instance));
+    let admin = app.admin().await;
+    eventually("a success that is written down", async || {
+        source(&admin).await["last_success_at"].is_string()
+    })
+    .await;
+    let source = source(&admin).await;
+    assert_eq!((&source["failures"], &source["last_error"]), (&0.into(), &Value::Null), "{source}");
+    assert!(instance.requests().len() < 20, "there was no time for all coins");
+}
+
+#[tokio::test]
+async fn who_cannot_be_asked_about_a_coin_has_not_answered() {
+    let x_server = Upstream::start(vec![Reply::Http(500, "", Vec::new())]).await;
+    let market = market().await;
+    let queries = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(queries.path(), r#"{"BTC": {}}"#).unwrap();
+    let mut settings = x(&x_server, "1000000").to_vec();
+    settings.push(("SOCIAL_QUERIES", queries.path().to_str().unwrap()));
+    let app = app(&market, &settings);
+    let admin = app.admin().await;
+    eventually("a failure that is written down", async || source(&admin).await["failures"] == 1).await;
+    assert_eq!(source(&admin).await["last_success_at"], Value::Null);
+}
+
+#[tokio::test]
 async fn one_odd_post_does_not_spoil_the_others() {
     let (market, instance) = (market().await, silent().await);
     let said =

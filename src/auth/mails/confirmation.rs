@@ -82,10 +82,10 @@ pub(super) async fn send(
     secrets: &Secrets,
     asked_at: DateTime<Utc>,
 ) -> Result<(), Failure> {
-    // The time tells mails of several registrations apart: only one of them has one's own password.
+    // The time tells mails of several registrations apart.
     let asked = format!(
         "Somebody, probably you, asked on {} to use this address for an account at {}. Confirm it, and \
-         the account is ready.",
+         the account is yours.",
         asked_at.format("%-d %B %Y at %H:%M:%S UTC"),
         mailing.mailer.product()
     );

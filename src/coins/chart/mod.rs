@@ -150,7 +150,7 @@ pub async fn read_chart(
         currency: &snapshot.currency,
         in_words: range.in_words(),
         span: (from, to),
-        rhythm: step.length().max(view.interval),
+        rhythm: rhythm(step, view.interval),
         series: series(&points, metric, step, now),
         interval: interval.map(|interval| (interval.low, interval.high)),
         attribution: view.provenance(&snapshot).attribution,
@@ -171,6 +171,13 @@ struct Mark {
     low: f64,
     high: f64,
     value: f64,
+}
+
+/// From one point to the next: slots that are longer than steps leave some steps out.
+fn rhythm(step: Step, interval: TimeDelta) -> TimeDelta {
+    let step = step.length();
+    let steps = (interval.num_milliseconds() - 1).div_euclid(step.num_milliseconds()) + 1;
+    step * i32::try_from(steps.max(1)).expect("at most a day")
 }
 
 fn series(points: &[Point], metric: Metric, step: Step, now: DateTime<Utc>) -> Vec<Mark> {

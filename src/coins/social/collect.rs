@@ -17,7 +17,7 @@ use super::{
     super::{
         store as services,
         sync::{Outcomes, after_failure},
-        upstream::{Failure, Upstream},
+        upstream::{Advice, Failure, Upstream},
     },
     fingerprints::Fingerprints,
     mastodon,
@@ -35,7 +35,7 @@ use crate::{
     http::Problem,
 };
 
-/// The market waits no longer; the coins that are left are the first of the next slot.
+/// The market waits no longer for a source; the coins that are left are the first of the next slot.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Half of what Mastodon allows in the five minutes of a slot.
 const REQUESTS_A_SLOT: u32 = 150;
@@ -89,6 +89,14 @@ impl Source<'_> {
         }
     }
 
+    /// Whether it has a way to look for that.
+    fn can_ask(&self, query: &Query) -> bool {
+        match self {
+            Self::Mastodon { .. } => !query.hashtags.is_empty(),
+            Self::X => x::search_query(query).is_some(),
+        }
+    }
+
     fn provider(&self) -> SocialProvider {
         match self {
             Self::Mastodon { .. } => SocialProvider::Mastodon,
@@ -113,14 +121,16 @@ fn asked(settings: &config::Social) -> Vec<Source<'_>> {
     sources
 }
 
-/// The names of all sources, and what may be used of them a day.
+/// The names of all sources, what may be used of them a day, and what a question costs at least.
 #[must_use]
-pub fn sources(settings: &config::Social) -> Vec<(String, Option<u32>)> {
-    let budget = |source: &Source<'_>| matches!(source, Source::X).then_some(settings.x_daily_posts);
-    let asked = asked(settings);
-    let mut sources: Vec<_> = asked.iter().map(|source| (source.name().to_owned(), budget(source))).collect();
+pub fn sources(settings: &config::Social) -> Vec<(String, Option<u32>, u32)> {
+    let listed = |source: &Source<'_>| match source {
+        Source::Mastodon { name, .. } => (name.clone(), None, 0),
+        Source::X => (source.name().to_owned(), Some(settings.x_daily_posts), *x::PAGE.start() + x::COUNTING),
+    };
+    let mut sources: Vec<_> = asked(settings).iter().map(listed).collect();
     if settings.providers.contains(&SocialProvider::Bluesky) {
-        sources.push((SocialProvider::Bluesky.name().to_owned(), None));
+        sources.push((SocialProvider::Bluesky.name().to_owned(), None, 0));
     }
     sources
 }
@@ -158,10 +168,7 @@ impl Collector {
         let targets = self.db.run(|conn| Ok::<_, Problem>(store::targets(conn)?)).await?;
         let sources = asked(&self.settings);
         let reading = join_all(sources.iter().map(|source| self.read(source, &targets)));
-        // What was read until then is kept already.
-        if let Ok(results) = time::timeout(PATIENCE, reading).await {
-            results.into_iter().collect::<Result<(), Problem>>()?;
-        }
+        reading.await.into_iter().collect::<Result<(), Problem>>()?;
         let now = self.clock.now();
         let bitcoin = targets.iter().find(|target| target.slug == BITCOIN).map(|target| target.id);
         let ids: Vec<i64> = targets.iter().map(|target| target.id).collect();
@@ -187,15 +194,23 @@ impl Collector {
         if state.waits_until(now).is_some() {
             return Ok(());
         }
-        let mut order: Vec<_> = targets.iter().collect();
-        order.sort_by_key(|target| tries.get(&target.id));
+        let asked = targets.iter().map(|target| (target, query_for(target, &self.queries)));
+        let mut order: Vec<_> = asked.filter(|(_, query)| source.can_ask(query)).collect();
+        order.sort_by_key(|(target, _)| tries.get(&target.id));
         let (mut requests, mut answered, mut failed) = (0, false, 0);
         let mut flaw = None;
-        for target in order {
-            let query = query_for(target, &self.queries);
+        let deadline = time::Instant::now() + PATIENCE;
+        for (target, query) in order {
             let cursor = cursors.get(&target.id).map(String::as_str);
             let begin = Instant::now();
-            let result = self.page(source, target, &query, cursor, targets.len()).await?;
+            let page = self.page(source, target, &query, cursor, targets.len());
+            let Ok(result) = time::timeout_at(deadline, page).await else {
+                if !answered {
+                    flaw = Some(Failure::new(Advice::BackOff, "no answer in time"));
+                }
+                break;
+            };
+            let result = result?;
             if !matches!(result, Ok(None)) {
                 self.outcomes.count(source.name(), result.is_ok(), begin.elapsed());
             }
@@ -249,7 +264,7 @@ impl Collector {
             }
             Source::X => {
                 let (Some(query), Some(token)) = (x::search_query(query), &self.settings.x_token) else {
-                    return Ok(Ok(Some(Page::default())));
+                    return Ok(Ok(None));
                 };
                 let size = page_size(self.settings.x_daily_posts, coins);
                 let cost = size + x::COUNTING;
