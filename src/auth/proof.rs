@@ -54,7 +54,7 @@ impl Proof {
     }
 
     /// Finds what it proves. A wrong code, an unknown address, a code that expired and one that was
-    /// tried too often are answered alike, after the same statement.
+    /// tried too often are answered alike, after the same statements.
     pub async fn find(
         self,
         purpose: Purpose,

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::{fields::Fields, model::Coin, view::Provenance};
 
-/// The values as columns, then whose and of when they are and whether that is too old. Numbers are numbers; what is not known
-/// is an empty cell.
+/// The values as columns, then whose and of when they are and whether that is too old. Numbers are
+/// numbers; what is not known is an empty cell.
 pub fn table(coins: &[&Coin], fields: &Fields, provenance: &Provenance) -> String {
     let columns: Vec<&str> = fields.columns().collect();
     let mut text = columns.join(",") + ",currency,source,as_of,stale\r\n";

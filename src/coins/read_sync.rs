@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::{
     social::sources,
-    store::{self, ServiceState, SlotRow},
+    store::{self, Budget, ServiceState, SlotRow},
     sync::{budget, next_day},
 };
 use crate::{
@@ -140,15 +140,14 @@ impl SyncStatus {
     ) -> QueryResult<Self> {
         let states = store::states(conn)?;
         let slots = store::last_slots(conn, SLOTS_SHOWN)?;
-        let status = |name: &str, budget, cost| {
+        let status = |name: &str, budget| {
             let state = states.iter().find(|state| state.provider == name);
-            ServiceStatus::new(name, state, (budget, cost), now)
+            ServiceStatus::new(name, state, budget, now)
         };
         let real = settings.providers.iter().filter(|provider| **provider != Provider::Demo);
-        let providers: Vec<_> =
-            real.map(|provider| status(provider.name(), budget(settings, *provider), 1)).collect();
-        let social =
-            sources(social).into_iter().map(|(name, budget, cost)| status(&name, budget, cost)).collect();
+        let budget = |provider| budget(settings, provider).map(|a_day| Budget { a_day, least: 1 });
+        let providers: Vec<_> = real.map(|provider| status(provider.name(), budget(*provider))).collect();
+        let social = sources(social).into_iter().map(|(name, budget)| status(&name, budget)).collect();
         let current = start_of_slot(now, settings.sync_interval);
         let next_run_at = (!providers.is_empty()).then(|| {
             let open = slots.iter().filter(|slot| slot.finished_at.is_none() && !slot.running);
@@ -204,15 +203,10 @@ impl SyncStatus {
 }
 
 impl ServiceStatus {
-    fn new(
-        name: &str,
-        state: Option<&ServiceState>,
-        (budget, cost): (Option<u32>, u32),
-        now: DateTime<Utc>,
-    ) -> Self {
+    fn new(name: &str, state: Option<&ServiceState>, budget: Option<Budget>, now: DateTime<Utc>) -> Self {
         let state = state.cloned().unwrap_or_default();
         let used_today = if state.usage_day == Some(now.date_naive()) { state.used } else { 0 };
-        let is_spent = budget.is_some_and(|budget| used_today.unsigned_abs() + cost > budget);
+        let is_spent = budget.is_some_and(|budget| used_today.unsigned_abs() + budget.least > budget.a_day);
         let retry_at = state.waits_until(now).max(is_spent.then(|| next_day(now)));
         Self {
             name: name.to_owned(),
@@ -227,7 +221,7 @@ impl ServiceStatus {
             last_error: state.last_error,
             last_error_at: state.last_error_at,
             used_today,
-            daily_budget: budget,
+            daily_budget: budget.map(|budget| budget.a_day),
         }
     }
 }

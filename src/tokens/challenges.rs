@@ -250,8 +250,9 @@ pub enum Whose {
 /// The live challenge of this code. Counts a wrong one, in a transaction of its own, so it must not run
 /// in one that a wrong code rolls back; a right one is no try, so whoever has it may correct what else
 /// was refused. The rows are locked meanwhile: tries at once are one after the other. Several
-/// registrations of one address each have a code; a try counts for all of them. The commit does not wait for the disk, which would tell by
-/// the time that there is something to count; a crash of PostgreSQL may forget a few tries.
+/// registrations of one address each have a code; a try counts for all of them. The commit does not
+/// wait for the disk, which would tell by the time that there is something to count; a crash of
+/// PostgreSQL may forget a few tries.
 ///
 /// # Errors
 /// The database cannot be written.

@@ -177,7 +177,7 @@ struct Mark {
 fn rhythm(step: Step, interval: TimeDelta) -> TimeDelta {
     let step = step.length();
     let steps = (interval.num_milliseconds() - 1).div_euclid(step.num_milliseconds()) + 1;
-    step * i32::try_from(steps.max(1)).expect("at most a day")
+    step * i32::try_from(steps).expect("at most a day")
 }
 
 fn series(points: &[Point], metric: Metric, step: Step, now: DateTime<Utc>) -> Vec<Mark> {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        store as services,
+        store::{self as services, Budget},
         sync::{Outcomes, after_failure},
         upstream::{Advice, Failure, Upstream},
     },
@@ -121,16 +121,14 @@ fn asked(settings: &config::Social) -> Vec<Source<'_>> {
     sources
 }
 
-/// The names of all sources, what may be used of them a day, and what a question costs at least.
-#[must_use]
-pub fn sources(settings: &config::Social) -> Vec<(String, Option<u32>, u32)> {
-    let listed = |source: &Source<'_>| match source {
-        Source::Mastodon { name, .. } => (name.clone(), None, 0),
-        Source::X => (source.name().to_owned(), Some(settings.x_daily_posts), *x::PAGE.start() + x::COUNTING),
-    };
-    let mut sources: Vec<_> = asked(settings).iter().map(listed).collect();
+/// The names of all sources, and what may be used of them.
+pub(in super::super) fn sources(settings: &config::Social) -> Vec<(String, Option<Budget>)> {
+    let of_x = Budget { a_day: settings.x_daily_posts, least: x::PAGE.start() + x::COUNTING };
+    let budget = |source: &Source<'_>| matches!(source, Source::X).then_some(of_x);
+    let asked = asked(settings);
+    let mut sources: Vec<_> = asked.iter().map(|source| (source.name().to_owned(), budget(source))).collect();
     if settings.providers.contains(&SocialProvider::Bluesky) {
-        sources.push((SocialProvider::Bluesky.name().to_owned(), None, 0));
+        sources.push((SocialProvider::Bluesky.name().to_owned(), None));
     }
     sources
 }

@@ -3,9 +3,9 @@
 //! Beside the market of each slot [`Collector::collect`] reads the sources, each at its own pace
 //! and back-off: X and the Mastodon instances are asked, Bluesky is a stream that one replica
 //! follows all the time ([`Collector::listen`]). Texts live until they are scored ([`post`]); kept
-//! are times and scores of the newest posts, and by what to recognise them ([`fingerprints`]). From those the numbers are made ([`summary`]),
-//! which the slot's commit publishes with the snapshot. What fails keeps what was said before,
-//! with its own `as_of`.
+//! are times and scores of the newest posts, and by what to recognise them ([`fingerprints`]). From
+//! those the numbers are made ([`summary`]), which the slot's commit publishes with the snapshot.
+//! What fails keeps what was said before, with its own `as_of`.
 
 mod bluesky;
 mod collect;
@@ -20,8 +20,9 @@ mod store;
 mod summary;
 mod x;
 
+pub(super) use self::collect::sources;
 pub use self::{
-    collect::{Collected, Collector, sources},
+    collect::{Collected, Collector},
     fingerprints::Fingerprints,
     model::{Missing, Social},
     queries::{Queries, read_queries},

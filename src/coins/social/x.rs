@@ -3,8 +3,10 @@
 //! Source: docs.x.com. X bills each post that it returns and each count like a post, so both are
 //! paid from `X_DAILY_POST_BUDGET` before they are asked for, `since_id` asks for new posts only,
 //! and the rate of posting comes from the counts. What is refused with a 4xx returned nothing and is
-//! not billed; what became of a request that failed otherwise is not known, so it stays paid. What is called a tweet in the documentation is
-//! called a post in newer answers; both are understood.
+//! not billed; what became of a request that failed otherwise is not known, so it stays paid.
+//!
+//! What is called a tweet in the documentation is called a post in newer answers; both are
+//! understood.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::RequestBuilder;

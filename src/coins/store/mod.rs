@@ -15,7 +15,8 @@ pub(super) use self::{
     prune::prune,
     publish::{is_older, publish},
     services::{
-        ServiceState, clear_stops, record_failure, record_flaw, record_success, reserve, state, states,
+        Budget, ServiceState, clear_stops, record_failure, record_flaw, record_success, reserve, state,
+        states,
     },
     slots::{Claim, SlotRow, claim, last_slots, postpone, release, renew, request},
     snapshots::{last_rates, latest},

@@ -26,6 +26,14 @@ pub(in super::super) struct ServiceState {
     pub used: i32,
 }
 
+/// What may be used of a service.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Budget {
+    pub a_day: u32,
+    /// What a question costs at least.
+    pub least: u32,
+}
+
 /// Nobody is put off for longer than a day; what is later was written by a clock that was wrong.
 pub(super) const LONGEST_WAIT: TimeDelta = TimeDelta::hours(25);
 
