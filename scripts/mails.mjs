@@ -23,7 +23,7 @@ const parse = (raw) => {
     .replace(/=\r?\n/g, '')
     .replace(/=([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
   const link = /https?:\/\/\S+/.exec(text)?.[0];
-  return { to, text, link, token: link?.split('#token=')[1], code: /^\s*(\d{6})\s*$/m.exec(text)?.[1] };
+  return { to, text, link, token: link?.split('#token=')[1], code: /^\s*(\d{6}|[0-9A-Z]{8})\s*$/m.exec(text)?.[1] };
 };
 
 /** The mails in a directory, each given out once. */

@@ -14,7 +14,8 @@
 //! | [`jobs`] | work that outlives a request: a queue in PostgreSQL, its worker, schedules |
 //! | [`tokens`] | signing keys, JWTs, sessions, the blocklist, the `CurrentUser` extractor |
 //! | [`passwords`] | bcrypt on its own bounded threads, and the password policy |
-//! | [`http`] | problem details, extractors, paging, ETags, client address, rate limits |
+//! | [`limits`] | how often something may be done: rate limits in memory, budgets in PostgreSQL |
+//! | [`http`] | problem details, extractors, paging, ETags, client address |
 //! | [`db`] | the pool, one bounded hop per request, migrations, the embedded cluster, LISTEN |
 //! | [`config`] | typed settings; the only reader of the environment |
 //! | [`telemetry`] | logs, the text format of metrics |
@@ -32,6 +33,7 @@ pub mod config;
 pub mod db;
 pub mod http;
 pub mod jobs;
+pub mod limits;
 pub mod mail;
 pub mod passwords;
 pub mod telemetry;

@@ -12,7 +12,8 @@ use crate::{
     config,
     db::Db,
     http::Problem,
-    tokens::{self, Activity, challenges, sessions},
+    limits,
+    tokens::{self, Activity, challenges, login_networks, sessions},
 };
 
 const FLUSH: Duration = Duration::from_secs(5);
@@ -47,7 +48,7 @@ pub async fn flush(db: &Db, clock: &Clock, activity: &Data<Activity>) -> Result<
 }
 
 async fn prune(db: &Db, now: DateTime<Utc>, keep_keys: TimeDelta) -> Result<(), Problem> {
-    for prune in [sessions::prune, challenges::prune, auth::prune] {
+    for prune in [sessions::prune, challenges::prune, login_networks::prune, auth::prune, limits::prune] {
         let mut more = true;
         while more {
             more = db.tx(move |conn| Ok::<_, Problem>(prune(conn, now)?)).await?;

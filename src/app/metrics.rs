@@ -44,6 +44,7 @@ async fn metrics(services: Data<Services>, sync: Data<coins::Sync>) -> HttpRespo
     text.family(name, "counter", "Accepted access tokens: signature remembered or checked.");
     text.sample(name, &[("signature", "remembered")], remembered);
     text.sample(name, &[("signature", "checked")], checked);
+    services.limits.wrong_guesses.write(&mut text);
     sync.outcomes().write(&mut text);
     // What only the database knows is missing while it is away.
     let known = what_is_stored(&services).await;

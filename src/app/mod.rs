@@ -35,10 +35,11 @@ use crate::{
     config::{self, Accounts, Config, SecretKey, Server as ServerSettings, Tokens},
     db::{Db, Follow, Follower, connect_patiently, migrate},
     http::{
-        Envelope, Fallback, RateLimits, Requests, TrustedProxies, X_REQUEST_ID, envelope, fallback,
-        problem_page, problem_pages,
+        Envelope, Fallback, Requests, TrustedProxies, X_REQUEST_ID, envelope, fallback, problem_page,
+        problem_pages,
     },
     jobs::Wake,
+    limits::Limits,
     mail::Mailer,
     passwords::Hasher,
     tokens::{self, Activity, Blocklist, ChallengeKeys, Exchanges, Jwt, KeyRing, Sealer},
@@ -71,7 +72,7 @@ struct Services {
     proxies: Data<TrustedProxies>,
     fallback: Data<Fallback>,
     document: Data<document::Document>,
-    limits: Data<RateLimits>,
+    limits: Data<Limits>,
     /// Counted only for those who look.
     requests: Option<Data<Requests>>,
     clock: Data<Clock>,
@@ -124,6 +125,10 @@ impl Services {
         let document = document::document();
         let db = Db::new(url, config.database.pool_size);
         let challenge_keys = Data::new(ChallengeKeys::new(secret));
+        let mut passwords = config.passwords.clone();
+        if !config.server.rate_limits {
+            passwords.queue_per_network = usize::MAX;
+        }
         let services = Self {
             envelope: Data::new(Envelope {
                 public_url: public_url.as_str().into(),
@@ -133,11 +138,15 @@ impl Services {
             proxies: Data::new(TrustedProxies(trusted_proxies.clone())),
             fallback: Data::new(Fallback::new(&document)),
             document: Data::new(document::Document::new(&document)),
-            limits: Data::new(RateLimits::new(config.server.rate_limits)),
+            limits: Data::new(Limits::new(
+                config.server.rate_limits,
+                &tokens::derive_key(secret.current.expose().as_bytes(), b"budgets v1"),
+                clock,
+            )),
             requests: config.server.metrics_bind.map(|_| Data::new(Requests::new(&document))),
             clock: Data::new(clock.clone()),
             db: Data::new(db.clone()),
-            hasher: Data::new(Hasher::start(&config.passwords)?),
+            hasher: Data::new(Hasher::start(&passwords)?),
             jwt: Data::new(Jwt::new(keys.clone(), clock.clone(), public_url, &config.tokens)),
             keys: Data::from(keys),
             blocklist: Data::from(blocklist),

@@ -8,8 +8,10 @@ use super::mails::EmailChangeMail;
 use crate::{
     clock::Clock,
     db::Db,
-    http::{Json, Problem, RateLimits},
-    jobs, passwords,
+    http::{ClientIp, Json, Problem},
+    jobs,
+    limits::Limits,
+    passwords,
     tokens::{
         CurrentUser,
         challenges::{self, Opening, Purpose, Subject},
@@ -52,20 +54,21 @@ pub async fn change_email(
     body: Json<ChangeEmail>,
     db: Data<Db>,
     hasher: Data<passwords::Hasher>,
-    limits: Data<RateLimits>,
+    limits: Data<Limits>,
+    address: ClientIp,
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
     let Json(ChangeEmail { new_email, password }) = body;
     let email = EmailAddress::parse(&new_email).expect("validated");
-    let verified = users::check_password(password, me.id, &db, &hasher, &limits).await?;
-    limits.check(super::MAILS, ("email/change", me.id))?;
-    limits.check(super::MAILS, ("email/change", email.canonical()))?;
     let now = clock.now();
+    let verified = users::check_password(password, me.id, &db, &hasher, &limits, address, now).await?;
     db.tx(move |conn| {
         let account = verified.lock(conn)?;
         if account.email_canonical == email.canonical() {
             return Err(Problem::invalid("/new_email", "unchanged", "is your address already"));
         }
+        limits.budgets.spend(conn, super::ADDRESS_CHANGES, &me.id.to_string(), now)?;
+        super::spend_mail(conn, &limits, super::ADDRESS_CHANGES, email.canonical(), now)?;
         let opening = Opening {
             purpose: Purpose::ChangeEmail,
             subject: Subject::User(me.id),

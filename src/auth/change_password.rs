@@ -8,8 +8,10 @@ use super::mails::PasswordChangeMail;
 use crate::{
     clock::Clock,
     db::Db,
-    http::{Json, Problem, RateLimits},
-    jobs, passwords,
+    http::{ClientIp, Json, Problem},
+    jobs,
+    limits::Limits,
+    passwords,
     tokens::{
         CurrentUser,
         challenges::{self, Opening, Purpose, Subject},
@@ -46,14 +48,16 @@ pub async fn change_password(
     body: Json<ChangePassword>,
     db: Data<Db>,
     hasher: Data<passwords::Hasher>,
-    limits: Data<RateLimits>,
+    limits: Data<Limits>,
+    address: ClientIp,
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
-    let verified = users::check_password(body.0.current_password, me.id, &db, &hasher, &limits).await?;
-    limits.check(super::MAILS, ("password/change", me.id))?;
     let now = clock.now();
+    let verified =
+        users::check_password(body.0.current_password, me.id, &db, &hasher, &limits, address, now).await?;
     db.tx(move |conn| {
         let account = verified.lock(conn)?;
+        super::spend_mail(conn, &limits, super::PASSWORD_CHANGES, &account.email_canonical, now)?;
         let opening = Opening {
             purpose: Purpose::ChangePassword,
             subject: Subject::User(me.id),

@@ -10,14 +10,15 @@ use validator::{Validate, ValidationError};
 
 use super::{
     mails::{Reason, ResetMail},
-    proof::{Proof, check_code, check_proof, refused},
+    proof::{Checker, Proof, check_code, check_proof, refused},
     store,
 };
 use crate::{
     clock::Clock,
     db::{Db, constraint_violated},
-    http::{ClientIp, Json, Problem, RateLimits},
+    http::{ClientIp, Json, Problem},
     jobs,
+    limits::Limits,
     passwords::Hasher,
     tokens::{
         ChallengeKeys, Role,
@@ -30,7 +31,7 @@ use crate::{
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[validate(schema(function = "check"))]
-#[schema(example = json!({"email": "ada@example.com", "code": "123456"}))]
+#[schema(example = json!({"email": "ada@example.com", "code": "K7QM2XPA"}))]
 pub struct Confirm {
     #[schema(max_length = 128)]
     #[validate(length(max = 128, message = "must have at most 128 characters"))]
@@ -38,7 +39,7 @@ pub struct Confirm {
     #[schema(format = "email", max_length = 254)]
     #[validate(custom(function = "check_email"))]
     email: Option<String>,
-    #[schema(pattern = "^[0-9]{6}$")]
+    #[schema(pattern = "^[0-9A-TV-Za-tv-z]([ -]?[0-9A-TV-Za-tv-z]){7}$")]
     #[validate(custom(function = "check_code"))]
     code: Option<String>,
 }
@@ -75,17 +76,18 @@ pub async fn confirm(
     body: Json<Confirm>,
     address: ClientIp,
     db: Data<Db>,
-    limits: Data<RateLimits>,
+    limits: Data<Limits>,
     keys: Data<ChallengeKeys>,
     hasher: Data<Hasher>,
     clock: Data<Clock>,
 ) -> Result<JsonBody<Confirmed>, Problem> {
-    limits.check_address(super::PER_ADDRESS, address.0)?;
+    limits.requests.check_address(super::PER_ADDRESS, address.0)?;
     let Json(Confirm { token, email, code }) = body;
     let now = clock.now();
     let proof = Proof::new(token, email.as_deref(), code);
     let pointer = proof.pointer();
-    let challenge = proof.find(Purpose::ConfirmEmail, &db, &limits, keys, now).await?;
+    let with = Checker { db: &db, limits: &limits, keys: &keys, network: address.network(), now };
+    let challenge = proof.find(Purpose::ConfirmEmail, with).await?;
     let confirmed = Confirmed { email: challenge.email.clone() };
     if challenge.consumed_at.is_none() {
         let no_password = hasher.no_password();

@@ -12,16 +12,17 @@ use validator::{Validate, ValidationError};
 use super::{
     confirm::Confirmed,
     mails::UndoMail,
-    proof::{Proof, check_code, refused},
+    proof::{Checker, Proof, check_code, refused},
 };
 use crate::{
     clock::Clock,
     db::{Db, constraint_violated},
-    http::{ClientIp, Json, Problem, RateLimits, kind},
+    http::{ClientIp, Json, Problem, kind},
     jobs,
+    limits::Limits,
     tokens::{
         ChallengeKeys, CurrentUser,
-        challenges::{self, Challenge, Opening, Purpose, Subject, Whose},
+        challenges::{self, Challenge, Opening, Owner, Purpose, Subject},
     },
     users::{self, check_email},
 };
@@ -30,7 +31,7 @@ use crate::{
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[validate(schema(function = "check"))]
-#[schema(example = json!({"code": "123456"}))]
+#[schema(example = json!({"code": "K7QM2XPA"}))]
 pub struct ConfirmEmailChange {
     #[schema(max_length = 128)]
     #[validate(length(max = 128, message = "must have at most 128 characters"))]
@@ -38,7 +39,7 @@ pub struct ConfirmEmailChange {
     #[schema(format = "email", max_length = 254)]
     #[validate(custom(function = "check_email"))]
     email: Option<String>,
-    #[schema(pattern = "^[0-9]{6}$")]
+    #[schema(pattern = "^[0-9A-TV-Za-tv-z]([ -]?[0-9A-TV-Za-tv-z]){7}$")]
     #[validate(custom(function = "check_code"))]
     code: Option<String>,
 }
@@ -75,39 +76,25 @@ pub async fn confirm_email_change(
     body: Json<ConfirmEmailChange>,
     address: ClientIp,
     db: Data<Db>,
-    limits: Data<RateLimits>,
+    limits: Data<Limits>,
     keys: Data<ChallengeKeys>,
     clock: Data<Clock>,
 ) -> Result<JsonBody<Confirmed>, Problem> {
-    limits.check_address(super::PER_ADDRESS, address.0)?;
+    limits.requests.check_address(super::PER_ADDRESS, address.0)?;
     let Json(ConfirmEmailChange { token, email, code }) = body;
     let now = clock.now();
     let proof = match (token, email, code) {
-        (None, None, Some(code)) => {
-            let user = me?.id;
-            count_try(user, &db, &limits, now).await?;
-            Proof::Code { whose: Whose::User(user), code }
-        }
+        (None, None, Some(code)) => Proof::Code { owner: Owner::User(me?.id), code },
         (token, email, code) => Proof::new(token, email.as_deref(), code),
     };
     let pointer = proof.pointer();
-    let challenge = proof.find_unused(Purpose::ChangeEmail, &db, &limits, keys, now).await?;
+    let with = Checker { db: &db, limits: &limits, keys: &keys, network: address.network(), now };
+    let challenge = proof.find_unused(Purpose::ChangeEmail, with).await?;
     let confirmed = Confirmed { email: challenge.email.clone() };
     if !db.tx(move |conn| apply(conn, &challenge, now)).await? {
         return Err(refused(pointer));
     }
     Ok(JsonBody(confirmed))
-}
-
-/// Counts a try for the address too: else whoever has many accounts has as many times the tries to
-/// get one address.
-async fn count_try(user: Uuid, db: &Db, limits: &RateLimits, now: DateTime<Utc>) -> Result<(), Problem> {
-    let purpose = Purpose::ChangeEmail;
-    let find = move |conn: &mut _| Ok::<_, Problem>(challenges::find_address(conn, purpose, user, now)?);
-    match db.run(find).await? {
-        Some(address) => limits.check(super::CODE_TRIES, (purpose.as_str(), &Whose::Address(address))),
-        None => Ok(()),
-    }
 }
 
 /// False if somebody else was first.

@@ -5,26 +5,28 @@ use validator::Validate;
 
 use super::{
     new_password,
-    proof::{Proof, check_code, refused},
+    proof::{Checker, Proof, check_six_digits, refused},
 };
 use crate::{
     clock::Clock,
     db::Db,
-    http::{Json, Problem, RateLimits},
+    http::{ClientIp, Json, Problem},
+    limits::Limits,
     passwords,
     tokens::{
         Blocklist, ChallengeKeys, CurrentUser,
-        challenges::{Purpose, Whose},
+        challenges::{Owner, Purpose},
     },
+    users,
 };
 
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"code": "123456", "new_password": "a horse of another colour"}))]
+#[schema(example = json!({"code": "K7QM2XPA", "new_password": "a horse of another colour"}))]
 pub struct ConfirmPasswordChange {
     /// Of the mail; for 10 minutes and five tries.
     #[schema(pattern = "^[0-9]{6}$")]
-    #[validate(custom(function = "check_code"))]
+    #[validate(custom(function = "check_six_digits"))]
     code: String,
     /// 8 to 256 characters of any kind; common ones and your own address or name are refused.
     #[schema(format = "password", min_length = 8, max_length = 256)]
@@ -52,17 +54,25 @@ pub async fn confirm_password_change(
     body: Json<ConfirmPasswordChange>,
     db: Data<Db>,
     hasher: Data<passwords::Hasher>,
-    limits: Data<RateLimits>,
+    limits: Data<Limits>,
+    address: ClientIp,
     keys: Data<ChallengeKeys>,
     blocklist: Data<Blocklist>,
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
     let Json(ConfirmPasswordChange { code, new_password }) = body;
     let now = clock.now();
-    let proof = Proof::Code { whose: Whose::User(me.id), code };
-    let challenge = proof.find_unused(Purpose::ChangePassword, &db, &limits, keys, now).await?.id;
-    let hash = new_password::hash(new_password, me.id, &db, &hasher).await?;
-    let set = db.tx(move |conn| new_password::set(conn, challenge, me.id, &hash, now)).await?;
+    let proof = Proof::Code { owner: Owner::User(me.id), code };
+    let with = Checker { db: &db, limits: &limits, keys: &keys, network: address.network(), now };
+    let challenge = proof.find_unused(Purpose::ChangePassword, with).await?.id;
+    let hash = new_password::hash(new_password, me.id, &db, &hasher, address).await?;
+    let set = db
+        .tx(move |conn| {
+            let set = new_password::set(conn, challenge, me.id, &hash, now)?;
+            users::allow_login(conn, &limits, me.id, address.network(), now)?;
+            Ok::<_, Problem>(set)
+        })
+        .await?;
     let (_, ended) = set.ok_or_else(|| refused("/code"))?;
     blocklist.refuse(&ended);
     Ok(HttpResponse::NoContent().finish())

@@ -4,6 +4,7 @@ use utoipa::ToSchema;
 use validator::{Validate, ValidationError};
 
 use super::{
+    mails::LoginStoppedMail,
     store,
     token_pair::{self, TokenPair},
 };
@@ -11,13 +12,15 @@ use crate::{
     clock::Clock,
     config,
     db::Db,
-    http::{ClientIp, Json, Problem, RateLimits, kind},
+    http::{ClientIp, Json, Problem, kind},
+    jobs,
+    limits::Limits,
     passwords::{self, Verdict},
     tokens::{
         Blocklist, Jwt,
         sessions::{self, Lifetimes},
     },
-    users::{self, EmailAddress, Login},
+    users::{self, EmailAddress, Guess, Login},
 };
 
 /// Either `email` or `username`, and the password.
@@ -75,30 +78,30 @@ pub async fn login(
     address: ClientIp,
     db: Data<Db>,
     hasher: Data<passwords::Hasher>,
-    limits: Data<RateLimits>,
+    limits: Data<Limits>,
     jwt: Data<Jwt>,
     settings: Data<config::Tokens>,
     accounts: Data<config::Accounts>,
     clock: Data<Clock>,
     blocklist: Data<Blocklist>,
 ) -> Result<HttpResponse, Problem> {
-    limits.check_address(super::PER_ADDRESS, address.0)?;
+    limits.requests.check_address(super::PER_ADDRESS, address.0)?;
     let Json(LoginBody { email, username, password, remember }) = body;
     let login = match (email, username) {
         (Some(email), _) => EmailAddress::parse(&email).map(Login::Email),
         (None, username) => username.map(Login::Username),
     };
-    if let Some(login) = &login {
-        limits.check(passwords::ATTEMPTS, login.canonical())?;
-    }
-    let place = hasher.reserve()?;
-    let (look, now) = (accounts.require_confirmation, clock.now());
-    let (found, pending) = db
+    let network = address.network();
+    let place = hasher.reserve(network)?;
+    let (look, now, counted) = (accounts.require_confirmation, clock.now(), limits.clone());
+    let (found, pending, guess) = db
         .run(move |conn| {
-            let Some(login) = login else { return Ok((None, Vec::new())) };
+            let Some(login) = login else { return Ok((None, Vec::new(), None)) };
             let found = users::find_credentials(conn, &login)?;
+            let id = found.as_ref().map(|user| user.id);
+            let guess = Guess::at_login(conn, &counted, id, &login.canonical(), network, now)?;
             let pending = if look { store::find_hashes(conn, &login, now)? } else { Vec::new() };
-            Ok::<_, Problem>((found, pending))
+            Ok::<_, Problem>((found, pending, Some(guess)))
         })
         .await?;
 
@@ -110,8 +113,21 @@ pub async fn login(
     } else {
         (place.verify(password, stored).await?, false)
     };
+    let account = found.as_ref().map(|user| user.id);
     let Some(user) = found.filter(|_| verdict != Verdict::Wrong) else {
-        return Err(if waits { Problem::new(&kind::EMAIL_UNCONFIRMED) } else { wrong() });
+        if waits {
+            db.run(move |conn| {
+                Ok::<_, Problem>(guess.map_or(Ok(()), |guess| guess.was_right(conn, &limits))?)
+            })
+            .await?;
+            return Err(Problem::new(&kind::EMAIL_UNCONFIRMED));
+        }
+        limits.wrong_guesses.count_password();
+        if guess.is_some_and(|guess| guess.is_last) {
+            let mail = LoginStoppedMail { account };
+            db.run(move |conn| Ok::<_, Problem>(jobs::enqueue(conn, &mail, now)?)).await?;
+        }
+        return Err(wrong());
     };
 
     let times = Lifetimes::new(&settings, clock.now());
@@ -125,6 +141,9 @@ pub async fn login(
             }
             if let Verdict::RightButOutdated(new) = &verdict {
                 users::set_password_hash(conn, user.id, &user.password_hash, new)?;
+            }
+            if let Some(guess) = guess {
+                guess.was_right(conn, &limits)?;
             }
             Ok(sessions::start(conn, (user.id, user.role), remember, client, &start_times)?)
         })

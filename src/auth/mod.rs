@@ -22,10 +22,13 @@ mod reset_password;
 mod store;
 mod token_pair;
 mod undo_email_change;
+mod unlock_login;
 
 use std::time::Duration;
 
 use actix_web::{HttpRequest, http::header};
+use chrono::{DateTime, Utc};
+use diesel::PgConnection;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::{
@@ -34,7 +37,8 @@ pub use self::{
     store::prune,
 };
 use crate::{
-    http::{ClientIp, RateLimit},
+    http::{ClientIp, Problem},
+    limits::{Limits, RateLimit},
     tokens::sessions::Client,
 };
 
@@ -42,15 +46,34 @@ use crate::{
 const PER_ADDRESS: RateLimit =
     RateLimit { name: "auth by address", burst: 100, every: Duration::from_secs(3) };
 
-/// Mails to one address, whoever asks for them; each flow has its own. In a common one anybody could
-/// use up what its owner needs, such as the mail for a new password, with requests that mail nothing.
-const MAILS: RateLimit = RateLimit { name: "mails", burst: 5, every: Duration::from_mins(15) };
+/// Refreshes of one session, on this server.
+const REFRESHES: RateLimit = RateLimit { name: "refreshes", burst: 120, every: Duration::from_secs(1) };
 
-/// Codes tried for one address or user, whoever tries: five on a challenge would otherwise be five
-/// on each of many. Against one live code, 24 tries a day find one of a million within a year with a
-/// chance of less than one percent. Registrations of an address have a code each, so at most five
-/// (see [`MAILS`]) multiply that.
-const CODE_TRIES: RateLimit = RateLimit { name: "code tries", burst: 20, every: Duration::from_hours(1) };
+/// Mails that requests of any kind may send to one address: 6 at once, 12 a day.
+const MAILS: RateLimit = RateLimit { name: "mails", burst: 6, every: Duration::from_hours(2) };
+/// Within [`MAILS`], each kind of request has a budget of its own. Those that strangers can make leave
+/// something for the mail that an owner needs most, the one for a new password.
+const CONFIRMATIONS: RateLimit =
+    RateLimit { name: "mails: confirmation", burst: 3, every: Duration::from_hours(6) };
+const ADDRESS_CHANGES: RateLimit =
+    RateLimit { name: "mails: change of address", burst: 2, every: Duration::from_hours(6) };
+const PASSWORD_RESETS: RateLimit =
+    RateLimit { name: "mails: password reset", burst: 4, every: Duration::from_hours(3) };
+const PASSWORD_CHANGES: RateLimit =
+    RateLimit { name: "mails: password change", burst: 4, every: Duration::from_hours(3) };
+
+/// Spends a mail of this kind to this canonical address.
+fn spend_mail(
+    conn: &mut PgConnection,
+    limits: &Limits,
+    kind: RateLimit,
+    address: &str,
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
+    limits.budgets.spend(conn, kind, address, now)?;
+    limits.budgets.spend(conn, MAILS, address, now)?;
+    Ok(())
+}
 
 pub fn routes(config: &mut ServiceConfig) {
     config
@@ -68,7 +91,8 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(confirm_password_change::confirm_password_change)
         .service(change_email::change_email)
         .service(confirm_email_change::confirm_email_change)
-        .service(undo_email_change::undo_email_change);
+        .service(undo_email_change::undo_email_change)
+        .service(unlock_login::unlock_login);
 }
 
 fn client(req: &HttpRequest, address: ClientIp) -> Client {

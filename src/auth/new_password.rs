@@ -12,11 +12,11 @@ use super::{
 };
 use crate::{
     db::Db,
-    http::Problem,
+    http::{ClientIp, Problem},
     jobs,
     passwords::{self, Hasher},
     tokens::{
-        Ended, challenges,
+        Ended, challenges, login_networks,
         sessions::{self, Which},
     },
     users::{self, Account},
@@ -33,6 +33,7 @@ pub(super) async fn hash(
     user: Uuid,
     db: &Db,
     hasher: &Data<Hasher>,
+    address: ClientIp,
 ) -> Result<String, Problem> {
     let account = db.run(move |conn| Ok::<_, Problem>(users::find_account(conn, user)?)).await?;
     let account = account.ok_or_else(|| refused("/code"))?;
@@ -41,7 +42,7 @@ pub(super) async fn hash(
         let message = error.message.unwrap_or_else(|| "is not valid".into());
         Problem::invalid("/new_password", error.code, message)
     })?;
-    hasher.reserve()?.hash(password).await
+    hasher.reserve(address.network())?.hash(password).await
 }
 
 /// Uses the challenge up, sets the password, ends all sessions and whatever was pending, and has the
@@ -60,6 +61,7 @@ pub(super) fn set(
         return Ok(None);
     }
     users::set_password(conn, user, hash, now)?;
+    login_networks::forget_all(conn, user)?;
     challenges::cancel(conn, user)?;
     let ended = sessions::end(conn, user, Which::All)?;
     let notice = NoticeMail { email: account.email.clone(), notice: Notice::PasswordChanged };

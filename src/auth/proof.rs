@@ -1,22 +1,41 @@
 //! What a person shows of a mail: the token of its link, or the code together with the address.
 
+use std::time::Duration;
+
 use actix_web::web::Data;
 use chrono::{DateTime, Utc};
 use validator::ValidationError;
 
 use crate::{
     db::Db,
-    http::{Problem, RateLimits, kind},
+    http::{Network, Problem, kind},
+    limits::{Limits, RateLimit},
     tokens::{
-        ChallengeKeys,
-        challenges::{self, Challenge, Purpose, Whose},
+        ChallengeKeys, CodeForm,
+        challenges::{self, Attempt, Challenge, Owner, Purpose},
     },
     users::EmailAddress,
 };
 
+/// Tries of one user at codes of six digits, over all mails: five at each would otherwise be five at
+/// each of many. Of a million codes, 24 tries a day find the right one within a year with a chance of
+/// less than one percent.
+const SIX_DIGITS: RateLimit =
+    RateLimit { name: "codes of six digits", burst: 20, every: Duration::from_hours(1) };
+
 pub(super) enum Proof {
     Token(String),
-    Code { whose: Whose, code: String },
+    Code { owner: Owner, code: String },
+}
+
+/// What a proof is checked with.
+pub(super) struct Checker<'a> {
+    pub db: &'a Db,
+    pub limits: &'a Data<Limits>,
+    pub keys: &'a Data<ChallengeKeys>,
+    /// Where it comes from.
+    pub network: Network,
+    pub now: DateTime<Utc>,
 }
 
 impl Proof {
@@ -25,7 +44,7 @@ impl Proof {
         match (token, email.and_then(EmailAddress::parse), code) {
             (Some(token), _, _) => Self::Token(token),
             (None, Some(email), Some(code)) => {
-                Self::Code { whose: Whose::Address(email.canonical().to_owned()), code }
+                Self::Code { owner: Owner::Address(email.canonical().to_owned()), code }
             }
             _ => unreachable!("validated"),
         }
@@ -40,30 +59,17 @@ impl Proof {
     }
 
     /// As [`Proof::find`], and refuses what was used.
-    pub async fn find_unused(
-        self,
-        purpose: Purpose,
-        db: &Db,
-        limits: &RateLimits,
-        keys: Data<ChallengeKeys>,
-        now: DateTime<Utc>,
-    ) -> Result<Challenge, Problem> {
+    pub async fn find_unused(self, purpose: Purpose, with: Checker<'_>) -> Result<Challenge, Problem> {
         let pointer = self.pointer();
-        let found = self.find(purpose, db, limits, keys, now).await?;
+        let found = self.find(purpose, with).await?;
         Some(found).filter(|challenge| challenge.consumed_at.is_none()).ok_or_else(|| refused(pointer))
     }
 
     /// Finds what it proves. A wrong code, an unknown address, a code that expired and one that was
     /// tried too often are answered alike, after the same statements.
-    pub async fn find(
-        self,
-        purpose: Purpose,
-        db: &Db,
-        limits: &RateLimits,
-        keys: Data<ChallengeKeys>,
-        now: DateTime<Utc>,
-    ) -> Result<Challenge, Problem> {
+    pub async fn find(self, purpose: Purpose, with: Checker<'_>) -> Result<Challenge, Problem> {
         let pointer = self.pointer();
+        let Checker { db, limits, keys, network, now } = with;
         let found = match self {
             Self::Token(token) => {
                 let find = move |conn: &mut _| {
@@ -71,12 +77,21 @@ impl Proof {
                 };
                 db.run(find).await?
             }
-            Self::Code { whose, code } => {
-                limits.check(super::CODE_TRIES, (purpose.as_str(), &whose))?;
+            Self::Code { owner, code } => {
+                let code = purpose.code_form().read(&code).expect("validated");
+                let attempt = Attempt { purpose, owner, code, network };
+                let (keys, used) = (keys.clone(), limits.clone());
                 let try_it = move |conn: &mut _| {
-                    Ok::<_, Problem>(challenges::try_code(conn, &keys, purpose, whose, &code, now)?)
+                    if let (CodeForm::SixDigits, Owner::User(user)) = (purpose.code_form(), &attempt.owner) {
+                        used.budgets.spend(conn, SIX_DIGITS, &user.to_string(), now)?;
+                    }
+                    Ok::<_, Problem>(challenges::try_code(conn, &keys, &used.budgets, &attempt, now)?)
                 };
-                db.run(try_it).await?
+                let found = db.run(try_it).await?;
+                if found.is_none() {
+                    limits.wrong_guesses.count_code();
+                }
+                found
             }
         };
         found.ok_or_else(|| refused(pointer))
@@ -99,10 +114,19 @@ pub(super) fn check_proof(token: bool, email: bool, code: bool) -> Result<(), Va
     Err(error)
 }
 
-/// For validator: six digits.
+/// For validator: eight characters.
 pub(super) fn check_code(code: &str) -> Result<(), ValidationError> {
-    if code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Ok(());
+    check_form(CodeForm::EightCharacters, code, "must be the eight characters of the mail")
+}
+
+/// For validator.
+pub(super) fn check_six_digits(code: &str) -> Result<(), ValidationError> {
+    check_form(CodeForm::SixDigits, code, "must be six digits")
+}
+
+fn check_form(form: CodeForm, code: &str, message: &'static str) -> Result<(), ValidationError> {
+    match form.read(code) {
+        Some(_) => Ok(()),
+        None => Err(ValidationError::new("code").with_message(message.into())),
     }
-    Err(ValidationError::new("code").with_message("must be six digits".into()))
 }

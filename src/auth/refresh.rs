@@ -8,6 +8,7 @@ use crate::{
     clock::Clock,
     config,
     http::{ClientIp, Json, Problem, kind},
+    limits::Limits,
     tokens::{
         Activity, Blocklist, Exchanges, Jwt,
         sessions::{Exchange, Lifetimes, Presented},
@@ -33,7 +34,8 @@ pub struct Refresh {
     security(()),
     responses(
         (status = 200, description = "The new tokens.", body = TokenPair),
-        (status = 401, description = "`invalid-refresh-token`, `refresh-token-reused`.")
+        (status = 401, description = "`invalid-refresh-token`, `refresh-token-reused`."),
+        (status = 429, description = "`too-many-requests`: the session is refreshed more than once a second.")
     )
 )]
 #[post("/auth/refresh")]
@@ -48,11 +50,13 @@ pub async fn refresh(
     clock: Data<Clock>,
     activity: Data<Activity>,
     blocklist: Data<Blocklist>,
+    limits: Data<Limits>,
 ) -> Result<HttpResponse, Problem> {
     let invalid = || Problem::new(&kind::INVALID_REFRESH_TOKEN).challenge(true);
     let claims = jwt.verify_refresh(&body.0.refresh_token).map_err(|_| invalid())?;
     let times = Lifetimes::new(&settings, clock.now());
     let (session, user) = (claims.sid, claims.sub);
+    limits.requests.check(super::REFRESHES, session)?;
     let seen_here = activity.generation(session);
     let presented = Presented { claims, seen_here, client: super::client(&req, address) };
     match exchanges.exchange(presented, times.clone()).await? {

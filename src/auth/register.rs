@@ -14,8 +14,10 @@ use crate::{
     clock::Clock,
     config,
     db::{Db, constraint_violated},
-    http::{ClientIp, Envelope, Json, Problem, RateLimits, kind},
-    jobs, passwords,
+    http::{ClientIp, Envelope, Json, Problem, kind},
+    jobs,
+    limits::Limits,
+    passwords,
     tokens::{
         ChallengeKeys, Role,
         challenges::{self, Opening, Purpose, Subject},
@@ -80,20 +82,19 @@ pub async fn register(
     address: ClientIp,
     db: Data<Db>,
     hasher: Data<passwords::Hasher>,
-    limits: Data<RateLimits>,
+    limits: Data<Limits>,
     settings: Data<config::Accounts>,
     envelope: Data<Envelope>,
     keys: Data<ChallengeKeys>,
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
-    limits.check_address(super::PER_ADDRESS, address.0)?;
+    limits.requests.check_address(super::PER_ADDRESS, address.0)?;
     let Json(Register { email, password, name, username }) = body;
     let email = EmailAddress::parse(&email).expect("validated");
+    let (place, now) = (hasher.reserve(address.network())?, clock.now());
     if settings.require_confirmation {
-        limits.check(super::MAILS, ("register", email.canonical()))?;
-    }
-    let (place, now) = (hasher.reserve()?, clock.now());
-    if settings.require_confirmation {
+        let canonical = email.canonical().to_owned();
+        db.tx(move |conn| super::spend_mail(conn, &limits, super::CONFIRMATIONS, &canonical, now)).await?;
         // So that whoever confirms can be told whether the others have the same password.
         let hash = place.hash_with_salt(password, keys.salt(email.canonical())).await?;
         let pending = store::Registration::new(&email, name, username, hash, now);

@@ -7,8 +7,9 @@ use super::mails::ConfirmationMail;
 use crate::{
     clock::Clock,
     db::Db,
-    http::{ClientIp, Json, Problem, RateLimits},
+    http::{ClientIp, Json, Problem},
     jobs,
+    limits::Limits,
     users::{EmailAddress, check_email},
 };
 
@@ -39,13 +40,16 @@ pub async fn resend_confirmation(
     body: Json<ResendConfirmation>,
     address: ClientIp,
     db: Data<Db>,
-    limits: Data<RateLimits>,
+    limits: Data<Limits>,
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
-    limits.check_address(super::PER_ADDRESS, address.0)?;
+    limits.requests.check_address(super::PER_ADDRESS, address.0)?;
     let email = EmailAddress::parse(&body.0.email).expect("validated");
-    limits.check(super::MAILS, ("confirm/resend", email.canonical()))?;
     let (job, now) = (ConfirmationMail { email: email.given().to_owned() }, clock.now());
-    db.run(move |conn| Ok::<_, Problem>(jobs::enqueue(conn, &job, now)?)).await?;
+    db.tx(move |conn| {
+        super::spend_mail(conn, &limits, super::CONFIRMATIONS, email.canonical(), now)?;
+        Ok::<_, Problem>(jobs::enqueue(conn, &job, now)?)
+    })
+    .await?;
     Ok(HttpResponse::Accepted().finish())
 }

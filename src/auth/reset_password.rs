@@ -5,12 +5,13 @@ use validator::{Validate, ValidationError};
 
 use super::{
     new_password,
-    proof::{Proof, check_code, check_proof, refused},
+    proof::{Checker, Proof, check_code, check_proof, refused},
 };
 use crate::{
     clock::Clock,
     db::Db,
-    http::{ClientIp, Json, Problem, RateLimits},
+    http::{ClientIp, Json, Problem},
+    limits::Limits,
     passwords,
     tokens::{Blocklist, ChallengeKeys, challenges::Purpose},
     users::{self, check_email},
@@ -20,7 +21,7 @@ use crate::{
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[validate(schema(function = "check"))]
-#[schema(example = json!({"email": "ada@example.com", "code": "123456", "new_password": "a horse of another colour"}))]
+#[schema(example = json!({"email": "ada@example.com", "code": "K7QM2XPA", "new_password": "a horse of another colour"}))]
 pub struct ResetPassword {
     #[schema(max_length = 128)]
     #[validate(length(max = 128, message = "must have at most 128 characters"))]
@@ -28,7 +29,7 @@ pub struct ResetPassword {
     #[schema(format = "email", max_length = 254)]
     #[validate(custom(function = "check_email"))]
     email: Option<String>,
-    #[schema(pattern = "^[0-9]{6}$")]
+    #[schema(pattern = "^[0-9A-TV-Za-tv-z]([ -]?[0-9A-TV-Za-tv-z]){7}$")]
     #[validate(custom(function = "check_code"))]
     code: Option<String>,
     /// 8 to 256 characters of any kind; common ones and your own address or name are refused.
@@ -63,19 +64,20 @@ pub async fn reset_password(
     address: ClientIp,
     db: Data<Db>,
     hasher: Data<passwords::Hasher>,
-    limits: Data<RateLimits>,
+    limits: Data<Limits>,
     keys: Data<ChallengeKeys>,
     blocklist: Data<Blocklist>,
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
-    limits.check_address(super::PER_ADDRESS, address.0)?;
+    limits.requests.check_address(super::PER_ADDRESS, address.0)?;
     let Json(ResetPassword { token, email, code, new_password }) = body;
     let now = clock.now();
     let proof = Proof::new(token, email.as_deref(), code);
     let pointer = proof.pointer();
-    let challenge = proof.find_unused(Purpose::ResetPassword, &db, &limits, keys, now).await?;
+    let with = Checker { db: &db, limits: &limits, keys: &keys, network: address.network(), now };
+    let challenge = proof.find_unused(Purpose::ResetPassword, with).await?;
     let user = challenge.user().ok_or_else(|| refused(pointer))?;
-    let hash = new_password::hash(new_password, user, &db, &hasher).await?;
+    let hash = new_password::hash(new_password, user, &db, &hasher, address).await?;
     let ended = db
         .tx(move |conn| {
             let Some((account, ended)) = new_password::set(conn, challenge.id, user, &hash, now)? else {
@@ -83,6 +85,7 @@ pub async fn reset_password(
             };
             // Whoever has the token or the code reads mail there.
             users::confirm_email(conn, user, &account.email_canonical, now)?;
+            users::allow_login(conn, &limits, user, address.network(), now)?;
             Ok(ended)
         })
         .await?;

@@ -11,13 +11,14 @@ use validator::Validate;
 use super::{
     confirm::Confirmed,
     mails::{Reason, ResetMail},
-    proof::{Proof, refused},
+    proof::{Checker, Proof, refused},
 };
 use crate::{
     clock::Clock,
     db::Db,
-    http::{ClientIp, Json, Problem, RateLimits},
+    http::{ClientIp, Json, Problem},
     jobs,
+    limits::Limits,
     tokens::{
         Blocklist, ChallengeKeys, Ended,
         challenges::{self, Challenge, Purpose},
@@ -55,15 +56,16 @@ pub async fn undo_email_change(
     body: Json<UndoEmailChange>,
     address: ClientIp,
     db: Data<Db>,
-    limits: Data<RateLimits>,
+    limits: Data<Limits>,
     keys: Data<ChallengeKeys>,
     blocklist: Data<Blocklist>,
     clock: Data<Clock>,
 ) -> Result<JsonBody<Confirmed>, Problem> {
-    limits.check_address(super::PER_ADDRESS, address.0)?;
+    limits.requests.check_address(super::PER_ADDRESS, address.0)?;
     let now = clock.now();
     let proof = Proof::Token(body.0.token);
-    let found = proof.find(Purpose::UndoEmailChange, &db, &limits, keys, now).await?;
+    let with = Checker { db: &db, limits: &limits, keys: &keys, network: address.network(), now };
+    let found = proof.find(Purpose::UndoEmailChange, with).await?;
     let confirmed = Confirmed { email: found.email.clone() };
     let ended = db.tx(move |conn| apply(conn, &found, now)).await?;
     blocklist.refuse(&ended.ok_or_else(|| refused("/token"))?);

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     http::{Path, Problem, Query},
-    tokens::CurrentUser,
+    tokens::Uncounted,
 };
 
 #[derive(Deserialize, Validate, IntoParams)]
@@ -56,7 +56,7 @@ pub struct CoinAnswer<'a> {
 #[get("/coins/{coin}")]
 pub async fn read_coin(
     req: HttpRequest,
-    _: CurrentUser,
+    _: Uncounted,
     path: Path<String>,
     query: Query<ReadCoin>,
     view: Data<View>,

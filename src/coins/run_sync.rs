@@ -10,7 +10,8 @@ use crate::{
     clock::{Clock, start_of_slot},
     config::{Coins, Provider},
     db::Db,
-    http::{Problem, RateLimit, RateLimits, kind},
+    http::{Problem, kind},
+    limits::{Limits, RateLimit},
     tokens::Admin,
 };
 
@@ -45,12 +46,12 @@ pub async fn run_sync(
     db: Data<Db>,
     clock: Data<Clock>,
     settings: Data<Coins>,
-    limits: Data<RateLimits>,
+    limits: Data<Limits>,
 ) -> Result<HttpResponse, Problem> {
     if settings.providers.iter().all(|provider| *provider == Provider::Demo) {
         return Err(Problem::new(&kind::SYNC_OFF));
     }
-    limits.check(RUNS, ())?;
+    limits.requests.check(RUNS, ())?;
     // As exact as the database keeps it.
     let now = clock.now().trunc_subsecs(6);
     let current = start_of_slot(now, settings.sync_interval);

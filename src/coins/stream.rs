@@ -27,7 +27,7 @@ use validator::Validate;
 use super::view::View;
 use crate::{
     http::{Envelope, Problem, Query, kind},
-    tokens::CurrentUser,
+    tokens::{CurrentUser, Uncounted},
 };
 
 const MOST: usize = 5000;
@@ -191,7 +191,7 @@ impl Reader {
 
     async fn may_go_on(&self) -> bool {
         let draining = self.envelope.draining.load(std::sync::atomic::Ordering::Relaxed);
-        !draining && CurrentUser::extract(&self.req).await.is_ok()
+        !draining && Uncounted::extract(&self.req).await.is_ok()
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "what the stream wants")]

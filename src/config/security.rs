@@ -15,6 +15,8 @@ pub struct Passwords {
     pub threads: usize,
     /// Hashes that may wait for a thread; more are refused with 503.
     pub queue: usize,
+    /// Of these and of those that run, how many may be for clients of one network.
+    pub queue_per_network: usize,
 }
 
 impl Passwords {
@@ -24,10 +26,12 @@ impl Passwords {
             Profile::Development => 4,
             Profile::Production => 10,
         };
+        let threads = env.number("HASH_THREADS", cores.saturating_sub(1).max(1), 1..=256);
         Self {
             cost: env.number("BCRYPT_COST", 12, lowest..=16),
-            threads: env.number("HASH_THREADS", cores.saturating_sub(1).max(1), 1..=256),
+            threads,
             queue: env.number("HASH_QUEUE", 64, 1..=10_000),
+            queue_per_network: env.number("HASH_QUEUE_PER_NETWORK", 4.max(2 * threads), 1..=10_000),
         }
     }
 }

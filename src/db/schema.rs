@@ -26,6 +26,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    budgets (key) {
+        key -> Bytea,
+        free_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     challenges (id) {
         id -> Uuid,
         purpose -> Text,
@@ -144,6 +151,14 @@ diesel::table! {
         last_error -> Nullable<Text>,
         last_error_at -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    login_networks (user_id, network) {
+        user_id -> Uuid,
+        network -> Cidr,
+        last_used_at -> Timestamptz,
     }
 }
 
@@ -314,6 +329,7 @@ diesel::joinable!(coin_quotes -> coin_snapshots (snapshot_id));
 diesel::joinable!(coin_quotes -> coins (coin_id));
 diesel::joinable!(coin_refs -> coins (coin_id));
 diesel::joinable!(coin_social -> coins (coin_id));
+diesel::joinable!(login_networks -> users (user_id));
 diesel::joinable!(refresh_tokens -> sessions (session_id));
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(snapshot_rates -> coin_snapshots (snapshot_id));
@@ -326,6 +342,7 @@ diesel::joinable!(watchlist -> users (user_id));
 diesel::allow_tables_to_appear_in_same_query!(
     alerts,
     blocklist,
+    budgets,
     challenges,
     coin_history,
     coin_quotes,
@@ -336,6 +353,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     coins,
     job_schedules,
     jobs,
+    login_networks,
     provider_state,
     refresh_tokens,
     registrations,

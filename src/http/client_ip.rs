@@ -8,7 +8,7 @@ use std::{
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
 use ipnet::IpNet;
 
-use super::Problem;
+use super::{Problem, network::Network};
 
 /// The networks of `TRUSTED_PROXIES`; part of the application's data.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +45,13 @@ fn parse(hop: &str) -> Option<IpAddr> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientIp(pub IpAddr);
+
+impl ClientIp {
+    #[must_use]
+    pub fn network(self) -> Network {
+        Network::of(self.0)
+    }
+}
 
 impl FromRequest for ClientIp {
     type Error = Problem;

@@ -179,6 +179,7 @@ fn general_problems(
             &kind::INVALID_TOKEN,
             &kind::TOKEN_EXPIRED,
             &kind::TOKEN_REVOKED,
+            &kind::TOO_MANY_REQUESTS,
         ]);
     }
     if has_body {

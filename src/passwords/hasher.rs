@@ -1,42 +1,62 @@
-//! Bounded hashing. A hash costs hundreds of milliseconds of CPU, so a log-in storm must
-//! neither occupy the threads that answer other requests nor queue without end.
+//! Hashes and verifies passwords, on threads that do nothing else: a log-in storm must not occupy the
+//! threads that answer other requests. The [`Queue`] decides who is next.
 
 use std::{
-    panic::{self, AssertUnwindSafe},
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::Arc,
     thread,
+    time::{Duration, Instant},
 };
 
 use aws_lc_rs::hmac;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bcrypt::{BcryptError, BcryptResult, HashParts};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::{sync::oneshot, time};
 
+use super::queue::{MAX_WAIT, Queue, overloaded};
 use crate::{
     config::Passwords,
-    http::{Problem, kind},
+    http::{Network, Problem},
 };
 
 /// Any salt and digest in bcrypt's alphabet: verifying against it costs what a real hash costs.
 const DUMMY_SALT_AND_DIGEST: &str = "abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZabcde";
-
-type Job = Box<dyn FnOnce() + Send>;
+/// How long a hash may run before the request gives up on it. At the highest cost it takes seconds.
+const MAX_RUN: Duration = Duration::from_secs(30);
 
 /// Hands passwords to the hashing threads; cheap to clone.
 #[derive(Clone)]
 pub struct Hasher {
     cost: u32,
-    queue: mpsc::Sender<Job>,
-    places: Arc<Semaphore>,
-    size: usize,
+    queue: Arc<Closing>,
     dummy: Arc<str>,
 }
 
-/// A place in the queue, for one password. Taken first of all, so that whoever gets none is
+/// Ends the threads when the last [`Hasher`] is dropped.
+struct Closing(Arc<Queue>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// A place in the queue, for one password. Taken first of all, so that a request that gets none is
 /// refused at once and costs nothing.
 pub struct Place<'a> {
     hasher: &'a Hasher,
-    permit: OwnedSemaphorePermit,
+    taken: Taken,
+}
+
+/// Gives the place back when the hash has been made, or the request has ended before it was queued.
+struct Taken {
+    queue: Arc<Queue>,
+    network: Network,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.queue.leave(self.network);
+    }
 }
 
 /// What a verification found.
@@ -54,29 +74,20 @@ impl Hasher {
     /// # Errors
     /// The operating system gives no thread.
     pub fn start(settings: &Passwords) -> std::io::Result<Self> {
-        let (queue, jobs) = mpsc::channel::<Job>();
-        let jobs = Arc::new(Mutex::new(jobs));
+        let queue = Arc::new(Queue::new(settings, estimate(settings.cost)));
         for number in 0..settings.threads {
-            let jobs = jobs.clone();
-            thread::Builder::new().name(format!("hash-{number}")).spawn(move || {
-                loop {
-                    let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    let Ok(job) = next else { return };
-                    // Whoever waits is told by the dropped channel; the thread goes on.
-                    let _ = panic::catch_unwind(AssertUnwindSafe(job));
-                }
-            })?;
+            let queue = queue.clone();
+            thread::Builder::new().name(format!("hash-{number}")).spawn(move || queue.work())?;
         }
         let cost = settings.cost;
-        let size = settings.queue;
-        let places = Arc::new(Semaphore::new(size));
-        Ok(Self { cost, queue, places, size, dummy: format!("$2b${cost:02}${DUMMY_SALT_AND_DIGEST}").into() })
+        let dummy = dummy(cost).into();
+        Ok(Self { cost, queue: Arc::new(Closing(queue)), dummy })
     }
 
     /// Hashes that run or wait, and how many may.
     #[must_use]
     pub fn in_use(&self) -> (usize, usize) {
-        (self.size - self.places.available_permits().min(self.size), self.size)
+        self.queue.0.in_use()
     }
 
     /// The hash of no password, for an account that nobody may log in to until one is chosen.
@@ -93,12 +104,15 @@ impl Hasher {
         bcrypt::hash(prehash(password), cost)
     }
 
+    /// A place for a client of this network.
+    ///
     /// # Errors
-    /// `overloaded` when the queue is full.
-    pub fn reserve(&self) -> Result<Place<'_>, Problem> {
-        let permit = self.places.clone().try_acquire_owned();
-        let permit = permit.map_err(|_| Problem::new(&kind::OVERLOADED).retry_after(5))?;
-        Ok(Place { hasher: self, permit })
+    /// `overloaded`: the queue is full, this network has its share of it, or the wait would be longer
+    /// than 2 seconds.
+    pub fn reserve(&self, network: Network) -> Result<Place<'_>, Problem> {
+        let queue = self.queue.0.clone();
+        queue.enter(network)?;
+        Ok(Place { hasher: self, taken: Taken { queue, network } })
     }
 }
 
@@ -135,7 +149,7 @@ impl Place<'_> {
         let (cost, dummy) = (self.hasher.cost, self.hasher.dummy.clone());
         self.run(move || {
             let verdict = verify(&password, stored.as_deref(), &dummy, cost)?;
-            let waits = verdict == Verdict::Wrong && is_one_of(&password, &waiting, &dummy)?;
+            let waits = verdict == Verdict::Wrong && is_one_of(&password, &waiting, &dummy, cost)?;
             Ok((verdict, waits))
         })
         .await?
@@ -152,18 +166,25 @@ impl Place<'_> {
     }
 
     async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-        let Self { hasher, permit } = self;
-        let (answer, answered) = oneshot::channel();
+        let Taken { ref queue, network } = self.taken;
+        let queue = queue.clone();
+        let (answer, mut answered) = oneshot::channel();
+        let taken = self.taken;
         let job = Box::new(move || {
-            drop(permit);
-            // Nobody waits any more when the client has gone.
+            // Closed when the client has gone.
             if !answer.is_closed() {
-                let _ = answer.send(work());
+                let result = work();
+                drop(taken);
+                let _ = answer.send(result);
             }
         });
-        let gone = || Problem::internal("a hashing thread is gone");
-        hasher.queue.send(job).map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())
+        let number = queue.push(network, job);
+        let gone = |_| Problem::internal("a hashing thread is gone");
+        match time::timeout(MAX_WAIT, &mut answered).await {
+            Ok(answer) => answer.map_err(gone),
+            Err(_) if queue.withdraw(number) => Err(overloaded()),
+            Err(_) => time::timeout(MAX_RUN, answered).await.map_err(|_| overloaded())?.map_err(gone),
+        }
     }
 }
 
@@ -171,16 +192,42 @@ fn verify(password: &str, stored: Option<&str>, dummy: &str, cost: u32) -> Bcryp
     let hash = stored.unwrap_or(dummy);
     let matches = bcrypt::verify(prehash(password), hash)?;
     Ok(match (matches && stored.is_some(), cost_of(hash) == Some(cost)) {
-        (false, _) => Verdict::Wrong,
+        (false, _) => {
+            make_up_for(cost_of(hash), cost)?;
+            Verdict::Wrong
+        }
         (true, true) => Verdict::Right,
         (true, false) => Verdict::RightButOutdated(Hasher::hash_now(password, cost)?),
     })
 }
 
-fn is_one_of(password: &str, stored: &[String], dummy: &str) -> BcryptResult<bool> {
+fn is_one_of(password: &str, stored: &[String], dummy: &str, cost: u32) -> BcryptResult<bool> {
     let first: HashParts = stored.first().map_or(dummy, |hash| hash).parse()?;
     let hash = bcrypt::hash_with_salt(prehash(password), first.get_cost(), first.get_salt_raw())?;
+    make_up_for(Some(first.get_cost()), cost)?;
     Ok(stored.contains(&hash.to_string()))
+}
+
+/// Does the work by which a hash of an older, lower cost is cheaper than one of today, so that the
+/// time of a refusal does not tell which accounts there are: 2^c + 2^(c+1) + … + 2^(cost-1) rounds
+/// are the difference of 2^cost and 2^c.
+fn make_up_for(hashed_at: Option<u32>, cost: u32) -> BcryptResult<()> {
+    for lower in hashed_at.unwrap_or(cost)..cost {
+        bcrypt::verify("", &dummy(lower))?;
+    }
+    Ok(())
+}
+
+/// What a hash of this cost takes here: each step of the cost doubles that of the lowest.
+fn estimate(cost: u32) -> Duration {
+    const LOWEST: u32 = 4;
+    let began = Instant::now();
+    let _ = bcrypt::verify("", &dummy(LOWEST));
+    began.elapsed() * (1 << cost.saturating_sub(LOWEST))
+}
+
+fn dummy(cost: u32) -> String {
+    format!("$2b${cost:02}${DUMMY_SALT_AND_DIGEST}")
 }
 
 fn prehash(password: &str) -> String {
@@ -194,17 +241,25 @@ fn cost_of(hash: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
+    use futures_util::FutureExt;
+
     use super::*;
 
-    fn hasher(cost: u32, queue: usize) -> Hasher {
-        Hasher::start(&Passwords { cost, threads: 1, queue }).expect("threads")
+    fn hasher(cost: u32) -> Hasher {
+        Hasher::start(&Passwords { cost, threads: 1, queue: 8, queue_per_network: 8 }).expect("threads")
+    }
+
+    fn network() -> Network {
+        Network::of([127, 0, 0, 1].into())
     }
 
     #[tokio::test]
     async fn what_is_past_72_bytes_counts() {
-        let hasher = hasher(4, 8);
+        let hasher = hasher(4);
         let long = "é".repeat(100);
-        let place = || hasher.reserve().expect("a place");
+        let place = || hasher.reserve(network()).expect("a place");
         let hash = place().hash(long.clone() + "1").await.expect("hash");
         let verify = |password| place().verify(password, Some(hash.clone()));
         assert_eq!(verify(long.clone() + "1").await.expect("verdict"), Verdict::Right);
@@ -214,8 +269,8 @@ mod tests {
     #[tokio::test]
     async fn a_hash_of_another_cost_is_right_and_made_anew() {
         let old = Hasher::hash_now("correct horse", 5).expect("hash");
-        let hasher = hasher(4, 8);
-        let place = || hasher.reserve().expect("a place");
+        let hasher = hasher(4);
+        let place = || hasher.reserve(network()).expect("a place");
         let verdict = place().verify("correct horse".into(), Some(old)).await.expect("verdict");
         let Verdict::RightButOutdated(new) = verdict else { panic!("{verdict:?}") };
         assert_eq!(cost_of(&new), Some(4));
@@ -225,16 +280,16 @@ mod tests {
 
     #[tokio::test]
     async fn without_an_account_the_same_work_says_wrong() {
-        let hasher = hasher(4, 8);
+        let hasher = hasher(4);
         assert!(bcrypt::verify("x", &hasher.dummy).is_ok(), "the dummy must be a hash");
-        let place = hasher.reserve().expect("a place");
+        let place = hasher.reserve(network()).expect("a place");
         assert_eq!(place.verify("x".into(), None).await.expect("verdict"), Verdict::Wrong);
     }
 
     #[tokio::test]
     async fn of_many_hashes_with_one_salt_any_may_be_the_passwords() {
-        let hasher = hasher(4, 8);
-        let place = || hasher.reserve().expect("a place");
+        let hasher = hasher(4);
+        let place = || hasher.reserve(network()).expect("a place");
         let mut stored = Vec::new();
         for password in ["correct horse", "battery staple", "correct horse"] {
             stored.push(place().hash_with_salt(password.into(), [7; 16]).await.expect("hash"));
@@ -254,21 +309,50 @@ mod tests {
         assert_eq!(verify(hasher.no_password()).await.expect("verdict"), Verdict::Wrong);
     }
 
-    #[tokio::test]
-    async fn a_full_queue_refuses_at_once() {
-        let hasher = hasher(4, 1);
+    /// Occupies the only thread until the sender is dropped.
+    fn block(hasher: &Hasher) -> mpsc::Sender<()> {
         let (release, blocked) = mpsc::channel::<()>();
         let (started, running) = mpsc::channel();
-        let job: Job = Box::new(move || {
+        let work = move || {
             started.send(()).expect("the test waits");
             let _ = blocked.recv();
-        });
-        hasher.queue.send(job).expect("queue");
+        };
+        hasher.queue.0.push(network(), Box::new(work));
         running.recv().expect("the thread is busy");
-        let waiting = hasher.reserve().expect("the queue takes one").hash("password".into());
-        assert_eq!(hasher.reserve().err().expect("refused").kind().code, "overloaded");
+        release
+    }
+
+    #[tokio::test]
+    async fn a_place_is_free_again_when_the_hash_is_made_and_when_the_request_has_gone() {
+        let hasher = hasher(4);
+        let place = || hasher.reserve(network()).expect("a place");
+        place().hash("password".into()).await.expect("hash");
+        drop(place());
+        let release = block(&hasher);
+        drop(place().hash("password".into()).now_or_never());
         drop(release);
-        waiting.await.expect("hash");
-        assert!(hasher.reserve().is_ok(), "the place is free again");
+        place().hash("password".into()).await.expect("hash");
+        assert_eq!(hasher.in_use().0, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_begun_in_time_is_given_up_and_its_place_is_free() {
+        let hasher = hasher(4);
+        let release = block(&hasher);
+        let waiting = hasher.reserve(network()).expect("a place").hash("password".into());
+        assert_eq!(waiting.await.expect_err("refused").kind().code, "overloaded");
+        assert_eq!(hasher.in_use().0, 0);
+        drop(release);
+    }
+
+    #[test]
+    fn a_wrong_password_costs_the_same_whatever_the_cost_of_the_stored_hash() {
+        let rounds = |from: u32, to: u32| (from..to).map(|cost| 1u64 << cost).sum::<u64>();
+        for stored in 4..=12 {
+            assert_eq!((1u64 << stored) + rounds(stored, 12), 1 << 12);
+        }
+        let old = Hasher::hash_now("correct horse", 4).expect("hash");
+        assert_eq!(verify("x", Some(&old), &dummy(6), 6).expect("verdict"), Verdict::Wrong);
+        assert!(!is_one_of("x", &[old], &dummy(6), 6).expect("verdict"));
     }
 }

@@ -6,15 +6,9 @@
 
 mod hasher;
 mod policy;
-
-use std::time::Duration;
+mod queue;
 
 pub use self::{
     hasher::{Hasher, Place, Verdict},
     policy::check,
 };
-use crate::http::RateLimit;
-
-/// Guesses at the password of one account, whoever makes them.
-pub const ATTEMPTS: RateLimit =
-    RateLimit { name: "password attempts", burst: 20, every: Duration::from_secs(15) };

@@ -5,6 +5,8 @@
 //! undone change, a deleted account) deletes the row, and the job then finds nothing to mail.
 //! A code is tried under a lock of the row, whose counter grows with each wrong one.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
     PgConnection, QueryResult,
@@ -18,10 +20,20 @@ use diesel::{
 };
 use uuid::Uuid;
 
-use super::secrets::{ChallengeKeys, Secrets, hash_token};
-use crate::db::{schema::challenges, text_enum};
+use super::{
+    code::CodeForm,
+    secrets::{ChallengeKeys, Secrets, hash_token},
+};
+use crate::{
+    db::{schema::challenges, text_enum},
+    http::Network,
+    limits::{Budgets, RateLimit},
+};
 
-const MOST_TRIES: i16 = 5;
+/// Wrong codes of eight characters that one network may try at one challenge: it is used up long before
+/// the [`CodeForm::max_tries`] of all, so strangers do not stop the owner. Longer than a code works.
+const TRIES_OF_NETWORK: RateLimit =
+    RateLimit { name: "wrong codes from a network", burst: 5, every: Duration::from_mins(15) };
 const CODE_LIFETIME: TimeDelta = TimeDelta::minutes(10);
 /// For as long as that the mail may be delayed.
 const UNARMED_LIFETIME: TimeDelta = TimeDelta::days(7);
@@ -37,13 +49,22 @@ pub enum Purpose {
     ChangePassword,
     ChangeEmail,
     UndoEmailChange,
+    UnlockLogin,
 }
 
 impl Purpose {
+    #[must_use]
+    pub fn code_form(self) -> CodeForm {
+        match self {
+            Self::ChangePassword => CodeForm::SixDigits,
+            _ => CodeForm::EightCharacters,
+        }
+    }
+
     /// How long the link works after the mail was made.
     fn lifetime(self) -> TimeDelta {
         match self {
-            Self::ConfirmEmail | Self::ChangeEmail => TimeDelta::hours(24),
+            Self::ConfirmEmail | Self::ChangeEmail | Self::UnlockLogin => TimeDelta::hours(24),
             Self::ResetPassword => TimeDelta::minutes(30),
             Self::ChangePassword => CODE_LIFETIME,
             Self::UndoEmailChange => TimeDelta::days(7),
@@ -57,6 +78,7 @@ text_enum!(Purpose {
     ChangePassword = "change-password",
     ChangeEmail = "change-email",
     UndoEmailChange = "undo-email-change",
+    UnlockLogin = "unlock-login",
 });
 
 /// Whose challenge it is.
@@ -185,10 +207,11 @@ pub fn arm(
     let Some(challenge) = found else {
         return Ok(None);
     };
-    let secrets = keys.secrets(id);
+    let secrets = keys.secrets(id, challenge.purpose.code_form());
     let (code, expires_at) = match challenge.purpose {
         // Counted from the change, so that nobody knows the address reserved for longer.
         Purpose::UndoEmailChange => (None, challenge.created_at + challenge.purpose.lifetime()),
+        Purpose::UnlockLogin => (None, now + challenge.purpose.lifetime()),
         purpose => (Some(keys.hash_code(id, &secrets.code)), now + purpose.lifetime()),
     };
     diesel::update(challenges::table.find(id))
@@ -221,67 +244,79 @@ pub fn find_by_token(
         .optional()
 }
 
-/// The canonical address to which the user's live challenge of this purpose is mailed.
-///
-/// # Errors
-/// The database cannot be read.
-pub fn find_address(
-    conn: &mut PgConnection,
-    purpose: Purpose,
-    user: Uuid,
-    now: DateTime<Utc>,
-) -> QueryResult<Option<String>> {
-    challenges::table
-        .filter(challenges::user_id.eq(user).and(challenges::purpose.eq(purpose)))
-        .filter(challenges::expires_at.gt(now))
-        .select(challenges::email_canonical)
-        .first(conn)
-        .optional()
-}
-
 /// Whose code it may be.
-#[derive(Clone, Hash)]
-pub enum Whose {
-    /// Of whoever reads mail at this canonical address.
+#[derive(Clone)]
+pub enum Owner {
+    /// The person who reads mail at this canonical address.
     Address(String),
     User(Uuid),
 }
 
+/// A code that was typed.
+pub struct Attempt {
+    pub purpose: Purpose,
+    pub owner: Owner,
+    /// As [`CodeForm::read`] gives it.
+    pub code: String,
+    /// Where it was typed.
+    pub network: Network,
+}
+
 /// The live challenge of this code. Counts a wrong one, in a transaction of its own, so it must not run
-/// in one that a wrong code rolls back; a right one is no try, so whoever has it may correct what else
-/// was refused. The rows are locked meanwhile: tries at once are one after the other. Several
-/// registrations of one address each have a code; a try counts for all of them. The commit does not
-/// wait for the disk, which would tell by the time that there is something to count; a crash of
-/// PostgreSQL may forget a few tries.
+/// in one that a wrong code rolls back; a right one is no try, so a person who has it may correct what
+/// else was refused. The rows are locked meanwhile: tries at once are one after the other. Several
+/// registrations of one address each have a code; a try counts for all of them. Without any challenge
+/// the same statements run, so that the time does not tell whether there is one. For the same reason
+/// the commit does not wait for the disk; a crash of PostgreSQL may forget a few tries.
 ///
 /// # Errors
 /// The database cannot be written.
 pub fn try_code(
     conn: &mut PgConnection,
     keys: &ChallengeKeys,
-    purpose: Purpose,
-    whose: Whose,
-    code: &str,
+    budgets: &Budgets,
+    attempt: &Attempt,
     now: DateTime<Utc>,
 ) -> QueryResult<Option<Challenge>> {
-    let whose: Condition = match whose {
-        Whose::Address(canonical) => Box::new(challenges::email_canonical.eq(canonical).nullable()),
-        Whose::User(id) => Subject::User(id).is_its(),
+    let Attempt { purpose, owner, code, network } = attempt;
+    let form = purpose.code_form();
+    let (is_owners, nothing): (Condition, String) = match owner {
+        Owner::Address(canonical) => {
+            (Box::new(challenges::email_canonical.eq(canonical.clone()).nullable()), canonical.clone())
+        }
+        Owner::User(id) => (Subject::User(*id).is_its(), id.to_string()),
     };
     conn.transaction(|conn| {
         conn.batch_execute("SET LOCAL synchronous_commit TO off")?;
-        // Whoever locks several does it in this order.
+        // Several rows are locked in this order everywhere.
         let tried = challenges::table
             .filter(challenges::purpose.eq(purpose).and(challenges::code_expires_at.gt(now)))
-            .filter(challenges::tries.lt(MOST_TRIES))
-            .filter(whose)
+            .filter(challenges::tries.lt(form.max_tries()))
+            .filter(is_owners)
             .order(challenges::id)
             .select((Challenge::as_select(), challenges::code_hash.assume_not_null()))
             .for_update()
             .load::<(Challenge, Vec<u8>)>(conn)?;
+        let mut subjects: Vec<String> =
+            tried.iter().map(|(one, _)| format!("{} {network}", one.id)).collect();
+        if subjects.is_empty() {
+            subjects.push(format!("{nothing} {network}"));
+        }
+        let mut open = Vec::new();
+        for (place, subject) in subjects.iter().enumerate() {
+            if form == CodeForm::SixDigits || !budgets.is_used_up(conn, TRIES_OF_NETWORK, subject, now)? {
+                open.extend(tried.get(place));
+            }
+        }
         let right =
-            tried.iter().find(|(one, hash)| keys.is_code(one.id, code, hash)).map(|(one, _)| one.clone());
-        let wrong: Vec<Uuid> = tried.iter().map(|(one, _)| one.id).filter(|_| right.is_none()).collect();
+            open.iter().find(|(one, hash)| keys.is_code(one.id, code, hash)).map(|(one, _)| one.clone());
+        let wrong: Vec<Uuid> = open.iter().map(|(one, _)| one.id).filter(|_| right.is_none()).collect();
+        if right.is_none() && form == CodeForm::EightCharacters {
+            for subject in &subjects {
+                // One that is used up stays so.
+                let _ = budgets.take(conn, TRIES_OF_NETWORK, subject, now)?;
+            }
+        }
         diesel::update(challenges::table.filter(challenges::id.eq_any(wrong)))
             .set(challenges::tries.eq(challenges::tries + 1))
             .execute(conn)?;

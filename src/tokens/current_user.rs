@@ -1,6 +1,9 @@
 //! The extractors that protect an endpoint: name one in a handler's signature.
 
-use std::future::{Ready, ready};
+use std::{
+    future::{Ready, ready},
+    time::Duration,
+};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web::Data};
 use uuid::Uuid;
@@ -14,9 +17,14 @@ use super::{
 use crate::{
     clock::Clock,
     http::{Problem, kind},
+    limits::{Limits, RateLimit},
 };
 
-/// Whoever holds a valid access token of a live session. No query is made.
+/// Requests of one user to one server, in any number of sessions: 300 at once, 10 a second.
+const PER_USER: RateLimit =
+    RateLimit { name: "requests of a user", burst: 300, every: Duration::from_millis(100) };
+
+/// The holder of a valid access token of a live session. No query is made.
 #[derive(Clone, Debug)]
 pub struct CurrentUser {
     pub id: Uuid,
@@ -27,6 +35,11 @@ pub struct CurrentUser {
 /// A [`CurrentUser`] with the role `admin`; everybody else gets a 403.
 #[derive(Clone, Debug)]
 pub struct Admin(pub CurrentUser);
+
+/// A [`CurrentUser`] whose request is not counted against the limit of a user: for what is answered from
+/// memory, which costs hardly more than counting.
+#[derive(Clone, Debug)]
+pub struct Uncounted(pub CurrentUser);
 
 /// For logging out: the token must be ours, but may have expired or be revoked.
 #[derive(Clone, Debug)]
@@ -43,7 +56,16 @@ impl FromRequest for CurrentUser {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(current_user(req))
+        ready(counted(req))
+    }
+}
+
+impl FromRequest for Uncounted {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(current_user(req).map(Self))
     }
 }
 
@@ -52,7 +74,7 @@ impl FromRequest for Admin {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(current_user(req).and_then(|user| match user.role {
+        ready(counted(req).and_then(|user| match user.role {
             Role::Admin => Ok(Self(user)),
             Role::User => Err(Problem::new(&kind::FORBIDDEN).detail("this needs the role `admin`")),
         }))
@@ -67,6 +89,12 @@ impl FromRequest for PossiblyExpired {
         let verified = bearer(req).and_then(|token| data::<Jwt>(req).verify_expired_access(token));
         ready(verified.map(|token| Self(token.into())).map_err(Problem::from))
     }
+}
+
+fn counted(req: &HttpRequest) -> Result<CurrentUser, Problem> {
+    let user = current_user(req)?;
+    data::<Limits>(req).requests.check(PER_USER, user.id)?;
+    Ok(user)
 }
 
 fn current_user(req: &HttpRequest) -> Result<CurrentUser, Problem> {

@@ -4,17 +4,20 @@
 //! - [`Jwt`]: issues and verifies access and refresh tokens;
 //! - [`sessions`]: a session is the chain of tokens that one log-in started;
 //! - [`Blocklist`]: ended sessions whose access tokens have not expired yet;
+//! - [`login_networks`]: from where a user has logged in lately;
 //! - [`challenges`]: what a person proves by mail, with a link or a code;
 //! - [`CurrentUser`], [`Admin`]: extractors that an endpoint names to be protected.
 
 mod activity;
 mod blocklist;
 pub mod challenges;
+mod code;
 mod current_user;
 mod exchanges;
 mod jwks;
 mod jwt;
 mod keys;
+pub mod login_networks;
 mod role;
 mod rotation;
 mod seal;
@@ -27,7 +30,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub use self::{
     activity::Activity,
     blocklist::Blocklist,
-    current_user::{Admin, CurrentUser, PossiblyExpired},
+    code::CodeForm,
+    current_user::{Admin, CurrentUser, PossiblyExpired, Uncounted},
     exchanges::Exchanges,
     jwt::{AccessToken, Jwt, RefreshClaims, Refusal},
     keys::{KeyRing, KeyState, create_if_absent, list_keys, prune_retired, rotate},

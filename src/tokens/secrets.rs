@@ -3,7 +3,7 @@
 //! Both are derived from the challenge's id under a key that HKDF derives from `SECRET_KEY`, when
 //! the mail is made. A mail that is sent twice, because a server died in between, says the same
 //! both times, and neither the queue nor the database holds anything that a thief could use: the
-//! token is there as SHA-256 (it has 256 bits, so that is enough), the code, which has 20, as HMAC.
+//! token is there as SHA-256 (it has 256 bits, so that is enough), the code, which has 20 or 40, as HMAC.
 
 use aws_lc_rs::{
     digest::{SHA256, digest},
@@ -12,13 +12,12 @@ use aws_lc_rs::{
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
-use super::seal::derive_key;
+use super::{code::CodeForm, seal::derive_key};
 use crate::config::{Secret, SecretKey};
 
 /// What a mail carries; never logged, hence no `Debug`.
 pub struct Secrets {
     pub token: String,
-    /// Six digits.
     pub code: String,
 }
 
@@ -39,11 +38,11 @@ impl ChallengeKeys {
 
     /// The same for the same challenge.
     #[must_use]
-    pub fn secrets(&self, challenge: Uuid) -> Secrets {
+    pub fn secrets(&self, challenge: Uuid, form: CodeForm) -> Secrets {
         let token = mac(&self.current, "token", challenge, "");
         let code = mac(&self.current, "code", challenge, "");
-        let number = u64::from_be_bytes(*code.as_ref().first_chunk().expect("32 bytes"));
-        Secrets { token: BASE64_URL_SAFE_NO_PAD.encode(token), code: format!("{:06}", number % 1_000_000) }
+        let random = u64::from_be_bytes(*code.as_ref().first_chunk().expect("32 bytes"));
+        Secrets { token: BASE64_URL_SAFE_NO_PAD.encode(token), code: form.make(random) }
     }
 
     /// The salt of the passwords that are registered with this address and wait.
@@ -89,12 +88,14 @@ mod tests {
     #[test]
     fn secrets_depend_on_the_challenge_and_on_the_key() {
         let (one, id) = (keys("one", None), Uuid::now_v7());
-        let secrets = one.secrets(id);
-        assert_eq!(secrets.token.len(), 43);
-        assert!(secrets.code.len() == 6 && secrets.code.bytes().all(|byte| byte.is_ascii_digit()));
-        assert_eq!(secrets.token, one.secrets(id).token);
-        assert_ne!(secrets.token, one.secrets(Uuid::now_v7()).token);
-        assert_ne!(secrets.token, keys("two", None).secrets(id).token);
+        let of = |keys: &ChallengeKeys, id| keys.secrets(id, CodeForm::EightCharacters);
+        let secrets = of(&one, id);
+        assert_eq!((secrets.token.len(), secrets.code.len()), (43, 8));
+        let again = of(&one, id);
+        assert_eq!((&secrets.token, &secrets.code), (&again.token, &again.code));
+        for other in [of(&one, Uuid::now_v7()), of(&keys("two", None), id)] {
+            assert!(secrets.token != other.token && secrets.code != other.code);
+        }
     }
 
     #[test]

@@ -16,12 +16,14 @@ use uuid::Uuid;
 use super::{
     activity, blocklist,
     jwt::{LEEWAY, RefreshClaims},
+    login_networks,
     role::Role,
     rotation::{self, RotateNewest},
 };
 use crate::{
     config,
     db::schema::{refresh_tokens, sessions, users},
+    http::Network,
 };
 
 /// Beyond these a user's least recently used sessions end.
@@ -183,6 +185,7 @@ pub fn start(
         ))
         .execute(conn)?;
     token.insert(conn)?;
+    login_networks::remember(conn, user.0, Network::of(client.address), now)?;
     let surplus: Vec<Uuid> = sessions::table
         .filter(sessions::user_id.eq(user.0).and(sessions::id.ne(token.session_id)))
         .order((sessions::last_seen_at.desc(), sessions::id.desc()))

@@ -1,16 +1,20 @@
 //! Asks for the password again, so that a stolen access token is not enough.
 
+use actix_web::web::Data;
+use chrono::{DateTime, Utc};
 use diesel::PgConnection;
 use uuid::Uuid;
 
 use super::{
     account::{self, Account},
+    guesses::Guess,
     store,
 };
 use crate::{
     db::Db,
-    http::{Problem, RateLimits, kind},
-    passwords::{self, Hasher, Verdict},
+    http::{ClientIp, Problem, kind},
+    limits::Limits,
+    passwords::{Hasher, Verdict},
     tokens::Refusal,
 };
 
@@ -18,6 +22,8 @@ use crate::{
 pub struct Verified {
     user: Uuid,
     hash: String,
+    guess: Guess,
+    limits: Data<Limits>,
 }
 
 impl Verified {
@@ -28,7 +34,9 @@ impl Verified {
     /// # Errors
     /// The password was changed, or the account is gone.
     pub fn lock(&self, conn: &mut PgConnection) -> Result<Account, Problem> {
-        Ok(account::lock_with_hash(conn, self.user, &self.hash)?.ok_or(Refusal::Revoked)?)
+        let account = account::lock_with_hash(conn, self.user, &self.hash)?.ok_or(Refusal::Revoked)?;
+        self.guess.was_right(conn, &self.limits)?;
+        Ok(account)
     }
 }
 
@@ -39,14 +47,27 @@ pub async fn check_password(
     user: Uuid,
     db: &Db,
     hasher: &Hasher,
-    limits: &RateLimits,
+    limits: &Data<Limits>,
+    address: ClientIp,
+    now: DateTime<Utc>,
 ) -> Result<Verified, Problem> {
-    limits.check(passwords::ATTEMPTS, user)?;
-    let place = hasher.reserve()?;
-    let stored = db.run(move |conn| Ok::<_, Problem>(store::find_hash(conn, user)?)).await?;
+    let network = address.network();
+    let place = hasher.reserve(network)?;
+    let counted = limits.clone();
+    let (guess, stored) = db
+        .run(move |conn| {
+            let guess = Guess::of_user(conn, &counted, user, network, now)?;
+            Ok::<_, Problem>((guess, store::find_hash(conn, user)?))
+        })
+        .await?;
     let stored = stored.ok_or(Refusal::Revoked)?;
     match place.verify(password, Some(stored.clone())).await? {
-        Verdict::Wrong => Err(Problem::new(&kind::WRONG_PASSWORD)),
-        Verdict::Right | Verdict::RightButOutdated(_) => Ok(Verified { user, hash: stored }),
+        Verdict::Wrong => {
+            limits.wrong_guesses.count_password();
+            Err(Problem::new(&kind::WRONG_PASSWORD))
+        }
+        Verdict::Right | Verdict::RightButOutdated(_) => {
+            Ok(Verified { user, hash: stored, guess, limits: limits.clone() })
+        }
     }
 }

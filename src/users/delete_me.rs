@@ -5,8 +5,10 @@ use validator::Validate;
 
 use super::{current_password::check_password, store};
 use crate::{
+    clock::Clock,
     db::Db,
-    http::{Json, Problem, RateLimits},
+    http::{ClientIp, Json, Problem},
+    limits::Limits,
     passwords,
     tokens::{
         Blocklist, CurrentUser,
@@ -39,15 +41,19 @@ pub struct DeleteMe {
     )
 )]
 #[delete("/user")]
+#[expect(clippy::too_many_arguments, reason = "each is an extractor")]
 pub async fn delete_me(
     me: CurrentUser,
     body: Json<DeleteMe>,
     db: Data<Db>,
     hasher: Data<passwords::Hasher>,
-    limits: Data<RateLimits>,
+    limits: Data<Limits>,
+    address: ClientIp,
+    clock: Data<Clock>,
     blocklist: Data<Blocklist>,
 ) -> Result<HttpResponse, Problem> {
-    let verified = check_password(body.0.password, me.id, &db, &hasher, &limits).await?;
+    let verified =
+        check_password(body.0.password, me.id, &db, &hasher, &limits, address, clock.now()).await?;
     let ended = db
         .tx(move |conn| {
             verified.lock(conn)?;

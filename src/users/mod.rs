@@ -4,6 +4,7 @@ mod account;
 mod current_password;
 mod delete_me;
 mod email;
+mod guesses;
 mod list;
 mod model;
 mod read;
@@ -20,6 +21,7 @@ pub use self::{
     },
     current_password::check_password,
     email::{EmailAddress, check_email, check_new_email},
+    guesses::{Guess, allow_login},
     model::{User, check_name, check_username},
     store::{Credentials, Login, NewUser, find_credentials, insert, promote, set_password_hash},
 };

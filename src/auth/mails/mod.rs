@@ -6,6 +6,7 @@
 
 mod confirmation;
 mod email_change;
+mod login_stopped;
 mod notice;
 mod occupied;
 mod password_change;
@@ -20,6 +21,7 @@ use actix_web::web::Data;
 pub(super) use self::{
     confirmation::ConfirmationMail,
     email_change::EmailChangeMail,
+    login_stopped::LoginStoppedMail,
     notice::{Notice, NoticeMail},
     password_change::PasswordChangeMail,
     registration::RegistrationMail,
@@ -68,5 +70,6 @@ pub fn jobs(registry: Registry, mailing: &Mailing) -> Registry {
         .register::<PasswordChangeMail>(mailing.clone())
         .register::<EmailChangeMail>(mailing.clone())
         .register::<UndoMail>(mailing.clone())
+        .register::<LoginStoppedMail>(mailing.clone())
         .register::<NoticeMail>(mailing.clone())
 }

@@ -28,6 +28,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(reset_password_page)
         .service(confirm_email_change_page)
         .service(undo_email_change_page)
+        .service(unlock_login_page)
         .service(page_asset);
 }
 
@@ -169,6 +170,30 @@ async fn undo_email_change_page(pages: Data<Pages>) -> Result<HttpResponse, Prob
         button: "Undo the change",
         done: "is the address of your account again. A mail to it has a link for a new password: \
                if the change was not yours, somebody knows the current one.",
+        takes_code: false,
+        takes_password: false,
+        again: None,
+    })
+}
+
+/// Page: unlock log-in
+///
+/// For the link of the mail that says that log-ins from new places are stopped.
+#[utoipa::path(
+    tag = "pages",
+    security(()),
+    responses((status = 200, description = "The page.", body = String, content_type = "text/html",
+        example = "<!doctype html><title>Log in from here again</title>…"))
+)]
+#[get("/unlock-login")]
+async fn unlock_login_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
+    respond(&Page {
+        product: &pages.product_name,
+        title: "Log in from here again",
+        lead: "Wrong passwords that somebody has tried will not stop you from logging in from this network.",
+        endpoint: "api/v1/auth/login/unlock",
+        button: "Let me log in here",
+        done: "You can log in from here now, with your password.",
         takes_code: false,
         takes_password: false,
         again: None,

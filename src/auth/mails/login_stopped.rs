@@ -1,0 +1,79 @@
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Mailing;
+use crate::{
+    jobs::{Failure, Job, Running},
+    mail::{Action, Letter},
+    tokens::challenges::{self, Opening, Purpose, Subject},
+    users,
+};
+
+/// Tells the owner that log-ins from new networks are stopped, with the link that lifts it. At most one a
+/// day is sent for an account, since that is how often a further wrong password is looked at.
+#[derive(Serialize, Deserialize)]
+pub struct LoginStoppedMail {
+    /// None where no account has the name that was tried: that takes as long and mails nothing.
+    pub account: Option<Uuid>,
+}
+
+impl Job for LoginStoppedMail {
+    const KIND: &'static str = "mail-login-stopped";
+    type Context = Mailing;
+
+    async fn run(self, running: Running, mailing: &Mailing) -> Result<(), Failure> {
+        let Some(account) = self.account else {
+            return Ok(());
+        };
+        let keys = mailing.keys.clone();
+        let found = mailing
+            .db
+            .tx(move |conn| {
+                let Some(account) = users::lock_account(conn, account)? else {
+                    return Ok(None);
+                };
+                let opening = Opening {
+                    purpose: Purpose::UnlockLogin,
+                    subject: Subject::User(account.id),
+                    email: &account.email,
+                    email_canonical: &account.email_canonical,
+                };
+                // With the job's id, so that another attempt finds it again.
+                if !challenges::open_in_turn(conn, running.id, &opening, running.now)? {
+                    return Ok(None);
+                }
+                let armed = challenges::arm(conn, &keys, running.id, running.now)?;
+                Ok::<_, Failure>(armed.map(|(_, secrets)| (account, secrets)))
+            })
+            .await?;
+        let Some((account, secrets)) = found else {
+            return Ok(());
+        };
+        let happened = format!(
+            "Somebody has tried to log in to your account at {} with 100 wrong passwords in a row. None of \
+             them was right, and nobody got in by them.",
+            mailing.mailer.product()
+        );
+        let letter = Letter {
+            subject: "Log-ins from new places are stopped",
+            name: account.greeting(),
+            paragraphs: &[
+                &happened,
+                "To protect your account, nobody can log in to it from a new place now. Where you have logged \
+                 in lately, everything works as before.",
+                "If you want to log in from a new place, press the button there. A new password has the same \
+                 effect.",
+            ],
+            action: Some(Action {
+                label: "Let me log in here",
+                link: &mailing.link("unlock-login", &secrets),
+            }),
+            notes: &[
+                "The link works once, for 24 hours. If you do not need it, do nothing.",
+                "If your password is short or you use it elsewhere too, choose another one.",
+            ],
+            ..Letter::default()
+        };
+        mailing.mailer.send_letter(&running, &account.email, &letter).await
+    }
+}

@@ -1,0 +1,66 @@
+use actix_web::{HttpResponse, post, web::Data};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use validator::Validate;
+
+use super::proof::{Checker, Proof, refused};
+use crate::{
+    clock::Clock,
+    db::Db,
+    http::{ClientIp, Json, Problem},
+    limits::Limits,
+    tokens::{
+        ChallengeKeys,
+        challenges::{self, Purpose},
+    },
+    users,
+};
+
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"token": "c7iH9dwFrOmMwKWrVCSCUsTw3QpSGpYQoaVmyAkrA2A"}))]
+pub struct UnlockLogin {
+    /// From the link of the mail.
+    #[schema(max_length = 128)]
+    #[validate(length(max = 128, message = "must have at most 128 characters"))]
+    token: String,
+}
+
+/// Unlock log-in
+///
+/// Lets the owner of an account log in from this network again, after 100 wrong passwords have stopped
+/// log-ins from new networks. It forgets those wrong passwords, logs nobody in and changes no password.
+/// The link is mailed when the stop begins; it works once, for 24 hours.
+#[utoipa::path(
+    tag = "mail",
+    security(()),
+    responses(
+        (status = 204, description = "Log in as usual."),
+        (status = 422, description = "`validation-failed`, `invalid-code`."),
+        (status = 429, description = "`too-many-requests`.")
+    )
+)]
+#[post("/auth/login/unlock")]
+pub async fn unlock_login(
+    body: Json<UnlockLogin>,
+    address: ClientIp,
+    db: Data<Db>,
+    limits: Data<Limits>,
+    keys: Data<ChallengeKeys>,
+    clock: Data<Clock>,
+) -> Result<HttpResponse, Problem> {
+    limits.requests.check_address(super::PER_ADDRESS, address.0)?;
+    let (now, network) = (clock.now(), address.network());
+    let with = Checker { db: &db, limits: &limits, keys: &keys, network, now };
+    let challenge = Proof::Token(body.0.token).find_unused(Purpose::UnlockLogin, with).await?;
+    let user = challenge.user().ok_or_else(|| Problem::internal("an unlock without a user"))?;
+    db.tx(move |conn| {
+        let is_there = users::lock_account(conn, user)?.is_some();
+        if !is_there || !challenges::consume(conn, challenge.id, now)? {
+            return Err(refused("/token"));
+        }
+        Ok(users::allow_login(conn, &limits, user, network, now)?)
+    })
+    .await?;
+    Ok(HttpResponse::NoContent().finish())
+}

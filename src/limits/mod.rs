@@ -1,0 +1,74 @@
+//! How often something may be done.
+//!
+//! - [`RateLimits`]: in the memory of this server. For what is frequent and cheap to check: requests
+//!   of a client address or of a signed-in user. Each replica counts for itself.
+//! - [`Budgets`]: in PostgreSQL. For what must hold over all replicas and over restarts: guesses at
+//!   passwords and codes, mails to an address. They change in the transaction that uses them.
+//! - [`WrongGuesses`]: counts and warns; it refuses nothing.
+//!
+//! The first two meter by GCRA (ITU-T I.371, the leaky bucket as a meter): for each key only the time is kept
+//! at which its debt will be paid off.
+
+mod budgets;
+mod memory;
+mod wrong_guesses;
+
+use std::time::Duration;
+
+pub use self::{
+    budgets::{Budgets, Spent, prune},
+    memory::RateLimits,
+    wrong_guesses::WrongGuesses,
+};
+use crate::{
+    clock::Clock,
+    http::{Problem, kind},
+};
+
+/// All of them; part of the application's data.
+pub struct Limits {
+    pub requests: RateLimits,
+    pub budgets: Budgets,
+    pub wrong_guesses: WrongGuesses,
+}
+
+impl Limits {
+    /// With `enabled` false (`RATE_LIMITS=off`) nothing is refused but codes that were tried too often.
+    #[must_use]
+    pub fn new(enabled: bool, key: &[u8], clock: &Clock) -> Self {
+        Self {
+            requests: RateLimits::new(enabled, clock.clone()),
+            budgets: Budgets::new(enabled, key),
+            wrong_guesses: WrongGuesses::new(clock.clone()),
+        }
+    }
+}
+
+/// `burst` at once, then one each `every`.
+#[derive(Clone, Copy, Debug)]
+pub struct RateLimit {
+    pub name: &'static str,
+    pub burst: u32,
+    pub every: Duration,
+}
+
+/// A 429 with `Retry-After`, rounded up, so that a client that waits that long passes.
+fn too_many(wait: Duration) -> Problem {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    Problem::new(&kind::TOO_MANY_REQUESTS).retry_after(seconds.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::ResponseError;
+
+    use super::*;
+
+    #[test]
+    fn retry_after_is_rounded_up() {
+        for (millis, expected) in [(1, "1"), (2000, "2"), (2001, "3")] {
+            let response = too_many(Duration::from_millis(millis)).error_response();
+            assert_eq!(response.headers().get("retry-after").expect("header"), expected);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! From which networks a user has logged in lately. A log-in from one of them has a budget of its
+//! own, so wrong passwords that strangers send from elsewhere cannot stop it.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::{PgConnection, QueryResult, dsl::exists, prelude::*};
+use ipnet::IpNet;
+use uuid::Uuid;
+
+use crate::{
+    db::schema::{login_networks, sessions},
+    http::Network,
+};
+
+const LIFETIME: TimeDelta = TimeDelta::days(30);
+const MAX_PER_USER: i64 = 20;
+/// Rows that housekeeping deletes in one statement.
+const BATCH: i64 = 1000;
+
+/// Whether the user has logged in from this network within 30 days, or has a session that was last
+/// refreshed from there.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn is_known(
+    conn: &mut PgConnection,
+    user: Uuid,
+    network: Network,
+    now: DateTime<Utc>,
+) -> QueryResult<bool> {
+    let logged_in = login_networks::table
+        .find((user, network.range()))
+        .filter(login_networks::last_used_at.gt(now - LIFETIME));
+    let refreshed = sessions::table
+        .filter(sessions::user_id.eq(user).and(sessions::refresh_expires_at.gt(now)))
+        .filter(sessions::address.is_contained_by_or_eq(network.range()));
+    diesel::select(exists(logged_in).or(exists(refreshed))).get_result(conn)
+}
+
+/// Writes down that the user came from there; the least recently used network beyond 20 is forgotten.
+///
+/// # Errors
+/// A foreign key violation when the user was deleted meanwhile.
+pub fn remember(
+    conn: &mut PgConnection,
+    user: Uuid,
+    network: Network,
+    now: DateTime<Utc>,
+) -> QueryResult<()> {
+    diesel::insert_into(login_networks::table)
+        .values((
+            login_networks::user_id.eq(user),
+            login_networks::network.eq(network.range()),
+            login_networks::last_used_at.eq(now),
+        ))
+        .on_conflict((login_networks::user_id, login_networks::network))
+        .do_update()
+        .set(login_networks::last_used_at.eq(now))
+        .execute(conn)?;
+    let surplus: Vec<IpNet> = login_networks::table
+        .filter(login_networks::user_id.eq(user))
+        .order((login_networks::last_used_at.desc(), login_networks::network))
+        .offset(MAX_PER_USER)
+        .select(login_networks::network)
+        .load(conn)?;
+    if !surplus.is_empty() {
+        let old = login_networks::user_id.eq(user).and(login_networks::network.eq_any(surplus));
+        diesel::delete(login_networks::table.filter(old)).execute(conn)?;
+    }
+    Ok(())
+}
+
+/// After a new password: a thief of the old one may have logged in from any of them.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn forget_all(conn: &mut PgConnection, user: Uuid) -> QueryResult<()> {
+    diesel::delete(login_networks::table.filter(login_networks::user_id.eq(user))).execute(conn)?;
+    Ok(())
+}
+
+/// Removes at most 1,000 that were not used for 30 days; true if there may be more.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
+    let old: Vec<(Uuid, IpNet)> = login_networks::table
+        .filter(login_networks::last_used_at.lt(now - LIFETIME))
+        .select((login_networks::user_id, login_networks::network))
+        .order((login_networks::user_id, login_networks::network))
+        .limit(BATCH)
+        .for_update()
+        .skip_locked()
+        .load(conn)?;
+    for row in &old {
+        diesel::delete(login_networks::table.find(*row)).execute(conn)?;
+    }
+    Ok(old.len() >= usize::try_from(BATCH).expect("small"))
+}
