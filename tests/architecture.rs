@@ -7,7 +7,7 @@ use std::{
 };
 
 /// From the top; a room may use those after it.
-const ROOMS: [&str; 14] = [
+const ROOMS: [&str; 15] = [
     "cli",
     "app",
     "auth",
@@ -17,6 +17,7 @@ const ROOMS: [&str; 14] = [
     "jobs",
     "tokens",
     "passwords",
+    "limits",
     "http",
     "db",
     "telemetry",

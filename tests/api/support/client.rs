@@ -14,6 +14,8 @@ pub struct Client {
     pub refresh_token: Option<String>,
     pub id: String,
     pub email: String,
+    /// What a proxy says of where the request comes from.
+    forwarded_for: Option<String>,
 }
 
 /// An answer, read whole.
@@ -38,12 +40,18 @@ impl Client {
             refresh_token: None,
             id: String::new(),
             email: String::new(),
+            forwarded_for: None,
         }
     }
 
     /// The same user on another server.
     pub fn on(&self, base: &str) -> Self {
         Self { base: base.to_owned(), ..self.clone() }
+    }
+
+    /// The same user behind a proxy that names this address; the server has to trust it.
+    pub fn at(&self, address: &str) -> Self {
+        Self { forwarded_for: Some(address.to_owned()), ..self.clone() }
     }
 
     /// The same server with another access token.
@@ -103,6 +111,9 @@ impl Client {
         let mut request = self.http.request(method.clone(), format!("{}{path}", self.base));
         if let Some(token) = &self.access_token {
             request = request.bearer_auth(token);
+        }
+        if let Some(address) = &self.forwarded_for {
+            request = request.header("x-forwarded-for", address);
         }
         let answer = build(request).send().await.expect("an answer");
         let (status, headers) = (answer.status(), answer.headers().clone());

@@ -105,11 +105,15 @@ impl ParsedMail {
         link.split_once("#token=").expect("a link with a token").1.to_owned()
     }
 
-    /// The six digits to type.
+    /// The code to type, which stands on a line of its own.
     #[track_caller]
     pub fn code(&self) -> String {
-        let is_code = |word: &&str| word.len() == 6 && word.bytes().all(|byte| byte.is_ascii_digit());
-        let code = self.text.split_whitespace().find(is_code).expect("a code in the text");
+        let is_code = |line: &&str| match line.len() {
+            6 => line.bytes().all(|byte| byte.is_ascii_digit()),
+            8 => line.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase()),
+            _ => false,
+        };
+        let code = self.text.lines().map(str::trim).find(is_code).expect("a code in the text");
         assert!(self.html.contains(code), "the code is missing in the HTML");
         code.to_owned()
     }
