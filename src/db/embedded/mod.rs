@@ -40,6 +40,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+
 use launcher::Launcher;
 use place::Log;
 use process::Postmaster;
@@ -223,7 +225,7 @@ impl Cluster {
         let Some(mut postmaster) = self.postmaster().take() else {
             return;
         };
-        for signal in [libc::SIGINT, libc::SIGQUIT] {
+        for signal in [Signal::SIGINT, Signal::SIGQUIT] {
             postmaster.signal(signal);
             if postmaster.exits_within(STOP_PATIENCE) {
                 return;

@@ -45,9 +45,14 @@ fn start() -> Cluster {
             Err(error) => panic!("{error}"),
         }
     };
-    // SAFETY: the handler only sends a signal and waits; it is registered once.
-    assert_eq!(unsafe { libc::atexit(stop_cluster) }, 0);
+    at_exit(stop_cluster);
     cluster
+}
+
+#[expect(unsafe_code, reason = "std has no exit handlers")]
+fn at_exit(handler: extern "C" fn()) {
+    // SAFETY: the handler only sends a signal and waits; it is registered once.
+    assert_eq!(unsafe { libc::atexit(handler) }, 0);
 }
 
 fn url_of(database: &str) -> String {
