@@ -33,7 +33,7 @@ pub fn directory() -> TempDir {
     directory
 }
 
-fn mintage(home: &Path, settings: &[(&str, &str)]) -> Command {
+pub fn mintage(home: &Path, settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mintage"));
     command.current_dir(home).env_clear().stdin(Stdio::null());
     command.envs(["PATH", "HOME"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
@@ -45,30 +45,30 @@ fn mintage(home: &Path, settings: &[(&str, &str)]) -> Command {
 }
 
 /// Runs to the end, within the bound.
-fn run(command: &mut Command) -> Output {
+pub fn run(command: &mut Command) -> Output {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (done, output) = mpsc::channel();
     thread::spawn(move || done.send(child.wait_with_output().unwrap()));
     output.recv_timeout(BOUND).expect("the command ends")
 }
 
-fn stdout(output: &Output) -> String {
+pub fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn stderr(output: &Output) -> String {
+pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[track_caller]
-fn succeed(command: &mut Command) -> String {
+pub fn succeed(command: &mut Command) -> String {
     let output = run(command);
     assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
     stdout(&output)
 }
 
 #[track_caller]
-fn fail(command: &mut Command) -> String {
+pub fn fail(command: &mut Command) -> String {
     let output = run(command);
     assert!(!output.status.success(), "it succeeded: {}", stdout(&output));
     stderr(&output)

@@ -12,6 +12,7 @@ mod coin_stream;
 mod coin_sync;
 mod coins;
 mod command_line;
+mod configuration;
 mod confirmation;
 mod email_change;
 mod input;
