@@ -10,6 +10,7 @@ mod dotenv;
 mod env;
 mod log;
 mod mail;
+mod mask;
 mod secret_key;
 mod security;
 mod server;
@@ -28,6 +29,7 @@ pub use self::{
     env::Secret,
     log::{Log, LogFormat},
     mail::{Mail, MailSecurity, MailTransport, Smtp},
+    mask::Mask,
     secret_key::{SecretKey, SecretKeyError},
     security::{Passwords, Tokens},
     server::{Server, Tls},

@@ -104,7 +104,7 @@ impl Server {
         Self { child, base, welcome, lines }
     }
 
-    fn client(&self) -> Client {
+    pub fn client(&self) -> Client {
         Client::new(&self.base)
     }
 

@@ -30,6 +30,7 @@ mod password_reset;
 mod rate_limits;
 mod refresh;
 mod register;
+mod repeated_secrets;
 mod replicas;
 mod sessions;
 mod social;
