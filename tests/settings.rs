@@ -42,6 +42,33 @@ fn an_instance_that_is_named_twice_is_one() {
     assert_eq!(urls, ["https://a", "https://b"]);
 }
 
+/// The lines of a block of `docker-compose.yml` below the line `key:`, by indentation.
+fn block<'a>(lines: &[&'a str], key: &str) -> Vec<&'a str> {
+    let depth = |line: &str| line.len() - line.trim_start().len();
+    let start = lines.iter().position(|line| line.trim() == format!("{key}:")).expect(key);
+    let below = lines[start + 1..].iter().take_while(|line| depth(line) > depth(lines[start]));
+    below.copied().collect()
+}
+
+#[test]
+fn docker_compose_passes_every_setting_of_its_env_file_to_the_server() {
+    let lines: Vec<_> = include_str!("../docker-compose.yml")
+        .lines()
+        .filter(|line| !line.trim().is_empty() && !line.trim().starts_with('#'))
+        .collect();
+    let service = block(&block(&lines, "services"), "mintage");
+    // All of them at once; no list of names that could lack one.
+    assert_eq!(block(&service, "env_file"), ["      - path: .env", "        required: false"]);
+    // What stands here hides what `.env` says, so it must be fixed on purpose or hand it on.
+    for line in block(&service, "environment") {
+        let (name, value) = line.trim().split_once(": ").expect("a pair");
+        assert!(Config::setting_names().contains(name), "{name} is no setting");
+        let fixed = ["PROFILE", "BIND", "DATABASE_URL"].contains(&name);
+        assert!(fixed || value.starts_with(&format!("${{{name}:")), "{line} hides {name} of .env");
+    }
+    assert_eq!(block(&service, "ports"), ["      - \"127.0.0.1:8080:8080\""], "not open to the network");
+}
+
 /// Those that hold a secret, and addresses, in which one may be put by mistake.
 const SECRETS: [&str; 6] = [
     "SECRET_KEY",
