@@ -15,6 +15,7 @@ mod command_line;
 mod configuration;
 mod confirmation;
 mod email_change;
+mod embedded;
 mod input;
 mod jobs;
 mod jwt_attacks;
