@@ -14,6 +14,9 @@ lint: ## Check the format and run clippy
 	cargo fmt --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 
+deny: ## Check licences, sources and known vulnerabilities of the dependencies
+	@scripts/deny.sh
+
 newman: ## Run the Postman collection against a fresh server
 	@scripts/setup.sh postman/run.sh
 
@@ -28,4 +31,4 @@ bench: ## Measure against the baselines and write bench/RESULTS.md (about 10 min
 setup: ## Install a C compiler, libpq and PostgreSQL, if missing
 	@scripts/setup.sh
 
-.PHONY: help run test lint newman browser bench setup
+.PHONY: help run test lint deny newman browser bench setup

@@ -71,8 +71,8 @@ impl Mintage {
             .envs([
                 ("PROFILE", "production"),
                 ("EMBEDDED_DATABASE", "on"),
-                ("SECRET_KEY", "a key for measurements: 0123456789 abcdef"),
-                ("PUBLIC_URL", "http://bench.test"),
+                ("SECRET_KEY", "5f0c6e1a9b3d47e28c1f60d2ab94e7735d1e08fc42b9a6d7"),
+                ("PUBLIC_URL", "http://bench.localhost"),
                 ("BIND", address.as_str()),
                 ("RATE_LIMITS", "off"),
                 ("DRAIN_DELAY", "0s"),

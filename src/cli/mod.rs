@@ -74,6 +74,10 @@ fn dispatch(command: Command) -> Result<()> {
     }
     let config = Config::load()?;
     telemetry::init(&config.log);
+    // The health check runs every few seconds.
+    if !matches!(command, Command::Healthcheck) {
+        config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    }
     match command {
         Command::Serve => serve::run(config),
         Command::Migrate => database::with_connection(&config, |conn| {

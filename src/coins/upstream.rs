@@ -1,22 +1,24 @@
 //! Asking the services of others: everything that bounds a call, in one place.
 //!
 //! A call has a time limit from connecting to the last byte, its body a limit that counts what
-//! comes out of gzip, redirects are not followed, and JSON has to say that it is JSON. What goes
-//! wrong becomes a [`Failure`] with a text that holds neither keys nor addresses and an
-//! [`Advice`] when to ask again, which honours `Retry-After` and the usual rate-limit headers.
+//! comes out of gzip, redirects are not followed, and JSON has to say that it is JSON. Our own keys
+//! are taken out of every answer before it is read ([`Mask`]), so that a service which repeats them
+//! puts them neither into the log nor into what is stored and shown. What goes wrong becomes a
+//! [`Failure`] with a text that holds no addresses and an [`Advice`] when to ask again, which honours
+//! `Retry-After` and the usual rate-limit headers.
 
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use reqwest::{
     Client, RequestBuilder, StatusCode,
-    header::{self, HeaderMap},
+    header::{self, HeaderMap, HeaderValue},
     redirect,
 };
 use tokio::time;
 use uuid::Uuid;
 
-use crate::http::is_deceptive;
+use crate::{config::Mask, http::is_deceptive};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The longest list of a provider has about 3 MB.
@@ -81,6 +83,7 @@ pub(super) fn clean(text: &str, longest: usize) -> String {
 pub(super) struct Upstream {
     http: Client,
     timeout: Duration,
+    mask: Mask,
 }
 
 /// What a service answered, whatever the status.
@@ -92,9 +95,11 @@ pub(super) struct Answer {
 }
 
 impl Upstream {
+    /// `mask` knows the keys that it sends.
+    ///
     /// # Panics
     /// If no TLS back end is available, which is a mistake of the build.
-    pub fn new(timeout: Duration) -> Self {
+    pub fn new(timeout: Duration, mask: Mask) -> Self {
         let http = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT.min(timeout))
             .timeout(timeout)
@@ -102,7 +107,7 @@ impl Upstream {
             .user_agent(concat!("mintage/", env!("CARGO_PKG_VERSION")))
             .build()
             .expect("the settings are constants");
-        Self { http, timeout }
+        Self { http, timeout, mask }
     }
 
     /// A request for JSON; secrets go into headers, never into the address.
@@ -125,7 +130,14 @@ impl Upstream {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status: response.status(), headers: response.headers().clone(), body })
+        let mut headers = response.headers().clone();
+        for value in headers.values_mut() {
+            let masked = self.mask.bytes(value.as_bytes()).into_owned();
+            if masked != value.as_bytes() {
+                *value = HeaderValue::from_bytes(&masked).expect("parts of a value make one");
+            }
+        }
+        Ok(Answer { status: response.status(), headers, body: self.mask.bytes(body).into_owned() })
     }
 
     /// Calls again what passes within seconds, at most [`TRIES`] times and within

@@ -17,6 +17,10 @@ impl Accounts {
         if require_confirmation && matches!(transport, MailTransport::Off) {
             env.wrong("REQUIRE_CONFIRMATION", "off without a MAIL_SERVER, since nobody could confirm");
         }
+        env.warn_if(
+            !require_confirmation,
+            "REQUIRE_CONFIRMATION is off: anyone can make an account with an address that is not theirs",
+        );
         Self { require_confirmation, invite_confirmation: mails_go_out && !require_confirmation }
     }
 }

@@ -1,6 +1,9 @@
 use std::{fmt, str::FromStr, time::Duration};
 
-use super::env::{Env, Secret};
+use super::{
+    address,
+    env::{Env, Secret},
+};
 
 /// Where market data comes from.
 #[derive(Clone, Debug)]
@@ -139,11 +142,8 @@ fn read_providers(env: &mut Env, has_key: bool) -> Vec<Provider> {
 }
 
 fn read_url(env: &mut Env, name: &'static str, default: &str) -> String {
-    let url = env.text(name).unwrap_or_else(|| default.into());
-    if !url::Url::parse(&url).is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
-        env.wrong(name, "an http(s) address");
-    }
-    url.trim_end_matches('/').to_owned()
+    let expected = "an http(s) address without a user name, a password or a query";
+    address::read(env, name, &["http", "https"], expected).unwrap_or_else(|| default.into())
 }
 
 fn read_budget(env: &mut Env, name: &'static str) -> Option<u32> {

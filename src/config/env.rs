@@ -24,16 +24,20 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The settings as text, the names that were asked for, and what was wrong with them.
+/// The settings as text, the names that were asked for, what was wrong with them, and what is risky.
 pub(super) struct Env<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     pub names: Vec<&'static str>,
+    /// The names of those that hold a secret.
+    pub secrets: Vec<&'static str>,
     pub errors: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 impl<'a> Env<'a> {
     pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { lookup, names: Vec::new(), errors: Vec::new() }
+        let (names, secrets, errors, warnings) = Default::default();
+        Self { lookup, names, secrets, errors, warnings }
     }
 
     /// The setting, trimmed; an empty one counts as not set (`docker compose` passes those).
@@ -44,6 +48,7 @@ impl<'a> Env<'a> {
     }
 
     pub fn secret(&mut self, name: &'static str) -> Option<Secret> {
+        self.secrets.push(name);
         self.text(name).map(Secret)
     }
 
@@ -125,5 +130,12 @@ impl<'a> Env<'a> {
 
     pub fn wrong(&mut self, name: &'static str, expected: &str) {
         self.errors.push(format!("{name} must be {expected}"));
+    }
+
+    /// Something usable that an operator should know about; one sentence that names the setting.
+    pub fn warn_if(&mut self, risky: bool, warning: &str) {
+        if risky {
+            self.warnings.push(warning.to_owned());
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 use lettre::message::Mailbox;
 
 use super::{
-    Profile,
+    Profile, address,
     env::{Env, Secret},
     server::read_url,
 };
@@ -103,6 +103,7 @@ impl Mail {
             product_name,
             app_url: read_url(
                 env,
+                profile,
                 "APP_URL",
                 "an http(s) address without a query, such as https://app.example.com",
             ),
@@ -133,18 +134,20 @@ fn read_smtp(env: &mut Env, profile: Profile) -> Option<Smtp> {
     }
     let ca = env.text("MAIL_CA").map(PathBuf::from);
     let server = server?;
-    let address: Option<IpAddr> = server.parse().ok();
-    if address.is_none() && url::Host::parse(&server).is_err() {
+    if server.parse::<IpAddr>().is_err() && url::Host::parse(&server).is_err() {
         env.wrong("MAIL_SERVER", "a host name or an IP address; the port is MAIL_PORT");
     }
-    let is_here = server == "localhost" || address.is_some_and(|address| address.is_loopback());
-    let exposed = security == MailSecurity::None && password.is_some() && !is_here;
-    if exposed && profile == Profile::Production {
+    let exposed = security == MailSecurity::None && !address::is_here(&server);
+    if exposed && password.is_some() && profile == Profile::Production {
         env.wrong(
             "MAIL_SECURITY",
             "starttls or tls, since else MAIL_PASSWORD crosses the network unencrypted",
         );
     }
+    env.warn_if(
+        exposed,
+        "MAIL_SECURITY is none: mails, with links that let people in, cross the network unencrypted",
+    );
     Some(Smtp { server, port, login: username.zip(password), security, ca })
 }
 

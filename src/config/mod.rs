@@ -3,19 +3,23 @@
 //! Every setting, its default and its meaning stand in `.env.example`.
 
 mod accounts;
+mod address;
 mod coins;
 mod database;
+mod dotenv;
 mod env;
 mod log;
 mod mail;
+mod mask;
 mod secret_key;
 mod security;
 mod server;
 mod social;
+mod strength;
 
 use std::{
-    collections::{HashMap, HashSet},
-    path::PathBuf,
+    collections::HashSet,
+    path::{Path, PathBuf},
 };
 
 pub use self::{
@@ -25,6 +29,7 @@ pub use self::{
     env::Secret,
     log::{Log, LogFormat},
     mail::{Mail, MailSecurity, MailTransport, Smtp},
+    mask::Mask,
     secret_key::{SecretKey, SecretKeyError},
     security::{Passwords, Tokens},
     server::{Server, Tls},
@@ -54,6 +59,8 @@ pub struct Config {
     pub social: Social,
     pub accounts: Accounts,
     pub log: Log,
+    /// What is usable but risky, a sentence each; in production about settings, everywhere about `.env`.
+    pub warnings: Vec<String>,
 }
 
 /// All that is wrong with the settings, a line each.
@@ -68,14 +75,12 @@ impl Config {
     /// # Errors
     /// Lists every setting that cannot be used.
     pub fn load() -> Result<Self, ConfigError> {
-        let unreadable = |error| ConfigError(vec![format!("`.env` cannot be read: {error}")]);
-        let file: HashMap<String, String> = match dotenvy::from_path_iter(".env") {
-            Ok(pairs) => pairs.collect::<Result<_, _>>().map_err(unreadable)?,
-            Err(error) if error.not_found() => HashMap::new(),
-            Err(error) => return Err(unreadable(error)),
-        };
+        let file = dotenv::Dotenv::read(Path::new(".env")).map_err(|error| ConfigError(vec![error]))?;
         #[expect(clippy::disallowed_methods, reason = "this is the one reader")]
-        Self::from_lookup(&|name| std::env::var(name).ok().or_else(|| file.get(name).cloned()))
+        let lookup = |name: &str| std::env::var(name).ok().or_else(|| file.values.get(name).cloned());
+        let (mut config, env) = Self::read(&lookup);
+        config.warnings.extend(file.warning(&env.secrets).map(str::to_owned));
+        Self::checked(config, env)
     }
 
     /// Reads the settings from any source; a test passes its own.
@@ -84,6 +89,10 @@ impl Config {
     /// Lists every setting that cannot be used.
     pub fn from_lookup(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let (config, env) = Self::read(lookup);
+        Self::checked(config, env)
+    }
+
+    fn checked(config: Self, env: env::Env<'_>) -> Result<Self, ConfigError> {
         if env.errors.is_empty() { Ok(config) } else { Err(ConfigError(env.errors)) }
     }
 
@@ -103,7 +112,7 @@ impl Config {
         let profile = env.choice("PROFILE", Profile::Development, &profiles);
         let data_dir = PathBuf::from(env.text("DATA_DIR").unwrap_or_else(|| ".mintage".into()));
         let mail = Mail::read(&mut env, profile, &data_dir);
-        let config = Self {
+        let mut config = Self {
             profile,
             secret_key: SecretKey::read(&mut env, profile),
             server: Server::read(&mut env, profile),
@@ -116,7 +125,11 @@ impl Config {
             mail,
             log: Log::read(&mut env, profile),
             data_dir,
+            warnings: Vec::new(),
         };
+        if profile == Profile::Production {
+            config.warnings = std::mem::take(&mut env.warnings);
+        }
         (config, env)
     }
 }

@@ -13,6 +13,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use super::{
     Profile,
     env::{Env, Secret},
+    strength::{is_long_enough, looks_random},
 };
 
 /// The key in use and, during a rotation, the one before it.
@@ -32,7 +33,7 @@ pub struct SecretKeyError {
 
 impl SecretKey {
     pub(super) fn read(env: &mut Env, profile: Profile) -> Option<Self> {
-        let expected = "32 or more random characters (`openssl rand -base64 32`), \
+        let expected = "32 or more random characters, no words (`openssl rand -base64 32`), \
                         or two such values separated by a comma: the new one first";
         let Some(value) = env.secret("SECRET_KEY") else {
             if profile == Profile::Production {
@@ -42,9 +43,22 @@ impl SecretKey {
         };
         let mut keys = value.expose().split(',').map(str::trim).map(Secret::new);
         let (current, previous, more) = (keys.next()?, keys.next(), keys.next());
-        let weak = |key: &Secret| !is_random_enough(key.expose());
-        if weak(&current) || previous.as_ref().is_some_and(weak) || more.is_some() {
+        let is_long = |key: &Secret| is_long_enough(key.expose());
+        let is_random = |key: &Secret| looks_random(key.expose());
+        let unfit = match profile {
+            Profile::Development => !is_long(&current),
+            Profile::Production => !is_random(&current),
+        };
+        if unfit || !previous.as_ref().is_none_or(is_long) || more.is_some() {
             env.wrong("SECRET_KEY", expected);
+        }
+        if profile == Profile::Production {
+            // Refused, one could not rotate away from it.
+            env.warn_if(
+                !previous.as_ref().is_none_or(is_random),
+                "the second, old value of SECRET_KEY can be guessed: remove it as soon as every server \
+                 has started with the new one",
+            );
         }
         Some(Self { current, previous })
     }
@@ -60,7 +74,7 @@ impl SecretKey {
             move |source| SecretKeyError { path, action, source }
         };
         match fs::read_to_string(&path) {
-            Ok(text) if is_random_enough(text.trim()) => {
+            Ok(text) if is_long_enough(text.trim()) => {
                 Ok(Self { current: Secret::new(text.trim()), previous: None })
             }
             Ok(_) => Err(failed("used")(io::Error::other("it is too short"))),
@@ -95,10 +109,4 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let linked = fs::hard_link(&unfinished, path);
     fs::remove_file(unfinished)?;
     linked
-}
-
-/// Catches placeholders (`changeme…`, `aaaa…`); real randomness has far more variety.
-fn is_random_enough(key: &str) -> bool {
-    let distinct: std::collections::HashSet<_> = key.bytes().collect();
-    key.len() >= 32 && distinct.len() >= 10
 }

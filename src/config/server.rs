@@ -2,7 +2,7 @@ use std::{net::SocketAddr, num::NonZero, path::PathBuf, thread, time::Duration};
 
 use ipnet::IpNet;
 
-use super::{Profile, env::Env};
+use super::{Profile, address, env::Env};
 
 /// How the API is reached.
 #[derive(Clone, Debug)]
@@ -42,13 +42,15 @@ impl Server {
             Profile::Production => Duration::from_secs(5),
         };
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let rate_limits = env.switch("RATE_LIMITS", true);
+        env.warn_if(!rate_limits, "RATE_LIMITS is off: passwords and codes can be guessed without a limit");
         Self {
             bind,
             public_url: read_public_url(env, profile, bind, tls.is_some()),
             tls,
-            trusted_proxies: env.list("TRUSTED_PROXIES", "networks such as 10.0.0.0/8"),
+            trusted_proxies: read_proxies(env),
             cors_origins: read_origins(env),
-            rate_limits: env.switch("RATE_LIMITS", true),
+            rate_limits,
             metrics_bind: read_metrics_bind(env),
             workers: env.number("WORKERS", cores, 1..=1024),
             drain_delay: env.duration("DRAIN_DELAY", drain, Duration::ZERO..=Duration::from_mins(5)),
@@ -73,9 +75,22 @@ fn read_tls(env: &mut Env) -> Option<Tls> {
     Some(Tls { certificate: certificate?.into(), key: key?.into() })
 }
 
+fn read_proxies(env: &mut Env) -> Vec<IpNet> {
+    let networks: Vec<IpNet> = env.list("TRUSTED_PROXIES", "networks such as 10.0.0.0/8");
+    // Merged, so that two halves do not pass either.
+    if IpNet::aggregate(&networks).iter().any(|network| network.prefix_len() == 0) {
+        env.wrong(
+            "TRUSTED_PROXIES",
+            "the networks of your own proxies, not of every address: otherwise any client can forge its \
+             address with X-Forwarded-For and gets past the limits per address",
+        );
+    }
+    networks
+}
+
 fn read_public_url(env: &mut Env, profile: Profile, bind: SocketAddr, tls: bool) -> String {
     let expected = "the API's own http(s) address, without a query, such as https://api.example.com";
-    if let Some(url) = read_url(env, "PUBLIC_URL", expected) {
+    if let Some(url) = read_url(env, profile, "PUBLIC_URL", expected) {
         return url;
     }
     if profile == Profile::Production {
@@ -85,22 +100,24 @@ fn read_public_url(env: &mut Env, profile: Profile, bind: SocketAddr, tls: bool)
     format!("{scheme}://{bind}")
 }
 
-/// An http(s) address without a trailing slash, if it is set.
-pub(super) fn read_url(env: &mut Env, name: &'static str, expected: &str) -> Option<String> {
-    let text = env.text(name)?;
-    let plain = |url: &url::Url| {
-        matches!(url.scheme(), "http" | "https")
-            && text.contains("://")
-            && url.username().is_empty()
-            && url.password().is_none()
-            && url.query().is_none()
-            && url.fragment().is_none()
-    };
-    let Some(url) = url::Url::parse(&text).ok().filter(plain) else {
-        env.wrong(name, expected);
-        return Some(text);
-    };
-    Some(url.as_str().trim_end_matches('/').to_owned())
+/// An http(s) address without a trailing slash, if it is set; in production https, unless it leads to
+/// this machine.
+pub(super) fn read_url(
+    env: &mut Env,
+    profile: Profile,
+    name: &'static str,
+    expected: &str,
+) -> Option<String> {
+    let url = address::read(env, name, &["http", "https"], expected)?;
+    let host = address::parse(&url, &["http"]).and_then(|url| url.host_str().map(str::to_owned));
+    if profile == Profile::Production && host.is_some_and(|host| !address::is_here(&host)) {
+        env.wrong(
+            name,
+            "an https address in production (http only for localhost), since passwords, tokens and links \
+             that let people in go there",
+        );
+    }
+    Some(url)
 }
 
 fn read_origins(env: &mut Env) -> Vec<String> {
@@ -113,5 +130,9 @@ fn read_origins(env: &mut Env) -> Vec<String> {
     if !origins.iter().all(is_origin) {
         env.wrong("CORS_ORIGINS", "origins such as https://app.example.com, or *");
     }
+    env.warn_if(
+        origins.iter().any(|origin| origin == "*"),
+        "CORS_ORIGINS is *: pages of every web site may call the API from their visitors' browsers",
+    );
     origins
 }

@@ -1,8 +1,9 @@
 use std::{fmt, path::PathBuf, str::FromStr};
 
-use url::Url;
-
-use super::env::{Env, Secret};
+use super::{
+    address,
+    env::{Env, Secret},
+};
 
 /// Where posts about coins come from.
 #[derive(Clone, Debug)]
@@ -110,21 +111,17 @@ fn read_instances(env: &mut Env) -> Vec<String> {
             urls.push(url.to_owned());
         }
     }
-    let fit = urls.iter().all(|url| is_address(url, &["http", "https"]));
+    let fit = urls.iter().all(|url| address::parse(url, &["http", "https"]).is_some());
     if !fit || urls.is_empty() || urls.len() > MOST_INSTANCES {
-        env.wrong("MASTODON_URLS", "one to 10 http(s) addresses");
+        env.wrong("MASTODON_URLS", "one to 10 http(s) addresses without a user name, a password or a query");
     }
     urls
 }
 
 fn read_address(env: &mut Env, name: &'static str, default: &str, schemes: &[&str]) -> String {
-    let url = env.text(name).unwrap_or_else(|| default.into());
-    if !is_address(&url, schemes) {
-        env.wrong(name, &format!("an address that begins with {}://", schemes.join(":// or ")));
-    }
-    url.trim_end_matches('/').to_owned()
-}
-
-fn is_address(text: &str, schemes: &[&str]) -> bool {
-    Url::parse(text).is_ok_and(|url| schemes.contains(&url.scheme()) && url.has_host())
+    let expected = format!(
+        "an address that begins with {}://, without a user name, a password or a query",
+        schemes.join(":// or ")
+    );
+    address::read(env, name, schemes, &expected).unwrap_or_else(|| default.into())
 }

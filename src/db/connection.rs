@@ -52,16 +52,11 @@ const CLIENT_BOUNDS: [(&str, &str); 5] = [
     ("keepalives_count", "3"),
 ];
 
-/// Adds the bounds that the URL (or the `key=value` form) does not set itself.
+/// Adds the bounds that the URL does not set itself.
 pub(super) fn bounded_url(url: &str) -> String {
-    let is_uri = url.starts_with("postgres://") || url.starts_with("postgresql://");
     let mut bounded = url.to_owned();
     for (name, value) in CLIENT_BOUNDS.iter().filter(|(name, _)| !url.contains(name)) {
-        bounded.push(match (is_uri, bounded.contains('?')) {
-            (true, true) => '&',
-            (true, false) => '?',
-            (false, _) => ' ',
-        });
+        bounded.push(if bounded.contains('?') { '&' } else { '?' });
         bounded.extend([name, "=", value]);
     }
     bounded
@@ -110,7 +105,6 @@ mod tests {
         let added = bounded_url("postgres://h/db");
         assert!(added.starts_with("postgres://h/db?connect_timeout=5&tcp_user_timeout="), "{added}");
         assert!(bounded_url("postgres://h/db?sslmode=require").contains("require&connect_timeout=5&"));
-        assert!(bounded_url("host=h dbname=db").starts_with("host=h dbname=db connect_timeout=5 "));
         let own = bounded_url("postgres://h/db?connect_timeout=60");
         assert!(own.contains("connect_timeout=60&tcp_user_timeout") && !own.contains("connect_timeout=5"));
     }

@@ -25,7 +25,7 @@ use lettre::{
 };
 use tokio::time;
 
-use crate::config::{self, MailSecurity};
+use crate::config::{self, MailSecurity, Mask};
 
 /// To reach the server, agree on TLS and log in.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -53,6 +53,8 @@ pub(super) struct Smtp {
     tls: Option<TlsParameters>,
     hello: ClientId,
     idle: Idle,
+    /// Takes the login out of what the server says.
+    mask: Mask,
 }
 
 type Idle = Arc<Mutex<Waiting>>;
@@ -72,7 +74,15 @@ impl Smtp {
             MailSecurity::None => None,
             MailSecurity::StartTls | MailSecurity::Tls => Some(tls(&settings)?),
         };
-        Ok(Self { settings, tls, hello: ClientId::default(), idle: Idle::default() })
+        let mask = match &settings.login {
+            None => Mask::default(),
+            Some((user, password)) => {
+                // What AUTH PLAIN sends, which some servers repeat in base64 (RFC 4616).
+                let plain = format!("\0{user}\0{}", password.expose());
+                Mask::new([plain.as_str(), user, password.expose()])
+            }
+        };
+        Ok(Self { settings, tls, hello: ClientId::default(), idle: Idle::default(), mask })
     }
 
     pub async fn send(&self, message: &Message) -> Result<(), Refusal> {
@@ -83,14 +93,14 @@ impl Smtp {
         let envelope = message.envelope();
         let from = Mail::new(envelope.from().cloned(), options(envelope, conn.server_info())?);
         // Who refuses the sender would refuse every mail: that is for the operator to mend.
-        step(COMMAND, conn.command(from)).await.map_err(
+        self.step(COMMAND, conn.command(from)).await.map_err(
             |(Refusal::Mail(error) | Refusal::Server(error))| Refusal::Server(error.context("MAIL_FROM")),
         )?;
         for to in envelope.to() {
-            step(COMMAND, conn.command(Rcpt::new(to.clone(), Vec::new()))).await?;
+            self.step(COMMAND, conn.command(Rcpt::new(to.clone(), Vec::new()))).await?;
         }
-        step(COMMAND, conn.command(Data)).await?;
-        step(TAKE, conn.message(&message.formatted())).await?;
+        self.step(COMMAND, conn.command(Data)).await?;
+        self.step(TAKE, conn.message(&message.formatted())).await?;
         self.keep(conn);
         Ok(())
     }
@@ -99,7 +109,10 @@ impl Smtp {
     pub async fn connect(&self) -> Result<AsyncSmtpConnection> {
         let config::Smtp { server, port, .. } = &self.settings;
         match time::timeout(CONNECT, self.open()).await {
-            Ok(opened) => opened.map_err(|(step, error)| anyhow!("{step} {server}:{port}: {error}")),
+            Ok(opened) => opened.map_err(|(step, error)| {
+                let error = self.mask.text(&error.to_string());
+                anyhow!("{step} {server}:{port}: {error}")
+            }),
             Err(_) => Err(anyhow!("the mail server {server}:{port} did not answer in time")),
         }
     }
@@ -123,6 +136,24 @@ impl Smtp {
                 .map_err(|error| ("cannot log in to the mail server", error))?;
         }
         Ok(conn)
+    }
+
+    async fn step(
+        &self,
+        bound: Duration,
+        answer: impl Future<Output = Result<Response, Error>>,
+    ) -> Result<(), Refusal> {
+        let Ok(answer) = time::timeout(bound, answer).await else {
+            return Err(Refusal::Server(anyhow!("the mail server did not answer in time")));
+        };
+        answer.map(drop).map_err(|error| {
+            let text = self.mask.text(&error.to_string());
+            if error.is_permanent() {
+                Refusal::Mail(anyhow!("the mail server refused the mail: {text}"))
+            } else {
+                Refusal::Server(anyhow!("the mail server did not take the mail: {text}"))
+            }
+        })
     }
 
     /// A connection that still answers.
@@ -178,17 +209,6 @@ fn options(envelope: &Envelope, server: &ServerInfo) -> Result<Vec<MailParameter
         return Ok(vec![MailParameter::SmtpUtfEight]);
     }
     Err(Refusal::Mail(anyhow!("the address is not ASCII and the mail server has no SMTPUTF8")))
-}
-
-async fn step(bound: Duration, answer: impl Future<Output = Result<Response, Error>>) -> Result<(), Refusal> {
-    match time::timeout(bound, answer).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) if error.is_permanent() => {
-            Err(Refusal::Mail(anyhow!("the mail server refused the mail: {error}")))
-        }
-        Ok(Err(error)) => Err(Refusal::Server(anyhow!("the mail server did not take the mail: {error}"))),
-        Err(_) => Err(Refusal::Server(anyhow!("the mail server did not answer in time"))),
-    }
 }
 
 fn tls(settings: &config::Smtp) -> Result<TlsParameters> {

@@ -12,6 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -29,7 +33,7 @@ pub fn directory() -> TempDir {
     directory
 }
 
-fn mintage(home: &Path, settings: &[(&str, &str)]) -> Command {
+pub fn mintage(home: &Path, settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mintage"));
     command.current_dir(home).env_clear().stdin(Stdio::null());
     command.envs(["PATH", "HOME"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
@@ -41,30 +45,30 @@ fn mintage(home: &Path, settings: &[(&str, &str)]) -> Command {
 }
 
 /// Runs to the end, within the bound.
-fn run(command: &mut Command) -> Output {
+pub fn run(command: &mut Command) -> Output {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (done, output) = mpsc::channel();
     thread::spawn(move || done.send(child.wait_with_output().unwrap()));
     output.recv_timeout(BOUND).expect("the command ends")
 }
 
-fn stdout(output: &Output) -> String {
+pub fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn stderr(output: &Output) -> String {
+pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[track_caller]
-fn succeed(command: &mut Command) -> String {
+pub fn succeed(command: &mut Command) -> String {
     let output = run(command);
     assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
     stdout(&output)
 }
 
 #[track_caller]
-fn fail(command: &mut Command) -> String {
+pub fn fail(command: &mut Command) -> String {
     let output = run(command);
     assert!(!output.status.success(), "it succeeded: {}", stdout(&output));
     stderr(&output)
@@ -100,13 +104,13 @@ impl Server {
         Self { child, base, welcome, lines }
     }
 
-    fn client(&self) -> Client {
+    pub fn client(&self) -> Client {
         Client::new(&self.base)
     }
 
     /// SIGTERM, and how it ended.
     pub fn stop(&mut self) -> ExitStatus {
-        self.signal(libc::SIGTERM);
+        self.signal(Signal::SIGTERM);
         self.wait()
     }
 
@@ -115,9 +119,8 @@ impl Server {
         self.wait();
     }
 
-    fn signal(&self, signal: i32) {
-        // SAFETY: sends a signal to our own child, which has not been waited for.
-        assert_eq!(unsafe { libc::kill(self.child.id().cast_signed(), signal) }, 0);
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
     }
 
     fn wait(&mut self) -> ExitStatus {
@@ -136,7 +139,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         let running = matches!(self.child.try_wait(), Ok(None));
         if running {
-            self.signal(libc::SIGTERM);
+            self.signal(Signal::SIGTERM);
             self.wait();
         }
     }
@@ -148,12 +151,11 @@ fn postmaster_pid(home: &Path) -> PathBuf {
 
 fn kill_postgres(home: &Path) {
     let text = fs::read_to_string(postmaster_pid(home)).unwrap();
-    let pid: i32 = text.lines().next().unwrap().parse().unwrap();
-    // SAFETY: the pid is that of the postmaster that our server started.
-    assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0);
+    let pid = Pid::from_raw(text.lines().next().unwrap().parse().unwrap());
+    kill(pid, Signal::SIGKILL).unwrap();
     let give_up_at = Instant::now() + BOUND;
-    // SAFETY: signal 0 only asks whether the process is there.
-    while unsafe { libc::kill(pid, 0) } == 0 && Instant::now() < give_up_at {
+    // Signal 0 only asks whether the process is there.
+    while kill(pid, None).is_ok() && Instant::now() < give_up_at {
         let zombie = fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "));
         if zombie {
             return;
@@ -236,10 +238,10 @@ async fn a_second_signal_does_not_wait() {
     let home = directory();
     let url = database.url();
     let mut server = Server::start(home.path(), &[("DATABASE_URL", url.expose()), ("DRAIN_DELAY", "5m")]);
-    server.signal(libc::SIGTERM);
+    server.signal(Signal::SIGTERM);
     let client = server.client();
     eventually("draining", async || client.get("/readyz").await.status == 503).await;
-    server.signal(libc::SIGINT);
+    server.signal(Signal::SIGINT);
     assert!(server.wait().success());
 }
 
@@ -487,7 +489,7 @@ async fn sigterm_lets_a_request_in_flight_finish() {
     let mut go_on = [0; 25];
     request.read_exact(&mut go_on).unwrap();
     assert!(go_on.starts_with(b"HTTP/1.1 100 Continue"), "it waits for the body");
-    server.signal(libc::SIGTERM);
+    server.signal(Signal::SIGTERM);
     eventually("the listener's end", async || TcpStream::connect(&address).is_err()).await;
     request.write_all(body.as_bytes()).unwrap();
     let mut answer = String::new();
@@ -504,7 +506,7 @@ async fn draining_says_not_ready_before_the_listener_closes() {
     let mut server = Server::start(home.path(), &[("DATABASE_URL", url.expose()), ("DRAIN_DELAY", "10s")]);
     let client = server.client();
     client.get("/readyz").await.assert(200);
-    server.signal(libc::SIGTERM);
+    server.signal(Signal::SIGTERM);
     let give_up_at = Instant::now() + BOUND;
     loop {
         let answer = client.get("/readyz").await;
@@ -587,7 +589,7 @@ async fn sigterm_lets_a_job_finish() {
     let mut server = Server::start(home.path(), &smtp_settings(url.expose(), &port));
     send_test_mail(home.path(), url.expose());
     eventually("the attempt", async || smtp.connections() == 1).await;
-    server.signal(libc::SIGTERM);
+    server.signal(Signal::SIGTERM);
     let gone = async || TcpStream::connect(server.base.trim_start_matches("http://")).is_err();
     eventually("the listener's end", gone).await;
     assert!(smtp.received().is_empty());

@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, start_of_slot},
-    config::{Coins, Provider, Social},
+    config::{Coins, Mask, Provider, Secret, Social},
     db::Db,
     http::Problem,
 };
@@ -68,7 +68,9 @@ impl Sync {
         queries: Queries,
         fingerprints: Fingerprints,
     ) -> Self {
-        let upstream = Upstream::new(settings.timeout);
+        let keys = [&settings.coinmarketcap.key, &settings.coingecko.key, &social.x_token];
+        let mask = Mask::new(keys.into_iter().flatten().map(Secret::expose));
+        let upstream = Upstream::new(settings.timeout, mask);
         let outcomes = Arc::<Outcomes>::default();
         let social = Collector::new(
             db.clone(),

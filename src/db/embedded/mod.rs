@@ -18,6 +18,9 @@
 //! lines are written as `reject`, and both settings are also stored inside the cluster, so that
 //! starting it by hand does not open it either.
 //!
+//! The server itself connects as a role that owns its database and is no superuser, so that an
+//! injected statement can neither read files nor run programs.
+//!
 //! Started by root, postgres runs as the user `postgres`, else `nobody`. Root never opens
 //! a file for writing in a directory which that user controls: a link there could lead anywhere.
 //!
@@ -31,6 +34,7 @@ mod binaries;
 mod launcher;
 mod place;
 mod process;
+mod roles;
 
 use std::fmt::{self, Write as _};
 use std::fs::File;
@@ -39,6 +43,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use nix::sys::signal::Signal;
 
 use launcher::Launcher;
 use place::Log;
@@ -95,6 +101,9 @@ pub enum EmbeddedError {
         log.display()
     )]
     NotReady { pid: i32, seconds: u64, log: PathBuf },
+    /// The role of the server could not be made.
+    #[error("the embedded PostgreSQL cannot be prepared: {cause}")]
+    Roles { cause: String },
     /// Something about the files went wrong.
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
@@ -169,19 +178,28 @@ impl Cluster {
         let guard = place::keep_from_cleaners(&launcher.home)?;
         let created = launcher.settle_cluster(&installed)?;
         let (postmaster, how) = launcher.run()?;
-        Ok(Self {
+        let cluster = Self {
             home: launcher.home,
             sockets: launcher.sockets,
             outcome: if created { Outcome::Created } else { how },
             postmaster: Mutex::new(Some(postmaster)),
             _locks: [lock, guard],
-        })
+        };
+        roles::settle(&cluster.admin_url()).inspect_err(|_| cluster.stop())?;
+        Ok(cluster)
     }
 
-    /// A libpq URL for the database `mintage` over the Unix socket.
+    /// A libpq URL for the database `mintage` over the Unix socket, as the role that owns the database
+    /// and is no superuser.
     #[must_use]
     pub fn url(&self) -> String {
-        url(&self.sockets)
+        url(&self.sockets, roles::SERVER)
+    }
+
+    /// As [`Cluster::url`], as the superuser. For administration and tests; the server has no use for it.
+    #[must_use]
+    pub fn admin_url(&self) -> String {
+        url(&self.sockets, roles::SUPERUSER)
     }
 
     /// As [`Cluster::url`], for the cluster that another process of ours runs right now.
@@ -195,7 +213,7 @@ impl Cluster {
         let account = place::service_account()?;
         let data_dir = place::data_dir(data_dir, account.is_some())?;
         let home = place::home(&data_dir, account.as_ref(), newest)?;
-        Ok(url(&place::sockets(&data_dir, &home, account.as_ref())?))
+        Ok(url(&place::sockets(&data_dir, &home, account.as_ref())?, roles::SERVER))
     }
 
     /// Where the data really is, which is not below the data directory if postgres cannot go there.
@@ -223,7 +241,7 @@ impl Cluster {
         let Some(mut postmaster) = self.postmaster().take() else {
             return;
         };
-        for signal in [libc::SIGINT, libc::SIGQUIT] {
+        for signal in [Signal::SIGINT, Signal::SIGQUIT] {
             postmaster.signal(signal);
             if postmaster.exits_within(STOP_PATIENCE) {
                 return;
@@ -237,9 +255,9 @@ impl Cluster {
     }
 }
 
-fn url(sockets: &Path) -> String {
+fn url(sockets: &Path, role: &str) -> String {
     let host = percent_encode(sockets.as_os_str().as_bytes());
-    format!("postgresql:///{NAME}?host={host}&user={NAME}")
+    format!("postgresql:///{NAME}?host={host}&user={role}")
 }
 
 fn percent_encode(bytes: &[u8]) -> String {

@@ -1,6 +1,5 @@
 //! Where things are, who owns them, and making sure that nobody else gets at them.
 
-use std::ffi::{CStr, CString};
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,6 +10,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use nix::unistd::{User, geteuid};
 
 use super::binaries::Installation;
 use super::{EmbeddedError, NAME, SOCKET, at};
@@ -56,26 +57,12 @@ pub(super) fn service_account() -> Result<Option<Account>, EmbeddedError> {
 }
 
 fn look_up(name: &'static str) -> Option<Account> {
-    let wanted = CString::new(name).ok()?;
-    let (uid, gid) = password_entry(&wanted)?;
-    (uid != 0).then_some(Account { name, uid, gid })
-}
-
-fn password_entry(name: &CStr) -> Option<(u32, u32)> {
-    let mut buffer = vec![0; 16 * 1024];
-    let mut found = std::ptr::null_mut();
-    // SAFETY: passwd is a C struct of integers and pointers, for which all zeros are valid.
-    let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
-    // SAFETY: all pointers are valid for the call, and the length is that of the buffer.
-    let error = unsafe {
-        libc::getpwnam_r(name.as_ptr(), &raw mut entry, buffer.as_mut_ptr(), buffer.len(), &raw mut found)
-    };
-    (error == 0 && !found.is_null()).then_some((entry.pw_uid, entry.pw_gid))
+    let user = User::from_name(name).ok()??;
+    (!user.uid.is_root()).then_some(Account { name, uid: user.uid.as_raw(), gid: user.gid.as_raw() })
 }
 
 fn effective_uid() -> u32 {
-    // SAFETY: geteuid has no preconditions and cannot fail.
-    unsafe { libc::geteuid() }
+    geteuid().as_raw()
 }
 
 /// The data directory, created if need be; root's must let the service user through.

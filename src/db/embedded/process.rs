@@ -7,6 +7,10 @@ use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::{EmbeddedError, POLL, at};
 
 /// The lines of postmaster.pid that matter here.
@@ -69,10 +73,9 @@ impl Postmaster {
     }
 
     /// Only while it lives: afterwards its pid may be somebody else's.
-    pub(super) fn signal(&mut self, signal: i32) {
+    pub(super) fn signal(&mut self, signal: Signal) {
         if !self.has_exited() {
-            // SAFETY: kill has no memory preconditions; the pid is above 1, so it is no group.
-            unsafe { libc::kill(self.pid, signal) };
+            let _ = kill(Pid::from_raw(self.pid), signal);
         }
     }
 
@@ -132,10 +135,9 @@ pub(super) fn discard_reused(file: &Path, cluster: &Path) -> Result<(), Embedded
     }
 }
 
+/// Signal 0 is not delivered; a refusal for lack of rights still means that the process is there.
 fn exists(pid: i32) -> bool {
-    // SAFETY: kill has no memory preconditions; signal 0 only asks.
-    let answer = unsafe { libc::kill(pid, 0) };
-    answer == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
+    matches!(kill(Pid::from_raw(pid), None), Ok(()) | Err(Errno::EPERM))
 }
 
 #[cfg(test)]

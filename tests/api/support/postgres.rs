@@ -45,23 +45,35 @@ fn start() -> Cluster {
             Err(error) => panic!("{error}"),
         }
     };
-    // SAFETY: the handler only sends a signal and waits; it is registered once.
-    assert_eq!(unsafe { libc::atexit(stop_cluster) }, 0);
+    at_exit(stop_cluster);
     cluster
 }
 
+#[expect(unsafe_code, reason = "std has no exit handlers")]
+fn at_exit(handler: extern "C" fn()) {
+    // SAFETY: the handler only sends a signal and waits; it is registered once.
+    assert_eq!(unsafe { libc::atexit(handler) }, 0);
+}
+
+/// As the role of the server, which owns the databases of tests.
 fn url_of(database: &str) -> String {
     CLUSTER.url().replacen("/mintage?", &format!("/{database}?"), 1)
 }
 
+/// To the superuser's own database.
+fn administer() -> PgConnection {
+    let url = CLUSTER.admin_url().replacen("/mintage?", "/postgres?", 1);
+    PgConnection::establish(&url).expect("the cluster answers")
+}
+
 fn create_template() {
-    let mut conn = PgConnection::establish(&url_of("postgres")).expect("the cluster answers");
+    let mut conn = administer();
     conn.batch_execute("ALTER SYSTEM SET synchronous_commit = off").expect("setting");
     conn.batch_execute("SELECT pg_reload_conf()").expect("reload");
     for database in leftovers(&mut conn) {
         drop_database(&mut conn, &database);
     }
-    conn.batch_execute("CREATE DATABASE template_mintage").expect("template");
+    conn.batch_execute("CREATE DATABASE template_mintage OWNER mintage_server").expect("template");
     let mut template = PgConnection::establish(&url_of("template_mintage")).expect("the template answers");
     migrate::run(&mut template).expect("migrations");
 }
@@ -102,8 +114,8 @@ impl Database {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         LazyLock::force(&TEMPLATE);
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        let mut conn = PgConnection::establish(&url_of("postgres")).expect("the cluster answers");
-        conn.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template}")).expect("database");
+        let create = format!("CREATE DATABASE {name} TEMPLATE {template} OWNER mintage_server");
+        administer().batch_execute(&create).expect("database");
         Self { name }
     }
 
@@ -123,7 +135,7 @@ impl Database {
     /// Refuses connections and cuts the open ones, as an outage does.
     pub fn go_away(&self) {
         self.set_allowed(false);
-        let mut conn = PgConnection::establish(&url_of("postgres")).expect("the cluster answers");
+        let mut conn = administer();
         sql_query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1")
             .bind::<diesel::sql_types::Text, _>(&self.name)
             .execute(&mut conn)
@@ -135,16 +147,13 @@ impl Database {
     }
 
     fn set_allowed(&self, allowed: bool) {
-        let mut conn = PgConnection::establish(&url_of("postgres")).expect("the cluster answers");
-        conn.batch_execute(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS {allowed}", self.name))
-            .expect("alter");
+        let alter = format!("ALTER DATABASE {} ALLOW_CONNECTIONS {allowed}", self.name);
+        administer().batch_execute(&alter).expect("alter");
     }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
-        if let Ok(mut conn) = PgConnection::establish(&url_of("postgres")) {
-            drop_database(&mut conn, &self.name);
-        }
+        drop_database(&mut administer(), &self.name);
     }
 }

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Holds the dependencies to deny.toml.
+#   scripts/deny.sh [licences|advisories]     both without an argument
+# Exits with 77 if the advisories could not be looked at, because their database could not be fetched.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PATH=$PATH:$PWD/target/ci/bin
+
+if ! command -v cargo-deny >/dev/null; then
+    echo 'deny: cargo-deny is missing: cargo install --locked cargo-deny' >&2
+    exit 1
+fi
+
+licences() { cargo-deny --locked check --hide-inclusion-graph licenses bans sources; }
+
+advisories() {
+    # A machine without a way to github.com must not fail, and must not look as if all were well.
+    if ! timeout 120 cargo-deny --locked fetch db; then
+        echo 'deny: ADVISORIES WERE NOT CHECKED: the RustSec database could not be fetched from github.com' >&2
+        return 77
+    fi
+    cargo-deny --locked check --disable-fetch --hide-inclusion-graph advisories
+}
+
+case ${1-all} in
+    licences | advisories) "$1" ;;
+    all) licences && advisories ;;
+    *)
+        echo "deny: no such check: $1" >&2
+        exit 2
+        ;;
+esac
