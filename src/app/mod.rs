@@ -3,10 +3,12 @@
 
 mod apidocs;
 mod background;
+mod connections;
 mod document;
 mod health;
 mod housekeeping;
 mod jobs;
+mod listen;
 mod metrics;
 mod serve;
 
@@ -27,6 +29,7 @@ use actix_web::{
 use anyhow::Result;
 use utoipa_actix_web::{AppExt, scope, service_config::ServiceConfig};
 
+use self::connections::Connections;
 pub use self::{document::document, serve::Server};
 use crate::{
     auth,
@@ -72,6 +75,7 @@ struct Services {
     fallback: Data<Fallback>,
     document: Data<document::Document>,
     limits: Data<RateLimits>,
+    connections: Arc<Connections>,
     /// Counted only for those who look.
     requests: Option<Data<Requests>>,
     clock: Data<Clock>,
@@ -134,6 +138,7 @@ impl Services {
             fallback: Data::new(Fallback::new(&document)),
             document: Data::new(document::Document::new(&document)),
             limits: Data::new(RateLimits::new(config.server.rate_limits)),
+            connections: Arc::new(Connections::of_api(&config.server, config.database.pool_size)),
             requests: config.server.metrics_bind.map(|_| Data::new(Requests::new(&document))),
             clock: Data::new(clock.clone()),
             db: Data::new(db.clone()),

@@ -19,6 +19,10 @@ pub struct Server {
     /// Where Prometheus metrics are served, to whoever can connect.
     pub metrics_bind: Option<SocketAddr>,
     pub workers: usize,
+    /// Connections that may be open at a time; fewer where the limit of descriptors does not allow as many.
+    pub max_connections: usize,
+    /// Those of one IPv4 address or IPv6 /64; without it a quarter of all.
+    pub max_connections_per_network: Option<usize>,
     /// After SIGTERM: how long `/readyz` says no before the listener closes.
     pub drain_delay: Duration,
 }
@@ -50,7 +54,9 @@ impl Server {
             cors_origins: read_origins(env),
             rate_limits: env.switch("RATE_LIMITS", true),
             metrics_bind: read_metrics_bind(env),
-            workers: env.number("WORKERS", cores, 1..=1024),
+            workers: env.number("WORKERS", cores.min(512), 1..=512),
+            max_connections: env.number("MAX_CONNECTIONS", 10_000, 16..=1_000_000),
+            max_connections_per_network: env.optional_number("MAX_CONNECTIONS_PER_NETWORK", 1..=1_000_000),
             drain_delay: env.duration("DRAIN_DELAY", drain, Duration::ZERO..=Duration::from_mins(5)),
         }
     }

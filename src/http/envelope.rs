@@ -25,6 +25,7 @@ use actix_web::{
 use futures_util::FutureExt;
 
 use super::{
+    connection::Answering,
     problem::{Problem, kind},
     requests::Requests,
 };
@@ -65,6 +66,7 @@ pub async fn envelope<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
+    let _answering = Answering::begin(&req);
     let request_id = request_id(&req);
     let settings = req.app_data::<web::Data<Envelope>>().expect("set by the app").clone();
     let method = req.method().clone();
