@@ -28,6 +28,7 @@ use super::{
     connection::Answering,
     problem::{Problem, kind},
     requests::Requests,
+    unread_body::RequestBody,
 };
 
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -67,6 +68,7 @@ pub async fn envelope<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
     let _answering = Answering::begin(&req);
+    let body = RequestBody::take(&mut req);
     let request_id = request_id(&req);
     let settings = req.app_data::<web::Data<Envelope>>().expect("set by the app").clone();
     let method = req.method().clone();
@@ -80,6 +82,12 @@ pub async fn envelope<B: MessageBody + 'static>(
     let mut result = CURRENT.scope(current, handle(req, next)).await;
     if method == Method::HEAD {
         result = result.map(without_stream);
+    }
+    if let Some(body) = body {
+        result = match result {
+            Ok(response) => Ok(response.map_body(|_, response| body.held_by(response))),
+            Err(response) => Err(response.map_body(|_, response| body.held_by(response))),
+        };
     }
     if tracing::enabled!(tracing::Level::DEBUG) {
         log(&result, &request_id, &method, started);

@@ -16,6 +16,7 @@ mod query;
 mod rate_limit;
 mod requests;
 mod text;
+mod unread_body;
 
 pub use self::{
     client_ip::{ClientIp, TrustedProxies},

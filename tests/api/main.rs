@@ -13,6 +13,7 @@ mod coin_sync;
 mod coins;
 mod command_line;
 mod confirmation;
+mod connections;
 mod email_change;
 mod input;
 mod jobs;
