@@ -15,6 +15,7 @@ mod command_line;
 mod confirmation;
 mod connections;
 mod email_change;
+mod forwarded;
 mod input;
 mod jobs;
 mod jwt_attacks;
