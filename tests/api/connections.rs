@@ -2,13 +2,15 @@
 
 use std::{fs, net::SocketAddr, process::Stdio, time::Duration};
 
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::json;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
     task::JoinSet,
     time,
 };
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
     command_line::{Server, directory},
@@ -39,7 +41,7 @@ async fn rest(stream: &mut TcpStream, within: Duration) -> Option<String> {
 }
 
 /// Whether the server answers on this connection, and goes on with it.
-async fn answers(stream: &mut TcpStream) -> bool {
+async fn answers(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> bool {
     if stream.write_all(format!("GET /healthz {HEAD}\r\n").as_bytes()).await.is_err() {
         return false;
     }
@@ -305,4 +307,99 @@ async fn one_client_network_cannot_take_all_connections() {
         }
         assert_eq!(held.len(), most);
     }
+}
+
+/// Connects as a client that trusts the server's certificate.
+struct Tls {
+    connector: TlsConnector,
+    home: tempfile::TempDir,
+}
+
+impl Tls {
+    fn new() -> Self {
+        let home = directory();
+        let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        fs::write(home.path().join("cert.pem"), pair.cert.pem()).unwrap();
+        fs::write(home.path().join("key.pem"), pair.signing_key.serialize_pem()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(pair.cert.der().clone()).unwrap();
+        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        Self { connector: std::sync::Arc::new(config).into(), home }
+    }
+
+    fn app(&self, settings: &[(&str, &str)]) -> App {
+        let path = |name: &str| self.home.path().join(name).to_str().unwrap().to_owned();
+        let (cert, key) = (path("cert.pem"), path("key.pem"));
+        let tls = [("TLS_CERT", cert.as_str()), ("TLS_KEY", key.as_str()), ("METRICS_BIND", "127.0.0.1:0")];
+        App::with(&[&tls, settings].concat())
+    }
+
+    /// None when the server ends the connection instead.
+    async fn connect(&self, app: &App) -> Option<TlsStream<TcpStream>> {
+        let stream = connect_from("127.0.0.1", &app.base).await;
+        self.connector.connect("localhost".try_into().unwrap(), stream).await.ok()
+    }
+}
+
+#[tokio::test]
+async fn over_tls_bodies_that_never_end_and_second_heads_that_stop_are_ended_too() {
+    let tls = Tls::new();
+    let app = tls.app(&[]);
+    let healthz = format!("GET /healthz {HEAD}\r\n");
+    for (first, second) in [(chunked("POST /x", "", "5\r\nab"), ""), (healthz, "G")] {
+        let mut stream = tls.connect(&app).await.expect("a handshake");
+        stream.write_all(first.as_bytes()).await.unwrap();
+        let mut answer = [0; 4096];
+        assert_ne!(stream.read(&mut answer).await.unwrap(), 0);
+        stream.write_all(second.as_bytes()).await.unwrap();
+        let ended = time::timeout(SOON, stream.read_to_end(&mut Vec::new())).await;
+        assert!(ended.is_ok(), "{first}: the connection stays open");
+    }
+    eventually("the places", async || metric(&app, "mintage_connections").await == 0).await;
+}
+
+#[tokio::test]
+async fn a_tls_connection_has_its_place_from_before_the_handshake_until_its_end() {
+    let tls = Tls::new();
+    let app = tls.app(&[("MAX_CONNECTIONS", "16")]);
+    let mut held = Vec::new();
+    for _ in 0..16 {
+        let mut stream = tls.connect(&app).await.expect("a handshake");
+        assert!(answers(&mut stream).await);
+        held.push(stream);
+    }
+    assert!(tls.connect(&app).await.is_none(), "there is no place");
+    assert!(answers(&mut held[0]).await, "those that are open are served");
+    drop(held);
+    eventually("the places", async || metric(&app, "mintage_connections").await == 0).await;
+    // Handshakes that do not begin.
+    let mut silent = Vec::new();
+    for _ in 0..40 {
+        silent.push(connect_from("127.0.0.1", &app.base).await);
+    }
+    let refused = "mintage_connections_refused_total{limit=\"all\"}";
+    eventually("refusals", async || metric(&app, refused).await > 1).await;
+    for stream in &mut silent {
+        assert_eq!(rest(stream, SOON).await.as_deref(), Some(""), "it is ended without an answer");
+    }
+    eventually("the places", async || metric(&app, "mintage_connections").await == 0).await;
+    assert!(tls.connect(&app).await.is_some());
+}
+
+#[tokio::test]
+async fn hundreds_of_silent_tls_handshakes_do_not_keep_others_waiting() {
+    let tls = Tls::new();
+    let app = tls.app(&[("WORKERS", "1")]);
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(connect_from("127.0.0.1", &app.base).await);
+    }
+    let mut stream = tls.connect(&app).await.expect("a handshake");
+    stream.write_all(format!("GET /healthz {HEAD}connection: close\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    time::timeout(SOON, stream.read_to_end(&mut answer)).await.expect("an answer").unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
+    let mut first = [0; 1];
+    let waiting = |stream: &TcpStream| stream.try_read(&mut first).is_err();
+    assert!(silent.iter().any(waiting), "they still waited when it was answered");
 }
