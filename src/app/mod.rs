@@ -35,7 +35,7 @@ use crate::{
     auth,
     clock::Clock,
     coins,
-    config::{self, Accounts, Config, SecretKey, Server as ServerSettings, Tokens},
+    config::{self, Accounts, Config, Profile, SecretKey, Server as ServerSettings, Tokens},
     db::{Db, Follow, Follower, connect_patiently, migrate},
     http::{
         Envelope, Fallback, RateLimits, Requests, TrustedProxies, X_REQUEST_ID, envelope, fallback,
@@ -74,6 +74,8 @@ struct Services {
     proxies: Data<TrustedProxies>,
     fallback: Data<Fallback>,
     document: Data<document::Document>,
+    /// None with `API_DOCS=off`.
+    swagger_ui: Option<Profile>,
     limits: Data<RateLimits>,
     connections: Arc<Connections>,
     /// Counted only for those who look.
@@ -136,7 +138,8 @@ impl Services {
             }),
             proxies: Data::new(TrustedProxies(trusted_proxies.clone())),
             fallback: Data::new(Fallback::new(&document)),
-            document: Data::new(document::Document::new(&document)),
+            document: Data::new(document::Document::new(&document, config.server.api_docs)),
+            swagger_ui: config.server.api_docs.then_some(config.profile),
             limits: Data::new(RateLimits::new(config.server.rate_limits)),
             connections: Arc::new(Connections::of_api(&config.server, config.database.pool_size)),
             requests: config.server.metrics_bind.map(|_| Data::new(Requests::new(&document))),
@@ -206,8 +209,12 @@ impl Services {
             .app_data(self.coin_settings.clone())
             .app_data(self.streams.clone())
             .app_data(self.social_settings.clone())
-            .route("/apidocs", web::get().to(apidocs::to_apidocs))
-            .service(apidocs::apidocs())
+            .configure(|app| {
+                if let Some(profile) = self.swagger_ui {
+                    app.route("/apidocs", web::get().to(apidocs::to_apidocs));
+                    app.service(apidocs::apidocs(profile == Profile::Development));
+                }
+            })
             .default_service(web::to(fallback))
             .wrap(Condition::new(!self.cors_origins.is_empty(), cors(&self.cors_origins)))
             .wrap(from_fn(envelope))

@@ -67,6 +67,12 @@ impl Server {
         }
     }
 
+    /// Whether Swagger UI is served.
+    #[must_use]
+    pub fn has_api_docs(&self) -> bool {
+        self.config.server.api_docs
+    }
+
     /// Which providers coins come from, in the order in which they are asked.
     #[must_use]
     pub fn coins_source(&self) -> String {

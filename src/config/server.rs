@@ -16,6 +16,8 @@ pub struct Server {
     /// Browser origins that may call the API; `*` for any.
     pub cors_origins: Vec<String>,
     pub rate_limits: bool,
+    /// Whether Swagger UI and the OpenAPI document are served.
+    pub api_docs: bool,
     /// Where Prometheus metrics are served, to whoever can connect.
     pub metrics_bind: Option<SocketAddr>,
     pub workers: usize,
@@ -53,6 +55,7 @@ impl Server {
             trusted_proxies: env.list("TRUSTED_PROXIES", "networks such as 10.0.0.0/8"),
             cors_origins: read_origins(env),
             rate_limits: env.switch("RATE_LIMITS", true),
+            api_docs: env.switch("API_DOCS", true),
             metrics_bind: read_metrics_bind(env),
             workers: env.number("WORKERS", cores.min(512), 1..=512),
             max_connections: env.number("MAX_CONNECTIONS", 10_000, 16..=1_000_000),
