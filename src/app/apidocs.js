@@ -13,6 +13,8 @@ const ShowPictures = () => ({
 });
 
 window.onload = () => {
+  // One that was stored before the server was told not to.
+  if (!REMEMBER_TOKEN) localStorage.removeItem('authorized');
   window.ui = SwaggerUIBundle({
     dom_id: '#swagger-ui',
     url: '/openapi.json',
@@ -20,7 +22,7 @@ window.onload = () => {
     displayRequestDuration: true,
     tryItOutEnabled: true,
     validatorUrl: 'none',
-    persistAuthorization: true,
+    persistAuthorization: REMEMBER_TOKEN,
     layout: 'StandaloneLayout',
     presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
     plugins: [SwaggerUIBundle.plugins.DownloadUrl, ShowPictures],

@@ -6,16 +6,19 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                       frame-ancestors 'none'";
 
-pub fn apidocs() -> impl HttpServiceFactory + 'static {
+/// With `remember` the token of "Authorize" outlives the page: in the browser's storage, where any script of the
+/// origin can read it. That is for development only (OWASP ASVS 5.0, 13.4.5 and 14.3.3).
+pub fn apidocs(remember: bool) -> impl HttpServiceFactory + 'static {
     web::scope("/apidocs")
         .wrap(DefaultHeaders::new().add((header::CONTENT_SECURITY_POLICY, POLICY)))
-        .route("/swagger-initializer.js", web::get().to(initializer))
+        .route("/swagger-initializer.js", web::get().to(move || initializer(remember)))
         .service(SwaggerUi::new("/{_:.*}").config(Config::new(["/openapi.json"])))
 }
 
 /// Ours instead of the one that [`Config`] makes, which has no place for plugins.
-async fn initializer() -> HttpResponse {
-    HttpResponse::Ok().content_type("text/javascript; charset=utf-8").body(include_str!("apidocs.js"))
+async fn initializer(remember: bool) -> HttpResponse {
+    let script = format!("const REMEMBER_TOKEN = {remember};\n{}", include_str!("apidocs.js"));
+    HttpResponse::Ok().content_type("text/javascript; charset=utf-8").body(script)
 }
 
 pub async fn to_apidocs() -> HttpResponse {

@@ -14,7 +14,7 @@ use utoipa::{
 };
 use utoipa_actix_web::AppExt;
 
-use crate::http::complete;
+use crate::http::{Problem, complete, kind};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -65,13 +65,13 @@ pub fn document() -> openapi::OpenApi {
     document
 }
 
-/// The document as it is sent.
+/// The document as it is sent; None with `API_DOCS=off`.
 #[derive(Clone)]
-pub(super) struct Document(Bytes);
+pub(super) struct Document(Option<Bytes>);
 
 impl Document {
-    pub fn new(document: &openapi::OpenApi) -> Self {
-        Self(document.to_json().expect("the document serialises").into())
+    pub fn new(document: &openapi::OpenApi, served: bool) -> Self {
+        Self(served.then(|| document.to_json().expect("the document serialises").into()))
     }
 }
 
@@ -82,14 +82,16 @@ impl Document {
     tag = "system",
     security(()),
     responses((status = 200, description = "The OpenAPI document.", body = Object,
-        example = json!({"openapi": "3.1.0", "info": {"title": "Mintage"}, "paths": {}})))
+        example = json!({"openapi": "3.1.0", "info": {"title": "Mintage"}, "paths": {}})),
+        (status = 404, description = "`not-found`: the operator does not serve the documentation."))
 )]
 #[get("/openapi.json")]
-pub async fn openapi_json(document: Data<Document>) -> HttpResponse {
-    HttpResponse::Ok()
+pub async fn openapi_json(document: Data<Document>) -> Result<HttpResponse, Problem> {
+    let document = document.0.clone().ok_or_else(|| Problem::new(&kind::NOT_FOUND))?;
+    Ok(HttpResponse::Ok()
         .content_type("application/json")
         .insert_header((header::CACHE_CONTROL, "public, max-age=60"))
-        .body(document.0.clone())
+        .body(document))
 }
 
 #[cfg(test)]

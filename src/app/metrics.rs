@@ -4,28 +4,42 @@
 use std::{net::TcpListener, sync::Arc};
 
 use actix_web::{
-    App, HttpResponse, HttpServer,
+    App, HttpResponse,
     dev::Server,
+    middleware::from_fn,
     web::{self, Data},
 };
 use anyhow::Result;
 
-use super::Services;
+use super::{Services, connections::Connections, listen::Serving};
 use crate::{
     coins::{self, SyncStatus},
-    http::Problem,
+    http::{Problem, TrustedProxies, envelope},
     jobs::{self, JobState},
     telemetry::{CONTENT_TYPE, Exposition},
 };
+
+/// Connections that may be open; their descriptors are part of the reserve of the API's.
+const CONNECTIONS: usize = 64;
 
 /// Answers `GET /metrics`; runs when it is awaited, until it is stopped.
 pub(super) fn serve(listener: TcpListener, services: &Services, sync: Arc<coins::Sync>) -> Result<Server> {
     let services = Data::new(services.clone());
     let sync = Data::from(sync);
-    let server = HttpServer::new(move || {
-        App::new().app_data(services.clone()).app_data(sync.clone()).route("/metrics", web::get().to(metrics))
-    });
-    Ok(server.workers(1).disable_signals().listen(listener)?.run())
+    let serving = Serving {
+        workers: 1,
+        blocking_threads: services.db.in_use().1,
+        tls: None,
+        connections: Arc::new(Connections::new(CONNECTIONS, None, TrustedProxies::default())),
+    };
+    serving.start(listener, move || {
+        App::new()
+            .app_data(services.envelope.clone())
+            .app_data(services.clone())
+            .app_data(sync.clone())
+            .route("/metrics", web::get().to(metrics))
+            .wrap(from_fn(envelope))
+    })
 }
 
 async fn metrics(services: Data<Services>, sync: Data<coins::Sync>) -> HttpResponse {
@@ -33,6 +47,7 @@ async fn metrics(services: Data<Services>, sync: Data<coins::Sync>) -> HttpRespo
     if let Some(requests) = &services.requests {
         requests.write(&mut text);
     }
+    services.connections.write(&mut text);
     let (in_use, size) = services.db.in_use();
     text.single("mintage_database_slots_in_use", "gauge", "Database hops that are running.", in_use);
     text.single("mintage_database_slots", "gauge", "Database hops that may run at a time.", size);

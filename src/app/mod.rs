@@ -3,10 +3,12 @@
 
 mod apidocs;
 mod background;
+mod connections;
 mod document;
 mod health;
 mod housekeeping;
 mod jobs;
+mod listen;
 mod metrics;
 mod serve;
 
@@ -27,12 +29,13 @@ use actix_web::{
 use anyhow::Result;
 use utoipa_actix_web::{AppExt, scope, service_config::ServiceConfig};
 
+use self::connections::Connections;
 pub use self::{document::document, serve::Server};
 use crate::{
     auth,
     clock::Clock,
     coins,
-    config::{self, Accounts, Config, SecretKey, Server as ServerSettings, Tokens},
+    config::{self, Accounts, Config, Profile, SecretKey, Server as ServerSettings, Tokens},
     db::{Db, Follow, Follower, connect_patiently, migrate},
     http::{
         Envelope, Fallback, Requests, TrustedProxies, X_REQUEST_ID, envelope, fallback, problem_page,
@@ -72,7 +75,10 @@ struct Services {
     proxies: Data<TrustedProxies>,
     fallback: Data<Fallback>,
     document: Data<document::Document>,
+    /// None with `API_DOCS=off`.
+    swagger_ui: Option<Profile>,
     limits: Data<Limits>,
+    connections: Arc<Connections>,
     /// Counted only for those who look.
     requests: Option<Data<Requests>>,
     clock: Data<Clock>,
@@ -137,12 +143,14 @@ impl Services {
             }),
             proxies: Data::new(TrustedProxies(trusted_proxies.clone())),
             fallback: Data::new(Fallback::new(&document)),
-            document: Data::new(document::Document::new(&document)),
+            document: Data::new(document::Document::new(&document, config.server.api_docs)),
+            swagger_ui: config.server.api_docs.then_some(config.profile),
             limits: Data::new(Limits::new(
                 config.server.rate_limits,
                 &tokens::derive_key(secret.current.expose().as_bytes(), b"budgets v1"),
                 clock,
             )),
+            connections: Arc::new(Connections::of_api(&config.server, config.database.pool_size)),
             requests: config.server.metrics_bind.map(|_| Data::new(Requests::new(&document))),
             clock: Data::new(clock.clone()),
             db: Data::new(db.clone()),
@@ -210,8 +218,12 @@ impl Services {
             .app_data(self.coin_settings.clone())
             .app_data(self.streams.clone())
             .app_data(self.social_settings.clone())
-            .route("/apidocs", web::get().to(apidocs::to_apidocs))
-            .service(apidocs::apidocs())
+            .configure(|app| {
+                if let Some(profile) = self.swagger_ui {
+                    app.route("/apidocs", web::get().to(apidocs::to_apidocs));
+                    app.service(apidocs::apidocs(profile == Profile::Development));
+                }
+            })
             .default_service(web::to(fallback))
             .wrap(Condition::new(!self.cors_origins.is_empty(), cors(&self.cors_origins)))
             .wrap(from_fn(envelope))

@@ -1,34 +1,24 @@
 //! Starting, serving and stopping in order.
 
 use std::{
-    io,
     net::{SocketAddr, TcpListener},
-    path::Path,
     sync::atomic::Ordering,
-    time::Duration,
 };
 
-use actix_web::{HttpServer, rt};
+use actix_web::rt;
 use anyhow::{Context, Result};
-use rustls::{
-    ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-};
 use tokio::sync::watch;
 
-use super::{Services, background::Background};
+use super::{
+    Services,
+    background::Background,
+    listen::{Serving, listen, tls_acceptor},
+};
 use crate::{
     clock::Clock,
-    config::{Config, Provider, SecretKey, Tls},
+    config::{Config, Provider, SecretKey},
     db::Follower,
 };
-
-const READ_HEAD: Duration = Duration::from_secs(5);
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-#[cfg(target_os = "linux")]
-const UNREAD: Duration = Duration::from_mins(1);
-/// Requests that are in flight when it stops get this long.
-const FINISH_SECONDS: u64 = 30;
 
 /// A server that is ready to serve.
 pub struct Server {
@@ -77,6 +67,12 @@ impl Server {
         }
     }
 
+    /// Whether Swagger UI is served.
+    #[must_use]
+    pub fn has_api_docs(&self) -> bool {
+        self.config.server.api_docs
+    }
+
     /// Which providers coins come from, in the order in which they are asked.
     #[must_use]
     pub fn coins_source(&self) -> String {
@@ -93,18 +89,13 @@ impl Server {
     pub async fn serve(self, stop: impl Future<Output = ()> + 'static) -> Result<()> {
         let Self { config, services, listener, metrics, _followers } = self;
         let application = services.clone();
-        let server = HttpServer::new(move || application.application())
-            .workers(config.server.workers)
-            .worker_max_blocking_threads(config.database.pool_size as usize)
-            .client_request_timeout(READ_HEAD)
-            .keep_alive(KEEP_ALIVE)
-            .shutdown_timeout(FINISH_SECONDS)
-            .disable_signals();
-        let server = match &config.server.tls {
-            None => server.listen(listener)?,
-            Some(tls) => server.listen_rustls_0_23(listener, tls_config(tls)?)?,
+        let serving = Serving {
+            workers: config.server.workers,
+            blocking_threads: config.database.pool_size as usize,
+            tls: config.server.tls.as_ref().map(tls_acceptor).transpose()?,
+            connections: services.connections.clone(),
         };
-        let running = server.run();
+        let running = serving.start(listener, move || application.application())?;
 
         let handle = running.handle();
         let (envelope, drain_delay) = (services.envelope.clone(), config.server.drain_delay);
@@ -122,45 +113,5 @@ impl Server {
         ended.send_replace(true);
         background.end().await?;
         Ok(served?)
-    }
-}
-
-/// Connections inherit from it how long they may take nothing of what is sent to them: a client that
-/// reads no further would else keep its connection, and its place among the streams, for ever.
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address)?;
-    #[cfg(target_os = "linux")]
-    socket2::SockRef::from(&listener).set_tcp_user_timeout(Some(UNREAD))?;
-    Ok(listener)
-}
-
-fn tls_config(tls: &Tls) -> Result<ServerConfig> {
-    let chain = CertificateDer::pem_file_iter(&tls.certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .with_context(|| unreadable("TLS_CERT", &tls.certificate))?;
-    let key = PrivateKeyDer::from_pem_file(&tls.key).with_context(|| unreadable("TLS_KEY", &tls.key))?;
-    ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .context("TLS_CERT and TLS_KEY do not belong together")
-}
-
-fn unreadable(name: &str, path: &Path) -> String {
-    format!("{name}: {} cannot be read as PEM", path.display())
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use std::net::TcpStream;
-
-    use super::*;
-
-    #[test]
-    fn a_connection_that_takes_nothing_is_over_after_a_minute() {
-        let listener = listen("127.0.0.1:0".parse().expect("address")).expect("listener");
-        let _client = TcpStream::connect(listener.local_addr().expect("address")).expect("connection");
-        let (accepted, _) = listener.accept().expect("connection");
-        let limit = socket2::SockRef::from(&accepted).tcp_user_timeout().expect("option");
-        assert_eq!(limit, Some(Duration::from_mins(1)));
     }
 }

@@ -117,7 +117,9 @@ impl Welcome<'_> {
     fn print(&self, server: &Server) -> Result<()> {
         let base = server.base_url(server.address()?);
         println!("Mintage serves {base}");
-        println!("  API docs   {base}/apidocs/");
+        if server.has_api_docs() {
+            println!("  API docs   {base}/apidocs/");
+        }
         println!("  Data       {}", self.embedded.unwrap_or("the PostgreSQL of DATABASE_URL"));
         println!("  Coins      {}", server.coins_source());
         println!("  Mail       {}", self.mail);

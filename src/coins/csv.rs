@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use serde_json::Value;
+use unicode_normalization::UnicodeNormalization;
 
 use super::{fields::Fields, model::Coin, view::Provenance};
 
@@ -42,10 +43,13 @@ pub fn table(coins: &[&Coin], fields: &Fields, provenance: &Provenance) -> Strin
     text
 }
 
-/// A text as a cell. Names come from elsewhere: what a spreadsheet would run as a formula gets an
-/// apostrophe (OWASP, CSV Injection).
+/// A text as a cell. Names come from elsewhere: what a spreadsheet might run as a formula gets an apostrophe (OWASP,
+/// CSV Injection). Spreadsheets skip blanks at the beginning, and take full-width signs for the ASCII ones.
 fn cell(text: &str) -> String {
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let begin = text.trim_start_matches(|c: char| c.is_whitespace() || c.is_control());
+    let sign = begin.nfkc().next();
+    let is_formula =
+        text.starts_with(['\t', '\r', '\n']) || sign.is_some_and(|sign| ['=', '+', '-', '@'].contains(&sign));
     let safe = if is_formula { format!("'{text}") } else { text.to_owned() };
     if is_formula || safe.contains([',', '"', '\r', '\n']) {
         return format!("\"{}\"", safe.replace('"', "\"\""));
@@ -69,7 +73,19 @@ mod tests {
             ("@SUM(A1)", "\"'@SUM(A1)\""),
             ("\t=1", "\"'\t=1\""),
             ("\r=1", "\"'\r=1\""),
+            ("\n=1", "\"'\n=1\""),
+            ("\tBitcoin", "\"'\tBitcoin\""),
+            ("\u{ff1d}1+1", "\"'\u{ff1d}1+1\""),
+            ("\u{ff0b}1", "\"'\u{ff0b}1\""),
+            ("\u{ff0d}1", "\"'\u{ff0d}1\""),
+            ("\u{ff20}SUM(A1)", "\"'\u{ff20}SUM(A1)\""),
+            ("\u{fe66}1", "\"'\u{fe66}1\""),
+            (" =1+1", "\"' =1+1\""),
+            (" \t\r\u{3000}\u{ff1d}1", "\"' \t\r\u{3000}\u{ff1d}1\""),
+            (" Bitcoin", " Bitcoin"),
+            ("Bit-coin=", "Bit-coin="),
             ("", ""),
+            ("  ", "  "),
         ] {
             assert_eq!(cell(text), expected);
         }

@@ -30,6 +30,8 @@ use crate::{
     tokens::{CurrentUser, Uncounted},
 };
 
+/// Streams on this server: half of what `MAX_CONNECTIONS` is by default, so that other requests find a connection.
+/// Where fewer connections are allowed, that limit comes first.
 const MOST: usize = 5000;
 const MOST_OF_USER: usize = 20;
 /// How often a stream looks whether it may go on.

@@ -78,6 +78,16 @@ impl<'a> Env<'a> {
         value
     }
 
+    /// None when it is not set.
+    pub fn optional_number<T: FromStr + PartialOrd + fmt::Display + Copy>(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<T>,
+    ) -> Option<T> {
+        self.text(name)?;
+        Some(self.number(name, *range.start(), range))
+    }
+
     pub fn duration(
         &mut self,
         name: &'static str,

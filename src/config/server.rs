@@ -16,9 +16,15 @@ pub struct Server {
     /// Browser origins that may call the API; `*` for any.
     pub cors_origins: Vec<String>,
     pub rate_limits: bool,
+    /// Whether Swagger UI and the OpenAPI document are served.
+    pub api_docs: bool,
     /// Where Prometheus metrics are served, to whoever can connect.
     pub metrics_bind: Option<SocketAddr>,
     pub workers: usize,
+    /// Connections that may be open at a time; fewer where the limit of descriptors does not allow as many.
+    pub max_connections: usize,
+    /// Those of one IPv4 address or IPv6 /64; without it a quarter of all.
+    pub max_connections_per_network: Option<usize>,
     /// After SIGTERM: how long `/readyz` says no before the listener closes.
     pub drain_delay: Duration,
 }
@@ -51,8 +57,11 @@ impl Server {
             trusted_proxies: read_proxies(env),
             cors_origins: read_origins(env),
             rate_limits,
+            api_docs: env.switch("API_DOCS", true),
             metrics_bind: read_metrics_bind(env),
-            workers: env.number("WORKERS", cores, 1..=1024),
+            workers: env.number("WORKERS", cores.min(512), 1..=512),
+            max_connections: env.number("MAX_CONNECTIONS", 10_000, 16..=1_000_000),
+            max_connections_per_network: env.optional_number("MAX_CONNECTIONS_PER_NETWORK", 1..=1_000_000),
             drain_delay: env.duration("DRAIN_DELAY", drain, Duration::ZERO..=Duration::from_mins(5)),
         }
     }

@@ -25,8 +25,10 @@ use actix_web::{
 use futures_util::FutureExt;
 
 use super::{
+    connection::Answering,
     problem::{Problem, kind},
     requests::Requests,
+    unread_body::RequestBody,
 };
 
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -42,6 +44,7 @@ pub struct Envelope {
 
 struct Current {
     request_id: HeaderValue,
+    request_id_from: Option<&'static str>,
     public_url: Arc<str>,
 }
 
@@ -56,6 +59,12 @@ pub(super) fn current() -> (String, Arc<str>) {
     CURRENT.try_with(|current| (text(&current.request_id), current.public_url.clone())).unwrap_or_default()
 }
 
+/// For logs, beside the id: `client` when the client chose the id of the request being served, so that nobody takes
+/// it for one of ours, else None.
+pub(super) fn request_id_from() -> Option<&'static str> {
+    CURRENT.try_with(|current| current.request_id_from).unwrap_or_default()
+}
+
 /// Wraps the whole application; whatever fails inside leaves as a problem.
 ///
 /// # Errors
@@ -65,7 +74,12 @@ pub async fn envelope<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
-    let request_id = request_id(&req);
+    let _answering = Answering::begin(&req);
+    let body = RequestBody::take(&mut req);
+    let (request_id, request_id_from) = match harmless_request_id(&req) {
+        Some(id) => (id, Some("client")),
+        None => (new_request_id(), None),
+    };
     let settings = req.app_data::<web::Data<Envelope>>().expect("set by the app").clone();
     let method = req.method().clone();
     let requests = req.app_data::<web::Data<Requests>>().cloned();
@@ -74,13 +88,20 @@ pub async fn envelope<B: MessageBody + 'static>(
         // Routed as GET; the server leaves the body out, because it remembers the method.
         req.head_mut().method = Method::GET;
     }
-    let current = Current { request_id: request_id.clone(), public_url: settings.public_url.clone() };
+    let public_url = settings.public_url.clone();
+    let current = Current { request_id: request_id.clone(), request_id_from, public_url };
     let mut result = CURRENT.scope(current, handle(req, next)).await;
     if method == Method::HEAD {
         result = result.map(without_stream);
     }
+    if let Some(body) = body {
+        result = match result {
+            Ok(response) => Ok(response.map_body(|_, response| body.held_by(response))),
+            Err(response) => Err(response.map_body(|_, response| body.held_by(response))),
+        };
+    }
     if tracing::enabled!(tracing::Level::DEBUG) {
-        log(&result, &request_id, &method, started);
+        log(&result, (&request_id, request_id_from), &method, started);
     }
     let head = match &mut result {
         Ok(response) => response.response_mut(),
@@ -106,7 +127,7 @@ fn without_stream(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody
 
 fn log(
     result: &Result<ServiceResponse<BoxBody>, HttpResponse>,
-    request_id: &HeaderValue,
+    (request_id, request_id_from): (&HeaderValue, Option<&'static str>),
     method: &Method,
     started: Instant,
 ) {
@@ -116,7 +137,7 @@ fn log(
     };
     let (request_id, route) = (request_id.to_str().unwrap_or_default(), route.as_deref().unwrap_or("-"));
     let (status, micros) = (status.as_u16(), started.elapsed().as_micros());
-    tracing::debug!(request_id, %method, route, status, micros, "request");
+    tracing::debug!(request_id, request_id_from, %method, route, status, micros, "request");
 }
 
 async fn handle<B: MessageBody + 'static>(
@@ -145,13 +166,13 @@ fn speak_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody>
     response.into_response(problem.error_response())
 }
 
-/// The caller's id when it is harmless, else a new one.
-fn request_id(req: &ServiceRequest) -> HeaderValue {
+/// The id that the client has chosen, if it is harmless.
+fn harmless_request_id(req: &ServiceRequest) -> Option<HeaderValue> {
     let harmless = |id: &&HeaderValue| {
         (1..=64).contains(&id.len())
             && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
     };
-    req.headers().get(X_REQUEST_ID).filter(harmless).cloned().unwrap_or_else(new_request_id)
+    req.headers().get(X_REQUEST_ID).filter(harmless).cloned()
 }
 
 /// 128 bits that nobody can guess, without asking the operating system each time: a counter

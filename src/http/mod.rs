@@ -3,6 +3,7 @@
 
 pub mod accept;
 mod client_ip;
+mod connection;
 mod envelope;
 pub mod etag;
 mod fallback;
@@ -15,9 +16,11 @@ mod problems;
 mod query;
 mod requests;
 mod text;
+mod unread_body;
 
 pub use self::{
     client_ip::{ClientIp, TrustedProxies},
+    connection::{Connection, READ_HEAD},
     envelope::{Envelope, X_REQUEST_ID, envelope},
     fallback::{Fallback, fallback},
     json::{Json, OptionalJson},

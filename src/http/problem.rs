@@ -323,11 +323,11 @@ impl Problem {
         let Some(cause) = self.0.cause.take() else {
             return;
         };
-        let code = self.0.kind.code;
+        let (code, request_id_from) = (self.0.kind.code, envelope::request_id_from());
         if self.0.kind.status == 503 {
-            tracing::warn!(request_id, code, cause, "answered 503");
+            tracing::warn!(request_id, request_id_from, code, cause, "answered 503");
         } else {
-            tracing::error!(request_id, code, cause, "answered 500");
+            tracing::error!(request_id, request_id_from, code, cause, "answered 500");
         }
     }
 }

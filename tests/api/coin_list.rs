@@ -123,13 +123,15 @@ async fn a_name_from_elsewhere_is_no_formula_in_a_table() {
     let market = Market::start().await;
     market.coinmarketcap.say(vec![changed("cmc_v3_listings_latest_gbp", |body| {
         body["data"][0]["name"] = "=HYPERLINK(\"http://evil.example\",\"x\")".into();
+        body["data"][1]["name"] = "\u{ff1d}1+1".into();
     })]);
     let app = market.app("coinmarketcap", &[]);
     let user = app.user().await;
     from(&user, "coinmarketcap").await;
-    let text = accepting(&user, &format!("{COINS}?fields=name&limit=1"), "text/csv").await.assert(200).text();
-    let line = text.split("\r\n").nth(1).unwrap();
-    assert!(line.contains(",\"'=HYPERLINK(\"\"http://evil.example\"\",\"\"x\"\")\","), "{line}");
+    let text = accepting(&user, &format!("{COINS}?fields=name&limit=2"), "text/csv").await.assert(200).text();
+    let lines: Vec<_> = text.split("\r\n").collect();
+    assert!(lines[1].contains(",\"'=HYPERLINK(\"\"http://evil.example\"\",\"\"x\"\")\","), "{text}");
+    assert!(lines[2].contains(",\"'\u{ff1d}1+1\","), "{text}");
 }
 
 #[tokio::test]

@@ -89,7 +89,20 @@ impl Server {
     }
 
     pub fn start_logging_to(log: Stdio, home: &Path, settings: &[(&str, &str)]) -> Self {
-        let mut command = mintage(home, settings);
+        Self::launch(mintage(home, settings), log)
+    }
+
+    /// With so many descriptors, as soft and as hard limit.
+    pub fn start_limited(descriptors: u32, log: Stdio, home: &Path, settings: &[(&str, &str)]) -> Self {
+        let server = mintage(home, settings);
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(format!("ulimit -n {descriptors}; exec \"$0\"")).arg(server.get_program());
+        shell.current_dir(home).env_clear().stdin(Stdio::null());
+        shell.envs(server.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Self::launch(shell, log)
+    }
+
+    fn launch(mut command: Command, log: Stdio) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (send, lines) = mpsc::channel();

@@ -10,7 +10,10 @@ use tokio::{
     time,
 };
 
-use crate::support::{App, PASSWORD, Response};
+use crate::{
+    command_line::{Server, directory},
+    support::{App, Client, Database, PASSWORD, Response},
+};
 
 const REGISTER: &str = "/api/v1/auth/register";
 
@@ -222,6 +225,29 @@ async fn request_ids_are_taken_over_when_they_are_harmless() {
     for harmful in ["a b", "<script>", &"x".repeat(65)] {
         assert_ne!(get(harmful).await.header("x-request-id"), harmful);
     }
+}
+
+#[tokio::test]
+async fn a_request_id_that_the_client_chose_is_marked_in_every_log_line() {
+    let (database, home) = (Database::create(), directory());
+    let (url, path) = (database.url(), home.path().join("log"));
+    let settings = [("DATABASE_URL", url.expose()), ("LOG_LEVEL", "debug"), ("LOG_FORMAT", "json")];
+    let log = std::fs::File::create(&path).unwrap();
+    let mut server = Server::start_logging_to(log.into(), home.path(), &settings);
+    let client = Client::new(&server.base);
+    database.go_away();
+    let body = json!({"email": "ada@example.com", "password": PASSWORD});
+    let chosen = |request: RequestBuilder| request.header("x-request-id", "chosen-1").json(&body);
+    client.send(Method::POST, "/api/v1/auth/login", chosen).await.assert(503);
+    let ours = client.post("/api/v1/auth/login", &body).await.assert(503);
+    server.stop();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines_of = |id: &str| -> Vec<&str> { text.lines().filter(|line| line.contains(id)).collect() };
+    let (theirs, ours) = (lines_of("chosen-1"), lines_of(ours.header("x-request-id")));
+    assert_eq!((theirs.len(), ours.len()), (2, 2), "the failure and the request: {text}");
+    assert!(theirs.iter().all(|line| line.contains(r#""request_id_from":"client""#)), "{theirs:?}");
+    assert!(!ours.iter().any(|line| line.contains("request_id_from")), "{ours:?}");
+    database.come_back();
 }
 
 #[tokio::test]

@@ -49,6 +49,36 @@ async fn swagger_ui_is_served_from_the_binary() {
 }
 
 #[tokio::test]
+async fn without_api_docs_neither_swagger_ui_nor_the_document_is_served() {
+    let app = App::with(&[("API_DOCS", "off")]);
+    for path in ["/apidocs", "/apidocs/", "/apidocs/swagger-initializer.js", "/openapi.json"] {
+        app.anyone().get(path).await.assert_problem(404, "not-found");
+        app.anyone().send(Method::HEAD, path, |request| request).await.assert(404);
+    }
+    for path in ["/problems", "/.well-known/jwks.json", "/healthz"] {
+        app.anyone().get(path).await.assert(200);
+    }
+}
+
+#[tokio::test]
+async fn swagger_ui_remembers_a_token_in_development_only() {
+    let script =
+        async |app: &App| app.anyone().get("/apidocs/swagger-initializer.js").await.assert(200).text();
+    assert!(script(&App::start()).await.starts_with("const REMEMBER_TOKEN = true;"));
+    let production = App::with(&[
+        ("PROFILE", "production"),
+        ("SECRET_KEY", "kJ9vQ2xT7mB4nL8pR3sW6yZ1cF5hD0gA+eU/iO2tKqM="),
+        ("PUBLIC_URL", "https://mintage.test"),
+        ("EMBEDDED_DATABASE", "on"),
+        ("BCRYPT_COST", "10"),
+        ("DRAIN_DELAY", "0s"),
+    ]);
+    let script = script(&production).await;
+    assert!(script.starts_with("const REMEMBER_TOKEN = false;"));
+    assert_eq!(script.matches("persistAuthorization: REMEMBER_TOKEN").count(), 1);
+}
+
+#[tokio::test]
 async fn every_problem_type_leads_to_its_page() {
     let app = App::start();
     let problem = app.anyone().get("/nope").await.assert(404).json();
