@@ -7,9 +7,11 @@ use super::token_pair::{self, TokenPair};
 use crate::{
     clock::Clock,
     config,
+    db::Db,
     http::{ClientIp, Json, Problem, kind},
     tokens::{
         Activity, Blocklist, Exchanges, Jwt,
+        reuse::{self, Settled},
         sessions::{Exchange, Lifetimes, Presented},
     },
 };
@@ -43,6 +45,7 @@ pub async fn refresh(
     body: Json<Refresh>,
     address: ClientIp,
     exchanges: Data<Exchanges>,
+    db: Data<Db>,
     jwt: Data<Jwt>,
     settings: Data<config::Tokens>,
     clock: Data<Clock>,
@@ -55,10 +58,16 @@ pub async fn refresh(
     let (session, user) = (claims.sid, claims.sub);
     let seen_here = activity.generation(session);
     let presented = Presented { claims, seen_here, client: super::client(&req, address) };
-    match exchanges.exchange(presented, times.clone()).await? {
-        Exchange::Granted(grant) => token_pair::respond(&jwt, grant, &times),
-        Exchange::Unknown => Err(invalid()),
-        Exchange::Reused(ended) => {
+    let presented = match exchanges.exchange(presented, times.clone()).await? {
+        Exchange::Granted(grant) => return token_pair::respond(&jwt, grant, &times),
+        Exchange::NotNewest(presented) => presented,
+    };
+    let settle_times = times.clone();
+    let settled = db.tx(move |conn| Ok::<_, Problem>(reuse::settle(conn, presented, &settle_times)?)).await?;
+    match settled {
+        Settled::Reissued(grant) => token_pair::respond(&jwt, grant, &times),
+        Settled::Unknown => Err(invalid()),
+        Settled::Reused(ended) => {
             blocklist.refuse(&ended);
             tracing::warn!(%user, %session, "a refresh token was used twice: the session has ended");
             Err(Problem::new(&kind::REFRESH_TOKEN_REUSED).challenge(true))

@@ -3,6 +3,7 @@
 //! - [`KeyRing`]: the signing keys; the public halves are published as JWKS;
 //! - [`Jwt`]: issues and verifies access and refresh tokens;
 //! - [`sessions`]: a session is the chain of tokens that one log-in started;
+//! - [`reuse`]: refresh tokens that come a second time;
 //! - [`Blocklist`]: ended sessions whose access tokens have not expired yet;
 //! - [`challenges`]: what a person proves by mail, with a link or a code;
 //! - [`CurrentUser`], [`Admin`]: extractors that an endpoint names to be protected.
@@ -15,6 +16,7 @@ mod exchanges;
 mod jwks;
 mod jwt;
 mod keys;
+pub mod reuse;
 mod role;
 mod rotation;
 mod seal;
