@@ -1,41 +1,54 @@
 use actix_web::{HttpRequest, HttpResponse, post, web::Data};
+use diesel::PgConnection;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::token_pair::{self, TokenPair};
+use super::{
+    mails::{Notice, NoticeMail},
+    token_pair::{self, TokenPair},
+};
 use crate::{
     clock::Clock,
     config,
     db::Db,
     http::{ClientIp, Json, Problem, kind},
+    jobs,
     tokens::{
         Activity, Blocklist, Exchanges, Jwt,
         reuse::{self, Settled},
         sessions::{Exchange, Lifetimes, Presented},
     },
+    users,
 };
 
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"refresh_token": "eyJ0eXAiOiJydCtqd3QiLCJhbGciOiJFZERTQSJ9.eyJpc3MiOiIuLi4ifQ.c2ln"}))]
 pub struct Refresh {
-    /// The newest refresh token of the session.
+    /// The newest refresh token of the session; at most 2,048 characters.
     refresh_token: String,
 }
 
 /// Refresh
 ///
-/// Exchanges a refresh token for a new pair; at any time, also early. The old refresh token is
-/// then used up. Sent again within 10 seconds (two tabs at once), or when the new pair was never
-/// used (the response got lost), it is answered with the same successor. Sent again later, it
-/// counts as stolen: the session ends.
+/// Exchanges a refresh token for a new pair; at any time, also early. The old refresh token is then
+/// used up: keep only the new one.
+///
+/// A used one that comes again is answered with the newest pair of its session in two cases. Within 10
+/// seconds (two tabs at once), also if it is several generations old. Or, if the answer was lost, once
+/// within an hour: if it is the one directly before the newest, comes from the same network (IPv4 /24,
+/// IPv6 /64) with the same `User-Agent`, and no access token of the newest pair was seen here; at most
+/// three times in a row.
+///
+/// In all other cases it counts as stolen (RFC 9700, section 4.14.2), since two parties have it: the
+/// session ends, and a mail tells the account's address, if that is confirmed.
 #[utoipa::path(
     tag = "auth",
     security(()),
     responses(
         (status = 200, description = "The new tokens.", body = TokenPair),
-        (status = 401, description = "`invalid-refresh-token`, `refresh-token-reused`.")
+        (status = 401, description = "`invalid-refresh-token`; `refresh-token-reused`: the session has ended.")
     )
 )]
 #[post("/auth/refresh")]
@@ -63,14 +76,28 @@ pub async fn refresh(
         Exchange::NotNewest(presented) => presented,
     };
     let settle_times = times.clone();
-    let settled = db.tx(move |conn| Ok::<_, Problem>(reuse::settle(conn, presented, &settle_times)?)).await?;
-    match settled {
+    match db.tx(move |conn| settle(conn, presented, &settle_times)).await? {
         Settled::Reissued(grant) => token_pair::respond(&jwt, grant, &times),
         Settled::Unknown => Err(invalid()),
-        Settled::Reused(ended) => {
-            blocklist.refuse(&ended);
+        Settled::Reused(reuse) => {
+            blocklist.refuse(&reuse.ended);
             tracing::warn!(%user, %session, "a refresh token was used twice: the session has ended");
             Err(Problem::new(&kind::REFRESH_TOKEN_REUSED).challenge(true))
         }
     }
+}
+
+/// If it is reuse, the mail that says so is in the commit that ends the session.
+fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) -> Result<Settled, Problem> {
+    let user = presented.claims.sub;
+    let settled = reuse::settle(conn, presented, times)?;
+    // Without confirmation the address may be a stranger's, who did not ask for mails.
+    if let Settled::Reused(reuse) = &settled
+        && let Some(account) = users::find_account(conn, user)?.filter(|account| account.email_confirmed)
+    {
+        let (logged_in_at, user_agent) = (reuse.logged_in_at, reuse.user_agent.clone());
+        let notice = Notice::SessionReused { logged_in_at, user_agent };
+        jobs::enqueue(conn, &NoticeMail { email: account.email, notice }, times.now)?;
+    }
+    Ok(settled)
 }

@@ -28,6 +28,7 @@ mod password_change;
 mod password_reset;
 mod rate_limits;
 mod refresh;
+mod refresh_reuse;
 mod register;
 mod replicas;
 mod sessions;
