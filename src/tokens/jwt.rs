@@ -177,12 +177,14 @@ impl Jwt {
         self.verified.counts()
     }
 
-    /// As [`Jwt::verify_access`], for logging out: that must also work late.
+    /// As [`Jwt::verify_access`], for logging out: that must also work late. With the token comes
+    /// whether it is still good, by its times.
     ///
     /// # Errors
-    /// Why the token is refused.
-    pub fn verify_expired_access(&self, token: &str) -> Result<AccessToken, Refusal> {
-        self.verify(token, TokenKind::Access).map(|claims| claims.own)
+    /// Why the token is refused, whenever it was issued.
+    pub fn verify_expired_access(&self, token: &str) -> Result<(AccessToken, Result<(), Refusal>), Refusal> {
+        let claims = self.verify::<AccessToken>(token, TokenKind::Access)?;
+        Ok((claims.own, self.check_times(claims.iat, claims.exp)))
     }
 
     /// # Errors
