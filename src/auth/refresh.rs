@@ -66,6 +66,10 @@ pub async fn refresh(
     blocklist: Data<Blocklist>,
 ) -> Result<HttpResponse, Problem> {
     let invalid = || Problem::new(&kind::INVALID_REFRESH_TOKEN).challenge(true);
+    // The key ring is as old as the blocklist: a key may have been revoked meanwhile.
+    if !blocklist.is_current() {
+        return Err(Problem::unavailable("the key ring is out of date"));
+    }
     let claims = jwt.verify_refresh(&body.0.refresh_token).map_err(|_| invalid())?;
     let times = Lifetimes::new(&settings, clock.now());
     let (session, user) = (claims.sid, claims.sub);

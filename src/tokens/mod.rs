@@ -32,7 +32,7 @@ pub use self::{
     current_user::{Admin, CurrentUser, PossiblyExpired},
     exchanges::Exchanges,
     jwt::{AccessToken, Jwt, RefreshClaims, Refusal},
-    keys::{KeyRing, KeyState, create_if_absent, list_keys, prune_retired, rotate},
+    keys::{KeyRing, KeyState, Revoked, create_if_absent, list_keys, prune_retired, revoke, rotate},
     role::Role,
     seal::{Sealer, derive_key},
     secrets::{ChallengeKeys, Secrets},

@@ -17,6 +17,7 @@ mod email_change;
 mod input;
 mod jobs;
 mod jwt_attacks;
+mod keys;
 mod login;
 mod logout;
 mod mail;
