@@ -123,6 +123,7 @@ impl Services {
         let blocklist = Arc::new(Blocklist::new(clock.clone(), config.tokens.max_staleness));
         let coins = Arc::new(coins::View::new(clock.clone(), &config.coins));
         let wake = Arc::new(Wake::default());
+        // On one connection and the keys first, so that while the blocklist is current, they are, too.
         let views: Vec<Arc<dyn Follow>> = vec![keys.clone(), blocklist.clone(), wake.clone()];
         // Coins on their own: preparing many in many currencies takes a while, and no log-out waits for that.
         let followers = [Follower::start(url, views)?, Follower::start(url, vec![coins.clone()])?];

@@ -39,7 +39,7 @@ pub struct SessionBody {
     expires_at: DateTime<Utc>,
     #[schema(example = "Mozilla/5.0 (X11; Linux x86_64) Firefox/145.0")]
     user_agent: Option<String>,
-    /// Address of the log-in or the last refresh.
+    /// Address of the log-in, or of the last exchange of the newest refresh token.
     #[schema(value_type = Option<String>, example = "203.0.113.9")]
     address: Option<IpAddr>,
 }

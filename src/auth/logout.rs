@@ -21,7 +21,8 @@ pub struct Logout {
     scope: Scope,
 }
 
-/// Which of your sessions end: that of the access token, all but that one, or all.
+/// Which of your sessions end: that of the access token, all but that one, or all. `others` and `all`
+/// need an access token that has not expired.
 #[derive(Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
@@ -34,14 +35,16 @@ pub enum Scope {
 /// Log out
 ///
 /// Ends sessions: their refresh tokens are gone and their access tokens are refused from the
-/// next request on. Works with an expired access token too, and again and again.
+/// next request on. With an expired access token, `this` works too: the session it belongs to may still
+/// be refreshed. `others` and `all` are refused then: an old token that somebody finds, in a log for
+/// example, must not log you out everywhere. It may be repeated: ending what has ended is a 204.
 #[utoipa::path(
     tag = "auth",
     security(("bearer" = [])),
     request_body(content = Option<Logout>, description = "Without a body: `this`."),
     responses(
         (status = 204, description = "Those sessions have ended."),
-        (status = 401, description = "`missing-token`, `invalid-token`.")
+        (status = 401, description = "`missing-token`, `invalid-token`; `token-expired` for `others` and `all`.")
     )
 )]
 #[post("/auth/logout")]
@@ -51,8 +54,11 @@ pub async fn logout(
     db: Data<Db>,
     blocklist: Data<Blocklist>,
 ) -> Result<HttpResponse, Problem> {
-    let PossiblyExpired(me) = me;
+    let PossiblyExpired { user: me, unexpired } = me;
     let OptionalJson(Logout { scope }) = body;
+    if !matches!(scope, Scope::This) {
+        unexpired?;
+    }
     let ended = db
         .tx(move |conn| {
             // An old token that someone found must not end anything once its session is over.

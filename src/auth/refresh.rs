@@ -1,40 +1,55 @@
 use actix_web::{HttpRequest, HttpResponse, post, web::Data};
+use diesel::PgConnection;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::token_pair::{self, TokenPair};
+use super::{
+    mails::{Notice, NoticeMail},
+    token_pair::{self, TokenPair},
+};
 use crate::{
     clock::Clock,
     config,
+    db::Db,
     http::{ClientIp, Json, Problem, kind},
+    jobs,
     limits::Limits,
     tokens::{
         Activity, Blocklist, Exchanges, Jwt,
+        reuse::{self, Settled},
         sessions::{Exchange, Lifetimes, Presented},
     },
+    users,
 };
 
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"refresh_token": "eyJ0eXAiOiJydCtqd3QiLCJhbGciOiJFZERTQSJ9.eyJpc3MiOiIuLi4ifQ.c2ln"}))]
 pub struct Refresh {
-    /// The newest refresh token of the session.
+    /// The newest refresh token of the session; at most 2,048 characters.
     refresh_token: String,
 }
 
 /// Refresh
 ///
-/// Exchanges a refresh token for a new pair; at any time, also early. The old refresh token is
-/// then used up. Sent again within 10 seconds (two tabs at once), or when the new pair was never
-/// used (the response got lost), it is answered with the same successor. Sent again later, it
-/// counts as stolen: the session ends.
+/// Exchanges a refresh token for a new pair; at any time, also early. The old refresh token is then
+/// used up: keep only the new one.
+///
+/// A used one that comes again is answered with the newest pair of its session in two cases. Within 10
+/// seconds (two tabs at once), also if it is several generations old. Or, if the answer was lost, once
+/// within an hour: if it is the one directly before the newest, comes from the same network (IPv4 /24,
+/// IPv6 /64) with the same `User-Agent`, and no access token of the newest pair was seen here; at most
+/// three times in a row.
+///
+/// In all other cases it counts as stolen (RFC 9700, section 4.14.2), since two parties have it: the
+/// session ends, and a mail tells the account's address, if that is confirmed.
 #[utoipa::path(
     tag = "auth",
     security(()),
     responses(
         (status = 200, description = "The new tokens.", body = TokenPair),
-        (status = 401, description = "`invalid-refresh-token`, `refresh-token-reused`."),
+        (status = 401, description = "`invalid-refresh-token`; `refresh-token-reused`: the session has ended."),
         (status = 429, description = "`too-many-requests`: the session is refreshed more than once a second.")
     )
 )]
@@ -45,6 +60,7 @@ pub async fn refresh(
     body: Json<Refresh>,
     address: ClientIp,
     exchanges: Data<Exchanges>,
+    db: Data<Db>,
     jwt: Data<Jwt>,
     settings: Data<config::Tokens>,
     clock: Data<Clock>,
@@ -53,19 +69,43 @@ pub async fn refresh(
     limits: Data<Limits>,
 ) -> Result<HttpResponse, Problem> {
     let invalid = || Problem::new(&kind::INVALID_REFRESH_TOKEN).challenge(true);
+    // The key ring is as old as the blocklist: a key may have been revoked meanwhile.
+    if !blocklist.is_current() {
+        return Err(Problem::unavailable("the key ring is out of date"));
+    }
     let claims = jwt.verify_refresh(&body.0.refresh_token).map_err(|_| invalid())?;
     let times = Lifetimes::new(&settings, clock.now());
     let (session, user) = (claims.sid, claims.sub);
     limits.requests.check(super::REFRESHES, session)?;
     let seen_here = activity.generation(session);
     let presented = Presented { claims, seen_here, client: super::client(&req, address) };
-    match exchanges.exchange(presented, times.clone()).await? {
-        Exchange::Granted(grant) => token_pair::respond(&jwt, grant, &times),
-        Exchange::Unknown => Err(invalid()),
-        Exchange::Reused(ended) => {
-            blocklist.refuse(&ended);
+    let presented = match exchanges.exchange(presented, times.clone()).await? {
+        Exchange::Granted(grant) => return token_pair::respond(&jwt, grant, &times),
+        Exchange::NotNewest(presented) => presented,
+    };
+    let settle_times = times.clone();
+    match db.tx(move |conn| settle(conn, presented, &settle_times)).await? {
+        Settled::Reissued(grant) => token_pair::respond(&jwt, grant, &times),
+        Settled::Unknown => Err(invalid()),
+        Settled::Reused(reuse) => {
+            blocklist.refuse(&reuse.ended);
             tracing::warn!(%user, %session, "a refresh token was used twice: the session has ended");
             Err(Problem::new(&kind::REFRESH_TOKEN_REUSED).challenge(true))
         }
     }
+}
+
+/// If it is reuse, the mail that says so is in the commit that ends the session.
+fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) -> Result<Settled, Problem> {
+    let user = presented.claims.sub;
+    let settled = reuse::settle(conn, presented, times)?;
+    // Without confirmation the address may be a stranger's, who did not ask for mails.
+    if let Settled::Reused(reuse) = &settled
+        && let Some(account) = users::find_account(conn, user)?.filter(|account| account.email_confirmed)
+    {
+        let (logged_in_at, user_agent) = (reuse.logged_in_at, reuse.user_agent.clone());
+        let notice = Notice::SessionReused { logged_in_at, user_agent };
+        jobs::enqueue(conn, &NoticeMail { email: account.email, notice }, times.now)?;
+    }
+    Ok(settled)
 }

@@ -5,7 +5,7 @@ use super::database::{secret_key, with_connection};
 use crate::{
     clock::Clock,
     config::Config,
-    tokens::{self, Sealer},
+    tokens::{self, KeyState, Revoked, Sealer},
 };
 
 #[derive(Subcommand)]
@@ -18,6 +18,18 @@ pub(super) enum Command {
         #[arg(long)]
         hurry: bool,
     },
+    /// Take a key out of the ring at once, since somebody may have stolen it
+    ///
+    /// No server accepts a token that it signed from then on, so people log in again. If it is the
+    /// current key, the next one signs. `keys list` prints the ids and states.
+    ///
+    /// A thief with a copy of the database and `SECRET_KEY` has all keys: change `SECRET_KEY`, then
+    /// revoke each of them, the next one first.
+    Revoke {
+        /// The id of the key
+        #[arg(allow_hyphen_values = true)]
+        kid: String,
+    },
 }
 
 pub(super) fn run(config: &Config, command: &Command) -> Result<()> {
@@ -26,6 +38,12 @@ pub(super) fn run(config: &Config, command: &Command) -> Result<()> {
             let sealer = Sealer::new(&secret_key(config)?);
             let kid = tokens::rotate(conn, &sealer, Clock::default().now(), *hurry)?;
             println!("{kid} signs from now on");
+            return Ok(());
+        }
+        if let Command::Revoke { kid } = command {
+            let sealer = Sealer::new(&secret_key(config)?);
+            let revoked = tokens::revoke(conn, &sealer, kid, Clock::default().now())?;
+            print_revoked(kid, &revoked);
             return Ok(());
         }
         for key in tokens::list_keys(conn)? {
@@ -40,4 +58,24 @@ pub(super) fn run(config: &Config, command: &Command) -> Result<()> {
         }
         Ok(())
     })
+}
+
+fn print_revoked(kid: &str, revoked: &Revoked) {
+    println!("revoked {kid}, which was the {} key", revoked.state.as_str());
+    if let Some(signs) = &revoked.signs_now {
+        println!("{signs} signs from now on");
+    }
+    if revoked.state != KeyState::Retired {
+        println!("a new next key is published");
+    }
+    println!(
+        "Servers refuse every token that the revoked key signed: people whose session it signed last log \
+         in again."
+    );
+    println!(
+        "Other services accept its access tokens until they fetch the key set again: at most 5 minutes."
+    );
+    if revoked.may_be_unknown {
+        println!("The key that signs now is so new that they may refuse its tokens until then.");
+    }
 }

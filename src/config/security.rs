@@ -48,9 +48,9 @@ pub struct Tokens {
     /// Without "remember".
     pub short_idle_ttl: Duration,
     pub short_max_ttl: Duration,
-    /// How long a rotated refresh token still answers with its successor.
+    /// How long a rotated refresh token is answered with the newest of its session.
     pub refresh_grace: Duration,
-    /// How long tokens are still accepted when the blocklist cannot be kept up to date.
+    /// How long tokens are still accepted when blocklist and signing keys cannot be kept up to date.
     pub max_staleness: Duration,
 }
 

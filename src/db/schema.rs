@@ -184,6 +184,7 @@ diesel::table! {
         issued_at -> Timestamptz,
         expires_at -> Timestamptz,
         rotated_at -> Nullable<Timestamptz>,
+        reissues -> Int4,
     }
 }
 

@@ -54,7 +54,7 @@ impl Blocklist {
         Self { clock, max_staleness, state: RwLock::new(state) }
     }
 
-    /// Whether it is known who is logged out; if not, no token is accepted.
+    /// Whether it is known who is logged out and which keys are revoked; if not, no token is accepted.
     #[must_use]
     pub fn is_current(&self) -> bool {
         self.standing(Uuid::nil()) == Standing::Good

@@ -43,7 +43,11 @@ pub struct Uncounted(pub CurrentUser);
 
 /// For logging out: the token must be ours, but may have expired or be revoked.
 #[derive(Clone, Debug)]
-pub struct PossiblyExpired(pub CurrentUser);
+pub struct PossiblyExpired {
+    pub user: CurrentUser,
+    /// An error if the token has expired.
+    pub unexpired: Result<(), Refusal>,
+}
 
 impl From<AccessToken> for CurrentUser {
     fn from(token: AccessToken) -> Self {
@@ -87,7 +91,8 @@ impl FromRequest for PossiblyExpired {
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
         let verified = bearer(req).and_then(|token| data::<Jwt>(req).verify_expired_access(token));
-        ready(verified.map(|token| Self(token.into())).map_err(Problem::from))
+        let expired = |(token, unexpired): (AccessToken, _)| Self { user: token.into(), unexpired };
+        ready(verified.map(expired).map_err(Problem::from))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Refreshes that arrive while others are in the database wait for each other and then go there
 //! together: one round trip and one commit for all of them. On its own, a refresh goes at once.
+//! Tokens that are not the newest of their session are given back: deciding about those takes longer.
 
 use std::{
     collections::VecDeque,

@@ -132,7 +132,7 @@ impl Jwt {
     }
 
     /// # Errors
-    /// The signing key is unusable.
+    /// The signing key is unusable, or there is none.
     pub fn issue_access(
         &self,
         token: AccessToken,
@@ -145,7 +145,7 @@ impl Jwt {
     /// The same claims and times give the same token: HMAC is deterministic.
     ///
     /// # Errors
-    /// The signing key is unusable.
+    /// The signing key is unusable, or there is none.
     pub fn issue_refresh(
         &self,
         claims: RefreshClaims,
@@ -177,12 +177,14 @@ impl Jwt {
         self.verified.counts()
     }
 
-    /// As [`Jwt::verify_access`], for logging out: that must also work late.
+    /// As [`Jwt::verify_access`], for logging out: that must also work late. With the token comes
+    /// whether it is still good, by its times.
     ///
     /// # Errors
-    /// Why the token is refused.
-    pub fn verify_expired_access(&self, token: &str) -> Result<AccessToken, Refusal> {
-        self.verify(token, TokenKind::Access).map(|claims| claims.own)
+    /// Why the token is refused, whenever it was issued.
+    pub fn verify_expired_access(&self, token: &str) -> Result<(AccessToken, Result<(), Refusal>), Refusal> {
+        let claims = self.verify::<AccessToken>(token, TokenKind::Access)?;
+        Ok((claims.own, self.check_times(claims.iat, claims.exp)))
     }
 
     /// # Errors
@@ -201,9 +203,11 @@ impl Jwt {
         expires_at: DateTime<Utc>,
     ) -> Result<String, Problem> {
         let ring = self.keys.current();
+        let (kid, key) =
+            ring.signing().ok_or_else(|| Problem::unavailable("no signing key can be opened"))?;
         let mut header = Header::new(kind.algorithm());
         header.typ = Some(kind.typ().into());
-        header.kid = Some(ring.kid.clone());
+        header.kid = Some(kid.to_owned());
         let claims = Claims {
             iss: self.issuer.clone(),
             aud: self.audience.clone(),
@@ -212,7 +216,7 @@ impl Jwt {
             exp: expires_at.timestamp(),
             own,
         };
-        jsonwebtoken::encode(&header, &claims, &kind.pair(ring.signing()).signing).map_err(Problem::internal)
+        jsonwebtoken::encode(&header, &claims, &kind.pair(key).signing).map_err(Problem::internal)
     }
 
     fn verify<T: for<'de> Deserialize<'de>>(

@@ -2,7 +2,8 @@
 //!
 //! A key is `next` (published, not used), then `current` (signs), then `retired` (only
 //! verifies). Every replica and every client that caches the JWKS knows a key before it signs
-//! the first token, so a rotation causes no 401.
+//! the first token, so a rotation causes no 401. A key that somebody may have stolen is revoked: its
+//! row goes, and with it every token that it signed.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -47,17 +48,19 @@ pub struct KeyRow {
 }
 
 /// The usable form of the ring.
+#[derive(Default)]
 pub(super) struct Ring {
     /// Another number for every change.
     pub version: u64,
-    /// Which of the keys signs.
-    pub kid: String,
-    pub keys: HashMap<String, Key>,
+    /// Which of the keys signs; None if this server can open none.
+    pub kid: Option<String>,
+    pub keys: HashMap<String, Arc<Key>>,
     pub jwks: JwkSet,
 }
 
 /// What one row of the ring is used for.
 pub(super) struct Key {
+    pub public: Jwk,
     /// Ed25519, for access tokens: other services verify them.
     pub access: Pair,
     /// HMAC-SHA-256, for refresh tokens: nobody but us reads them, and it costs a fiftieth.
@@ -70,8 +73,14 @@ pub(super) struct Pair {
 }
 
 impl Ring {
-    pub fn signing(&self) -> &Key {
-        &self.keys[&self.kid]
+    pub fn signing(&self) -> Option<(&str, &Key)> {
+        let kid = self.kid.as_deref()?;
+        Some((kid, self.keys.get(kid)?))
+    }
+
+    fn add(&mut self, kid: String, key: Arc<Key>) {
+        self.jwks.keys.push(key.public.clone());
+        self.keys.insert(kid, key);
     }
 }
 
@@ -85,7 +94,7 @@ impl KeyRing {
     /// # Errors
     /// The keys cannot be read or opened.
     pub fn load(conn: &mut PgConnection, sealer: Arc<Sealer>) -> Result<Self> {
-        let ring = ArcSwap::from_pointee(read(conn, &sealer)?);
+        let ring = ArcSwap::from_pointee(read_whole(conn, &sealer)?);
         Ok(Self { sealer, ring })
     }
 
@@ -105,11 +114,12 @@ impl Follow for KeyRing {
     }
 
     fn load(&self, conn: &mut PgConnection) -> QueryResult<()> {
-        match read(conn, &self.sealer) {
-            Ok(ring) => self.replace(ring),
-            // The ring we have goes on working; an operator has to look at this.
-            Err(error) => tracing::error!(error = format!("{error:#}"), "cannot read the key ring"),
+        let (ring, faults) = read(conn, &self.sealer, &self.current().keys)?;
+        // The others go on working; an operator has to look at this.
+        for fault in faults {
+            tracing::error!(error = format!("{fault:#}"), "a signing key cannot be used");
         }
+        self.replace(ring);
         Ok(())
     }
 
@@ -155,15 +165,59 @@ pub fn rotate(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<Utc>, hurr
         diesel::update(signing_keys::table.filter(signing_keys::state.eq(KeyState::Current)))
             .set((signing_keys::state.eq(KeyState::Retired), signing_keys::retired_at.eq(now)))
             .execute(conn)?;
-        let kid = diesel::update(signing_keys::table.filter(signing_keys::state.eq(KeyState::Next)))
-            .set(signing_keys::state.eq(KeyState::Current))
-            .returning(signing_keys::kid)
-            .get_result(conn)
-            .context("there is no next key: start the server once")?;
+        let (kid, _) = promote_next(conn)?;
         insert(conn, sealer, KeyState::Next, now)?;
+        read_whole(conn, sealer)?;
         notify(conn)?;
         Ok(kid)
     })
+}
+
+/// A key that is out of the ring.
+#[derive(Debug)]
+pub struct Revoked {
+    /// What it was.
+    pub state: KeyState,
+    /// If it was the current one: the id of the key that signs from now on.
+    pub signs_now: Option<String>,
+    /// That key is so new that a service may not know it, since it caches the key set for 5 minutes.
+    pub may_be_unknown: bool,
+}
+
+/// Takes a key out of the ring: no server accepts a token that it signed from then on. If it was the
+/// current one, the next one signs; if it was the current or next one, a new next one is published.
+///
+/// Sessions whose newest refresh token it signed stay in the table until they expire unused: the rows
+/// do not say which key that was.
+///
+/// # Errors
+/// There is no such key; `sealer` cannot open one of the others; or the database cannot be written.
+pub fn revoke(conn: &mut PgConnection, sealer: &Sealer, kid: &str, now: DateTime<Utc>) -> Result<Revoked> {
+    conn.transaction(|conn| {
+        lock(conn)?;
+        let state = diesel::delete(signing_keys::table.find(kid))
+            .returning(signing_keys::state)
+            .get_result::<KeyState>(conn)
+            .optional()?
+            .with_context(|| format!("there is no signing key {kid:?}: `mintage keys list` prints them"))?;
+        let promoted = if state == KeyState::Current { Some(promote_next(conn)?) } else { None };
+        if state != KeyState::Retired {
+            insert(conn, sealer, KeyState::Next, now)?;
+        }
+        read_whole(conn, sealer)?;
+        notify(conn)?;
+        let may_be_unknown = promoted.as_ref().is_some_and(|(_, created)| *created > now - PUBLISHED_FOR);
+        Ok(Revoked { state, signs_now: promoted.map(|(kid, _)| kid), may_be_unknown })
+    })
+}
+
+/// Its id, and when it was created.
+fn promote_next(conn: &mut PgConnection) -> Result<(String, DateTime<Utc>)> {
+    diesel::update(signing_keys::table.filter(signing_keys::state.eq(KeyState::Next)))
+        .set(signing_keys::state.eq(KeyState::Current))
+        .returning((signing_keys::kid, signing_keys::created_at))
+        .get_result::<(String, DateTime<Utc>)>(conn)
+        .context("there is no next key: start the server once")
 }
 
 /// Newest first.
@@ -206,49 +260,77 @@ fn insert(conn: &mut PgConnection, sealer: &Sealer, state: KeyState, now: DateTi
     Ok(())
 }
 
-fn read(conn: &mut PgConnection, sealer: &Sealer) -> Result<Ring> {
-    let mut current = None;
-    let mut keys = HashMap::new();
-    let mut jwks = JwkSet::default();
+/// The ring, and why keys are missing in it. Keys that are `known` need not be opened again.
+///
+/// Nothing but what is in the table gets into it, so that a revoked key goes also where another one
+/// cannot be opened, as where `SECRET_KEY` is still the old one.
+fn read(
+    conn: &mut PgConnection,
+    sealer: &Sealer,
+    known: &HashMap<String, Arc<Key>>,
+) -> QueryResult<(Ring, Vec<anyhow::Error>)> {
+    let (mut ring, mut faults, mut has_current) = (Ring::default(), Vec::new(), false);
     for row in list_keys(conn)? {
-        let opened = sealer.open(&row.private_key, &row.kid).map_err(|_| {
-            anyhow!(
-                "the signing key {} was sealed with another SECRET_KEY: set that one \
-                 (`new,old` rotates it), or delete the rows of signing_keys to start afresh, \
-                 which logs everybody out",
-                row.kid
-            )
-        })?;
-        if opened.outdated {
-            reseal(conn, sealer, &row.kid, &opened.plain)?;
+        has_current |= row.state == KeyState::Current;
+        let key = match known.get(&row.kid) {
+            Some(key) => key.clone(),
+            None => match open(conn, sealer, &row)? {
+                Ok(key) => Arc::new(key),
+                Err(fault) => {
+                    faults.push(fault);
+                    continue;
+                }
+            },
+        };
+        // Without a usable current key the newest of the others signs: all servers accept it.
+        if row.state == KeyState::Current || ring.kid.is_none() {
+            ring.kid = Some(row.kid.clone());
         }
-        let jwk = public_jwk(&opened.plain)?;
-        keys.insert(row.kid.clone(), Key::new(&opened.plain, &jwk)?);
-        jwks.keys.push(jwk);
-        if row.state == KeyState::Current {
-            current = Some(row.kid);
-        }
+        ring.add(row.kid, key);
     }
-    let kid = current.context("the key ring has no current key")?;
-    Ok(Ring { version: 0, kid, keys, jwks })
+    if !has_current {
+        faults.push(anyhow!("the key ring has no current key"));
+    }
+    Ok((ring, faults))
 }
 
-fn reseal(conn: &mut PgConnection, sealer: &Sealer, kid: &str, plain: &[u8]) -> Result<()> {
-    let sealed = sealer.seal(plain, kid).map_err(|_| anyhow!("the key cannot be sealed"))?;
-    diesel::update(signing_keys::table.find(kid)).set(signing_keys::private_key.eq(sealed)).execute(conn)?;
-    tracing::info!(kid, "signing key sealed with the new SECRET_KEY");
-    Ok(())
+/// As [`read`], if no key is missing.
+fn read_whole(conn: &mut PgConnection, sealer: &Sealer) -> Result<Ring> {
+    let (ring, faults) = read(conn, sealer, &HashMap::new())?;
+    faults.into_iter().next().map_or(Ok(ring), Err)
+}
+
+/// Seals it anew if it was sealed with the previous secret key.
+fn open(conn: &mut PgConnection, sealer: &Sealer, row: &KeyRow) -> QueryResult<Result<Key>> {
+    let Ok(opened) = sealer.open(&row.private_key, &row.kid) else {
+        return Ok(Err(anyhow!(
+            "the signing key {} was sealed with another SECRET_KEY: set that one \
+             (`new,old` rotates it), or delete the rows of signing_keys to start afresh, \
+             which logs everybody out",
+            row.kid
+        )));
+    };
+    if opened.outdated {
+        let Ok(sealed) = sealer.seal(&opened.plain, &row.kid) else {
+            return Ok(Err(anyhow!("the signing key {} cannot be sealed", row.kid)));
+        };
+        let update = diesel::update(signing_keys::table.find(&row.kid));
+        update.set(signing_keys::private_key.eq(sealed)).execute(conn)?;
+        tracing::info!(kid = row.kid, "signing key sealed with the new SECRET_KEY");
+    }
+    Ok(Key::new(&opened.plain))
 }
 
 impl Key {
-    fn new(pkcs8: &[u8], jwk: &Jwk) -> Result<Self> {
+    fn new(pkcs8: &[u8]) -> Result<Self> {
+        let public = public_jwk(pkcs8)?;
         let access =
-            Pair { signing: EncodingKey::from_ed_der(pkcs8), verifying: DecodingKey::from_jwk(jwk)? };
+            Pair { signing: EncodingKey::from_ed_der(pkcs8), verifying: DecodingKey::from_jwk(&public)? };
         // Derived, so that it rotates and is sealed with its row.
         let secret = derive_key(pkcs8, b"refresh tokens v1");
         let refresh =
             Pair { signing: EncodingKey::from_secret(&secret), verifying: DecodingKey::from_secret(&secret) };
-        Ok(Self { access, refresh })
+        Ok(Self { public, access, refresh })
     }
 }
 
@@ -273,10 +355,14 @@ pub(super) mod fake {
 
     /// The first key signs, all verify.
     pub(in crate::tokens) fn ring(keys: &[Vec<u8>]) -> Ring {
-        let jwks: Vec<Jwk> = keys.iter().map(|key| public_jwk(key).expect("key")).collect();
-        let kid = |jwk: &Jwk| jwk.common.key_id.clone().expect("kid");
-        let usable = keys.iter().zip(&jwks).map(|(key, jwk)| (kid(jwk), Key::new(key, jwk).expect("key")));
-        Ring { version: 0, kid: kid(&jwks[0]), keys: usable.collect(), jwks: JwkSet { keys: jwks } }
+        let mut ring = Ring::default();
+        for pkcs8 in keys {
+            let key = Key::new(pkcs8).expect("key");
+            let kid = key.public.common.key_id.clone().expect("kid");
+            ring.kid.get_or_insert(kid.clone());
+            ring.add(kid, Arc::new(key));
+        }
+        ring
     }
 
     pub(in crate::tokens) fn key_ring(keys: &[Vec<u8>]) -> KeyRing {

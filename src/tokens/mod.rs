@@ -3,6 +3,7 @@
 //! - [`KeyRing`]: the signing keys; the public halves are published as JWKS;
 //! - [`Jwt`]: issues and verifies access and refresh tokens;
 //! - [`sessions`]: a session is the chain of tokens that one log-in started;
+//! - [`reuse`]: refresh tokens that come a second time;
 //! - [`Blocklist`]: ended sessions whose access tokens have not expired yet;
 //! - [`login_networks`]: from where a user has logged in lately;
 //! - [`challenges`]: what a person proves by mail, with a link or a code;
@@ -18,6 +19,7 @@ mod jwks;
 mod jwt;
 mod keys;
 pub mod login_networks;
+pub mod reuse;
 mod role;
 mod rotation;
 mod seal;
@@ -34,7 +36,7 @@ pub use self::{
     current_user::{Admin, CurrentUser, PossiblyExpired, Uncounted},
     exchanges::Exchanges,
     jwt::{AccessToken, Jwt, RefreshClaims, Refusal},
-    keys::{KeyRing, KeyState, create_if_absent, list_keys, prune_retired, rotate},
+    keys::{KeyRing, KeyState, Revoked, create_if_absent, list_keys, prune_retired, revoke, rotate},
     role::Role,
     seal::{Sealer, derive_key},
     secrets::{ChallengeKeys, Secrets},

@@ -1,10 +1,5 @@
-//! Sessions and the rotation of their refresh tokens.
-//!
-//! A refresh token is exchanged for the next *generation*. A rotated one that comes again is
-//! answered with the newest token, not with a log-out, when an honest client may have sent it:
-//! within a grace period (tabs that race), or as long as nothing of the newest generation has
-//! been used (its response was lost). Anything else is reuse and ends the session
-//! (RFC 9700 section 4.14.2).
+//! Sessions and the rotation of their refresh tokens: a refresh token is exchanged for the next
+//! *generation*. What becomes of one that was exchanged before: [`reuse`](super::reuse).
 
 use std::net::IpAddr;
 
@@ -22,7 +17,7 @@ use super::{
 };
 use crate::{
     config,
-    db::schema::{refresh_tokens, sessions, users},
+    db::schema::{refresh_tokens, sessions},
     http::Network,
 };
 
@@ -73,7 +68,7 @@ pub struct Lifetimes {
     pub access_expires_at: DateTime<Utc>,
     remembered: (TimeDelta, TimeDelta),
     short: (TimeDelta, TimeDelta),
-    grace: TimeDelta,
+    pub(super) grace: TimeDelta,
 }
 
 impl Lifetimes {
@@ -107,14 +102,13 @@ pub struct Grant {
 #[derive(Debug)]
 pub enum Exchange {
     Granted(Grant),
-    /// The session has ended, or the token never belonged to it.
-    Unknown,
-    Reused(Vec<Ended>),
+    /// To be settled with [`reuse::settle`](super::reuse::settle).
+    NotNewest(Presented),
 }
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = refresh_tokens)]
-struct RefreshToken {
+pub(super) struct RefreshToken {
     session_id: Uuid,
     generation: i32,
     id: Uuid,
@@ -141,7 +135,7 @@ impl RefreshToken {
         Ok(())
     }
 
-    fn grant(self, user: Uuid, role: Role) -> Grant {
+    pub(super) fn grant(self, user: Uuid, role: Role) -> Grant {
         Grant {
             role,
             claims: RefreshClaims {
@@ -205,7 +199,7 @@ pub struct Presented {
     pub client: Client,
 }
 
-/// Exchanges refresh tokens; see the module's documentation for the rules. One answer each, in order.
+/// Exchanges the refresh tokens that are the newest of their sessions. One answer each, in order.
 ///
 /// # Errors
 /// The database cannot be written.
@@ -236,78 +230,12 @@ pub fn exchange(
     .run(conn)?;
     let answer = |(one, next_id): (Presented, Uuid)| {
         let Some((_, expires_at, role)) = rotated.iter().find(|(id, ..)| *id == next_id).copied() else {
-            return conn.transaction(|conn| settle(conn, one, times));
+            return Exchange::NotNewest(one);
         };
         let claims = RefreshClaims { jti: next_id, generation: one.claims.generation + 1, ..one.claims };
-        Ok(Exchange::Granted(Grant { role, claims, issued_at: times.now, expires_at }))
+        Exchange::Granted(Grant { role, claims, issued_at: times.now, expires_at })
     };
-    presented.into_iter().zip(next_ids).map(answer).collect()
-}
-
-/// For a token that is not, or was a moment ago, the newest of its session.
-fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) -> QueryResult<Exchange> {
-    let Presented { claims, seen_here, client } = presented;
-    // The row lock makes racing requests take turns.
-    let session = sessions::table
-        .filter(sessions::id.eq(claims.sid).and(sessions::user_id.eq(claims.sub)))
-        .select((
-            sessions::generation,
-            sessions::seen_generation,
-            sessions::access_expires_at,
-            users::table.find(claims.sub).select(users::role).single_value().assume_not_null(),
-        ))
-        .for_update()
-        .first::<(i32, i32, DateTime<Utc>, Role)>(conn)
-        .optional()?;
-    let Some((newest, seen, access_expires_at, role)) = session else {
-        return Ok(Exchange::Unknown);
-    };
-    let rotated_at = refresh_tokens::table
-        .find((claims.sid, claims.generation))
-        .filter(refresh_tokens::id.eq(claims.jti).and(refresh_tokens::rotated_at.is_not_null()))
-        .select(refresh_tokens::rotated_at.assume_not_null())
-        .first::<DateTime<Utc>>(conn)
-        .optional()?;
-    let seen = seen.max(seen_here.unwrap_or(-1));
-    if decide(rotated_at, claims.generation, newest, seen, times) == Decision::Reuse {
-        let ended = end(conn, claims.sub, Which::These(&[claims.sid]))?;
-        return Ok(Exchange::Reused(ended));
-    }
-    let token: RefreshToken =
-        refresh_tokens::table.find((claims.sid, newest)).select(RefreshToken::as_select()).first(conn)?;
-    diesel::update(sessions::table.find(claims.sid))
-        .set((
-            sessions::seen_generation.eq(seen),
-            // Never earlier than that of a token which is out already.
-            sessions::access_expires_at.eq(times.access_expires_at.max(access_expires_at)),
-            sessions::last_seen_at.eq(times.now),
-            sessions::user_agent.eq(client.user_agent),
-            sessions::address.eq(IpNet::from(client.address)),
-        ))
-        .execute(conn)?;
-    Ok(Exchange::Granted(token.grant(claims.sub, role)))
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Decision {
-    Reissue,
-    Reuse,
-}
-
-/// `rotated_at` is None when the token is so old that its row is gone.
-fn decide(
-    rotated_at: Option<DateTime<Utc>>,
-    generation: i32,
-    newest: i32,
-    seen: i32,
-    times: &Lifetimes,
-) -> Decision {
-    match rotated_at {
-        None => Decision::Reuse,
-        Some(rotated_at) if times.now - rotated_at <= times.grace => Decision::Reissue,
-        Some(_) if generation + 1 == newest && seen < newest => Decision::Reissue,
-        Some(_) => Decision::Reuse,
-    }
+    Ok(presented.into_iter().zip(next_ids).map(answer).collect())
 }
 
 /// The user's live sessions, the most recently used first.
@@ -407,44 +335,4 @@ pub fn store_activity(
     }
     activity.forget_written(now);
     Ok(news.len() == BATCH)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn times(now: DateTime<Utc>) -> Lifetimes {
-        Lifetimes {
-            now,
-            access_expires_at: now,
-            remembered: (TimeDelta::days(14), TimeDelta::days(90)),
-            short: (TimeDelta::hours(12), TimeDelta::hours(24)),
-            grace: TimeDelta::from_std(Duration::from_secs(10)).expect("short"),
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_rotated_token_is_reissued_only_in_the_grace_or_while_its_successor_is_unused(
-            age in 0i64..100, behind in 1i32..4, seen_behind in 0i32..4,
-        ) {
-            let now = DateTime::from_timestamp(1_800_000_000, 0).expect("time");
-            let newest = 10;
-            let rotated_at = now - TimeDelta::seconds(age);
-            let decision =
-                decide(Some(rotated_at), newest - behind, newest, newest - seen_behind, &times(now));
-            let successor_unused = behind == 1 && seen_behind >= 1;
-            let expected = if age <= 10 || successor_unused { Decision::Reissue } else { Decision::Reuse };
-            prop_assert_eq!(decision, expected);
-        }
-    }
-
-    #[test]
-    fn a_forgotten_token_is_reuse() {
-        assert_eq!(decide(None, 1, 9, 9, &times(DateTime::UNIX_EPOCH)), Decision::Reuse);
-    }
 }

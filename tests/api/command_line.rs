@@ -324,6 +324,35 @@ async fn admins_and_keys_are_managed_while_the_server_runs() {
     admin.get("/api/v1/users").await.assert(200);
 }
 
+#[tokio::test]
+async fn a_stolen_key_is_revoked_while_the_server_runs() {
+    let home = directory();
+    let server = Server::start(home.path(), &[]);
+    register(&server, "ada@example.com").await;
+    let mut ada = log_in(&server, "ada@example.com").await;
+    let kid_in = |state: &str| {
+        let list = succeed(mintage(home.path(), &[]).args(["keys", "list"]));
+        let line = list.lines().find(|line| line.split_whitespace().nth(1) == Some(state)).unwrap();
+        line.split_whitespace().next().unwrap().to_owned()
+    };
+    let (stolen, next) = (kid_in("current"), kid_in("next"));
+    let error = fail(mintage(home.path(), &[]).args(["keys", "revoke", "-nonsense"]));
+    assert!(error.contains("there is no signing key \"-nonsense\""), "{error}");
+
+    let said = succeed(mintage(home.path(), &[]).args(["keys", "revoke", "--", &stolen]));
+    let signs = format!("{next} signs from now on");
+    for part in [&format!("revoked {stolen}, which was the current key"), &signs, "log in again", "5 minutes"]
+    {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
+    assert_eq!(kid_in("current"), next);
+    eventually("refusal", async || ada.get("/api/v1/user").await.status == 401).await;
+    ada.refresh().await.assert_problem(401, "invalid-refresh-token");
+    log_in(&server, "ada@example.com").await.get("/api/v1/user").await.assert(200);
+    let error = fail(mintage(home.path(), &[]).args(["keys", "revoke", "--", &stolen]));
+    assert!(error.contains("there is no signing key"), "{error}");
+}
+
 #[test]
 fn a_bad_password_for_an_admin_is_refused() {
     let database = Database::create();

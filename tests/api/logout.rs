@@ -38,6 +38,33 @@ async fn an_expired_token_still_ends_its_session() {
 }
 
 #[tokio::test]
+async fn an_expired_token_ends_no_other_session() {
+    let app = App::start();
+    let phone = app.user().await;
+    app.clock.advance(Duration::from_mins(11));
+    let laptop = app.login(&phone.email).await;
+    for scope in ["others", "all"] {
+        let refused = phone.post(PATH, &json!({"scope": scope})).await.assert_problem(401, "token-expired");
+        assert!(refused.header("www-authenticate").contains("invalid_token"));
+    }
+    laptop.get("/api/v1/user").await.assert(200);
+    let mut phone = phone;
+    phone.refresh().await.assert(200);
+    phone.post(PATH, &json!({"scope": "others"})).await.assert(204);
+    laptop.get("/api/v1/user").await.assert_problem(401, "token-revoked");
+}
+
+#[tokio::test]
+async fn an_expired_token_of_an_ended_session_is_refused_alike() {
+    let app = App::start();
+    let client = app.user().await;
+    client.post_empty(PATH).await.assert(204);
+    app.clock.advance(Duration::from_mins(11));
+    client.post(PATH, &json!({"scope": "all"})).await.assert_problem(401, "token-expired");
+    client.post(PATH, &json!({"scope": "this"})).await.assert(204);
+}
+
+#[tokio::test]
 async fn scope_says_which_sessions_end() {
     let app = App::start();
     let phone = app.user().await;

@@ -1,0 +1,273 @@
+//! Refresh tokens that come again after they were exchanged.
+//!
+//! Such a token is answered with the newest one of its session, not with a log-out, in two cases:
+//!
+//! - within the grace period (`REFRESH_GRACE`) after its exchange: tabs that race;
+//! - later, when the answer to its exchange may have been lost. For that it must be the one directly
+//!   before the newest, come within an hour from the client that exchanged it (the same network and
+//!   `User-Agent`), nothing of the newest generation may have been used, and the newest must not have
+//!   been issued again before, nor the three before it.
+//!
+//! Anything else is reuse and ends the session (RFC 9700 section 4.14.2). Other services verify access
+//! tokens without us, so "never used" proves little by itself: without the other conditions, somebody
+//! with a stolen token could take turns with its owner for as long as the session lives.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::{PgConnection, QueryResult, prelude::*};
+use ipnet::IpNet;
+
+use super::{
+    role::Role,
+    sessions::{self, Client, Ended, Grant, Lifetimes, Presented, RefreshToken, Which},
+};
+use crate::db::schema::{refresh_tokens, sessions as rows, users};
+
+/// How long after the exchange a lost answer is given again.
+const REISSUED_FOR: TimeDelta = TimeDelta::hours(1);
+/// Lost answers of one generation after the other, each of which is given again. Honest clients lose
+/// few; somebody who takes turns with the owner needs every one.
+const MOST_IN_A_ROW: i32 = 3;
+/// Bits of an address that say which network it is in, of IPv4 and of IPv6.
+const NETWORK_BITS: (u8, u8) = (24, 64);
+
+/// What became of a refresh token that is not the newest of its session.
+#[derive(Debug)]
+pub enum Settled {
+    /// The newest one, again.
+    Reissued(Grant),
+    /// The session has ended, or the token never belonged to it.
+    Unknown,
+    Reused(Reuse),
+}
+
+/// A session that ended because a refresh token was used twice.
+#[derive(Debug)]
+pub struct Reuse {
+    pub ended: Vec<Ended>,
+    pub logged_in_at: DateTime<Utc>,
+    /// Of the log-in or the last exchange.
+    pub user_agent: Option<String>,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = rows)]
+struct Session {
+    generation: i32,
+    seen_generation: i32,
+    access_expires_at: DateTime<Utc>,
+    user_agent: Option<String>,
+    address: Option<IpNet>,
+    created_at: DateTime<Utc>,
+}
+
+/// Decides about a token that was not the newest of its session a moment ago; in a transaction.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) -> QueryResult<Settled> {
+    let Presented { claims, seen_here, client } = presented;
+    // The row lock makes racing requests take turns. A database that was restored from a backup does
+    // not know tokens that it issued later: that is no reuse.
+    let session = rows::table
+        .filter(rows::id.eq(claims.sid).and(rows::user_id.eq(claims.sub)))
+        .filter(rows::generation.ge(claims.generation))
+        .select((
+            Session::as_select(),
+            users::table.find(claims.sub).select(users::role).single_value().assume_not_null(),
+        ))
+        .for_update()
+        .first::<(Session, Role)>(conn)
+        .optional()?;
+    let Some((session, role)) = session else {
+        return Ok(Settled::Unknown);
+    };
+    let row = |generation| refresh_tokens::table.find((claims.sid, generation));
+    let rotated = row(claims.generation)
+        .filter(refresh_tokens::id.eq(claims.jti).and(refresh_tokens::rotated_at.is_not_null()))
+        .select((refresh_tokens::rotated_at.assume_not_null(), refresh_tokens::reissues))
+        .first::<(DateTime<Utc>, i32)>(conn)
+        .optional()?;
+    let newest = row(session.generation);
+    let (token, reissues): (RefreshToken, i32) =
+        newest.select((RefreshToken::as_select(), refresh_tokens::reissues)).first(conn)?;
+    let seen = session.seen_generation.max(seen_here.unwrap_or(-1));
+    let again = Again {
+        rotated,
+        is_directly_before: claims.generation + 1 == session.generation,
+        newest_was_seen: seen >= session.generation,
+        newest_reissues: reissues,
+        same_client: is_same(&client, session.user_agent.as_deref(), session.address),
+    };
+    match again.decide(times) {
+        Decision::Race => {}
+        Decision::Lost { reissues } => {
+            diesel::update(newest).set(refresh_tokens::reissues.eq(reissues)).execute(conn)?;
+        }
+        Decision::Reuse => {
+            let ended = sessions::end(conn, claims.sub, Which::These(&[claims.sid]))?;
+            let Session { created_at, user_agent, .. } = session;
+            return Ok(Settled::Reused(Reuse { ended, logged_in_at: created_at, user_agent }));
+        }
+    }
+    // The client of the session stays the one that made the exchange: the next decision needs it.
+    diesel::update(rows::table.find(claims.sid))
+        .set((
+            rows::seen_generation.eq(seen),
+            // Never earlier than that of a token which is out already.
+            rows::access_expires_at.eq(times.access_expires_at.max(session.access_expires_at)),
+            rows::last_seen_at.eq(times.now),
+        ))
+        .execute(conn)?;
+    Ok(Settled::Reissued(token.grant(claims.sub, role)))
+}
+
+/// Whether this may be the client that made an exchange from there.
+fn is_same(client: &Client, user_agent: Option<&str>, address: Option<IpNet>) -> bool {
+    let network = |address: IpAddr| {
+        let bits = if address.is_ipv4() { NETWORK_BITS.0 } else { NETWORK_BITS.1 };
+        IpNet::new(address, bits).expect("fewer bits than an address has").trunc()
+    };
+    client.user_agent.as_deref() == user_agent
+        && address.is_some_and(|address| network(address.addr()) == network(client.address))
+}
+
+/// What is known of a token that came again.
+#[derive(Debug)]
+struct Again {
+    /// When it was exchanged, and its `reissues`; None when it is so old that its row is gone.
+    rotated: Option<(DateTime<Utc>, i32)>,
+    is_directly_before: bool,
+    newest_was_seen: bool,
+    newest_reissues: i32,
+    same_client: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Decision {
+    /// Within the grace.
+    Race,
+    /// The answer may have been lost; with what the `reissues` of the newest become.
+    Lost {
+        reissues: i32,
+    },
+    Reuse,
+}
+
+impl Again {
+    fn decide(&self, times: &Lifetimes) -> Decision {
+        let Some((rotated_at, reissues)) = self.rotated else {
+            return Decision::Reuse;
+        };
+        let age = times.now - rotated_at;
+        if age <= times.grace {
+            return Decision::Race;
+        }
+        let lost = age <= REISSUED_FOR
+            && self.is_directly_before
+            && !self.newest_was_seen
+            && self.same_client
+            && self.newest_reissues == 0
+            && reissues < MOST_IN_A_ROW;
+        if lost { Decision::Lost { reissues: reissues + 1 } } else { Decision::Reuse }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).expect("time")
+    }
+
+    fn times() -> Lifetimes {
+        Lifetimes::new(&Config::from_lookup(&|_| None).expect("defaults").tokens, now())
+    }
+
+    proptest! {
+        #[test]
+        fn after_the_grace_a_token_is_reissued_only_if_every_condition_holds(
+            age in prop_oneof![0i64..20, 3590i64..3610],
+            is_directly_before: bool,
+            newest_was_seen: bool,
+            same_client: bool,
+            newest_reissues in 0..2,
+            reissues in 0..5,
+        ) {
+            let rotated = Some((now() - TimeDelta::seconds(age), reissues));
+            let again = Again { rotated, is_directly_before, newest_was_seen, newest_reissues, same_client };
+            let broken = [
+                age > 3600, !is_directly_before, newest_was_seen, !same_client, newest_reissues > 0, reissues > 2,
+            ];
+            let expected = match age {
+                ..=10 => Decision::Race,
+                _ if broken.contains(&true) => Decision::Reuse,
+                _ => Decision::Lost { reissues: reissues + 1 },
+            };
+            prop_assert_eq!(again.decide(&times()), expected);
+        }
+
+        /// However they take turns, one of two with the same token and all that belongs to the client is
+        /// noticed at the fourth turn in a row.
+        #[test]
+        fn nobody_takes_more_than_three_turns_in_a_row(turns in prop::collection::vec(any::<bool>(), 1..40)) {
+            let (mut before, mut in_a_row) = (0, 0);
+            for again in turns {
+                let mut newest = 0;
+                if again {
+                    let rotated = Some((now() - TimeDelta::seconds(11), before));
+                    let again = Again {
+                        rotated, is_directly_before: true, newest_was_seen: false, newest_reissues: 0,
+                        same_client: true,
+                    };
+                    match again.decide(&times()) {
+                        Decision::Lost { reissues } => newest = reissues,
+                        decision => {
+                            prop_assert_eq!((decision, in_a_row), (Decision::Reuse, 3));
+                            return Ok(());
+                        }
+                    }
+                }
+                in_a_row = if again { in_a_row + 1 } else { 0 };
+                prop_assert!(in_a_row <= 3);
+                before = newest;
+            }
+        }
+    }
+
+    #[test]
+    fn a_forgotten_token_is_reuse() {
+        let again = Again {
+            rotated: None,
+            is_directly_before: true,
+            newest_was_seen: false,
+            newest_reissues: 0,
+            same_client: true,
+        };
+        assert_eq!(again.decide(&times()), Decision::Reuse);
+    }
+
+    #[test]
+    fn a_client_is_the_same_in_its_network_with_its_user_agent() {
+        let same = |before: &str, after: &str, user_agents: (Option<&str>, Option<&str>)| {
+            let client = Client::new(after.parse().expect("address"), user_agents.1);
+            is_same(&client, user_agents.0, Some(before.parse::<IpAddr>().expect("address").into()))
+        };
+        let agent = (Some("a"), Some("a"));
+        assert!(same("203.0.113.9", "203.0.113.255", agent));
+        assert!(!same("203.0.113.9", "203.0.112.9", agent));
+        assert!(same("2001:db8:1:2::1", "2001:db8:1:2:ffff::1", agent));
+        assert!(!same("2001:db8:1:2::1", "2001:db8:1:3::1", agent));
+        assert!(!same("203.0.113.9", "2001:db8::1", agent));
+        assert!(same("203.0.113.9", "203.0.113.9", (None, None)));
+        for differing in [(Some("a"), Some("b")), (None, Some("a")), (Some("a"), None)] {
+            assert!(!same("203.0.113.9", "203.0.113.9", differing));
+        }
+        assert!(!is_same(&Client::new("203.0.113.9".parse().expect("address"), None), None, None));
+    }
+}
