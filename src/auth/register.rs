@@ -20,7 +20,7 @@ use crate::{
         ChallengeKeys, Role,
         challenges::{self, Opening, Purpose, Subject},
     },
-    users::{self, EmailAddress, NewUser, User, check_name, check_new_email, check_username},
+    users::{self, EmailAddress, NewUser, User, check_name, check_new_email, check_new_username},
 };
 
 #[derive(Deserialize, Validate, ToSchema)]
@@ -35,13 +35,15 @@ pub struct Register {
     /// 8 to 256 characters of any kind; common ones and your own address or name are refused.
     #[schema(format = "password", min_length = 8, max_length = 256)]
     password: String,
-    /// 1 to 100 characters, not only blanks and none of them control characters.
+    /// 1 to 100 characters, of which at least one shows something; control characters and invisible
+    /// ones are refused.
     #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
     #[validate(custom(function = "check_name"))]
     name: Option<String>,
     /// 3 to 32 of `a-z A-Z 0-9 . _ -`, starting with a letter or digit; unique in any case.
+    /// Names such as `admin` or `support` are reserved.
     #[schema(min_length = 3, max_length = 32, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    #[validate(custom(function = "check_username"))]
+    #[validate(custom(function = "check_new_username"))]
     username: Option<String>,
 }
 

@@ -27,5 +27,5 @@ pub use self::{
     query::{Path, Query},
     rate_limit::{RateLimit, RateLimits},
     requests::Requests,
-    text::{check_display_text, is_deceptive},
+    text::{check_display_text, is_deceptive, is_visible},
 };

@@ -20,7 +20,7 @@ pub use self::{
     },
     current_password::check_password,
     email::{EmailAddress, check_email, check_new_email},
-    model::{User, check_name, check_username},
+    model::{User, check_name, check_new_username},
     store::{Credentials, Login, NewUser, find_credentials, insert, promote, set_password_hash},
 };
 

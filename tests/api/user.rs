@@ -1,3 +1,4 @@
+use diesel::{RunQueryDsl, sql_query};
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
@@ -58,6 +59,35 @@ async fn a_change_of_another_version_is_refused() {
     let several = format!("\"x\", {}", changed.header("etag"));
     patch_if(&client, &several, &json!({"name": "Bob"})).await.assert(200);
     patch_if(&client, "*", &json!({"name": "Eve"})).await.assert(200);
+}
+
+#[tokio::test]
+async fn a_name_that_shows_nothing_or_hides_something_is_refused() {
+    let app = App::start();
+    let client = app.user().await;
+    for name in ["\u{200e}\u{200f}", "Ada\u{e0041}", "A\u{ad}da", "\u{3164}", "Ada\u{200d}", "\u{2800}"] {
+        client.patch(PATH, &json!({"name": name})).await.assert_invalid("/name", "control-character");
+    }
+    client.patch(PATH, &json!({"name": "\u{301}"})).await.assert_invalid("/name", "invisible");
+    for name in ["می\u{200c}خواهم", "🏳\u{fe0f}\u{200d}🌈", "葛\u{e0100}城"] {
+        let user = client.patch(PATH, &json!({"name": name})).await.assert(200).json();
+        assert_eq!(user["name"], name);
+    }
+}
+
+#[tokio::test]
+async fn a_reserved_username_is_refused_but_who_has_one_keeps_it() {
+    let app = App::start();
+    let client = app.user().await;
+    for username in ["admin", "No-Reply", "Sup.port", "mintage"] {
+        client.patch(PATH, &json!({"username": username})).await.assert_invalid("/username", "reserved");
+    }
+    let old = "UPDATE users SET username = 'Support', username_canonical = 'support'";
+    sql_query(old).execute(&mut app.sql()).unwrap();
+    let whole = json!({"name": "Ada", "username": "support"});
+    let user = client.patch(PATH, &whole).await.assert(200).json();
+    assert_eq!((&user["name"], &user["username"]), (&json!("Ada"), &json!("support")));
+    client.patch(PATH, &json!({"username": "admin"})).await.assert_invalid("/username", "reserved");
 }
 
 #[tokio::test]
