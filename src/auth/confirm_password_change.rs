@@ -26,7 +26,8 @@ pub struct ConfirmPasswordChange {
     #[schema(pattern = "^[0-9]{6}$")]
     #[validate(custom(function = "check_code"))]
     code: String,
-    /// 8 to 256 characters of any kind; common ones and your own address or name are refused.
+    /// 8 to 256 characters of any kind; common ones and your own address or name are refused, and so are
+    /// those of this service.
     #[schema(format = "password", min_length = 8, max_length = 256)]
     #[validate(custom(function = "new_password::check"))]
     new_password: String,
@@ -52,6 +53,7 @@ pub async fn confirm_password_change(
     body: Json<ConfirmPasswordChange>,
     db: Data<Db>,
     hasher: Data<passwords::Hasher>,
+    policy: Data<passwords::Policy>,
     limits: Data<RateLimits>,
     keys: Data<ChallengeKeys>,
     blocklist: Data<Blocklist>,
@@ -61,7 +63,7 @@ pub async fn confirm_password_change(
     let now = clock.now();
     let proof = Proof::Code { whose: Whose::User(me.id), code };
     let challenge = proof.find_unused(Purpose::ChangePassword, &db, &limits, keys, now).await?.id;
-    let hash = new_password::hash(new_password, me.id, &db, &hasher).await?;
+    let hash = new_password::hash(new_password, me.id, &db, &hasher, &policy).await?;
     let set = db.tx(move |conn| new_password::set(conn, challenge, me.id, &hash, now)).await?;
     let (_, ended) = set.ok_or_else(|| refused("/code"))?;
     blocklist.refuse(&ended);

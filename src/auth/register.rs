@@ -8,7 +8,7 @@ use validator::{Validate, ValidationError};
 
 use super::{
     mails::{ConfirmationMail, RegistrationMail},
-    store,
+    new_password, store,
 };
 use crate::{
     clock::Clock,
@@ -32,7 +32,8 @@ pub struct Register {
     #[schema(format = "email", max_length = 254)]
     #[validate(custom(function = "check_new_email"))]
     email: String,
-    /// 8 to 256 characters of any kind; common ones and your own address or name are refused.
+    /// 8 to 256 characters of any kind; common ones and your own address or name are refused, and so are
+    /// those of this service.
     #[schema(format = "password", min_length = 8, max_length = 256)]
     password: String,
     /// 1 to 100 characters, of which at least one shows something; control characters and invisible
@@ -82,6 +83,7 @@ pub async fn register(
     address: ClientIp,
     db: Data<Db>,
     hasher: Data<passwords::Hasher>,
+    policy: Data<passwords::Policy>,
     limits: Data<RateLimits>,
     settings: Data<config::Accounts>,
     envelope: Data<Envelope>,
@@ -91,6 +93,7 @@ pub async fn register(
     limits.check_address(super::PER_ADDRESS, address.0)?;
     let Json(Register { email, password, name, username }) = body;
     let email = EmailAddress::parse(&email).expect("validated");
+    policy.check(&password, &[]).map_err(|error| new_password::invalid("/password", error))?;
     if settings.require_confirmation {
         limits.check(super::MAILS, ("register", email.canonical()))?;
     }

@@ -31,7 +31,8 @@ pub struct ResetPassword {
     #[schema(pattern = "^[0-9]{6}$")]
     #[validate(custom(function = "check_code"))]
     code: Option<String>,
-    /// 8 to 256 characters of any kind; common ones and your own address or name are refused.
+    /// 8 to 256 characters of any kind; common ones and your own address or name are refused, and so are
+    /// those of this service.
     #[schema(format = "password", min_length = 8, max_length = 256)]
     #[validate(custom(function = "new_password::check"))]
     new_password: String,
@@ -63,6 +64,7 @@ pub async fn reset_password(
     address: ClientIp,
     db: Data<Db>,
     hasher: Data<passwords::Hasher>,
+    policy: Data<passwords::Policy>,
     limits: Data<RateLimits>,
     keys: Data<ChallengeKeys>,
     blocklist: Data<Blocklist>,
@@ -75,7 +77,7 @@ pub async fn reset_password(
     let pointer = proof.pointer();
     let challenge = proof.find_unused(Purpose::ResetPassword, &db, &limits, keys, now).await?;
     let user = challenge.user().ok_or_else(|| refused(pointer))?;
-    let hash = new_password::hash(new_password, user, &db, &hasher).await?;
+    let hash = new_password::hash(new_password, user, &db, &hasher, &policy).await?;
     let ended = db
         .tx(move |conn| {
             let Some((account, ended)) = new_password::set(conn, challenge.id, user, &hash, now)? else {

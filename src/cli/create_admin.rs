@@ -11,7 +11,7 @@ use crate::{
     clock::Clock,
     config::Config,
     db::migrate,
-    passwords::{self, Hasher},
+    passwords::{Hasher, Policy},
     tokens::{
         Role, challenges,
         sessions::{self, Which},
@@ -31,7 +31,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<()> {
     let email = EmailAddress::parse(&arguments.email).context("--email is not an e-mail address")?;
-    let password = if arguments.password_stdin { read_password(&email)? } else { generate() };
+    let password = if arguments.password_stdin { read_password(&email, config)? } else { generate() };
     let hash = Hasher::hash_now(&password, config.passwords.cost)?;
     with_connection(config, |conn| {
         if config.database.auto_migrate {
@@ -66,12 +66,13 @@ fn take_over(conn: &mut PgConnection, email: &EmailAddress, hash: &str) -> Resul
     })
 }
 
-fn read_password(email: &EmailAddress) -> Result<String> {
+fn read_password(email: &EmailAddress, config: &Config) -> Result<String> {
     let mut text = String::new();
     io::stdin().take(4096).read_to_string(&mut text)?;
     let password = text.trim_end_matches(['\r', '\n']).to_owned();
     ensure!(!password.contains('\0'), "the password must not contain U+0000");
-    if let Err(error) = passwords::check(&password, &[Some(email.given())]) {
+    let policy = Policy::new(&config.mail.product_name, &config.server.public_url);
+    if let Err(error) = policy.check(&password, &[Some(email.given())]) {
         bail!("the password {}", error.message.unwrap_or(error.code));
     }
     Ok(password)

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 pub use self::{
     hasher::{Hasher, Place, Verdict},
-    policy::check,
+    policy::{Policy, check},
 };
 use crate::http::RateLimit;
 

@@ -318,6 +318,10 @@ fn a_bad_password_for_an_admin_is_refused() {
     let mut command = mintage(home.path(), &settings);
     command.args(["create-admin", "--email", "root@example.com", "--password-stdin"]);
     assert!(fail(&mut command).contains("at least 8 characters"));
+    let file = home.path().join("password");
+    fs::write(&file, "Mintage2026\n").unwrap();
+    let error = fail(command.stdin(fs::File::open(file).unwrap()));
+    assert!(error.contains("must not be the name or the address of this service"), "{error}");
     let mut command = mintage(home.path(), &settings);
     assert!(fail(command.args(["create-admin", "--email", "nonsense"])).contains("not an e-mail address"));
 }

@@ -96,6 +96,9 @@ async fn weak_passwords_are_refused_with_the_reason() {
         (too_long.as_str(), "too-long"),
         ("password123", "common"),
         ("ada.lovelace", "personal"),
+        ("ada.lovelace2026", "personal"),
+        ("Mintage2026", "context"),
+        ("mintage.test", "context"),
         ("a\0bcdefgh", "control-character"),
     ] {
         let body = json!({"email": "ada.lovelace@example.com", "password": password});
