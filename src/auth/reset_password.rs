@@ -1,4 +1,5 @@
 use actix_web::{HttpResponse, post, web::Data};
+use chrono::TimeDelta;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::{Validate, ValidationError};
@@ -12,9 +13,15 @@ use crate::{
     db::Db,
     http::{ClientIp, Json, Problem, RateLimits},
     passwords,
-    tokens::{Blocklist, ChallengeKeys, challenges::Purpose},
+    tokens::{
+        Blocklist, ChallengeKeys,
+        challenges::{self, Purpose},
+    },
     users::{self, check_email},
 };
+
+/// After a change of the address: how long a reset through the new one leaves the right to undo it.
+const OBJECTION: TimeDelta = TimeDelta::hours(24);
 
 /// Either `token` from the link, or `email` and `code`; and the new password.
 #[derive(Deserialize, Validate, ToSchema)]
@@ -45,8 +52,9 @@ fn check(body: &ResetPassword) -> Result<(), ValidationError> {
 /// Reset the password
 ///
 /// Sets a new password with what `POST /auth/password/forgot` has mailed. It also confirms the
-/// address, ends all sessions and whatever was pending, and logs nobody in. The link works once,
-/// for 30 minutes, the code for 10 minutes and five tries.
+/// address, ends all sessions and whatever was pending, and logs nobody in. 24 hours or more after a
+/// change of the address it also ends the right to undo that change. The link works once, for 30
+/// minutes, the code for 10 minutes and five tries.
 #[utoipa::path(
     tag = "mail",
     security(()),
@@ -85,6 +93,11 @@ pub async fn reset_password(
             };
             // Whoever has the token or the code reads mail there.
             users::confirm_email(conn, user, &account.email_canonical, now)?;
+            // Enough time for the former address to object. From now on it cannot take back an account
+            // that was handed over, with what its new owner has put into it.
+            if account.email_changed_at.is_some_and(|at| now - at >= OBJECTION) {
+                challenges::cancel_all(conn, user)?;
+            }
             Ok(ended)
         })
         .await?;

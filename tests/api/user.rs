@@ -111,6 +111,21 @@ async fn deleting_the_account_asks_for_the_password_and_ends_all_sessions() {
 }
 
 #[tokio::test]
+async fn a_deletion_is_mailed_to_the_confirmed_address_only() {
+    let app = App::start();
+    let (ada, stranger) = (app.confirmed_user().await, app.user().await);
+    for client in [&ada, &stranger] {
+        let body = json!({"password": PASSWORD});
+        client.send(Method::DELETE, PATH, |request| request.json(&body)).await.assert(204);
+    }
+    let mails = app.mails_to(&ada.email).await;
+    assert_eq!(mails.len(), 1);
+    assert_eq!(mails[0].subject, "Your account was deleted");
+    assert!(!mails[0].text.contains("http"), "{}", mails[0].text);
+    assert!(app.mails_to(&stranger.email).await.is_empty(), "anyone can register and delete it again");
+}
+
+#[tokio::test]
 async fn no_login_that_races_the_deletion_leaves_a_token_behind() {
     let app = App::start();
     for _ in 0..10 {
