@@ -63,7 +63,7 @@ fn check_password(body: &Register) -> Result<(), ValidationError> {
 ///
 /// Where the server requires confirmation, the answer is always 202, in the same time, whether or
 /// not the address has an account: that is looked up later, by the job that mails either a link and
-/// a code or a notice. The account is there after `POST /api/v1/auth/confirm`.
+/// a code or a notice. The account is there after `POST /api/v1/auth/confirm`, which asks for the password again.
 #[utoipa::path(
     tag = "auth",
     security(()),
@@ -99,7 +99,8 @@ pub async fn register(
     }
     let (place, now) = (hasher.reserve()?, clock.now());
     if settings.require_confirmation {
-        // So that whoever confirms can be told whether the others have the same password.
+        // With a salt of the address, so that the password of a confirmation can be compared with those
+        // of all its registrations at once.
         let hash = place.hash_with_salt(password, keys.salt(email.canonical())).await?;
         let pending = store::Registration::new(&email, name, username, hash, now);
         db.tx(move |conn| wait_for_confirmation(conn, &pending, now)).await?;

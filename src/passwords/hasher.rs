@@ -79,12 +79,6 @@ impl Hasher {
         (self.size - self.places.available_permits().min(self.size), self.size)
     }
 
-    /// The hash of no password, for an account that nobody may log in to until one is chosen.
-    #[must_use]
-    pub fn no_password(&self) -> String {
-        self.dummy.to_string()
-    }
-
     /// Hashes on this thread, for the command line.
     ///
     /// # Errors
@@ -251,7 +245,6 @@ mod tests {
         assert_eq!(waits("battery staple", Some(stored[1].clone()), &stored).await, (Verdict::Right, false));
         let verify = |stored| place().verify("battery staple".into(), Some(stored));
         assert_eq!(verify(stored[1].clone()).await.expect("verdict"), Verdict::Right);
-        assert_eq!(verify(hasher.no_password()).await.expect("verdict"), Verdict::Wrong);
     }
 
     #[tokio::test]
