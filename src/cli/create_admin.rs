@@ -75,12 +75,11 @@ fn create_or_promote(
     let released = challenges::release(conn, email.canonical(), now)?;
     let new = NewUser::new(email, hash.to_owned(), Role::Admin, now).confirmed();
     let user = users::insert(conn, &new).context("the account cannot be created")?;
-    let mut done = format!("created admin {} with id {}", user.email, user.id);
-    for former in released {
-        done +=
-            &format!("\nthe account {former}, which had this address before, cannot get it back any more");
-    }
-    Ok(done)
+    let mut done = vec![format!("created admin {} with id {}", user.email, user.id)];
+    done.extend(released.iter().map(|former| {
+        format!("the account {former}, which had this address before, cannot get it back any more")
+    }));
+    Ok(done.join("\n"))
 }
 
 /// The account may have been made by a stranger, who registered the address first or had it

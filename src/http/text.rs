@@ -82,18 +82,13 @@ pub fn check_display_text(text: &str) -> Result<(), ValidationError> {
 #[must_use]
 pub fn is_visible(text: &str) -> bool {
     let category = CodePointMapData::<GeneralCategory>::new();
-    let visible = |c: char| match category.get(c) {
-        GeneralCategory::UppercaseLetter
-        | GeneralCategory::LowercaseLetter
-        | GeneralCategory::TitlecaseLetter
-        | GeneralCategory::ModifierLetter
-        | GeneralCategory::OtherLetter => true,
-        other => {
-            GeneralCategoryGroup::Number.contains(other)
-                || GeneralCategoryGroup::Punctuation.contains(other)
-                || GeneralCategoryGroup::Symbol.contains(other)
-        }
-    };
+    let groups = [
+        GeneralCategoryGroup::Letter,
+        GeneralCategoryGroup::Number,
+        GeneralCategoryGroup::Punctuation,
+        GeneralCategoryGroup::Symbol,
+    ];
+    let visible = |c: char| groups.iter().any(|group| group.contains(category.get(c)));
     text.chars().any(|c| visible(c) && !is_deceptive(c))
 }
 

@@ -55,10 +55,8 @@ async fn pressing_the_link_of_a_strangers_registration_gives_an_account_without_
     for by_code in [false, true] {
         let email = format!("ada{by_code}@example.com");
         let mail = register(&app, &email, "the stranger's password", "eve").await;
-        let mut proof = match by_code {
-            true => json!({"email": email, "code": mail.code()}),
-            false => json!({"token": mail.token()}),
-        };
+        let with_code = by_code.then(|| json!({"email": email, "code": mail.code()}));
+        let mut proof = with_code.unwrap_or_else(|| json!({"token": mail.token()}));
         proof["password"] = OWN.into();
         let answer = confirm(&app, &proof).await.assert(200);
         assert_eq!(answer.json(), json!({"email": email}));

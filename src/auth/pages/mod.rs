@@ -98,7 +98,7 @@ async fn confirm_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
                account is ready.",
         endpoint: "api/v1/auth/confirm",
         button: "Confirm",
-        done: "is confirmed. You can log in now with the password that you typed.",
+        done: "is confirmed. You can log in now.",
         takes_code: true,
         password: Some(Password {
             name: "password",
