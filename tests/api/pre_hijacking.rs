@@ -219,7 +219,9 @@ async fn the_mails_say_what_pressing_means() {
     let mail = register(&app, ADA, PASSWORD, "mallory").await;
     let text = mail.text.replace('\n', " ");
     let asked = app.clock.now().format("on %-d %B %Y").to_string();
-    for part in [asked.as_str(), "It is yours only if you asked for it", "type the password of the account"] {
+    for part in
+        [asked.as_str(), "Confirm this address only if you asked for", "type the password of the account"]
+    {
         assert!(text.contains(part), "{part} is missing in: {text}");
     }
     assert!(!text.contains("mallory"), "a stranger must not write to anyone in our name");

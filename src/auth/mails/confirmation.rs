@@ -84,9 +84,8 @@ pub(super) async fn send(
 ) -> Result<(), Failure> {
     // The time tells mails of several registrations apart.
     let asked = format!(
-        "An account at {} was asked for with this address on {}. It is yours only if you asked for it: confirm \
-         the address then, and type the password of the account. Repeat the one that you registered with, or \
-         choose a new one.",
+        "Confirm this address only if you asked for an account at {} on {}. You will type the password of the \
+         account: repeat the one that you registered with, or choose a new one.",
         mailing.mailer.product(),
         asked_at.format("%-d %B %Y at %H:%M:%S UTC"),
     );
