@@ -44,7 +44,7 @@ use crate::{
     jobs::Wake,
     limits::Limits,
     mail::Mailer,
-    passwords::Hasher,
+    passwords::{Hasher, Policy},
     tokens::{self, Activity, Blocklist, ChallengeKeys, Exchanges, Jwt, KeyRing, Sealer},
     users,
 };
@@ -84,6 +84,7 @@ struct Services {
     clock: Data<Clock>,
     db: Data<Db>,
     hasher: Data<Hasher>,
+    policy: Data<Policy>,
     keys: Data<KeyRing>,
     jwt: Data<Jwt>,
     blocklist: Data<Blocklist>,
@@ -156,6 +157,7 @@ impl Services {
             clock: Data::new(clock.clone()),
             db: Data::new(db.clone()),
             hasher: Data::new(Hasher::start(&passwords)?),
+            policy: Data::new(Policy::new(&config.mail.product_name, public_url)),
             jwt: Data::new(Jwt::new(keys.clone(), clock.clone(), public_url, &config.tokens)),
             keys: Data::from(keys),
             blocklist: Data::from(blocklist),
@@ -206,6 +208,7 @@ impl Services {
             .app_data(self.clock.clone())
             .app_data(self.db.clone())
             .app_data(self.hasher.clone())
+            .app_data(self.policy.clone())
             .app_data(self.keys.clone())
             .app_data(self.jwt.clone())
             .app_data(self.blocklist.clone())

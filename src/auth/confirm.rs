@@ -6,10 +6,12 @@ use chrono::{DateTime, Utc};
 use diesel::{Connection, PgConnection};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use super::{
-    mails::{Reason, ResetMail},
+    mails::{Notice, NoticeMail},
+    new_password,
     proof::{Checker, Proof, check_code, check_proof, refused},
     store,
 };
@@ -19,19 +21,20 @@ use crate::{
     http::{ClientIp, Json, Problem},
     jobs,
     limits::Limits,
-    passwords::Hasher,
+    passwords::{Hasher, Policy, Verdict},
     tokens::{
-        ChallengeKeys, Role,
+        Blocklist, ChallengeKeys, Ended, Role,
         challenges::{self, Challenge, Purpose, Subject},
+        sessions::{self, Which},
     },
     users::{self, EmailAddress, NewUser, check_email},
 };
 
-/// Either `token` from the link, or `email` and `code`.
+/// Either `token` from the link, or `email` and `code`; and the password.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[validate(schema(function = "check"))]
-#[schema(example = json!({"email": "ada@example.com", "code": "K7QM2XPA"}))]
+#[schema(example = json!({"email": "ada@example.com", "code": "K7QM2XPA", "password": "correct horse battery"}))]
 pub struct Confirm {
     #[schema(max_length = 128)]
     #[validate(length(max = 128, message = "must have at most 128 characters"))]
@@ -42,6 +45,11 @@ pub struct Confirm {
     #[schema(pattern = "^[0-9A-TV-Za-tv-z]([ -]?[0-9A-TV-Za-tv-z]){7}$")]
     #[validate(custom(function = "check_code"))]
     code: Option<String>,
+    /// The password of the account from now on: repeat the one that you registered with, or choose a
+    /// new one of 8 to 256 characters. Required, unless the link or code was used before.
+    #[schema(format = "password", max_length = 1024)]
+    #[validate(length(max = 1024, message = "must have at most 1024 characters"))]
+    password: Option<String>,
 }
 
 fn check(body: &Confirm) -> Result<(), ValidationError> {
@@ -57,21 +65,30 @@ pub struct Confirmed {
 
 /// Confirm an address
 ///
-/// Proves that you read mail at the address of your account. A registration becomes the account
-/// now, with the password it was made with; other registrations of the address end. If those have
-/// other passwords, somebody else may have made some of them: then the account has neither password
-/// nor names, and a link for a new password is mailed at once. May be repeated with the same answer.
-/// The link works for 24 hours, the code for 10 minutes and five tries.
+/// Proves that you read mail at the address of your account, and sets the account's password. A
+/// registration becomes the account now. Anyone can register your address, so a password that was
+/// registered counts only if you repeat it; then name and username of that registration count, too.
+/// Otherwise the account gets the password that you send, and no names. Other registrations of the
+/// address end.
+///
+/// The same holds for an account that was usable without confirmation: with its password you confirm
+/// it, with another one you take it over, which ends its sessions, removes its names and cancels
+/// what was pending.
+///
+/// May be repeated with the same answer, which changes nothing. The link works for 24 hours, the code
+/// for 10 minutes and five tries.
 #[utoipa::path(
     tag = "mail",
     security(()),
     responses(
         (status = 200, description = "The address is confirmed; log in.", body = Confirmed),
         (status = 422, description = "`validation-failed`, `invalid-code`."),
-        (status = 429, description = "`too-many-requests`.")
+        (status = 429, description = "`too-many-requests`."),
+        (status = 503, description = "`unavailable`, `overloaded`.")
     )
 )]
 #[post("/auth/confirm")]
+#[expect(clippy::too_many_arguments, reason = "each is an extractor")]
 pub async fn confirm(
     body: Json<Confirm>,
     address: ClientIp,
@@ -79,72 +96,79 @@ pub async fn confirm(
     limits: Data<Limits>,
     keys: Data<ChallengeKeys>,
     hasher: Data<Hasher>,
+    policy: Data<Policy>,
+    blocklist: Data<Blocklist>,
     clock: Data<Clock>,
 ) -> Result<JsonBody<Confirmed>, Problem> {
     limits.requests.check_address(super::PER_ADDRESS, address.0)?;
-    let Json(Confirm { token, email, code }) = body;
-    let now = clock.now();
+    let Json(Confirm { token, email, code, password }) = body;
+    let (now, network) = (clock.now(), address.network());
     let proof = Proof::new(token, email.as_deref(), code);
     let pointer = proof.pointer();
-    let with = Checker { db: &db, limits: &limits, keys: &keys, network: address.network(), now };
+    let with = Checker { db: &db, limits: &limits, keys: &keys, network, now };
     let challenge = proof.find(Purpose::ConfirmEmail, with).await?;
     let confirmed = Confirmed { email: challenge.email.clone() };
-    if challenge.consumed_at.is_none() {
-        let no_password = hasher.no_password();
-        if !db.tx(move |conn| apply(conn, &challenge, pointer, no_password, now)).await? {
-            return Err(refused(pointer));
-        }
+    if challenge.consumed_at.is_some() {
+        return Ok(JsonBody(confirmed));
     }
-    Ok(JsonBody(confirmed))
+    let password = password.ok_or_else(|| {
+        let message = "is required: repeat the one that you registered with, or choose a new one";
+        Problem::invalid("/password", "required", message)
+    })?;
+    // Only what is new to the account has to satisfy it.
+    let allowed = policy
+        .check(&password, &[Some(&challenge.email)])
+        .map_err(|error| new_password::invalid("/password", error));
+    let salt = keys.salt(&challenge.email_canonical);
+    let done = match challenge.subject() {
+        Subject::Registration(id) => {
+            // As registrations are hashed, so that it can be compared with all of them at once.
+            let hash = hasher.reserve(network)?.hash_with_salt(password, salt).await?;
+            db.tx(move |conn| create_account(conn, &challenge, id, hash, allowed, pointer, now)).await?
+        }
+        Subject::User(id) => {
+            let stored = db.run(move |conn| Ok::<_, Problem>(users::find_hash(conn, id)?)).await?;
+            let stored = stored.ok_or_else(|| refused(pointer))?;
+            let verdict = hasher.reserve(network)?.verify(password.clone(), Some(stored.clone())).await?;
+            let new = if verdict == Verdict::Wrong {
+                allowed?;
+                Some(hasher.reserve(network)?.hash(password).await?)
+            } else {
+                None
+            };
+            let ended = db.tx(move |conn| confirm_account(conn, &challenge, id, &stored, new, now)).await?;
+            blocklist.refuse(ended.as_deref().unwrap_or_default());
+            ended.is_some()
+        }
+    };
+    if done { Ok(JsonBody(confirmed)) } else { Err(refused(pointer)) }
 }
 
 /// False if the challenge is no good any more. A second request that waited for the first one is
 /// answered as that.
-fn apply(
+fn create_account(
     conn: &mut PgConnection,
     challenge: &Challenge,
+    registration: Uuid,
+    hash: String,
+    allowed: Result<(), Problem>,
     pointer: &str,
-    no_password: String,
     now: DateTime<Utc>,
 ) -> Result<bool, Problem> {
-    let done = match challenge.subject() {
-        Subject::User(id) => {
-            users::lock_account(conn, id)?;
-            challenges::consume(conn, challenge.id, now)?
-                && users::confirm_email(conn, id, &challenge.email_canonical, now)?
-        }
-        Subject::Registration(id) => {
-            let pending = store::lock_all(conn, &challenge.email_canonical)?;
-            challenges::lock_all(conn, &challenge.email_canonical)?;
-            match pending.iter().find(|one| one.id == id).cloned() {
-                Some(mut registration) if challenges::consume(conn, challenge.id, now)? => {
-                    if pending.iter().any(|other| other.password_hash != registration.password_hash) {
-                        // Which of them is the reader's? A link may be clicked because it came last.
-                        registration = registration.of_nobody(no_password);
-                        let email = registration.email.clone();
-                        jobs::enqueue(conn, &ResetMail { email, reason: Reason::Contested }, now)?;
-                    }
-                    become_account(conn, challenge, registration, pointer, now)?;
-                    store::delete(conn, &pending)?;
-                    true
-                }
-                _ => false,
-            }
-        }
+    let pending = store::lock_all(conn, &challenge.email_canonical)?;
+    challenges::lock_all(conn, &challenge.email_canonical)?;
+    if !challenges::consume(conn, challenge.id, now)? {
+        return Ok(challenges::is_consumed(conn, challenge.id)?);
+    }
+    // Anyone may have registered the address: the reader's own has the reader's password. Of several,
+    // it is the one whose mail was read, or the newest.
+    let own = || pending.iter().filter(|one| one.password_hash == hash);
+    let (name, username) = match own().find(|one| one.id == registration).or_else(|| own().next_back()) {
+        Some(own) => (own.name.clone(), own.username.clone()),
+        None => allowed.map(|()| (None, None))?,
     };
-    Ok(done || challenges::is_consumed(conn, challenge.id)?)
-}
-
-fn become_account(
-    conn: &mut PgConnection,
-    challenge: &Challenge,
-    registration: store::Registration,
-    pointer: &str,
-    now: DateTime<Utc>,
-) -> Result<(), Problem> {
-    let store::Registration { email, username, name, password_hash, .. } = registration;
-    let email = EmailAddress::parse(&email).ok_or_else(|| Problem::internal("a stored address"))?;
-    let new = NewUser::new(&email, password_hash, Role::User, now).confirmed();
+    let email = EmailAddress::parse(&challenge.email).ok_or_else(|| Problem::internal("a stored address"))?;
+    let new = NewUser::new(&email, hash, Role::User, now).confirmed();
     let wanted = new.clone().named(name.clone(), username);
     let inserted = conn.transaction(|conn| users::insert(conn, &wanted));
     let inserted = match inserted {
@@ -159,5 +183,37 @@ fn become_account(
         Some("users_email_key" | "users_email_reserved") => refused(pointer),
         _ => error.into(),
     })?;
-    Ok(challenges::hand_over(conn, challenge.id, user.id)?)
+    challenges::hand_over(conn, challenge.id, user.id)?;
+    store::delete(conn, &pending)?;
+    Ok(true)
+}
+
+/// With `new`, the hash of another password than the account's, it is taken over by the person who
+/// reads mail there. None as false of [`create_account`]; else the sessions that have ended.
+fn confirm_account(
+    conn: &mut PgConnection,
+    challenge: &Challenge,
+    user: Uuid,
+    verified: &str,
+    new: Option<String>,
+    now: DateTime<Utc>,
+) -> Result<Option<Vec<Ended>>, Problem> {
+    let Some(current) = users::lock_hash(conn, user)? else {
+        return Ok(None);
+    };
+    if !challenges::consume(conn, challenge.id, now)? {
+        return Ok(challenges::is_consumed(conn, challenge.id)?.then(Vec::new));
+    }
+    if current != verified {
+        return Err(Problem::unavailable("the password was changed during the confirmation"));
+    }
+    let Some(hash) = new else {
+        let is_its = users::confirm_email(conn, user, &challenge.email_canonical, now)?;
+        return Ok(is_its.then(Vec::new));
+    };
+    users::take_over(conn, user, &hash, now)?;
+    challenges::cancel_all(conn, user)?;
+    let notice = NoticeMail { email: challenge.email.clone(), notice: Notice::PasswordChanged };
+    jobs::enqueue(conn, &notice, now)?;
+    Ok(Some(sessions::end(conn, user, Which::All)?))
 }

@@ -11,7 +11,7 @@ use validator::{Validate, ValidationError};
 
 use super::{
     confirm::Confirmed,
-    mails::UndoMail,
+    mails::{Notice, NoticeMail, UndoMail},
     proof::{Checker, Proof, check_code, refused},
 };
 use crate::{
@@ -56,8 +56,9 @@ fn check(body: &ConfirmEmailChange) -> Result<(), ValidationError> {
 
 /// Change the address: with the link or the code
 ///
-/// From now on the account has the new address. The old one is told and can undo that for 7 days,
-/// in which nobody else can have it. Needs no access token with the link, or with the new address
+/// From now on the account has the new address. If the old one was confirmed, it gets a mail and can
+/// undo the change for 7 days, in which no other account can have it; if not, it gets a notice only.
+/// Needs no access token with the link, or with the new address
 /// and the code; the code alone needs yours. The link works for 24 hours, the code for 10 minutes
 /// and five tries.
 #[utoipa::path(
@@ -108,6 +109,12 @@ fn apply(conn: &mut PgConnection, challenge: &Challenge, now: DateTime<Utc>) -> 
     }
     users::change_email(conn, user, (&challenge.email, &challenge.email_canonical), now).map_err(taken)?;
     challenges::cancel(conn, user)?;
+    if !old.email_confirmed {
+        // Else anyone could reserve any address: by registering it and changing to another one.
+        let notice = NoticeMail { email: old.email, notice: Notice::AddressChanged };
+        jobs::enqueue(conn, &notice, now)?;
+        return Ok(true);
+    }
     let undo = Uuid::now_v7();
     let opening = Opening {
         purpose: Purpose::UndoEmailChange,

@@ -28,7 +28,8 @@ pub struct ConfirmPasswordChange {
     #[schema(pattern = "^[0-9]{6}$")]
     #[validate(custom(function = "check_six_digits"))]
     code: String,
-    /// 8 to 256 characters of any kind; common ones and your own address or name are refused.
+    /// 8 to 256 characters of any kind; common ones and your own address or name are refused, and so are
+    /// those of this service.
     #[schema(format = "password", min_length = 8, max_length = 256)]
     #[validate(custom(function = "new_password::check"))]
     new_password: String,
@@ -54,6 +55,7 @@ pub async fn confirm_password_change(
     body: Json<ConfirmPasswordChange>,
     db: Data<Db>,
     hasher: Data<passwords::Hasher>,
+    policy: Data<passwords::Policy>,
     limits: Data<Limits>,
     address: ClientIp,
     keys: Data<ChallengeKeys>,
@@ -65,7 +67,7 @@ pub async fn confirm_password_change(
     let proof = Proof::Code { owner: Owner::User(me.id), code };
     let with = Checker { db: &db, limits: &limits, keys: &keys, network: address.network(), now };
     let challenge = proof.find_unused(Purpose::ChangePassword, with).await?.id;
-    let hash = new_password::hash(new_password, me.id, &db, &hasher, address).await?;
+    let hash = new_password::hash(new_password, me.id, &db, &hasher, &policy, address).await?;
     let set = db
         .tx(move |conn| {
             let set = new_password::set(conn, challenge, me.id, &hash, now)?;

@@ -1,11 +1,12 @@
 //! How people get in and out: register, log in, refresh, log out, their sessions; and what goes
-//! through their mailbox: confirm, recover, change the password or the address.
+//! through their mailbox: confirm, recover, change the password or the address, notices.
 
 mod change_email;
 mod change_password;
 mod confirm;
 mod confirm_email_change;
 mod confirm_password_change;
+mod delete_me;
 mod end_session;
 mod forgot_password;
 mod list_sessions;
@@ -92,7 +93,8 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(change_email::change_email)
         .service(confirm_email_change::confirm_email_change)
         .service(undo_email_change::undo_email_change)
-        .service(unlock_login::unlock_login);
+        .service(unlock_login::unlock_login)
+        .service(delete_me::delete_me);
 }
 
 fn client(req: &HttpRequest, address: ClientIp) -> Client {

@@ -14,7 +14,7 @@ use crate::{
     db::Db,
     http::{ClientIp, Problem},
     jobs,
-    passwords::{self, Hasher},
+    passwords::{self, Hasher, Policy},
     tokens::{
         Ended, challenges, login_networks,
         sessions::{self, Which},
@@ -27,21 +27,24 @@ pub(super) fn check(password: &str) -> Result<(), ValidationError> {
     passwords::check(password, &[])
 }
 
-/// Checks it against the account's address and names as well, then hashes it.
+/// A password that the policy refuses, in the field at `pointer`.
+pub(super) fn invalid(pointer: &'static str, error: ValidationError) -> Problem {
+    Problem::invalid(pointer, error.code, error.message.unwrap_or_else(|| "is not valid".into()))
+}
+
+/// Checks it against the account's address and names and the service's words as well, then hashes it.
 pub(super) async fn hash(
     password: String,
     user: Uuid,
     db: &Db,
     hasher: &Data<Hasher>,
+    policy: &Policy,
     address: ClientIp,
 ) -> Result<String, Problem> {
     let account = db.run(move |conn| Ok::<_, Problem>(users::find_account(conn, user)?)).await?;
     let account = account.ok_or_else(|| refused("/code"))?;
     let personal = [Some(account.email.as_str()), account.username.as_deref(), account.name.as_deref()];
-    passwords::check(&password, &personal).map_err(|error| {
-        let message = error.message.unwrap_or_else(|| "is not valid".into());
-        Problem::invalid("/new_password", error.code, message)
-    })?;
+    policy.check(&password, &personal).map_err(|error| invalid("/new_password", error))?;
     hasher.reserve(address.network())?.hash(password).await
 }
 

@@ -8,7 +8,7 @@ use validator::{Validate, ValidationError};
 
 use super::{
     mails::{ConfirmationMail, RegistrationMail},
-    store,
+    new_password, store,
 };
 use crate::{
     clock::Clock,
@@ -22,7 +22,7 @@ use crate::{
         ChallengeKeys, Role,
         challenges::{self, Opening, Purpose, Subject},
     },
-    users::{self, EmailAddress, NewUser, User, check_name, check_new_email, check_username},
+    users::{self, EmailAddress, NewUser, User, check_name, check_new_email, check_new_username},
 };
 
 #[derive(Deserialize, Validate, ToSchema)]
@@ -34,16 +34,19 @@ pub struct Register {
     #[schema(format = "email", max_length = 254)]
     #[validate(custom(function = "check_new_email"))]
     email: String,
-    /// 8 to 256 characters of any kind; common ones and your own address or name are refused.
+    /// 8 to 256 characters of any kind; common ones and your own address or name are refused, and so are
+    /// those of this service.
     #[schema(format = "password", min_length = 8, max_length = 256)]
     password: String,
-    /// 1 to 100 characters, not only blanks and none of them control characters.
+    /// 1 to 100 characters, of which at least one shows something; control characters and invisible
+    /// ones are refused.
     #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
     #[validate(custom(function = "check_name"))]
     name: Option<String>,
     /// 3 to 32 of `a-z A-Z 0-9 . _ -`, starting with a letter or digit; unique in any case.
+    /// Names such as `admin` or `support` are reserved.
     #[schema(min_length = 3, max_length = 32, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    #[validate(custom(function = "check_username"))]
+    #[validate(custom(function = "check_new_username"))]
     username: Option<String>,
 }
 
@@ -62,7 +65,7 @@ fn check_password(body: &Register) -> Result<(), ValidationError> {
 ///
 /// Where the server requires confirmation, the answer is always 202, in the same time, whether or
 /// not the address has an account: that is looked up later, by the job that mails either a link and
-/// a code or a notice. The account is there after `POST /api/v1/auth/confirm`.
+/// a code or a notice. The account is there after `POST /api/v1/auth/confirm`, which asks for the password again.
 #[utoipa::path(
     tag = "auth",
     security(()),
@@ -82,6 +85,7 @@ pub async fn register(
     address: ClientIp,
     db: Data<Db>,
     hasher: Data<passwords::Hasher>,
+    policy: Data<passwords::Policy>,
     limits: Data<Limits>,
     settings: Data<config::Accounts>,
     envelope: Data<Envelope>,
@@ -91,11 +95,13 @@ pub async fn register(
     limits.requests.check_address(super::PER_ADDRESS, address.0)?;
     let Json(Register { email, password, name, username }) = body;
     let email = EmailAddress::parse(&email).expect("validated");
+    policy.check(&password, &[]).map_err(|error| new_password::invalid("/password", error))?;
     let (place, now) = (hasher.reserve(address.network())?, clock.now());
     if settings.require_confirmation {
         let canonical = email.canonical().to_owned();
         db.tx(move |conn| super::spend_mail(conn, &limits, super::CONFIRMATIONS, &canonical, now)).await?;
-        // So that whoever confirms can be told whether the others have the same password.
+        // With a salt of the address, so that the password of a confirmation can be compared with those
+        // of all its registrations at once.
         let hash = place.hash_with_salt(password, keys.salt(email.canonical())).await?;
         let pending = store::Registration::new(&email, name, username, hash, now);
         db.tx(move |conn| wait_for_confirmation(conn, &pending, now)).await?;

@@ -1,4 +1,5 @@
 use actix_web::{HttpResponse, post, web::Data};
+use chrono::TimeDelta;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::{Validate, ValidationError};
@@ -13,9 +14,15 @@ use crate::{
     http::{ClientIp, Json, Problem},
     limits::Limits,
     passwords,
-    tokens::{Blocklist, ChallengeKeys, challenges::Purpose},
+    tokens::{
+        Blocklist, ChallengeKeys,
+        challenges::{self, Purpose},
+    },
     users::{self, check_email},
 };
+
+/// After a change of the address: how long a reset through the new one leaves the right to undo it.
+const OBJECTION: TimeDelta = TimeDelta::hours(24);
 
 /// Either `token` from the link, or `email` and `code`; and the new password.
 #[derive(Deserialize, Validate, ToSchema)]
@@ -32,7 +39,8 @@ pub struct ResetPassword {
     #[schema(pattern = "^[0-9A-TV-Za-tv-z]([ -]?[0-9A-TV-Za-tv-z]){7}$")]
     #[validate(custom(function = "check_code"))]
     code: Option<String>,
-    /// 8 to 256 characters of any kind; common ones and your own address or name are refused.
+    /// 8 to 256 characters of any kind; common ones and your own address or name are refused, and so are
+    /// those of this service.
     #[schema(format = "password", min_length = 8, max_length = 256)]
     #[validate(custom(function = "new_password::check"))]
     new_password: String,
@@ -45,8 +53,9 @@ fn check(body: &ResetPassword) -> Result<(), ValidationError> {
 /// Reset the password
 ///
 /// Sets a new password with what `POST /auth/password/forgot` has mailed. It also confirms the
-/// address, ends all sessions and whatever was pending, and logs nobody in. The link works once,
-/// for 30 minutes, the code for 10 minutes and five tries.
+/// address, ends all sessions and whatever was pending, and logs nobody in. 24 hours or more after a
+/// change of the address it also ends the right to undo that change. The link works once, for 30
+/// minutes, the code for 10 minutes and five tries.
 #[utoipa::path(
     tag = "mail",
     security(()),
@@ -64,6 +73,7 @@ pub async fn reset_password(
     address: ClientIp,
     db: Data<Db>,
     hasher: Data<passwords::Hasher>,
+    policy: Data<passwords::Policy>,
     limits: Data<Limits>,
     keys: Data<ChallengeKeys>,
     blocklist: Data<Blocklist>,
@@ -77,7 +87,7 @@ pub async fn reset_password(
     let with = Checker { db: &db, limits: &limits, keys: &keys, network: address.network(), now };
     let challenge = proof.find_unused(Purpose::ResetPassword, with).await?;
     let user = challenge.user().ok_or_else(|| refused(pointer))?;
-    let hash = new_password::hash(new_password, user, &db, &hasher, address).await?;
+    let hash = new_password::hash(new_password, user, &db, &hasher, &policy, address).await?;
     let ended = db
         .tx(move |conn| {
             let Some((account, ended)) = new_password::set(conn, challenge.id, user, &hash, now)? else {
@@ -86,6 +96,11 @@ pub async fn reset_password(
             // Whoever has the token or the code reads mail there.
             users::confirm_email(conn, user, &account.email_canonical, now)?;
             users::allow_login(conn, &limits, user, address.network(), now)?;
+            // Enough time for the former address to object. From now on it cannot take back an account
+            // that was handed over, with what its new owner has put into it.
+            if account.email_changed_at.is_some_and(|at| now - at >= OBJECTION) {
+                challenges::cancel_all(conn, user)?;
+            }
             Ok(ended)
         })
         .await?;

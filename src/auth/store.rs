@@ -51,11 +51,6 @@ impl Registration {
             expires_at: now + LIFETIME,
         }
     }
-
-    /// The address alone.
-    pub fn of_nobody(self, no_password: String) -> Self {
-        Self { password_hash: no_password, username: None, username_canonical: None, name: None, ..self }
-    }
 }
 
 pub(super) fn insert(conn: &mut PgConnection, registration: &Registration) -> QueryResult<()> {

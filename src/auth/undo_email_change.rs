@@ -10,7 +10,7 @@ use validator::Validate;
 
 use super::{
     confirm::Confirmed,
-    mails::{Reason, ResetMail},
+    mails::{Notice, NoticeMail, Reason, ResetMail},
     proof::{Checker, Proof, refused},
 };
 use crate::{
@@ -40,8 +40,10 @@ pub struct UndoEmailChange {
 /// Undo a change of the address
 ///
 /// Gives the account its old address back, for 7 days after the change. Ends all sessions and
-/// whatever was pending, and mails a link for a new password to the old address, since whoever
-/// changed it knew the password.
+/// whatever was pending, mails a link for a new password to the old address, since the person who
+/// changed it knew the password, and a notice to the address that loses the account. The right to
+/// undo ends earlier when a password is reset through the new address 24 hours or more after the
+/// change.
 #[utoipa::path(
     tag = "mail",
     security(()),
@@ -79,7 +81,10 @@ fn apply(
     now: DateTime<Utc>,
 ) -> Result<Option<Vec<Ended>>, Problem> {
     let user = challenge.user().ok_or_else(|| Problem::internal("an undo without a user"))?;
-    if users::lock_account(conn, user)?.is_none() || !challenges::consume(conn, challenge.id, now)? {
+    let Some(before) = users::lock_account(conn, user)? else {
+        return Ok(None);
+    };
+    if !challenges::consume(conn, challenge.id, now)? {
         return Ok(None);
     }
     // Nobody else can have it: the challenge has reserved it until this moment.
@@ -87,5 +92,9 @@ fn apply(
     challenges::cancel_after(conn, user, challenge)?;
     let ended = sessions::end(conn, user, Which::All)?;
     jobs::enqueue(conn, &ResetMail { email: challenge.email.clone(), reason: Reason::Undone }, now)?;
+    if before.email_canonical != challenge.email_canonical {
+        let notice = NoticeMail { email: before.email, notice: Notice::AddressTakenBack };
+        jobs::enqueue(conn, &notice, now)?;
+    }
     Ok(Some(ended))
 }

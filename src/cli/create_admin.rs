@@ -3,6 +3,7 @@ use std::io::{self, Read};
 use anyhow::{Context, Result, bail, ensure};
 use aws_lc_rs::rand;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use diesel::{Connection, PgConnection};
 
@@ -11,12 +12,12 @@ use crate::{
     clock::Clock,
     config::Config,
     db::migrate,
-    passwords::{self, Hasher},
+    passwords::{Hasher, Policy},
     tokens::{
         Role, challenges,
         sessions::{self, Which},
     },
-    users::{self, EmailAddress, NewUser},
+    users::{self, Account, EmailAddress, NewUser},
 };
 
 #[derive(Args)]
@@ -27,24 +28,27 @@ pub(super) struct Arguments {
     /// Read the password from standard input; otherwise one is generated and printed once
     #[arg(long)]
     password_stdin: bool,
+    /// Promote an account even if its address changed in the last 7 days: then the person who had it
+    /// before may be a stranger, whose right to undo the change ends
+    #[arg(long)]
+    force: bool,
 }
+
+/// After a change of the address the former one can take the account back for so long.
+const UNDO: TimeDelta = TimeDelta::days(7);
 
 pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<()> {
     let email = EmailAddress::parse(&arguments.email).context("--email is not an e-mail address")?;
-    let password = if arguments.password_stdin { read_password(&email)? } else { generate() };
+    let password = if arguments.password_stdin { read_password(&email, config)? } else { generate() };
     let hash = Hasher::hash_now(&password, config.passwords.cost)?;
     with_connection(config, |conn| {
         if config.database.auto_migrate {
             migrate::run(conn)?;
         }
         migrate::check_current(conn)?;
-        if take_over(conn, &email, &hash)? {
-            println!("{} is an admin now, with a new password; its sessions have ended", email.given());
-        } else {
-            let new = NewUser::new(&email, hash, Role::Admin, Clock::default().now()).confirmed();
-            let user = users::insert(conn, &new).context("the account cannot be created")?;
-            println!("created admin {} with id {}", user.email, user.id);
-        }
+        let now = Clock::default().now();
+        let done = conn.transaction(|conn| create_or_promote(conn, &email, &hash, arguments.force, now))?;
+        println!("{done}");
         if !arguments.password_stdin {
             println!("password: {password}");
         }
@@ -52,26 +56,68 @@ pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<()> {
     })
 }
 
-/// An account of that address may be a stranger's, who registered it first: it gets the new
-/// password together with the role, and nothing that the stranger has asked for goes on. Its
-/// sessions end, also because tokens carry the role.
-fn take_over(conn: &mut PgConnection, email: &EmailAddress, hash: &str) -> Result<bool> {
-    conn.transaction(|conn| {
-        let promoted = users::promote(conn, email, hash, Clock::default().now())?;
-        if let Some(user) = promoted {
-            challenges::cancel(conn, user)?;
-            sessions::end(conn, user, Which::All)?;
-        }
-        Ok(promoted.is_some())
-    })
+/// What was done, in words.
+fn create_or_promote(
+    conn: &mut PgConnection,
+    email: &EmailAddress,
+    hash: &str,
+    force: bool,
+    now: DateTime<Utc>,
+) -> Result<String> {
+    if let Some(account) = users::lock_account_of(conn, email)? {
+        promote(conn, &account, hash, force, now)?;
+        return Ok(format!(
+            "{} is an admin now, with a new password and without names; its sessions have ended",
+            email.given()
+        ));
+    }
+    // The former address of another account is reserved for that. The operator's word counts more.
+    let released = challenges::release(conn, email.canonical(), now)?;
+    let new = NewUser::new(email, hash.to_owned(), Role::Admin, now).confirmed();
+    let user = users::insert(conn, &new).context("the account cannot be created")?;
+    let mut done = vec![format!("created admin {} with id {}", user.email, user.id)];
+    done.extend(released.iter().map(|former| {
+        format!("the account {former}, which had this address before, cannot get it back any more")
+    }));
+    Ok(done.join("\n"))
 }
 
-fn read_password(email: &EmailAddress) -> Result<String> {
+/// The account may have been made by a stranger, who registered the address first or had it
+/// confirmed for an account of his. So it gets a new password together with the role, and nothing of
+/// before goes on: no name, no session (tokens carry the role, too), no link, above all none that
+/// gives the account its former address back.
+fn promote(
+    conn: &mut PgConnection,
+    account: &Account,
+    hash: &str,
+    force: bool,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    if let Some(changed_at) = account.email_changed_at.filter(|at| now - *at < UNDO)
+        && !force
+    {
+        bail!(
+            "{} is the address of this account only since {}; before, the account had another address and \
+             may be a stranger's. Give --force to promote it all the same: that sets a new password, removes \
+             its names, ends its sessions and deletes every link for it, also the one that undoes the change",
+            account.email,
+            changed_at.format("%-d %B %Y at %H:%M UTC")
+        );
+    }
+    users::take_over(conn, account.id, hash, now)?;
+    users::promote(conn, account.id)?;
+    challenges::cancel_all(conn, account.id)?;
+    sessions::end(conn, account.id, Which::All)?;
+    Ok(())
+}
+
+fn read_password(email: &EmailAddress, config: &Config) -> Result<String> {
     let mut text = String::new();
     io::stdin().take(4096).read_to_string(&mut text)?;
     let password = text.trim_end_matches(['\r', '\n']).to_owned();
     ensure!(!password.contains('\0'), "the password must not contain U+0000");
-    if let Err(error) = passwords::check(&password, &[Some(email.given())]) {
+    let policy = Policy::new(&config.mail.product_name, &config.server.public_url);
+    if let Err(error) = policy.check(&password, &[Some(email.given())]) {
         bail!("the password {}", error.message.unwrap_or(error.code));
     }
     Ok(password)

@@ -310,6 +310,7 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         email_confirmed_at -> Nullable<Timestamptz>,
+        email_changed_at -> Nullable<Timestamptz>,
     }
 }
 

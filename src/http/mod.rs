@@ -30,5 +30,5 @@ pub use self::{
     problems::{problem_page, problem_pages},
     query::{Path, Query},
     requests::Requests,
-    text::{check_display_text, is_deceptive},
+    text::{check_display_text, is_deceptive, is_visible},
 };

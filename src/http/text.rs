@@ -1,5 +1,9 @@
 //! Text that may go into the database and onto a screen.
 
+use icu_properties::{
+    CodePointMapData, CodePointSetData,
+    props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup, VariationSelector},
+};
 use serde_json::Value;
 use validator::ValidationError;
 
@@ -29,21 +33,115 @@ pub(super) fn find_nul(value: &Value, pointer: &mut String) -> Option<FieldError
     }
 }
 
-/// Controls, and characters that hide or reorder text, so that one name looks like another.
-/// Joiners stay: scripts and emoji need them.
+/// Characters that show nothing or reorder the text around them, so that one text looks like
+/// another: controls, Unicode's `Default_Ignorable_Code_Point` (direction marks, zero-width
+/// blanks, tags, fillers), line and paragraph separators, and a few blanks that Unicode counts
+/// among the symbols. Joiners and variation selectors stay: scripts and emoji need them.
 #[must_use]
 pub fn is_deceptive(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200b}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    let ignorable = CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c);
+    c.is_control()
+        || (ignorable && !is_joiner(c) && !is_selector(c))
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{2800}' | '\u{fff9}'..='\u{fffb}' | '\u{1d159}')
 }
 
-/// For validator: text that others read.
+fn is_joiner(c: char) -> bool {
+    matches!(c, '\u{200c}' | '\u{200d}')
+}
+
+fn is_selector(c: char) -> bool {
+    CodePointSetData::new::<VariationSelector>().contains(c)
+}
+
+/// For validator: text that others read. A joiner stands between two characters that show, a
+/// variation selector after one; anywhere else they would only hide something.
 ///
 /// # Errors
 /// `control-character`.
 pub fn check_display_text(text: &str) -> Result<(), ValidationError> {
-    if text.chars().any(is_deceptive) {
-        return Err(ValidationError::new("control-character")
-            .with_message("must not contain control characters".into()));
+    let shows = |c: &char| !c.is_whitespace() && !is_joiner(*c) && !is_selector(*c);
+    let (mut before, mut rest) = (None, text.chars().peekable());
+    while let Some(c) = rest.next() {
+        let follows = before.as_ref().is_some_and(shows);
+        let misplaced = if is_joiner(c) {
+            !(follows || before.is_some_and(is_selector)) || !rest.peek().is_some_and(shows)
+        } else {
+            is_selector(c) && !follows
+        };
+        if misplaced || is_deceptive(c) {
+            return Err(ValidationError::new("control-character")
+                .with_message("must not contain control characters or characters that show nothing".into()));
+        }
+        before = Some(c);
     }
     Ok(())
+}
+
+/// Whether a person sees anything: a letter, a number, a sign or a symbol. Blanks, marks without a
+/// letter and private characters alone are no name.
+#[must_use]
+pub fn is_visible(text: &str) -> bool {
+    let category = CodePointMapData::<GeneralCategory>::new();
+    let groups = [
+        GeneralCategoryGroup::Letter,
+        GeneralCategoryGroup::Number,
+        GeneralCategoryGroup::Punctuation,
+        GeneralCategoryGroup::Symbol,
+    ];
+    let visible = |c: char| groups.iter().any(|group| group.contains(category.get(c)));
+    text.chars().any(|c| visible(c) && !is_deceptive(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_the_world_and_emoji_are_text() {
+        for text in [
+            "Ada Lovelace",
+            "Zoë O’Neil-Ada",
+            "葛\u{e0100}城",
+            "محمد",
+            "می\u{200c}خواهم",
+            "क्\u{200d}ष",
+            "ශ්\u{200d}රී",
+            "❤\u{fe0f}",
+            "🏳\u{fe0f}\u{200d}🌈",
+            "👩\u{200d}👩\u{200d}👧",
+            "1\u{fe0f}\u{20e3}",
+        ] {
+            assert!(check_display_text(text).is_ok() && is_visible(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_shows_nothing_or_turns_the_text_around_is_refused() {
+        let ignorable = "\u{ad}\u{34f}\u{61c}\u{115f}\u{1160}\u{17b4}\u{180e}\u{200b}\u{200e}\u{200f}\u{202e}\
+                         \u{2060}\u{2066}\u{3164}\u{feff}\u{ffa0}\u{fff0}\u{e0001}\u{e0041}\u{e007f}";
+        for c in ignorable.chars().chain("\u{0}\u{9}\u{2028}\u{2800}\u{fff9}\u{fffb}\u{1d159}".chars()) {
+            assert!(is_deceptive(c) && !is_visible(&c.to_string()), "U+{:04X}", u32::from(c));
+            assert!(check_display_text(&format!("A{c}b")).is_err(), "U+{:04X}", u32::from(c));
+        }
+    }
+
+    #[test]
+    fn joiners_and_selectors_stand_where_they_do_something() {
+        for text in [
+            "\u{200d}A",
+            "A\u{200d}",
+            "A\u{200d}\u{200d}b",
+            "A \u{200c}b",
+            "A\u{200c} b",
+            "\u{fe0f}",
+            " \u{fe0f}",
+            "A\u{fe0f}\u{fe0f}",
+            "A\u{e0101}\u{e0102}",
+        ] {
+            assert!(check_display_text(text).is_err(), "{text:?}");
+        }
+        for text in ["", " \u{3000}", "\u{200d}", "\u{fe0f}", "\u{301}", "\u{e000}"] {
+            assert!(!is_visible(text), "{text:?}");
+        }
+    }
 }

@@ -90,12 +90,6 @@ impl Hasher {
         self.queue.0.in_use()
     }
 
-    /// The hash of no password, for an account that nobody may log in to until one is chosen.
-    #[must_use]
-    pub fn no_password(&self) -> String {
-        self.dummy.to_string()
-    }
-
     /// Hashes on this thread, for the command line.
     ///
     /// # Errors
@@ -306,7 +300,6 @@ mod tests {
         assert_eq!(waits("battery staple", Some(stored[1].clone()), &stored).await, (Verdict::Right, false));
         let verify = |stored| place().verify("battery staple".into(), Some(stored));
         assert_eq!(verify(stored[1].clone()).await.expect("verdict"), Verdict::Right);
-        assert_eq!(verify(hasher.no_password()).await.expect("verdict"), Verdict::Wrong);
     }
 
     /// Occupies the only thread until the sender is dropped.

@@ -10,5 +10,5 @@ mod queue;
 
 pub use self::{
     hasher::{Hasher, Place, Verdict},
-    policy::check,
+    policy::{Policy, check},
 };

@@ -3,6 +3,7 @@
 
 use std::{collections::HashSet, sync::LazyLock};
 
+use url::Url;
 use validator::ValidationError;
 
 const SHORTEST: usize = 8;
@@ -35,14 +36,57 @@ pub fn check(password: &str, personal: &[Option<&str>]) -> Result<(), Validation
     Ok(())
 }
 
-/// Whether the password is this text, or its part before the @, with at most a few more characters.
+/// The policy together with the words that an attacker of this service tries first (ASVS 6.1.2,
+/// 6.2.11): the product's name and the host of the public address.
+pub struct Policy {
+    context: Vec<String>,
+}
+
+impl Policy {
+    /// `public_url` is an address such as `https://api.example.com`, of which `example` counts too.
+    #[must_use]
+    pub fn new(product_name: &str, public_url: &str) -> Self {
+        let name = product_name.to_lowercase();
+        let url = Url::parse(public_url).ok();
+        // Not the numbers of an IP address, nor the last label, which says nothing about the service.
+        let host = url.as_ref().and_then(Url::domain).unwrap_or_default();
+        let labels = host.rsplit('.').skip(1);
+        let words = name.split_whitespace().chain(labels).chain([name.as_str(), host]);
+        let context = words.map(str::to_owned).chain([name.split_whitespace().collect()]).collect();
+        Self { context }
+    }
+
+    /// As [`check`], and refuses the words of this service, also with a year or a few characters more.
+    ///
+    /// # Errors
+    /// `context`, and those of [`check`].
+    pub fn check(&self, password: &str, personal: &[Option<&str>]) -> Result<(), ValidationError> {
+        check(password, personal)?;
+        let lower = password.to_lowercase();
+        if self.context.iter().any(|word| is_mostly(&lower, word)) {
+            return Err(ValidationError::new("context")
+                .with_message("must not be the name or the address of this service".into()));
+        }
+        Ok(())
+    }
+}
+
+/// Whether the password is this text, or its part before the @, with at most 3 more characters, or 8
+/// that are no letters, such as a year, at its ends.
 fn is_mostly(password: &str, text: &str) -> bool {
     let local = text.split('@').next().unwrap_or(text);
+    let letters = |text: &str| text.trim_matches(|c: char| !c.is_alphabetic()).to_owned();
     [text, local].iter().any(|part| {
         let part = part.trim();
-        part.chars().count() >= 4
-            && password.contains(part)
-            && password.chars().count() - part.chars().count() < 4
+        let length = part.chars().count();
+        if length < 4 || !password.contains(part) {
+            return false;
+        }
+        match password.chars().count() - length {
+            0..=3 => true,
+            4..=8 => letters(password) == letters(part),
+            _ => false,
+        }
     })
 }
 
@@ -63,6 +107,9 @@ mod tests {
         assert_eq!(code("aaaaaaaaaaaa"), "common");
         assert_eq!(code("ada.lovelace1"), "personal");
         assert_eq!(code("Ada Lovelace!"), "personal");
+        assert_eq!(code("ada.lovelace2026!"), "personal");
+        assert_eq!(code("19901231ada.lovelace"), "personal");
+        assert_eq!(code("ada.lovelace and others"), "ok");
     }
 
     #[test]
@@ -70,5 +117,33 @@ mod tests {
         assert_eq!(code(&"🦀🐙🦊🐝".repeat(16)), "ok", "64 emoji");
         assert_eq!(code("correct horse battery"), "ok");
         assert_eq!(code("пароль из слов"), "ok");
+    }
+
+    #[test]
+    fn the_services_own_words_are_refused() {
+        let policy = Policy::new("Acme Coins", "https://api.Mintage.co.uk:8443/v1");
+        let code = |password: &str| {
+            policy.check(password, &[]).map_or_else(|error| error.code.into_owned(), |()| "ok".to_owned())
+        };
+        for password in [
+            "Mintage2026",
+            "2026mintage!",
+            "acmecoins",
+            "Acme Coins 1",
+            "coins2026!",
+            "api.mintage.co.uk",
+            "MINTAGE12345678",
+        ] {
+            assert_eq!(code(password), "context", "{password}");
+        }
+        for password in
+            ["mintage 2026 horse", "mint2026age", "coins and horses", "acme9876543210", "1.co.uk1"]
+        {
+            assert_eq!(code(password), "ok", "{password}");
+        }
+        assert_eq!(code("short"), "too-short");
+
+        let policy = Policy::new("Mintage", "http://127.0.0.1:8080");
+        assert!(policy.check("127.0.0.1", &[]).is_ok() && policy.check("mintage1", &[]).is_err());
     }
 }

@@ -383,6 +383,30 @@ pub fn cancel(conn: &mut PgConnection, user: Uuid) -> QueryResult<()> {
     Ok(())
 }
 
+/// As [`cancel`], and also ends the right to undo any change of the address: whoever has the account
+/// now has nothing to give back.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn cancel_all(conn: &mut PgConnection, user: Uuid) -> QueryResult<()> {
+    let pending = challenges::user_id.eq(user).and(challenges::consumed_at.is_null());
+    diesel::delete(challenges::table.filter(pending)).execute(conn)?;
+    Ok(())
+}
+
+/// Ends every reservation of this address and gives the accounts that can no longer get it back.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn release(conn: &mut PgConnection, email_canonical: &str, now: DateTime<Utc>) -> QueryResult<Vec<Uuid>> {
+    let undo = challenges::purpose
+        .eq(Purpose::UndoEmailChange)
+        .and(challenges::email_canonical.eq(email_canonical))
+        .and(challenges::consumed_at.is_null().and(challenges::expires_at.gt(now)));
+    let user = challenges::user_id.assume_not_null();
+    diesel::delete(challenges::table.filter(undo)).returning(user).get_results(conn)
+}
+
 /// As [`cancel`], and also ends the right to undo later changes than the one that was undone.
 ///
 /// # Errors

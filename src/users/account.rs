@@ -18,6 +18,9 @@ pub struct Account {
     pub name: Option<String>,
     #[diesel(select_expression = users::email_confirmed_at.is_not_null())]
     pub email_confirmed: bool,
+    pub created_at: DateTime<Utc>,
+    /// When it last got another address.
+    pub email_changed_at: Option<DateTime<Utc>>,
 }
 
 impl Account {
@@ -146,6 +149,30 @@ pub fn change_email(
             users::email.eq(email),
             users::email_canonical.eq(canonical),
             users::email_confirmed_at.eq(now),
+            users::email_changed_at.eq(now),
+            users::version.eq(users::version + 1),
+            users::updated_at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Gives the account to the person who reads mail at its address, or for whom an operator vouches:
+/// a new password, and neither name nor username of the person who had it before. The caller also
+/// ends the sessions and deletes the challenges.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn take_over(conn: &mut PgConnection, id: Uuid, hash: &str, now: DateTime<Utc>) -> QueryResult<()> {
+    let none = None::<String>;
+    diesel::update(users::table.find(id))
+        .set((
+            users::password_hash.eq(hash),
+            users::name.eq(&none),
+            users::username.eq(&none),
+            users::username_canonical.eq(&none),
+            users::email_confirmed_at.eq(now),
+            users::email_changed_at.eq(None::<DateTime<Utc>>),
             users::version.eq(users::version + 1),
             users::updated_at.eq(now),
         ))

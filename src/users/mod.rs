@@ -2,7 +2,6 @@
 
 mod account;
 mod current_password;
-mod delete_me;
 mod email;
 mod guesses;
 mod list;
@@ -17,20 +16,21 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub use self::{
     account::{
         Account, change_email, confirm_email, find_account, find_account_of, is_username_taken, lock_account,
-        lock_account_of, lock_hash, set_password,
+        lock_account_of, lock_hash, set_password, take_over,
     },
     current_password::check_password,
     email::{EmailAddress, check_email, check_new_email},
     guesses::{Guess, allow_login},
-    model::{User, check_name, check_username},
-    store::{Credentials, Login, NewUser, find_credentials, insert, promote, set_password_hash},
+    model::{User, check_name, check_new_username},
+    store::{
+        Credentials, Login, NewUser, delete, find_credentials, find_hash, insert, promote, set_password_hash,
+    },
 };
 
 pub fn routes(config: &mut ServiceConfig) {
     config
         .service(read_me::read_me)
         .service(update_me::update_me)
-        .service(delete_me::delete_me)
         .service(list::list_users)
         .service(read::read_user);
 }

@@ -5,7 +5,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::ValidationError;
 
-use crate::{db::schema::users, http::check_display_text, tokens::Role};
+use crate::{
+    db::schema::users,
+    http::{check_display_text, is_visible},
+    tokens::Role,
+};
 
 /// An account as its owner and admins see it.
 #[derive(Queryable, Selectable, Serialize, ToSchema, Debug, Clone)]
@@ -33,15 +37,21 @@ pub struct User {
     pub version: i32,
 }
 
-/// For validator: 1 to 100 characters, none of them control characters, not only blanks.
+/// For validator: 1 to 100 characters, of which at least one shows something and none is a control
+/// character or invisible.
 ///
 /// # Errors
-/// `length` or `control-character`.
+/// `length`, `control-character` or `invisible`.
 pub fn check_name(name: &str) -> Result<(), ValidationError> {
     if name.trim().is_empty() || name.chars().count() > 100 {
         return Err(ValidationError::new("length").with_message("must have 1 to 100 characters".into()));
     }
-    check_display_text(name)
+    check_display_text(name)?;
+    if !is_visible(name) {
+        return Err(ValidationError::new("invisible")
+            .with_message("must have at least one letter, number, sign or symbol".into()));
+    }
+    Ok(())
 }
 
 /// For validator: 3 to 32 of `a-z A-Z 0-9 . _ -`, starting with a letter or digit. Without an
@@ -57,4 +67,59 @@ pub fn check_username(username: &str) -> Result<(), ValidationError> {
     }
     Err(ValidationError::new("username")
         .with_message("must have 3 to 32 of a-z A-Z 0-9 . _ - and start with a letter or digit".into()))
+}
+
+/// For validator: a username that becomes somebody's: [`check_username`], and not a reserved one.
+///
+/// # Errors
+/// `username` or `reserved`.
+pub fn check_new_username(username: &str) -> Result<(), ValidationError> {
+    check_username(username)?;
+    if is_reserved_username(username) {
+        return Err(ValidationError::new("reserved").with_message(RESERVED_MESSAGE.into()));
+    }
+    Ok(())
+}
+
+pub(super) const RESERVED_MESSAGE: &str = "is reserved for the people who run this service";
+
+/// Names that a reader would take for the service or for the people who run it, and words that
+/// programs take for a path, a mailbox (RFC 2142) or no value. Without `.`, `_` and `-`.
+#[rustfmt::skip]
+const RESERVED: &[&str] = &[
+    "abuse", "account", "accounts", "admin", "administrator", "administrators", "admins", "all",
+    "anonymous", "api", "billing", "contact", "everyone", "guest", "help", "helpdesk", "hostmaster",
+    "info", "legal", "mail", "mailerdaemon", "me", "mintage", "moderator", "news", "noreply", "null",
+    "official", "operator", "owner", "postmaster", "privacy", "root", "sales", "security", "staff",
+    "superuser", "support", "sysadmin", "system", "team", "undefined", "user", "users", "webmaster", "www",
+];
+
+/// Whether a username is reserved for the people who run the service. Case, dots, dashes and
+/// underscores make no difference.
+#[must_use]
+pub fn is_reserved_username(username: &str) -> bool {
+    let bare = username.to_ascii_lowercase().replace(['.', '_', '-'], "");
+    RESERVED.contains(&bare.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserved_usernames_are_recognised_in_any_spelling() {
+        for name in ["admin", "ADMIN", "a.d.m.i.n", "no-reply", "No_Reply", "noreply", "mailer-daemon", "www"]
+        {
+            assert!(is_reserved_username(name), "{name}");
+        }
+        for name in ["ada", "admin1", "badmin", "user1", "rooty", "themintage"] {
+            assert!(!is_reserved_username(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_list_is_sorted_and_bare() {
+        assert!(RESERVED.is_sorted());
+        assert!(RESERVED.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_lowercase())));
+    }
 }

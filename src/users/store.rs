@@ -183,7 +183,11 @@ pub(super) fn update(
         .get_result(conn)
 }
 
-pub(super) fn delete(conn: &mut PgConnection, id: Uuid) -> QueryResult<()> {
+/// Removes the account with all that is its own.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn delete(conn: &mut PgConnection, id: Uuid) -> QueryResult<()> {
     diesel::delete(users::table.find(id)).execute(conn)?;
     Ok(())
 }
@@ -199,25 +203,12 @@ pub fn set_password_hash(conn: &mut PgConnection, id: Uuid, old: &str, new: &str
     Ok(())
 }
 
-/// Makes an existing account an admin with a new password; None if there is no such account.
+/// Makes an account an admin. The caller ends its sessions, whose tokens carry the role.
 ///
 /// # Errors
 /// The database cannot be written.
-pub fn promote(
-    conn: &mut PgConnection,
-    email: &EmailAddress,
-    password_hash: &str,
-    now: DateTime<Utc>,
-) -> QueryResult<Option<Uuid>> {
-    diesel::update(users::table.filter(users::email_canonical.eq(email.canonical())))
-        .set((
-            users::role.eq(Role::Admin),
-            users::password_hash.eq(password_hash),
-            users::email_confirmed_at.eq(now),
-            users::version.eq(users::version + 1),
-            users::updated_at.eq(now),
-        ))
-        .returning(users::id)
-        .get_result(conn)
-        .optional()
+pub fn promote(conn: &mut PgConnection, id: Uuid) -> QueryResult<()> {
+    let promoted = (users::role.eq(Role::Admin), users::version.eq(users::version + 1));
+    diesel::update(users::table.find(id)).set(promoted).execute(conn)?;
+    Ok(())
 }

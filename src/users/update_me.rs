@@ -4,7 +4,7 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::{
-    model::{User, check_name, check_username},
+    model::{RESERVED_MESSAGE, User, check_name, check_username, is_reserved_username},
     store,
 };
 use crate::{
@@ -23,12 +23,14 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "Ada King", "username": "ada"}))]
 pub struct UpdateMe {
-    /// 1 to 100 characters, not only blanks and none of them control characters.
+    /// 1 to 100 characters, of which at least one shows something; control characters and invisible
+    /// ones are refused.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 100, pattern = r"\S")]
     #[validate(custom(function = "check_name"))]
     name: Option<Option<String>>,
     /// 3 to 32 of `a-z A-Z 0-9 . _ -`, starting with a letter or digit; unique in any case.
+    /// Names such as `admin` or `support` are reserved; an account that has one keeps it.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>, min_length = 3, max_length = 32, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     #[validate(custom(function = "check_username"))]
@@ -74,6 +76,12 @@ pub async fn update_me(
         .tx(move |conn| {
             let user = store::find_for_update(conn, me.id)?.ok_or(Refusal::Revoked)?;
             condition.check(user.version)?;
+            if let Some(Some(new)) = &change.username
+                && is_reserved_username(new)
+                && !user.username.is_some_and(|old| old.eq_ignore_ascii_case(new))
+            {
+                return Err(Problem::invalid("/username", "reserved", RESERVED_MESSAGE));
+            }
             store::update(conn, me.id, change, now).map_err(|error| match constraint_violated(&error) {
                 Some("users_username_key") => {
                     Problem::new(&kind::USERNAME_TAKEN).field("/username", "taken", "is taken")

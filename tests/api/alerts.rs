@@ -27,14 +27,6 @@ async fn sync(market: &Market, admin: &Client, price: f64) {
     .await;
 }
 
-/// With an address that was confirmed.
-async fn confirmed(app: &App) -> Client {
-    let user = app.user().await;
-    let confirm = format!("UPDATE users SET email_confirmed_at = now() WHERE id = '{}'", user.id);
-    assert_eq!(sql_query(confirm).execute(&mut app.sql()).unwrap(), 1);
-    user
-}
-
 async fn alert(client: &Client, more: &Value) -> Value {
     let mut body = json!({"coin": "btc", "metric": "price", "direction": "above", "threshold": 75_000});
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -52,7 +44,7 @@ async fn with_market(settings: &[(&str, &str)]) -> (Market, App, Client) {
 #[tokio::test]
 async fn a_crossing_is_one_mail_hovering_is_none_and_back_and_again_is_a_second() {
     let (market, app, admin) = with_market(&[("APP_URL", "https://app.example.com")]).await;
-    let user = confirmed(&app).await;
+    let user = app.confirmed_user().await;
     let made = alert(&user, &json!({})).await;
     assert_eq!((&made["hysteresis"], &made["armed"]), (&1500.0.into(), &true.into()));
     let mails = async || {
@@ -95,7 +87,7 @@ async fn a_crossing_is_one_mail_hovering_is_none_and_back_and_again_is_a_second(
 #[tokio::test]
 async fn a_number_that_is_beyond_the_threshold_already_must_go_back_first() {
     let (market, app, admin) = with_market(&[]).await;
-    let user = confirmed(&app).await;
+    let user = app.confirmed_user().await;
     sync(&market, &admin, 80_000.0).await;
     assert_eq!(alert(&user, &json!({})).await["armed"], false);
     for (price, expected) in [(81_000.0, 0), (70_000.0, 0), (75_001.0, 1)] {
@@ -107,7 +99,7 @@ async fn a_number_that_is_beyond_the_threshold_already_must_go_back_first() {
 #[tokio::test]
 async fn a_snapshot_that_is_not_committed_sends_nothing_and_the_next_one_sends_once() {
     let (market, app, admin) = with_market(&[]).await;
-    let user = confirmed(&app).await;
+    let user = app.confirmed_user().await;
     let stranger = app.user().await;
     alert(&stranger, &json!({})).await;
     alert(&user, &json!({})).await;
@@ -144,7 +136,7 @@ async fn sentiment_alerts_too_and_only_when_it_is_known() {
     let market = social::market().await;
     let settings = [("SOCIAL_PROVIDERS", "mastodon"), ("MASTODON_URLS", instance.url.as_str())];
     let app = social::app(&market, &settings);
-    let user = confirmed(&app).await;
+    let user = app.confirmed_user().await;
     let body = json!({"coin": "bitcoin", "metric": "sentiment", "direction": "above", "threshold": 0.3});
     let made = user.post(PATH, &body).await.assert(201).json();
     assert_eq!((&made["currency"], &made["hysteresis"]), (&Value::Null, &0.05.into()));

@@ -20,7 +20,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::{
-    Client, Database, PASSWORD, eventually,
+    Client, Database, Mailbox, PASSWORD, eventually,
     smtp::{Encryption, Manner, SmtpServer},
 };
 
@@ -353,6 +353,106 @@ async fn a_stolen_key_is_revoked_while_the_server_runs() {
     assert!(error.contains("there is no signing key"), "{error}");
 }
 
+/// A stranger's account gets the address of the operator, who presses a button in a mail of the
+/// product that he expects; the stranger could then undo the change and have an admin.
+#[tokio::test]
+async fn promoting_an_account_leaves_the_stranger_who_made_it_no_way_in() {
+    let (home, mailbox) = (directory(), Mailbox::new());
+    let mails = mailbox.directory();
+    let server = Server::start(home.path(), &[("MAIL_TRANSPORT", "file"), ("MAIL_DIR", &mails)]);
+    let post = async |client: &Client, path: &str, body: serde_json::Value| {
+        client.post(&format!("/api/v1/auth/{path}"), &body).await
+    };
+    let anyone = server.client();
+    let (evil, root) = ("mallory@evil.example", "root@corp.example");
+    let own = json!({"email": evil, "password": PASSWORD, "username": "mallory", "name": "Mallory"});
+    post(&anyone, "register", own).await.assert(201);
+    post(&anyone, "confirm/resend", json!({"email": evil})).await.assert(202);
+    let proof = json!({"token": mailbox.next(evil).await.token(), "password": PASSWORD});
+    post(&anyone, "confirm", proof).await.assert(200);
+    let mut stranger = log_in(&server, evil).await;
+    post(&stranger, "email/change", json!({"new_email": root, "password": PASSWORD})).await.assert(202);
+    post(&anyone, "email/change/confirm", json!({"token": mailbox.next(root).await.token()}))
+        .await
+        .assert(200);
+    let undo = mailbox.next(evil).await;
+    post(&stranger, "email/change", json!({"new_email": "m2@evil.example", "password": PASSWORD}))
+        .await
+        .assert(202);
+    let pending = mailbox.next("m2@evil.example").await;
+    post(&anyone, "password/forgot", json!({"email": root})).await.assert(202);
+    let reset = mailbox.next(root).await;
+
+    let create = ["create-admin", "--email", root];
+    let refused = fail(mintage(home.path(), &[]).args(create));
+    let today =
+        chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).format("%B %Y").to_string();
+    assert!(
+        refused.contains(&today) && refused.contains("--force") && refused.contains("undoes"),
+        "{refused}"
+    );
+    stranger.get("/api/v1/user").await.assert(200);
+    let promoted = succeed(mintage(home.path(), &[]).args(create).arg("--force"));
+    let password = promoted.lines().find_map(|line| line.strip_prefix("password: ")).unwrap();
+
+    for (path, body) in [
+        ("email/change/undo", json!({"token": undo.token()})),
+        ("email/change/confirm", json!({"token": pending.token()})),
+        ("password/reset", json!({"token": reset.token(), "new_password": "the stranger's own"})),
+    ] {
+        post(&anyone, path, body).await.assert_problem(422, "invalid-code");
+    }
+    for body in [
+        json!({"email": evil, "password": PASSWORD}),
+        json!({"email": root, "password": PASSWORD}),
+        json!({"username": "mallory", "password": PASSWORD}),
+        json!({"username": "mallory", "password": password}),
+    ] {
+        post(&anyone, "login", body).await.assert_problem(401, "invalid-credentials");
+    }
+    stranger.refresh().await.assert_problem(401, "invalid-refresh-token");
+    eventually("the end of the old session", async || stranger.get("/api/v1/user").await.status == 401).await;
+    let mut admin = server.client();
+    admin
+        .take(&post(&anyone, "login", json!({"email": root, "password": password})).await.assert(200).json());
+    let user = admin.get("/api/v1/user").await.assert(200).json();
+    assert_eq!((&user["role"], &user["email"]), (&json!("admin"), &json!(root)));
+    assert_eq!((&user["name"], &user["username"]), (&json!(null), &json!(null)));
+    // The former address is free, and not this account's.
+    post(&anyone, "register", json!({"email": evil, "password": PASSWORD})).await.assert(201);
+    let id = log_in(&server, evil).await.get("/api/v1/user").await.json()["id"].clone();
+    assert_ne!(id, user["id"]);
+    // Once promoted, the operator may give another password without --force.
+    succeed(mintage(home.path(), &[]).args(create));
+}
+
+#[tokio::test]
+async fn an_admin_may_have_an_address_that_is_reserved_for_another_account() {
+    let (home, mailbox) = (directory(), Mailbox::new());
+    let mails = mailbox.directory();
+    let server = Server::start(home.path(), &[("MAIL_TRANSPORT", "file"), ("MAIL_DIR", &mails)]);
+    let (old, new) = ("root@corp.example", "elsewhere@example.com");
+    register(&server, old).await;
+    let anyone = server.client();
+    anyone.post("/api/v1/auth/confirm/resend", &json!({"email": old})).await.assert(202);
+    let proof = json!({"token": mailbox.next(old).await.token(), "password": PASSWORD});
+    anyone.post("/api/v1/auth/confirm", &proof).await.assert(200);
+    let user = log_in(&server, old).await;
+    let change = json!({"new_email": new, "password": PASSWORD});
+    user.post("/api/v1/auth/email/change", &change).await.assert(202);
+    let proof = json!({"token": mailbox.next(new).await.token()});
+    anyone.post("/api/v1/auth/email/change/confirm", &proof).await.assert(200);
+    let undo = json!({"token": mailbox.next(old).await.token()});
+    let body = json!({"email": old, "password": PASSWORD});
+    anyone.post("/api/v1/auth/register", &body).await.assert_problem(409, "email-taken");
+
+    let created = succeed(mintage(home.path(), &[]).args(["create-admin", "--email", old]));
+    let id = user.get("/api/v1/user").await.json()["id"].as_str().unwrap().to_owned();
+    assert!(created.contains(&format!("the account {id}, which had this address before")), "{created}");
+    anyone.post("/api/v1/auth/email/change/undo", &undo).await.assert_problem(422, "invalid-code");
+    assert_eq!(user.get("/api/v1/user").await.assert(200).json()["email"], new);
+}
+
 #[test]
 fn a_bad_password_for_an_admin_is_refused() {
     let database = Database::create();
@@ -362,6 +462,10 @@ fn a_bad_password_for_an_admin_is_refused() {
     let mut command = mintage(home.path(), &settings);
     command.args(["create-admin", "--email", "root@example.com", "--password-stdin"]);
     assert!(fail(&mut command).contains("at least 8 characters"));
+    let file = home.path().join("password");
+    fs::write(&file, "Mintage2026\n").unwrap();
+    let error = fail(command.stdin(fs::File::open(file).unwrap()));
+    assert!(error.contains("must not be the name or the address of this service"), "{error}");
     let mut command = mintage(home.path(), &settings);
     assert!(fail(command.args(["create-admin", "--email", "nonsense"])).contains("not an e-mail address"));
 }

@@ -38,6 +38,13 @@ async fn email_of(client: &Client) -> String {
     client.get("/api/v1/user").await.assert(200).json()["email"].as_str().unwrap().to_owned()
 }
 
+/// A new password through the mailbox.
+async fn reset(app: &App, email: &str, password: &str) {
+    app.anyone().post("/api/v1/auth/password/forgot", &json!({"email": email})).await.assert(202);
+    let body = json!({"token": app.mail_to(email).await.token(), "new_password": password});
+    app.anyone().post("/api/v1/auth/password/reset", &body).await.assert(204);
+}
+
 async fn register(app: &App, email: &str) -> Response {
     app.anyone().post(REGISTER, &json!({"email": email, "password": PASSWORD})).await
 }
@@ -45,7 +52,7 @@ async fn register(app: &App, email: &str) -> Response {
 #[tokio::test]
 async fn the_link_at_the_new_address_changes_it_without_a_login() {
     let app = App::start();
-    let ada = app.user().await;
+    let ada = app.confirmed_user().await;
     ask(&ada, " New@example.com").await.assert(202);
     let mail = app.mail_to("New@example.com").await;
     assert_eq!(email_of(&ada).await, ada.email, "not before it is confirmed");
@@ -61,7 +68,7 @@ async fn the_link_at_the_new_address_changes_it_without_a_login() {
 #[tokio::test]
 async fn the_code_needs_a_login_or_the_new_address() {
     let app = App::start();
-    let (ada, bob) = (app.user().await, app.user().await);
+    let (ada, bob) = (app.confirmed_user().await, app.confirmed_user().await);
     ask(&ada, NEW).await.assert(202);
     let code = json!({"code": app.mail_to(NEW).await.code()});
     confirm(&app, code.clone()).await.assert_problem(401, "missing-token");
@@ -80,7 +87,7 @@ async fn the_code_needs_a_login_or_the_new_address() {
 #[tokio::test]
 async fn it_takes_the_password_and_another_address() {
     let app = App::start();
-    let ada = app.user().await;
+    let ada = app.confirmed_user().await;
     let body = json!({"new_email": NEW, "password": "a wrong password"});
     ada.post(CHANGE, &body).await.assert_problem(403, "wrong-password");
     ask(&ada, &ada.email.to_uppercase()).await.assert_invalid("/new_email", "unchanged");
@@ -90,7 +97,7 @@ async fn it_takes_the_password_and_another_address() {
 #[tokio::test]
 async fn a_taken_address_is_not_given_away_but_its_owner_is_told() {
     let app = App::start();
-    let (ada, bob) = (app.user().await, app.user().await);
+    let (ada, bob) = (app.confirmed_user().await, app.confirmed_user().await);
     let taken = ask(&ada, &bob.email).await.assert(202);
     let mails = app.mails_to(&bob.email).await;
     let free = ask(&ada, NEW).await.assert(202);
@@ -104,7 +111,7 @@ async fn a_taken_address_is_not_given_away_but_its_owner_is_told() {
 async fn the_old_address_can_undo_it_which_ends_every_session() {
     let one = App::start();
     let two = one.replica();
-    let ada = one.user().await;
+    let ada = one.confirmed_user().await;
     let thief = one.login(&ada.email).await;
     let mail = change(&one, &thief, "thief@example.com").await;
     assert!(!mail.text.contains("thief@example.com"));
@@ -121,6 +128,9 @@ async fn the_old_address_can_undo_it_which_ends_every_session() {
     let reset = one.mail_to(&ada.email).await;
     assert!(reset.link().contains("/reset-password#token="), "the thief knew the password");
     assert_eq!(email_of(&one.login(&ada.email).await).await, ada.email);
+    let notice = one.mail_to("thief@example.com").await;
+    assert_eq!(notice.subject, "An account no longer has this address");
+    assert!(!notice.text.contains("http") && !notice.text.contains(&ada.email), "{}", notice.text);
     let body = json!({"email": "thief@example.com", "password": PASSWORD});
     one.anyone().post("/api/v1/auth/login", &body).await.assert(401);
     undo(&one, &mail).await.assert_problem(422, "invalid-code");
@@ -129,7 +139,7 @@ async fn the_old_address_can_undo_it_which_ends_every_session() {
 #[tokio::test]
 async fn the_old_address_is_reserved_for_7_days() {
     let app = App::start();
-    let (ada, bob) = (app.user().await, app.user().await);
+    let (ada, bob) = (app.confirmed_user().await, app.confirmed_user().await);
     let mail = change(&app, &ada, NEW).await;
     register(&app, &ada.email).await.assert_problem(409, "email-taken");
     ask(&bob, &ada.email).await.assert(202);
@@ -143,7 +153,7 @@ async fn the_old_address_is_reserved_for_7_days() {
 #[tokio::test]
 async fn the_reservation_holds_against_what_was_asked_for_before() {
     let app = App::start();
-    let (ada, bob) = (app.user().await, app.user().await);
+    let (ada, bob) = (app.confirmed_user().await, app.confirmed_user().await);
     change(&app, &ada, "second@example.com").await;
     change(&app, &ada, "third@example.com").await;
     ask(&bob, "fourth@example.com").await.assert(202);
@@ -160,7 +170,7 @@ async fn the_reservation_holds_against_what_was_asked_for_before() {
 #[tokio::test]
 async fn where_confirmation_is_required_a_reserved_address_is_not_given_away_either() {
     let app = App::start();
-    let ada = app.user().await;
+    let ada = app.confirmed_user().await;
     change(&app, &ada, NEW).await;
     let strict = app.replica_with(&[("REQUIRE_CONFIRMATION", "on")]);
     register(&strict, &ada.email).await.assert(202);
@@ -170,7 +180,7 @@ async fn where_confirmation_is_required_a_reserved_address_is_not_given_away_eit
 #[tokio::test]
 async fn an_undo_also_takes_back_all_later_changes_and_their_undoing() {
     let app = App::start();
-    let ada = app.user().await;
+    let ada = app.confirmed_user().await;
     let first = change(&app, &ada, "thief1@example.com").await;
     let second = change(&app, &ada, "thief2@example.com").await;
     undo(&app, &first).await.assert(200);
@@ -179,17 +189,83 @@ async fn an_undo_also_takes_back_all_later_changes_and_their_undoing() {
     register(&app, "thief1@example.com").await.assert(201);
 }
 
+/// Else anyone could reserve any address: by registering it and changing to his own.
+#[tokio::test]
+async fn an_address_that_was_never_confirmed_is_not_reserved_and_gets_no_link() {
+    let app = App::start();
+    let stranger = app.user().await;
+    let notice = change(&app, &stranger, "stranger@example.com").await;
+    assert_eq!(notice.subject, "An account no longer has this address");
+    assert!(
+        !notice.text.contains("http") && !notice.text.contains("stranger@example.com"),
+        "{}",
+        notice.text
+    );
+    register(&app, &stranger.email).await.assert(201);
+    app.login("stranger@example.com").await;
+}
+
+#[tokio::test]
+async fn the_mail_to_the_new_address_says_whose_account_it_is_and_what_can_happen() {
+    let app = App::start();
+    let stranger = app.confirmed_user().await;
+    let made = app.clock.now().format("%-d %B %Y").to_string();
+    app.clock.advance(Duration::from_hours(24 * 40));
+    let stranger = app.login(&stranger.email).await;
+    ask(&stranger, "victim@example.com").await.assert(202);
+    let mail = app.mail_to("victim@example.com").await;
+    for part in [
+        format!("made on {made}"),
+        "knows its password".into(),
+        "take the account back".into(),
+        "7 days".into(),
+    ] {
+        assert!(mail.text.replace('\n', " ").contains(&part), "{part} is missing in: {}", mail.text);
+    }
+    assert!(!mail.text.contains(&stranger.email), "the mail must not tell the former address");
+}
+
+/// The new owner has chosen his own password and used the account: the stranger who lent it to him
+/// has had a day to object.
+#[tokio::test]
+async fn a_reset_at_the_new_address_a_day_after_the_change_ends_the_undo() {
+    let app = App::start();
+    for (hours, status) in [(23, 200), (25, 422)] {
+        let stranger = app.confirmed_user().await;
+        let victim = format!("victim{hours}@example.com");
+        let mail = change(&app, &stranger, &victim).await;
+        app.clock.advance(Duration::from_hours(hours));
+        reset(&app, &victim, "the victim's password").await;
+        undo(&app, &mail).await.assert(status);
+        let freed = register(&app, &stranger.email).await;
+        assert_eq!(
+            freed.status == 201,
+            status == 422,
+            "the former address is free when nothing can be undone"
+        );
+    }
+}
+
+/// Else a thief who changes the address twice would have waited for his day already.
+#[tokio::test]
+async fn the_day_counts_from_the_last_change() {
+    let app = App::start();
+    let ada = app.confirmed_user().await;
+    let mail = change(&app, &ada, "thief1@example.com").await;
+    app.clock.advance(Duration::from_hours(25));
+    let ada_again = app.login("thief1@example.com").await;
+    change(&app, &ada_again, "thief2@example.com").await;
+    reset(&app, "thief2@example.com", "the thief's password").await;
+    undo(&app, &mail).await.assert(200);
+}
+
 /// The thief has the mailbox of the new address, so he can reset the password there.
 #[tokio::test]
 async fn a_reset_at_the_new_address_does_not_take_the_undo_away() {
     let app = App::start();
-    let ada = app.user().await;
+    let ada = app.confirmed_user().await;
     let mail = change(&app, &ada, "thief@example.com").await;
-    let email = json!({"email": "thief@example.com"});
-    app.anyone().post("/api/v1/auth/password/forgot", &email).await.assert(202);
-    let token = app.mail_to("thief@example.com").await.token();
-    let body = json!({"token": token, "new_password": "the thief's password"});
-    app.anyone().post("/api/v1/auth/password/reset", &body).await.assert(204);
+    reset(&app, "thief@example.com", "the thief's password").await;
     undo(&app, &mail).await.assert(200);
     let token = app.mail_to(&ada.email).await.token();
     let body = json!({"token": token, "new_password": PASSWORD});
@@ -200,7 +276,7 @@ async fn a_reset_at_the_new_address_does_not_take_the_undo_away() {
 #[tokio::test]
 async fn an_undo_ends_what_the_thief_has_asked_for_meanwhile() {
     let app = App::start();
-    let ada = app.user().await;
+    let ada = app.confirmed_user().await;
     let mail = change(&app, &ada, "thief@example.com").await;
     ask(&ada, "thief2@example.com").await.assert(202);
     let pending = app.mail_to("thief2@example.com").await;
@@ -211,7 +287,7 @@ async fn an_undo_ends_what_the_thief_has_asked_for_meanwhile() {
 #[tokio::test]
 async fn of_two_who_confirm_the_same_address_one_gets_it() {
     let app = App::start();
-    let (ada, bob) = (app.user().await, app.user().await);
+    let (ada, bob) = (app.confirmed_user().await, app.confirmed_user().await);
     ask(&ada, NEW).await.assert(202);
     ask(&bob, NEW).await.assert(202);
     let proofs: Vec<_> = app.mails_to(NEW).await.iter().map(|mail| json!({"token": mail.token()})).collect();
@@ -225,7 +301,7 @@ async fn of_two_who_confirm_the_same_address_one_gets_it() {
 #[tokio::test]
 async fn one_confirmation_of_many_at_once_changes_it_and_tells_once() {
     let app = App::start();
-    let ada = app.user().await;
+    let ada = app.confirmed_user().await;
     ask(&ada, NEW).await.assert(202);
     let proof = json!({"token": app.mail_to(NEW).await.token()});
     let answers = join_all((0..10).map(|_| confirm(&app, proof.clone()))).await;
@@ -236,7 +312,7 @@ async fn one_confirmation_of_many_at_once_changes_it_and_tells_once() {
 #[tokio::test]
 async fn a_link_works_for_24_hours_and_only_the_newest() {
     let app = App::start();
-    let ada = app.user().await;
+    let ada = app.confirmed_user().await;
     ask(&ada, NEW).await.assert(202);
     let first = app.mail_to(NEW).await;
     ask(&ada, "newer@example.com").await.assert(202);
@@ -249,7 +325,7 @@ async fn a_link_works_for_24_hours_and_only_the_newest() {
 #[tokio::test]
 async fn deleting_the_account_ends_the_reservation_and_everything_pending() {
     let app = App::start();
-    let ada = app.user().await;
+    let ada = app.confirmed_user().await;
     let mail = change(&app, &ada, NEW).await;
     ask(&ada, "newer@example.com").await.assert(202);
     let pending = app.mail_to("newer@example.com").await;

@@ -32,6 +32,7 @@ mod outage;
 mod pages;
 mod password_change;
 mod password_reset;
+mod pre_hijacking;
 mod rate_limits;
 mod refresh;
 mod refresh_reuse;

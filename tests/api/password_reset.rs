@@ -110,7 +110,13 @@ async fn a_weak_password_does_not_use_the_link_up() {
     let app = App::start();
     let ada = app.user().await;
     let token = forgot(&app, &ada.email).await.token();
-    for (password, code) in [("short", "too-short"), ("password123", "common"), (&ada.email, "personal")] {
+    let weak = [
+        ("short", "too-short"),
+        ("password123", "common"),
+        (&ada.email, "personal"),
+        ("mintage2026", "context"),
+    ];
+    for (password, code) in weak {
         let body = json!({"token": token, "new_password": password});
         app.anyone().post(RESET, &body).await.assert_invalid("/new_password", code);
     }

@@ -60,6 +60,34 @@ async fn bad_fields_are_named_all_at_once() {
 }
 
 #[tokio::test]
+async fn reserved_usernames_and_names_that_show_nothing_are_refused() {
+    for app in [App::start(), App::with(&[("REQUIRE_CONFIRMATION", "on")])] {
+        let body = |username, name| json!({"email": "ada@example.com", "password": PASSWORD, "username": username, "name": name});
+        for username in ["root", "ADMINISTRATOR", "web-master", "no_reply"] {
+            let answer = app.anyone().post(PATH, &body(username, "Ada")).await;
+            answer.assert_invalid("/username", "reserved");
+        }
+        let answer = app.anyone().post(PATH, &body("ada", "\u{200f}\u{e0020}")).await;
+        answer.assert_invalid("/name", "control-character");
+    }
+}
+
+/// Some mail servers decode an encoded word (RFC 2047): the mail would go to another address.
+#[tokio::test]
+async fn an_address_with_an_encoded_word_is_refused() {
+    let app = App::start();
+    let client = app.user().await;
+    let email = "=?utf-8?q?root=40corp.example?=@example.com";
+    let body = json!({"email": email, "password": PASSWORD});
+    app.anyone().post(PATH, &body).await.assert_invalid("/email", "email");
+    let body = json!({"new_email": email, "password": PASSWORD});
+    client.post("/api/v1/auth/email/change", &body).await.assert_invalid("/new_email", "email");
+    // An old account that has such an address gets in all the same.
+    let body = json!({"email": email, "password": PASSWORD});
+    app.anyone().post("/api/v1/auth/login", &body).await.assert_problem(401, "invalid-credentials");
+}
+
+#[tokio::test]
 async fn weak_passwords_are_refused_with_the_reason() {
     let app = App::start();
     let too_long = "x1".repeat(129);
@@ -68,6 +96,9 @@ async fn weak_passwords_are_refused_with_the_reason() {
         (too_long.as_str(), "too-long"),
         ("password123", "common"),
         ("ada.lovelace", "personal"),
+        ("ada.lovelace2026", "personal"),
+        ("Mintage2026", "context"),
+        ("mintage.test", "context"),
         ("a\0bcdefgh", "control-character"),
     ] {
         let body = json!({"email": "ada.lovelace@example.com", "password": password});

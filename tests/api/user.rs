@@ -1,3 +1,4 @@
+use diesel::{RunQueryDsl, sql_query};
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
@@ -61,6 +62,35 @@ async fn a_change_of_another_version_is_refused() {
 }
 
 #[tokio::test]
+async fn a_name_that_shows_nothing_or_hides_something_is_refused() {
+    let app = App::start();
+    let client = app.user().await;
+    for name in ["\u{200e}\u{200f}", "Ada\u{e0041}", "A\u{ad}da", "\u{3164}", "Ada\u{200d}", "\u{2800}"] {
+        client.patch(PATH, &json!({"name": name})).await.assert_invalid("/name", "control-character");
+    }
+    client.patch(PATH, &json!({"name": "\u{301}"})).await.assert_invalid("/name", "invisible");
+    for name in ["می\u{200c}خواهم", "🏳\u{fe0f}\u{200d}🌈", "葛\u{e0100}城"] {
+        let user = client.patch(PATH, &json!({"name": name})).await.assert(200).json();
+        assert_eq!(user["name"], name);
+    }
+}
+
+#[tokio::test]
+async fn a_reserved_username_is_refused_but_who_has_one_keeps_it() {
+    let app = App::start();
+    let client = app.user().await;
+    for username in ["admin", "No-Reply", "Sup.port", "mintage"] {
+        client.patch(PATH, &json!({"username": username})).await.assert_invalid("/username", "reserved");
+    }
+    let old = "UPDATE users SET username = 'Support', username_canonical = 'support'";
+    sql_query(old).execute(&mut app.sql()).unwrap();
+    let whole = json!({"name": "Ada", "username": "support"});
+    let user = client.patch(PATH, &whole).await.assert(200).json();
+    assert_eq!((&user["name"], &user["username"]), (&json!("Ada"), &json!("support")));
+    client.patch(PATH, &json!({"username": "admin"})).await.assert_invalid("/username", "reserved");
+}
+
+#[tokio::test]
 async fn deleting_the_account_asks_for_the_password_and_ends_all_sessions() {
     let app = App::start();
     let phone = app.user().await;
@@ -78,6 +108,21 @@ async fn deleting_the_account_asks_for_the_password_and_ends_all_sessions() {
     let body = json!({"email": phone.email, "password": PASSWORD});
     app.anyone().post("/api/v1/auth/login", &body).await.assert_problem(401, "invalid-credentials");
     app.register(&phone.email).await;
+}
+
+#[tokio::test]
+async fn a_deletion_is_mailed_to_the_confirmed_address_only() {
+    let app = App::start();
+    let (ada, stranger) = (app.confirmed_user().await, app.user().await);
+    for client in [&ada, &stranger] {
+        let body = json!({"password": PASSWORD});
+        client.send(Method::DELETE, PATH, |request| request.json(&body)).await.assert(204);
+    }
+    let mails = app.mails_to(&ada.email).await;
+    assert_eq!(mails.len(), 1);
+    assert_eq!(mails[0].subject, "Your account was deleted");
+    assert!(!mails[0].text.contains("http"), "{}", mails[0].text);
+    assert!(app.mails_to(&stranger.email).await.is_empty(), "anyone can register and delete it again");
 }
 
 #[tokio::test]

@@ -64,7 +64,7 @@ const logIn = async (email, password) => (await server.post('/auth/login', { ema
 const account = async (email) => {
   const mail = await register(email);
   const token = mail.link.split('#token=')[1];
-  assert.equal((await server.post('/auth/confirm', { token })).status, 200);
+  assert.equal((await server.post('/auth/confirm', { token, password: PASSWORD })).status, 200);
 };
 
 test('the link confirms, with one press of a button and not before', async (t) => {
@@ -73,6 +73,12 @@ test('the link confirms, with one press of a button and not before', async (t) =
   await page.getByRole('button', { name: 'Confirm' }).waitFor();
   assert.equal(page.url(), `${server.base}/confirm`, 'the token is gone from the address');
   assert.equal(await logIn('link@example.com', PASSWORD), 403, 'opening it confirms nothing');
+  await page.getByText('Confirm it only if that was you').waitFor();
+  await page.getByRole('button', { name: 'Confirm' }).click();
+  await page.getByText('This is needed.').waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'password');
+  await page.getByLabel('Show the password').check();
+  await page.getByRole('textbox', { name: 'Password' }).fill(PASSWORD);
   await shot(page, 'confirm-link');
 
   await page.getByRole('button', { name: 'Confirm' }).click();
@@ -89,6 +95,8 @@ test('the code confirms, typed on another device by keyboard alone', async (t) =
   await page.keyboard.type('code@example.com');
   await page.keyboard.press('Tab');
   await page.keyboard.type(mail.code === '000000' ? '000001' : '000000');
+  await page.keyboard.press('Tab');
+  await page.keyboard.type(PASSWORD);
   await page.keyboard.press('Enter');
   await page.getByText('The code or the address is wrong').waitFor();
   await shot(page, 'confirm-wrong-code-dark');
@@ -106,6 +114,7 @@ test('a link that was replaced leads to another mail and its code', async (t) =>
   const page = await open(t, first.link);
   await server.post('/auth/confirm/resend', { email });
   await server.mailTo(email);
+  await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
   await page.getByRole('button', { name: 'Confirm' }).click();
   await page.getByText('This link has expired or was used already').waitFor();
   await page.getByText('No mail, or it has expired?').click();
@@ -120,6 +129,23 @@ test('a link that was replaced leads to another mail and its code', async (t) =>
   await page.getByText(`${email} is confirmed`).waitFor();
 });
 
+test('a person who has never registered chooses a password of his own, within the policy', async (t) => {
+  const email = 'strangers@example.com';
+  const mail = await register(email);
+  const page = await open(t, mail.link);
+  const password = page.getByLabel('Password', { exact: true });
+  await password.fill('password123');
+  await page.getByRole('button', { name: 'Confirm' }).click();
+  await page.getByText('The password is one of the passwords that are tried first.').waitFor();
+  assert.equal(await password.getAttribute('aria-invalid'), 'true');
+  await shot(page, 'confirm-refused');
+  await password.fill('a horse of another colour');
+  await page.getByRole('button', { name: 'Confirm' }).click();
+  await page.getByText(`${email} is confirmed`).waitFor();
+  assert.equal(await logIn(email, PASSWORD), 401, 'the registered password is dead');
+  assert.equal(await logIn(email, 'a horse of another colour'), 200);
+});
+
 test('another link in the same tab is the one that counts', async (t) => {
   const email = 'same-tab@example.com';
   const mail = await register(email);
@@ -127,6 +153,7 @@ test('another link in the same tab is the one that counts', async (t) => {
   await page.getByRole('button', { name: 'Confirm' }).waitFor();
   await page.goto(mail.link);
   await page.waitForURL(`${server.base}/confirm`);
+  await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
   await page.getByRole('button', { name: 'Confirm' }).click();
   await page.getByText(`${email} is confirmed`).waitFor();
 });
@@ -150,7 +177,7 @@ test('a forgotten password is asked for and reset on the page, with problems tol
   await page.getByRole('button', { name: 'Set the password' }).click();
   await page.getByText('The password is one of the passwords that are tried first.').waitFor();
   assert.equal(await password.getAttribute('aria-invalid'), 'true');
-  assert.equal(await page.evaluate(() => document.activeElement.id), 'new_password');
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'password');
   await page.getByLabel('Show the password').check();
   await shot(page, 'reset-refused');
 
@@ -187,6 +214,8 @@ test('a change of the address is confirmed and undone on the pages', async (t) =
     body: JSON.stringify({ new_email: fresh, password: PASSWORD }),
   });
   const confirming = await open(t, (await server.mailTo(fresh)).link);
+  await confirming.getByText('can take the account back').waitFor();
+  await shot(confirming, 'email-change-link');
   await confirming.getByRole('button', { name: 'Use this address' }).click();
   await confirming.getByText(`${fresh} is the address of your account now`).waitFor();
   assert.equal(await logIn(fresh, PASSWORD), 200);
@@ -220,6 +249,7 @@ test('a server that is away is told, and nothing is lost', async (t) => {
   const page = await open(t, mail.link);
   await page.route('**/api/**', (route) => route.abort());
   page.removeAllListeners('console');
+  await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
   await page.getByRole('button', { name: 'Confirm' }).click();
   await page.getByText('The server cannot be reached').waitFor();
   await page.unroute('**/api/**');

@@ -60,7 +60,7 @@ fn open(
             if account.email_confirmed {
                 return Ok(None);
             }
-            (Subject::User(account.id), account.email, account.email_canonical, running.now)
+            (Subject::User(account.id), account.email, account.email_canonical, account.created_at)
         } else {
             let pending = store::lock_all(conn, email.canonical())?;
             match pending.into_iter().rfind(|one| one.expires_at > running.now) {
@@ -84,10 +84,10 @@ pub(super) async fn send(
 ) -> Result<(), Failure> {
     // The time tells mails of several registrations apart.
     let asked = format!(
-        "Somebody, probably you, asked on {} to use this address for an account at {}. Confirm it, and \
-         the account is yours.",
+        "Confirm this address only if you asked for an account at {} on {}. You will type the password of the \
+         account: repeat the one that you registered with, or choose a new one.",
+        mailing.mailer.product(),
         asked_at.format("%-d %B %Y at %H:%M:%S UTC"),
-        mailing.mailer.product()
     );
     let letter = Letter {
         subject: "Please confirm your e-mail address",
@@ -98,9 +98,9 @@ pub(super) async fn send(
             "The link works for 24 hours.",
             match challenge.subject() {
                 Subject::Registration(_) => {
-                    "If it was not you, do nothing, and there will be no such account."
+                    "If you did not ask for it, do nothing, and there will be no such account."
                 }
-                Subject::User(_) => "If it was not you, do nothing: the account stays unconfirmed.",
+                Subject::User(_) => "If you did not ask for it, do nothing: the account stays unconfirmed.",
             },
             KEEP_IT,
         ],

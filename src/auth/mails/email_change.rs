@@ -5,6 +5,7 @@ use super::{CODE_LIFETIME, KEEP_IT, Mailing, occupied::arm_unless_occupied};
 use crate::{
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
+    users,
 };
 
 /// A link and a code to the new address, or, when that is another account's, a notice.
@@ -12,6 +13,10 @@ use crate::{
 pub struct EmailChangeMail {
     pub challenge: Uuid,
 }
+
+/// A stranger may have asked for it, so that somebody else uses an account that he can get back.
+const RISK: &str = "The person who made the account knows its password, and can take the account back with its \
+                    former address for 7 days. To have an account of your own, register instead.";
 
 impl Job for EmailChangeMail {
     const KIND: &'static str = "mail-email-change";
@@ -21,13 +26,22 @@ impl Job for EmailChangeMail {
         let Some((challenge, secrets)) = arm_unless_occupied(mailing, &running, self.challenge).await? else {
             return Ok(());
         };
+        let Some(user) = challenge.user() else {
+            return Ok(());
+        };
+        let find = move |conn: &mut _| Ok::<_, Failure>(users::find_account(conn, user)?);
+        let Some(account) = mailing.db.run(find).await? else {
+            return Ok(());
+        };
         let asked = format!(
-            "Somebody, probably you, wants to use this address for an account at {}.",
-            mailing.mailer.product()
+            "An existing account at {}, made on {}, is about to get this address. Confirm it only if the \
+             account is yours and you asked for the change.",
+            mailing.mailer.product(),
+            account.created_at.format("%-d %B %Y at %H:%M UTC")
         );
         let letter = Letter {
             subject: "Please confirm your new e-mail address",
-            paragraphs: &[&asked],
+            paragraphs: &[&asked, RISK],
             action: Some(Action {
                 label: "Use this address",
                 link: &mailing.link("confirm-email-change", &secrets),
@@ -35,7 +49,7 @@ impl Job for EmailChangeMail {
             code: Some((&secrets.code, CODE_LIFETIME)),
             notes: &[
                 "The link works for 24 hours.",
-                "If it was not you, do nothing: the account keeps the address it has.",
+                "If you did not ask for it, do nothing: the account keeps the address it has.",
                 KEEP_IT,
             ],
             ..Letter::default()

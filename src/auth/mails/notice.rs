@@ -7,8 +7,8 @@ use crate::{
     mail::{Action, Letter},
 };
 
-/// Tells of something that has happened, without any secret. It goes to the address that the
-/// account had then, whatever became of it since.
+/// Says what has happened, without any secret. It goes to the address that the account had then,
+/// whatever became of it since.
 #[derive(Serialize, Deserialize)]
 pub struct NoticeMail {
     pub email: String,
@@ -19,29 +19,34 @@ pub struct NoticeMail {
 #[serde(rename_all = "kebab-case")]
 pub enum Notice {
     PasswordChanged,
-    SessionReused { logged_in_at: DateTime<Utc>, user_agent: Option<String> },
+    /// A refresh token of this session was used twice.
+    SessionReused {
+        logged_in_at: DateTime<Utc>,
+        user_agent: Option<String>,
+    },
+    /// To the former address of an account, which was never confirmed and so cannot undo the change.
+    AddressChanged,
+    /// To the address that an account has lost because its change was undone.
+    AddressTakenBack,
+    AccountDeleted,
 }
 
-impl Job for NoticeMail {
-    const KIND: &'static str = "mail-notice";
-    type Context = Mailing;
-
-    async fn run(self, running: Running, mailing: &Mailing) -> Result<(), Failure> {
-        let product = mailing.mailer.product();
-        let link = mailing.page("reset-password");
-        let (subject, paragraphs, label) = match self.notice {
-            Notice::PasswordChanged => (
+impl Notice {
+    /// The subject, the paragraphs, and the label and the page of the button if there is one.
+    fn says(self, product: &str) -> (&'static str, Vec<String>, Option<(&'static str, &'static str)>) {
+        match self {
+            Self::PasswordChanged => (
                 "Your password was changed",
                 vec![
                     format!(
-                        "Your account at {product} has a new password, and everybody was logged out of it. \
-                         If that was you, there is nothing to do."
+                        "Your account at {product} has a new password, and all its sessions have ended. If \
+                         you changed it, there is nothing to do."
                     ),
-                    "If it was not you, choose another password at once.".into(),
+                    "If you did not change it, choose another password at once.".into(),
                 ],
-                "Choose another password",
+                Some(("Choose another password", "reset-password")),
             ),
-            Notice::SessionReused { logged_in_at, user_agent } => (
+            Self::SessionReused { logged_in_at, user_agent } => (
                 "We ended a log-in to your account",
                 vec![
                     format!(
@@ -58,13 +63,66 @@ impl Job for NoticeMail {
                      ends all log-ins."
                         .into(),
                 ],
-                "Choose a new password",
+                Some(("Choose a new password", "reset-password")),
             ),
-        };
+            Self::AddressChanged => (
+                "An account no longer has this address",
+                vec![
+                    format!(
+                        "An account at {product} had this address, which was never confirmed, and has \
+                         another one now. If you made that change, or know of no such account, there is \
+                         nothing to do."
+                    ),
+                    "If the account was yours and you did not change it, somebody knows its password: \
+                     change it wherever else you use it. The change cannot be undone, because this address \
+                     was not confirmed. You can register again with it."
+                        .into(),
+                ],
+                None,
+            ),
+            Self::AddressTakenBack => (
+                "An account no longer has this address",
+                vec![
+                    format!(
+                        "The account at {product} that had this address has its former one again: the person \
+                         who reads mail there has undone the change. All its sessions have ended, and you \
+                         cannot log in to it with this address any more."
+                    ),
+                    "What you entered into that account now belongs to the person at the former address. If \
+                     you used its password elsewhere, change it there. You can register an account of your \
+                     own with this address."
+                        .into(),
+                ],
+                None,
+            ),
+            Self::AccountDeleted => (
+                "Your account was deleted",
+                vec![
+                    format!(
+                        "Your account at {product} was deleted, with everything in it. If you deleted it, \
+                         there is nothing to do."
+                    ),
+                    "If you did not delete it, somebody knows its password: change it wherever else you use \
+                     it. The account cannot be restored."
+                        .into(),
+                ],
+                None,
+            ),
+        }
+    }
+}
+
+impl Job for NoticeMail {
+    const KIND: &'static str = "mail-notice";
+    type Context = Mailing;
+
+    async fn run(self, running: Running, mailing: &Mailing) -> Result<(), Failure> {
+        let (subject, paragraphs, button) = self.notice.says(mailing.mailer.product());
+        let button = button.map(|(label, page)| (label, mailing.page(page)));
         let letter = Letter {
             subject,
             paragraphs: &paragraphs.iter().map(String::as_str).collect::<Vec<_>>(),
-            action: Some(Action { label, link: &link }),
+            action: button.as_ref().map(|(label, link)| Action { label, link }),
             ..Letter::default()
         };
         mailing.mailer.send_letter(&running, &self.email, &letter).await

@@ -22,8 +22,6 @@ pub struct ResetMail {
 pub enum Reason {
     #[default]
     Asked,
-    /// Several passwords were registered with the address: whose is which is not known.
-    Contested,
     /// Somebody who knew the password has changed the address, and that was undone.
     Undone,
 }
@@ -68,14 +66,6 @@ impl Job for ResetMail {
                     "Somebody, probably you, has asked for a new password for your account at {product}."
                 ),
                 "If it was not you, do nothing: your password stays as it is.",
-            ),
-            Reason::Contested => (
-                format!(
-                    "Your address at {product} is confirmed. It was registered more than once, with different \
-                     passwords, perhaps not only by you: so none of them counts. Choose the password of the \
-                     account, and log in with that."
-                ),
-                "Until then nobody can log in.",
             ),
             Reason::Undone => (
                 format!(

@@ -36,14 +36,18 @@ impl Job for UndoMail {
             subject: "Your e-mail address was changed",
             paragraphs: &[
                 &happened,
-                "If it was not you, undo it: the account gets this address back, everybody is logged out \
-                 of it, and we mail you a link for a new password.",
+                "If you did not change it, undo it: the account gets this address back, all its sessions end, \
+                 and we mail you a link for a new password.",
             ],
             action: Some(Action {
                 label: "Undo the change",
                 link: &mailing.link("undo-email-change", &secrets),
             }),
-            notes: &["The link works for 7 days. Until then nobody else can use this address there."],
+            notes: &[
+                "The link works for 7 days. During that time no other account there can have this address.",
+                "It stops working earlier if a new password is chosen through the new address, which ends \
+                 the right to undo from 24 hours after the change.",
+            ],
             ..Letter::default()
         };
         mailing.mailer.send_letter(&running, &challenge.email, &letter).await

@@ -33,7 +33,7 @@ const complaints = async (answer, byToken) => {
   const found = {};
   for (const { pointer, message } of problem.errors ?? []) {
     const name = pointer.slice(1);
-    const label = { email: 'This', code: 'The code', new_password: 'The password' }[name];
+    const label = { email: 'This', code: 'The code', password: 'The password', new_password: 'The password' }[name];
     if (label) found[name] ??= sentence(`${label} ${message}`);
     else found[''] ??= sentence(message);
   }
@@ -94,10 +94,10 @@ else byId('lost').hidden = false;
 if (token && typed) typed.hidden = true;
 
 // Who comes to the page for a new password without a link wants a mail first.
-if (!token && byId('new_password')) byId('again').open = true;
+if (!token && byId('password')?.name === 'new_password') byId('again').open = true;
 
 byId('show')?.addEventListener('change', ({ target }) => {
-  byId('new_password').type = target.checked ? 'text' : 'password';
+  byId('password').type = target.checked ? 'text' : 'password';
 });
 
 proof.addEventListener('submit', async (event) => {
@@ -108,8 +108,8 @@ proof.addEventListener('submit', async (event) => {
   const body = useToken
     ? { token }
     : { email: byId('email').value.trim(), code: byId('code').value.replace(/[\s-]/g, '') };
-  const password = byId('new_password');
-  if (password) body.new_password = password.value;
+  const password = byId('password');
+  if (password) body[password.name] = password.value;
   const answer = await send(proof, body);
   if (answer) {
     const { email } = answer.status === 200 ? await answer.json() : {};

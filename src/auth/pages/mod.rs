@@ -51,9 +51,18 @@ struct Page<'a> {
     done: &'a str,
     /// Whether a code may be typed instead of opening the link.
     takes_code: bool,
-    takes_password: bool,
+    password: Option<Password<'a>>,
     /// Who mails again.
     again: Option<Again<'a>>,
+}
+
+/// The field for a password.
+struct Password<'a> {
+    name: &'a str,
+    label: &'a str,
+    hint: &'a str,
+    /// What a password manager may fill in (HTML, autofill field names).
+    autocomplete: &'a str,
 }
 
 struct Again<'a> {
@@ -86,12 +95,18 @@ async fn confirm_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
     respond(&Page {
         product: &pages.product_name,
         title: "Confirm your e-mail address",
-        lead: "After that your account is ready.",
+        lead: "Somebody asked for an account with this address. Confirm it only if that was you: then your \
+               account is ready.",
         endpoint: "api/v1/auth/confirm",
         button: "Confirm",
-        done: "is confirmed. You can log in now, unless a mail asks you to choose a password first.",
+        done: "is confirmed. You can log in now.",
         takes_code: true,
-        takes_password: false,
+        password: Some(Password {
+            name: "password",
+            label: "Password",
+            hint: "Repeat the password you registered with, or choose another one of at least 8 characters.",
+            autocomplete: "current-password",
+        }),
         again: Some(Again {
             endpoint: "api/v1/auth/confirm/resend",
             question: "No mail, or it has expired?",
@@ -119,7 +134,12 @@ async fn reset_password_page(pages: Data<Pages>) -> Result<HttpResponse, Problem
         button: "Set the password",
         done: "Your new password is set. You can log in with it now.",
         takes_code: true,
-        takes_password: true,
+        password: Some(Password {
+            name: "new_password",
+            label: "New password",
+            hint: "At least 8 characters; a few unusual words are a good choice.",
+            autocomplete: "new-password",
+        }),
         again: Some(Again {
             endpoint: "api/v1/auth/password/forgot",
             question: "No mail yet, or it has expired?",
@@ -141,12 +161,14 @@ async fn confirm_email_change_page(pages: Data<Pages>) -> Result<HttpResponse, P
     respond(&Page {
         product: &pages.product_name,
         title: "Confirm your new e-mail address",
-        lead: "From then on you log in with the new address.",
+        lead: "An existing account gets this address. The person who made that account knows its password, \
+               and can take the account back with its former address for 7 days. Go on only if the account \
+               is yours and you asked for the change.",
         endpoint: "api/v1/auth/email/change/confirm",
         button: "Use this address",
         done: "is the address of your account now.",
         takes_code: true,
-        takes_password: false,
+        password: None,
         again: None,
     })
 }
@@ -165,13 +187,13 @@ async fn undo_email_change_page(pages: Data<Pages>) -> Result<HttpResponse, Prob
     respond(&Page {
         product: &pages.product_name,
         title: "Undo the change of your e-mail address",
-        lead: "Your account gets its old address back, and everybody is logged out of it.",
+        lead: "Your account gets its old address back, and all its sessions end.",
         endpoint: "api/v1/auth/email/change/undo",
         button: "Undo the change",
         done: "is the address of your account again. A mail to it has a link for a new password: \
                if the change was not yours, somebody knows the current one.",
         takes_code: false,
-        takes_password: false,
+        password: None,
         again: None,
     })
 }
@@ -195,7 +217,7 @@ async fn unlock_login_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> 
         button: "Let me log in here",
         done: "You can log in from here now, with your password.",
         takes_code: false,
-        takes_password: false,
+        password: None,
         again: None,
     })
 }

@@ -182,15 +182,24 @@ impl App {
         self.login(&email).await
     }
 
+    /// As [`App::user`], with a confirmed address.
+    pub async fn confirmed_user(&self) -> Client {
+        let client = self.user().await;
+        self.update_user(&client, "email_confirmed_at = now()");
+        client
+    }
+
     pub async fn admin(&self) -> Client {
         let mut client = self.user().await;
-        let id: Uuid = client.id.parse().expect("id");
-        sql_query("UPDATE users SET role = 'admin' WHERE id = $1")
-            .bind::<SqlUuid, _>(id)
-            .execute(&mut self.sql())
-            .expect("promotion");
+        self.update_user(&client, "role = 'admin'");
         client.refresh().await.assert(200);
         client
+    }
+
+    fn update_user(&self, client: &Client, assignment: &str) {
+        let id: Uuid = client.id.parse().expect("id");
+        let update = sql_query(format!("UPDATE users SET {assignment} WHERE id = $1"));
+        assert_eq!(update.bind::<SqlUuid, _>(id).execute(&mut self.sql()).expect("update"), 1);
     }
 
     pub async fn register(&self, email: &str) {

@@ -3,17 +3,19 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::{current_password::check_password, store};
+use super::mails::{Notice, NoticeMail};
 use crate::{
     clock::Clock,
     db::Db,
     http::{ClientIp, Json, Problem},
+    jobs,
     limits::Limits,
     passwords,
     tokens::{
         Blocklist, CurrentUser,
         sessions::{self, Which},
     },
+    users,
 };
 
 #[derive(Deserialize, Validate, ToSchema)]
@@ -29,7 +31,7 @@ pub struct DeleteMe {
 /// Delete your account
 ///
 /// Removes the account for good and ends all its sessions. Asks for the password again, so that
-/// a stolen access token is not enough.
+/// a stolen access token is not enough. A confirmed address gets a mail about it.
 #[utoipa::path(
     tag = "user",
     security(("bearer" = [])),
@@ -49,16 +51,21 @@ pub async fn delete_me(
     hasher: Data<passwords::Hasher>,
     limits: Data<Limits>,
     address: ClientIp,
-    clock: Data<Clock>,
     blocklist: Data<Blocklist>,
+    clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
-    let verified =
-        check_password(body.0.password, me.id, &db, &hasher, &limits, address, clock.now()).await?;
+    let now = clock.now();
+    let verified = users::check_password(body.0.password, me.id, &db, &hasher, &limits, address, now).await?;
     let ended = db
         .tx(move |conn| {
-            verified.lock(conn)?;
+            let account = verified.lock(conn)?;
             let ended = sessions::end(conn, me.id, Which::All)?;
-            store::delete(conn, me.id)?;
+            users::delete(conn, me.id)?;
+            // Else anyone could have a stranger mailed by registering and deleting, again and again.
+            if account.email_confirmed {
+                let notice = NoticeMail { email: account.email, notice: Notice::AccountDeleted };
+                jobs::enqueue(conn, &notice, now)?;
+            }
             Ok::<_, Problem>(ended)
         })
         .await?;
