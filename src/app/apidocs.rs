@@ -11,12 +11,12 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
 pub fn apidocs(remember: bool) -> impl HttpServiceFactory + 'static {
     web::scope("/apidocs")
         .wrap(DefaultHeaders::new().add((header::CONTENT_SECURITY_POLICY, POLICY)))
-        .route("/swagger-initializer.js", web::get().to(move || initializer(remember)))
+        .route("/swagger-initializer.js", web::get().to(move || async move { initializer(remember) }))
         .service(SwaggerUi::new("/{_:.*}").config(Config::new(["/openapi.json"])))
 }
 
 /// Ours instead of the one that [`Config`] makes, which has no place for plugins.
-async fn initializer(remember: bool) -> HttpResponse {
+fn initializer(remember: bool) -> HttpResponse {
     let script = format!("const REMEMBER_TOKEN = {remember};\n{}", include_str!("apidocs.js"));
     HttpResponse::Ok().content_type("text/javascript; charset=utf-8").body(script)
 }

@@ -92,7 +92,7 @@ impl Serving {
                     async move { stopping.notified().await }
                 })
                 .on_connect_ext(|connection: &Connection<Stream, Place>, requests| {
-                    connection.introduce(requests)
+                    connection.introduce(requests);
                 })
                 .h1(map_config(application, |()| AppConfig::default()));
             let accept = fn_service(move |stream| accept(stream, connections.clone(), tls.clone()));

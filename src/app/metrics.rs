@@ -30,7 +30,7 @@ pub(super) fn serve(listener: TcpListener, services: &Services, sync: Arc<coins:
         workers: 1,
         blocking_threads: services.db.in_use().1,
         tls: None,
-        connections: Arc::new(Connections::new(CONNECTIONS, None, TrustedProxies::default())),
+        connections: Arc::new(Connections::new("metrics", CONNECTIONS, None, TrustedProxies::default())),
     };
     serving.start(listener, move || {
         App::new()

@@ -36,7 +36,7 @@ async fn bytes_that_are_no_text_neither_hide_nor_forge_the_client() {
         (&[b"1.2.3.4", b"\xff, 203.0.113.7"], "203.0.113.7"),
         (&[b"\xff", b"203.0.113.7"], "203.0.113.7"),
         (&[b"1.2.3.4, \xc3\xa4, 203.0.113.7"], "203.0.113.7"),
-        // What stands left of rubbish is nobody's word.
+        // What stands left of rubbish is only a claim.
         (&[b"1.2.3.4", b"\xff"], "127.0.0.1"),
         (&[b"1.2.3.4, \xff"], "127.0.0.1"),
         (&[b"\xff"], "127.0.0.1"),
