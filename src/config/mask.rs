@@ -112,6 +112,6 @@ mod tests {
         assert_eq!(mask.text("a text without"), "a text without");
         assert_eq!(&*mask.bytes(&b"\xffabcd\xff"[..]), b"\xff[secret]\xff");
         assert_eq!(Mask::default().text("abcd"), "abcd");
-        assert_eq!(format!("{mask:?}"), "Mask of 7 forms");
+        assert!(!format!("{mask:?}").contains("abcd"));
     }
 }
