@@ -16,7 +16,7 @@ use crate::{
     jobs,
     passwords::{self, Hasher, Policy},
     tokens::{
-        Ended, challenges, login_networks,
+        Ended, challenges,
         sessions::{self, Which},
     },
     users::{self, Account},
@@ -64,7 +64,6 @@ pub(super) fn set(
         return Ok(None);
     }
     users::set_password(conn, user, hash, now)?;
-    login_networks::forget_all(conn, user)?;
     challenges::cancel(conn, user)?;
     let ended = sessions::end(conn, user, Which::All)?;
     let notice = NoticeMail { email: account.email.clone(), notice: Notice::PasswordChanged };

@@ -12,8 +12,6 @@
 //! tokens without us, so "never used" proves little by itself: without the other conditions, somebody
 //! with a stolen token could take turns with its owner for as long as the session lives.
 
-use std::net::IpAddr;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult, prelude::*};
 use ipnet::IpNet;
@@ -22,15 +20,16 @@ use super::{
     role::Role,
     sessions::{self, Client, Ended, Grant, Lifetimes, Presented, RefreshToken, Which},
 };
-use crate::db::schema::{refresh_tokens, sessions as rows, users};
+use crate::{
+    db::schema::{refresh_tokens, sessions as rows, users},
+    http::Network,
+};
 
 /// How long after the exchange a lost answer is given again.
 const REISSUED_FOR: TimeDelta = TimeDelta::hours(1);
 /// Lost answers of one generation after the other, each of which is given again. Honest clients lose
 /// few; somebody who takes turns with the owner needs every one.
 const MOST_IN_A_ROW: i32 = 3;
-/// Bits of an address that say which network it is in, of IPv4 and of IPv6.
-const NETWORK_BITS: (u8, u8) = (24, 64);
 
 /// What became of a refresh token that is not the newest of its session.
 #[derive(Debug)]
@@ -125,12 +124,8 @@ pub fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) 
 
 /// Whether this may be the client that made an exchange from there.
 fn is_same(client: &Client, user_agent: Option<&str>, address: Option<IpNet>) -> bool {
-    let network = |address: IpAddr| {
-        let bits = if address.is_ipv4() { NETWORK_BITS.0 } else { NETWORK_BITS.1 };
-        IpNet::new(address, bits).expect("fewer bits than an address has").trunc()
-    };
     client.user_agent.as_deref() == user_agent
-        && address.is_some_and(|address| network(address.addr()) == network(client.address))
+        && address.is_some_and(|address| Network::of(address.addr()) == Network::of(client.address))
 }
 
 /// What is known of a token that came again.

@@ -5,7 +5,7 @@ use diesel::{PgConnection, QueryResult, prelude::*};
 use uuid::Uuid;
 
 use super::email::EmailAddress;
-use crate::db::schema::users;
+use crate::{db::schema::users, tokens::login_networks};
 
 /// What the flows through a mailbox look at.
 #[derive(Queryable, Selectable, Clone)]
@@ -100,6 +100,8 @@ pub fn is_username_taken(conn: &mut PgConnection, username: &str) -> QueryResult
     diesel::select(diesel::dsl::exists(same)).get_result(conn)
 }
 
+/// Also forgets where the user has logged in: a thief of the old password may have done so.
+///
 /// # Errors
 /// The database cannot be written.
 pub fn set_password(conn: &mut PgConnection, id: Uuid, hash: &str, now: DateTime<Utc>) -> QueryResult<()> {
@@ -110,7 +112,7 @@ pub fn set_password(conn: &mut PgConnection, id: Uuid, hash: &str, now: DateTime
             users::updated_at.eq(now),
         ))
         .execute(conn)?;
-    Ok(())
+    login_networks::forget_all(conn, id)
 }
 
 /// The person reads mail at this address; false if it is not the account's any more.
@@ -177,5 +179,5 @@ pub fn take_over(conn: &mut PgConnection, id: Uuid, hash: &str, now: DateTime<Ut
             users::updated_at.eq(now),
         ))
         .execute(conn)?;
-    Ok(())
+    login_networks::forget_all(conn, id)
 }
