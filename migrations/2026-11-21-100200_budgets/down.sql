@@ -1,4 +1,4 @@
-COMMENT ON COLUMN challenges.tries IS 'Codes that were tried; after five, none is right any more.';
+COMMENT ON COLUMN challenges.tries IS 'Wrong codes that were tried; after five, none is right any more.';
 
 DELETE FROM challenges WHERE purpose = 'unlock-login' OR tries > 5;
 ALTER TABLE challenges

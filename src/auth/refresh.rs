@@ -39,7 +39,7 @@ pub struct Refresh {
 /// A used one that comes again is answered with the newest pair of its session in two cases. Within 10
 /// seconds (two tabs at once), also if it is several generations old. Or, if the answer was lost, once
 /// within an hour: if it is the one directly before the newest, comes from the same network (IPv4 /24,
-/// IPv6 /64) with the same `User-Agent`, and no access token of the newest pair was seen here; at most
+/// IPv6 /48) with the same `User-Agent`, and no access token of the newest pair was seen here; at most
 /// three times in a row.
 ///
 /// In all other cases it counts as stolen (RFC 9700, section 4.14.2), since two parties have it: the

@@ -91,7 +91,7 @@ async fn a_full_hash_queue_is_an_early_503() {
     assert!(!refused.is_empty(), "30 logins do not fit into a queue of one");
     for answer in refused {
         let answer = answer.assert_problem(503, "overloaded");
-        assert_eq!(answer.header("retry-after"), "5");
+        assert_eq!(answer.header("retry-after"), "2");
     }
     app.anyone().get("/healthz").await.assert(200);
 }

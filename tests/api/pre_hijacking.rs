@@ -127,7 +127,7 @@ async fn a_missing_or_weak_password_is_named_and_uses_nothing_up() {
     }
     // What is wrong otherwise is said first, and tells nothing about the address.
     confirm(&app, &json!({"token": "x"})).await.assert_problem(422, "invalid-code");
-    let wrong = if mail.code() == "000000" { "000001" } else { "000000" };
+    let wrong = if mail.code() == "00000000" { "00000001" } else { "00000000" };
     for email in [ADA, "nobody@example.com"] {
         let wrong = json!({"email": email, "code": wrong});
         confirm(&app, &wrong).await.assert_problem(422, "invalid-code");

@@ -94,14 +94,14 @@ test('the code confirms, typed on another device by keyboard alone', async (t) =
   await page.keyboard.press('Tab');
   await page.keyboard.type('code@example.com');
   await page.keyboard.press('Tab');
-  await page.keyboard.type(mail.code === '000000' ? '000001' : '000000');
+  await page.keyboard.type(mail.code === '00000000' ? '00000001' : '00000000');
   await page.keyboard.press('Tab');
   await page.keyboard.type(PASSWORD);
   await page.keyboard.press('Enter');
   await page.getByText('The code or the address is wrong').waitFor();
   await shot(page, 'confirm-wrong-code-dark');
 
-  await page.getByLabel('Code of six digits').fill(`${mail.code.slice(0, 3)} ${mail.code.slice(3)}`);
+  await page.getByLabel('Code of eight characters').fill(`${mail.code.slice(0, 4)}-${mail.code.slice(4).toLowerCase()}`);
   await page.keyboard.press('Enter');
   await page.getByText('code@example.com is confirmed').waitFor();
   await shot(page, 'confirm-done-dark');
@@ -124,7 +124,7 @@ test('a link that was replaced leads to another mail and its code', async (t) =>
   await shot(page, 'confirm-again');
 
   const { code } = await server.mailTo(email);
-  await page.getByLabel('Code of six digits').fill(code);
+  await page.getByLabel('Code of eight characters').fill(code);
   await page.getByRole('button', { name: 'Confirm' }).click();
   await page.getByText(`${email} is confirmed`).waitFor();
 });
@@ -197,7 +197,7 @@ test('the code resets the password too', async (t) => {
   const page = await open(t, `${server.base}/reset-password`, { colorScheme: 'dark', viewport: { width: 1280, height: 900 } });
   await shot(page, 'reset-code-dark-wide');
   await page.locator('#proof').getByLabel('E-mail address').fill(email);
-  await page.getByLabel('Code of six digits').fill(code);
+  await page.getByLabel('Code of eight characters').fill(code);
   await page.getByLabel('New password').fill('a horse of another colour');
   await page.getByLabel('New password').press('Enter');
   await page.getByText('Your new password is set').waitFor();
