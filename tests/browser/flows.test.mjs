@@ -18,7 +18,7 @@ let browser;
 
 before(async () => {
   mkdirSync(SCREENSHOTS, { recursive: true });
-  server = await startServer();
+  server = await startServer({ TRUSTED_PROXIES: '127.0.0.0/8' });
   browser = await chromium.launch({
     executablePath: process.env.CHROMIUM,
     args: process.getuid?.() === 0 ? ['--no-sandbox'] : [],
@@ -101,7 +101,8 @@ test('the code confirms, typed on another device by keyboard alone', async (t) =
   await page.getByText('The code or the address is wrong').waitFor();
   await shot(page, 'confirm-wrong-code-dark');
 
-  await page.getByLabel('Code of eight characters').fill(`${mail.code.slice(0, 4)}-${mail.code.slice(4).toLowerCase()}`);
+  const typed = `${mail.code.slice(0, 4)}-${mail.code.slice(4).toLowerCase()}`;
+  await page.getByLabel('Code of eight characters').fill(typed);
   await page.keyboard.press('Enter');
   await page.getByText('code@example.com is confirmed').waitFor();
   await shot(page, 'confirm-done-dark');
@@ -255,4 +256,22 @@ test('a server that is away is told, and nothing is lost', async (t) => {
   await page.unroute('**/api/**');
   await page.getByRole('button', { name: 'Confirm' }).click();
   await page.getByText('away@example.com is confirmed').waitFor();
+});
+
+test('the owner of a log-in that strangers have stopped lifts that with the link', async (t) => {
+  const email = 'stopped@example.com';
+  await account(email);
+  for (let guess = 0; guess < 100; guess += 1) {
+    const from = `192.0.${Math.floor(guess / 20)}.1`;
+    const answer = await server.post('/auth/login', { email, password: 'a wrong password' }, { 'X-Forwarded-For': from });
+    assert.equal(answer.status, 401);
+  }
+  assert.equal(await logIn(email, PASSWORD), 429);
+  const page = await open(t, (await server.mailTo(email)).link);
+  await page.getByRole('button', { name: 'Let me log in here' }).waitFor();
+  await shot(page, 'unlock');
+  await page.getByRole('button', { name: 'Let me log in here' }).click();
+  await page.getByText('You can log in from here now').waitFor();
+  await shot(page, 'unlock-done');
+  assert.equal(await logIn(email, PASSWORD), 200);
 });

@@ -47,10 +47,10 @@ export const startServer = async (settings = {}) => {
 
   return {
     base,
-    post: (path, body) =>
+    post: (path, body, headers = {}) =>
       fetch(`${base}/api/v1${path}`, {
         method: 'POST',
-        headers: { 'Content-Type': 'application/json' },
+        headers: { 'Content-Type': 'application/json', ...headers },
         body: JSON.stringify(body),
       }),
     /** The next mail to this address that was not read yet. */
