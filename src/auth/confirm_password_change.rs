@@ -22,7 +22,7 @@ use crate::{
 
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"code": "K7QM2XPA", "new_password": "a horse of another colour"}))]
+#[schema(example = json!({"code": "123456", "new_password": "a horse of another colour"}))]
 pub struct ConfirmPasswordChange {
     /// Of the mail; for 10 minutes and five tries.
     #[schema(pattern = "^[0-9]{6}$")]
