@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -14,7 +14,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{config::Server, http::TrustedProxies, telemetry::Exposition};
+use crate::{
+    config::Server,
+    http::{Network, TrustedProxies},
+    telemetry::Exposition,
+};
 
 /// Descriptors for what is no client's connection: logs, listeners, calls of providers and mail servers, metrics.
 const RESERVE: usize = 192;
@@ -193,11 +197,11 @@ impl Drop for Place {
     }
 }
 
-/// What one client has for itself: an IPv4 address, of IPv6 a /64.
+/// What one client easily has for itself: an IPv4 address, of IPv6 a /48.
 fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        IpAddr::V6(_) => Network::of(peer).range().addr(),
     }
 }
 
@@ -223,14 +227,13 @@ mod tests {
     fn one_network_leaves_room_for_others_and_trusted_proxies_have_no_limit_of_their_own() {
         let all = connections(10, Some(2));
         let mut held = Vec::new();
-        for peer in ["203.0.113.1", "::ffff:203.0.113.1", "2001:db8::1", "2001:db8::ffff:0:0:1"] {
+        for peer in ["203.0.113.1", "::ffff:203.0.113.1", "2001:db8::1", "2001:db8:0:1::1"] {
             held.push(enter(&all, peer).unwrap_or_else(|refusal| panic!("{peer}: {refusal:?}")));
         }
         for peer in ["203.0.113.1", "2001:db8::2"] {
             assert_eq!(enter(&all, peer).err(), Some(Refusal::Network), "{peer}");
         }
-        for peer in ["203.0.113.2", "2001:db8:0:1::1", "10.0.0.1", "10.0.0.1", "::ffff:10.0.0.1", "10.0.0.1"]
-        {
+        for peer in ["203.0.113.2", "2001:db8:1::1", "10.0.0.1", "10.0.0.1", "::ffff:10.0.0.1", "10.0.0.1"] {
             held.push(enter(&all, peer).unwrap_or_else(|refusal| panic!("{peer}: {refusal:?}")));
         }
         assert_eq!(enter(&all, "10.0.0.1").err(), Some(Refusal::All), "no one is above the limit of all");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix_web::web::Data;
 use chrono::{DateTime, TimeDelta, Utc};
+use diesel::{PgConnection, QueryResult};
 use tokio::time;
 
 use crate::{
@@ -48,11 +49,19 @@ pub async fn flush(db: &Db, clock: &Clock, activity: &Data<Activity>) -> Result<
 }
 
 async fn prune(db: &Db, now: DateTime<Utc>, keep_keys: TimeDelta) -> Result<(), Problem> {
+    let mut result = Ok(());
     for prune in [sessions::prune, challenges::prune, login_networks::prune, auth::prune, limits::prune] {
-        let mut more = true;
-        while more {
-            more = db.tx(move |conn| Ok::<_, Problem>(prune(conn, now)?)).await?;
-        }
+        // What fails for one table costs the others nothing.
+        result = result.and(prune_all(db, prune, now).await);
     }
-    db.tx(move |conn| Ok(tokens::prune_retired(conn, now - keep_keys)?)).await
+    result.and(db.tx(move |conn| Ok(tokens::prune_retired(conn, now - keep_keys)?)).await)
+}
+
+async fn prune_all(
+    db: &Db,
+    prune: fn(&mut PgConnection, DateTime<Utc>) -> QueryResult<bool>,
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
+    while db.tx(move |conn| Ok::<_, Problem>(prune(conn, now)?)).await? {}
+    Ok(())
 }

@@ -133,6 +133,8 @@ impl Services {
         let document = document::document();
         let db = Db::new(url, config.database.pool_size);
         let challenge_keys = Data::new(ChallengeKeys::new(secret));
+        let budgets = tokens::derive_key(secret.current.expose().as_bytes(), b"budgets v1");
+        let limits = Data::new(Limits::new(config.server.rate_limits, &budgets, clock));
         let mut passwords = config.passwords.clone();
         if !config.server.rate_limits {
             passwords.queue_per_network = usize::MAX;
@@ -147,11 +149,7 @@ impl Services {
             fallback: Data::new(Fallback::new(&document)),
             document: Data::new(document::Document::new(&document, config.server.api_docs)),
             swagger_ui: config.server.api_docs.then_some(config.profile),
-            limits: Data::new(Limits::new(
-                config.server.rate_limits,
-                &tokens::derive_key(secret.current.expose().as_bytes(), b"budgets v1"),
-                clock,
-            )),
+            limits: limits.clone(),
             connections: Arc::new(Connections::of_api(&config.server, config.database.pool_size)),
             requests: config.server.metrics_bind.map(|_| Data::new(Requests::new(&document))),
             clock: Data::new(clock.clone()),
@@ -169,6 +167,7 @@ impl Services {
                 db,
                 mailer: Mailer::new(&config.mail)?,
                 keys: challenge_keys.clone(),
+                limits,
                 app_url: config.mail.app_url.as_ref().unwrap_or(public_url).as_str().into(),
             },
             challenge_keys,

@@ -57,7 +57,7 @@ pub async fn change_password(
         users::check_password(body.0.current_password, me.id, &db, &hasher, &limits, address, now).await?;
     db.tx(move |conn| {
         let account = verified.lock(conn)?;
-        super::spend_mail(conn, &limits, super::PASSWORD_CHANGES, &account.email_canonical, now)?;
+        limits.budgets.spend(conn, super::PASSWORD_CHANGES, &account.email_canonical, now)?;
         let opening = Opening {
             purpose: Purpose::ChangePassword,
             subject: Subject::User(me.id),

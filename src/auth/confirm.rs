@@ -76,7 +76,7 @@ pub struct Confirmed {
 /// what was pending.
 ///
 /// May be repeated with the same answer, which changes nothing. The link works for 24 hours, the code
-/// for 10 minutes and five tries.
+/// for 10 minutes and five wrong tries from one network.
 #[utoipa::path(
     tag = "mail",
     security(()),

@@ -60,7 +60,7 @@ fn check(body: &ConfirmEmailChange) -> Result<(), ValidationError> {
 /// undo the change for 7 days, in which no other account can have it; if not, it gets a notice only.
 /// Needs no access token with the link, or with the new address
 /// and the code; the code alone needs yours. The link works for 24 hours, the code for 10 minutes
-/// and five tries.
+/// and five wrong tries from one network.
 #[utoipa::path(
     tag = "mail",
     security((), ("bearer" = [])),
@@ -92,14 +92,19 @@ pub async fn confirm_email_change(
     let with = Checker { db: &db, limits: &limits, keys: &keys, network: address.network(), now };
     let challenge = proof.find_unused(Purpose::ChangeEmail, with).await?;
     let confirmed = Confirmed { email: challenge.email.clone() };
-    if !db.tx(move |conn| apply(conn, &challenge, now)).await? {
+    if !db.tx(move |conn| apply(conn, &limits, &challenge, now)).await? {
         return Err(refused(pointer));
     }
     Ok(JsonBody(confirmed))
 }
 
 /// False if somebody else was first.
-fn apply(conn: &mut PgConnection, challenge: &Challenge, now: DateTime<Utc>) -> Result<bool, Problem> {
+fn apply(
+    conn: &mut PgConnection,
+    limits: &Limits,
+    challenge: &Challenge,
+    now: DateTime<Utc>,
+) -> Result<bool, Problem> {
     let user = challenge.user().ok_or_else(|| Problem::internal("a change of address without a user"))?;
     let Some(old) = users::lock_account(conn, user)? else {
         return Ok(false);
@@ -111,8 +116,10 @@ fn apply(conn: &mut PgConnection, challenge: &Challenge, now: DateTime<Utc>) -> 
     challenges::cancel(conn, user)?;
     if !old.email_confirmed {
         // Else anyone could reserve any address: by registering it and changing to another one.
-        let notice = NoticeMail { email: old.email, notice: Notice::AddressChanged };
-        jobs::enqueue(conn, &notice, now)?;
+        if super::may_mail(conn, limits, super::ADDRESS_CHANGES, &old.email_canonical, now)? {
+            let notice = NoticeMail { email: old.email, notice: Notice::AddressChanged };
+            jobs::enqueue(conn, &notice, now)?;
+        }
         return Ok(true);
     }
     let undo = Uuid::now_v7();

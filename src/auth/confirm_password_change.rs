@@ -68,14 +68,15 @@ pub async fn confirm_password_change(
     let with = Checker { db: &db, limits: &limits, keys: &keys, network: address.network(), now };
     let challenge = proof.find_unused(Purpose::ChangePassword, with).await?.id;
     let hash = new_password::hash(new_password, me.id, &db, &hasher, &policy, address).await?;
-    let set = db
+    let ended = db
         .tx(move |conn| {
-            let set = new_password::set(conn, challenge, me.id, &hash, now)?;
+            let Some((_, ended)) = new_password::set(conn, challenge, me.id, &hash, now)? else {
+                return Err(refused("/code"));
+            };
             users::allow_login(conn, &limits, me.id, address.network(), now)?;
-            Ok::<_, Problem>(set)
+            Ok(ended)
         })
         .await?;
-    let (_, ended) = set.ok_or_else(|| refused("/code"))?;
     blocklist.refuse(&ended);
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,4 +1,6 @@
 use actix_web::{HttpRequest, HttpResponse, post, web::Data};
+use chrono::TimeDelta;
+use diesel::connection::SimpleConnection;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::{Validate, ValidationError};
@@ -54,6 +56,9 @@ fn check_login(body: &LoginBody) -> Result<(), ValidationError> {
     Ok(())
 }
 
+/// By then it is known whether the last guess was right, in which case nothing is mailed.
+const CHECKED: TimeDelta = TimeDelta::seconds(10);
+
 /// Log in
 ///
 /// Starts a session and returns its first pair of tokens. The answer to a wrong password and to
@@ -95,12 +100,17 @@ pub async fn login(
     let place = hasher.reserve(network)?;
     let (look, now, counted) = (accounts.require_confirmation, clock.now(), limits.clone());
     let (found, pending, guess) = db
-        .run(move |conn| {
+        .tx(move |conn| {
             let Some(login) = login else { return Ok((None, Vec::new(), None)) };
             let found = users::find_credentials(conn, &login)?;
-            let id = found.as_ref().map(|user| user.id);
-            let guess = Guess::at_login(conn, &counted, id, &login.canonical(), network, now)?;
             let pending = if look { store::find_hashes(conn, &login, now)? } else { Vec::new() };
+            // What a crash of PostgreSQL forgets is less than a second of guesses.
+            conn.batch_execute("SET LOCAL synchronous_commit TO off")?;
+            let account = found.as_ref().map(|user| user.id);
+            let guess = Guess::at_login(conn, &counted, account, &login.canonical(), network, now)?;
+            if guess.is_last {
+                jobs::enqueue(conn, &LoginStoppedMail { account }, now + CHECKED)?;
+            }
             Ok::<_, Problem>((found, pending, Some(guess)))
         })
         .await?;
@@ -113,20 +123,13 @@ pub async fn login(
     } else {
         (place.verify(password, stored).await?, false)
     };
-    let account = found.as_ref().map(|user| user.id);
     let Some(user) = found.filter(|_| verdict != Verdict::Wrong) else {
         if waits {
-            db.run(move |conn| {
-                Ok::<_, Problem>(guess.map_or(Ok(()), |guess| guess.was_right(conn, &limits))?)
-            })
-            .await?;
+            // It stays counted as a wrong one: the password is that of a registration, which a stranger
+            // may have made for the address of an account.
             return Err(Problem::new(&kind::EMAIL_UNCONFIRMED));
         }
         limits.wrong_guesses.count_password();
-        if guess.is_some_and(|guess| guess.is_last) {
-            let mail = LoginStoppedMail { account };
-            db.run(move |conn| Ok::<_, Problem>(jobs::enqueue(conn, &mail, now)?)).await?;
-        }
         return Err(wrong());
     };
 

@@ -60,6 +60,7 @@ const ADDRESS_CHANGES: RateLimit =
     RateLimit { name: "mails: change of address", burst: 2, every: Duration::from_hours(6) };
 const PASSWORD_RESETS: RateLimit =
     RateLimit { name: "mails: password reset", burst: 4, every: Duration::from_hours(3) };
+/// Not within [`MAILS`], which strangers can use up: a token and the current password stand before it.
 const PASSWORD_CHANGES: RateLimit =
     RateLimit { name: "mails: password change", burst: 4, every: Duration::from_hours(3) };
 
@@ -74,6 +75,22 @@ fn spend_mail(
     limits.budgets.spend(conn, kind, address, now)?;
     limits.budgets.spend(conn, MAILS, address, now)?;
     Ok(())
+}
+
+/// As [`spend_mail`], for a mail that is left out when the budget is used up: what it accompanies is done
+/// all the same.
+fn may_mail(
+    conn: &mut PgConnection,
+    limits: &Limits,
+    kind: RateLimit,
+    address: &str,
+    now: DateTime<Utc>,
+) -> Result<bool, Problem> {
+    match spend_mail(conn, limits, kind, address, now) {
+        Ok(()) => Ok(true),
+        Err(problem) if problem.kind().status == 429 => Ok(false),
+        Err(problem) => Err(problem),
+    }
 }
 
 pub fn routes(config: &mut ServiceConfig) {

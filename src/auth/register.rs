@@ -98,22 +98,23 @@ pub async fn register(
     policy.check(&password, &[]).map_err(|error| new_password::invalid("/password", error))?;
     let (place, now) = (hasher.reserve(address.network())?, clock.now());
     if settings.require_confirmation {
-        let canonical = email.canonical().to_owned();
-        db.tx(move |conn| super::spend_mail(conn, &limits, super::CONFIRMATIONS, &canonical, now)).await?;
         // With a salt of the address, so that the password of a confirmation can be compared with those
         // of all its registrations at once.
         let hash = place.hash_with_salt(password, keys.salt(email.canonical())).await?;
         let pending = store::Registration::new(&email, name, username, hash, now);
-        db.tx(move |conn| wait_for_confirmation(conn, &pending, now)).await?;
+        db.tx(move |conn| wait_for_confirmation(conn, &limits, &pending, now)).await?;
         return Ok(HttpResponse::Accepted().finish());
     }
     let hash = place.hash(password).await?;
     let new = NewUser::new(&email, hash, Role::User, now).named(name, username);
+    let canonical = email.canonical().to_owned();
     let mail = settings.invite_confirmation.then(|| ConfirmationMail { email: email.given().to_owned() });
     let user: User = db
         .tx(move |conn| {
             let user = users::insert(conn, &new).map_err(taken)?;
-            if let Some(mail) = mail {
+            if let Some(mail) = mail
+                && super::may_mail(conn, &limits, super::CONFIRMATIONS, &canonical, now)?
+            {
                 jobs::enqueue(conn, &mail, now)?;
             }
             Ok::<_, Problem>(user)
@@ -126,6 +127,7 @@ pub async fn register(
 /// Never looks at the address. A username is no secret, and its owner is not told of here.
 fn wait_for_confirmation(
     conn: &mut PgConnection,
+    limits: &Limits,
     pending: &store::Registration,
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
@@ -134,6 +136,7 @@ fn wait_for_confirmation(
     {
         return Err(username_taken());
     }
+    super::spend_mail(conn, limits, super::CONFIRMATIONS, &pending.email_canonical, now)?;
     store::insert(conn, pending)?;
     let opening = Opening {
         purpose: Purpose::ConfirmEmail,

@@ -5,7 +5,7 @@ use super::database::{secret_key, with_connection};
 use crate::{
     clock::Clock,
     config::Config,
-    tokens::{self, KeyState, Revoked, Sealer},
+    tokens::{self, KeyRow, KeyState, Revoked, Sealer},
 };
 
 #[derive(Subcommand)]
@@ -34,30 +34,28 @@ pub(super) enum Command {
 
 pub(super) fn run(config: &Config, command: &Command) -> Result<()> {
     with_connection(config, |conn| {
-        if let Command::Rotate { hurry } = command {
-            let sealer = Sealer::new(&secret_key(config)?);
-            let kid = tokens::rotate(conn, &sealer, Clock::default().now(), *hurry)?;
-            println!("{kid} signs from now on");
-            return Ok(());
-        }
-        if let Command::Revoke { kid } = command {
-            let sealer = Sealer::new(&secret_key(config)?);
-            let revoked = tokens::revoke(conn, &sealer, kid, Clock::default().now())?;
-            print_revoked(kid, &revoked);
-            return Ok(());
-        }
-        for key in tokens::list_keys(conn)? {
-            let created = key.created_at.format("%F %T UTC");
-            let retired = key.retired_at.map(|at| at.format(", retired %F %T UTC").to_string());
-            println!(
-                "{}  {:<8} created {created}{}",
-                key.kid,
-                key.state.as_str(),
-                retired.unwrap_or_default()
-            );
+        let now = Clock::default().now();
+        match command {
+            Command::List => print_all(&tokens::list_keys(conn)?),
+            Command::Rotate { hurry } => {
+                let kid = tokens::rotate(conn, &Sealer::new(&secret_key(config)?), now, *hurry)?;
+                println!("{kid} signs from now on");
+            }
+            Command::Revoke { kid } => {
+                let revoked = tokens::revoke(conn, &Sealer::new(&secret_key(config)?), kid, now)?;
+                print_revoked(kid, &revoked);
+            }
         }
         Ok(())
     })
+}
+
+fn print_all(keys: &[KeyRow]) {
+    for key in keys {
+        let created = key.created_at.format("%F %T UTC");
+        let retired = key.retired_at.map(|at| at.format(", retired %F %T UTC").to_string());
+        println!("{}  {:<8} created {created}{}", key.kid, key.state.as_str(), retired.unwrap_or_default());
+    }
 }
 
 fn print_revoked(kid: &str, revoked: &Revoked) {

@@ -33,8 +33,8 @@ pub struct SecretKeyError {
 
 impl SecretKey {
     pub(super) fn read(env: &mut Env, profile: Profile) -> Option<Self> {
-        let expected = "32 or more random characters, no words (`openssl rand -base64 32`), \
-                        or two such values separated by a comma: the new one first";
+        let expected = "32 or more random characters, in hex or with upper and lower case mixed, and no words \
+                        (for example the output of `openssl rand -base64 32`), or two such values separated by a comma: the new one first";
         let Some(value) = env.secret("SECRET_KEY") else {
             if profile == Profile::Production {
                 env.wrong("SECRET_KEY", expected);

@@ -31,7 +31,7 @@ impl Passwords {
             cost: env.number("BCRYPT_COST", 12, lowest..=16),
             threads,
             queue: env.number("HASH_QUEUE", 64, 1..=10_000),
-            queue_per_network: env.number("HASH_QUEUE_PER_NETWORK", 4.max(2 * threads), 1..=10_000),
+            queue_per_network: env.number("HASH_QUEUE_PER_NETWORK", 8.max(2 * threads), 1..=10_000),
         }
     }
 }

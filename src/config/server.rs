@@ -23,7 +23,7 @@ pub struct Server {
     pub workers: usize,
     /// Connections that may be open at a time; fewer where the limit of descriptors does not allow as many.
     pub max_connections: usize,
-    /// Those of one IPv4 address or IPv6 /64; without it a quarter of all.
+    /// Those of one IPv4 address or IPv6 /48; without it a quarter of all.
     pub max_connections_per_network: Option<usize>,
     /// After SIGTERM: how long `/readyz` says no before the listener closes.
     pub drain_delay: Duration,

@@ -84,9 +84,10 @@ impl Budgets {
         let (every, most) = (delta(limit.every), delta(limit.every * limit.burst));
         let key = self.name(limit, subject);
         let spent = sql_query(
+            // A debt that is larger than there can be was made by a clock that went ahead.
             "INSERT INTO budgets AS b (key, free_at) VALUES ($1, $2 + $3) \
-             ON CONFLICT (key) DO UPDATE SET free_at = greatest(b.free_at, $2) + $3 \
-             WHERE greatest(b.free_at, $2) + $3 <= $2 + $4 \
+             ON CONFLICT (key) DO UPDATE SET free_at = least(greatest(b.free_at, $2), $2 + $4 - $3) + $3 \
+             WHERE greatest(b.free_at, $2) + $3 <= $2 + $4 OR b.free_at > $2 + $4 + interval '1 hour' \
              RETURNING free_at",
         )
         .bind::<Binary, _>(&key)

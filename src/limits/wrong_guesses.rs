@@ -7,9 +7,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{clock::Clock, telemetry::Exposition};
 
-/// So many wrong ones over all accounts within an hour are more than typing errors.
-const SUSPICIOUS_CODES: u64 = 100;
-const SUSPICIOUS_PASSWORDS: u64 = 1000;
 const HOUR: TimeDelta = TimeDelta::hours(1);
 
 /// Wrong passwords and codes over all accounts, on this server: an attack on many accounts at once
@@ -20,8 +17,10 @@ pub struct WrongGuesses {
     codes: Guesses,
 }
 
-#[derive(Default)]
 struct Guesses {
+    name: &'static str,
+    /// So many within an hour are more than typing errors.
+    suspicious: u64,
     total: AtomicU64,
     /// When the current hour began, and how many there were in it.
     hour: Mutex<(DateTime<Utc>, u64)>,
@@ -30,38 +29,32 @@ struct Guesses {
 impl WrongGuesses {
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        Self { clock, passwords: Guesses::default(), codes: Guesses::default() }
+        Self { clock, passwords: Guesses::new("password", 1000), codes: Guesses::new("code", 100) }
     }
 
     pub fn count_password(&self) {
-        if self.passwords.count(self.clock.now()) == SUSPICIOUS_PASSWORDS {
-            tracing::warn!(
-                count = SUSPICIOUS_PASSWORDS,
-                "so many wrong passwords over all accounts within an hour: somebody may be guessing"
-            );
-        }
+        self.passwords.count(self.clock.now());
     }
 
     pub fn count_code(&self) {
-        if self.codes.count(self.clock.now()) == SUSPICIOUS_CODES {
-            tracing::warn!(
-                count = SUSPICIOUS_CODES,
-                "so many wrong codes over all accounts within an hour: somebody may be guessing"
-            );
-        }
+        self.codes.count(self.clock.now());
     }
 
     pub fn write(&self, text: &mut Exposition) {
         let name = "mintage_wrong_guesses_total";
         text.family(name, "counter", "Wrong passwords and wrong codes of mails, over all accounts.");
-        for (kind, guesses) in [("password", &self.passwords), ("code", &self.codes)] {
-            text.sample(name, &[("kind", kind)], guesses.total.load(Ordering::Relaxed));
+        for guesses in [&self.passwords, &self.codes] {
+            text.sample(name, &[("kind", guesses.name)], guesses.total.load(Ordering::Relaxed));
         }
     }
 }
 
 impl Guesses {
-    /// How many there were in the current hour.
+    fn new(name: &'static str, suspicious: u64) -> Self {
+        Self { name, suspicious, total: AtomicU64::default(), hour: Mutex::default() }
+    }
+
+    /// How many there were in the current hour; warns once an hour.
     fn count(&self, now: DateTime<Utc>) -> u64 {
         self.total.fetch_add(1, Ordering::Relaxed);
         let mut hour = self.hour.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,6 +62,14 @@ impl Guesses {
             *hour = (now, 0);
         }
         hour.1 += 1;
+        if hour.1 == self.suspicious {
+            let (kind, count) = (self.name, self.suspicious);
+            tracing::warn!(
+                kind,
+                count,
+                "wrong guesses over all accounts within an hour on this server: an attacker may be guessing"
+            );
+        }
         hour.1
     }
 }
@@ -79,7 +80,7 @@ mod tests {
 
     #[test]
     fn guesses_are_counted_by_the_hour() {
-        let guesses = Guesses::default();
+        let guesses = Guesses::new("code", 100);
         let begin = DateTime::UNIX_EPOCH + TimeDelta::days(1);
         assert_eq!([0, 30, 59].map(|minutes| guesses.count(begin + TimeDelta::minutes(minutes))), [1, 2, 3]);
         assert_eq!(guesses.count(begin + HOUR), 1);

@@ -59,6 +59,25 @@ impl Drop for Taken {
     }
 }
 
+/// A job that waits, until it is begun or nobody waits for its answer.
+struct Queued<'a> {
+    queue: &'a Queue,
+    number: u64,
+}
+
+impl Queued<'_> {
+    /// False if it was begun.
+    fn withdraw(&self) -> bool {
+        self.queue.withdraw(self.number)
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.withdraw();
+    }
+}
+
 /// What a verification found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -165,18 +184,16 @@ impl Place<'_> {
         let (answer, mut answered) = oneshot::channel();
         let taken = self.taken;
         let job = Box::new(move || {
-            // Closed when the client has gone.
-            if !answer.is_closed() {
-                let result = work();
-                drop(taken);
-                let _ = answer.send(result);
-            }
+            let result = work();
+            drop(taken);
+            let _ = answer.send(result);
         });
-        let number = queue.push(network, job);
+        // Dropped with the request of a client that has gone.
+        let queued = Queued { number: queue.push(network, job), queue: &queue };
         let gone = |_| Problem::internal("a hashing thread is gone");
         match time::timeout(MAX_WAIT, &mut answered).await {
             Ok(answer) => answer.map_err(gone),
-            Err(_) if queue.withdraw(number) => Err(overloaded()),
+            Err(_) if queued.withdraw() => Err(overloaded()),
             Err(_) => time::timeout(MAX_RUN, answered).await.map_err(|_| overloaded())?.map_err(gone),
         }
     }
@@ -323,6 +340,7 @@ mod tests {
         drop(place());
         let release = block(&hasher);
         drop(place().hash("password".into()).now_or_never());
+        assert_eq!(hasher.in_use().0, 0);
         drop(release);
         place().hash("password".into()).await.expect("hash");
         assert_eq!(hasher.in_use().0, 0);

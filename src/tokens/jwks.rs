@@ -32,8 +32,9 @@ struct JwkBody {
 
 /// Public signing keys
 ///
-/// The keys that tokens of this server are signed with: next, current and retired ones. It may be cached
-/// for 5 minutes; a key that was revoked is not in it any more. Another service verifies access tokens with them (`alg` `EdDSA`, `typ` at+jwt, `iss` and `aud`).
+/// The keys that tokens of this server are signed with: next, current and retired ones. Another
+/// service verifies access tokens with them (`alg` `EdDSA`, `typ` at+jwt, `iss` and `aud`). Clients may
+/// cache the key set for 5 minutes. Revoked keys are removed from it.
 #[utoipa::path(
     tag = "system",
     security(()),

@@ -2,7 +2,13 @@
 //! own, so wrong passwords that strangers send from elsewhere cannot stop it.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::{PgConnection, QueryResult, dsl::exists, prelude::*};
+use diesel::{
+    PgConnection, QueryResult,
+    dsl::exists,
+    prelude::*,
+    sql_query,
+    sql_types::{BigInt, Timestamptz},
+};
 use ipnet::IpNet;
 use uuid::Uuid;
 
@@ -83,16 +89,13 @@ pub fn forget_all(conn: &mut PgConnection, user: Uuid) -> QueryResult<()> {
 /// # Errors
 /// The database cannot be written.
 pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
-    let old: Vec<(Uuid, IpNet)> = login_networks::table
-        .filter(login_networks::last_used_at.lt(now - LIFETIME))
-        .select((login_networks::user_id, login_networks::network))
-        .order((login_networks::user_id, login_networks::network))
-        .limit(BATCH)
-        .for_update()
-        .skip_locked()
-        .load(conn)?;
-    for row in &old {
-        diesel::delete(login_networks::table.find(*row)).execute(conn)?;
-    }
-    Ok(old.len() >= usize::try_from(BATCH).expect("small"))
+    let count = sql_query(
+        "DELETE FROM login_networks WHERE (user_id, network) IN ( \
+             SELECT user_id, network FROM login_networks WHERE last_used_at < $1 \
+             LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    )
+    .bind::<Timestamptz, _>(now - LIFETIME)
+    .bind::<BigInt, _>(BATCH)
+    .execute(conn)?;
+    Ok(count >= usize::try_from(BATCH).expect("small"))
 }

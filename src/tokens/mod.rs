@@ -36,7 +36,7 @@ pub use self::{
     current_user::{Admin, CurrentUser, PossiblyExpired, Uncounted},
     exchanges::Exchanges,
     jwt::{AccessToken, Jwt, RefreshClaims, Refusal},
-    keys::{KeyRing, KeyState, Revoked, create_if_absent, list_keys, prune_retired, revoke, rotate},
+    keys::{KeyRing, KeyRow, KeyState, Revoked, create_if_absent, list_keys, prune_retired, revoke, rotate},
     role::Role,
     seal::{Sealer, derive_key},
     secrets::{ChallengeKeys, Secrets},

@@ -22,8 +22,6 @@ use crate::{
 pub struct Verified {
     user: Uuid,
     hash: String,
-    guess: Guess,
-    limits: Data<Limits>,
 }
 
 impl Verified {
@@ -34,9 +32,7 @@ impl Verified {
     /// # Errors
     /// The password was changed, or the account is gone.
     pub fn lock(&self, conn: &mut PgConnection) -> Result<Account, Problem> {
-        let account = account::lock_with_hash(conn, self.user, &self.hash)?.ok_or(Refusal::Revoked)?;
-        self.guess.was_right(conn, &self.limits)?;
-        Ok(account)
+        Ok(account::lock_with_hash(conn, self.user, &self.hash)?.ok_or(Refusal::Revoked)?)
     }
 }
 
@@ -55,7 +51,7 @@ pub async fn check_password(
     let place = hasher.reserve(network)?;
     let counted = limits.clone();
     let (guess, stored) = db
-        .run(move |conn| {
+        .tx(move |conn| {
             let guess = Guess::of_user(conn, &counted, user, network, now)?;
             Ok::<_, Problem>((guess, store::find_hash(conn, user)?))
         })
@@ -67,7 +63,10 @@ pub async fn check_password(
             Err(Problem::new(&kind::WRONG_PASSWORD))
         }
         Verdict::Right | Verdict::RightButOutdated(_) => {
-            Ok(Verified { user, hash: stored, guess, limits: limits.clone() })
+            // At once: what the password is for may still be refused.
+            let counted = limits.clone();
+            db.run(move |conn| Ok::<_, Problem>(guess.was_right(conn, &counted)?)).await?;
+            Ok(Verified { user, hash: stored })
         }
     }
 }

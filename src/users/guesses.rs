@@ -2,13 +2,13 @@
 //!
 //! Strangers must neither find a password by trying nor lock its owner out by trying. So a network
 //! has few wrong passwords for an account, and all networks from which its owner has not logged in
-//! lately have 100 together (NIST SP 800-63B section 3.2.2). From a network where the owner has, only
-//! that network's own count. An account that does not exist is treated alike.
+//! lately have 100 together (NIST SP 800-63B section 3.2.2). Those from which the owner has are counted
+//! apart from them. A name that no account has is a budget of its own.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use diesel::{Connection, PgConnection, QueryResult, connection::SimpleConnection};
+use diesel::{PgConnection, QueryResult};
 use uuid::Uuid;
 
 use crate::{
@@ -21,19 +21,28 @@ const FROM_NETWORK: RateLimit =
     RateLimit { name: "wrong passwords from a network", burst: 20, every: Duration::from_mins(10) };
 const FROM_NEW_NETWORKS: RateLimit =
     RateLimit { name: "wrong passwords from new networks", burst: 100, every: Duration::from_hours(24) };
+/// Also of a person who is logged in: a thief of a token may come from many networks. One network earns
+/// no more than this, so it cannot use this up.
+const FROM_KNOWN_NETWORKS: RateLimit =
+    RateLimit { name: "wrong passwords from known networks", burst: 200, every: Duration::from_mins(10) };
+
+const STOPPED: &str = "Log-in from new networks is stopped after 100 wrong passwords in a row. Log in from a \
+    network that you used in the last 30 days, open the link that was mailed to the account's address, or \
+    reset the password.";
 
 /// A guess that was counted as wrong before it was checked, so that guesses at once count too.
 #[derive(Clone, Debug)]
 pub struct Guess {
     account: String,
     network: Network,
-    is_from_new_network: bool,
+    /// The budget of all networks of this sort.
+    of_all: RateLimit,
     /// After this one, log-ins from new networks are stopped until the owner lifts that.
     pub is_last: bool,
 }
 
 impl Guess {
-    /// At the log-in of an account, or of a name that no account has.
+    /// At the log-in of an account, or of a name that no account has; in a transaction.
     ///
     /// # Errors
     /// `too-many-requests`; or the database cannot be written.
@@ -45,29 +54,14 @@ impl Guess {
         network: Network,
         now: DateTime<Utc>,
     ) -> Result<Self, Problem> {
-        let id = account.unwrap_or_default();
+        let is_known = limits.budgets.is_enabled()
+            && login_networks::is_known(conn, account.unwrap_or_default(), network, now)?;
+        let of_all = if is_known { FROM_KNOWN_NETWORKS } else { FROM_NEW_NETWORKS };
         let account = account.map_or_else(|| name.to_owned(), |id| id.to_string());
-        let mut guess = Self { account, network, is_from_new_network: false, is_last: false };
-        if !limits.budgets.is_enabled() {
-            return Ok(guess);
-        }
-        conn.transaction(|conn| {
-            // What a crash of PostgreSQL forgets is less than a second of guesses.
-            conn.batch_execute("SET LOCAL synchronous_commit TO off")?;
-            guess.is_from_new_network = !login_networks::is_known(conn, id, network, now)?;
-            if guess.is_from_new_network {
-                let spent = limits
-                    .budgets
-                    .spend(conn, FROM_NEW_NETWORKS, &guess.account, now)
-                    .map_err(|problem| problem.detail(STOPPED))?;
-                guess.is_last = spent == Spent::TheLast;
-            }
-            limits.budgets.spend(conn, FROM_NETWORK, &guess.network_subject(), now)?;
-            Ok(guess)
-        })
+        Self { account, network, of_all, is_last: false }.count(conn, limits, now)
     }
 
-    /// By a person who is logged in and repeats the password.
+    /// By a person who is logged in and repeats the password; in a transaction.
     ///
     /// # Errors
     /// As [`Guess::at_login`].
@@ -78,14 +72,27 @@ impl Guess {
         network: Network,
         now: DateTime<Utc>,
     ) -> Result<Self, Problem> {
-        let account = user.to_string();
-        let guess = Self { account, network, is_from_new_network: false, is_last: false };
-        limits.budgets.spend(conn, FROM_NETWORK, &guess.network_subject(), now)?;
-        Ok(guess)
+        Self { account: user.to_string(), network, of_all: FROM_KNOWN_NETWORKS, is_last: false }
+            .count(conn, limits, now)
     }
 
-    /// Takes the count back, and that of the wrong ones before it. Those from other networks are
-    /// forgotten only by a guess that was one of them.
+    fn count(
+        mut self,
+        conn: &mut PgConnection,
+        limits: &Limits,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Problem> {
+        let is_new = self.of_all.name == FROM_NEW_NETWORKS.name;
+        let spent = limits
+            .budgets
+            .spend(conn, self.of_all, &self.account, now)
+            .map_err(|problem| if is_new { problem.detail(STOPPED) } else { problem })?;
+        self.is_last = is_new && spent == Spent::TheLast;
+        limits.budgets.spend(conn, FROM_NETWORK, &self.network_subject(), now)?;
+        Ok(self)
+    }
+
+    /// Takes the count back, and that of the wrong ones before it in the same budgets.
     ///
     /// # Errors
     /// The database cannot be written.
@@ -93,9 +100,7 @@ impl Guess {
         if !limits.budgets.is_enabled() {
             return Ok(());
         }
-        if self.is_from_new_network {
-            limits.budgets.restore(conn, FROM_NEW_NETWORKS, &self.account)?;
-        }
+        limits.budgets.restore(conn, self.of_all, &self.account)?;
         limits.budgets.restore(conn, FROM_NETWORK, &self.network_subject())
     }
 
@@ -104,8 +109,18 @@ impl Guess {
     }
 }
 
-const STOPPED: &str = "there were 100 wrong passwords in a row. You can still log in from where you did lately; \
-    elsewhere use the link that was mailed to the account's address, or choose a new password";
+/// Whether log-ins of this user from new networks are stopped.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn is_login_stopped(
+    conn: &mut PgConnection,
+    limits: &Limits,
+    user: Uuid,
+    now: DateTime<Utc>,
+) -> QueryResult<bool> {
+    limits.budgets.is_used_up(conn, FROM_NEW_NETWORKS, &user.to_string(), now)
+}
 
 /// Lets the user log in again, after he has proved to read mail at the account's address: the wrong
 /// passwords of others are forgotten, and those to come do not count for this network.
@@ -119,7 +134,7 @@ pub fn allow_login(
     network: Network,
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
-    let guess = Guess { account: user.to_string(), network, is_from_new_network: true, is_last: false };
+    let guess = Guess { account: user.to_string(), network, of_all: FROM_NEW_NETWORKS, is_last: false };
     guess.was_right(conn, limits)?;
     login_networks::remember(conn, user, network, now)
 }

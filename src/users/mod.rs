@@ -20,7 +20,7 @@ pub use self::{
     },
     current_password::check_password,
     email::{EmailAddress, check_email, check_new_email},
-    guesses::{Guess, allow_login},
+    guesses::{Guess, allow_login, is_login_stopped},
     model::{User, check_name, check_new_username},
     store::{
         Credentials, Login, NewUser, delete, find_credentials, find_hash, insert, promote, set_password_hash,

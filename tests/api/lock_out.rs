@@ -14,6 +14,8 @@ const RESET: &str = "/api/v1/auth/password/reset";
 const ADA: &str = "ada@example.com";
 const HOME: &str = "203.0.113.9";
 const ELSEWHERE: &str = "198.51.100.7";
+/// After this the mail of a stop is due.
+const CHECKED: Duration = Duration::from_secs(11);
 
 fn guarded() -> App {
     App::with(&[("RATE_LIMITS", "on"), ("TRUSTED_PROXIES", "127.0.0.0/8")])
@@ -83,6 +85,7 @@ async fn the_owner_lifts_the_stop_with_the_mailed_link_once() {
     let app = guarded();
     ada(&app).await;
     guess_from(&app, &wrong(), 0..5).await;
+    app.clock.advance(CHECKED);
     let mails = app.mails_to(ADA).await;
     assert_eq!(mails.len(), 1);
     assert_eq!(mails[0].subject, "Log-ins from new places are stopped");
@@ -106,6 +109,7 @@ async fn a_new_password_lifts_the_stop_where_it_was_chosen_and_forgets_where_oth
     let app = guarded();
     ada(&app).await;
     guess_from(&app, &wrong(), 0..5).await;
+    app.clock.advance(CHECKED);
     app.mail_to(ADA).await;
     let at_new_place = app.anyone().at(ELSEWHERE);
     at_new_place.post(FORGOT, &json!({"email": ADA})).await.assert(202);
@@ -153,7 +157,69 @@ async fn a_name_that_no_account_has_is_stopped_alike_and_mails_nothing() {
     guess_from(&app, &wrong(), 0..5).await;
     let stopped = log_in(&app, "192.0.9.1", PASSWORD).await.assert_problem(429, "too-many-requests");
     assert!(stopped.json()["detail"].as_str().unwrap().contains("100 wrong passwords"));
+    app.clock.advance(CHECKED);
     assert_eq!(app.mails_to(ADA).await.len(), 0);
+}
+
+#[tokio::test]
+async fn no_stop_is_mailed_when_the_hundredth_password_was_right() {
+    let app = guarded();
+    ada(&app).await;
+    guess_from(&app, &wrong(), 0..4).await;
+    for _ in 0..19 {
+        log_in(&app, "192.0.9.1", "a wrong password").await.assert_problem(401, "invalid-credentials");
+    }
+    log_in(&app, "192.0.9.1", PASSWORD).await.assert(200);
+    app.clock.advance(CHECKED);
+    assert_eq!(app.mails_to(ADA).await.len(), 0);
+}
+
+/// A stranger may register the address of an account with a password of his own; that one waits.
+#[tokio::test]
+async fn the_password_of_a_strangers_registration_gives_no_guesses_back() {
+    let app = guarded();
+    ada(&app).await;
+    let strict = app.replica_with(&[("REQUIRE_CONFIRMATION", "on")]);
+    let stranger = strict.anyone().at("192.0.2.1");
+    for email in [ADA, "nobody@example.com"] {
+        let body = |password: &str| json!({"email": email, "password": password});
+        stranger.post("/api/v1/auth/register", &body("the stranger's own")).await.assert(202);
+        let mut statuses = Vec::new();
+        for guess in 0..24 {
+            let password = if guess % 4 == 3 { "the stranger's own" } else { "a wrong password" };
+            statuses.push(stranger.post(LOGIN, &body(password)).await.status.as_u16());
+        }
+        let expected: Vec<u16> = [401, 401, 401, 403].repeat(5).into_iter().chain([429; 4]).collect();
+        assert_eq!(statuses, expected, "{email}");
+    }
+}
+
+#[tokio::test]
+async fn the_holder_of_a_token_has_200_guesses_from_all_networks_together() {
+    let app = guarded();
+    let ada = ada(&app).await;
+    let body = json!({"current_password": "a wrong password"});
+    let guess = async |network: u8| {
+        ada.at(&format!("192.0.{network}.1")).post("/api/v1/auth/password/change", &body).await
+    };
+    for network in 0..10 {
+        for _ in 0..20 {
+            guess(network).await.assert_problem(403, "wrong-password");
+        }
+    }
+    guess(11).await.assert_problem(429, "too-many-requests");
+    log_in(&app, ELSEWHERE, PASSWORD).await.assert(200);
+}
+
+#[tokio::test]
+async fn a_right_current_password_does_not_count_even_if_the_request_is_refused() {
+    let app = guarded();
+    let ada = ada(&app).await;
+    let unchanged = json!({"new_email": ADA, "password": PASSWORD});
+    for _ in 0..25 {
+        ada.post("/api/v1/auth/email/change", &unchanged).await.assert_invalid("/new_email", "unchanged");
+    }
+    log_in(&app, HOME, PASSWORD).await.assert(200);
 }
 
 #[tokio::test]

@@ -228,5 +228,5 @@ async fn the_mails_say_what_pressing_means() {
     let page = app.anyone().get("/confirm").await.assert(200).text();
     assert!(page.contains("Repeat the password you registered with, or choose another one"), "{page}");
     let page = app.anyone().get("/confirm-email-change").await.assert(200).text();
-    assert!(page.contains("can take the account back with its former address for 7 days"), "{page}");
+    assert!(page.contains("may be able to take the account back for 7 days"), "{page}");
 }

@@ -4,7 +4,10 @@ use futures_util::future::join_all;
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 
-use crate::support::{App, PASSWORD};
+use crate::support::{
+    App, PASSWORD,
+    smtp::{Encryption, Manner, SmtpServer},
+};
 
 const LOGIN: &str = "/api/v1/auth/login";
 const REGISTER: &str = "/api/v1/auth/register";
@@ -107,6 +110,56 @@ async fn an_address_gets_a_bounded_number_of_mails_over_all_requests_and_replica
     assert_eq!([ask(&two, FORGOT).await, ask(&one, FORGOT).await], [202, 429]);
     let other = json!({"email": "bob@example.com"});
     one.anyone().post(FORGOT, &other).await.assert(202);
+}
+
+#[tokio::test]
+async fn what_strangers_can_ask_for_leaves_the_mails_of_a_person_who_is_logged_in() {
+    let app = App::with(&[("RATE_LIMITS", "on")]);
+    let user = app.user().await;
+    let email = json!({"email": user.email});
+    for path in [FORGOT, FORGOT, FORGOT, FORGOT, RESEND, RESEND] {
+        app.anyone().post(path, &email).await.assert(202);
+    }
+    app.anyone().post(FORGOT, &email).await.assert_problem(429, "too-many-requests");
+    user.post("/api/v1/auth/password/change", &json!({"current_password": PASSWORD})).await.assert(202);
+}
+
+#[tokio::test]
+async fn a_registration_that_is_refused_spends_no_mail() {
+    let app = App::with(&[("RATE_LIMITS", "on"), ("REQUIRE_CONFIRMATION", "off")]);
+    let taken = json!({"email": "bob@example.com", "password": PASSWORD, "username": "ada-1815"});
+    app.anyone().post(REGISTER, &taken).await.assert(201);
+    let strict = app.replica_with(&[("REQUIRE_CONFIRMATION", "on")]);
+    let mut body = json!({"email": "ada@example.com", "password": PASSWORD, "username": "ada-1815"});
+    for _ in 0..4 {
+        strict.anyone().post(REGISTER, &body).await.assert_problem(409, "username-taken");
+    }
+    body["username"] = "ada-1816".into();
+    strict.anyone().post(REGISTER, &body).await.assert(202);
+}
+
+/// Registering and deleting an account, or taking its address away, must not be a way to mail others.
+#[tokio::test]
+async fn mails_that_accompany_something_are_left_out_when_an_address_has_had_enough() {
+    let server = SmtpServer::start(Encryption::None, Manner::Accept);
+    let port = server.port.to_string();
+    let app = App::with(&[
+        ("RATE_LIMITS", "on"),
+        ("REQUIRE_CONFIRMATION", "off"),
+        ("MAIL_TRANSPORT", "smtp"),
+        ("MAIL_SERVER", "127.0.0.1"),
+        ("MAIL_PORT", &port),
+        ("MAIL_SECURITY", "none"),
+        ("MAIL_FROM", "no-reply@example.com"),
+    ]);
+    for _ in 0..5 {
+        app.register("victim@example.com").await;
+        app.idle().await;
+        let account = app.login("victim@example.com").await;
+        let body = |request: RequestBuilder| request.json(&json!({"password": PASSWORD}));
+        account.send(Method::DELETE, "/api/v1/user", body).await.assert(204);
+    }
+    assert_eq!(server.received().len(), 3);
 }
 
 #[tokio::test]

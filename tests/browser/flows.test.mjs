@@ -215,7 +215,7 @@ test('a change of the address is confirmed and undone on the pages', async (t) =
     body: JSON.stringify({ new_email: fresh, password: PASSWORD }),
   });
   const confirming = await open(t, (await server.mailTo(fresh)).link);
-  await confirming.getByText('can take the account back').waitFor();
+  await confirming.getByText('may be able to take the account back').waitFor();
   await shot(confirming, 'email-change-link');
   await confirming.getByRole('button', { name: 'Use this address' }).click();
   await confirming.getByText(`${fresh} is the address of your account now`).waitFor();

@@ -15,8 +15,8 @@ pub struct EmailChangeMail {
 }
 
 /// A stranger may have asked for it, so that somebody else uses an account that he can get back.
-const RISK: &str = "The person who made the account knows its password, and can take the account back with its \
-                    former address for 7 days. To have an account of your own, register instead.";
+const RISK: &str = "The person who made the account knows its password, and can take the account back for 7 days \
+                    if its former address was confirmed. To have an account of your own, register instead.";
 
 impl Job for EmailChangeMail {
     const KIND: &'static str = "mail-email-change";

@@ -9,8 +9,8 @@ use crate::{
     users,
 };
 
-/// Tells the owner that log-ins from new networks are stopped, with the link that lifts it. At most one a
-/// day is sent for an account, since that is how often a further wrong password is looked at.
+/// Tells the owner that log-ins from new networks are stopped, with the link that lifts it. It is enqueued
+/// when the 100th wrong password in a row is counted, and at most once a day while the stop lasts.
 #[derive(Serialize, Deserialize)]
 pub struct LoginStoppedMail {
     /// None where no account has the name that was tried: that takes as long and mails nothing.
@@ -25,13 +25,17 @@ impl Job for LoginStoppedMail {
         let Some(account) = self.account else {
             return Ok(());
         };
-        let keys = mailing.keys.clone();
+        let (keys, limits) = (mailing.keys.clone(), mailing.limits.clone());
         let found = mailing
             .db
             .tx(move |conn| {
                 let Some(account) = users::lock_account(conn, account)? else {
                     return Ok(None);
                 };
+                // The last guess may have been right, which ends the count.
+                if !users::is_login_stopped(conn, &limits, account.id, running.now)? {
+                    return Ok(None);
+                }
                 let opening = Opening {
                     purpose: Purpose::UnlockLogin,
                     subject: Subject::User(account.id),

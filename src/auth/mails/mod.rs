@@ -31,6 +31,7 @@ pub(super) use self::{
 use crate::{
     db::Db,
     jobs::Registry,
+    limits::Limits,
     mail::Mailer,
     tokens::{ChallengeKeys, Secrets},
 };
@@ -41,6 +42,7 @@ pub struct Mailing {
     pub db: Db,
     pub mailer: Mailer,
     pub keys: Data<ChallengeKeys>,
+    pub limits: Data<Limits>,
     /// `APP_URL`, or our own address, for which there are `pages`.
     pub app_url: Arc<str>,
 }

@@ -51,7 +51,7 @@ impl Notice {
                 vec![
                     format!(
                         "We ended a log-in to your account at {product}: the one of {}, last renewed by {}. \
-                         The key that renews it works once, and it was used a second time.",
+                         Your device keeps a one-time key that renews the log-in. The same key was used twice.",
                         logged_in_at.format("%-d %B %Y, %H:%M UTC"),
                         device(user_agent.as_deref().unwrap_or_default())
                     ),

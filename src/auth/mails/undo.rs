@@ -45,8 +45,8 @@ impl Job for UndoMail {
             }),
             notes: &[
                 "The link works for 7 days. During that time no other account there can have this address.",
-                "It stops working earlier if a new password is chosen through the new address, which ends \
-                 the right to undo from 24 hours after the change.",
+                "If a new password is set through the new address 24 hours or more after the change, this link \
+                 stops working.",
             ],
             ..Letter::default()
         };

@@ -15,12 +15,19 @@ let deadLink = false;
 
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? '' : '.');
 
+const inWords = (seconds) => {
+  const [count, unit] =
+    seconds < 90 ? [seconds, 'second']
+    : seconds < 90 * 60 ? [Math.ceil(seconds / 60), 'minute']
+    : [Math.ceil(seconds / 3600), 'hour'];
+  return `${count} ${unit}${count === 1 ? '' : 's'}`;
+};
+
 /** What went wrong, in sentences, by the name of the field to blame ('' for none). */
 const complaints = async (answer, byToken) => {
   const problem = await answer.json().catch(() => ({}));
   if (answer.status === 429 || answer.status === 503) {
-    const seconds = Number(answer.headers.get('Retry-After')) || 1;
-    const wait = seconds < 90 ? `${seconds} seconds` : `${Math.ceil(seconds / 60)} minutes`;
+    const wait = inWords(Number(answer.headers.get('Retry-After')) || 1);
     return { '': `${sentence(problem.title ?? 'That did not work')} Try again in ${wait}.` };
   }
   if (problem.code === 'invalid-code') {

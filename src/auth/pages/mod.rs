@@ -162,7 +162,7 @@ async fn confirm_email_change_page(pages: Data<Pages>) -> Result<HttpResponse, P
         product: &pages.product_name,
         title: "Confirm your new e-mail address",
         lead: "An existing account gets this address. The person who made that account knows its password, \
-               and can take the account back with its former address for 7 days. Go on only if the account \
+               and may be able to take the account back for 7 days. Go on only if the account \
                is yours and you asked for the change.",
         endpoint: "api/v1/auth/email/change/confirm",
         button: "Use this address",

@@ -52,5 +52,8 @@ pub(super) fn settle(admin_url: &str) -> Result<(), EmbeddedError> {
     };
     let mut conn = PgConnection::establish(&format!("{admin_url}&connect_timeout=10"))
         .map_err(|error| failed(error.to_string()))?;
-    conn.batch_execute(HAND_OVER).map_err(|error| failed(error.to_string()))
+    // A server that is still running on an adopted cluster may hold locks.
+    conn.batch_execute("SET lock_timeout = '10s'")
+        .and_then(|()| conn.batch_execute(HAND_OVER))
+        .map_err(|error| failed(error.to_string()))
 }
