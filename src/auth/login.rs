@@ -118,10 +118,19 @@ pub async fn login(
     let stored = found.as_ref().map(|user| user.password_hash.clone());
     // Anyone may register any address, so a registration that waits says nothing about an account:
     // whether or not there is one, it is looked at, and if there is none, that takes as long.
-    let (verdict, waits) = if look {
-        place.verify_or_waits(password, stored, pending).await?
+    let checked = if look {
+        place.verify_or_waits(password, stored, pending).await
     } else {
-        (place.verify(password, stored).await?, false)
+        place.verify(password, stored).await.map(|verdict| (verdict, false))
+    };
+    let (verdict, waits) = match checked {
+        Ok(checked) => checked,
+        Err(problem) => {
+            if let Some(guess) = guess {
+                db.run(move |conn| Ok::<_, Problem>(guess.was_not_checked(conn, &limits)?)).await?;
+            }
+            return Err(problem);
+        }
     };
     let Some(user) = found.filter(|_| verdict != Verdict::Wrong) else {
         if waits {

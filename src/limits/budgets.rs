@@ -45,12 +45,6 @@ impl Budgets {
         Self { enabled, key: hmac::Key::new(HMAC_SHA256, key) }
     }
 
-    /// Not with `RATE_LIMITS=off`.
-    #[must_use]
-    pub fn is_enabled(&self) -> bool {
-        self.enabled
-    }
-
     /// Spends one unit of what `subject` may use of `limit`, unless `RATE_LIMITS=off`. It counts when
     /// the transaction commits; another transaction that spends from the same budget waits for that.
     ///
@@ -121,11 +115,28 @@ impl Budgets {
         diesel::select(diesel::dsl::exists(full)).get_result(conn)
     }
 
+    /// Gives one unit back: what it was spent for did not happen.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub fn refund(&self, conn: &mut PgConnection, limit: RateLimit, subject: &str) -> QueryResult<()> {
+        if self.enabled {
+            sql_query("UPDATE budgets SET free_at = free_at - $2 WHERE key = $1")
+                .bind::<Binary, _>(self.name(limit, subject))
+                .bind::<Interval, _>(delta(limit.every))
+                .execute(conn)?;
+        }
+        Ok(())
+    }
+
     /// Makes the whole budget available again.
     ///
     /// # Errors
     /// The database cannot be written.
     pub fn restore(&self, conn: &mut PgConnection, limit: RateLimit, subject: &str) -> QueryResult<()> {
+        if !self.enabled {
+            return Ok(());
+        }
         diesel::delete(budgets::table.find(self.name(limit, subject))).execute(conn)?;
         Ok(())
     }

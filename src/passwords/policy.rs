@@ -48,9 +48,9 @@ impl Policy {
     pub fn new(product_name: &str, public_url: &str) -> Self {
         let name = product_name.to_lowercase();
         let url = Url::parse(public_url).ok();
-        // Not the numbers of an IP address, nor the last label, which says nothing about the service.
-        let host = url.as_ref().and_then(Url::domain).unwrap_or_default();
-        let labels = host.rsplit('.').skip(1);
+        // Not the single numbers of an IP address, nor the last label, which says nothing about the service.
+        let labels = url.as_ref().and_then(Url::domain).unwrap_or_default().rsplit('.').skip(1);
+        let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
         let words = name.split_whitespace().chain(labels).chain([name.as_str(), host]);
         let context = words.map(str::to_owned).chain([name.split_whitespace().collect()]).collect();
         Self { context }

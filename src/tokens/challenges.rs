@@ -351,6 +351,14 @@ pub fn consume(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> QueryRe
     Ok(consumed == 1)
 }
 
+/// Whether it was opened and is still known.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn is_there(conn: &mut PgConnection, id: Uuid) -> QueryResult<bool> {
+    select(exists(challenges::table.find(id))).get_result(conn)
+}
+
 /// Whether it was used, as far as that is still known.
 ///
 /// # Errors

@@ -22,24 +22,37 @@ const MAX_PER_USER: i64 = 20;
 /// Rows that housekeeping deletes in one statement.
 const BATCH: i64 = 1000;
 
-/// Whether the user has logged in from this network within 30 days, or has a session that was last
-/// refreshed from there.
+/// How a network is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// The user has logged in from there within 30 days, with the password.
+    ByLogin,
+    /// A session was last refreshed from there, for which a token is enough.
+    BySession,
+}
+
+/// Whether the user was in this network lately, and how that is known.
 ///
 /// # Errors
 /// The database cannot be read.
-pub fn is_known(
+pub fn find(
     conn: &mut PgConnection,
     user: Uuid,
     network: Network,
     now: DateTime<Utc>,
-) -> QueryResult<bool> {
+) -> QueryResult<Option<Known>> {
     let logged_in = login_networks::table
         .find((user, network.range()))
         .filter(login_networks::last_used_at.gt(now - LIFETIME));
     let refreshed = sessions::table
         .filter(sessions::user_id.eq(user).and(sessions::refresh_expires_at.gt(now)))
         .filter(sessions::address.is_contained_by_or_eq(network.range()));
-    diesel::select(exists(logged_in).or(exists(refreshed))).get_result(conn)
+    let (by_login, by_session) = diesel::select((exists(logged_in), exists(refreshed))).get_result(conn)?;
+    Ok(match (by_login, by_session) {
+        (true, _) => Some(Known::ByLogin),
+        (false, true) => Some(Known::BySession),
+        (false, false) => None,
+    })
 }
 
 /// Writes down that the user came from there; the least recently used network beyond 20 is forgotten.

@@ -57,7 +57,15 @@ pub async fn check_password(
         })
         .await?;
     let stored = stored.ok_or(Refusal::Revoked)?;
-    match place.verify(password, Some(stored.clone())).await? {
+    let verdict = match place.verify(password, Some(stored.clone())).await {
+        Ok(verdict) => verdict,
+        Err(problem) => {
+            let counted = limits.clone();
+            db.run(move |conn| Ok::<_, Problem>(guess.was_not_checked(conn, &counted)?)).await?;
+            return Err(problem);
+        }
+    };
+    match verdict {
         Verdict::Wrong => {
             limits.wrong_guesses.count_password();
             Err(Problem::new(&kind::WRONG_PASSWORD))

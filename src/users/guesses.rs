@@ -2,8 +2,9 @@
 //!
 //! Strangers must neither find a password by trying nor lock its owner out by trying. So a network
 //! has few wrong passwords for an account, and all networks from which its owner has not logged in
-//! lately have 100 together (NIST SP 800-63B section 3.2.2). Those from which the owner has are counted
-//! apart from them. A name that no account has is a budget of its own.
+//! lately have 100 together (NIST SP 800-63B section 3.2.2). Where the owner has, nothing but that network's
+//! own wrong passwords counts, also if somebody has stolen a token. A name that no account has is a
+//! budget of its own.
 
 use std::time::Duration;
 
@@ -14,17 +15,19 @@ use uuid::Uuid;
 use crate::{
     http::{Network, Problem},
     limits::{Limits, RateLimit, Spent},
-    tokens::login_networks,
+    tokens::login_networks::{self, Known},
 };
 
 const FROM_NETWORK: RateLimit =
     RateLimit { name: "wrong passwords from a network", burst: 20, every: Duration::from_mins(10) };
 const FROM_NEW_NETWORKS: RateLimit =
     RateLimit { name: "wrong passwords from new networks", burst: 100, every: Duration::from_hours(24) };
-/// Also of a person who is logged in: a thief of a token may come from many networks. One network earns
-/// no more than this, so it cannot use this up.
-const FROM_KNOWN_NETWORKS: RateLimit =
-    RateLimit { name: "wrong passwords from known networks", burst: 200, every: Duration::from_mins(10) };
+/// From networks that are known by a session only: a thief of its tokens may refresh it anywhere.
+const FROM_SESSIONS: RateLimit =
+    RateLimit { name: "wrong passwords where sessions are", burst: 200, every: Duration::from_mins(10) };
+/// Of a person who is logged in: a thief of a token may come from many networks.
+const WITH_TOKEN: RateLimit =
+    RateLimit { name: "wrong passwords with a token", burst: 200, every: Duration::from_mins(10) };
 
 const STOPPED: &str = "Log-in from new networks is stopped after 100 wrong passwords in a row. Log in from a \
     network that you used in the last 30 days, open the link that was mailed to the account's address, or \
@@ -35,8 +38,8 @@ const STOPPED: &str = "Log-in from new networks is stopped after 100 wrong passw
 pub struct Guess {
     account: String,
     network: Network,
-    /// The budget of all networks of this sort.
-    of_all: RateLimit,
+    /// The budget that it shares with guesses from other networks.
+    shared: Option<RateLimit>,
     /// After this one, log-ins from new networks are stopped until the owner lifts that.
     pub is_last: bool,
 }
@@ -54,11 +57,13 @@ impl Guess {
         network: Network,
         now: DateTime<Utc>,
     ) -> Result<Self, Problem> {
-        let is_known = limits.budgets.is_enabled()
-            && login_networks::is_known(conn, account.unwrap_or_default(), network, now)?;
-        let of_all = if is_known { FROM_KNOWN_NETWORKS } else { FROM_NEW_NETWORKS };
+        let shared = match login_networks::find(conn, account.unwrap_or_default(), network, now)? {
+            Some(Known::ByLogin) => None,
+            Some(Known::BySession) => Some(FROM_SESSIONS),
+            None => Some(FROM_NEW_NETWORKS),
+        };
         let account = account.map_or_else(|| name.to_owned(), |id| id.to_string());
-        Self { account, network, of_all, is_last: false }.count(conn, limits, now)
+        Self { account, network, shared, is_last: false }.count(conn, limits, now)
     }
 
     /// By a person who is logged in and repeats the password; in a transaction.
@@ -72,7 +77,7 @@ impl Guess {
         network: Network,
         now: DateTime<Utc>,
     ) -> Result<Self, Problem> {
-        Self { account: user.to_string(), network, of_all: FROM_KNOWN_NETWORKS, is_last: false }
+        Self { account: user.to_string(), network, shared: Some(WITH_TOKEN), is_last: false }
             .count(conn, limits, now)
     }
 
@@ -82,12 +87,14 @@ impl Guess {
         limits: &Limits,
         now: DateTime<Utc>,
     ) -> Result<Self, Problem> {
-        let is_new = self.of_all.name == FROM_NEW_NETWORKS.name;
-        let spent = limits
-            .budgets
-            .spend(conn, self.of_all, &self.account, now)
-            .map_err(|problem| if is_new { problem.detail(STOPPED) } else { problem })?;
-        self.is_last = is_new && spent == Spent::TheLast;
+        if let Some(shared) = self.shared {
+            let is_new = shared.name == FROM_NEW_NETWORKS.name;
+            let spent = limits
+                .budgets
+                .spend(conn, shared, &self.account, now)
+                .map_err(|problem| if is_new { problem.detail(STOPPED) } else { problem })?;
+            self.is_last = is_new && spent == Spent::TheLast;
+        }
         limits.budgets.spend(conn, FROM_NETWORK, &self.network_subject(), now)?;
         Ok(self)
     }
@@ -97,11 +104,21 @@ impl Guess {
     /// # Errors
     /// The database cannot be written.
     pub fn was_right(&self, conn: &mut PgConnection, limits: &Limits) -> QueryResult<()> {
-        if !limits.budgets.is_enabled() {
-            return Ok(());
+        if let Some(shared) = self.shared {
+            limits.budgets.restore(conn, shared, &self.account)?;
         }
-        limits.budgets.restore(conn, self.of_all, &self.account)?;
         limits.budgets.restore(conn, FROM_NETWORK, &self.network_subject())
+    }
+
+    /// Takes this count back: the server was too busy to check it.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub fn was_not_checked(&self, conn: &mut PgConnection, limits: &Limits) -> QueryResult<()> {
+        if let Some(shared) = self.shared {
+            limits.budgets.refund(conn, shared, &self.account)?;
+        }
+        limits.budgets.refund(conn, FROM_NETWORK, &self.network_subject())
     }
 
     fn network_subject(&self) -> String {
@@ -134,7 +151,7 @@ pub fn allow_login(
     network: Network,
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
-    let guess = Guess { account: user.to_string(), network, of_all: FROM_NEW_NETWORKS, is_last: false };
+    let guess = Guess { account: user.to_string(), network, shared: Some(FROM_NEW_NETWORKS), is_last: false };
     guess.was_right(conn, limits)?;
     login_networks::remember(conn, user, network, now)
 }

@@ -208,7 +208,43 @@ async fn the_holder_of_a_token_has_200_guesses_from_all_networks_together() {
         }
     }
     guess(11).await.assert_problem(429, "too-many-requests");
-    log_in(&app, ELSEWHERE, PASSWORD).await.assert(200);
+    for place in [HOME, ELSEWHERE] {
+        log_in(&app, place, PASSWORD).await.assert(200);
+    }
+}
+
+/// A thief of tokens can refresh them anywhere, which makes a network known, but not like a log-in.
+#[tokio::test]
+async fn a_thief_who_refreshes_a_session_in_many_networks_neither_guesses_on_nor_locks_out() {
+    let app = guarded();
+    let mut thief = ada(&app).await;
+    for network in 0..10 {
+        thief = thief.at(&format!("192.0.{network}.1"));
+        thief.refresh().await.assert(200);
+        for _ in 0..20 {
+            thief.post(LOGIN, &wrong()).await.assert_problem(401, "invalid-credentials");
+        }
+    }
+    thief = thief.at("192.0.11.1");
+    thief.refresh().await.assert(200);
+    thief.post(LOGIN, &wrong()).await.assert_problem(429, "too-many-requests");
+    for place in [HOME, ELSEWHERE] {
+        log_in(&app, place, PASSWORD).await.assert(200);
+    }
+}
+
+/// Else a stranger could mail anybody: by registering the address, guessing, deleting, and again.
+#[tokio::test]
+async fn the_mail_of_a_stop_goes_to_an_address_once_a_day_whatever_accounts_it_has() {
+    let app = guarded();
+    for round in 0..3 {
+        let account = ada(&app).await;
+        guess_from(&app, &wrong(), 0..5).await;
+        app.clock.advance(CHECKED);
+        assert_eq!(app.mails_to(ADA).await.len(), usize::from(round == 0), "round {round}");
+        let body = |request: reqwest::RequestBuilder| request.json(&json!({"password": PASSWORD}));
+        account.send(reqwest::Method::DELETE, "/api/v1/user", body).await.assert(204);
+    }
 }
 
 #[tokio::test]

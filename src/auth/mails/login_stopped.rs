@@ -1,9 +1,12 @@
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Mailing;
 use crate::{
     jobs::{Failure, Job, Running},
+    limits::RateLimit,
     mail::{Action, Letter},
     tokens::challenges::{self, Opening, Purpose, Subject},
     users,
@@ -16,6 +19,9 @@ pub struct LoginStoppedMail {
     /// None where no account has the name that was tried: that takes as long and mails nothing.
     pub account: Option<Uuid>,
 }
+
+const ONE_A_DAY: RateLimit =
+    RateLimit { name: "mails: log-in stopped", burst: 1, every: Duration::from_hours(24) };
 
 impl Job for LoginStoppedMail {
     const KIND: &'static str = "mail-login-stopped";
@@ -34,6 +40,14 @@ impl Job for LoginStoppedMail {
                 };
                 // The last guess may have been right, which ends the count.
                 if !users::is_login_stopped(conn, &limits, account.id, running.now)? {
+                    return Ok(None);
+                }
+                // By address: an account can be deleted and registered again. Another attempt of this job
+                // finds its challenge.
+                let is_first = !challenges::is_there(conn, running.id)?;
+                if is_first
+                    && limits.budgets.take(conn, ONE_A_DAY, &account.email_canonical, running.now)?.is_err()
+                {
                     return Ok(None);
                 }
                 let opening = Opening {
