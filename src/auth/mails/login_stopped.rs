@@ -3,12 +3,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Mailing;
+use super::{Mailing, arm_for};
 use crate::{
     jobs::{Failure, Job, Running},
     limits::RateLimit,
     mail::{Action, Letter},
-    tokens::challenges::{self, Opening, Purpose, Subject},
+    tokens::challenges::{self, Purpose},
     users,
 };
 
@@ -50,18 +50,8 @@ impl Job for LoginStoppedMail {
                 {
                     return Ok(None);
                 }
-                let opening = Opening {
-                    purpose: Purpose::UnlockLogin,
-                    subject: Subject::User(account.id),
-                    email: &account.email,
-                    email_canonical: &account.email_canonical,
-                };
-                // With the job's id, so that another attempt finds it again.
-                if !challenges::open_in_turn(conn, running.id, &opening, running.now)? {
-                    return Ok(None);
-                }
-                let armed = challenges::arm(conn, &keys, running.id, running.now)?;
-                Ok::<_, Failure>(armed.map(|(_, secrets)| (account, secrets)))
+                let armed = arm_for(conn, &keys, &running, Purpose::UnlockLogin, &account)?;
+                Ok::<_, Failure>(armed.map(|secrets| (account, secrets)))
             })
             .await?;
         let Some((account, secrets)) = found else {
@@ -69,7 +59,7 @@ impl Job for LoginStoppedMail {
         };
         let happened = format!(
             "Somebody has tried to log in to your account at {} with 100 wrong passwords in a row. None of \
-             them was right, and nobody got in by them.",
+             them was right.",
             mailing.mailer.product()
         );
         let letter = Letter {
@@ -77,9 +67,9 @@ impl Job for LoginStoppedMail {
             name: account.greeting(),
             paragraphs: &[
                 &happened,
-                "To protect your account, nobody can log in to it from a new place now. Where you have logged \
-                 in lately, everything works as before.",
-                "If you want to log in from a new place, press the button there. A new password has the same \
+                "To protect your account, log-in from new places is stopped. From places where you have logged \
+                 in during the last 30 days it works as before.",
+                "To log in from a new place, press the button there. Choosing a new password there has the same \
                  effect.",
             ],
             action: Some(Action {

@@ -17,6 +17,7 @@ mod undo;
 use std::sync::Arc;
 
 use actix_web::web::Data;
+use diesel::{PgConnection, QueryResult};
 
 pub(super) use self::{
     confirmation::ConfirmationMail,
@@ -30,10 +31,14 @@ pub(super) use self::{
 };
 use crate::{
     db::Db,
-    jobs::Registry,
+    jobs::{Registry, Running},
     limits::Limits,
     mail::Mailer,
-    tokens::{ChallengeKeys, Secrets},
+    tokens::{
+        ChallengeKeys, Secrets,
+        challenges::{self, Opening, Purpose, Subject},
+    },
+    users::Account,
 };
 
 /// What these jobs need.
@@ -61,6 +66,28 @@ impl Mailing {
 /// How long a code works, in words.
 const CODE_LIFETIME: &str = "10 minutes";
 const KEEP_IT: &str = "Never pass the link or the code on, whoever asks for it.";
+
+/// Opens and arms the challenge that this job mails to the account's own address, which is not always the
+/// spelling that was submitted. It has the job's id, so that another attempt finds it again. None if a
+/// newer mail has gone out.
+fn arm_for(
+    conn: &mut PgConnection,
+    keys: &ChallengeKeys,
+    running: &Running,
+    purpose: Purpose,
+    account: &Account,
+) -> QueryResult<Option<Secrets>> {
+    let opening = Opening {
+        purpose,
+        subject: Subject::User(account.id),
+        email: &account.email,
+        email_canonical: &account.email_canonical,
+    };
+    if !challenges::open_in_turn(conn, running.id, &opening, running.now)? {
+        return Ok(None);
+    }
+    Ok(challenges::arm(conn, keys, running.id, running.now)?.map(|(_, secrets)| secrets))
+}
 
 /// Adds the kinds of mails to the registry.
 #[must_use]

@@ -1,10 +1,10 @@
 use serde::{Deserialize, Serialize};
 
-use super::{CODE_LIFETIME, KEEP_IT, Mailing};
+use super::{CODE_LIFETIME, KEEP_IT, Mailing, arm_for};
 use crate::{
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
-    tokens::challenges::{self, Opening, Purpose, Subject},
+    tokens::challenges::Purpose,
     users::{self, EmailAddress},
 };
 
@@ -41,19 +41,8 @@ impl Job for ResetMail {
                 let Some(account) = users::lock_account_of(conn, &email)? else {
                     return Ok(None);
                 };
-                let opening = Opening {
-                    purpose: Purpose::ResetPassword,
-                    subject: Subject::User(account.id),
-                    // Not the submitted spelling, which may be another mailbox.
-                    email: &account.email,
-                    email_canonical: &account.email_canonical,
-                };
-                // With the job's id, so that another attempt finds it again.
-                if !challenges::open_in_turn(conn, running.id, &opening, running.now)? {
-                    return Ok(None);
-                }
-                let armed = challenges::arm(conn, &keys, running.id, running.now)?;
-                Ok::<_, Failure>(armed.map(|(_, secrets)| (account, secrets)))
+                let armed = arm_for(conn, &keys, &running, Purpose::ResetPassword, &account)?;
+                Ok::<_, Failure>(armed.map(|secrets| (account, secrets)))
             })
             .await?;
         let Some((account, secrets)) = found else {
