@@ -220,7 +220,7 @@ async fn the_owner_gets_one_mail_that_says_which_log_in_was_ended() {
     let mails = mails_about_reuse(&app, FIREFOX).await;
     let [mail] = mails.as_slice() else { panic!("{} mails", mails.len()) };
     assert_eq!(mail.subject, "We ended a log-in to your account");
-    for part in [day.as_str(), "Firefox on Linux", "used a second time", "Log in again", "new password"] {
+    for part in [day.as_str(), "Firefox on Linux", "was used twice", "Log in again", "new password"] {
         assert!(mail.text.contains(part) && mail.html.contains(part), "no {part:?} in {}", mail.text);
     }
     for part in ["203.0.113", "198.51.100", "Gecko"] {
