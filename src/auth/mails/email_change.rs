@@ -14,7 +14,7 @@ pub struct EmailChangeMail {
     pub challenge: Uuid,
 }
 
-/// A stranger may have asked for it, so that somebody else uses an account that he can get back.
+/// A stranger may have asked for it: then the reader would use an account that the stranger can take back.
 const RISK: &str = "The person who made the account knows its password, and can take the account back for 7 days \
                     if its former address was confirmed. To have an account of your own, register instead.";
 

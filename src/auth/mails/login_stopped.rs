@@ -58,8 +58,8 @@ impl Job for LoginStoppedMail {
             return Ok(());
         };
         let happened = format!(
-            "Somebody has tried to log in to your account at {} with 100 wrong passwords in a row. None of \
-             them was right.",
+            "There were 100 log-ins with a wrong password in a row to your account at {}, from places where \
+             you have not logged in lately. None of them got in.",
             mailing.mailer.product()
         );
         let letter = Letter {

@@ -212,7 +212,8 @@ async fn unlock_login_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> 
     respond(&Page {
         product: &pages.product_name,
         title: "Log in from here again",
-        lead: "Wrong passwords that somebody has tried will not stop you from logging in from this network.",
+        lead: "This lifts the stop for the network that you use now. Wrong passwords from elsewhere will not stop \
+               your log-in from here.",
         endpoint: "api/v1/auth/login/unlock",
         button: "Let me log in here",
         done: "You can log in from here now, with your password.",
