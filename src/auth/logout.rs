@@ -36,7 +36,7 @@ pub enum Scope {
 ///
 /// Ends sessions: their refresh tokens are gone and their access tokens are refused from the
 /// next request on. With an expired access token, `this` works too: the session it belongs to may still
-/// be refreshed. `others` and `all` are refused then: an old token that somebody finds, in a log for
+/// be refreshed. `others` and `all` are refused then: an old token that is found, in a log for
 /// example, must not log you out everywhere. It may be repeated: ending what has ended is a 204.
 #[utoipa::path(
     tag = "auth",

@@ -53,7 +53,7 @@ fn check(body: &ResetPassword) -> Result<(), ValidationError> {
 /// Reset the password
 ///
 /// Sets a new password with what `POST /auth/password/forgot` has mailed. It also confirms the
-/// address, ends all sessions and whatever was pending, and logs nobody in. 24 hours or more after a
+/// address, ends all sessions and whatever was pending, and starts no session. 24 hours or more after a
 /// change of the address it also ends the right to undo that change. The link works once, for 30
 /// minutes, the code for 10 minutes and five wrong tries from one network.
 #[utoipa::path(

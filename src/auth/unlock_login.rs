@@ -29,7 +29,7 @@ pub struct UnlockLogin {
 /// Unlock log-in
 ///
 /// Lets the owner of an account log in from this network again, after 100 wrong passwords have stopped
-/// log-ins from new networks. It forgets those wrong passwords, logs nobody in and changes no password.
+/// log-ins from new networks. It forgets those wrong passwords. It starts no session and changes no password.
 /// The link is mailed when the stop begins; it works once, for 24 hours.
 #[utoipa::path(
     tag = "mail",
