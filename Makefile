@@ -28,7 +28,11 @@ bench: ## Measure against the baselines and write bench/RESULTS.md (about 10 min
 	@scripts/setup.sh cargo build --locked --release --workspace
 	target/release/mintage-bench
 
+chaos: ## Break what Mintage depends on and write bench/FAULTS.md (about 5 minutes)
+	@scripts/setup.sh cargo build --locked --release --workspace
+	target/release/mintage-chaos
+
 setup: ## Install a C compiler, libpq and PostgreSQL, if missing
 	@scripts/setup.sh
 
-.PHONY: help run test lint deny newman browser bench setup
+.PHONY: help run test lint deny newman browser bench chaos setup

@@ -8,15 +8,19 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// A kept-alive connection.
+/// A kept-alive connection; after an answer that closes it, the next request opens another.
 pub struct Connection {
     address: String,
     stream: BufReader<TcpStream>,
+    closed: bool,
 }
 
 pub struct Answer {
     pub status: u16,
-    pub retry_after: bool,
+    /// Seconds.
+    pub retry_after: Option<u64>,
+    /// The server closes the connection after it.
+    pub closes: bool,
     pub body: String,
 }
 
@@ -25,7 +29,7 @@ impl Connection {
         let stream = TcpStream::connect(address).context("connect")?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(120)))?;
-        Ok(Self { address: address.to_owned(), stream: BufReader::new(stream) })
+        Ok(Self { address: address.to_owned(), stream: BufReader::new(stream), closed: false })
     }
 
     pub fn get(&mut self, path: &str, token: &str) -> Result<Answer> {
@@ -33,18 +37,29 @@ impl Connection {
     }
 
     pub fn post(&mut self, path: &str, json: &str) -> Result<Answer> {
+        self.post_as("", path, json)
+    }
+
+    /// With a bearer token, unless it is empty.
+    pub fn post_as(&mut self, token: &str, path: &str, json: &str) -> Result<Answer> {
+        let authorization =
+            if token.is_empty() { String::new() } else { format!("authorization: Bearer {token}\r\n") };
         self.send(&format!(
-            "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{json}",
+            "POST {path} HTTP/1.1\r\nhost: bench\r\n{authorization}content-type: application/json\r\n\
+             content-length: {}\r\n\r\n{json}",
             json.len()
         ))
     }
 
     fn send(&mut self, request: &str) -> Result<Answer> {
+        if self.closed {
+            *self = Self::open(&self.address)?;
+        }
         self.stream.get_mut().write_all(request.as_bytes())?;
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
         let status = line.split(' ').nth(1).context("no status")?.parse()?;
-        let (mut length, mut retry_after, mut close) = (0, false, false);
+        let (mut length, mut retry_after, mut closes) = (0, None, false);
         loop {
             line.clear();
             self.stream.read_line(&mut line)?;
@@ -55,15 +70,15 @@ impl Connection {
             if let Some(text) = header.strip_prefix("content-length:") {
                 length = text.trim().parse()?;
             }
-            retry_after |= header.starts_with("retry-after:");
-            close |= header == "connection: close";
+            if let Some(text) = header.strip_prefix("retry-after:") {
+                retry_after = Some(text.trim().parse()?);
+            }
+            closes |= header == "connection: close";
         }
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
-        if close {
-            *self = Self::open(&self.address)?;
-        }
-        Ok(Answer { status, retry_after, body: String::from_utf8_lossy(&body).into_owned() })
+        self.closed = closes;
+        Ok(Answer { status, retry_after, closes, body: String::from_utf8_lossy(&body).into_owned() })
     }
 }
 

@@ -3,17 +3,15 @@
 //! Everything is a ratio of two measurements of one run, interleaved, the median of several
 //! rounds: the machine may be busy with other things, but then it is for both.
 
-mod http;
-mod process;
 mod rows;
 mod streams;
-mod sys;
 mod timing;
 mod wrk;
 
 use std::{env, fs};
 
 use anyhow::Result;
+use mintage_bench::sys;
 
 /// One line of the table.
 pub struct Row {

@@ -3,6 +3,7 @@
 use std::{
     env, fs,
     net::TcpListener,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -14,6 +15,25 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::http::{Connection, member};
 
 pub const PASSWORD: &str = "correct horse battery";
+
+/// A directory that PostgreSQL's own user can get to; removed when dropped.
+pub struct Home(pub PathBuf);
+
+impl Home {
+    pub fn new() -> Result<Self> {
+        let name = format!("mintage-bench-{}-{}", std::process::id(), free_port()?);
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
 
 /// A sibling of this program: all are built together.
 pub fn sibling(name: &str) -> Result<PathBuf> {

@@ -2,8 +2,6 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
-    path::PathBuf,
     process::Command,
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
     thread,
@@ -11,13 +9,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-
-use crate::{
-    Row,
+use mintage_bench::{
     http::{Connection, member},
-    process::{Baseline, Mintage, PASSWORD, postgres_program, sibling},
-    sys, timing, wrk,
+    process::{Baseline, Home, Mintage, PASSWORD, postgres_program, sibling},
+    sys,
 };
+
+use crate::{Row, timing, wrk};
 
 type Measure = fn() -> Result<Vec<Row>>;
 
@@ -36,25 +34,6 @@ pub const ALL: [(&str, Measure); 10] = [
 
 const ROUNDS: usize = 5;
 const COST: &str = "12";
-
-/// A directory that PostgreSQL's own user can get to; removed when dropped.
-pub struct Home(pub PathBuf);
-
-impl Home {
-    pub fn new() -> Result<Self> {
-        let name = format!("mintage-bench-{}-{}", std::process::id(), crate::process::free_port()?);
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
@@ -274,7 +253,7 @@ fn in_a_storm<T>(
                     let answer = connection.post(path, &login_body("storm@example.com"))?;
                     match answer.status {
                         200 => storm.good.fetch_add(1, Ordering::Relaxed),
-                        503 if answer.retry_after => {
+                        503 if answer.retry_after.is_some() => {
                             let millis = began.elapsed().as_millis().try_into().unwrap_or(u32::MAX);
                             storm.slowest_refusal_millis.fetch_max(millis, Ordering::Relaxed);
                             // As a client would, though not for as long as it was told.

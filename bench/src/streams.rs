@@ -8,8 +8,12 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
+use mintage_bench::{
+    process::{Home, Mintage},
+    sys,
+};
 
-use crate::{Row, process::Mintage, rows::Home, sys};
+use crate::Row;
 
 const CLIENTS: usize = 1000;
 /// An account may have 20 streams.

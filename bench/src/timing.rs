@@ -9,13 +9,12 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-
-use crate::{
-    Row,
+use mintage_bench::{
     http::Connection,
-    process::{Mintage, PASSWORD},
-    rows::Home,
+    process::{Home, Mintage, PASSWORD},
 };
+
+use crate::Row;
 
 /// Two-sided, a tenth of a percent.
 const MOST_STANDARD_ERRORS: f64 = 3.3;
