@@ -8,6 +8,7 @@ use crate::{
     db::{
         connect_patiently,
         embedded::{Cluster, EmbeddedError},
+        naming_locks,
     },
 };
 
@@ -54,7 +55,8 @@ pub(super) fn with_connection<T>(
     work: impl FnOnce(&mut PgConnection) -> Result<T>,
 ) -> Result<T> {
     let database = Database::start_or_share(config)?;
-    let result = connect_patiently(&database.url, &config.database).and_then(|mut conn| work(&mut conn));
+    let result = connect_patiently(&database.url, &config.database)
+        .and_then(|mut conn| naming_locks(&database.url, &mut conn, work));
     database.stop();
     result
 }

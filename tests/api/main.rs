@@ -43,6 +43,7 @@ mod sessions;
 mod social;
 mod social_sources;
 mod system;
+mod unreachable;
 mod user;
 mod users;
 mod watchlist;
