@@ -56,7 +56,10 @@ async fn serve(
     let (stop, stopped) = oneshot::channel();
     tokio::select! {
         served = server.serve(async { stopped.await.unwrap_or_default() }) => served,
-        () = death_of(cluster) => bail!("PostgreSQL has died: start again, nothing is lost"),
+        () = death_of(cluster) => {
+            let shortage = cluster.and_then(Cluster::shortage).map(|shortage| format!(" ({shortage})"));
+            bail!("PostgreSQL has died{}: start again, nothing is lost", shortage.unwrap_or_default())
+        }
         () = async {
             signals.next().await;
             tracing::info!("stopping");
