@@ -39,6 +39,7 @@ mod refresh_reuse;
 mod register;
 mod repeated_secrets;
 mod replicas;
+mod restore;
 mod sessions;
 mod social;
 mod social_sources;
