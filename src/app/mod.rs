@@ -36,7 +36,7 @@ use crate::{
     clock::Clock,
     coins,
     config::{self, Accounts, Config, Profile, SecretKey, Server as ServerSettings, Tokens},
-    db::{Db, Follow, Follower, connect_patiently, migrate},
+    db::{Db, Follow, Follower, connect_patiently, migrate, naming_locks},
     http::{
         Envelope, Fallback, Requests, TrustedProxies, X_REQUEST_ID, envelope, fallback, problem_page,
         problem_pages,
@@ -109,18 +109,19 @@ impl Services {
     fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Self, [Follower; 2])> {
         let url = config.database.url.as_ref().expect("resolved before the start");
         let mut conn = connect_patiently(url, &config.database)?;
-        if config.database.auto_migrate {
-            for name in migrate::run(&mut conn)? {
-                tracing::info!(name, "migrated");
+        let keys = naming_locks(url, &mut conn, |conn| {
+            if config.database.auto_migrate {
+                for name in migrate::run(conn)? {
+                    tracing::info!(name, "migrated");
+                }
             }
-        }
-        migrate::check_current(&mut conn)?;
-
-        let sealer = Arc::new(Sealer::new(secret));
-        tokens::create_if_absent(&mut conn, &sealer, clock.now())?;
-        coins::ensure_demo(&mut conn, clock.now())?;
-
-        let keys = Arc::new(KeyRing::load(&mut conn, sealer)?);
+            migrate::check_current(conn)?;
+            let sealer = Arc::new(Sealer::new(secret));
+            tokens::create_if_absent(conn, &sealer, clock.now())?;
+            coins::ensure_demo(conn, clock.now())?;
+            KeyRing::load(conn, sealer)
+        })?;
+        let keys = Arc::new(keys);
         let blocklist = Arc::new(Blocklist::new(clock.clone(), config.tokens.max_staleness));
         let coins = Arc::new(coins::View::new(clock.clone(), &config.coins));
         let wake = Arc::new(Wake::default());

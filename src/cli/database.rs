@@ -1,6 +1,6 @@
 //! Where the database is: the one that the settings name, or the embedded cluster.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use diesel::PgConnection;
 
 use crate::{
@@ -8,6 +8,7 @@ use crate::{
     db::{
         connect_patiently,
         embedded::{Cluster, EmbeddedError},
+        naming_locks,
     },
 };
 
@@ -54,15 +55,44 @@ pub(super) fn with_connection<T>(
     work: impl FnOnce(&mut PgConnection) -> Result<T>,
 ) -> Result<T> {
     let database = Database::start_or_share(config)?;
-    let result = connect_patiently(&database.url, &config.database).and_then(|mut conn| work(&mut conn));
+    let result = connect_patiently(&database.url, &config.database)
+        .and_then(|mut conn| naming_locks(&database.url, &mut conn, work));
     database.stop();
     result
 }
 
-/// The configured secret key, or in development the one in the data directory.
-pub(super) fn secret_key(config: &Config) -> Result<SecretKey> {
+/// The configured secret key, or in development the one in the data directory, made at the first start.
+///
+/// # Errors
+/// It is not there although the database `has_keys` that only it opens: a new one would be of no use.
+pub(super) fn secret_key(config: &Config, has_keys: impl FnOnce() -> Result<bool>) -> Result<SecretKey> {
+    if let Some(key) = existing(config)? {
+        return Ok(key);
+    }
+    let is_needed = has_keys()?;
+    match existing(config)? {
+        // Another first start has made both meanwhile.
+        Some(key) => Ok(key),
+        None if is_needed => bail!(
+            "{} is missing, and without it the signing keys in the database cannot be opened: {}",
+            SecretKey::path(&config.data_dir).display(),
+            SecretKey::WAYS_ON
+        ),
+        None => Ok(SecretKey::generate(&config.data_dir)?),
+    }
+}
+
+/// As [`secret_key`], where nothing has to be opened with it: makes a new one if there is none.
+pub(super) fn secret_key_to_begin_with(config: &Config) -> Result<SecretKey> {
+    match existing(config)? {
+        Some(key) => Ok(key),
+        None => Ok(SecretKey::generate(&config.data_dir)?),
+    }
+}
+
+fn existing(config: &Config) -> Result<Option<SecretKey>> {
     match &config.secret_key {
-        Some(key) => Ok(key.clone()),
-        None => Ok(SecretKey::load_or_generate(&config.data_dir)?),
+        Some(key) => Ok(Some(key.clone())),
+        None => Ok(SecretKey::load(&config.data_dir)?),
     }
 }

@@ -1,5 +1,6 @@
 use anyhow::Result;
 use clap::Subcommand;
+use diesel::PgConnection;
 
 use super::database::{secret_key, with_connection};
 use crate::{
@@ -38,16 +39,22 @@ pub(super) fn run(config: &Config, command: &Command) -> Result<()> {
         match command {
             Command::List => print_all(&tokens::list_keys(conn)?),
             Command::Rotate { hurry } => {
-                let kid = tokens::rotate(conn, &Sealer::new(&secret_key(config)?), now, *hurry)?;
+                let sealer = sealer(config, conn)?;
+                let kid = tokens::rotate(conn, &sealer, now, *hurry)?;
                 println!("{kid} signs from now on");
             }
             Command::Revoke { kid } => {
-                let revoked = tokens::revoke(conn, &Sealer::new(&secret_key(config)?), kid, now)?;
+                let sealer = sealer(config, conn)?;
+                let revoked = tokens::revoke(conn, &sealer, kid, now)?;
                 print_revoked(kid, &revoked);
             }
         }
         Ok(())
     })
+}
+
+fn sealer(config: &Config, conn: &mut PgConnection) -> Result<Sealer> {
+    Ok(Sealer::new(&secret_key(config, || Ok(tokens::has_keys(conn)?))?))
 }
 
 fn print_all(keys: &[KeyRow]) {

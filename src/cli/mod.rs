@@ -7,6 +7,7 @@ mod healthcheck;
 mod keys;
 mod send_test_mail;
 mod serve;
+mod sessions;
 
 use std::process::ExitCode;
 
@@ -44,6 +45,9 @@ enum Command {
     /// Look at or rotate the signing keys
     #[command(subcommand)]
     Keys(keys::Command),
+    /// End sessions, of one user or of all
+    #[command(subcommand)]
+    Sessions(sessions::Command),
     /// Check the settings and print the effective ones
     CheckConfig(check_config::Arguments),
     /// Have the running server send a mail, to see whether it arrives
@@ -90,6 +94,7 @@ fn dispatch(command: Command) -> Result<()> {
         }),
         Command::CreateAdmin(arguments) => create_admin::run(&config, &arguments),
         Command::Keys(command) => keys::run(&config, &command),
+        Command::Sessions(command) => sessions::run(&config, &command),
         Command::CheckConfig(arguments) => check_config::run(&config, &arguments),
         Command::SendTestMail(arguments) => send_test_mail::run(&config, &arguments),
         Command::Healthcheck => healthcheck::run(&config),

@@ -13,7 +13,8 @@ use crate::{
     app::Server,
     clock::Clock,
     config::{Config, Profile},
-    db::embedded::Cluster,
+    db::{connect_patiently, embedded::Cluster, naming_locks},
+    tokens,
 };
 
 /// Serves until SIGTERM or Ctrl-C; a second one does not wait for requests in flight.
@@ -32,7 +33,11 @@ pub(super) fn run(mut config: Config) -> Result<()> {
     });
     config.database.url = Some(database.url.clone());
     let mail = config.mail.transport.to_string();
-    let served = secret_key(&config)
+    let has_keys = || {
+        let mut conn = connect_patiently(&database.url, &config.database)?;
+        naming_locks(&database.url, &mut conn, |conn| Ok(tokens::has_keys(conn)?))
+    };
+    let served = secret_key(&config, has_keys)
         .and_then(|secret| Server::start(config, &secret, &Clock::default()))
         .and_then(|server| {
             let welcome = Welcome { embedded: embedded.as_deref(), mail: &mail, development: &development };
@@ -56,7 +61,10 @@ async fn serve(
     let (stop, stopped) = oneshot::channel();
     tokio::select! {
         served = server.serve(async { stopped.await.unwrap_or_default() }) => served,
-        () = death_of(cluster) => bail!("PostgreSQL has died: start again, nothing is lost"),
+        () = death_of(cluster) => {
+            let shortage = cluster.and_then(Cluster::shortage).map(|shortage| format!(" ({shortage})"));
+            bail!("PostgreSQL has died{}: start again, nothing is lost", shortage.unwrap_or_default())
+        }
         () = async {
             signals.next().await;
             tracing::info!("stopping");

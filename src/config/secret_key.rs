@@ -4,7 +4,7 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use aws_lc_rs::rand;
@@ -24,14 +24,23 @@ pub struct SecretKey {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the secret key in {path} cannot be {action}: {source}")]
-pub struct SecretKeyError {
-    path: String,
-    action: &'static str,
-    source: io::Error,
+pub enum SecretKeyError {
+    #[error("the secret key in {} cannot be {action}: {cause}", path.display())]
+    Io { path: PathBuf, action: &'static str, cause: io::Error },
+    /// A full disk leaves such files.
+    #[error(
+        "the secret key in {} {problem}: {}, after you have removed that file",
+        path.display(),
+        SecretKey::WAYS_ON
+    )]
+    Unfit { path: PathBuf, problem: &'static str },
 }
 
 impl SecretKey {
+    /// What an operator can do about a file that is lost.
+    pub const WAYS_ON: &str = "put it back from a backup, or, if it is lost for good, run \
+                               `mintage sessions end --all`, which makes new keys and ends all sessions";
+
     pub(super) fn read(env: &mut Env, profile: Profile) -> Option<Self> {
         let expected = "32 or more random characters, in hex or with upper and lower case mixed, and no words \
                         (for example the output of `openssl rand -base64 32`), or two such values separated by a comma: the new one first";
@@ -63,37 +72,48 @@ impl SecretKey {
         Some(Self { current, previous })
     }
 
-    /// The development key: generated into the data directory on first use and kept there.
+    /// Where the development key is.
+    #[must_use]
+    pub fn path(data_dir: &Path) -> PathBuf {
+        data_dir.join("secret.key")
+    }
+
+    /// The development key in the data directory; None if there is no such file.
     ///
     /// # Errors
-    /// The file can be neither read nor written.
-    pub fn load_or_generate(data_dir: &Path) -> Result<Self, SecretKeyError> {
-        let path = data_dir.join("secret.key");
-        let failed = |action| {
-            let path = path.display().to_string();
-            move |source| SecretKeyError { path, action, source }
-        };
+    /// The file cannot be read, or what it holds is no key.
+    pub fn load(data_dir: &Path) -> Result<Option<Self>, SecretKeyError> {
+        let path = Self::path(data_dir);
         match fs::read_to_string(&path) {
             Ok(text) if is_long_enough(text.trim()) => {
-                Ok(Self { current: Secret::new(text.trim()), previous: None })
+                Ok(Some(Self { current: Secret::new(text.trim()), previous: None }))
             }
-            Ok(_) => Err(failed("used")(io::Error::other("it is too short"))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(data_dir).map_err(failed("written"))?;
-                match write_private(&path, &generate()) {
-                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                        Err(failed("written")(error))
-                    }
-                    // Read back: another process may have been first.
-                    _ => Self::load_or_generate(data_dir),
-                }
+            Ok(text) => {
+                let problem = if text.trim().is_empty() { "is empty" } else { "is too short" };
+                Err(SecretKeyError::Unfit { path, problem })
             }
-            Err(error) => Err(failed("read")(error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(SecretKeyError::Io { path, action: "read", cause }),
+        }
+    }
+
+    /// Makes the development key, which is kept in the data directory from then on. If another process
+    /// was first, it is that one's.
+    ///
+    /// # Errors
+    /// The file cannot be written or not be read again.
+    pub fn generate(data_dir: &Path) -> Result<Self, SecretKeyError> {
+        let path = Self::path(data_dir);
+        let failed = |action, cause| SecretKeyError::Io { path: path.clone(), action, cause };
+        fs::create_dir_all(data_dir).map_err(|cause| failed("written", cause))?;
+        match write_private(&path, &random()) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed("written", error)),
+            _ => Self::load(data_dir)?.ok_or_else(|| failed("read", io::ErrorKind::NotFound.into())),
         }
     }
 }
 
-fn generate() -> String {
+fn random() -> String {
     let mut bytes = [0; 32];
     rand::fill(&mut bytes).expect("the operating system has randomness");
     BASE64_URL_SAFE_NO_PAD.encode(bytes)

@@ -7,10 +7,11 @@ use std::{
 };
 
 use diesel::{
-    Connection, ConnectionResult, PgConnection, QueryResult, connection::SimpleConnection,
-    r2d2::Error as R2d2Error,
+    Connection, ConnectionError, ConnectionResult, PgConnection, QueryResult, RunQueryDsl,
+    connection::SimpleConnection, dsl::sql, r2d2::Error as R2d2Error, select, sql_types::Integer,
 };
 
+use super::refusal::Refusal;
 use crate::config::{Database, Secret};
 
 /// `lc_messages` needs a privilege that a managed database may not give: asked for, not required.
@@ -65,40 +66,88 @@ pub(super) fn bounded_url(url: &str) -> String {
 /// A connection outside the pool, without statement bounds: migrations, LISTEN, the command line.
 ///
 /// # Errors
-/// PostgreSQL cannot be reached.
+/// PostgreSQL cannot be reached; the text is one line without any part of the URL.
 pub fn connect(url: &Secret) -> ConnectionResult<PgConnection> {
-    PgConnection::establish(&bounded_url(url.expose()))
+    open(&bounded_url(url.expose()))
 }
 
-/// As [`connect`], trying again for as long as the settings allow: after a power cut or in a
-/// compose file the server is often up before its database.
+/// With the text of [`Refusal`] instead of libpq's, which repeats parts of the URL.
+pub(super) fn open(bounded_url: &str) -> ConnectionResult<PgConnection> {
+    establish(bounded_url).map_err(|refusal| ConnectionError::BadConnection(refusal.text))
+}
+
+fn establish(url: &str) -> Result<PgConnection, Refusal> {
+    PgConnection::establish(url).map_err(|error| Refusal::of(&error))
+}
+
+/// How long a start or a command waits for a lock, if it says nothing else.
+pub(super) const WAIT_FOR_LOCK: &str = "SET lock_timeout = '5s'";
+/// `server_version_num` of the first version with all that our statements use: `gen_random_uuid()`
+/// without an extension.
+const OLDEST_VERSION: i32 = 130_000;
+
+/// As [`connect`], for a start or a command: tries again for as long as the settings allow, since after
+/// a power cut or in a compose file the server is often up before its database. What waiting cannot mend,
+/// such as a wrong password, ends it at once.
+///
+/// A database that does not exist is such a thing as well: the official images create it before they
+/// listen on the network.
 ///
 /// # Errors
-/// PostgreSQL could not be reached in that time; the text is one line.
+/// PostgreSQL could not be reached in that time, refuses the settings or is too old; the text is one
+/// line without any part of the URL.
 pub fn connect_patiently(url: &Secret, settings: &Database) -> anyhow::Result<PgConnection> {
+    let bounded = bounded_url(url.expose());
     let give_up_at = Instant::now() + settings.connect_wait;
     let mut pause = Duration::from_millis(100);
     loop {
-        let error = match connect(url) {
-            Ok(conn) => return Ok(conn),
-            Err(error) => one_line(&error.to_string()),
+        let refusal = match establish(&bounded) {
+            Ok(mut conn) => {
+                conn.batch_execute(WAIT_FOR_LOCK)?;
+                let version = select(sql::<Integer>("current_setting('server_version_num')::integer"));
+                check_version(version.get_result(&mut conn)?)?;
+                return Ok(conn);
+            }
+            Err(refusal) => refusal,
         };
-        if Instant::now() + pause >= give_up_at {
-            anyhow::bail!("cannot connect to PostgreSQL: {error}");
+        if refusal.is_final || Instant::now() + pause >= give_up_at {
+            anyhow::bail!("cannot connect to PostgreSQL: {}", refusal.text);
         }
-        tracing::warn!(error, "cannot connect to PostgreSQL, trying again");
+        tracing::warn!(error = refusal.text, "cannot connect to PostgreSQL, trying again");
         thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_secs(3));
     }
 }
 
-fn one_line(text: &str) -> String {
+fn check_version(number: i32) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        number >= OLDEST_VERSION,
+        "PostgreSQL {}.{} is too old: Mintage needs version {} or later",
+        number / 10_000,
+        number % 10_000 / if number < 100_000 { 100 } else { 1 },
+        OLDEST_VERSION / 10_000
+    );
+    Ok(())
+}
+
+pub(super) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::bounded_url;
+    use super::{bounded_url, check_version};
+
+    #[test]
+    fn versions_before_13_are_refused() {
+        for accepted in [130_000, 130_023, 150_018, 190_000] {
+            assert!(check_version(accepted).is_ok(), "{accepted}");
+        }
+        for (number, name) in [(120_022, "PostgreSQL 12.22 "), (90_624, "PostgreSQL 9.6 ")] {
+            let error = check_version(number).expect_err("too old").to_string();
+            assert!(error.starts_with(name) && error.contains("version 13 or later"), "{error}");
+        }
+    }
 
     #[test]
     fn bounds_are_added_unless_the_operator_set_them() {

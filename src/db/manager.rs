@@ -11,7 +11,7 @@ use std::{
 };
 
 use diesel::{
-    Connection, PgConnection,
+    PgConnection,
     r2d2::{Error, R2D2Connection},
 };
 use r2d2::ManageConnection;
@@ -51,7 +51,7 @@ impl ManageConnection for Manager {
     type Error = Error;
 
     fn connect(&self) -> Result<Managed, Error> {
-        let mut connection = PgConnection::establish(&self.url).map_err(Error::ConnectionError)?;
+        let mut connection = connection::open(&self.url).map_err(Error::ConnectionError)?;
         connection::prepare(&mut connection).map_err(Error::QueryError)?;
         Ok(Managed { connection, used_at: Instant::now(), suspect: false })
     }

@@ -4,6 +4,8 @@ use anyhow::{Result, anyhow, ensure};
 use diesel::{PgConnection, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types::BigInt};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
+use super::connection::WAIT_FOR_LOCK;
+
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
 /// Any number that nobody else uses; the same in every replica.
@@ -48,11 +50,14 @@ pub fn check_current(conn: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
-/// The lock belongs to the session, so a crash releases it.
+/// The lock belongs to the session, so a crash releases it. Another server may take long for its
+/// migrations; but who waits for a table keeps all others from it, so for those there is less time.
 fn locked<T>(conn: &mut PgConnection, work: impl FnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
     conn.batch_execute("SET lock_timeout = '120s'")?;
     sql_query("SELECT pg_advisory_lock($1)").bind::<BigInt, _>(ADVISORY_LOCK).execute(conn)?;
+    conn.batch_execute("SET lock_timeout = '10s'")?;
     let result = work(conn);
+    conn.batch_execute(WAIT_FOR_LOCK)?;
     sql_query("SELECT pg_advisory_unlock($1)").bind::<BigInt, _>(ADVISORY_LOCK).execute(conn)?;
     result
 }

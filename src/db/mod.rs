@@ -9,8 +9,10 @@ mod connection;
 pub mod embedded;
 mod error;
 mod follow;
+mod locks;
 mod manager;
 pub mod migrate;
+mod refusal;
 pub mod schema;
 mod text_enum;
 
@@ -26,6 +28,7 @@ pub use self::{
     connection::{connect, connect_patiently},
     error::{DbError, constraint_violated},
     follow::{Follow, Follower},
+    locks::naming_locks,
 };
 use crate::config::Secret;
 

@@ -12,8 +12,13 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::signature::Ed25519KeyPair;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
-    Connection, PgConnection, QueryResult, RunQueryDsl, deserialize::FromSqlRow, dsl::exists,
-    expression::AsExpression, prelude::*, select, sql_query, sql_types::Text,
+    Connection, PgConnection, QueryResult, RunQueryDsl,
+    deserialize::FromSqlRow,
+    dsl::{exists, sql},
+    expression::AsExpression,
+    prelude::*,
+    select, sql_query,
+    sql_types::{Bool, Text},
 };
 use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey,
@@ -138,10 +143,31 @@ pub fn create_if_absent(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<
         if select(exists(signing_keys::table.select(signing_keys::kid))).get_result(conn)? {
             return Ok(());
         }
-        for state in [KeyState::Current, KeyState::Next] {
-            insert(conn, sealer, state, now)?;
-        }
-        Ok(())
+        insert_first(conn, sealer, now)
+    })
+}
+
+/// Whether there are keys, which only the `SECRET_KEY` that sealed them opens. Also answers for a
+/// database without any table.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn has_keys(conn: &mut PgConnection) -> QueryResult<bool> {
+    let has_table = select(sql::<Bool>("to_regclass('signing_keys') IS NOT NULL")).get_result(conn)?;
+    Ok(has_table && select(exists(signing_keys::table.select(signing_keys::kid))).get_result(conn)?)
+}
+
+/// Replaces all keys with two new ones: from then on no server accepts a token issued before. The
+/// former keys are not opened, so the `SECRET_KEY` that sealed them may be lost.
+///
+/// # Errors
+/// The database cannot be written.
+pub(super) fn replace_all(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<Utc>) -> Result<()> {
+    conn.transaction(|conn| {
+        lock(conn)?;
+        diesel::delete(signing_keys::table).execute(conn)?;
+        insert_first(conn, sealer, now)?;
+        Ok(notify(conn)?)
     })
 }
 
@@ -250,6 +276,11 @@ fn notify(conn: &mut PgConnection) -> QueryResult<()> {
     Ok(())
 }
 
+fn insert_first(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<Utc>) -> Result<()> {
+    insert(conn, sealer, KeyState::Current, now)?;
+    insert(conn, sealer, KeyState::Next, now)
+}
+
 fn insert(conn: &mut PgConnection, sealer: &Sealer, state: KeyState, now: DateTime<Utc>) -> Result<()> {
     let pair = Ed25519KeyPair::generate().map_err(|_| anyhow!("no randomness"))?;
     let pkcs8 = pair.to_pkcs8v1().map_err(|_| anyhow!("the key cannot be encoded"))?;
@@ -305,8 +336,8 @@ fn open(conn: &mut PgConnection, sealer: &Sealer, row: &KeyRow) -> QueryResult<R
     let Ok(opened) = sealer.open(&row.private_key, &row.kid) else {
         return Ok(Err(anyhow!(
             "the signing key {} was sealed with another SECRET_KEY: set that one \
-             (`new,old` rotates it), or delete the rows of signing_keys to start afresh, \
-             which logs everybody out",
+             (`new,old` rotates it), or, if it is lost, run `mintage sessions end --all`, which \
+             makes new keys and ends all sessions",
             row.kid
         )));
     };

@@ -14,6 +14,7 @@ mod blocklist;
 pub mod challenges;
 mod code;
 mod current_user;
+mod end_all;
 mod exchanges;
 mod jwks;
 mod jwt;
@@ -34,9 +35,13 @@ pub use self::{
     blocklist::Blocklist,
     code::CodeForm,
     current_user::{Admin, CurrentUser, PossiblyExpired, Uncounted},
+    end_all::end_all,
     exchanges::Exchanges,
     jwt::{AccessToken, Jwt, RefreshClaims, Refusal},
-    keys::{KeyRing, KeyRow, KeyState, Revoked, create_if_absent, list_keys, prune_retired, revoke, rotate},
+    keys::{
+        KeyRing, KeyRow, KeyState, Revoked, create_if_absent, has_keys, list_keys, prune_retired, revoke,
+        rotate,
+    },
     role::Role,
     seal::{Sealer, derive_key},
     secrets::{ChallengeKeys, Secrets},

@@ -158,11 +158,11 @@ impl Drop for Server {
     }
 }
 
-fn postmaster_pid(home: &Path) -> PathBuf {
+pub fn postmaster_pid(home: &Path) -> PathBuf {
     home.join(".mintage/postgres/cluster/postmaster.pid")
 }
 
-fn kill_postgres(home: &Path) {
+pub fn kill_postgres(home: &Path) {
     let text = fs::read_to_string(postmaster_pid(home)).unwrap();
     let pid = Pid::from_raw(text.lines().next().unwrap().parse().unwrap());
     kill(pid, Signal::SIGKILL).unwrap();

@@ -1,6 +1,6 @@
 //! The embedded PostgreSQL: with which rights the server works.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use diesel::{
     Connection, PgConnection, QueryableByName, RunQueryDsl,
@@ -11,7 +11,7 @@ use diesel::{
 use serde_json::json;
 
 use crate::{
-    command_line::{Server, directory, mintage, succeed},
+    command_line::{Server, directory, fail, kill_postgres, mintage, postmaster_pid, succeed},
     support::PASSWORD,
 };
 
@@ -117,4 +117,42 @@ fn number_of_migrations() -> usize {
         .unwrap()
         .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("20"))
         .count()
+}
+
+/// A crash on a full disk leaves files without content.
+#[tokio::test]
+async fn pid_files_that_a_crash_left_without_a_pid_do_not_stop_a_start() {
+    let home = directory();
+    let mut server = Server::start(home.path(), &[]);
+    get_in(&server, "/api/v1/auth/register", 201).await;
+    let socket = home.path().join(".mintage/postgres/.s.PGSQL.5432.lock");
+    for (pid, lock) in [("", ""), ("\0\0\0\0\0", "-"), ("half a line", "4711 and more\n")] {
+        server.kill();
+        kill_postgres(home.path());
+        fs::write(postmaster_pid(home.path()), pid).unwrap();
+        fs::write(&socket, lock).unwrap();
+        server = Server::start(home.path(), &[]);
+        get_in(&server, "/api/v1/auth/login", 200).await;
+    }
+    assert!(server.stop().success());
+}
+
+#[tokio::test]
+async fn a_running_postgres_whose_pid_file_is_broken_gets_no_second_one_beside_it() {
+    let home = directory();
+    let mut server = Server::start(home.path(), &[]);
+    get_in(&server, "/api/v1/auth/register", 201).await;
+    server.kill();
+    let file = postmaster_pid(home.path());
+    let text = fs::read_to_string(&file).unwrap();
+    let pid = text.lines().next().unwrap();
+    fs::write(&file, "").unwrap();
+    let error = fail(&mut mintage(home.path(), &[]));
+    assert!(error.contains(&format!("pid {pid}")) && error.contains("postmaster.pid"), "{error}");
+    assert_eq!(fs::read(&file).unwrap(), b"", "the file is left alone");
+    fs::write(&file, text).unwrap();
+    // The first one went on all the time.
+    assert_eq!(lines(&mut connect(home.path(), "mintage"), "SELECT 'alive' AS line"), ["alive"]);
+    let server = Server::start(home.path(), &[]);
+    get_in(&server, "/api/v1/auth/login", 200).await;
 }

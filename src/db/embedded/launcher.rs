@@ -152,8 +152,14 @@ impl Launcher {
                 // It was shutting down; the place is free now.
                 continue;
             }
-            process::discard_reused(&self.cluster().join("postmaster.pid"), &self.cluster())?;
-            process::discard_reused(&self.sockets.join(format!("{SOCKET}.lock")), &self.cluster())?;
+            match self.discard_stale() {
+                // One that is just starting writes it next.
+                Err(EmbeddedError::PidFileBroken { .. }) if Instant::now() < deadline => {
+                    sleep(10 * POLL);
+                    continue;
+                }
+                discarded => discarded?,
+            }
             let from = self.log.len();
             let mut postmaster = self.spawn()?;
             if self.becomes_ready(&mut postmaster)? {
@@ -164,6 +170,12 @@ impl Launcher {
             }
             sleep(10 * POLL);
         }
+    }
+
+    fn discard_stale(&self) -> Result<(), EmbeddedError> {
+        let cluster = self.cluster();
+        process::discard_stale(&cluster.join("postmaster.pid"), &cluster)?;
+        process::discard_stale(&self.sockets.join(format!("{SOCKET}.lock")), &cluster)
     }
 
     fn running(&self) -> Result<Option<Postmaster>, EmbeddedError> {
@@ -245,13 +257,16 @@ impl Launcher {
     }
 
     fn failed(&self, program: &'static str, from: u64) -> EmbeddedError {
-        EmbeddedError::Failed { program, log: self.log.path.clone(), cause: cause(&self.log.since(from)) }
+        let shortage =
+            place::shortage(&self.home).map(|shortage| format!("{shortage} | ")).unwrap_or_default();
+        let cause = cause(&self.log.since(from));
+        EmbeddedError::Failed { program, log: self.log.path.clone(), cause: shortage + &cause }
     }
 }
 
 fn spawning(command: &Command) -> impl FnOnce(io::Error) -> EmbeddedError + use<> {
     let program = PathBuf::from(command.get_program());
-    move |source| EmbeddedError::Spawn { program, source }
+    move |cause| EmbeddedError::Spawn { program, cause }
 }
 
 /// Whether postgres gave up only because remains of a killed or stopping one are still there.

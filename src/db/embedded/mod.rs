@@ -78,6 +78,12 @@ pub enum EmbeddedError {
         directory.display()
     )]
     Foreign { pid: i32, directory: PathBuf },
+    /// A postgres runs on the cluster, but its pid file or the lock file of its socket has no content.
+    #[error(
+        "PostgreSQL (pid {pid}) is running, but {} does not name it: stop it (kill -INT {pid}), then start again",
+        file.display()
+    )]
+    PidFileBroken { pid: i32, file: PathBuf },
     /// Root found nobody to run postgres as.
     #[error(
         "PostgreSQL refuses to run as root and there is neither a user postgres nor a user nobody: run as another user or set DATABASE_URL"
@@ -90,8 +96,8 @@ pub enum EmbeddedError {
     #[error("the user {user} cannot reach {}: make the directories above it traversable", directory.display())]
     Unreachable { user: String, directory: PathBuf },
     /// The operating system refused to run a program.
-    #[error("cannot run {}: {source}", program.display())]
-    Spawn { program: PathBuf, source: io::Error },
+    #[error("cannot run {}: {cause}", program.display())]
+    Spawn { program: PathBuf, cause: io::Error },
     /// initdb or postgres gave up.
     #[error("{program} failed: {cause} (see {})", log.display())]
     Failed { program: &'static str, log: PathBuf, cause: String },
@@ -105,8 +111,8 @@ pub enum EmbeddedError {
     #[error("the embedded PostgreSQL cannot be prepared: {cause}")]
     Roles { cause: String },
     /// Something about the files went wrong.
-    #[error("{}: {source}", path.display())]
-    Io { path: PathBuf, source: io::Error },
+    #[error("{}: {cause}", path.display())]
+    Io { path: PathBuf, cause: io::Error },
 }
 
 fn holder(pid: Option<u32>) -> String {
@@ -115,7 +121,7 @@ fn holder(pid: Option<u32>) -> String {
 
 /// Names the path in an I/O error, without which its message is no use to an operator.
 fn at(path: &Path) -> impl FnOnce(io::Error) -> EmbeddedError {
-    move |source| EmbeddedError::Io { path: path.to_owned(), source }
+    move |cause| EmbeddedError::Io { path: path.to_owned(), cause }
 }
 
 /// How [`Cluster::start`] came by a running postgres.
@@ -250,6 +256,12 @@ impl Cluster {
         tracing::error!(pid = postmaster.pid, "PostgreSQL does not stop");
     }
 
+    /// That the disk of the data has little room left, if so: the likely reason when postgres died.
+    #[must_use]
+    pub fn shortage(&self) -> Option<String> {
+        place::shortage(&self.home)
+    }
+
     fn postmaster(&self) -> std::sync::MutexGuard<'_, Option<Postmaster>> {
         self.postmaster.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -285,6 +297,8 @@ mod tests {
     fn messages_are_one_line() {
         let busy = EmbeddedError::AlreadyRunning { pid: Some(7), directory: "/d".into() };
         assert_eq!(busy.to_string(), "another mintage (pid 7) already uses /d");
+        let full = anyhow::Error::from(at(Path::new("/d"))(io::Error::other("no space left")));
+        assert_eq!(format!("{full:#}"), "/d: no space left", "the cause is said once");
         assert!(EmbeddedError::NotInstalled.to_string().contains("apt-get install postgresql"));
     }
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use nix::sys::statvfs::statvfs;
 use nix::unistd::{User, geteuid};
 
 use super::binaries::Installation;
@@ -23,6 +24,8 @@ const SHORT_ROOT: &str = "/tmp";
 /// The least that any Unix allows (macOS: 104 bytes with the final zero).
 const SOCKET_PATH_LIMIT: usize = 103;
 const LOG_LIMIT: u64 = 10 * 1024 * 1024;
+/// What initdb needs (45 MB with version 15), or postgres for a recovery (WAL files of 16 MB each).
+const ENOUGH_MB: u128 = 64;
 
 /// The user that runs postgres when we are root.
 #[derive(Debug)]
@@ -219,6 +222,19 @@ pub(super) fn keep_from_cleaners(home: &Path) -> Result<File, EmbeddedError> {
     Ok(directory)
 }
 
+/// That there is little room for the database, if so. postgres seldom says it: its log is on the same disk.
+pub(super) fn shortage(directory: &Path) -> Option<String> {
+    let disk = statvfs(directory).ok()?;
+    // What root may still use is of no use to postgres, which never runs as root.
+    let free = u128::from(disk.blocks_available()) * u128::from(disk.fragment_size());
+    lack_of(free).map(|lack| format!("{lack} on the disk of {}, make room", directory.display()))
+}
+
+fn lack_of(free: u128) -> Option<String> {
+    let free = free / (1024 * 1024);
+    (free < ENOUGH_MB).then(|| format!("only {free} MB are free"))
+}
+
 /// A short name that is the same at every start; std's hashers do not promise that (FNV-1a).
 fn stable_name(data_dir: &Path) -> String {
     let hash = data_dir.as_os_str().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
@@ -283,6 +299,17 @@ mod tests {
         let path = std::env::temp_dir().join(format!("mintage-{test}-{}", std::process::id()));
         fs::create_dir(&path).unwrap();
         path
+    }
+
+    #[test]
+    fn little_room_is_named_and_enough_is_not() {
+        assert_eq!(lack_of(0).as_deref(), Some("only 0 MB are free"));
+        assert_eq!(lack_of(64 * 1024 * 1024 - 1).as_deref(), Some("only 63 MB are free"));
+        assert_eq!(lack_of(64 * 1024 * 1024), None);
+        assert_eq!(shortage(Path::new("/nonexistent")), None);
+        if let Some(shortage) = shortage(Path::new("/proc/self")) {
+            assert!(shortage.ends_with("on the disk of /proc/self, make room"), "{shortage}");
+        }
     }
 
     #[test]

@@ -47,6 +47,11 @@ fn parse_pid(line: &[u8]) -> Option<i32> {
     pid.checked_abs().filter(|&pid| pid > 1)
 }
 
+/// Also of a number that is no pid of ours, such as that of the first process of a container.
+fn is_number(line: &[u8]) -> bool {
+    std::str::from_utf8(line).is_ok_and(|line| line.trim().parse::<i64>().is_ok())
+}
+
 /// A postgres that we started, or one that an earlier server left running.
 #[derive(Debug)]
 pub(super) struct Postmaster {
@@ -98,9 +103,13 @@ pub(super) fn serves(pid: i32, cluster: &Path) -> bool {
 
     let identity = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
     let process = PathBuf::from(format!("/proc/{pid}"));
-    let is_postgres = fs::read_to_string(process.join("comm")).is_ok_and(|name| name.starts_with("postgres"));
     let here = identity(cluster);
-    is_postgres && here.is_some() && identity(&process.join("cwd")) == here
+    is_postgres(&process) && here.is_some() && identity(&process.join("cwd")) == here
+}
+
+#[cfg(target_os = "linux")]
+fn is_postgres(process: &Path) -> bool {
+    fs::read_to_string(process.join("comm")).is_ok_and(|name| name.starts_with("postgres"))
 }
 
 /// Whether `pid` is a postgres of `cluster`, which it has on its command line.
@@ -114,19 +123,62 @@ pub(super) fn serves(pid: i32, cluster: &Path) -> bool {
     })
 }
 
-/// Removes a pid file left by a crash whose pid now belongs to an unrelated process.
+/// The pid of some postgres of `cluster`, when its pid file cannot say.
 ///
-/// postgres cannot tell and would refuse to start for ever. A pid that nobody has is left for it
-/// to judge. It also checks that no orphan of the crash still uses the shared memory of the
-/// cluster; since version 12 it finds that memory without the file.
-pub(super) fn discard_reused(file: &Path, cluster: &Path) -> Result<(), EmbeddedError> {
+/// One that runs as the owner of `cluster`, as it must, and that may not be looked into, counts as well: a
+/// container often takes that right from root.
+#[cfg(target_os = "linux")]
+fn running_on(cluster: &Path) -> io::Result<Option<i32>> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let owner = fs::metadata(cluster)?.uid();
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let is_hidden = || {
+            let denied = |error: io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+            is_postgres(&entry.path())
+                && entry.metadata().is_ok_and(|meta| meta.uid() == owner)
+                && fs::read_link(entry.path().join("cwd")).is_err_and(denied)
+        };
+        if serves(pid, cluster) || is_hidden() {
+            return Ok(Some(pid));
+        }
+    }
+    Ok(None)
+}
+
+/// As on Linux, from the command lines.
+#[cfg(not(target_os = "linux"))]
+fn running_on(cluster: &Path) -> io::Result<Option<i32>> {
+    let listed = std::process::Command::new("ps").args(["-axww", "-o", "pid="]).output()?;
+    let pids = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let mut pids = pids.lines().filter_map(|line| line.trim().parse().ok());
+    Ok(pids.find(|&pid| serves(pid, cluster)))
+}
+
+/// Removes a pid file left by a crash that postgres would stop at for ever: its pid now belongs to an
+/// unrelated process, or it holds no pid, as after a crash on a full disk.
+///
+/// A pid that no process has is left for postgres to judge. It also checks that no orphan of the crash
+/// still uses the shared memory of the cluster; since version 12 it finds that memory without the file.
+///
+/// # Errors
+/// The file holds no pid while a postgres runs on the cluster.
+pub(super) fn discard_stale(file: &Path, cluster: &Path) -> Result<(), EmbeddedError> {
     let Ok(text) = fs::read(file) else {
         return Ok(());
     };
     let first = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    let reused = parse_pid(first).is_some_and(|pid| exists(pid) && !serves(pid, cluster));
-    if !reused {
-        return Ok(());
+    if is_number(first) {
+        let reused = parse_pid(first).is_some_and(|pid| exists(pid) && !serves(pid, cluster));
+        if !reused {
+            return Ok(());
+        }
+    } else if let Some(pid) = running_on(cluster).map_err(at(Path::new("/proc")))? {
+        return Err(EmbeddedError::PidFileBroken { pid, file: file.to_owned() });
     }
     tracing::info!("removing {}, left by a crash", file.display());
     match fs::remove_file(file) {
@@ -174,14 +226,19 @@ mod tests {
     }
 
     #[test]
-    fn only_files_with_a_reused_pid_are_discarded() {
+    fn only_files_with_a_reused_pid_or_none_are_discarded() {
         let file = std::env::temp_dir().join(format!("mintage-pid-{}", std::process::id()));
-        fs::write(&file, format!("{}\n/d\n", i32::MAX)).unwrap();
-        discard_reused(&file, Path::new("/d")).unwrap();
-        assert!(file.exists());
-        fs::write(&file, format!("{}\n/d\n", std::process::id())).unwrap();
-        discard_reused(&file, Path::new("/d")).unwrap();
-        assert!(!file.exists());
-        discard_reused(&file, Path::new("/d")).unwrap();
+        let cluster = std::env::temp_dir();
+        for kept in [i32::MAX.to_string().as_str(), "1", "0", "-1", "99999999999"] {
+            fs::write(&file, format!("{kept}\n/d\n")).unwrap();
+            discard_stale(&file, &cluster).unwrap();
+            assert!(file.exists(), "{kept}");
+        }
+        for stale in [std::process::id().to_string().as_bytes(), b"", b"\n", b"\0\0\0", b"\xff12", b"1 2"] {
+            fs::write(&file, stale).unwrap();
+            discard_stale(&file, &cluster).unwrap();
+            assert!(!file.exists(), "{stale:?}");
+        }
+        discard_stale(&file, &cluster).unwrap();
     }
 }

@@ -1,0 +1,141 @@
+//! Why a connection could not be opened, in words of ours.
+//!
+//! libpq repeats host, user and database, and in a mistyped URL one of these is the password. So none of
+//! its texts is logged as it is.
+
+use diesel::ConnectionError;
+
+use super::connection::one_line;
+
+/// A connection that was not opened.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// One line without any part of the URL.
+    pub text: String,
+    /// Waiting does not mend it: the settings or the server's configuration have to change.
+    pub is_final: bool,
+}
+
+/// Parts of messages of libpq and PostgreSQL, all of which must be there, and what they mean. The first
+/// that fits counts.
+const FINAL: [(&[&str], &str); 21] = [
+    (&["root certificate file"], BAD_CERTIFICATE),
+    (&["certificate verify failed"], BAD_CERTIFICATE),
+    (&["server certificate for"], BAD_CERTIFICATE),
+    (&["certificate file"], BAD_CERTIFICATE),
+    (&["private key file"], BAD_CERTIFICATE),
+    (&["server does not support SSL"], "PostgreSQL offers no TLS, which sslmode in DATABASE_URL asks for"),
+    (&["no pg_hba.conf entry"], NOT_ADMITTED),
+    (&["pg_hba.conf rejects"], NOT_ADMITTED),
+    (&["authentication failed"], WRONG_PASSWORD),
+    (&["no password supplied"], WRONG_PASSWORD),
+    (&["role \"", "does not exist"], NO_ROLE),
+    (&["is not permitted to log in"], NO_ROLE),
+    (
+        &["database \"", "does not exist"],
+        "there is no database with the name in DATABASE_URL: create it or correct the name",
+    ),
+    (
+        &["permission denied for database"],
+        "the user in DATABASE_URL may not connect to its database: grant it CONNECT",
+    ),
+    (&["unrecognized configuration parameter"], BAD_OPTION),
+    (&["unsupported startup parameter"], BAD_OPTION),
+    (&["invalid connection option"], BAD_OPTION),
+    (&["invalid integer value"], BAD_OPTION),
+    (&["invalid port number"], BAD_OPTION),
+    // Of libpq, as in: invalid sslmode value: "x". The server says FATAL: before its words.
+    (&["invalid ", " value: \""], BAD_OPTION),
+    (&["invalid URI"], BAD_OPTION),
+];
+const BAD_CERTIFICATE: &str = "the certificate of PostgreSQL cannot be verified or ours cannot be used: look \
+                               at the host, sslmode, sslrootcert, sslcert and sslkey in DATABASE_URL";
+const NOT_ADMITTED: &str = "pg_hba.conf of PostgreSQL does not admit the connection: look at the user, the \
+                            database and sslmode in DATABASE_URL, and at the address of this machine";
+const WRONG_PASSWORD: &str = "PostgreSQL does not accept the user and password in DATABASE_URL";
+const NO_ROLE: &str = "PostgreSQL has no role that may log in with the name of the user in DATABASE_URL: \
+                       create it or correct the name";
+const BAD_OPTION: &str = "an option in DATABASE_URL has a value that libpq or PostgreSQL does not support";
+
+const PASSING: [(&str, &str); 12] = [
+    ("Connection refused", "nothing accepts connections at the host and port of DATABASE_URL"),
+    ("could not translate host name", "the host name in DATABASE_URL cannot be resolved"),
+    ("No such file or directory", "the socket that DATABASE_URL leads to does not exist"),
+    ("No route to host", "there is no way through the network to the host of DATABASE_URL"),
+    ("Network is unreachable", "there is no way through the network to the host of DATABASE_URL"),
+    ("the database system is", "PostgreSQL is starting, stopping or recovering"),
+    ("too many clients", NO_PLACE),
+    ("too many connections", NO_PLACE),
+    ("remaining connection slots", NO_PLACE),
+    ("not currently accepting connections", "the database accepts no connections at the moment"),
+    ("timeout expired", "PostgreSQL does not answer in time"),
+    ("server closed the connection", "the connection was closed before it could be used"),
+];
+const NO_PLACE: &str = "PostgreSQL has as many connections as it admits";
+
+impl Refusal {
+    pub fn of(error: &ConnectionError) -> Self {
+        let text = one_line(&error.to_string());
+        // Of several hosts or addresses the last one decides: libpq does not go on after an answer.
+        let last = text.rfind("connection to server").map_or(text.as_str(), |at| &text[at..]);
+        let means = |parts: &[&str]| parts.iter().all(|part| last.contains(part));
+        if let Some((_, meaning)) = FINAL.iter().find(|(parts, _)| means(parts)) {
+            return Self { text: (*meaning).into(), is_final: true };
+        }
+        let passing = PASSING.iter().find(|(part, _)| last.contains(part));
+        let text = passing.map_or_else(|| unquoted(last), |(_, meaning)| (*meaning).into());
+        Self { text, is_final: false }
+    }
+}
+
+/// What is left of an unknown message before anything in quotes, which may be a part of the URL.
+fn unquoted(text: &str) -> String {
+    let message = ["failed: ", "FATAL: "].iter().fold(text, |text, before| {
+        text.rfind(before).map_or(text, |at| text[at + before.len()..].trim_start())
+    });
+    let said = message.split('"').next().unwrap_or_default().trim();
+    if said.is_empty() { "an unknown reason".into() } else { said.chars().take(200).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Refusal {
+        Refusal::of(&ConnectionError::BadConnection(text.into()))
+    }
+
+    #[test]
+    fn the_last_of_several_attempts_decides() {
+        let refused = "connection to server at \"localhost\" (::1), port 5432 failed: Connection refused\n\
+                       \tIs the server running on that host and accepting TCP/IP connections?\n";
+        let wrong = "connection to server at \"localhost\" (127.0.0.1), port 5432 failed: \
+                     FATAL:  password authentication failed for user \"x\"\n";
+        assert!(of(&format!("{refused}{wrong}")).is_final);
+        assert!(!of(&format!("{wrong}{refused}")).is_final);
+    }
+
+    #[test]
+    fn messages_of_libpq_about_certificates_are_final() {
+        for message in [
+            "SSL error: certificate verify failed",
+            "server certificate for \"a\" does not match host name \"b\"",
+            "root certificate file \"/x\" does not exist Either provide the file or change sslmode",
+            "could not read certificate file \"/x\": no start line",
+            "private key file \"/x\" has group or world access",
+        ] {
+            let refusal = of(&format!("connection to server at \"h\" (10.0.0.1), port 1 failed: {message}"));
+            assert_eq!((refusal.text.as_str(), refusal.is_final), (BAD_CERTIFICATE, true), "{message}");
+        }
+    }
+
+    #[test]
+    fn of_an_unknown_message_nothing_in_quotes_is_repeated() {
+        let unknown = "connection to server at \"secret\" (10.0.0.1), port 1 failed: FATAL:  something new \
+                       about \"secret\" and \"secret\"";
+        assert_eq!(of(unknown), Refusal { text: "something new about".into(), is_final: false });
+        assert_eq!(of("\"secret\"").text, "an unknown reason");
+        assert_eq!(of("").text, "an unknown reason");
+        assert_eq!(of(&"x".repeat(1000)).text.len(), 200);
+    }
+}

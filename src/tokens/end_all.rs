@@ -1,0 +1,47 @@
+//! The end of every session at once: after a restore, or when `SECRET_KEY` is lost or stolen.
+
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+use diesel::{Connection, PgConnection, QueryResult, prelude::*};
+use uuid::Uuid;
+
+use super::{keys, seal::Sealer};
+use crate::db::schema::sessions;
+
+/// Rows that are locked at a time.
+const BATCH: i64 = 1000;
+
+/// Replaces the signing keys and ends all sessions; returns how many.
+///
+/// A database that was restored from a dump does not know the sessions that began since, and has
+/// forgotten which ended, so ending rows does not reach all tokens. New keys do: they make every token
+/// invalid on all servers, which hear of them by NOTIFY. The blocklist needs no entries for that.
+///
+/// # Errors
+/// The database cannot be written. The keys are replaced first, so the tokens may be invalid already.
+pub fn end_all(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<Utc>) -> Result<usize> {
+    keys::replace_all(conn, sealer, now)?;
+    let ids = sessions::table.select(sessions::id);
+    // Sessions with the new keys may begin meanwhile. Their ids are later ones (UUIDv7).
+    let Some(last) = ids.order(sessions::id.desc()).first::<Uuid>(conn).optional()? else {
+        return Ok(0);
+    };
+    let (mut after, mut ended) = (Uuid::nil(), 0);
+    while after < last {
+        let batch = conn.transaction(|conn| -> QueryResult<Vec<Uuid>> {
+            let batch: Vec<Uuid> = ids
+                .filter(sessions::id.gt(after).and(sessions::id.le(last)))
+                .order(sessions::id)
+                .limit(BATCH)
+                .for_update()
+                .load(conn)?;
+            diesel::delete(sessions::table.filter(sessions::id.eq_any(&batch))).execute(conn)?;
+            Ok(batch)
+        })?;
+        let Some(newest) = batch.last() else {
+            break;
+        };
+        (after, ended) = (*newest, ended + batch.len());
+    }
+    Ok(ended)
+}
