@@ -15,6 +15,7 @@ mod command_line;
 mod configuration;
 mod confirmation;
 mod connections;
+mod database_path;
 mod email_change;
 mod embedded;
 mod forwarded;
