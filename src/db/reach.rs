@@ -13,7 +13,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{self, Receiver, Sender},
     },
@@ -46,7 +46,7 @@ pub(super) struct Reach {
     answered: AtomicU64,
     start: Instant,
     suspected: AtomicBool,
-    events: Mutex<Sender<Event>>,
+    events: Sender<Event>,
 }
 
 pub(super) enum Event {
@@ -63,7 +63,7 @@ impl Reach {
             answered: AtomicU64::new(0),
             start: Instant::now(),
             suspected: AtomicBool::new(false),
-            events: Mutex::new(events),
+            events,
         };
         (reach, received)
     }
@@ -101,7 +101,7 @@ impl Reach {
     /// For the thread that judges.
     pub fn tell(&self, event: Event) {
         // Nobody listens any more at the end.
-        let _ = self.events.lock().unwrap_or_else(PoisonError::into_inner).send(event);
+        let _ = self.events.send(event);
     }
 }
 
@@ -174,7 +174,10 @@ fn set_away(reach: &Reach, is_silent: bool, cause: String, now: Instant) {
     let before = reach.away();
     if before.is_none() {
         reach.outages.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(error = cause, "PostgreSQL cannot be reached: what needs it is answered 503");
+        tracing::warn!(
+            error = cause,
+            "PostgreSQL cannot be reached: requests that need it are refused until it can"
+        );
     }
     let since = before.map_or(now, |before| before.since);
     reach.away.store(Some(Arc::new(Away { since, is_silent, cause })));

@@ -2,6 +2,7 @@
 //! probed when something looks wrong, and ends the process when too many threads are lost.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     process,
     sync::{Arc, Weak, mpsc::Receiver},
     thread,
@@ -26,7 +27,14 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 pub(super) fn start(inner: &Arc<Inner>, events: Receiver<Event>) {
     let inner = Arc::downgrade(inner);
     let watch = thread::Builder::new().name("database-watch".into());
-    watch.spawn(move || watch_over(&inner, &events)).expect("a thread can be started");
+    let watch = watch.spawn(move || {
+        // Without it an outage would never be noticed, or never end.
+        while catch_unwind(AssertUnwindSafe(|| watch_over(&inner, &events))).is_err() {
+            tracing::error!("the watch over the database panicked and begins anew");
+            thread::sleep(LOOK);
+        }
+    });
+    watch.expect("a thread can be started");
 }
 
 fn watch_over(inner: &Weak<Inner>, events: &Receiver<Event>) {
