@@ -1,9 +1,18 @@
 //! What is between the server and PostgreSQL fails.
 
-use std::time::{Duration, Instant};
+use std::{
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
 
-use diesel::{QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types::BigInt};
-use futures_util::future::join_all;
+use diesel::{
+    PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types::BigInt,
+};
+use futures_util::{FutureExt, future::join_all};
+use mintage::{
+    db::{Db, within_budget},
+    http::Problem,
+};
 use serde_json::json;
 
 use crate::{
@@ -167,6 +176,45 @@ async fn what_goes_wrong_with_one_connection_or_statement_is_no_outage() {
     }
     assert_eq!(value(&app, "mintage_database_outages_total").await, 0);
     assert_eq!(value(&app, "mintage_database_connections_given_up_total").await, 0);
+}
+
+#[tokio::test]
+async fn the_hops_of_a_request_share_two_seconds() {
+    let database = Database::create();
+    let db = Db::new(&database.url(), 2);
+    let sleep = async |seconds: f32| {
+        db.run(move |conn| Ok::<_, Problem>(conn.batch_execute(&format!("SELECT pg_sleep({seconds})"))?))
+            .await
+    };
+    within_budget(async {
+        sleep(1.2).await.unwrap();
+        let problem = sleep(1.2).await.unwrap_err();
+        assert!(problem.to_string().contains("no answer in time"), "{problem}");
+        let begin = Instant::now();
+        sleep(0.0).await.unwrap_err();
+        assert!(begin.elapsed() < AT_ONCE, "nothing is left");
+    })
+    .await;
+    let problem = sleep(2.5).await.unwrap_err();
+    assert!(problem.to_string().contains("statement timeout"), "PostgreSQL says it first: {problem}");
+    assert_eq!(db.losses().given_up, 0);
+}
+
+#[tokio::test]
+async fn a_panic_frees_its_slot_and_closes_its_connection() {
+    let database = Database::create();
+    let db = Db::new(&database.url(), 1);
+    let panicking = db.tx(|conn| -> Result<(), Problem> {
+        conn.batch_execute("SELECT pg_advisory_lock(1)")?;
+        panic!("on purpose");
+    });
+    AssertUnwindSafe(panicking).catch_unwind().await.unwrap_err();
+    assert_eq!(db.in_use().0, 0);
+    // The connection has ended, and its lock with it, so that another one gets it.
+    let lock = |conn: &mut PgConnection| Ok::<_, Problem>(conn.batch_execute("SELECT pg_advisory_lock(1)")?);
+    let free = "SET lock_timeout = '20s'; SELECT pg_advisory_lock(1)";
+    database.connect().batch_execute(free).unwrap();
+    db.tx(lock).await.unwrap();
 }
 
 /// A server with so many slots, and a user of it.
