@@ -9,10 +9,15 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::slots::Slot;
+
+/// A second more than a request may take.
+const GIVE_UP_HOP: Duration = Duration::from_secs(3);
+/// A probe holds no slot, and opening its connection ends by itself after 2 s for each address of the host.
+const GIVE_UP_PROBE: Duration = Duration::from_secs(30);
 
 #[derive(Default)]
 pub(super) struct Hops {
@@ -25,14 +30,14 @@ pub(super) struct Hops {
 struct Running {
     since: Instant,
     /// None for a probe.
-    _slot: Option<Slot>,
+    slot: Option<Slot>,
 }
 
 impl Hops {
     /// Returns what [`Hops::end`] wants.
     pub fn begin(&self, slot: Option<Slot>) -> u64 {
         let hop = self.next.fetch_add(1, Ordering::Relaxed);
-        self.running().insert(hop, Running { since: Instant::now(), _slot: slot });
+        self.running().insert(hop, Running { since: Instant::now(), slot });
         hop
     }
 
@@ -44,15 +49,19 @@ impl Hops {
         }
     }
 
-    /// When the oldest one began.
+    /// When the oldest one began; probes do not count.
     pub fn oldest(&self) -> Option<Instant> {
-        self.running().values().map(|hop| hop.since).min()
+        self.running().values().filter(|hop| hop.slot.is_some()).map(|hop| hop.since).min()
     }
 
-    /// Frees the slots of those that began before then; how many that were.
-    pub fn give_up(&self, began_before: Instant) -> usize {
+    /// Frees the slots of those that run for too long; how many that were.
+    pub fn give_up(&self, now: Instant) -> usize {
+        let is_over = |hop: &Running| {
+            let limit = if hop.slot.is_some() { GIVE_UP_HOP } else { GIVE_UP_PROBE };
+            now.saturating_duration_since(hop.since) > limit
+        };
         let mut running = self.running();
-        let given_up: Vec<_> = running.extract_if(|_, hop| hop.since < began_before).collect();
+        let given_up: Vec<_> = running.extract_if(|_, hop| is_over(hop)).collect();
         // While the lock is held, so that the thread of one that ends now counts it off afterwards.
         self.left_behind.fetch_add(given_up.len(), Ordering::Relaxed);
         self.given_up.fetch_add(given_up.len() as u64, Ordering::Relaxed);
@@ -76,23 +85,25 @@ impl Hops {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::db::slots::Slots;
 
     #[tokio::test]
     async fn a_hop_that_is_given_up_frees_its_slot_once_and_is_counted_until_its_thread_returns() {
         let (hops, slots) = (Hops::default(), Slots::new(2));
-        let stuck = hops.begin(Some(slots.take(Some(1)).await));
+        let stuck = hops.begin(Some(slots.take(slots.turn(Some(1)).await).await));
+        let probe = hops.begin(None);
         let begun = Instant::now() + Duration::from_millis(1);
-        assert_eq!(hops.give_up(begun), 1);
-        assert_eq!(hops.give_up(begun), 0);
+        assert_eq!(hops.give_up(begun + Duration::from_secs(2)), 0);
+        assert_eq!(hops.give_up(begun + GIVE_UP_HOP), 1);
+        assert_eq!(hops.give_up(begun + GIVE_UP_HOP), 0);
+        assert_eq!(hops.oldest(), None, "a probe raises no suspicion");
+        hops.end(probe);
         assert_eq!((slots.in_use().0, hops.left_behind(), hops.given_up()), (0, 1, 1));
         hops.end(stuck);
         assert_eq!((slots.in_use().0, hops.left_behind(), hops.given_up()), (0, 0, 1));
 
-        let quick = hops.begin(Some(slots.take(Some(1)).await));
+        let quick = hops.begin(Some(slots.take(slots.turn(Some(1)).await).await));
         assert_eq!((slots.in_use().0, hops.oldest().is_some()), (1, true));
         hops.end(quick);
         assert_eq!((slots.in_use().0, hops.left_behind(), hops.oldest()), (0, 0, None));

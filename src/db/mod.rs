@@ -7,7 +7,8 @@
 //!   connection (`budget`). PostgreSQL has its own bounds below that: 1.8 s for a statement, 400 ms for a lock
 //!   (`connection`).
 //! - **Slots.** As many hops run at a time as there are connections, and a quarter of that for one account
-//!   (`slots`, [`charge_to`]): what waits for a locked row of one account leaves the others their slots.
+//!   (`slots`, [`charge_to`]): what waits for a locked row of one account leaves the others their slots. Waiting
+//!   for the account's own turn holds nothing and may take all of the budget.
 //! - **An outage.** While PostgreSQL is away, requests fail at once instead of each finding that out by waiting
 //!   (`reach`).
 //! - **Silence.** A hop that is not answered within 3 s is given up: its slot is free again, all connections
@@ -143,11 +144,12 @@ impl Db {
         F: FnOnce(&mut PgConnection) -> Result<T, E> + Send + 'static,
     {
         let (begun, budget) = (Instant::now(), Budget::left());
-        let slot = self.slot(budget).await;
-        let waited = begun.elapsed();
-        let result = match slot {
-            Ok(hop) => hop.run(begun, budget, work).await,
-            Err(error) => Err(error.into()),
+        let (result, waited) = match self.slot(budget).await {
+            Ok((hop, waited)) => {
+                let connect_by = Instant::now() + budget.waits.saturating_sub(waited);
+                (hop.run(connect_by, begun + budget.all, work).await, waited)
+            }
+            Err(error) => (Err(error.into()), begun.elapsed()),
         };
         Budget::spend(begun.elapsed(), waited);
         result
@@ -169,12 +171,16 @@ impl Db {
         self.run(move |conn| conn.transaction(work)).await
     }
 
-    async fn slot(&self, budget: Budget) -> Result<Hop, DbError> {
+    /// And how long it waited while others of its account did not keep it waiting.
+    async fn slot(&self, budget: Budget) -> Result<(Hop, Duration), DbError> {
         self.0.refuse_while_away()?;
-        let slot = time::timeout(budget.waits, self.0.slots.take(budget.account)).await;
+        let turn = time::timeout(budget.all, self.0.slots.turn(budget.account)).await;
+        let turn = turn.map_err(|_| DbError::Busy("the account's other requests take too long"))?;
+        let begun = Instant::now();
+        let slot = time::timeout(budget.waits, self.0.slots.take(turn)).await;
         let slot = slot.map_err(|_| DbError::Busy("no free slot"))?;
         self.0.refuse_while_away()?;
-        Ok(Hop { id: self.0.hops.begin(Some(slot)), inner: self.0.clone() })
+        Ok((Hop { id: self.0.hops.begin(Some(slot)), inner: self.0.clone() }, begun.elapsed()))
     }
 }
 
@@ -192,16 +198,15 @@ impl Drop for Hop {
 
 impl Hop {
     /// The thread owns the hop: who asked may be gone before PostgreSQL answers.
-    async fn run<T, E, F>(self, begun: Instant, budget: Budget, work: F) -> Result<T, E>
+    async fn run<T, E, F>(self, connect_by: Instant, deadline: Instant, work: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<DbError> + Outage + Send + 'static,
         F: FnOnce(&mut PgConnection) -> Result<T, E> + Send + 'static,
     {
-        let deadline = begun + budget.all;
         let thread = task::spawn_blocking(move || {
             let inner = &self.inner;
-            let mut place = inner.open_place(begun + budget.waits)?;
+            let mut place = inner.open_place(connect_by)?;
             if Instant::now() >= deadline {
                 // Who asked has been answered; the connection is there for the next.
                 return Err(DbError::Busy("no connection in time").into());

@@ -23,11 +23,16 @@ struct Accounts {
 /// The right to run a hop.
 pub(super) struct Slot {
     _slot: OwnedSemaphorePermit,
-    _of_account: Option<(OwnedSemaphorePermit, Turn)>,
+    _turn: Turn,
+}
+
+/// That it is a hop's turn among those of its account, if it has one.
+pub(super) struct Turn {
+    _of_account: Option<(OwnedSemaphorePermit, Entry)>,
 }
 
 /// Keeps the account's entry; dropped at last.
-struct Turn {
+struct Entry {
     account: u64,
     accounts: Arc<Accounts>,
 }
@@ -43,13 +48,18 @@ impl Slots {
         (self.size - self.free.available_permits().min(self.size), self.size)
     }
 
-    /// Waits for its turn: first among the account's hops, where nothing but memory is held, then among all.
-    pub async fn take(&self, account: Option<u64>) -> Slot {
+    /// Waits for its turn among the account's hops, where nothing but memory is held.
+    pub async fn turn(&self, account: Option<u64>) -> Turn {
         let of_account = match account {
-            Some(account) => Some(self.accounts.take(account).await),
+            Some(account) => Some(self.accounts.turn(account).await),
             None => None,
         };
-        Slot { _slot: acquire(self.free.clone()).await, _of_account: of_account }
+        Turn { _of_account: of_account }
+    }
+
+    /// Waits for a slot.
+    pub async fn take(&self, turn: Turn) -> Slot {
+        Slot { _slot: acquire(self.free.clone()).await, _turn: turn }
     }
 }
 
@@ -58,7 +68,7 @@ impl Accounts {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn take(self: &Arc<Self>, account: u64) -> (OwnedSemaphorePermit, Turn) {
+    async fn turn(self: &Arc<Self>, account: u64) -> (OwnedSemaphorePermit, Entry) {
         let own = {
             let mut busy = self.busy();
             let (hops, own) = busy.entry(account).or_insert_with(|| (0, Arc::new(Semaphore::new(self.each))));
@@ -66,12 +76,12 @@ impl Accounts {
             own.clone()
         };
         // Made before the wait, so that one who gives up is counted off as well.
-        let turn = Turn { account, accounts: self.clone() };
-        (acquire(own).await, turn)
+        let entry = Entry { account, accounts: self.clone() };
+        (acquire(own).await, entry)
     }
 }
 
-impl Drop for Turn {
+impl Drop for Entry {
     fn drop(&mut self) {
         let mut busy = self.accounts.busy();
         if let Some((hops, _)) = busy.get_mut(&self.account) {
@@ -93,18 +103,22 @@ mod tests {
 
     use super::*;
 
+    async fn take(slots: &Slots, account: Option<u64>) -> Slot {
+        slots.take(slots.turn(account).await).await
+    }
+
     #[tokio::test]
     async fn an_account_holds_a_quarter_and_is_forgotten_afterwards() {
         let slots = Slots::new(8);
-        let held = [slots.take(Some(1)).await, slots.take(Some(1)).await];
-        let mut third = Box::pin(slots.take(Some(1)));
+        let held = [take(&slots, Some(1)).await, take(&slots, Some(1)).await];
+        let mut third = Box::pin(take(&slots, Some(1)));
         assert!(third.as_mut().now_or_never().is_none(), "a quarter of eight is two");
-        let other = slots.take(Some(2)).now_or_never().expect("another account has its own");
-        let unnamed: Vec<_> = (0..5).filter_map(|_| slots.take(None).now_or_never()).collect();
+        let other = take(&slots, Some(2)).now_or_never().expect("another account has its own");
+        let unnamed: Vec<_> = (0..5).filter_map(|_| take(&slots, None).now_or_never()).collect();
         assert_eq!((unnamed.len(), slots.in_use()), (5, (8, 8)));
         drop((other, unnamed));
         drop(third);
-        assert!(slots.take(Some(1)).now_or_never().is_none(), "who gave up has left nothing");
+        assert!(take(&slots, Some(1)).now_or_never().is_none(), "who gave up has left nothing");
         drop(held);
         assert_eq!(slots.in_use(), (0, 8));
         assert!(slots.accounts.busy().is_empty());

@@ -18,8 +18,6 @@ use super::{
 const LOOK: Duration = Duration::from_millis(100);
 /// PostgreSQL ends a statement and a wait for a lock earlier; a hop that takes longer is suspicious.
 const SUSPICIOUS: Duration = Duration::from_millis(500);
-/// A second more than a request may take.
-const GIVE_UP: Duration = Duration::from_secs(3);
 /// So that the last line of the log is written.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
@@ -61,8 +59,7 @@ fn watch_over(inner: &Weak<Inner>, events: &Receiver<Event>) {
 }
 
 fn give_up(inner: &Inner, now: Instant) {
-    let Some(began_before) = now.checked_sub(GIVE_UP) else { return };
-    let given_up = inner.hops.give_up(began_before);
+    let given_up = inner.hops.give_up(now);
     if given_up == 0 {
         return;
     }
