@@ -16,7 +16,7 @@
 //! | [`passwords`] | bcrypt on its own bounded threads, and the password policy |
 //! | [`limits`] | how often something may be done: rate limits in memory, budgets in PostgreSQL |
 //! | [`http`] | problem details, extractors, paging, ETags, client address |
-//! | [`db`] | the pool, one bounded hop per request, migrations, the embedded cluster, LISTEN |
+//! | [`db`] | the pool, bounds on what a request takes of it, migrations, the embedded cluster, LISTEN |
 //! | [`config`] | typed settings; the only reader of the environment |
 //! | [`telemetry`] | logs, the text format of metrics |
 //! | [`clock`] | what time it is, as a parameter |

@@ -28,7 +28,7 @@ pub(super) fn serve(listener: TcpListener, services: &Services, sync: Arc<coins:
     let sync = Data::from(sync);
     let serving = Serving {
         workers: 1,
-        blocking_threads: services.db.in_use().1,
+        blocking_threads: services.db.threads(),
         tls: None,
         connections: Arc::new(Connections::new("metrics", CONNECTIONS, None, TrustedProxies::default())),
     };
@@ -51,6 +51,13 @@ async fn metrics(services: Data<Services>, sync: Data<coins::Sync>) -> HttpRespo
     let (in_use, size) = services.db.in_use();
     text.single("mintage_database_slots_in_use", "gauge", "Database hops that are running.", in_use);
     text.single("mintage_database_slots", "gauge", "Database hops that may run at a time.", size);
+    let losses = services.db.losses();
+    let name = "mintage_database_outages_total";
+    text.single(name, "counter", "How often PostgreSQL could not be reached any more.", losses.outages);
+    let name = "mintage_database_connections_given_up_total";
+    text.single(name, "counter", "Database connections that did not answer.", losses.given_up);
+    let name = "mintage_database_threads_left_behind";
+    text.single(name, "gauge", "Threads that still wait for one of those.", losses.left_behind);
     let (waiting, places) = services.hasher.in_use();
     text.single("mintage_hash_queue", "gauge", "Password hashes that run or wait.", waiting);
     text.single("mintage_hash_queue_places", "gauge", "Hashes that may run or wait at a time.", places);

@@ -91,7 +91,7 @@ impl Server {
         let application = services.clone();
         let serving = Serving {
             workers: config.server.workers,
-            blocking_threads: config.database.pool_size as usize,
+            blocking_threads: services.db.threads(),
             tls: config.server.tls.as_ref().map(tls_acceptor).transpose()?,
             connections: services.connections.clone(),
         };

@@ -6,7 +6,7 @@ use validator::Validate;
 use super::mails::{Reason, ResetMail};
 use crate::{
     clock::Clock,
-    db::Db,
+    db::{self, Db},
     http::{ClientIp, Json, Problem},
     jobs,
     limits::Limits,
@@ -44,6 +44,7 @@ pub async fn forgot_password(
 ) -> Result<HttpResponse, Problem> {
     limits.requests.check_address(super::PER_ADDRESS, address.0)?;
     let email = EmailAddress::parse(&body.0.email).expect("validated");
+    db::charge_to(email.canonical());
     let (job, now) = (ResetMail { email: email.given().to_owned(), reason: Reason::Asked }, clock.now());
     db.tx(move |conn| {
         super::spend_mail(conn, &limits, super::PASSWORD_RESETS, email.canonical(), now)?;

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     clock::Clock,
     config,
-    db::Db,
+    db::{self, Db},
     http::{ClientIp, Json, Problem, kind},
     jobs,
     limits::Limits,
@@ -96,6 +96,9 @@ pub async fn login(
         (Some(email), _) => EmailAddress::parse(&email).map(Login::Email),
         (None, username) => username.map(Login::Username),
     };
+    if let Some(login) = &login {
+        db::charge_to(&login.canonical());
+    }
     let network = address.network();
     let place = hasher.reserve(network)?;
     let (look, now, counted) = (accounts.require_confirmation, clock.now(), limits.clone());
@@ -115,6 +118,9 @@ pub async fn login(
         })
         .await?;
 
+    if let Some(user) = &found {
+        db::charge_to(&user.id);
+    }
     let stored = found.as_ref().map(|user| user.password_hash.clone());
     // Anyone may register any address, so a registration that waits says nothing about an account:
     // whether or not there is one, it is looked at, and if there is none, that takes as long.

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use validator::ValidationError;
 
 use crate::{
-    db::Db,
+    db::{self, Db},
     http::{Network, Problem, kind},
     limits::{Limits, RateLimit},
     tokens::{
@@ -78,6 +78,10 @@ impl Proof {
                 db.run(find).await?
             }
             Self::Code { owner, code } => {
+                match &owner {
+                    Owner::Address(address) => db::charge_to(address),
+                    Owner::User(user) => db::charge_to(user),
+                }
                 let code = purpose.code_form().read(&code).expect("validated");
                 let attempt = Attempt { purpose, owner, code, network };
                 let (keys, used) = (keys.clone(), limits.clone());
@@ -94,7 +98,11 @@ impl Proof {
                 found
             }
         };
-        found.ok_or_else(|| refused(pointer))
+        let found = found.ok_or_else(|| refused(pointer))?;
+        if let Some(user) = found.user() {
+            db::charge_to(&user);
+        }
+        Ok(found)
     }
 }
 

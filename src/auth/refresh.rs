@@ -11,7 +11,7 @@ use super::{
 use crate::{
     clock::Clock,
     config,
-    db::Db,
+    db::{self, Db},
     http::{ClientIp, Json, Problem, kind},
     jobs,
     limits::Limits,
@@ -76,6 +76,7 @@ pub async fn refresh(
     let claims = jwt.verify_refresh(&body.0.refresh_token).map_err(|_| invalid())?;
     let times = Lifetimes::new(&settings, clock.now());
     let (session, user) = (claims.sid, claims.sub);
+    db::charge_to(&user);
     limits.requests.check(super::REFRESHES, session)?;
     let seen_here = activity.generation(session);
     let presented = Presented { claims, seen_here, client: super::client(&req, address) };

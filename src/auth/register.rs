@@ -13,7 +13,7 @@ use super::{
 use crate::{
     clock::Clock,
     config,
-    db::{Db, constraint_violated},
+    db::{self, Db, constraint_violated},
     http::{ClientIp, Envelope, Json, Problem, kind},
     jobs,
     limits::Limits,
@@ -95,6 +95,7 @@ pub async fn register(
     limits.requests.check_address(super::PER_ADDRESS, address.0)?;
     let Json(Register { email, password, name, username }) = body;
     let email = EmailAddress::parse(&email).expect("validated");
+    db::charge_to(email.canonical());
     policy.check(&password, &[]).map_err(|error| new_password::invalid("/password", error))?;
     let (place, now) = (hasher.reserve(address.network())?, clock.now());
     if settings.require_confirmation {

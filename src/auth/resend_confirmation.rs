@@ -6,7 +6,7 @@ use validator::Validate;
 use super::mails::ConfirmationMail;
 use crate::{
     clock::Clock,
-    db::Db,
+    db::{self, Db},
     http::{ClientIp, Json, Problem},
     jobs,
     limits::Limits,
@@ -45,6 +45,7 @@ pub async fn resend_confirmation(
 ) -> Result<HttpResponse, Problem> {
     limits.requests.check_address(super::PER_ADDRESS, address.0)?;
     let email = EmailAddress::parse(&body.0.email).expect("validated");
+    db::charge_to(email.canonical());
     let (job, now) = (ConfirmationMail { email: email.given().to_owned() }, clock.now());
     db.tx(move |conn| {
         super::spend_mail(conn, &limits, super::CONFIRMATIONS, email.canonical(), now)?;

@@ -1,46 +1,33 @@
 //! How a connection is opened: with bounds on the server's side as well.
 
 use std::{
-    sync::{Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
 use diesel::{
-    Connection, ConnectionError, ConnectionResult, PgConnection, QueryResult, RunQueryDsl,
-    connection::SimpleConnection, dsl::sql, r2d2::Error as R2d2Error, select, sql_types::Integer,
+    Connection, ConnectionError, ConnectionResult, PgConnection, RunQueryDsl, connection::SimpleConnection,
+    dsl::sql, select, sql_types::Integer,
 };
 
 use super::refusal::Refusal;
 use crate::config::{Database, Secret};
 
-/// `lc_messages` needs a privilege that a managed database may not give: asked for, not required.
+/// Below the budget of a request, so that PostgreSQL says why before the request gives up. `lc_messages` needs
+/// a privilege that a managed database may not give: asked for, not required.
 const BOUNDS: &str = "\
-    SET statement_timeout = '2500ms'; \
-    SET lock_timeout = '2000ms'; \
+    SET statement_timeout = '1800ms'; \
+    SET lock_timeout = '400ms'; \
     SET idle_in_transaction_session_timeout = '5s'; \
     SET timezone = 'UTC'; \
     DO $$ BEGIN PERFORM set_config('lc_messages', 'C', false); \
     EXCEPTION WHEN insufficient_privilege THEN NULL; END $$;";
 
-pub(super) fn prepare(conn: &mut PgConnection) -> QueryResult<()> {
-    conn.batch_execute(BOUNDS)
-}
-
-/// The pool retries in the background; why it fails belongs in the log.
-#[derive(Debug, Default)]
-pub(super) struct LogErrors {
-    quiet_until: Mutex<Option<Instant>>,
-}
-
-impl r2d2::HandleError<R2d2Error> for LogErrors {
-    fn handle_error(&self, error: R2d2Error) {
-        let mut quiet_until = self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner);
-        if quiet_until.is_none_or(|until| until < Instant::now()) {
-            *quiet_until = Some(Instant::now() + Duration::from_secs(5));
-            tracing::warn!(error = one_line(&error.to_string()), "cannot connect to PostgreSQL");
-        }
-    }
+/// A connection of the pool, with bounds on PostgreSQL's side.
+pub(super) fn open_bounded(pooled_url: &str) -> ConnectionResult<PgConnection> {
+    let mut conn = open(pooled_url)?;
+    conn.batch_execute(BOUNDS).map_err(ConnectionError::CouldntSetupConfiguration)?;
+    Ok(conn)
 }
 
 /// Bounds that libpq does not set by itself: without them a network that swallows packets
@@ -61,6 +48,12 @@ pub(super) fn bounded_url(url: &str) -> String {
         bounded.extend([name, "=", value]);
     }
     bounded
+}
+
+/// As [`bounded_url`], and gives up opening one after 2 s, the least that libpq knows: of a parameter that is
+/// there twice libpq takes the last.
+pub(super) fn pooled_url(url: &str) -> String {
+    bounded_url(url) + "&connect_timeout=2"
 }
 
 /// A connection outside the pool, without statement bounds: migrations, LISTEN, the command line.

@@ -1,12 +1,19 @@
-//! How the pool judges its connections.
+//! What the pool of r2d2 keeps: places for connections.
 //!
-//! r2d2 asks on every checkout whether a connection still works, and diesel's own manager then
-//! sends a statement. Under load that is one round trip in ten for nothing: a connection that
-//! answered a moment ago is taken at its word, and one whose last use ended in an outage is
-//! thrown away.
+//! A place is handed out empty, and the hop that holds it opens the connection. r2d2 would open it on three
+//! threads of its own: a failure is tried again with a growing pause and seen by the hop only as time that is
+//! up, and connections that hang while they are opened would keep all others from being opened.
+//!
+//! r2d2 asks on every checkout whether a connection still works, and diesel's own manager then sends a statement.
+//! Under load that is one round trip in ten for nothing: a connection that answered within the last second is
+//! trusted, and one whose last use ended in an outage is closed.
 
 use std::{
-    ops::{Deref, DerefMut},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -18,53 +25,99 @@ use r2d2::ManageConnection;
 
 use super::connection;
 
-/// Rested connections are asked.
+/// After more than this without use a connection is asked whether it still works.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
+/// Cheap to clone.
+#[derive(Clone)]
 pub(super) struct Manager {
-    pub url: String,
+    url: Arc<str>,
+    /// Counts how often all connections lost their trust.
+    epoch: Arc<AtomicU64>,
 }
 
-pub(super) struct Managed {
-    connection: PgConnection,
-    used_at: Instant,
+/// A place in the pool, with its connection once that was opened.
+#[derive(Default)]
+pub(super) struct Place {
+    open: Option<Open>,
     /// Its last use ended in an outage.
     pub suspect: bool,
 }
 
-impl Deref for Managed {
-    type Target = PgConnection;
+struct Open {
+    connection: PgConnection,
+    used_at: Instant,
+    epoch: u64,
+}
 
-    fn deref(&self) -> &PgConnection {
-        &self.connection
+impl Manager {
+    pub fn new(url: &str) -> Self {
+        Self { url: connection::pooled_url(url).into(), epoch: Arc::default() }
+    }
+
+    /// Connections that are open now are used no more.
+    pub fn distrust_all(&self) {
+        self.epoch.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Opens a connection; blocks.
+    ///
+    /// # Errors
+    /// PostgreSQL cannot be reached, in one line.
+    pub fn open(&self) -> Result<PgConnection, String> {
+        connection::open_bounded(&self.url).map_err(|error| connection::one_line(&error.to_string()))
+    }
+
+    /// Opens the place's connection unless it is open; blocks.
+    ///
+    /// # Errors
+    /// As [`Manager::open`].
+    pub fn open_in<'a>(&self, place: &'a mut Place) -> Result<&'a mut PgConnection, String> {
+        let open = if let Some(open) = place.open.take() {
+            open
+        } else {
+            let connection = self.open()?;
+            Open { connection, used_at: Instant::now(), epoch: self.epoch.load(Ordering::Relaxed) }
+        };
+        Ok(&mut place.open.insert(open).connection)
     }
 }
 
-impl DerefMut for Managed {
-    fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.connection
+impl Place {
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
     }
 }
 
 impl ManageConnection for Manager {
-    type Connection = Managed;
+    type Connection = Place;
     type Error = Error;
 
-    fn connect(&self) -> Result<Managed, Error> {
-        let mut connection = connection::open(&self.url).map_err(Error::ConnectionError)?;
-        connection::prepare(&mut connection).map_err(Error::QueryError)?;
-        Ok(Managed { connection, used_at: Instant::now(), suspect: false })
+    fn connect(&self) -> Result<Place, Error> {
+        Ok(Place::default())
     }
 
-    fn is_valid(&self, managed: &mut Managed) -> Result<(), Error> {
-        if managed.used_at.elapsed() > TRUSTED_FOR {
-            managed.connection.ping().map_err(Error::QueryError)?;
+    fn is_valid(&self, place: &mut Place) -> Result<(), Error> {
+        let Some(open) = &mut place.open else { return Ok(()) };
+        if open.epoch != self.epoch.load(Ordering::Relaxed) {
+            // Asking could take for ever.
+            let distrusted = diesel::ConnectionError::BadConnection("it is distrusted".into());
+            return Err(Error::ConnectionError(distrusted));
         }
-        managed.used_at = Instant::now();
+        if open.used_at.elapsed() > TRUSTED_FOR {
+            open.connection.ping().map_err(Error::QueryError)?;
+        }
+        open.used_at = Instant::now();
         Ok(())
     }
 
-    fn has_broken(&self, managed: &mut Managed) -> bool {
-        managed.suspect || managed.connection.is_broken()
+    /// An empty place is given back when opening failed, and by who found an open one.
+    fn has_broken(&self, place: &mut Place) -> bool {
+        place.suspect
+            // In the middle of something.
+            || thread::panicking()
+            || place.open.as_mut().is_none_or(|open| {
+                open.epoch != self.epoch.load(Ordering::Relaxed) || open.connection.is_broken()
+            })
     }
 }

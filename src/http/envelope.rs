@@ -30,6 +30,7 @@ use super::{
     requests::Requests,
     unread_body::RequestBody,
 };
+use crate::db;
 
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -90,7 +91,7 @@ pub async fn envelope<B: MessageBody + 'static>(
     }
     let public_url = settings.public_url.clone();
     let current = Current { request_id: request_id.clone(), request_id_from, public_url };
-    let mut result = CURRENT.scope(current, handle(req, next)).await;
+    let mut result = CURRENT.scope(current, db::within_budget(handle(req, next))).await;
     if method == Method::HEAD {
         result = result.map(without_stream);
     }

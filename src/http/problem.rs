@@ -7,7 +7,12 @@
 //!
 //! Causes go to the log together with the request id, never into a body.
 
-use std::{borrow::Cow, cell::RefCell, fmt};
+use std::{
+    borrow::Cow,
+    cell::RefCell,
+    fmt,
+    hash::{BuildHasher, RandomState},
+};
 
 use actix_web::{
     HttpResponse, ResponseError,
@@ -276,9 +281,11 @@ impl Problem {
         self
     }
 
+    /// Of a 503 up to two seconds more, at random: clients that were refused together come back apart.
     #[must_use]
     pub fn retry_after(self, seconds: u64) -> Self {
-        self.header(header::RETRY_AFTER, seconds.into())
+        let more = if self.0.kind.status == 503 { RandomState::new().hash_one(()) % 3 } else { 0 };
+        self.header(header::RETRY_AFTER, (seconds + more).into())
     }
 
     /// `WWW-Authenticate` as RFC 6750 section 3 wants it: an `error` only when credentials came.

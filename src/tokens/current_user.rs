@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    db,
     http::{Problem, kind},
     limits::{Limits, RateLimit},
 };
@@ -91,7 +92,10 @@ impl FromRequest for PossiblyExpired {
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
         let verified = bearer(req).and_then(|token| data::<Jwt>(req).verify_expired_access(token));
-        let expired = |(token, unexpired): (AccessToken, _)| Self { user: token.into(), unexpired };
+        let expired = |(token, unexpired): (AccessToken, _)| {
+            db::charge_to(&token.sub);
+            Self { user: token.into(), unexpired }
+        };
         ready(verified.map(expired).map_err(Problem::from))
     }
 }
@@ -111,6 +115,7 @@ fn current_user(req: &HttpRequest) -> Result<CurrentUser, Problem> {
     }
     let now = data::<Clock>(req).now();
     data::<Activity>(req).note(token.sid, token.generation, now);
+    db::charge_to(&token.sub);
     Ok(token.into())
 }
 

@@ -136,7 +136,7 @@ impl Server {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
     }
 
-    fn wait(&mut self) -> ExitStatus {
+    pub fn wait(&mut self) -> ExitStatus {
         let give_up_at = Instant::now() + BOUND;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {

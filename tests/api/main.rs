@@ -15,6 +15,8 @@ mod command_line;
 mod configuration;
 mod confirmation;
 mod connections;
+mod contagion;
+mod database_path;
 mod email_change;
 mod embedded;
 mod forwarded;

@@ -16,7 +16,7 @@ async fn without_the_database_reads_from_memory_go_on_and_the_rest_is_a_503() {
     app.anyone().get("/.well-known/jwks.json").await.assert(200);
 
     let ready = app.anyone().get("/readyz").await.assert_problem(503, "unavailable");
-    assert_eq!(ready.header("retry-after"), "1");
+    assert!(["1", "2", "3"].contains(&ready.header("retry-after")));
     user.get("/api/v1/user").await.assert_problem(503, "unavailable");
     user.post_empty("/api/v1/auth/logout").await.assert_problem(503, "unavailable");
     let body = json!({"email": "ada@example.com", "password": PASSWORD});
@@ -91,7 +91,7 @@ async fn a_full_hash_queue_is_an_early_503() {
     assert!(!refused.is_empty(), "30 logins do not fit into a queue of one");
     for answer in refused {
         let answer = answer.assert_problem(503, "overloaded");
-        assert_eq!(answer.header("retry-after"), "2");
+        assert!(["2", "3", "4"].contains(&answer.header("retry-after")));
     }
     app.anyone().get("/healthz").await.assert(200);
 }

@@ -221,7 +221,8 @@ async fn a_flood_of_one_network_does_not_keep_others_out() {
     owner.assert(200);
     for answer in answers {
         if answer.status == 503 {
-            assert_eq!(answer.assert_problem(503, "overloaded").header("retry-after"), "2");
+            let answer = answer.assert_problem(503, "overloaded");
+            assert!(["2", "3", "4"].contains(&answer.header("retry-after")));
         } else {
             answer.assert_problem(401, "invalid-credentials");
         }

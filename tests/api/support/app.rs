@@ -23,7 +23,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{Mailbox, ParsedMail, client::Client, eventually, postgres::Database};
+use super::{Mailbox, ParsedMail, PathToDatabase, client::Client, eventually, postgres::Database};
 
 pub const PASSWORD: &str = "correct horse battery staple";
 /// What the servers of the suite take for their own address.
@@ -83,6 +83,7 @@ pub struct App {
     settings: HashMap<String, String>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    path: Option<PathToDatabase>,
     // After the server, which uses it; the last replica drops it.
     database: Arc<Database>,
 }
@@ -99,12 +100,23 @@ impl App {
 
     /// As [`App::with`], by this clock.
     pub fn at(clock: Clock, settings: &[(&str, &str)]) -> Self {
+        Self::create(clock, settings, false)
+    }
+
+    /// As [`App::with`], with a path to the database that can fail: see [`App::path`].
+    pub fn with_path(settings: &[(&str, &str)]) -> Self {
+        Self::create(noon(), settings, true)
+    }
+
+    fn create(clock: Clock, settings: &[(&str, &str)], with_path: bool) -> Self {
         let mailbox = Mailbox::new();
         let directory = mailbox.directory();
         let mail = [("MAIL_TRANSPORT", "file"), ("MAIL_DIR", directory.as_str())];
         let all = SETTINGS.iter().chain(&mail).chain(settings);
         let settings = all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Self::launch(Arc::new(Database::create()), Arc::new(mailbox), settings, clock)
+        let database = Arc::new(Database::create());
+        let path = with_path.then(|| PathToDatabase::to(Database::socket()));
+        Self::launch(database, path, Arc::new(mailbox), settings, clock)
     }
 
     /// Another server on the same database, with the same clock.
@@ -115,17 +127,21 @@ impl App {
     pub fn replica_with(&self, settings: &[(&str, &str)]) -> Self {
         let mut all = self.settings.clone();
         all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        Self::launch(self.database.clone(), self.mailbox.clone(), all, self.clock.clone())
+        Self::launch(self.database.clone(), None, self.mailbox.clone(), all, self.clock.clone())
     }
 
     fn launch(
         database: Arc<Database>,
+        path: Option<PathToDatabase>,
         mailbox: Arc<Mailbox>,
         settings: HashMap<String, String>,
         clock: Clock,
     ) -> Self {
         let mut config = Config::from_lookup(&|name| settings.get(name).cloned()).expect("settings");
-        config.database.url = Some(database.url());
+        config.database.url = Some(match &path {
+            Some(path) => database.url_by(path.address),
+            None => database.url(),
+        });
         let secret = SecretKey { current: Secret::new(SECRET_KEY), previous: None };
         let server = Server::start(config, &secret, &clock).expect("the server starts");
         let base = format!("http://{}", server.address().expect("address"));
@@ -137,11 +153,26 @@ impl App {
             };
             System::new().block_on(server.serve(stop)).expect("the server serves");
         });
-        Self { base, metrics, clock, mailbox, settings, stop: Some(stop), thread: Some(thread), database }
+        Self {
+            base,
+            metrics,
+            clock,
+            mailbox,
+            settings,
+            stop: Some(stop),
+            thread: Some(thread),
+            path,
+            database,
+        }
     }
 
     pub fn database(&self) -> &Database {
         &self.database
+    }
+
+    /// Between this server and its database, with [`App::with_path`].
+    pub fn path(&self) -> &PathToDatabase {
+        self.path.as_ref().expect("started with a path")
     }
 
     pub fn sql(&self) -> PgConnection {
@@ -222,6 +253,8 @@ impl App {
 impl Drop for App {
     fn drop(&mut self) {
         drop(self.stop.take());
+        // What is stuck in it would keep the threads of the server.
+        drop(self.path.take());
         let ended = self.thread.take().expect("dropped once").join();
         if !thread::panicking() {
             ended.expect("the server ended well");

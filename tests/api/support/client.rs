@@ -73,6 +73,12 @@ impl Client {
         self.send(Method::GET, path, |request| request).await
     }
 
+    /// Of a server that may be gone.
+    pub async fn try_get(&self, path: &str) -> Option<StatusCode> {
+        let request = self.http.get(format!("{}{path}", self.base)).bearer_auth(self.token());
+        request.send().await.ok().map(|answer| answer.status())
+    }
+
     pub async fn delete(&self, path: &str) -> Response {
         self.send(Method::DELETE, path, |request| request).await
     }

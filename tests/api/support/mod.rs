@@ -6,6 +6,7 @@ mod contract;
 mod mailbox;
 pub mod market;
 pub mod noted;
+mod path_to_database;
 pub mod points;
 mod postgres;
 pub mod smtp;
@@ -23,6 +24,7 @@ pub use self::{
     app::{App, PASSWORD, SECRET_KEY, begin_minutes, noon},
     client::{Client, Response},
     mailbox::{Mailbox, ParsedMail},
+    path_to_database::PathToDatabase,
     postgres::Database,
 };
 

@@ -1,7 +1,8 @@
 //! A real PostgreSQL for the whole run, and a database for each test, cloned from a template.
 
 use std::{
-    path::Path,
+    net::SocketAddr,
+    path::{Path, PathBuf},
     sync::{
         LazyLock,
         atomic::{AtomicU32, Ordering},
@@ -18,6 +19,7 @@ use mintage::{
         migrate,
     },
 };
+use url::Url;
 
 #[path = "statements.rs"]
 mod statements;
@@ -123,6 +125,18 @@ impl Database {
         Secret::new(url_of(&self.name))
     }
 
+    /// As [`Database::url`], over TCP, by what forwards from there to [`Database::socket`].
+    pub fn url_by(&self, address: SocketAddr) -> Secret {
+        Secret::new(format!("postgresql://mintage_server@{address}/{}?sslmode=disable", self.name))
+    }
+
+    /// Where PostgreSQL listens.
+    pub fn socket() -> PathBuf {
+        let url = Url::parse(CLUSTER.url().as_str()).expect("URL");
+        let directory = url.query_pairs().find(|(name, _)| name == "host").expect("host").1.into_owned();
+        Path::new(&directory).join(".s.PGSQL.5432")
+    }
+
     /// How many statements there were so far.
     pub fn statements(&self) -> usize {
         statements::on(self.url().expose())
@@ -135,6 +149,11 @@ impl Database {
     /// Refuses connections and cuts the open ones, as an outage does.
     pub fn go_away(&self) {
         self.set_allowed(false);
+        self.cut_connections();
+    }
+
+    /// Cuts the open ones.
+    pub fn cut_connections(&self) {
         let mut conn = administer();
         sql_query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1")
             .bind::<diesel::sql_types::Text, _>(&self.name)
@@ -147,7 +166,12 @@ impl Database {
     }
 
     fn set_allowed(&self, allowed: bool) {
-        let alter = format!("ALTER DATABASE {} ALLOW_CONNECTIONS {allowed}", self.name);
+        self.administer(&format!("ALLOW_CONNECTIONS {allowed}"));
+    }
+
+    /// An option of `ALTER DATABASE`.
+    pub fn administer(&self, option: &str) {
+        let alter = format!("ALTER DATABASE {} {option}", self.name);
         administer().batch_execute(&alter).expect("alter");
     }
 }
