@@ -38,15 +38,25 @@ const HANDSHAKE: Duration = Duration::from_secs(3);
 const CLOSE: Duration = Duration::from_secs(1);
 /// Requests that are in flight when it stops get this long.
 const FINISH_SECONDS: u64 = 30;
+/// Connections that may wait to be accepted; the system lowers it to `net.core.somaxconn`. When it is full, a client's
+/// attempt is dropped and repeated after a second: 128 are too few when the clients of a server reconnect at once.
+#[cfg(target_os = "linux")]
+const BACKLOG: i32 = 4096;
 #[cfg(target_os = "linux")]
 const UNREAD: Duration = Duration::from_mins(1);
 
-/// Connections inherit from it how long they may take nothing of what is sent to them: a client that
-/// reads no further would else keep its connection, and its place among the streams, for ever.
+/// Listens with a backlog of [`BACKLOG`] connections. Connections inherit from the listener how long they may take
+/// nothing of what is sent to them: a client that reads no further would else keep its connection, and its place among
+/// the streams, for ever.
 pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
     #[cfg(target_os = "linux")]
-    socket2::SockRef::from(&listener).set_tcp_user_timeout(Some(UNREAD))?;
+    {
+        let socket = socket2::SockRef::from(&listener);
+        // The standard library listens with a backlog of 128; listening again changes only that.
+        socket.listen(BACKLOG)?;
+        socket.set_tcp_user_timeout(Some(UNREAD))?;
+    }
     Ok(listener)
 }
 
@@ -146,6 +156,25 @@ mod tests {
     use std::net::TcpStream;
 
     use super::*;
+
+    #[test]
+    fn a_thousand_connections_may_wait_to_be_accepted() {
+        rlimit::increase_nofile_limit(4096).expect("limit of open files");
+        let system = std::fs::read_to_string("/proc/sys/net/core/somaxconn").expect("the system's limit");
+        let most: usize = system.trim().parse().expect("a number");
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            // A system without IPv6 cannot listen there.
+            let Ok(listener) = listen(address.parse().expect("address")) else {
+                assert_eq!(address, "[::1]:0");
+                continue;
+            };
+            let address = listener.local_addr().expect("address");
+            let waiting: Vec<_> = (0..most.min(1000))
+                .map(|_| TcpStream::connect_timeout(&address, Duration::from_secs(10)).expect("room"))
+                .collect();
+            drop(waiting);
+        }
+    }
 
     #[test]
     fn a_connection_that_takes_nothing_is_over_after_a_minute() {
