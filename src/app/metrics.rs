@@ -31,6 +31,7 @@ pub(super) fn serve(listener: TcpListener, services: &Services, sync: Arc<coins:
         blocking_threads: services.db.in_use().1,
         tls: None,
         connections: Arc::new(Connections::new("metrics", CONNECTIONS, None, TrustedProxies::default())),
+        shutdown: services.envelope.shutdown.clone(),
     };
     serving.start(listener, move || {
         App::new()

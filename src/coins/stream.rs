@@ -26,7 +26,7 @@ use validator::Validate;
 
 use super::view::View;
 use crate::{
-    http::{Envelope, Problem, Query, kind},
+    http::{Closing, Envelope, Problem, Query, kind},
     tokens::{CurrentUser, Uncounted},
 };
 
@@ -34,7 +34,7 @@ use crate::{
 /// Where fewer connections are allowed, that limit comes first.
 const MOST: usize = 5000;
 const MOST_OF_USER: usize = 20;
-/// How often a stream looks whether it may go on.
+/// How often a stream looks whether its token is still good.
 const LOOK: Duration = Duration::from_secs(2);
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// A stream that could not be written to for so long is over.
@@ -136,7 +136,7 @@ pub async fn stream_coins(
         begun: false,
         written_at: Instant::now(),
         req,
-        envelope,
+        closing: envelope.shutdown.closing(),
         _place: place,
     };
     Ok(HttpResponse::Ok()
@@ -157,7 +157,7 @@ struct Reader {
     written_at: Instant,
     /// Holds the token.
     req: HttpRequest,
-    envelope: Data<Envelope>,
+    closing: Closing,
     _place: Place,
 }
 
@@ -172,7 +172,7 @@ impl Reader {
             return None;
         }
         loop {
-            if !self.may_go_on().await {
+            if Uncounted::extract(&self.req).await.is_err() {
                 return None;
             }
             let newest = *self.newest.borrow_and_update();
@@ -186,14 +186,12 @@ impl Reader {
             if self.written_at.elapsed() >= HEARTBEAT {
                 return self.write(Bytes::from_static(b":\n\n"));
             }
-            // The sender lives as long as the server, so an error is only the time that is up.
-            let _ = time::timeout(LOOK, self.newest.changed()).await;
+            tokio::select! {
+                () = &mut self.closing => return None,
+                // The sender lives as long as the server, so an error is only the time that is up.
+                _ = time::timeout(LOOK, self.newest.changed()) => {}
+            }
         }
-    }
-
-    async fn may_go_on(&self) -> bool {
-        let draining = self.envelope.draining.load(std::sync::atomic::Ordering::Relaxed);
-        !draining && Uncounted::extract(&self.req).await.is_ok()
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "what the stream wants")]
