@@ -132,11 +132,11 @@ impl Server {
         self.wait();
     }
 
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
     }
 
-    fn wait(&mut self) -> ExitStatus {
+    pub fn wait(&mut self) -> ExitStatus {
         let give_up_at = Instant::now() + BOUND;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -158,7 +158,7 @@ impl Drop for Server {
     }
 }
 
-fn postmaster_pid(home: &Path) -> PathBuf {
+pub fn postmaster_pid(home: &Path) -> PathBuf {
     home.join(".mintage/postgres/cluster/postmaster.pid")
 }
 

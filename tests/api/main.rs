@@ -42,6 +42,7 @@ mod replicas;
 mod sessions;
 mod social;
 mod social_sources;
+mod stopping;
 mod system;
 mod user;
 mod users;
