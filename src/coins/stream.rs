@@ -1,13 +1,17 @@
 //! Every new snapshot as a Server-Sent Event (WHATWG HTML, section 9.2).
 //!
 //! The bytes of an event belong to the answer in memory and are shared by all streams, so one that is sent late says
-//! how old its data is. A stream waits on a `watch` channel, which holds the id of the newest snapshot only, so a slow
-//! reader skips what it missed and buffers nothing. Several times a minute each stream looks whether its token is
+//! how old its data is. A stream waits on a `watch` channel, which holds the version of the newest snapshot only, so a
+//! slow reader skips what it missed and buffers nothing. Several times a minute each stream looks whether its token is
 //! still good.
+//!
+//! When the server stops, streams go on for the drain delay and end when the listener is closed: their clients connect
+//! again at once, and would else come back to this server, or all go to the others before a balancer has noticed.
 
 use std::{
     collections::HashMap,
     convert::Infallible,
+    fmt::Display,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -24,7 +28,7 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 use validator::Validate;
 
-use super::view::View;
+use super::view::{Version, View};
 use crate::{
     http::{Closing, Envelope, Problem, Query, kind},
     tokens::{CurrentUser, Uncounted},
@@ -42,7 +46,7 @@ const STUCK: Duration = Duration::from_mins(1);
 const RETRY_SECONDS: u64 = 5;
 
 /// A snapshot on its way to readers. `json` must be one line, as `serde_json` writes it.
-pub fn event(id: i64, json: &[u8]) -> Bytes {
+pub(super) fn event(id: impl Display, json: &[u8]) -> Bytes {
     let head = format!("id: {id}\nevent: snapshot\ndata: ");
     [head.as_bytes(), json, b"\n\n"].concat().into()
 }
@@ -97,10 +101,11 @@ pub struct StreamCoins {
 
 /// Follow the coins
 ///
-/// Server-Sent Events: at once and after each sync an event `snapshot` with the body of `GET /coins` at that time, its
-/// `id` that of the snapshot; a comment every 15 seconds. A snapshot is sent once: when no other comes and it becomes
-/// `stale`, no event says so, its `as_of` does. With `Last-Event-ID` the newest snapshot comes at once only if it is
-/// another one. The stream ends when the token expires or the session ends: get a new token and connect again.
+/// Server-Sent Events: at once and after each sync an event `snapshot` with the body of `GET /coins` at that time, and a
+/// comment every 15 seconds. When the posts about the coins are read later than the prices, a second event of the same
+/// sync brings them. An event is sent once: when no other comes and the data becomes `stale`, no event says so, its
+/// `as_of` does. With `Last-Event-ID` the newest event comes at once only if it has another `id`. The stream ends when
+/// the token expires, the session ends or the server stops: get a new token if it has expired, and connect again.
 #[utoipa::path(
     tag = "coins",
     security(("bearer" = [])),
@@ -127,7 +132,9 @@ pub async fn stream_coins(
     let currency = query.0.currency;
     let newest = view.newest(currency.as_deref())?;
     let place = streams.into_inner().enter(me.id, MOST)?;
-    let last = req.headers().get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
+    let last = req.headers().get("last-event-id");
+    let last =
+        (*newest.borrow()).filter(|newest| last.is_some_and(|last| last == newest.to_string().as_str()));
     let reader = Reader {
         view,
         currency,
@@ -150,9 +157,9 @@ pub async fn stream_coins(
 struct Reader {
     view: Data<View>,
     currency: Option<String>,
-    newest: watch::Receiver<Option<i64>>,
-    /// The snapshot that was sent last.
-    last: Option<i64>,
+    newest: watch::Receiver<Option<Version>>,
+    /// What was sent last.
+    last: Option<Version>,
     begun: bool,
     written_at: Instant,
     /// Holds the token.
@@ -180,7 +187,7 @@ impl Reader {
                 && newest != self.last
                 && let Ok(current) = self.view.current(self.currency.as_deref())
             {
-                self.last = Some(current.snapshot.id);
+                self.last = Some(current.version);
                 return self.write(current.event.clone());
             }
             if self.written_at.elapsed() >= HEARTBEAT {

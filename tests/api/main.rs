@@ -41,6 +41,7 @@ mod repeated_secrets;
 mod replicas;
 mod sessions;
 mod social;
+mod social_later;
 mod social_sources;
 mod stopping;
 mod system;
