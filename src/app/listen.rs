@@ -17,6 +17,7 @@ use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_se
 use actix_web::{
     body::MessageBody,
     dev::{AppConfig, Server, Service},
+    rt,
 };
 use anyhow::{Context, Result};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -26,6 +27,7 @@ use rustls::{
 };
 use tokio::{
     net::TcpStream,
+    sync::watch,
     time::{sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -43,6 +45,8 @@ const HANDSHAKE: Duration = Duration::from_secs(3);
 const CLOSE: Duration = Duration::from_secs(1);
 /// The last moment before the listener closes: longer than the round trip of most handshakes.
 const SETTLE: Duration = Duration::from_millis(50);
+/// For a server that is so busy that it does not get to accepting.
+const SETTLE_MOST: Duration = Duration::from_secs(1);
 /// Requests that are in flight when it stops get this long.
 const FINISH_SECONDS: u64 = 30;
 /// Connections that may wait to be accepted; the system lowers it to `net.core.somaxconn`. When it is full, a client's
@@ -68,33 +72,35 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// A listener as long as it is open, to close it without dropping a connection that was made.
-pub(super) struct Door(TcpListener);
+pub(super) struct Door {
+    listener: TcpListener,
+    /// Each worker has a receiver, and drops it after one more turn of its event loop.
+    turn: Arc<watch::Sender<()>>,
+}
 
 impl Door {
-    /// # Errors
-    /// No descriptor is left.
-    pub fn new(listener: &TcpListener) -> io::Result<Self> {
-        listener.try_clone().map(Self)
+    fn new(listener: &TcpListener) -> io::Result<Self> {
+        Ok(Self { listener: listener.try_clone()?, turn: Arc::default() })
     }
 
-    /// Completes when what waits to be accepted is accepted, after [`SETTLE`] at most; to be closed at once then. Clients
-    /// that want to connect meanwhile are neither accepted nor refused: their system asks again after a second.
-    pub async fn settle(&self, connections: &Connections) {
+    /// Completes when the workers have all connections that were made, after [`SETTLE_MOST`] at most; to be closed at
+    /// once then. Clients that want to connect meanwhile are neither accepted nor refused: their system asks again
+    /// after a second.
+    pub async fn settle(self) {
         #[cfg(target_os = "linux")]
         if let Err(error) = self.ignore_new() {
             tracing::debug!(%error, "connections are made until the listener closes");
         }
         let settled = async {
-            loop {
-                // A worker takes what was accepted within that time.
-                sleep(SETTLE / 5).await;
-                connections.none_open().await;
-                if !self.has_waiting() {
-                    break;
-                }
+            sleep(SETTLE).await;
+            while self.has_waiting() {
+                sleep(SETTLE).await;
             }
+            // A worker that stops drops what it has not looked at yet.
+            self.turn.send_replace(());
+            self.turn.closed().await;
         };
-        let _ = timeout(SETTLE, settled).await;
+        let _ = timeout(SETTLE_MOST, settled).await;
     }
 
     /// Drops the first packet of each new connection (SYN without ACK). Closing the listener resets connections that
@@ -107,7 +113,7 @@ impl Door {
         const SYN: u32 = 0x02;
         const ACK: u32 = 0x10;
         // Classic BPF on the TCP header: load the flags, mask, compare, drop or pass.
-        socket2::SockRef::from(&self.0).attach_filter(&[
+        socket2::SockRef::from(&self.listener).attach_filter(&[
             SockFilter::new(0x30, 0, 0, FLAGS),
             SockFilter::new(0x54, 0, 0, SYN | ACK),
             SockFilter::new(0x15, 0, 1, SYN),
@@ -117,7 +123,7 @@ impl Door {
     }
 
     fn has_waiting(&self) -> bool {
-        let mut listener = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        let mut listener = [PollFd::new(self.listener.as_fd(), PollFlags::POLLIN)];
         poll(&mut listener, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 }
@@ -132,8 +138,9 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    /// Runs when it is awaited.
-    pub fn start<A, I, S, B>(self, listener: TcpListener, application: A) -> Result<Server>
+    /// The server runs when it is awaited. The door has to be gone when the server is told to stop, so that the
+    /// listener closes.
+    pub fn start<A, I, S, B>(self, listener: TcpListener, application: A) -> Result<(Server, Door)>
     where
         A: Fn() -> I + Send + Clone + 'static,
         I: IntoServiceFactory<S, Request>,
@@ -152,7 +159,15 @@ impl Serving {
             .shutdown_timeout(FINISH_SECONDS)
             .disable_signals();
         let name = listener.local_addr()?.to_string();
+        let door = Door::new(&listener)?;
+        let turn = door.turn.clone();
+        // On the thread of each worker.
         let server = builder.listen(name, listener, move || {
+            let mut turn = turn.subscribe();
+            rt::spawn(async move {
+                let _ = turn.changed().await;
+                sleep(Duration::from_millis(1)).await;
+            });
             let (connections, tls, shutdown) = (connections.clone(), tls.clone(), shutdown.clone());
             let application = application().into_factory().map_err(|error| error.into().error_response());
             let http = HttpService::build()
@@ -168,7 +183,7 @@ impl Serving {
             });
             accept.and_then(http.map_err(|_| ()))
         })?;
-        Ok(server.run())
+        Ok((server.run(), door))
     }
 }
 

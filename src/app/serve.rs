@@ -15,7 +15,7 @@ use tokio::{
 use super::{
     Services,
     background::Background,
-    listen::{Door, Serving, listen, tls_acceptor},
+    listen::{Serving, listen, tls_acceptor},
 };
 use crate::{
     clock::Clock,
@@ -108,8 +108,7 @@ impl Server {
             connections: services.connections.clone(),
             shutdown: services.envelope.shutdown.clone(),
         };
-        let door = Door::new(&listener)?;
-        let running = serving.start(listener, move || application.application())?;
+        let (running, door) = serving.start(listener, move || application.application())?;
 
         let handle = running.handle();
         let (shutdown, drain_delay) = (services.envelope.shutdown.clone(), config.server.drain_delay);
@@ -122,8 +121,7 @@ impl Server {
             shutdown.enter(Stage::Draining);
             sleep(drain_delay).await;
             let _ = timeout(LAST_CALL.saturating_sub(drain_delay), connections.none_open()).await;
-            door.settle(&connections).await;
-            drop(door);
+            door.settle().await;
             let stopped = handle.stop(true);
             shutdown.enter(Stage::Closing);
             // The workers look only once a second whether their connections are closed.
