@@ -172,13 +172,11 @@ impl Sync {
                 if said.is_none() {
                     social.await;
                 }
-                return match other? {
-                    Collected::Nothing(nothing) => self.put_off(&claim, nothing).await,
-                    _ => {
-                        Self::warn_superseded();
-                        Ok(())
-                    }
-                };
+                if let Collected::Nothing(nothing) = other? {
+                    return self.put_off(&claim, nothing).await;
+                }
+                Self::warn_superseded();
+                return Ok(());
             }
         }
         self.keep_history(self.clock.now()).await
