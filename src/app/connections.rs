@@ -14,6 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::time::sleep;
+
 use crate::{
     config::Server,
     http::{Network, TrustedProxies},
@@ -163,7 +165,14 @@ impl Connections {
         );
     }
 
-    fn open(&self) -> usize {
+    /// Completes when no connection is open. It is asked only while the server stops.
+    pub async fn none_open(&self) {
+        while self.open() > 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub fn open(&self) -> usize {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).all
     }
 

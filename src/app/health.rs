@@ -1,5 +1,3 @@
-use std::sync::atomic::Ordering;
-
 use actix_web::{
     get,
     web::{Data, Json},
@@ -50,7 +48,7 @@ pub async fn readyz(
     blocklist: Data<Blocklist>,
     envelope: Data<Envelope>,
 ) -> Result<Json<Health>, Problem> {
-    if envelope.draining.load(Ordering::Relaxed) {
+    if envelope.shutdown.is_draining() {
         return Err(Problem::unavailable("shutting down").detail("shutting down"));
     }
     if !blocklist.is_current() {

@@ -6,6 +6,7 @@
 use std::{
     fmt, io,
     net::{SocketAddr, TcpListener},
+    os::fd::AsFd,
     path::Path,
     sync::Arc,
     time::Duration,
@@ -16,38 +17,115 @@ use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_se
 use actix_web::{
     body::MessageBody,
     dev::{AppConfig, Server, Service},
+    rt,
 };
 use anyhow::{Context, Result};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    time::{sleep, timeout},
+};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::either::Either;
 
 use super::connections::{Connections, Place};
 use crate::{
     config::Tls,
-    http::{Connection, READ_HEAD},
+    http::{Closing, Connection, READ_HEAD, Shutdown},
 };
 
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const HANDSHAKE: Duration = Duration::from_secs(3);
 /// How long a connection that is being closed may take, so that the client can still read the answer.
 const CLOSE: Duration = Duration::from_secs(1);
+/// The last moment before the listener closes: longer than the round trip of most handshakes.
+const SETTLE: Duration = Duration::from_millis(50);
+/// For a server that is so busy that it does not get to accepting.
+const SETTLE_MOST: Duration = Duration::from_secs(1);
 /// Requests that are in flight when it stops get this long.
 const FINISH_SECONDS: u64 = 30;
+/// Connections that may wait to be accepted; the system lowers it to `net.core.somaxconn`. When it is full, a client's
+/// attempt is dropped and repeated after a second: 128 are too few when the clients of a server reconnect at once.
+#[cfg(target_os = "linux")]
+const BACKLOG: i32 = 4096;
 #[cfg(target_os = "linux")]
 const UNREAD: Duration = Duration::from_mins(1);
 
-/// Connections inherit from it how long they may take nothing of what is sent to them: a client that
-/// reads no further would else keep its connection, and its place among the streams, for ever.
+/// Listens with a backlog of [`BACKLOG`] connections. Connections inherit from the listener how long they may take
+/// nothing of what is sent to them: a client that reads no further would else keep its connection, and its place among
+/// the streams, for ever.
 pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
     #[cfg(target_os = "linux")]
-    socket2::SockRef::from(&listener).set_tcp_user_timeout(Some(UNREAD))?;
+    {
+        let socket = socket2::SockRef::from(&listener);
+        // The standard library listens with a backlog of 128; listening again changes only that.
+        socket.listen(BACKLOG)?;
+        socket.set_tcp_user_timeout(Some(UNREAD))?;
+    }
     Ok(listener)
+}
+
+/// A listener as long as it is open, to close it without dropping a connection that was made.
+pub(super) struct Door {
+    listener: TcpListener,
+    /// Each worker has a receiver, and drops it after one more turn of its event loop.
+    turn: Arc<watch::Sender<()>>,
+}
+
+impl Door {
+    fn new(listener: &TcpListener) -> io::Result<Self> {
+        Ok(Self { listener: listener.try_clone()?, turn: Arc::default() })
+    }
+
+    /// Completes when the workers have all connections that were made, after [`SETTLE_MOST`] at most; to be closed at
+    /// once then. Clients that want to connect meanwhile are neither accepted nor refused: their system asks again
+    /// after a second.
+    pub async fn settle(self) {
+        #[cfg(target_os = "linux")]
+        if let Err(error) = self.ignore_new() {
+            tracing::debug!(%error, "connections are made until the listener closes");
+        }
+        let settled = async {
+            sleep(SETTLE).await;
+            while self.has_waiting() {
+                sleep(SETTLE).await;
+            }
+            // A worker that stops drops what it has not looked at yet.
+            self.turn.send_replace(());
+            self.turn.closed().await;
+        };
+        let _ = timeout(SETTLE_MOST, settled).await;
+    }
+
+    /// Drops the first packet of each new connection (SYN without ACK). Closing the listener resets connections that
+    /// are made and not accepted yet, whose clients may have sent a request: so none is to be made before that. The
+    /// second packet of a handshake that has begun passes.
+    #[cfg(target_os = "linux")]
+    fn ignore_new(&self) -> io::Result<()> {
+        use socket2::SockFilter;
+        const FLAGS: u32 = 13;
+        const SYN: u32 = 0x02;
+        const ACK: u32 = 0x10;
+        // Classic BPF on the TCP header: load the flags, mask, compare, drop or pass.
+        socket2::SockRef::from(&self.listener).attach_filter(&[
+            SockFilter::new(0x30, 0, 0, FLAGS),
+            SockFilter::new(0x54, 0, 0, SYN | ACK),
+            SockFilter::new(0x15, 0, 1, SYN),
+            SockFilter::new(0x06, 0, 0, 0),
+            SockFilter::new(0x06, 0, 0, u32::MAX),
+        ])
+    }
+
+    fn has_waiting(&self) -> bool {
+        let mut listener = [PollFd::new(self.listener.as_fd(), PollFlags::POLLIN)];
+        poll(&mut listener, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
 }
 
 /// What serves; `blocking_threads` is per worker.
@@ -56,11 +134,13 @@ pub(super) struct Serving {
     pub blocking_threads: usize,
     pub tls: Option<TlsAcceptor>,
     pub connections: Arc<Connections>,
+    pub shutdown: Arc<Shutdown>,
 }
 
 impl Serving {
-    /// Runs when it is awaited.
-    pub fn start<A, I, S, B>(self, listener: TcpListener, application: A) -> Result<Server>
+    /// The server runs when it is awaited. The door has to be gone when the server is told to stop, so that the
+    /// listener closes.
+    pub fn start<A, I, S, B>(self, listener: TcpListener, application: A) -> Result<(Server, Door)>
     where
         A: Fn() -> I + Send + Clone + 'static,
         I: IntoServiceFactory<S, Request>,
@@ -71,34 +151,39 @@ impl Serving {
         <S::Service as Service<Request>>::Future: 'static,
         B: MessageBody + 'static,
     {
-        let Self { workers, blocking_threads, tls, connections } = self;
+        let Self { workers, blocking_threads, tls, connections, shutdown } = self;
         let builder = Server::build()
             .workers(workers)
             .worker_max_blocking_threads(blocking_threads)
             .max_concurrent_connections(connections.most_of_worker(workers))
             .shutdown_timeout(FINISH_SECONDS)
             .disable_signals();
-        let stopping = builder.graceful_shutdown_signal();
         let name = listener.local_addr()?.to_string();
+        let door = Door::new(&listener)?;
+        let turn = door.turn.clone();
+        // On the thread of each worker.
         let server = builder.listen(name, listener, move || {
-            let (connections, tls, stopping) = (connections.clone(), tls.clone(), stopping.clone());
+            let mut turn = turn.subscribe();
+            rt::spawn(async move {
+                let _ = turn.changed().await;
+                sleep(Duration::from_millis(1)).await;
+            });
+            let (connections, tls, shutdown) = (connections.clone(), tls.clone(), shutdown.clone());
             let application = application().into_factory().map_err(|error| error.into().error_response());
             let http = HttpService::build()
                 .keep_alive(KEEP_ALIVE)
                 .client_request_timeout(READ_HEAD)
                 .client_disconnect_timeout(CLOSE)
-                .graceful_shutdown_signal(move || {
-                    let stopping = stopping.clone();
-                    async move { stopping.notified().await }
-                })
                 .on_connect_ext(|connection: &Connection<Stream, Place>, requests| {
                     connection.introduce(requests);
                 })
                 .h1(map_config(application, |()| AppConfig::default()));
-            let accept = fn_service(move |stream| accept(stream, connections.clone(), tls.clone()));
+            let accept = fn_service(move |stream| {
+                accept(stream, connections.clone(), tls.clone(), shutdown.closing())
+            });
             accept.and_then(http.map_err(|_| ()))
         })?;
-        Ok(server.run())
+        Ok((server.run(), door))
     }
 }
 
@@ -109,6 +194,7 @@ async fn accept(
     stream: TcpStream,
     connections: Arc<Connections>,
     tls: Option<TlsAcceptor>,
+    closing: Closing,
 ) -> Result<(Connection<Stream, Place>, Option<SocketAddr>), ()> {
     let peer = stream.peer_addr().map_err(|_| ())?;
     let place = connections.admit(peer.ip()).ok_or(())?;
@@ -119,7 +205,7 @@ async fn accept(
             _ => return Err(()),
         },
     };
-    Ok((Connection::new(stream, place), Some(peer)))
+    Ok((Connection::new(stream, closing, place), Some(peer)))
 }
 
 /// # Errors
@@ -143,9 +229,57 @@ fn unreadable(name: &str, path: &Path) -> String {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::net::TcpStream;
+    use std::{
+        io::{Read, Write},
+        net::TcpStream,
+    };
 
     use super::*;
+
+    #[test]
+    fn a_thousand_connections_may_wait_to_be_accepted() {
+        rlimit::increase_nofile_limit(4096).expect("limit of open files");
+        let system = std::fs::read_to_string("/proc/sys/net/core/somaxconn").expect("the system's limit");
+        let most: usize = system.trim().parse().expect("a number");
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            // A system without IPv6 cannot listen there.
+            let Ok(listener) = listen(address.parse().expect("address")) else {
+                assert_eq!(address, "[::1]:0");
+                continue;
+            };
+            let address = listener.local_addr().expect("address");
+            let waiting: Vec<_> = (0..most.min(1000))
+                .map(|_| TcpStream::connect_timeout(&address, Duration::from_secs(10)).expect("room"))
+                .collect();
+            drop(waiting);
+        }
+    }
+
+    #[test]
+    fn before_the_listener_closes_a_waiting_connection_is_kept_and_no_new_one_is_made() {
+        let listener = listen("127.0.0.1:0".parse().expect("address")).expect("listener");
+        let door = Door::new(&listener).expect("descriptor");
+        let address = listener.local_addr().expect("address");
+        assert!(!door.has_waiting());
+        let mut waiting = TcpStream::connect(address).expect("connection");
+        door.ignore_new().expect("filter");
+        assert!(door.has_waiting());
+        waiting.write_all(b"request").expect("connection");
+        let (mut accepted, _) = listener.accept().expect("the connection that waits");
+        let mut request = [0; 7];
+        accepted.read_exact(&mut request).expect("what was sent before");
+        accepted.write_all(b"answer").expect("connection");
+        let mut answer = [0; 6];
+        waiting.read_exact(&mut answer).expect("the answer");
+        assert_eq!((&request, &answer), (b"request", b"answer"));
+
+        // The first packet has been dealt with when connecting has begun.
+        let new = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("socket");
+        new.set_nonblocking(true).expect("option");
+        let begun = new.connect(&address.into()).expect_err("it cannot be done yet");
+        assert_eq!(begun.raw_os_error(), Some(nix::errno::Errno::EINPROGRESS as i32));
+        assert!(!door.has_waiting());
+    }
 
     #[test]
     fn a_connection_that_takes_nothing_is_over_after_a_minute() {

@@ -31,15 +31,17 @@ pub(super) fn serve(listener: TcpListener, services: &Services, sync: Arc<coins:
         blocking_threads: services.db.threads(),
         tls: None,
         connections: Arc::new(Connections::new("metrics", CONNECTIONS, None, TrustedProxies::default())),
+        shutdown: services.envelope.shutdown.clone(),
     };
-    serving.start(listener, move || {
+    let (server, _) = serving.start(listener, move || {
         App::new()
             .app_data(services.envelope.clone())
             .app_data(services.clone())
             .app_data(sync.clone())
             .route("/metrics", web::get().to(metrics))
             .wrap(from_fn(envelope))
-    })
+    })?;
+    Ok(server)
 }
 
 async fn metrics(services: Data<Services>, sync: Data<coins::Sync>) -> HttpResponse {

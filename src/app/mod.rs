@@ -12,7 +12,7 @@ mod listen;
 mod metrics;
 mod serve;
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::Arc;
 
 use actix_cors::Cors;
 use actix_web::{
@@ -144,7 +144,7 @@ impl Services {
             envelope: Data::new(Envelope {
                 public_url: public_url.as_str().into(),
                 https: public_url.starts_with("https:"),
-                draining: Arc::new(AtomicBool::new(false)),
+                shutdown: Arc::default(),
             }),
             proxies: Data::new(TrustedProxies(trusted_proxies.clone())),
             fallback: Data::new(Fallback::new(&document)),

@@ -2,12 +2,15 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
-    sync::atomic::Ordering,
+    time::Duration,
 };
 
 use actix_web::rt;
 use anyhow::{Context, Result};
-use tokio::sync::watch;
+use tokio::{
+    sync::{oneshot, watch},
+    time::{sleep, timeout},
+};
 
 use super::{
     Services,
@@ -18,7 +21,12 @@ use crate::{
     clock::Clock,
     config::{Config, Provider, SecretKey},
     db::Follower,
+    http::Stage,
 };
+
+/// Without a drain delay: clients that use their connections have this long to learn from an answer that theirs is
+/// closed. A connection that is closed while a request is on the way to it looks like a failure.
+const LAST_CALL: Duration = Duration::from_millis(200);
 
 /// A server that is ready to serve.
 pub struct Server {
@@ -82,7 +90,11 @@ impl Server {
         }
     }
 
-    /// Serves until `stop` completes, then finishes what is in flight.
+    /// Serves until `stop` completes, then for the drain delay, then finishes what is in flight.
+    ///
+    /// While it drains, everything is served (also new connections and streams), but `/readyz` says no and each answer
+    /// closes its connection. Then the listener closes, and only then streams and idle connections end: their clients
+    /// connect again at once, and must not come back to this server.
     ///
     /// # Errors
     /// The TLS files cannot be used, or the listener fails.
@@ -94,22 +106,36 @@ impl Server {
             blocking_threads: services.db.threads(),
             tls: config.server.tls.as_ref().map(tls_acceptor).transpose()?,
             connections: services.connections.clone(),
+            shutdown: services.envelope.shutdown.clone(),
         };
-        let running = serving.start(listener, move || application.application())?;
+        let (running, door) = serving.start(listener, move || application.application())?;
 
         let handle = running.handle();
-        let (envelope, drain_delay) = (services.envelope.clone(), config.server.drain_delay);
+        let (shutdown, drain_delay) = (services.envelope.shutdown.clone(), config.server.drain_delay);
+        let connections = services.connections.clone();
         let (begin_stop, stopping) = watch::channel(false);
-        let ended = begin_stop.clone();
+        let (ended, (all_closed, closed)) = (begin_stop.clone(), oneshot::channel());
         rt::spawn(async move {
             stop.await;
             begin_stop.send_replace(true);
-            envelope.draining.store(true, Ordering::Relaxed);
-            rt::time::sleep(drain_delay).await;
-            handle.stop(true).await;
+            shutdown.enter(Stage::Draining);
+            sleep(drain_delay).await;
+            let _ = timeout(LAST_CALL.saturating_sub(drain_delay), connections.none_open()).await;
+            door.settle().await;
+            let stopped = handle.stop(true);
+            shutdown.enter(Stage::Closing);
+            // The workers look only once a second whether their connections are closed.
+            tokio::select! {
+                () = stopped => {}
+                () = connections.none_open() => {}
+            }
+            let _ = all_closed.send(());
         });
         let background = Background::start(services, &config.social, metrics, stopping)?;
-        let served = running.await;
+        let served = tokio::select! {
+            served = running => served,
+            Ok(()) = closed => Ok(()),
+        };
         ended.send_replace(true);
         background.end().await?;
         Ok(served?)

@@ -17,7 +17,8 @@ use crate::{
     tokens,
 };
 
-/// Serves until SIGTERM or Ctrl-C; a second one does not wait for requests in flight.
+/// Serves until SIGTERM, SIGINT (Ctrl-C) or SIGHUP (the terminal is closed); a second one does not wait for requests in
+/// flight. SIGUSR1 and SIGUSR2 are only noted in the log.
 pub(super) fn run(mut config: Config) -> Result<()> {
     let system = System::new();
     // From here on a signal must not leave the embedded cluster behind: it is kept until we serve.
@@ -87,17 +88,33 @@ async fn death_of(cluster: Option<&Cluster>) {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
+    user: [Signal; 2],
 }
 
 impl Signals {
     fn listen() -> Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+            user: [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?],
+        })
     }
 
+    /// Completes at the next signal to stop.
     async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        let [first, second] = &mut self.user;
+        loop {
+            let ignored = tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => return,
+                _ = first.recv() => "SIGUSR1",
+                _ = second.recv() => "SIGUSR2",
+            };
+            // By default they would end the process at once, and leave the embedded PostgreSQL behind.
+            tracing::info!(signal = ignored, "the signal is ignored: it has no meaning here");
         }
     }
 }

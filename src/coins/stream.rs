@@ -1,13 +1,17 @@
 //! Every new snapshot as a Server-Sent Event (WHATWG HTML, section 9.2).
 //!
 //! The bytes of an event belong to the answer in memory and are shared by all streams, so one that is sent late says
-//! how old its data is. A stream waits on a `watch` channel, which holds the id of the newest snapshot only, so a slow
-//! reader skips what it missed and buffers nothing. Several times a minute each stream looks whether its token is
+//! how old its data is. A stream waits on a `watch` channel, which holds the version of the newest snapshot only, so a
+//! slow reader skips what it missed and buffers nothing. Several times a minute each stream looks whether its token is
 //! still good.
+//!
+//! When the server stops, streams go on for the drain delay and end when the listener is closed: their clients connect
+//! again at once, and would else come back to this server, or all go to the others before a balancer has noticed.
 
 use std::{
     collections::HashMap,
     convert::Infallible,
+    fmt::Display,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -24,9 +28,9 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 use validator::Validate;
 
-use super::view::View;
+use super::view::{Version, View};
 use crate::{
-    http::{Envelope, Problem, Query, kind},
+    http::{Closing, Envelope, Problem, Query, kind},
     tokens::{CurrentUser, Uncounted},
 };
 
@@ -34,7 +38,7 @@ use crate::{
 /// Where fewer connections are allowed, that limit comes first.
 const MOST: usize = 5000;
 const MOST_OF_USER: usize = 20;
-/// How often a stream looks whether it may go on.
+/// How often a stream looks whether its token is still good.
 const LOOK: Duration = Duration::from_secs(2);
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// A stream that could not be written to for so long is over.
@@ -42,7 +46,7 @@ const STUCK: Duration = Duration::from_mins(1);
 const RETRY_SECONDS: u64 = 5;
 
 /// A snapshot on its way to readers. `json` must be one line, as `serde_json` writes it.
-pub fn event(id: i64, json: &[u8]) -> Bytes {
+pub(super) fn event(id: impl Display, json: &[u8]) -> Bytes {
     let head = format!("id: {id}\nevent: snapshot\ndata: ");
     [head.as_bytes(), json, b"\n\n"].concat().into()
 }
@@ -97,10 +101,11 @@ pub struct StreamCoins {
 
 /// Follow the coins
 ///
-/// Server-Sent Events: at once and after each sync an event `snapshot` with the body of `GET /coins` at that time, its
-/// `id` that of the snapshot; a comment every 15 seconds. A snapshot is sent once: when no other comes and it becomes
-/// `stale`, no event says so, its `as_of` does. With `Last-Event-ID` the newest snapshot comes at once only if it is
-/// another one. The stream ends when the token expires or the session ends: get a new token and connect again.
+/// Server-Sent Events: at once and after each sync an event `snapshot` with the body of `GET /coins` at that time, and a
+/// comment every 15 seconds. When the posts about the coins are read later than the prices, a second event of the same
+/// sync brings them. An event is sent once: when no other comes and the data becomes `stale`, no event says so, its
+/// `as_of` does. With `Last-Event-ID` the newest event comes at once only if it has another `id`. The stream ends when
+/// the token expires, the session ends or the server stops: get a new token if it has expired, and connect again.
 #[utoipa::path(
     tag = "coins",
     security(("bearer" = [])),
@@ -127,7 +132,9 @@ pub async fn stream_coins(
     let currency = query.0.currency;
     let newest = view.newest(currency.as_deref())?;
     let place = streams.into_inner().enter(me.id, MOST)?;
-    let last = req.headers().get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
+    let last = req.headers().get("last-event-id");
+    let last =
+        (*newest.borrow()).filter(|newest| last.is_some_and(|last| last == newest.to_string().as_str()));
     let reader = Reader {
         view,
         currency,
@@ -136,7 +143,7 @@ pub async fn stream_coins(
         begun: false,
         written_at: Instant::now(),
         req,
-        envelope,
+        closing: envelope.shutdown.closing(),
         _place: place,
     };
     Ok(HttpResponse::Ok()
@@ -150,14 +157,14 @@ pub async fn stream_coins(
 struct Reader {
     view: Data<View>,
     currency: Option<String>,
-    newest: watch::Receiver<Option<i64>>,
-    /// The snapshot that was sent last.
-    last: Option<i64>,
+    newest: watch::Receiver<Option<Version>>,
+    /// What was sent last.
+    last: Option<Version>,
     begun: bool,
     written_at: Instant,
     /// Holds the token.
     req: HttpRequest,
-    envelope: Data<Envelope>,
+    closing: Closing,
     _place: Place,
 }
 
@@ -172,7 +179,7 @@ impl Reader {
             return None;
         }
         loop {
-            if !self.may_go_on().await {
+            if Uncounted::extract(&self.req).await.is_err() {
                 return None;
             }
             let newest = *self.newest.borrow_and_update();
@@ -180,20 +187,18 @@ impl Reader {
                 && newest != self.last
                 && let Ok(current) = self.view.current(self.currency.as_deref())
             {
-                self.last = Some(current.snapshot.id);
+                self.last = Some(current.version);
                 return self.write(current.event.clone());
             }
             if self.written_at.elapsed() >= HEARTBEAT {
                 return self.write(Bytes::from_static(b":\n\n"));
             }
-            // The sender lives as long as the server, so an error is only the time that is up.
-            let _ = time::timeout(LOOK, self.newest.changed()).await;
+            tokio::select! {
+                () = &mut self.closing => return None,
+                // The sender lives as long as the server, so an error is only the time that is up.
+                _ = time::timeout(LOOK, self.newest.changed()) => {}
+            }
         }
-    }
-
-    async fn may_go_on(&self) -> bool {
-        let draining = self.envelope.draining.load(std::sync::atomic::Ordering::Relaxed);
-        !draining && Uncounted::extract(&self.req).await.is_ok()
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "what the stream wants")]

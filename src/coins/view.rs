@@ -1,8 +1,11 @@
 //! The newest snapshot in memory, in every currency: reading coins costs no query.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    fmt::{self, Display, Formatter},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use actix_web::web::Bytes;
@@ -47,14 +50,39 @@ pub struct View {
 struct InCurrency {
     code: String,
     current: ArcSwapOption<Current>,
-    /// Its id, for whoever waits for the next one.
-    newest: watch::Sender<Option<i64>>,
+    /// Its version, for streams that wait for the next one.
+    newest: watch::Sender<Option<Version>>,
     /// Whether the log says that nobody tells it.
     missed: AtomicBool,
 }
 
+/// A snapshot with what people say of its coins. When that is added to a snapshot later, it makes another version; the
+/// same one on every replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Version {
+    snapshot: i64,
+    /// When the sources were last read.
+    said_at: Option<DateTime<Utc>>,
+}
+
+impl Version {
+    fn of(snapshot: &Snapshot) -> Self {
+        let said = snapshot.coins.iter().filter_map(|coin| coin.social.as_ref());
+        Self { snapshot: snapshot.id, said_at: said.map(|social| social.as_of).max() }
+    }
+}
+
+/// Such as `17-1763632800000000`: the snapshot, and microseconds of Unix time.
+impl Display for Version {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.snapshot)?;
+        self.said_at.map_or(Ok(()), |at| write!(f, "-{}", at.timestamp_micros()))
+    }
+}
+
 /// A snapshot and the answer to a request for all of it.
 pub(super) struct Current {
+    pub version: Version,
     pub snapshot: Arc<Snapshot>,
     pub whole: Prepared,
     /// The same for streams.
@@ -132,11 +160,11 @@ impl View {
         Ok(renewed)
     }
 
-    /// The id of the newest snapshot in this currency, and of each one after it.
+    /// The version of the newest snapshot in this currency, and of each one after it.
     ///
     /// # Errors
     /// As [`View::current`], for a currency that is not configured.
-    pub(super) fn newest(&self, currency: Option<&str>) -> Result<watch::Receiver<Option<i64>>, Problem> {
+    pub(super) fn newest(&self, currency: Option<&str>) -> Result<watch::Receiver<Option<Version>>, Problem> {
         Ok(self.chosen(currency)?.newest.subscribe())
     }
 
@@ -186,8 +214,9 @@ impl View {
             Some(age) => snapshot.as_of + TimeDelta::seconds((age + MINUTE) / MINUTE * MINUTE),
         };
         let whole = Prepared::new(&CoinList { provenance, data: snapshot.coins.iter().collect() });
-        let event = stream::event(snapshot.id, whole.plain());
-        Arc::new(Current { snapshot, whole, event, renew_at })
+        let version = Version::of(&snapshot);
+        let event = stream::event(version, whole.plain());
+        Arc::new(Current { version, snapshot, whole, event, renew_at })
     }
 }
 
@@ -233,9 +262,9 @@ impl View {
         }
         // All at once: what is fetched in two currencies is of one snapshot.
         for (place, current) in prepared {
-            let id = current.snapshot.id;
+            let version = current.version;
             place.current.store(Some(current));
-            place.newest.send_if_modified(|newest| newest.replace(id) != Some(id));
+            place.newest.send_if_modified(|newest| newest.replace(version) != Some(version));
         }
         Ok(())
     }

@@ -1,8 +1,10 @@
-//! A client's connection: what comes between two requests has a deadline.
+//! A client's connection: what comes between two requests has a deadline, and a connection without a request ends when
+//! the server closes.
 //!
 //! The HTTP server (actix-http 3.20) bounds the time in which the *first* request head of a connection has to arrive,
 //! and the time without any byte. A client that sends one request and then a single byte of the next one would keep
-//! its connection for good.
+//! its connection for good. When it is told to stop, it drops a request that has arrived and was not read yet; so it is
+//! not told, and a connection here ends only after a read has found nothing.
 
 use std::{
     cell::Cell,
@@ -19,8 +21,14 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
+use super::shutdown::Closing;
+
 /// How long a request head may take to arrive, from its first byte to its last.
 pub const READ_HEAD: Duration = Duration::from_secs(5);
+
+/// A new connection is given this long to send its first byte, also when the server is closing: its request may be on
+/// the way, in particular after a TLS handshake.
+const FIRST_BYTE: Duration = Duration::from_millis(500);
 
 /// What the connection and the requests on it both know.
 #[derive(Default)]
@@ -28,6 +36,8 @@ struct Phase {
     /// A request was answered and the next one has not begun. False before the first request, whose head the server
     /// bounds itself.
     between: Cell<bool>,
+    /// Bytes of a request have arrived that was not answered yet.
+    begun: Cell<bool>,
     /// Set by the first byte that arrives between two requests.
     deadline: Cell<Option<Instant>>,
 }
@@ -40,6 +50,7 @@ impl Answering {
         let phase = req.conn_data::<Rc<Phase>>().cloned();
         if let Some(phase) = &phase {
             phase.between.set(false);
+            phase.begun.set(true);
             phase.deadline.set(None);
         }
         Self(phase)
@@ -50,22 +61,29 @@ impl Drop for Answering {
     fn drop(&mut self) {
         if let Some(phase) = &self.0 {
             phase.between.set(true);
+            phase.begun.set(false);
         }
     }
 }
 
-/// A stream (TCP or TLS) that counts as ended by the client when a request head takes longer than [`READ_HEAD`].
+/// A stream (TCP or TLS) that counts as ended by the client when a request head takes longer than [`READ_HEAD`], and
+/// when the server is closing and no request has begun.
 pub struct Connection<S, G> {
     stream: S,
     phase: Rc<Phase>,
     timer: Option<Pin<Box<Sleep>>>,
+    first_byte_until: Instant,
+    /// None once the server is closing.
+    closing: Option<Closing>,
     /// Lives as long as the stream.
     _guard: G,
 }
 
 impl<S, G> Connection<S, G> {
-    pub fn new(stream: S, guard: G) -> Self {
-        Self { stream, phase: Rc::default(), timer: None, _guard: guard }
+    pub fn new(stream: S, closing: Closing, guard: G) -> Self {
+        let first_byte_until = Instant::now() + FIRST_BYTE;
+        let closing = Some(closing);
+        Self { stream, phase: Rc::default(), timer: None, first_byte_until, closing, _guard: guard }
     }
 
     /// Lets the requests of this connection tell it when they are answered.
@@ -83,6 +101,20 @@ impl<S, G> Connection<S, G> {
         }
         Poll::Ready(())
     }
+
+    /// Completes when the server is closing and this connection is of no use any more. It has to be asked after every
+    /// read that finds nothing, so that the task is woken.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(closing) = &mut self.closing {
+            ready!(closing.as_mut().poll(cx));
+            self.closing = None;
+        }
+        match (self.phase.begun.get(), self.phase.between.get()) {
+            (true, _) => Poll::Pending,
+            (false, true) => Poll::Ready(()),
+            (false, false) => self.poll_late(cx, self.first_byte_until),
+        }
+    }
 }
 
 impl<S: AsyncRead + Unpin, G: Unpin> AsyncRead for Connection<S, G> {
@@ -94,10 +126,16 @@ impl<S: AsyncRead + Unpin, G: Unpin> AsyncRead for Connection<S, G> {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        match Pin::new(&mut this.stream).poll_read(cx, buf) {
+            Poll::Ready(read) => read?,
+            Poll::Pending => return this.poll_over(cx).map(Ok),
+        }
         let phase = &this.phase;
-        if buf.filled().len() > before && phase.between.get() && phase.deadline.get().is_none() {
-            phase.deadline.set(Some(Instant::now() + READ_HEAD));
+        if buf.filled().len() > before {
+            phase.begun.set(true);
+            if phase.between.get() && phase.deadline.get().is_none() {
+                phase.deadline.set(Some(Instant::now() + READ_HEAD));
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -114,5 +152,105 @@ impl<S: AsyncWrite + Unpin, G: Unpin> AsyncWrite for Connection<S, G> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::{
+        super::shutdown::{Shutdown, Stage},
+        *,
+    };
+
+    struct Side {
+        shutdown: Shutdown,
+        client: DuplexStream,
+        connection: Connection<DuplexStream, ()>,
+    }
+
+    impl Side {
+        fn new() -> Self {
+            let (shutdown, (client, server)) = (Shutdown::default(), duplex(64));
+            let connection = Connection::new(server, shutdown.closing(), ());
+            Self { shutdown, client, connection }
+        }
+
+        /// What a read finds now; none: it waits. An empty text is the end.
+        fn read(&mut self) -> Option<String> {
+            let mut bytes = [0; 64];
+            let read = self.connection.read(&mut bytes).now_or_never()?.expect("memory");
+            Some(String::from_utf8_lossy(&bytes[..read]).into())
+        }
+
+        async fn send(&mut self, text: &str) {
+            self.client.write_all(text.as_bytes()).await.expect("memory");
+        }
+
+        /// As the envelope does it around a request.
+        fn begin(&self) -> Answering {
+            self.connection.phase.between.set(false);
+            self.connection.phase.begun.set(true);
+            Answering(Some(self.connection.phase.clone()))
+        }
+    }
+
+    const END: Option<&str> = Some("");
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_between_two_requests_ends_when_the_server_closes() {
+        let mut side = Side::new();
+        side.send("one").await;
+        assert_eq!(side.read().as_deref(), Some("one"));
+        drop(side.begin());
+        for stage in [Stage::Serving, Stage::Draining] {
+            side.shutdown.enter(stage);
+            assert_eq!(side.read(), None, "{stage:?}");
+        }
+        side.shutdown.enter(Stage::Closing);
+        assert_eq!(side.read().as_deref(), END);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_waits_is_woken_when_the_server_closes() {
+        let mut side = Side::new();
+        drop(side.begin());
+        let mut bytes = [0; 64];
+        let (connection, shutdown) = (&mut side.connection, &side.shutdown);
+        let (read, ()) = tokio::join!(connection.read(&mut bytes), async {
+            tokio::task::yield_now().await;
+            shutdown.enter(Stage::Closing);
+        });
+        assert_eq!(read.expect("memory"), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_has_arrived_is_read_although_the_server_is_closing() {
+        let mut side = Side::new();
+        drop(side.begin());
+        side.send("two").await;
+        side.shutdown.enter(Stage::Closing);
+        assert_eq!(side.read().as_deref(), Some("two"));
+        assert_eq!(side.read(), None, "its rest may follow");
+        let answering = side.begin();
+        assert_eq!(side.read(), None, "it is being answered");
+        drop(answering);
+        assert_eq!(side.read().as_deref(), END);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_connection_has_a_moment_for_its_first_byte() {
+        let (mut used, mut unused) = (Side::new(), Side::new());
+        for side in [&mut used, &mut unused] {
+            side.shutdown.enter(Stage::Closing);
+            assert_eq!(side.read(), None);
+        }
+        used.send("one").await;
+        assert_eq!(used.read().as_deref(), Some("one"));
+        tokio::time::advance(FIRST_BYTE).await;
+        assert_eq!(used.read(), None);
+        assert_eq!(unused.read().as_deref(), END);
     }
 }

@@ -5,7 +5,7 @@ use std::{
     panic::AssertUnwindSafe,
     sync::{
         Arc, LazyLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -28,6 +28,7 @@ use super::{
     connection::Answering,
     problem::{Problem, kind},
     requests::Requests,
+    shutdown::Shutdown,
     unread_body::RequestBody,
 };
 use crate::db;
@@ -39,8 +40,7 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub struct Envelope {
     pub public_url: Arc<str>,
     pub https: bool,
-    /// Set while the server stops: connections are not kept alive.
-    pub draining: Arc<AtomicBool>,
+    pub shutdown: Arc<Shutdown>,
 }
 
 struct Current {
@@ -112,7 +112,7 @@ pub async fn envelope<B: MessageBody + 'static>(
         requests.count(place, head.status(), started.elapsed());
     }
     add_headers(head.headers_mut(), request_id, &settings);
-    if settings.draining.load(Ordering::Relaxed) {
+    if settings.shutdown.is_draining() {
         head.head_mut().set_connection_type(ConnectionType::Close);
     }
     result.map_err(|response| InternalError::from_response("failed", response).into())
@@ -230,7 +230,7 @@ mod tests {
 
     async fn answer(path: &str) -> (u16, String) {
         let settings =
-            Envelope { public_url: "http://mintage.test".into(), https: false, draining: Arc::default() };
+            Envelope { public_url: "http://mintage.test".into(), https: false, shutdown: Arc::default() };
         let app = App::new()
             .app_data(Data::new(settings))
             .route("/boom", web::get().to(boom))

@@ -15,6 +15,7 @@ mod problem;
 mod problems;
 mod query;
 mod requests;
+mod shutdown;
 mod text;
 mod unread_body;
 
@@ -30,5 +31,6 @@ pub use self::{
     problems::{problem_page, problem_pages},
     query::{Path, Query},
     requests::Requests,
+    shutdown::{Closing, Shutdown, Stage},
     text::{check_display_text, is_deceptive, is_visible},
 };

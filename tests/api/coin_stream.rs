@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::time;
+use tokio::{net::TcpStream, time};
 
 use crate::support::{
     App, Client, eventually,
@@ -16,7 +16,7 @@ use crate::support::{
 const STREAM: &str = "/api/v1/coins/stream";
 
 /// An open stream, read as the standard says.
-struct Events {
+pub struct Events {
     bytes: std::pin::Pin<Box<dyn Stream<Item = reqwest::Result<actix_web::web::Bytes>> + Send>>,
     buffer: String,
 }
@@ -31,7 +31,7 @@ async fn open(app: &App, client: &Client, query: &str, last: Option<&str>) -> re
 }
 
 impl Events {
-    async fn open(app: &App, client: &Client, query: &str, last: Option<&str>) -> Self {
+    pub async fn open(app: &App, client: &Client, query: &str, last: Option<&str>) -> Self {
         let answer = open(app, client, query, last).await;
         assert_eq!(answer.status(), 200);
         assert_eq!(answer.headers()["content-type"], "text/event-stream");
@@ -54,7 +54,7 @@ impl Events {
     }
 
     /// Id and data of the next event.
-    async fn event(&mut self) -> Option<(String, Value)> {
+    pub async fn event(&mut self) -> Option<(String, Value)> {
         loop {
             let block = self.block().await?;
             let field =
@@ -160,6 +160,18 @@ async fn a_stream_ends_with_its_session_its_token_and_its_server() {
     events.event().await.unwrap();
     let stopping = tokio::task::spawn_blocking(move || drop(app));
     assert_eq!(events.event().await, None, "the server stops");
+    stopping.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_goes_on_while_the_server_drains_so_that_its_client_does_not_come_back() {
+    let app = App::with(&[("DRAIN_DELAY", "5s")]);
+    let address = app.base.strip_prefix("http://").unwrap().to_owned();
+    let mut events = Events::open(&app, &app.user().await, "", None).await;
+    events.event().await.unwrap();
+    let stopping = tokio::task::spawn_blocking(move || drop(app));
+    assert_eq!(events.event().await, None, "the server stops");
+    assert!(TcpStream::connect(&address).await.is_err(), "the listener was closed before the stream");
     stopping.await.unwrap();
 }
 

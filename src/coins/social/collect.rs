@@ -35,7 +35,7 @@ use crate::{
     http::Problem,
 };
 
-/// The market waits no longer for a source; the coins that are left are the first of the next slot.
+/// A source is read for no longer in a slot; the coins that are left are the first of the next one.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Half of what Mastodon allows in the five minutes of a slot.
 const REQUESTS_A_SLOT: u32 = 150;

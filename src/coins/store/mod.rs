@@ -13,7 +13,7 @@ pub(super) use self::{
     history::roll_up,
     named::named,
     prune::prune,
-    publish::{is_older, publish},
+    publish::{complete, is_older, publish},
     services::{
         Budget, ServiceState, clear_stops, record_failure, record_flaw, record_success, reserve, state,
         states,

@@ -1,4 +1,4 @@
-//! What a slot brought, in one commit.
+//! What a slot brought: the market in one commit, and in a second one what comes later.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult, prelude::*, sql_query};
@@ -7,7 +7,7 @@ use super::{
     super::model::Market,
     CHANNEL,
     services::record_success,
-    slots::{Claim, finish},
+    slots::{Claim, finish, postpone},
     snapshots::{insert, lock},
 };
 use crate::{config::Provider, db::schema::coin_snapshots};
@@ -17,22 +17,38 @@ use crate::{config::Provider, db::schema::coin_snapshots};
 const OLDER_ELSEWHERE: TimeDelta = TimeDelta::minutes(15);
 
 /// Writes the newest snapshot, ends the slot and tells every replica; the caller's transaction
-/// makes that one commit. The snapshot's id, or none when the slot has gone to another replica.
+/// makes that one commit. The snapshot's id, or none when the slot has gone to another replica. The slot is held for
+/// longer if something is to be added to the snapshot ([`complete`]).
 pub(in super::super) fn publish(
     conn: &mut PgConnection,
     claim: &Claim,
     market: &Market,
     now: DateTime<Utc>,
+    hold_until: Option<DateTime<Utc>>,
 ) -> QueryResult<Option<i64>> {
     lock(conn)?;
     let provider = market.provider.name();
-    if !finish(conn, claim, provider, now)? {
+    if !finish(conn, claim, provider, now, hold_until)? {
         return Ok(None);
     }
     let snapshot_id = insert(conn, market, now)?;
     record_success(conn, provider, now)?;
     sql_query(format!("NOTIFY {CHANNEL}")).execute(conn)?;
     Ok(Some(snapshot_id))
+}
+
+/// Gives a slot back whose snapshot is there already, and tells every replica that more stands beside it now. False when
+/// the slot has gone to another replica: then nothing must be added.
+pub(in super::super) fn complete(
+    conn: &mut PgConnection,
+    claim: &Claim,
+    now: DateTime<Utc>,
+) -> QueryResult<bool> {
+    let held = postpone(conn, claim, now)?;
+    if held {
+        sql_query(format!("NOTIFY {CHANNEL}")).execute(conn)?;
+    }
+    Ok(held)
 }
 
 /// Whether the report is from before what is there. What is of a time to come does not count: a clock

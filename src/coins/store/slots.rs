@@ -122,25 +122,29 @@ pub(in super::super) fn renew(
     Ok(diesel::update(held(claim)).set(values).execute(conn)? == 1)
 }
 
-/// The slot is done, and with it whatever was asked for before it; false as for [`renew`].
+/// The slot is done, and with it whatever was asked for before it; false as for [`renew`]. Its holder may go on holding
+/// it, so that no other slot runs meanwhile: then it has to [`postpone`] it to give it back.
 pub(in super::super) fn finish(
     conn: &mut PgConnection,
     claim: &Claim,
     provider: &str,
     now: DateTime<Utc>,
+    hold_until: Option<DateTime<Utc>>,
 ) -> QueryResult<bool> {
-    let values = (
-        sync_slots::finished_at.eq(now),
-        sync_slots::lease_until.eq(now),
-        sync_slots::running.eq(false),
-        sync_slots::provider.eq(provider),
-    );
-    if diesel::update(held(claim)).set(values).execute(conn)? == 0 {
+    let values = |hold_until: Option<DateTime<Utc>>| {
+        (
+            sync_slots::finished_at.eq(now),
+            sync_slots::lease_until.eq(hold_until.unwrap_or(now)),
+            sync_slots::running.eq(hold_until.is_some()),
+            sync_slots::provider.eq(provider.to_owned()),
+        )
+    };
+    if diesel::update(held(claim)).set(values(hold_until)).execute(conn)? == 0 {
         return Ok(false);
     }
     let fulfilled = sync_slots::requested.and(sync_slots::finished_at.is_null());
     diesel::update(sync_slots::table.filter(fulfilled.and(sync_slots::slot.lt(claim.slot))))
-        .set(values)
+        .set(values(None))
         .execute(conn)?;
     Ok(true)
 }

@@ -7,14 +7,16 @@
 //!
 //! A slot in call order: [`Sync::attend`] claims it, [`market`] asks the providers in order until
 //! one answers, while [`social`](super::social) collects what people say about the coins, which is
-//! done well within [`LEASE`]; [`Sync::publish`] commits both, so that readers see both of one slot,
-//! or the market with what people said before.
+//! done well within [`LEASE`]. [`Sync::publish`] commits both when both are there; else the market,
+//! with what people said before, and [`Sync::add`] the rest: prices do not wait for a slow source.
+//! The slot is held until then, so that no two replicas read the sources at a time.
 
 mod market;
 mod outcomes;
 mod slot;
 
 use std::{
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -41,6 +43,8 @@ use crate::{
 };
 
 const LEASE: TimeDelta = TimeDelta::seconds(60);
+/// The market waits this long for what people say, so that most slots are one publication.
+const TOGETHER: Duration = Duration::from_secs(1);
 /// History that waits for its roll-up is caught up with in this many steps a slot.
 const ROLL_UPS_A_SLOT: usize = 10;
 
@@ -148,15 +152,38 @@ impl Sync {
     }
 
     async fn run_slot(&self, claim: Claim) -> Result<(), Problem> {
-        let (market, social) = tokio::join!(self.collect(&claim), self.social.collect());
-        match market? {
-            Collected::Market(market) => self.publish(claim, market, social).await,
-            Collected::Nothing(nothing) => self.put_off(claim, nothing).await,
-            Collected::Superseded => {
-                tracing::warn!("the sync took too long: another replica has taken over");
-                Ok(())
+        let (mut market, mut social) = (pin!(self.collect(&claim)), pin!(self.social.collect()));
+        let (market, said) = tokio::select! {
+            said = &mut social => (market.await, Some(said)),
+            market = &mut market => (market, time::timeout(TOGETHER, &mut social).await.ok()),
+        };
+        match (market, said) {
+            (Ok(Collected::Market(market)), Some(said)) => {
+                self.publish(&claim, market, said, false).await?;
+            }
+            (Ok(Collected::Market(market)), None) => {
+                let (published, said) = tokio::join!(self.publish(&claim, market, None, true), social);
+                if let Some(snapshot_id) = published? {
+                    self.add(&claim, snapshot_id, said).await?;
+                }
+            }
+            (other, said) => {
+                // What was read so far is kept, and the slot with it until then.
+                if said.is_none() {
+                    social.await;
+                }
+                if let Collected::Nothing(nothing) = other? {
+                    return self.put_off(&claim, nothing).await;
+                }
+                Self::warn_superseded();
+                return Ok(());
             }
         }
+        self.keep_history(self.clock.now()).await
+    }
+
+    fn warn_superseded() {
+        tracing::warn!("the sync took too long: another replica has taken over");
     }
 
     /// Renews the lease; false when the slot has gone to another replica.
@@ -165,18 +192,21 @@ impl Sync {
         self.db.run(move |conn| Ok(store::renew(conn, &claim, until)?)).await
     }
 
+    /// The id of the snapshot, or none when the slot has gone to another replica.
     async fn publish(
         &self,
-        claim: Claim,
+        claim: &Claim,
         market: Market,
         social: Option<social::Collected>,
-    ) -> Result<(), Problem> {
-        let now = self.clock.now();
+        more_follows: bool,
+    ) -> Result<Option<i64>, Problem> {
+        let (claim, now) = (claim.clone(), self.clock.now());
+        let hold_until = more_follows.then(|| now + LEASE);
         let (provider, count) = (market.provider, market.report.entries.len());
         let published = self
             .db
             .tx(move |conn| {
-                let published = store::publish(conn, &claim, &market, now)?;
+                let published = store::publish(conn, &claim, &market, now, hold_until)?;
                 if let (Some(snapshot_id), Some(social)) = (published, social) {
                     social.publish(conn, snapshot_id)?;
                 }
@@ -191,14 +221,40 @@ impl Sync {
                 tracing::info!(provider = provider.name(), count, "coins are up to date");
             });
         } else {
-            tracing::warn!("the sync took too long: another replica has taken over");
+            Self::warn_superseded();
         }
-        self.keep_history(now).await
+        Ok(published)
+    }
+
+    /// Puts what people say beside a market that is published, and ends the slot.
+    async fn add(
+        &self,
+        claim: &Claim,
+        snapshot_id: i64,
+        social: Option<social::Collected>,
+    ) -> Result<(), Problem> {
+        let (claim, now) = (claim.clone(), self.clock.now());
+        let held = self
+            .db
+            .tx(move |conn| {
+                let held = store::complete(conn, &claim, now)?;
+                if held && let Some(social) = social {
+                    social.publish(conn, snapshot_id)?;
+                    // For the alerts on what people say; those on prices have been looked at.
+                    alerts::evaluate(conn, snapshot_id, now)?;
+                }
+                Ok::<_, Problem>(held)
+            })
+            .await?;
+        if !held {
+            Self::warn_superseded();
+        }
+        Ok(())
     }
 
     /// The slot is not over: whoever looks after that time tries it again.
-    async fn put_off(&self, claim: Claim, nothing: Nothing) -> Result<(), Problem> {
-        let Nothing { retry_at, reasons } = nothing;
+    async fn put_off(&self, claim: &Claim, nothing: Nothing) -> Result<(), Problem> {
+        let (claim, Nothing { retry_at, reasons }) = (claim.clone(), nothing);
         self.tell("down".into(), || {
             tracing::warn!(reasons, "no provider has coins: what is there is served, with its age");
         });
