@@ -45,7 +45,7 @@ use crate::{
     limits::Limits,
     mail::Mailer,
     passwords::{Hasher, Policy},
-    tokens::{self, Activity, Blocklist, ChallengeKeys, Exchanges, Jwt, KeyRing, Sealer},
+    tokens::{self, Activity, Blocklist, ChallengeKeys, Jwt, KeyRing, Sealer},
     users,
 };
 
@@ -89,7 +89,6 @@ struct Services {
     jwt: Data<Jwt>,
     blocklist: Data<Blocklist>,
     activity: Data<Activity>,
-    exchanges: Data<Exchanges>,
     token_settings: Data<Tokens>,
     coins: Data<coins::View>,
     mailing: auth::Mailing,
@@ -160,7 +159,6 @@ impl Services {
             keys: Data::from(keys),
             blocklist: Data::from(blocklist),
             activity: Data::new(Activity::default()),
-            exchanges: Data::new(Exchanges::default()),
             token_settings: Data::new(config.tokens.clone()),
             coins: Data::from(coins),
             mailing: auth::Mailing {
@@ -212,7 +210,6 @@ impl Services {
             .app_data(self.jwt.clone())
             .app_data(self.blocklist.clone())
             .app_data(self.activity.clone())
-            .app_data(self.exchanges.clone())
             .app_data(self.token_settings.clone())
             .app_data(self.challenge_keys.clone())
             .app_data(self.accounts.clone())

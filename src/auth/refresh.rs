@@ -16,9 +16,9 @@ use crate::{
     jobs,
     limits::Limits,
     tokens::{
-        Activity, Blocklist, Exchanges, Jwt,
+        Activity, Blocklist, Jwt,
         reuse::{self, Settled},
-        sessions::{Exchange, Lifetimes, Presented},
+        sessions::{self, Exchange, Lifetimes, Presented},
     },
     users,
 };
@@ -59,7 +59,6 @@ pub async fn refresh(
     req: HttpRequest,
     body: Json<Refresh>,
     address: ClientIp,
-    exchanges: Data<Exchanges>,
     db: Data<Db>,
     jwt: Data<Jwt>,
     settings: Data<config::Tokens>,
@@ -79,12 +78,15 @@ pub async fn refresh(
     limits.requests.check(super::REFRESHES, session)?;
     let seen_here = activity.generation(session);
     let presented = Presented { claims, seen_here, client: super::client(&req, address) };
-    let presented = match exchanges.exchange(presented, times.clone()).await? {
+    let hop_times = times.clone();
+    let exchange =
+        move |conn: &mut PgConnection| Ok::<_, Problem>(sessions::exchange(conn, presented, &hop_times)?);
+    let presented = match db.run(exchange).await? {
         Exchange::Granted(grant) => return token_pair::respond(&jwt, grant, &times),
         Exchange::NotNewest(presented) => presented,
     };
-    let settle_times = times.clone();
-    match db.tx(move |conn| settle(conn, presented, &settle_times)).await? {
+    let hop_times = times.clone();
+    match db.tx(move |conn| settle(conn, presented, &hop_times)).await? {
         Settled::Reissued(grant) => token_pair::respond(&jwt, grant, &times),
         Settled::Unknown => Err(invalid()),
         Settled::Reused(reuse) => {

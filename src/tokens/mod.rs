@@ -14,7 +14,6 @@ mod blocklist;
 pub mod challenges;
 mod code;
 mod current_user;
-mod exchanges;
 mod jwks;
 mod jwt;
 mod keys;
@@ -34,7 +33,6 @@ pub use self::{
     blocklist::Blocklist,
     code::CodeForm,
     current_user::{Admin, CurrentUser, PossiblyExpired, Uncounted},
-    exchanges::Exchanges,
     jwt::{AccessToken, Jwt, RefreshClaims, Refusal},
     keys::{KeyRing, KeyRow, KeyState, Revoked, create_if_absent, list_keys, prune_retired, revoke, rotate},
     role::Role,

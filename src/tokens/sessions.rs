@@ -13,7 +13,7 @@ use super::{
     jwt::{LEEWAY, RefreshClaims},
     login_networks,
     role::Role,
-    rotation::{self, RotateNewest},
+    rotation::RotateNewest,
 };
 use crate::{
     config,
@@ -199,43 +199,31 @@ pub struct Presented {
     pub client: Client,
 }
 
-/// Exchanges the refresh tokens that are the newest of their sessions. One answer each, in order.
+/// Exchanges the refresh token if it is the newest of its session.
 ///
 /// # Errors
 /// The database cannot be written.
-pub fn exchange(
-    conn: &mut PgConnection,
-    presented: Vec<Presented>,
-    times: &Lifetimes,
-) -> QueryResult<Vec<Exchange>> {
-    let next_ids: Vec<_> = presented.iter().map(|_| Uuid::now_v7()).collect();
-    let mut columns = rotation::Presented::default();
-    for (one, next_id) in presented.iter().zip(&next_ids) {
-        columns.session.push(one.claims.sid);
-        columns.user.push(one.claims.sub);
-        columns.generation.push(one.claims.generation);
-        columns.id.push(one.claims.jti);
-        columns.next_id.push(*next_id);
-        columns.seen.push(one.seen_here.unwrap_or(-1));
-        columns.user_agent.push(one.client.user_agent.as_deref());
-        columns.address.push(one.client.address.into());
-    }
+pub fn exchange(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) -> QueryResult<Exchange> {
+    let Presented { claims, seen_here, client } = &presented;
+    let next_id = Uuid::now_v7();
     let rotated = RotateNewest {
-        presented: columns,
+        presented: claims,
+        next_id,
+        seen: seen_here.unwrap_or(-1),
+        user_agent: client.user_agent.as_deref(),
+        address: client.address.into(),
         now: times.now,
         access_expires_at: times.access_expires_at,
         refresh_expires_at: (times.now + times.remembered.0, times.now + times.short.0),
         settled_before: times.now - times.grace,
     }
     .run(conn)?;
-    let answer = |(one, next_id): (Presented, Uuid)| {
-        let Some((_, expires_at, role)) = rotated.iter().find(|(id, ..)| *id == next_id).copied() else {
-            return Exchange::NotNewest(one);
-        };
-        let claims = RefreshClaims { jti: next_id, generation: one.claims.generation + 1, ..one.claims };
-        Exchange::Granted(Grant { role, claims, issued_at: times.now, expires_at })
+    let Some((expires_at, role)) = rotated else {
+        return Ok(Exchange::NotNewest(presented));
     };
-    Ok(presented.into_iter().zip(next_ids).map(answer).collect())
+    let claims =
+        RefreshClaims { jti: next_id, generation: claims.generation + 1, sub: claims.sub, sid: claims.sid };
+    Ok(Exchange::Granted(Grant { role, claims, issued_at: times.now, expires_at }))
 }
 
 /// The user's live sessions, the most recently used first.
