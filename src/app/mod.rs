@@ -36,7 +36,7 @@ use crate::{
     clock::Clock,
     coins,
     config::{self, Accounts, Config, Profile, SecretKey, Server as ServerSettings, Tokens},
-    db::{Db, Follow, Follower, connect_patiently, migrate},
+    db::{Db, Follow, Follower, connect_patiently, migrate, set_clock},
     http::{
         Envelope, Fallback, Requests, TrustedProxies, X_REQUEST_ID, envelope, fallback, problem_page,
         problem_pages,
@@ -108,6 +108,7 @@ impl Services {
     fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Self, [Follower; 2])> {
         let url = config.database.url.as_ref().expect("resolved before the start");
         let mut conn = connect_patiently(url, &config.database)?;
+        set_clock(&mut conn, clock)?;
         if config.database.auto_migrate {
             for name in migrate::run(&mut conn)? {
                 tracing::info!(name, "migrated");
@@ -126,7 +127,8 @@ impl Services {
         // On one connection and the keys first, so that while the blocklist is current, they are, too.
         let views: Vec<Arc<dyn Follow>> = vec![keys.clone(), blocklist.clone(), wake.clone()];
         // Coins on their own: preparing many in many currencies takes a while, and no log-out waits for that.
-        let followers = [Follower::start(url, views)?, Follower::start(url, vec![coins.clone()])?];
+        let followers =
+            [Follower::start(url, clock, views)?, Follower::start(url, clock, vec![coins.clone()])?];
 
         let ServerSettings { public_url, trusted_proxies, cors_origins, .. } = &config.server;
         let document = document::document();

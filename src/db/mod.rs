@@ -12,6 +12,7 @@ mod follow;
 mod manager;
 pub mod migrate;
 pub mod schema;
+mod server_time;
 mod text_enum;
 
 use std::{sync::Arc, time::Duration};
@@ -26,6 +27,7 @@ pub use self::{
     connection::{connect, connect_patiently},
     error::{DbError, constraint_violated},
     follow::{Follow, Follower},
+    server_time::{now, set_clock},
 };
 use crate::config::Secret;
 

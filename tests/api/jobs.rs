@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::anyhow;
 use chrono::TimeDelta;
-use diesel::{Connection, RunQueryDsl, sql_query, sql_types};
+use diesel::{Connection, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types};
 use mintage::{
     clock::Clock,
     db::{Db, Follower},
@@ -115,7 +115,7 @@ impl<'a> Queue<'a> {
     fn worker_of(&self, registry: Registry) -> Process {
         let url = self.database.url();
         let wake = Arc::new(Wake::default());
-        let follower = Follower::start(&url, vec![wake.clone()]).unwrap();
+        let follower = Follower::start(&url, &self.clock, vec![wake.clone()]).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let worker = Worker::new(Db::new(&url, 4), self.clock.clone(), registry, wake);
         let task = tokio::spawn(worker.run(async {
