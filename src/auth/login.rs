@@ -19,7 +19,7 @@ use crate::{
     limits::Limits,
     passwords::{self, Verdict},
     tokens::{
-        Blocklist, Jwt,
+        Activity, Blocklist, Jwt,
         sessions::{self, Lifetimes},
     },
     users::{self, EmailAddress, Guess, Login},
@@ -88,6 +88,7 @@ pub async fn login(
     settings: Data<config::Tokens>,
     accounts: Data<config::Accounts>,
     clock: Data<Clock>,
+    activity: Data<Activity>,
     blocklist: Data<Blocklist>,
 ) -> Result<HttpResponse, Problem> {
     limits.requests.check_address(super::PER_ADDRESS, address.0)?;
@@ -157,7 +158,7 @@ pub async fn login(
             if let Some(guess) = guess {
                 guess.was_right(conn, &limits)?;
             }
-            Ok(sessions::start(conn, (user.id, user.role), remember, client, &start_times)?)
+            Ok(sessions::start(conn, (user.id, user.role), remember, client, &start_times, &activity)?)
         })
         .await?;
     blocklist.refuse(&ended);

@@ -9,7 +9,7 @@
 //! - [`challenges`]: what a person proves by mail, with a link or a code;
 //! - [`CurrentUser`], [`Admin`]: extractors that an endpoint names to be protected.
 
-mod activity;
+pub mod activity;
 mod blocklist;
 pub mod challenges;
 mod code;

@@ -9,7 +9,8 @@ use ipnet::IpNet;
 use uuid::Uuid;
 
 use super::{
-    activity, blocklist,
+    activity::{Activity, WRITTEN_LATE},
+    blocklist,
     jwt::{LEEWAY, RefreshClaims},
     login_networks,
     role::Role,
@@ -22,7 +23,7 @@ use crate::{
 };
 
 /// Beyond these a user's least recently used sessions end.
-const MOST_PER_USER: i64 = 100;
+const MOST_PER_USER: usize = 100;
 const LONGEST_USER_AGENT: usize = 256;
 /// Rows that housekeeping touches in one statement.
 const BATCH: usize = 1000;
@@ -160,6 +161,7 @@ pub fn start(
     remember: bool,
     client: Client,
     times: &Lifetimes,
+    activity: &Activity,
 ) -> QueryResult<(Grant, Vec<Ended>)> {
     let (idle, max) = times.of(remember);
     let now = times.now;
@@ -180,14 +182,29 @@ pub fn start(
         .execute(conn)?;
     token.insert(conn)?;
     login_networks::remember(conn, user.0, Network::of(client.address), now)?;
-    let surplus: Vec<Uuid> = sessions::table
-        .filter(sessions::user_id.eq(user.0).and(sessions::id.ne(token.session_id)))
-        .order((sessions::last_seen_at.desc(), sessions::id.desc()))
-        .offset(MOST_PER_USER - 1)
-        .select(sessions::id)
-        .load(conn)?;
+    let surplus = surplus(conn, user.0, token.session_id, activity)?;
     let ended = end(conn, user.0, Which::These(&surplus))?;
     Ok((token.grant(user.0, user.1), ended))
+}
+
+/// The least recently used of a user's sessions beyond [`MOST_PER_USER`], of which one is `new`.
+///
+/// One that was used since its log-in may have been used later than is written, and counts as used then.
+fn surplus(conn: &mut PgConnection, user: Uuid, new: Uuid, activity: &Activity) -> QueryResult<Vec<Uuid>> {
+    let others: Vec<(Uuid, DateTime<Utc>, DateTime<Utc>)> = sessions::table
+        .filter(sessions::user_id.eq(user).and(sessions::id.ne(new)))
+        .select((sessions::id, sessions::created_at, sessions::last_seen_at))
+        .load(conn)?;
+    let mut by_use: Vec<_> = others
+        .into_iter()
+        .map(|(id, created_at, seen_at)| {
+            let written = if seen_at > created_at { seen_at + WRITTEN_LATE } else { seen_at };
+            let here = activity.last_use(id).map(|at| at + WRITTEN_LATE);
+            (here.map_or(written, |here| here.max(written)), id)
+        })
+        .collect();
+    by_use.sort_unstable_by(|one, other| other.cmp(one));
+    Ok(by_use.into_iter().skip(MOST_PER_USER - 1).map(|(_, id)| id).collect())
 }
 
 /// A refresh token that came, and who sent it.
@@ -305,22 +322,4 @@ pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
     let ended = diesel::delete(sessions::table.filter(sessions::id.eq_any(old))).execute(conn)?;
     let unblocked = blocklist::prune(conn, now, BATCH)?;
     Ok(ended.max(unblocked) == BATCH)
-}
-
-/// Writes down which sessions were used, at most [`BATCH`] of them; true if there are more.
-///
-/// # Errors
-/// The database cannot be written; then nothing is forgotten.
-pub fn store_activity(
-    conn: &mut PgConnection,
-    activity: &activity::Activity,
-    now: DateTime<Utc>,
-) -> QueryResult<bool> {
-    let news = activity.pending(BATCH);
-    if !news.is_empty() {
-        activity::store(conn, &news)?;
-        activity.written(&news);
-    }
-    activity.forget_written(now);
-    Ok(news.len() == BATCH)
 }
