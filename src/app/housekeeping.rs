@@ -30,7 +30,7 @@ pub async fn run(db: Db, clock: Clock, settings: Data<config::Tokens>, activity:
         ticks.tick().await;
         let mut result = flush(&db, &clock, &activity).await;
         if count % FLUSHES_A_PRUNE == 0 {
-            result = result.and(prune(&db, clock.now(), keep_keys).await);
+            result = result.and(prune(&db, clock.earliest(), keep_keys).await);
         }
         if let Err(problem) = result {
             tracing::warn!(%problem, "housekeeping has to wait");

@@ -143,7 +143,7 @@ pub async fn login(
         return Err(wrong());
     };
 
-    let times = Lifetimes::new(&settings, clock.now());
+    let times = Lifetimes::new(&settings, &clock);
     let (client, start_times) = (super::client(&req, address), times.clone());
     let (grant, ended) = db
         .tx(move |conn| {

@@ -72,12 +72,12 @@ pub async fn refresh(
     if !blocklist.is_current() {
         return Err(Problem::unavailable("the key ring is out of date"));
     }
-    let claims = jwt.verify_refresh(&body.0.refresh_token).map_err(|_| invalid())?;
-    let times = Lifetimes::new(&settings, clock.now());
+    let (claims, expires_at) = jwt.verify_refresh(&body.0.refresh_token).map_err(|_| invalid())?;
+    let times = Lifetimes::new(&settings, &clock);
     let (session, user) = (claims.sid, claims.sub);
     limits.requests.check(super::REFRESHES, session)?;
     let seen_here = activity.generation(session);
-    let presented = Presented { claims, seen_here, client: super::client(&req, address) };
+    let presented = Presented { claims, expires_at, seen_here, client: super::client(&req, address) };
     let hop_times = times.clone();
     let exchange =
         move |conn: &mut PgConnection| Ok::<_, Problem>(sessions::exchange(conn, presented, &hop_times)?);
@@ -89,6 +89,7 @@ pub async fn refresh(
     match db.tx(move |conn| settle(conn, presented, &hop_times)).await? {
         Settled::Reissued(grant) => token_pair::respond(&jwt, grant, &times),
         Settled::Unknown => Err(invalid()),
+        Settled::Unclear => Err(Problem::unavailable("a clock is wrong: the token may have expired, or not")),
         Settled::Reused(reuse) => {
             blocklist.refuse(&reuse.ended);
             tracing::warn!(%user, %session, "a refresh token was used twice: the session has ended");

@@ -27,6 +27,8 @@ pub(super) struct RotateNewest<'a> {
     pub user_agent: Option<&'a str>,
     pub address: IpNet,
     pub now: DateTime<Utc>,
+    /// Sessions whose refresh token expired by then are left as they are.
+    pub expired_before: DateTime<Utc>,
     pub access_expires_at: DateTime<Utc>,
     /// When the next refresh token expires, with and without "remember", within the session's limit.
     pub refresh_expires_at: (DateTime<Utc>, DateTime<Utc>),
@@ -35,7 +37,7 @@ pub(super) struct RotateNewest<'a> {
 }
 
 impl RotateNewest<'_> {
-    /// When the successor expires, and the user's role; None if the token is not the newest.
+    /// When the successor expires, and the user's role; None if the token is not the newest or has expired.
     pub fn run(self, conn: &mut PgConnection) -> QueryResult<Option<(DateTime<Utc>, Role)>> {
         self.get_result(conn).optional()
     }
@@ -67,6 +69,8 @@ impl QueryFragment<Pg> for RotateNewest<'_> {
         // Of two that race, the second finds another generation once it gets the row.
         out.push_sql(" AND s.generation = ");
         out.push_bind_param::<Integer, _>(&self.presented.generation)?;
+        out.push_sql(" AND s.refresh_expires_at > ");
+        out.push_bind_param::<Timestamptz, _>(&self.expired_before)?;
         out.push_sql(" AND t.session_id = ");
         out.push_bind_param::<SqlUuid, _>(&self.presented.sid)?;
         out.push_sql(" AND t.generation = ");

@@ -17,6 +17,7 @@ use super::{
     rotation::RotateNewest,
 };
 use crate::{
+    clock::Clock,
     config,
     db::schema::{refresh_tokens, sessions},
     http::Network,
@@ -66,6 +67,8 @@ impl Client {
 #[derive(Clone, Debug)]
 pub struct Lifetimes {
     pub now: DateTime<Utc>,
+    /// See [`Clock::earliest`].
+    earliest: DateTime<Utc>,
     pub access_expires_at: DateTime<Utc>,
     remembered: (TimeDelta, TimeDelta),
     short: (TimeDelta, TimeDelta),
@@ -74,15 +77,27 @@ pub struct Lifetimes {
 
 impl Lifetimes {
     #[must_use]
-    pub fn new(settings: &config::Tokens, now: DateTime<Utc>) -> Self {
+    pub fn new(settings: &config::Tokens, clock: &Clock) -> Self {
+        let now = clock.now();
         let delta = |duration| TimeDelta::from_std(duration).expect("the settings are bounded");
         Self {
             now,
+            earliest: clock.earliest(),
             access_expires_at: now + delta(settings.access_ttl),
             remembered: (delta(settings.refresh_idle_ttl), delta(settings.refresh_max_ttl)),
             short: (delta(settings.short_idle_ttl), delta(settings.short_max_ttl)),
             grace: delta(settings.refresh_grace),
         }
+    }
+
+    /// Whether what expires then has expired.
+    pub(super) fn is_over(&self, expires_at: DateTime<Utc>) -> bool {
+        expires_at <= self.now - LEEWAY
+    }
+
+    /// As [`Lifetimes::is_over`], and the system clock agrees.
+    pub(super) fn is_surely_over(&self, expires_at: DateTime<Utc>) -> bool {
+        expires_at <= self.earliest - LEEWAY
     }
 
     fn of(&self, remember: bool) -> (TimeDelta, TimeDelta) {
@@ -103,7 +118,7 @@ pub struct Grant {
 #[derive(Debug)]
 pub enum Exchange {
     Granted(Grant),
-    /// To be settled with [`reuse::settle`](super::reuse::settle).
+    /// Or expired; to be settled with [`reuse::settle`](super::reuse::settle).
     NotNewest(Presented),
 }
 
@@ -211,17 +226,18 @@ fn surplus(conn: &mut PgConnection, user: Uuid, new: Uuid, activity: &Activity) 
 #[derive(Debug)]
 pub struct Presented {
     pub claims: RefreshClaims,
+    pub expires_at: DateTime<Utc>,
     /// The newest generation whose access token this replica has seen.
     pub seen_here: Option<i32>,
     pub client: Client,
 }
 
-/// Exchanges the refresh token if it is the newest of its session.
+/// Exchanges the refresh token if it is the newest of its session, and has not expired.
 ///
 /// # Errors
 /// The database cannot be written.
 pub fn exchange(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) -> QueryResult<Exchange> {
-    let Presented { claims, seen_here, client } = &presented;
+    let Presented { claims, seen_here, client, .. } = &presented;
     let next_id = Uuid::now_v7();
     let rotated = RotateNewest {
         presented: claims,
@@ -230,6 +246,7 @@ pub fn exchange(conn: &mut PgConnection, presented: Presented, times: &Lifetimes
         user_agent: client.user_agent.as_deref(),
         address: client.address.into(),
         now: times.now,
+        expired_before: times.now - LEEWAY,
         access_expires_at: times.access_expires_at,
         refresh_expires_at: (times.now + times.remembered.0, times.now + times.short.0),
         settled_before: times.now - times.grace,
@@ -303,13 +320,13 @@ pub fn end(conn: &mut PgConnection, user: Uuid, which: Which) -> QueryResult<Vec
     Ok(ended)
 }
 
-/// Removes sessions and blocklist entries that no token can belong to any more, at most
+/// Removes sessions and blocklist entries that no token could belong to for an hour, at most
 /// [`BATCH`] of each; true if there may be more.
 ///
 /// # Errors
 /// The database cannot be written.
 pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
-    let limit = now - LEEWAY;
+    let limit = now - LEEWAY - TimeDelta::hours(1);
     let over = sessions::expires_at.lt(limit).and(sessions::access_expires_at.lt(limit));
     let old: Vec<Uuid> = sessions::table
         .filter(over)
