@@ -1,5 +1,4 @@
--- What `tokens::rotation::RotateNewest` does, written for one refresh alone, which is the cheapest way
--- to do it one by one, and the sweep of every fourth.
+-- What `tokens::rotation::RotateNewest` does, with the sweep of every fourth on its own.
 -- Each client knows its session and counts its generations, as a holder of tokens does.
 \if :g = 0
 SELECT id, user_id FROM bench_sessions WHERE n = :client_id + 1 \gset s_

@@ -1,4 +1,4 @@
-//! What runs beside the requests: the sync of coins, jobs, groups of refreshes, upkeep, metrics.
+//! What runs beside the requests: the sync of coins, jobs, upkeep, metrics.
 
 use std::{net::TcpListener, sync::Arc};
 
@@ -8,9 +8,6 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use super::{Services, housekeeping, jobs, metrics};
 use crate::{coins, config, jobs::Worker};
-
-/// One is in PostgreSQL's hands while another commits.
-const GROUPS_OF_REFRESHES: usize = 2;
 
 pub(super) struct Background {
     services: Services,
@@ -55,14 +52,10 @@ impl Background {
             let _ = stopping.wait_for(|stopping| *stopping).await;
         }));
         let (syncing, settings) = (sync.clone(), services.token_settings.clone());
-        let mut tasks = vec![
+        let tasks = vec![
             rt::spawn(async move { syncing.run().await }),
             rt::spawn(housekeeping::run(db.clone(), clock, settings, services.activity.clone())),
         ];
-        for _ in 0..GROUPS_OF_REFRESHES {
-            let (exchanges, db) = (services.exchanges.clone(), db.clone());
-            tasks.push(rt::spawn(async move { exchanges.run(&db).await }));
-        }
         Ok(Self { services, sync, metrics, worker, tasks })
     }
 

@@ -14,7 +14,7 @@ use crate::{
     db::Db,
     http::Problem,
     limits,
-    tokens::{self, Activity, challenges, login_networks, sessions},
+    tokens::{self, Activity, activity, challenges, login_networks, sessions},
 };
 
 const FLUSH: Duration = Duration::from_secs(5);
@@ -30,7 +30,7 @@ pub async fn run(db: Db, clock: Clock, settings: Data<config::Tokens>, activity:
         ticks.tick().await;
         let mut result = flush(&db, &clock, &activity).await;
         if count % FLUSHES_A_PRUNE == 0 {
-            result = result.and(prune(&db, clock.now(), keep_keys).await);
+            result = result.and(prune(&db, clock.earliest(), keep_keys).await);
         }
         if let Err(problem) = result {
             tracing::warn!(%problem, "housekeeping has to wait");
@@ -40,11 +40,12 @@ pub async fn run(db: Db, clock: Clock, settings: Data<config::Tokens>, activity:
 
 /// Writes down which sessions were used.
 pub async fn flush(db: &Db, clock: &Clock, activity: &Data<Activity>) -> Result<(), Problem> {
-    let mut more = true;
-    while more {
-        let (activity, now) = (activity.clone(), clock.now());
-        more = db.run(move |conn| Ok::<_, Problem>(sessions::store_activity(conn, &activity, now)?)).await?;
+    for news in activity.pending().chunks(activity::BATCH) {
+        let news = news.to_vec();
+        let written = db.tx(move |conn| Ok::<_, Problem>(activity::store(conn, &news)?)).await?;
+        activity.written(&written);
     }
+    activity.forget_written(clock.now());
     Ok(())
 }
 

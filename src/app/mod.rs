@@ -36,7 +36,7 @@ use crate::{
     clock::Clock,
     coins,
     config::{self, Accounts, Config, Profile, SecretKey, Server as ServerSettings, Tokens},
-    db::{Db, Follow, Follower, connect_patiently, migrate, naming_locks},
+    db::{Db, Follow, Follower, connect_patiently, migrate, naming_locks, set_clock},
     http::{
         Envelope, Fallback, Requests, TrustedProxies, X_REQUEST_ID, envelope, fallback, problem_page,
         problem_pages,
@@ -45,7 +45,7 @@ use crate::{
     limits::Limits,
     mail::Mailer,
     passwords::{Hasher, Policy},
-    tokens::{self, Activity, Blocklist, ChallengeKeys, Exchanges, Jwt, KeyRing, Sealer},
+    tokens::{self, Activity, Blocklist, ChallengeKeys, Jwt, KeyRing, Sealer},
     users,
 };
 
@@ -89,7 +89,6 @@ struct Services {
     jwt: Data<Jwt>,
     blocklist: Data<Blocklist>,
     activity: Data<Activity>,
-    exchanges: Data<Exchanges>,
     token_settings: Data<Tokens>,
     coins: Data<coins::View>,
     mailing: auth::Mailing,
@@ -109,6 +108,7 @@ impl Services {
     fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Self, [Follower; 2])> {
         let url = config.database.url.as_ref().expect("resolved before the start");
         let mut conn = connect_patiently(url, &config.database)?;
+        set_clock(&mut conn, clock)?;
         let keys = naming_locks(url, &mut conn, |conn| {
             if config.database.auto_migrate {
                 for name in migrate::run(conn)? {
@@ -128,7 +128,8 @@ impl Services {
         // On one connection and the keys first, so that while the blocklist is current, they are, too.
         let views: Vec<Arc<dyn Follow>> = vec![keys.clone(), blocklist.clone(), wake.clone()];
         // Coins on their own: preparing many in many currencies takes a while, and no log-out waits for that.
-        let followers = [Follower::start(url, views)?, Follower::start(url, vec![coins.clone()])?];
+        let followers =
+            [Follower::start(url, clock, views)?, Follower::start(url, clock, vec![coins.clone()])?];
 
         let ServerSettings { public_url, trusted_proxies, cors_origins, .. } = &config.server;
         let document = document::document();
@@ -161,7 +162,6 @@ impl Services {
             keys: Data::from(keys),
             blocklist: Data::from(blocklist),
             activity: Data::new(Activity::default()),
-            exchanges: Data::new(Exchanges::default()),
             token_settings: Data::new(config.tokens.clone()),
             coins: Data::from(coins),
             mailing: auth::Mailing {
@@ -213,7 +213,6 @@ impl Services {
             .app_data(self.jwt.clone())
             .app_data(self.blocklist.clone())
             .app_data(self.activity.clone())
-            .app_data(self.exchanges.clone())
             .app_data(self.token_settings.clone())
             .app_data(self.challenge_keys.clone())
             .app_data(self.accounts.clone())

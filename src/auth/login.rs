@@ -19,7 +19,7 @@ use crate::{
     limits::Limits,
     passwords::{self, Verdict},
     tokens::{
-        Blocklist, Jwt,
+        Activity, Blocklist, Jwt,
         sessions::{self, Lifetimes},
     },
     users::{self, EmailAddress, Guess, Login},
@@ -88,6 +88,7 @@ pub async fn login(
     settings: Data<config::Tokens>,
     accounts: Data<config::Accounts>,
     clock: Data<Clock>,
+    activity: Data<Activity>,
     blocklist: Data<Blocklist>,
 ) -> Result<HttpResponse, Problem> {
     limits.requests.check_address(super::PER_ADDRESS, address.0)?;
@@ -148,7 +149,7 @@ pub async fn login(
         return Err(wrong());
     };
 
-    let times = Lifetimes::new(&settings, clock.now());
+    let times = Lifetimes::new(&settings, &clock);
     let (client, start_times) = (super::client(&req, address), times.clone());
     let (grant, ended) = db
         .tx(move |conn| {
@@ -163,7 +164,7 @@ pub async fn login(
             if let Some(guess) = guess {
                 guess.was_right(conn, &limits)?;
             }
-            Ok(sessions::start(conn, (user.id, user.role), remember, client, &start_times)?)
+            Ok(sessions::start(conn, (user.id, user.role), remember, client, &start_times, &activity)?)
         })
         .await?;
     blocklist.refuse(&ended);

@@ -16,9 +16,9 @@ use crate::{
     jobs,
     limits::Limits,
     tokens::{
-        Activity, Blocklist, Exchanges, Jwt,
+        Activity, Blocklist, Jwt,
         reuse::{self, Settled},
-        sessions::{Exchange, Lifetimes, Presented},
+        sessions::{self, Exchange, Lifetimes, Presented},
     },
     users,
 };
@@ -59,7 +59,6 @@ pub async fn refresh(
     req: HttpRequest,
     body: Json<Refresh>,
     address: ClientIp,
-    exchanges: Data<Exchanges>,
     db: Data<Db>,
     jwt: Data<Jwt>,
     settings: Data<config::Tokens>,
@@ -73,21 +72,25 @@ pub async fn refresh(
     if !blocklist.is_current() {
         return Err(Problem::unavailable("the key ring is out of date"));
     }
-    let claims = jwt.verify_refresh(&body.0.refresh_token).map_err(|_| invalid())?;
-    let times = Lifetimes::new(&settings, clock.now());
+    let (claims, expires_at) = jwt.verify_refresh(&body.0.refresh_token).map_err(|_| invalid())?;
+    let times = Lifetimes::new(&settings, &clock);
     let (session, user) = (claims.sid, claims.sub);
     db::charge_to(&user);
     limits.requests.check(super::REFRESHES, session)?;
     let seen_here = activity.generation(session);
-    let presented = Presented { claims, seen_here, client: super::client(&req, address) };
-    let presented = match exchanges.exchange(presented, times.clone()).await? {
+    let presented = Presented { claims, expires_at, seen_here, client: super::client(&req, address) };
+    let hop_times = times.clone();
+    let exchange =
+        move |conn: &mut PgConnection| Ok::<_, Problem>(sessions::exchange(conn, presented, &hop_times)?);
+    let presented = match db.run(exchange).await? {
         Exchange::Granted(grant) => return token_pair::respond(&jwt, grant, &times),
         Exchange::NotNewest(presented) => presented,
     };
-    let settle_times = times.clone();
-    match db.tx(move |conn| settle(conn, presented, &settle_times)).await? {
+    let hop_times = times.clone();
+    match db.tx(move |conn| settle(conn, presented, &hop_times)).await? {
         Settled::Reissued(grant) => token_pair::respond(&jwt, grant, &times),
         Settled::Unknown => Err(invalid()),
+        Settled::Unclear => Err(Problem::unavailable("a clock is wrong: the token may have expired, or not")),
         Settled::Reused(reuse) => {
             blocklist.refuse(&reuse.ended);
             tracing::warn!(%user, %session, "a refresh token was used twice: the session has ended");

@@ -9,9 +9,8 @@ use diesel::{Connection, PgConnection};
 
 use super::database::with_connection;
 use crate::{
-    clock::Clock,
     config::Config,
-    db::migrate,
+    db::{self, migrate},
     passwords::{Hasher, Policy},
     tokens::{
         Role, challenges,
@@ -46,7 +45,7 @@ pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<()> {
             migrate::run(conn)?;
         }
         migrate::check_current(conn)?;
-        let now = Clock::default().now();
+        let now = db::now(conn)?;
         let done = conn.transaction(|conn| create_or_promote(conn, &email, &hash, arguments.force, now))?;
         println!("{done}");
         if !arguments.password_stdin {

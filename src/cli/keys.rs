@@ -4,8 +4,8 @@ use diesel::PgConnection;
 
 use super::database::{secret_key, with_connection};
 use crate::{
-    clock::Clock,
     config::Config,
+    db,
     tokens::{self, KeyRow, KeyState, Revoked, Sealer},
 };
 
@@ -35,7 +35,7 @@ pub(super) enum Command {
 
 pub(super) fn run(config: &Config, command: &Command) -> Result<()> {
     with_connection(config, |conn| {
-        let now = Clock::default().now();
+        let now = db::now(conn)?;
         match command {
             Command::List => print_all(&tokens::list_keys(conn)?),
             Command::Rotate { hurry } => {

@@ -2,7 +2,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use super::database::with_connection;
-use crate::{clock::Clock, config::Config, jobs, mail::TestMail, users::EmailAddress};
+use crate::{config::Config, db, jobs, mail::TestMail, users::EmailAddress};
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -15,8 +15,10 @@ pub(super) struct Arguments {
 pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<()> {
     let address = EmailAddress::parse(&arguments.to).context("this is not an e-mail address")?;
     let mail = TestMail { to: address.given().to_owned() };
-    let now = Clock::default().now();
-    let id = with_connection(config, |conn| Ok(jobs::enqueue(conn, &mail, now)?))?;
+    let id = with_connection(config, |conn| {
+        let now = db::now(conn)?;
+        Ok(jobs::enqueue(conn, &mail, now)?)
+    })?;
     println!(
         "the mail is job {id}, which a running server sends (GET /api/v1/admin/jobs shows its failures)"
     );

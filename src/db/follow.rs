@@ -17,10 +17,10 @@ use std::{
 };
 
 use anyhow::Context;
-use diesel::{PgConnection, QueryResult, RunQueryDsl, connection::SimpleConnection, sql_query};
+use diesel::{PgConnection, QueryResult, connection::SimpleConnection};
 
-use super::connection::connect;
-use crate::config::Secret;
+use super::{connection::connect, server_time::set_clock};
+use crate::{clock::Clock, config::Secret};
 
 const POLL: Duration = Duration::from_millis(50);
 const HEARTBEAT: Duration = Duration::from_secs(3);
@@ -55,17 +55,17 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Returns once every view has been loaded.
+    /// Returns once every view has been loaded; keeps the clock in step with PostgreSQL's as well.
     ///
     /// # Errors
     /// The first load failed.
-    pub fn start(url: &Secret, views: Vec<Arc<dyn Follow>>) -> anyhow::Result<Self> {
-        let conn = open(url, &views).context("cannot load what is kept in memory")?;
+    pub fn start(url: &Secret, clock: &Clock, views: Vec<Arc<dyn Follow>>) -> anyhow::Result<Self> {
+        let conn = open(url, clock, &views).context("cannot load what is kept in memory")?;
         let stop = Arc::new(AtomicBool::new(false));
-        let (url, stopped) = (url.clone(), stop.clone());
+        let (url, clock, stopped) = (url.clone(), clock.clone(), stop.clone());
         thread::Builder::new()
             .name("follow".into())
-            .spawn(move || supervise(conn, &url, &views, &stopped))?;
+            .spawn(move || supervise(conn, &url, &clock, &views, &stopped))?;
         Ok(Self { stop })
     }
 }
@@ -79,19 +79,25 @@ impl Drop for Follower {
 
 /// Starts over with a new connection when one broke, or when a server that is frozen or gone
 /// without a word lets it hang: a thread inside libpq cannot be interrupted, so it is left behind.
-fn supervise(mut conn: PgConnection, url: &Secret, views: &[Arc<dyn Follow>], stop: &Arc<AtomicBool>) {
+fn supervise(
+    mut conn: PgConnection,
+    url: &Secret,
+    clock: &Clock,
+    views: &[Arc<dyn Follow>],
+    stop: &Arc<AtomicBool>,
+) {
     loop {
         let leave = Arc::new(AtomicBool::new(false));
         let (alive, pulse) = mpsc::channel();
-        let (left, followed) = (leave.clone(), views.to_vec());
+        let (left, clock_here, followed) = (leave.clone(), clock.clone(), views.to_vec());
         thread::spawn(move || {
-            if let Err(error) = follow(&mut conn, &followed, &left, &alive) {
+            if let Err(error) = follow(&mut conn, &clock_here, &followed, &left, &alive) {
                 tracing::warn!(%error, "lost touch with PostgreSQL");
             }
         });
         while pulse.recv_timeout(PATIENCE).is_ok() && !stop.load(Ordering::Relaxed) {}
         leave.store(true, Ordering::Relaxed);
-        match reopen(url, views, stop) {
+        match reopen(url, clock, views, stop) {
             Some(fresh) => conn = fresh,
             None => return,
         }
@@ -99,8 +105,9 @@ fn supervise(mut conn: PgConnection, url: &Secret, views: &[Arc<dyn Follow>], st
     }
 }
 
-fn open(url: &Secret, views: &[Arc<dyn Follow>]) -> anyhow::Result<PgConnection> {
+fn open(url: &Secret, clock: &Clock, views: &[Arc<dyn Follow>]) -> anyhow::Result<PgConnection> {
     let mut conn = connect(url)?;
+    set_clock(&mut conn, clock)?;
     for view in views {
         conn.batch_execute(&format!("LISTEN {}", view.channel()))?;
     }
@@ -111,9 +118,9 @@ fn open(url: &Secret, views: &[Arc<dyn Follow>]) -> anyhow::Result<PgConnection>
     Ok(conn)
 }
 
-fn reopen(url: &Secret, views: &[Arc<dyn Follow>], stop: &AtomicBool) -> Option<PgConnection> {
+fn reopen(url: &Secret, clock: &Clock, views: &[Arc<dyn Follow>], stop: &AtomicBool) -> Option<PgConnection> {
     while !stop.load(Ordering::Relaxed) {
-        match open(url, views) {
+        match open(url, clock, views) {
             Ok(conn) => return Some(conn),
             Err(error) => tracing::debug!(%error, "PostgreSQL is still away"),
         }
@@ -125,6 +132,7 @@ fn reopen(url: &Secret, views: &[Arc<dyn Follow>], stop: &AtomicBool) -> Option<
 /// Returns when asked to stop, fails when the connection does; says at each turn that it lives.
 fn follow(
     conn: &mut PgConnection,
+    clock: &Clock,
     views: &[Arc<dyn Follow>],
     stop: &AtomicBool,
     alive: &mpsc::Sender<()>,
@@ -138,7 +146,7 @@ fn follow(
             }
         }
         if confirmed_at.elapsed() >= HEARTBEAT {
-            sql_query("SELECT 1").execute(conn)?;
+            set_clock(conn, clock)?;
             confirmed_at = Instant::now();
             for view in views {
                 view.confirmed();

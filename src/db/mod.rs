@@ -28,6 +28,7 @@ pub mod migrate;
 mod reach;
 mod refusal;
 pub mod schema;
+mod server_time;
 mod slots;
 mod text_enum;
 mod watch;
@@ -51,6 +52,7 @@ pub use self::{
     follow::{Follow, Follower},
     locks::naming_locks,
     reach::Away,
+    server_time::{now, set_clock},
 };
 use crate::config::Secret;
 

@@ -25,12 +25,14 @@ impl Schedule {
     /// Enqueues the job if a slot has begun that no replica has entered yet.
     pub async fn attend(&mut self, db: &Db, now: DateTime<Utc>) -> Result<(), Problem> {
         let slot = start_of_slot(now, self.interval);
-        if self.seen.is_some_and(|seen| seen >= slot) {
+        // The next slot may have begun for another replica already, the one after it not.
+        let ahead = slot + self.interval * 2;
+        if self.seen.is_some_and(|seen| seen >= slot && seen < ahead) {
             return Ok(());
         }
         let (name, kind, payload) = (self.name, self.kind, self.payload.clone());
         db.tx(move |conn| {
-            if store::enter_slot(conn, name, slot)? {
+            if store::enter_slot(conn, name, slot, ahead)? {
                 store::insert(conn, kind, &payload, now)?;
             }
             Ok::<_, Problem>(())

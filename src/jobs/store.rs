@@ -1,6 +1,6 @@
 //! The SQL of jobs.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
     PgConnection, QueryResult,
     dsl::{Eq, Filter, Find},
@@ -21,7 +21,10 @@ pub(super) const CHANNEL: &str = "mintage_jobs";
 /// With the waits between them about a day.
 pub(super) const MAX_ATTEMPTS: i32 = 30;
 /// Far below the statement timeout.
-const PRUNED_AT_ONCE: i64 = 1000;
+const AT_ONCE: i64 = 1000;
+/// What was written so much later than now was written by a clock that was ahead; what is enqueued to be
+/// done a little later is not.
+const AHEAD: TimeDelta = TimeDelta::minutes(1);
 
 /// Enqueues with the caller's transaction; workers hear of it when that commits.
 ///
@@ -97,6 +100,38 @@ pub(super) fn claim(
         ))
         .returning(Claimed::as_returning())
         .get_results(conn)
+}
+
+/// Makes jobs due that a clock which was ahead has put off: what was enqueued or has failed later than
+/// now, is to wait for longer than `longest_wait`, or has a lease longer than any.
+pub(super) fn recover(
+    conn: &mut PgConnection,
+    now: DateTime<Utc>,
+    longest_wait: TimeDelta,
+    lease: TimeDelta,
+) -> QueryResult<usize> {
+    let put_off = jobs::due_at.gt(now + longest_wait + AHEAD);
+    let enqueued_ahead = jobs::attempts.eq(0).and(jobs::created_at.gt(now + AHEAD));
+    let failed_ahead = jobs::last_error_at.gt(now + AHEAD).assume_not_null();
+    let waiting = jobs::state.eq(JobState::Waiting).and(put_off.or(enqueued_ahead).or(failed_ahead));
+    let running = jobs::state.eq(JobState::Running).and(jobs::due_at.gt(now + lease + AHEAD));
+    let odd: Vec<Uuid> = jobs::table
+        .filter(jobs::due_at.gt(now).and(waiting.or(running)))
+        .order(jobs::id)
+        .limit(AT_ONCE)
+        .select(jobs::id)
+        .for_update()
+        .skip_locked()
+        .load(conn)?;
+    if odd.is_empty() {
+        return Ok(0);
+    }
+    // Where the run that holds a lease is alive, it renews it in time.
+    let leased = jobs::table.filter(jobs::id.eq_any(&odd).and(jobs::state.eq(JobState::Running)));
+    diesel::update(leased).set(jobs::due_at.eq(now + lease)).execute(conn)?;
+    let waiting = jobs::table.filter(jobs::id.eq_any(&odd).and(jobs::state.eq(JobState::Waiting)));
+    diesel::update(waiting).set(jobs::due_at.eq(now)).execute(conn)?;
+    Ok(odd.len())
 }
 
 /// Lengthens the lease; false if this run has lost it.
@@ -185,8 +220,14 @@ pub(super) fn exists(conn: &mut PgConnection, id: Uuid) -> QueryResult<bool> {
     diesel::select(diesel::dsl::exists(jobs::table.find(id))).get_result(conn)
 }
 
-/// Moves a schedule on to this slot; false if another replica was first.
-pub(super) fn enter_slot(conn: &mut PgConnection, name: &str, slot: DateTime<Utc>) -> QueryResult<bool> {
+/// Moves a schedule on to this slot; false if another replica was first. A slot from `ahead` on was
+/// entered by a clock that was ahead.
+pub(super) fn enter_slot(
+    conn: &mut PgConnection,
+    name: &str,
+    slot: DateTime<Utc>,
+    ahead: DateTime<Utc>,
+) -> QueryResult<bool> {
     use diesel::query_dsl::methods::FilterDsl;
 
     let row = (job_schedules::name.eq(name), job_schedules::slot.eq(slot));
@@ -195,7 +236,7 @@ pub(super) fn enter_slot(conn: &mut PgConnection, name: &str, slot: DateTime<Utc
         .on_conflict(job_schedules::name)
         .do_update()
         .set(job_schedules::slot.eq(slot))
-        .filter(job_schedules::slot.lt(slot))
+        .filter(job_schedules::slot.lt(slot).or(job_schedules::slot.ge(ahead)))
         .execute(conn)?;
     Ok(moved == 1)
 }
@@ -205,9 +246,9 @@ pub(super) fn prune(conn: &mut PgConnection, limit: DateTime<Utc>) -> QueryResul
     let old = jobs::table
         .filter(jobs::state.eq(JobState::Dead).and(jobs::due_at.lt(limit)))
         .order(jobs::id)
-        .limit(PRUNED_AT_ONCE)
+        .limit(AT_ONCE)
         .select(jobs::id);
     let removed =
         diesel::delete(jobs::table.filter(jobs::id.eq_any(old.load::<Uuid>(conn)?))).execute(conn)?;
-    Ok(i64::try_from(removed).unwrap_or(i64::MAX) >= PRUNED_AT_ONCE)
+    Ok(i64::try_from(removed).unwrap_or(i64::MAX) >= AT_ONCE)
 }

@@ -1,4 +1,8 @@
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::anyhow;
 use chrono::TimeDelta;
@@ -32,6 +36,8 @@ const RENEW: Duration = Duration::from_secs(10);
 const FINISH: Duration = Duration::from_secs(30);
 const FIRST_WAIT: Duration = Duration::from_secs(10);
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
+/// How often jobs are looked for that a wrong clock has put off.
+const RECOVER: Duration = Duration::from_secs(10);
 /// A result that the database does not take is offered again, since else the job runs twice.
 const RECORD_TRIES: u32 = 5;
 
@@ -61,12 +67,13 @@ pub struct Worker {
     clock: Clock,
     registry: Registry,
     wake: Arc<Wake>,
+    recovered_at: Option<Instant>,
 }
 
 impl Worker {
     #[must_use]
     pub fn new(db: Db, clock: Clock, registry: Registry, wake: Arc<Wake>) -> Self {
-        Self { db, clock, registry, wake }
+        Self { db, clock, registry, wake, recovered_at: None }
     }
 
     /// Works until `stop` completes, then lets what runs finish, for up to 30 seconds. What is
@@ -101,6 +108,14 @@ impl Worker {
         let now = self.clock.now();
         for schedule in &mut self.registry.schedules {
             schedule.attend(&self.db, now).await?;
+        }
+        if self.recovered_at.is_none_or(|at| at.elapsed() >= RECOVER) {
+            let recover = move |conn: &mut PgConnection| store::recover(conn, now, longest_back_off(), LEASE);
+            let count = self.db.tx(move |conn| Ok::<_, Problem>(recover(conn)?)).await?;
+            if count > 0 {
+                tracing::warn!(count, "jobs were put off by a clock that was ahead: they are due now");
+            }
+            self.recovered_at = Some(Instant::now());
         }
         let room = i64::try_from(AT_ONCE - runs.len()).expect("a small number");
         if room > 0 {
@@ -204,6 +219,10 @@ fn back_off(attempt: i32, random: u8) -> TimeDelta {
     let doublings = (attempt - 1).clamp(0, 12).unsigned_abs();
     let wait = (FIRST_WAIT * 2u32.pow(doublings)).min(LONGEST_WAIT);
     TimeDelta::from_std(wait + wait / 4 * u32::from(random) / 255).unwrap_or(TimeDelta::hours(1))
+}
+
+fn longest_back_off() -> TimeDelta {
+    back_off(i32::MAX, u8::MAX)
 }
 
 fn random() -> u8 {

@@ -1,101 +1,136 @@
 //! Which sessions were used, collected in memory so that a read costs no write.
 //!
 //! It serves `last_seen_at`, and it tells whether the answer to a refresh has arrived: then an
-//! access token of that generation is seen.
+//! access token of that generation is seen. In each minute the first use of a session is written.
 
 use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
+    collections::{HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use chrono::{DateTime, Utc};
-use diesel::{PgConnection, QueryResult, RunQueryDsl, sql_query, sql_types};
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::{
+    PgConnection, QueryResult, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query,
+    sql_types,
+};
 use uuid::Uuid;
 
 /// Sessions that are remembered between two flushes.
 const CAPACITY: usize = 100_000;
 const MINUTE: i64 = 60;
+/// A session that is in use may have been used so much later than is written: for the rest of a minute,
+/// and until the next flush.
+pub(super) const WRITTEN_LATE: TimeDelta = TimeDelta::seconds(65);
+/// Sessions that are written in one statement: it holds their rows until it ends.
+pub const BATCH: usize = 100;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
     pub generation: i32,
-    /// Unix time, to the minute.
-    minute: i64,
+    /// The first use in the minute of the last one; Unix time.
+    first: i64,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    seen: Seen,
+    last: DateTime<Utc>,
     written: bool,
 }
 
 /// What was seen since the last flush, and shortly before.
 #[derive(Default)]
 pub struct Activity {
-    seen: Mutex<HashMap<Uuid, Seen>>,
+    seen: Mutex<HashMap<Uuid, Entry>>,
 }
 
 impl Activity {
     pub fn note(&self, session: Uuid, generation: i32, now: DateTime<Utc>) {
-        let minute = now.timestamp() / MINUTE;
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = seen.get(&session);
-        if known.is_some_and(|known| known.generation >= generation && known.minute == minute)
-            || (known.is_none() && seen.len() >= CAPACITY)
-        {
+        let first = now.timestamp();
+        let mut entries = self.lock();
+        if !entries.contains_key(&session) && entries.len() >= CAPACITY {
             return;
         }
-        let generation = known.map_or(generation, |known| known.generation.max(generation));
-        seen.insert(session, Seen { generation, minute, written: false });
+        let new = Entry { seen: Seen { generation, first }, last: now, written: false };
+        let entry = entries.entry(session).or_insert(new);
+        if generation > entry.seen.generation || first / MINUTE != entry.seen.first / MINUTE {
+            let generation = generation.max(entry.seen.generation);
+            *entry = Entry { seen: Seen { generation, ..new.seen }, ..new };
+        }
+        entry.last = now;
     }
 
     /// The newest generation that this replica saw in use.
     #[must_use]
     pub fn generation(&self, session: Uuid) -> Option<i32> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.get(&session).map(|seen| seen.generation)
+        self.lock().get(&session).map(|entry| entry.seen.generation)
     }
 
-    /// What has to be written, at most so many sessions.
+    /// When this replica last saw it in use, unless that is written already.
     #[must_use]
-    pub(super) fn pending(&self, most: usize) -> Vec<(Uuid, Seen)> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let pending = seen.iter().filter(|(_, entry)| !entry.written);
-        pending.take(most).map(|(session, entry)| (*session, *entry)).collect()
+    pub(super) fn last_use(&self, session: Uuid) -> Option<DateTime<Utc>> {
+        self.lock().get(&session).map(|entry| entry.last)
+    }
+
+    /// What has to be written.
+    #[must_use]
+    pub fn pending(&self) -> Vec<(Uuid, Seen)> {
+        let entries = self.lock();
+        let pending = entries.iter().filter(|(_, entry)| !entry.written);
+        pending.map(|(session, entry)| (*session, entry.seen)).collect()
     }
 
     /// Marks what was pending as written, unless it has changed since.
-    pub(super) fn written(&self, news: &[(Uuid, Seen)]) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        for (session, written) in news {
-            if let Some(entry) = seen.get_mut(session).filter(|entry| *entry == written) {
+    pub fn written(&self, news: &[(Uuid, Seen)]) {
+        let mut entries = self.lock();
+        for (session, seen) in news {
+            if let Some(entry) = entries.get_mut(session).filter(|entry| entry.seen == *seen) {
                 entry.written = true;
             }
         }
     }
 
     /// Forgets what was written before this minute, since the database has it.
-    pub(super) fn forget_written(&self, now: DateTime<Utc>) {
+    pub fn forget_written(&self, now: DateTime<Utc>) {
         let minute = now.timestamp() / MINUTE;
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.retain(|_, entry| !entry.written || entry.minute >= minute);
+        self.lock().retain(|_, entry| !entry.written || entry.last.timestamp() / MINUTE >= minute);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Entry>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Writes what [`Activity::pending`] gave.
+/// Writes some of what [`Activity::pending`] gave, in a transaction, and gives back what is done with when
+/// that commits. A session whose row another transaction holds stays pending: waiting for it would hold up
+/// the others.
 ///
 /// # Errors
-/// The database cannot be written.
-pub(super) fn store(conn: &mut PgConnection, news: &[(Uuid, Seen)]) -> QueryResult<usize> {
+/// The database cannot be written, or not in time.
+pub fn store(conn: &mut PgConnection, news: &[(Uuid, Seen)]) -> QueryResult<Vec<(Uuid, Seen)>> {
+    #[derive(QueryableByName)]
+    struct Skipped {
+        #[diesel(sql_type = sql_types::Uuid)]
+        id: Uuid,
+    }
     let ids: Vec<_> = news.iter().map(|(session, _)| *session).collect();
     let generations: Vec<_> = news.iter().map(|(_, seen)| seen.generation).collect();
     let times: Vec<_> =
-        news.iter().filter_map(|(_, seen)| DateTime::from_timestamp(seen.minute * MINUTE, 0)).collect();
-    sql_query(
-        // Locked in one order, as `sessions::end` does, so that two writers never wait for each other.
-        "WITH live AS (SELECT id FROM sessions WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE) \
-         UPDATE sessions SET seen_generation = greatest(seen_generation, news.generation), \
-                             last_seen_at = greatest(last_seen_at, news.seen_at) \
-         FROM unnest($1, $2, $3) AS news (id, generation, seen_at) \
-         JOIN live USING (id) WHERE sessions.id = news.id",
+        news.iter().map(|(_, seen)| DateTime::from_timestamp(seen.first, 0).unwrap_or_default()).collect();
+    // A refresh waits for its row for less than half a second. Where writing is slow, that comes first.
+    conn.batch_execute("SET LOCAL statement_timeout = '250ms'")?;
+    let skipped: Vec<Skipped> = sql_query(
+        "WITH free AS (SELECT id FROM sessions WHERE id = ANY($1) FOR NO KEY UPDATE SKIP LOCKED), \
+         written AS (UPDATE sessions SET seen_generation = greatest(seen_generation, news.generation), \
+                                         last_seen_at = greatest(last_seen_at, news.seen_at) \
+             FROM unnest($1, $2, $3) AS news (id, generation, seen_at) \
+             JOIN free USING (id) WHERE sessions.id = news.id) \
+         SELECT id FROM sessions WHERE id = ANY($1) AND id NOT IN (SELECT id FROM free)",
     )
     .bind::<sql_types::Array<sql_types::Uuid>, _>(ids)
     .bind::<sql_types::Array<sql_types::Integer>, _>(generations)
     .bind::<sql_types::Array<sql_types::Timestamptz>, _>(times)
-    .execute(conn)
+    .load(conn)?;
+    let skipped: HashSet<_> = skipped.into_iter().map(|row| row.id).collect();
+    Ok(news.iter().filter(|(session, _)| !skipped.contains(session)).copied().collect())
 }

@@ -1,4 +1,4 @@
-//! Ended sessions whose access tokens have not expired yet.
+//! Ended sessions whose access tokens have not expired yet, or not long ago.
 //!
 //! The table is the truth; every replica keeps it in memory, so that checking a request costs
 //! no query. An entry reaches the other replicas by NOTIFY with the commit that made it, well
@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult, pg::PgRowByRowLoadingMode, prelude::*, sql_query, sql_types};
 use uuid::Uuid;
 
@@ -21,6 +21,9 @@ use crate::{
 };
 
 const CHANNEL: &str = "mintage_blocklist";
+/// How long entries are kept beyond their time. When a clock has been ahead by up to that, the tokens of
+/// an ended session are not accepted again once it is right.
+const KEPT: TimeDelta = TimeDelta::hours(1);
 
 /// A view in memory of the `blocklist` table.
 pub struct Blocklist {
@@ -30,12 +33,12 @@ pub struct Blocklist {
 }
 
 struct State {
-    /// Session to the Unix second when its last access token has expired; 32 bits, since there
+    /// Session to the Unix second when its last access token expires; 32 bits, since there
     /// may be millions.
     ended: HashMap<Uuid, u32>,
     confirmed_at: Instant,
-    /// When expired entries are dropped next.
-    sweep_at: i64,
+    /// Entries that expired by this Unix second were dropped.
+    swept: i64,
 }
 
 /// Whether a session's tokens are good.
@@ -50,7 +53,7 @@ pub enum Standing {
 impl Blocklist {
     #[must_use]
     pub fn new(clock: Clock, max_staleness: Duration) -> Self {
-        let state = State { ended: HashMap::new(), confirmed_at: Instant::now(), sweep_at: 0 };
+        let state = State { ended: HashMap::new(), confirmed_at: Instant::now(), swept: 0 };
         Self { clock, max_staleness, state: RwLock::new(state) }
     }
 
@@ -91,7 +94,7 @@ impl Follow for Blocklist {
     fn load(&self, conn: &mut PgConnection) -> QueryResult<()> {
         // Row by row: libpq would hold a million rows in memory before we see the first.
         let rows = blocklist::table
-            .filter(blocklist::expires_at.gt(self.clock.now()))
+            .filter(blocklist::expires_at.gt(self.clock.earliest() - KEPT))
             .select((blocklist::session_id, blocklist::expires_at))
             .load_iter::<(Uuid, DateTime<Utc>), PgRowByRowLoadingMode>(conn)?;
         let mut loaded = HashMap::new();
@@ -122,12 +125,12 @@ impl Follow for Blocklist {
     }
 
     fn confirmed(&self) {
-        let now = self.clock.now().timestamp();
+        let over = (self.clock.earliest() - KEPT).timestamp();
         self.change(|state| {
             state.confirmed_at = Instant::now();
-            if state.sweep_at <= now {
-                state.ended.retain(|_, until| i64::from(*until) > now);
-                state.sweep_at = now + 60;
+            if over.abs_diff(state.swept) >= 60 {
+                state.ended.retain(|_, until| i64::from(*until) > over);
+                state.swept = over;
             }
         });
     }
@@ -154,10 +157,10 @@ pub(super) fn block(conn: &mut PgConnection, ended: &[Ended]) -> QueryResult<()>
     Ok(())
 }
 
-/// Removes at most so many entries that have expired.
+/// Removes at most so many entries that expired an hour ago.
 pub(super) fn prune(conn: &mut PgConnection, now: DateTime<Utc>, most: usize) -> QueryResult<usize> {
     let expired: Vec<Uuid> = blocklist::table
-        .filter(blocklist::expires_at.lt(now))
+        .filter(blocklist::expires_at.lt(now - KEPT))
         .select(blocklist::session_id)
         .limit(most.try_into().expect("small"))
         .for_update()
@@ -168,8 +171,6 @@ pub(super) fn prune(conn: &mut PgConnection, now: DateTime<Utc>, most: usize) ->
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
-
     use super::*;
 
     #[test]
@@ -179,7 +180,10 @@ mod tests {
         let (session, other) = (Uuid::now_v7(), Uuid::now_v7());
         list.refuse(&[Ended { session, until: clock.now() + TimeDelta::minutes(10) }]);
         assert_eq!((list.standing(session), list.standing(other)), (Standing::Ended, Standing::Good));
-        clock.advance(Duration::from_mins(11));
+        clock.advance(Duration::from_mins(69));
+        list.confirmed();
+        assert_eq!(list.standing(session), Standing::Ended, "the clock may be an hour ahead");
+        clock.advance(Duration::from_mins(2));
         list.confirmed();
         assert_eq!(list.standing(session), Standing::Good, "no token of it can be valid any more");
     }

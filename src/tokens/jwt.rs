@@ -18,11 +18,13 @@ use super::{
 use crate::{
     clock::Clock,
     config,
-    http::{Kind, Problem, kind},
+    http::{Problem, kind},
 };
 
-/// How far clocks of replicas may be apart.
+/// How long after its expiry a token is still accepted.
 pub(super) const LEEWAY: TimeDelta = TimeDelta::seconds(5);
+/// How far ahead the clock may have been when something of ours was written.
+pub(super) const SKEW: TimeDelta = TimeDelta::minutes(1);
 /// Ours have about 500 bytes.
 const LONGEST: usize = 2048;
 
@@ -94,6 +96,8 @@ pub enum Refusal {
     Missing,
     Invalid,
     Expired,
+    /// We signed it, at a time that has yet to come: a clock was wrong.
+    FromTheFuture,
     Revoked,
 }
 
@@ -187,12 +191,14 @@ impl Jwt {
         Ok((claims.own, self.check_times(claims.iat, claims.exp)))
     }
 
+    /// With the token comes when it expires, which is not checked here: that is for the database, which
+    /// knows the token.
+    ///
     /// # Errors
-    /// Why the token is refused.
-    pub fn verify_refresh(&self, token: &str) -> Result<RefreshClaims, Refusal> {
-        let claims = self.verify(token, TokenKind::Refresh)?;
-        self.check_times(claims.iat, claims.exp)?;
-        Ok(claims.own)
+    /// Why the token is refused, whenever it was issued.
+    pub fn verify_refresh(&self, token: &str) -> Result<(RefreshClaims, DateTime<Utc>), Refusal> {
+        let Claims { own, exp, .. } = self.verify(token, TokenKind::Refresh)?;
+        Ok((own, DateTime::from_timestamp(exp, 0).ok_or(Refusal::Invalid)?))
     }
 
     fn sign<T: Serialize>(
@@ -244,11 +250,10 @@ impl Jwt {
 
     fn check_times(&self, issued_at: i64, expires_at: i64) -> Result<(), Refusal> {
         let now = self.clock.now().timestamp();
-        let leeway = LEEWAY.num_seconds();
-        if issued_at > now.saturating_add(leeway) {
-            return Err(Refusal::Invalid);
+        if issued_at > now.saturating_add(SKEW.num_seconds()) {
+            return Err(Refusal::FromTheFuture);
         }
-        if expires_at.saturating_add(leeway) <= now {
+        if expires_at.saturating_add(LEEWAY.num_seconds()) <= now {
             return Err(Refusal::Expired);
         }
         Ok(())
@@ -278,21 +283,20 @@ fn check_header<'a>(
     Some(&kind.pair(ring.keys.get(header.kid.as_deref()?)?).verifying)
 }
 
-impl Refusal {
-    fn kind(self) -> &'static Kind {
-        match self {
-            Self::Missing => &kind::MISSING_TOKEN,
-            Self::Invalid => &kind::INVALID_TOKEN,
-            Self::Expired => &kind::TOKEN_EXPIRED,
-            Self::Revoked => &kind::TOKEN_REVOKED,
-        }
-    }
-}
-
-/// A 401 with the challenge of RFC 6750 section 3: no `error` when no credentials came.
+/// A 401 with the challenge of RFC 6750 section 3: no `error` when no credentials came. A 503 when a clock
+/// is wrong: clients discard a token that is called invalid.
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        Self::new(refusal.kind()).challenge(refusal != Refusal::Missing)
+        let kind = match refusal {
+            Refusal::Missing => return Self::new(&kind::MISSING_TOKEN).challenge(false),
+            Refusal::Invalid => &kind::INVALID_TOKEN,
+            Refusal::Expired => &kind::TOKEN_EXPIRED,
+            Refusal::FromTheFuture => {
+                return Self::unavailable("a clock was wrong when the token was issued");
+            }
+            Refusal::Revoked => &kind::TOKEN_REVOKED,
+        };
+        Self::new(kind).challenge(true)
     }
 }
 
@@ -326,7 +330,7 @@ mod tests {
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            2 => (1i64..30, -20i64..10).prop_map(|(lifetime, from_now)| Step::Issue { lifetime, from_now }),
+            2 => (1i64..30, -20i64..70).prop_map(|(lifetime, from_now)| Step::Issue { lifetime, from_now }),
             6 => (any::<prop::sample::Index>(), prop::option::weighted(0.2, any::<prop::sample::Index>()))
                 .prop_map(|(token, change)| Step::Verify { token, change }),
             2 => (0u64..12).prop_map(Step::Wait),

@@ -9,13 +9,12 @@
 //! - [`challenges`]: what a person proves by mail, with a link or a code;
 //! - [`CurrentUser`], [`Admin`]: extractors that an endpoint names to be protected.
 
-mod activity;
+pub mod activity;
 mod blocklist;
 pub mod challenges;
 mod code;
 mod current_user;
 mod end_all;
-mod exchanges;
 mod jwks;
 mod jwt;
 mod keys;
@@ -36,7 +35,6 @@ pub use self::{
     code::CodeForm,
     current_user::{Admin, CurrentUser, PossiblyExpired, Uncounted},
     end_all::end_all,
-    exchanges::Exchanges,
     jwt::{AccessToken, Jwt, RefreshClaims, Refusal},
     keys::{
         KeyRing, KeyRow, KeyState, Revoked, create_if_absent, has_keys, list_keys, prune_retired, revoke,

@@ -17,6 +17,7 @@ use diesel::{PgConnection, QueryResult, prelude::*};
 use ipnet::IpNet;
 
 use super::{
+    jwt::SKEW,
     role::Role,
     sessions::{self, Client, Ended, Grant, Lifetimes, Presented, RefreshToken, Which},
 };
@@ -27,6 +28,10 @@ use crate::{
 
 /// How long after the exchange a lost answer is given again.
 const REISSUED_FOR: TimeDelta = TimeDelta::hours(1);
+/// A clock that was ahead by less and is right again makes no session end: until the time of the exchange
+/// has come, the token is answered with a 503. Beyond that, reuse counts as such, so that it is noticed
+/// within this time.
+const SET_BACK: TimeDelta = TimeDelta::hours(2);
 /// Lost answers of one generation after the other, each of which is given again. Honest clients lose
 /// few; somebody who takes turns with the owner needs every one.
 const MOST_IN_A_ROW: i32 = 3;
@@ -36,8 +41,10 @@ const MOST_IN_A_ROW: i32 = 3;
 pub enum Settled {
     /// The newest one, again.
     Reissued(Grant),
-    /// The session has ended, or the token never belonged to it.
+    /// The session has ended, or the token has expired or never belonged to it.
     Unknown,
+    /// A clock is or was wrong, so the times tell nothing.
+    Unclear,
     Reused(Reuse),
 }
 
@@ -56,17 +63,19 @@ struct Session {
     generation: i32,
     seen_generation: i32,
     access_expires_at: DateTime<Utc>,
+    refresh_expires_at: DateTime<Utc>,
     user_agent: Option<String>,
     address: Option<IpNet>,
     created_at: DateTime<Utc>,
 }
 
-/// Decides about a token that was not the newest of its session a moment ago; in a transaction.
+/// Decides about a token that was not the newest of its session a moment ago, or has expired; in a
+/// transaction.
 ///
 /// # Errors
 /// The database cannot be written.
 pub fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) -> QueryResult<Settled> {
-    let Presented { claims, seen_here, client } = presented;
+    let Presented { claims, expires_at, seen_here, client } = presented;
     // The row lock makes racing requests take turns. A database that was restored from a backup does
     // not know tokens that it issued later: that is no reuse.
     let session = rows::table
@@ -82,6 +91,15 @@ pub fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) 
     let Some((session, role)) = session else {
         return Ok(Settled::Unknown);
     };
+    // An old token that is found, in a log for example, must not end a session that goes on.
+    if times.is_surely_over(session.refresh_expires_at)
+        || (claims.generation < session.generation && times.is_surely_over(expires_at))
+    {
+        return Ok(Settled::Unknown);
+    }
+    if times.is_over(session.refresh_expires_at) {
+        return Ok(Settled::Unclear);
+    }
     let row = |generation| refresh_tokens::table.find((claims.sid, generation));
     let rotated = row(claims.generation)
         .filter(refresh_tokens::id.eq(claims.jti).and(refresh_tokens::rotated_at.is_not_null()))
@@ -101,6 +119,7 @@ pub fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) 
     };
     match again.decide(times) {
         Decision::Race => {}
+        Decision::Unclear => return Ok(Settled::Unclear),
         Decision::Lost { reissues } => {
             diesel::update(newest).set(refresh_tokens::reissues.eq(reissues)).execute(conn)?;
         }
@@ -143,6 +162,8 @@ struct Again {
 enum Decision {
     /// Within the grace.
     Race,
+    /// It was exchanged at a time that has yet to come.
+    Unclear,
     /// The answer may have been lost; with what the `reissues` of the newest become.
     Lost {
         reissues: i32,
@@ -156,10 +177,13 @@ impl Again {
             return Decision::Reuse;
         };
         let age = times.now - rotated_at;
-        if age <= times.grace {
+        if age < -SKEW && age > -SET_BACK {
+            return Decision::Unclear;
+        }
+        if age >= -SKEW && age <= times.grace {
             return Decision::Race;
         }
-        let lost = age <= REISSUED_FOR
+        let lost = (TimeDelta::zero()..=REISSUED_FOR).contains(&age)
             && self.is_directly_before
             && !self.newest_was_seen
             && self.same_client
@@ -174,14 +198,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::Config;
+    use crate::{clock::Clock, config::Config};
 
     fn now() -> DateTime<Utc> {
         DateTime::from_timestamp(1_800_000_000, 0).expect("time")
     }
 
     fn times() -> Lifetimes {
-        Lifetimes::new(&Config::from_lookup(&|_| None).expect("defaults").tokens, now())
+        let settings = Config::from_lookup(&|_| None).expect("defaults").tokens;
+        let mut times = Lifetimes::new(&settings, &Clock::default());
+        times.now = now();
+        times
     }
 
     proptest! {
@@ -232,6 +259,31 @@ mod tests {
                 prop_assert!(in_a_row <= 3);
                 before = newest;
             }
+        }
+    }
+
+    #[test]
+    fn an_exchange_in_the_future_is_judged_once_the_clock_was_ahead_by_too_much() {
+        let decide = |age: TimeDelta| {
+            let rotated = Some((now() - age, 0));
+            let seen = Again {
+                rotated,
+                is_directly_before: true,
+                newest_was_seen: true,
+                newest_reissues: 0,
+                same_client: true,
+            };
+            seen.decide(&times())
+        };
+        for (seconds, expected) in [
+            (60, Decision::Race),
+            (61, Decision::Unclear),
+            (3600, Decision::Unclear),
+            (7199, Decision::Unclear),
+            (7200, Decision::Reuse),
+            (86_400, Decision::Reuse),
+        ] {
+            assert_eq!(decide(TimeDelta::seconds(-seconds)), expected, "{seconds} s ahead");
         }
     }
 

@@ -1,6 +1,6 @@
-//! The exchange of the newest refresh tokens of some sessions, the only ones that honest clients
-//! have unless something went wrong, as one statement: one round trip, one commit, and no lock
-//! held between two.
+//! The exchange of the newest refresh token of a session, the only one that honest clients have
+//! unless something went wrong, as one statement: one round trip, one commit, and no lock held
+//! between two.
 //!
 //! Diesel's DSL has no data-modifying WITH, and `sql_query` is planned anew each time; this
 //! fragment is kept prepared.
@@ -11,30 +11,24 @@ use diesel::{
     pg::Pg,
     prelude::*,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
-    sql_types::{Array, Inet, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Inet, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use ipnet::IpNet;
 use uuid::Uuid;
 
-use super::role::Role;
+use super::{jwt::RefreshClaims, role::Role};
 
-/// Column by column, one element a presented token.
-#[derive(Default)]
-pub(super) struct Presented<'a> {
-    pub session: Vec<Uuid>,
-    pub user: Vec<Uuid>,
-    pub generation: Vec<i32>,
-    pub id: Vec<Uuid>,
-    pub next_id: Vec<Uuid>,
-    pub seen: Vec<i32>,
-    pub user_agent: Vec<Option<&'a str>>,
-    pub address: Vec<IpNet>,
-}
-
-/// What becomes of each session and its tokens if the presented one is the newest.
+/// What becomes of a session and its tokens if the presented one is the newest.
 pub(super) struct RotateNewest<'a> {
-    pub presented: Presented<'a>,
+    pub presented: &'a RefreshClaims,
+    pub next_id: Uuid,
+    /// The newest generation whose access token was seen; -1 for none.
+    pub seen: i32,
+    pub user_agent: Option<&'a str>,
+    pub address: IpNet,
     pub now: DateTime<Utc>,
+    /// Sessions whose refresh token expired by then are left as they are.
+    pub expired_before: DateTime<Utc>,
     pub access_expires_at: DateTime<Utc>,
     /// When the next refresh token expires, with and without "remember", within the session's limit.
     pub refresh_expires_at: (DateTime<Utc>, DateTime<Utc>),
@@ -42,46 +36,21 @@ pub(super) struct RotateNewest<'a> {
     pub settled_before: DateTime<Utc>,
 }
 
-/// `next_id` of a token that was the newest, when its successor expires, and the user's role.
-pub(super) type Rotated = (Uuid, DateTime<Utc>, Role);
-
 impl RotateNewest<'_> {
-    pub fn run(self, conn: &mut PgConnection) -> QueryResult<Vec<Rotated>> {
-        self.load(conn)
+    /// When the successor expires, and the user's role; None if the token is not the newest or has expired.
+    pub fn run(self, conn: &mut PgConnection) -> QueryResult<Option<(DateTime<Utc>, Role)>> {
+        self.get_result(conn).optional()
     }
 }
 
 impl QueryFragment<Pg> for RotateNewest<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        let Presented { session, user, generation, id, next_id, seen, user_agent, address } = &self.presented;
-        out.push_sql("WITH presented AS (SELECT * FROM unnest(");
-        out.push_bind_param::<Array<SqlUuid>, _>(session)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<SqlUuid>, _>(user)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Integer>, _>(generation)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<SqlUuid>, _>(id)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<SqlUuid>, _>(next_id)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Integer>, _>(seen)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Text>>, _>(user_agent)?;
-        out.push_sql(", ");
-        out.push_bind_param::<Array<Inet>, _>(address)?;
         out.push_sql(
-            ") AS p (session_id, user_id, generation, id, next_id, seen, user_agent, address)), \
-             locked AS (SELECT id FROM sessions WHERE id = ANY (",
+            "WITH session AS (UPDATE sessions AS s SET generation = s.generation + 1, \
+             seen_generation = greatest(s.seen_generation, ",
         );
-        // In one order, as `sessions::end` does, so that two writers never wait for each other.
-        out.push_bind_param::<Array<SqlUuid>, _>(session)?;
-        out.push_sql(
-            ") ORDER BY id FOR NO KEY UPDATE), \
-             session AS (UPDATE sessions AS s SET generation = s.generation + 1, \
-             seen_generation = greatest(s.seen_generation, p.seen), \
-             access_expires_at = greatest(s.access_expires_at, ",
-        );
+        out.push_bind_param::<Integer, _>(&self.seen)?;
+        out.push_sql("), access_expires_at = greatest(s.access_expires_at, ");
         out.push_bind_param::<Timestamptz, _>(&self.access_expires_at)?;
         out.push_sql("), refresh_expires_at = least(s.expires_at, CASE WHEN s.remember THEN ");
         out.push_bind_param::<Timestamptz, _>(&self.refresh_expires_at.0)?;
@@ -89,13 +58,27 @@ impl QueryFragment<Pg> for RotateNewest<'_> {
         out.push_bind_param::<Timestamptz, _>(&self.refresh_expires_at.1)?;
         out.push_sql(" END), last_seen_at = ");
         out.push_bind_param::<Timestamptz, _>(&self.now)?;
+        out.push_sql(", user_agent = ");
+        out.push_bind_param::<Nullable<Text>, _>(&self.user_agent)?;
+        out.push_sql(", address = ");
+        out.push_bind_param::<Inet, _>(&self.address)?;
+        out.push_sql(" FROM refresh_tokens AS t WHERE s.id = ");
+        out.push_bind_param::<SqlUuid, _>(&self.presented.sid)?;
+        out.push_sql(" AND s.user_id = ");
+        out.push_bind_param::<SqlUuid, _>(&self.presented.sub)?;
         // Of two that race, the second finds another generation once it gets the row.
+        out.push_sql(" AND s.generation = ");
+        out.push_bind_param::<Integer, _>(&self.presented.generation)?;
+        out.push_sql(" AND s.refresh_expires_at > ");
+        out.push_bind_param::<Timestamptz, _>(&self.expired_before)?;
+        out.push_sql(" AND t.session_id = ");
+        out.push_bind_param::<SqlUuid, _>(&self.presented.sid)?;
+        out.push_sql(" AND t.generation = ");
+        out.push_bind_param::<Integer, _>(&self.presented.generation)?;
+        out.push_sql(" AND t.id = ");
+        out.push_bind_param::<SqlUuid, _>(&self.presented.jti)?;
         out.push_sql(
-            ", user_agent = p.user_agent, address = p.address \
-             FROM locked JOIN presented AS p ON p.session_id = locked.id \
-             JOIN refresh_tokens AS t ON t.session_id = p.session_id AND t.generation = p.generation AND t.id = p.id \
-             WHERE s.id = locked.id AND s.user_id = p.user_id AND s.generation = p.generation \
-             RETURNING s.id, s.user_id, s.generation, s.refresh_expires_at, p.next_id), \
+            " RETURNING s.id, s.user_id, s.generation, s.refresh_expires_at), \
              old AS (UPDATE refresh_tokens AS t SET rotated_at = ",
         );
         out.push_bind_param::<Timestamptz, _>(&self.now)?;
@@ -107,12 +90,14 @@ impl QueryFragment<Pg> for RotateNewest<'_> {
         out.push_bind_param::<Timestamptz, _>(&self.settled_before)?;
         out.push_sql(
             "), new AS (INSERT INTO refresh_tokens (session_id, generation, id, issued_at, expires_at) \
-             SELECT id, generation, next_id, ",
+             SELECT id, generation, ",
         );
+        out.push_bind_param::<SqlUuid, _>(&self.next_id)?;
+        out.push_sql(", ");
         out.push_bind_param::<Timestamptz, _>(&self.now)?;
         out.push_sql(
             ", refresh_expires_at FROM session) \
-             SELECT next_id, refresh_expires_at, role FROM session JOIN users ON users.id = user_id",
+             SELECT refresh_expires_at, role FROM session JOIN users ON users.id = user_id",
         );
         Ok(())
     }
@@ -125,7 +110,7 @@ impl QueryId for RotateNewest<'_> {
 }
 
 impl Query for RotateNewest<'_> {
-    type SqlType = (SqlUuid, Timestamptz, Text);
+    type SqlType = (Timestamptz, Text);
 }
 
 impl RunQueryDsl<PgConnection> for RotateNewest<'_> {}

@@ -9,20 +9,22 @@ use ipnet::IpNet;
 use uuid::Uuid;
 
 use super::{
-    activity, blocklist,
+    activity::{Activity, WRITTEN_LATE},
+    blocklist,
     jwt::{LEEWAY, RefreshClaims},
     login_networks,
     role::Role,
-    rotation::{self, RotateNewest},
+    rotation::RotateNewest,
 };
 use crate::{
+    clock::Clock,
     config,
     db::schema::{refresh_tokens, sessions},
     http::Network,
 };
 
 /// Beyond these a user's least recently used sessions end.
-const MOST_PER_USER: i64 = 100;
+const MOST_PER_USER: usize = 100;
 const LONGEST_USER_AGENT: usize = 256;
 /// Rows that housekeeping touches in one statement.
 const BATCH: usize = 1000;
@@ -65,6 +67,8 @@ impl Client {
 #[derive(Clone, Debug)]
 pub struct Lifetimes {
     pub now: DateTime<Utc>,
+    /// See [`Clock::earliest`].
+    earliest: DateTime<Utc>,
     pub access_expires_at: DateTime<Utc>,
     remembered: (TimeDelta, TimeDelta),
     short: (TimeDelta, TimeDelta),
@@ -73,15 +77,27 @@ pub struct Lifetimes {
 
 impl Lifetimes {
     #[must_use]
-    pub fn new(settings: &config::Tokens, now: DateTime<Utc>) -> Self {
+    pub fn new(settings: &config::Tokens, clock: &Clock) -> Self {
+        let now = clock.now();
         let delta = |duration| TimeDelta::from_std(duration).expect("the settings are bounded");
         Self {
             now,
+            earliest: clock.earliest(),
             access_expires_at: now + delta(settings.access_ttl),
             remembered: (delta(settings.refresh_idle_ttl), delta(settings.refresh_max_ttl)),
             short: (delta(settings.short_idle_ttl), delta(settings.short_max_ttl)),
             grace: delta(settings.refresh_grace),
         }
+    }
+
+    /// Whether what expires then has expired.
+    pub(super) fn is_over(&self, expires_at: DateTime<Utc>) -> bool {
+        expires_at <= self.now - LEEWAY
+    }
+
+    /// As [`Lifetimes::is_over`], and the system clock agrees.
+    pub(super) fn is_surely_over(&self, expires_at: DateTime<Utc>) -> bool {
+        expires_at <= self.earliest - LEEWAY
     }
 
     fn of(&self, remember: bool) -> (TimeDelta, TimeDelta) {
@@ -102,7 +118,7 @@ pub struct Grant {
 #[derive(Debug)]
 pub enum Exchange {
     Granted(Grant),
-    /// To be settled with [`reuse::settle`](super::reuse::settle).
+    /// Or expired; to be settled with [`reuse::settle`](super::reuse::settle).
     NotNewest(Presented),
 }
 
@@ -160,6 +176,7 @@ pub fn start(
     remember: bool,
     client: Client,
     times: &Lifetimes,
+    activity: &Activity,
 ) -> QueryResult<(Grant, Vec<Ended>)> {
     let (idle, max) = times.of(remember);
     let now = times.now;
@@ -180,62 +197,67 @@ pub fn start(
         .execute(conn)?;
     token.insert(conn)?;
     login_networks::remember(conn, user.0, Network::of(client.address), now)?;
-    let surplus: Vec<Uuid> = sessions::table
-        .filter(sessions::user_id.eq(user.0).and(sessions::id.ne(token.session_id)))
-        .order((sessions::last_seen_at.desc(), sessions::id.desc()))
-        .offset(MOST_PER_USER - 1)
-        .select(sessions::id)
-        .load(conn)?;
+    let surplus = surplus(conn, user.0, token.session_id, activity)?;
     let ended = end(conn, user.0, Which::These(&surplus))?;
     Ok((token.grant(user.0, user.1), ended))
+}
+
+/// The least recently used of a user's sessions beyond [`MOST_PER_USER`], of which one is `new`.
+///
+/// One that was used since its log-in may have been used later than is written, and counts as used then.
+fn surplus(conn: &mut PgConnection, user: Uuid, new: Uuid, activity: &Activity) -> QueryResult<Vec<Uuid>> {
+    let others: Vec<(Uuid, DateTime<Utc>, DateTime<Utc>)> = sessions::table
+        .filter(sessions::user_id.eq(user).and(sessions::id.ne(new)))
+        .select((sessions::id, sessions::created_at, sessions::last_seen_at))
+        .load(conn)?;
+    let mut by_use: Vec<_> = others
+        .into_iter()
+        .map(|(id, created_at, seen_at)| {
+            let written = if seen_at > created_at { seen_at + WRITTEN_LATE } else { seen_at };
+            let here = activity.last_use(id).map(|at| at + WRITTEN_LATE);
+            (here.map_or(written, |here| here.max(written)), id)
+        })
+        .collect();
+    by_use.sort_unstable_by(|one, other| other.cmp(one));
+    Ok(by_use.into_iter().skip(MOST_PER_USER - 1).map(|(_, id)| id).collect())
 }
 
 /// A refresh token that came, and who sent it.
 #[derive(Debug)]
 pub struct Presented {
     pub claims: RefreshClaims,
+    pub expires_at: DateTime<Utc>,
     /// The newest generation whose access token this replica has seen.
     pub seen_here: Option<i32>,
     pub client: Client,
 }
 
-/// Exchanges the refresh tokens that are the newest of their sessions. One answer each, in order.
+/// Exchanges the refresh token if it is the newest of its session, and has not expired.
 ///
 /// # Errors
 /// The database cannot be written.
-pub fn exchange(
-    conn: &mut PgConnection,
-    presented: Vec<Presented>,
-    times: &Lifetimes,
-) -> QueryResult<Vec<Exchange>> {
-    let next_ids: Vec<_> = presented.iter().map(|_| Uuid::now_v7()).collect();
-    let mut columns = rotation::Presented::default();
-    for (one, next_id) in presented.iter().zip(&next_ids) {
-        columns.session.push(one.claims.sid);
-        columns.user.push(one.claims.sub);
-        columns.generation.push(one.claims.generation);
-        columns.id.push(one.claims.jti);
-        columns.next_id.push(*next_id);
-        columns.seen.push(one.seen_here.unwrap_or(-1));
-        columns.user_agent.push(one.client.user_agent.as_deref());
-        columns.address.push(one.client.address.into());
-    }
+pub fn exchange(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) -> QueryResult<Exchange> {
+    let Presented { claims, seen_here, client, .. } = &presented;
+    let next_id = Uuid::now_v7();
     let rotated = RotateNewest {
-        presented: columns,
+        presented: claims,
+        next_id,
+        seen: seen_here.unwrap_or(-1),
+        user_agent: client.user_agent.as_deref(),
+        address: client.address.into(),
         now: times.now,
+        expired_before: times.now - LEEWAY,
         access_expires_at: times.access_expires_at,
         refresh_expires_at: (times.now + times.remembered.0, times.now + times.short.0),
         settled_before: times.now - times.grace,
     }
     .run(conn)?;
-    let answer = |(one, next_id): (Presented, Uuid)| {
-        let Some((_, expires_at, role)) = rotated.iter().find(|(id, ..)| *id == next_id).copied() else {
-            return Exchange::NotNewest(one);
-        };
-        let claims = RefreshClaims { jti: next_id, generation: one.claims.generation + 1, ..one.claims };
-        Exchange::Granted(Grant { role, claims, issued_at: times.now, expires_at })
+    let Some((expires_at, role)) = rotated else {
+        return Ok(Exchange::NotNewest(presented));
     };
-    Ok(presented.into_iter().zip(next_ids).map(answer).collect())
+    let claims =
+        RefreshClaims { jti: next_id, generation: claims.generation + 1, sub: claims.sub, sid: claims.sid };
+    Ok(Exchange::Granted(Grant { role, claims, issued_at: times.now, expires_at }))
 }
 
 /// The user's live sessions, the most recently used first.
@@ -298,13 +320,13 @@ pub fn end(conn: &mut PgConnection, user: Uuid, which: Which) -> QueryResult<Vec
     Ok(ended)
 }
 
-/// Removes sessions and blocklist entries that no token can belong to any more, at most
+/// Removes sessions and blocklist entries that no token could belong to for an hour, at most
 /// [`BATCH`] of each; true if there may be more.
 ///
 /// # Errors
 /// The database cannot be written.
 pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
-    let limit = now - LEEWAY;
+    let limit = now - LEEWAY - TimeDelta::hours(1);
     let over = sessions::expires_at.lt(limit).and(sessions::access_expires_at.lt(limit));
     let old: Vec<Uuid> = sessions::table
         .filter(over)
@@ -317,22 +339,4 @@ pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
     let ended = diesel::delete(sessions::table.filter(sessions::id.eq_any(old))).execute(conn)?;
     let unblocked = blocklist::prune(conn, now, BATCH)?;
     Ok(ended.max(unblocked) == BATCH)
-}
-
-/// Writes down which sessions were used, at most [`BATCH`] of them; true if there are more.
-///
-/// # Errors
-/// The database cannot be written; then nothing is forgotten.
-pub fn store_activity(
-    conn: &mut PgConnection,
-    activity: &activity::Activity,
-    now: DateTime<Utc>,
-) -> QueryResult<bool> {
-    let news = activity.pending(BATCH);
-    if !news.is_empty() {
-        activity::store(conn, &news)?;
-        activity.written(&news);
-    }
-    activity.forget_written(now);
-    Ok(news.len() == BATCH)
 }

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::anyhow;
 use chrono::TimeDelta;
-use diesel::{Connection, RunQueryDsl, sql_query, sql_types};
+use diesel::{Connection, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types};
 use mintage::{
     clock::Clock,
     db::{Db, Follower},
@@ -115,7 +115,7 @@ impl<'a> Queue<'a> {
     fn worker_of(&self, registry: Registry) -> Process {
         let url = self.database.url();
         let wake = Arc::new(Wake::default());
-        let follower = Follower::start(&url, vec![wake.clone()]).unwrap();
+        let follower = Follower::start(&url, &self.clock, vec![wake.clone()]).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let worker = Worker::new(Db::new(&url, 4), self.clock.clone(), registry, wake);
         let task = tokio::spawn(worker.run(async {
@@ -398,6 +398,53 @@ async fn during_an_outage_of_the_database_jobs_wait_and_a_result_is_not_lost() {
 fn find(page: &Value, id: Uuid) -> &Value {
     let jobs = page["data"].as_array().unwrap();
     jobs.iter().find(|job| job["id"] == json!(id)).unwrap_or_else(|| panic!("{id} is not in {page}"))
+}
+
+#[tokio::test]
+async fn jobs_of_a_clock_that_was_an_hour_ahead_run_now() {
+    let database = Database::create();
+    let queue = Queue::new(&database, &Clock::default());
+    let ahead = queue.clock.now() + TimeDelta::hours(1);
+    let enqueue = |work| jobs::enqueue(&mut database.connect(), &work, ahead).unwrap();
+    let untried = enqueue(Work::Succeed(1));
+    let [failed, put_off, leased] = [2, 3, 4].map(|n| enqueue(Work::Succeed(n)));
+    let change = |id: Uuid, assignment: &str| {
+        let update =
+            format!("UPDATE jobs SET created_at = now(), attempts = 1, {assignment} WHERE id = '{id}'");
+        database.connect().batch_execute(&update).unwrap();
+    };
+    change(failed, "last_error = 'x', last_error_at = now() + interval '1 hour'");
+    change(put_off, "due_at = now() + interval '1 day'");
+    change(leased, "state = 'running', due_at = now() + interval '1 hour 30 seconds'");
+    let _worker = queue.worker();
+    for id in [untried, failed, put_off] {
+        queue.until_gone(id).await;
+    }
+    eventually("a lease of half a minute", async || {
+        queue.row(leased).is_some_and(|row| row.due_at <= queue.clock.now() + TimeDelta::seconds(30))
+    })
+    .await;
+    queue.clock.advance(Duration::from_secs(31));
+    queue.until_gone(leased).await;
+}
+
+#[tokio::test]
+async fn waits_of_the_usual_length_are_not_shortened() {
+    let database = Database::create();
+    let queue = Queue::new(&database, &Clock::default());
+    let later = queue.enqueue(&Work::Succeed(1));
+    let update = format!(
+        "UPDATE jobs SET attempts = 9, last_error = 'x', last_error_at = now(), \
+         due_at = now() + interval '74 minutes' WHERE id = '{later}'"
+    );
+    database.connect().batch_execute(&update).unwrap();
+    let soon =
+        jobs::enqueue(&mut database.connect(), &Work::Succeed(2), queue.clock.now() + TimeDelta::seconds(20));
+    let _worker = queue.worker();
+    let first = queue.enqueue(&Work::Succeed(3));
+    queue.until_gone(first).await;
+    assert_eq!(queue.trace.begun(), [(first, 1)]);
+    assert!(queue.row(later).is_some() && queue.row(soon.unwrap()).is_some());
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod support;
 
 mod alerts;
 mod authorization;
+mod clocks;
 mod coin_charts;
 mod coin_history;
 mod coin_list;

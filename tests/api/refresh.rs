@@ -1,10 +1,11 @@
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use diesel::{QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types::BigInt};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use serde_json::Value;
-use tokio::time;
 
 use crate::support::{App, Client, eventually};
 
@@ -12,11 +13,6 @@ const AFTER_THE_GRACE: Duration = Duration::from_secs(11);
 
 fn refresh_token(pair: &Value) -> &str {
     pair["refresh_token"].as_str().unwrap()
-}
-
-fn session_of(token: &str) -> Value {
-    let claims = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
-    serde_json::from_slice::<Value>(&claims).unwrap()["sid"].clone()
 }
 
 #[tokio::test]
@@ -55,39 +51,67 @@ async fn of_50_parallel_refreshes_all_get_the_same_successor() {
 }
 
 #[tokio::test]
-async fn refreshes_that_wait_for_the_database_share_a_statement() {
-    #[derive(QueryableByName)]
-    struct Count {
-        #[diesel(sql_type = BigInt)]
-        count: i64,
-    }
-    const SESSIONS: usize = 40;
+async fn a_locked_session_holds_up_only_its_own_refreshes() {
     let app = App::start();
-    let user = app.user().await;
-    let clients = join_all((0..SESSIONS).map(|_| app.login(&user.email))).await;
-    let (mut blocker, mut watcher) = (app.sql(), app.sql());
-    blocker.batch_execute("BEGIN; LOCK TABLE refresh_tokens").unwrap();
-    let before = app.database().statements();
-    let release = async {
+    let locked = app.user().await;
+    let mut others = [app.user().await, app.user().await, app.user().await, app.user().await];
+    let mut holder = app.sql();
+    let lock = format!("BEGIN; SELECT FROM sessions WHERE user_id = '{}' FOR UPDATE", locked.id);
+    holder.batch_execute(&lock).unwrap();
+    let stop = AtomicBool::new(false);
+    let token = locked.refresh_token.as_deref().unwrap();
+    let tab = async || {
+        let tab = app.anyone();
+        while !stop.load(Ordering::Relaxed) {
+            tab.refresh_with(token).await.assert_problem(503, "unavailable");
+        }
+    };
+    let work = async {
+        let mut watcher = app.sql();
         let waiting = "SELECT count(*) AS count FROM pg_stat_activity \
                        WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        eventually("statements that wait", async || {
+        eventually("tabs that wait", async || {
             sql_query(waiting).get_result::<Count>(&mut watcher).unwrap().count > 0
         })
         .await;
-        // The others come meanwhile; what waits for a lock is given up after 2 s.
-        time::sleep(Duration::from_millis(500)).await;
-        blocker.batch_execute("ROLLBACK").unwrap();
+        for _ in 0..50 {
+            for answer in join_all(others.iter_mut().map(Client::refresh)).await {
+                answer.assert(200);
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
     };
-    let refreshes =
-        join_all(clients.iter().map(|client| client.refresh_with(client.refresh_token.as_ref().unwrap())));
-    let (answers, ()) = futures_util::future::join(refreshes, release).await;
-    let successors: Vec<_> = answers.into_iter().map(|answer| answer.assert(200).json()).collect();
-    let statements = app.database().statements() - before;
-    assert!(statements < SESSIONS, "{statements} statements for {SESSIONS} refreshes");
-    for (client, pair) in clients.iter().zip(&successors) {
-        assert_eq!(session_of(client.token()), session_of(pair["access_token"].as_str().unwrap()));
+    join(join_all([tab(), tab(), tab()]), work).await;
+    holder.batch_execute("ROLLBACK").unwrap();
+    locked.refresh_with(token).await.assert(200);
+}
+
+#[tokio::test]
+async fn slow_writes_to_sessions_slow_refreshes_down_and_refuse_none() {
+    const CLIENTS: usize = 12;
+    let app = App::with(&[("DATABASE_POOL_SIZE", "16")]);
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        clients.push(app.user().await);
     }
+    app.sql()
+        .batch_execute(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN PERFORM pg_sleep(0.4); RETURN NEW; END $$; \
+             CREATE TRIGGER slow BEFORE UPDATE ON sessions FOR EACH ROW EXECUTE FUNCTION slow()",
+        )
+        .unwrap();
+    for _ in 0..3 {
+        for answer in join_all(clients.iter_mut().map(Client::refresh)).await {
+            answer.assert(200);
+        }
+    }
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
-use diesel::connection::SimpleConnection;
+use diesel::{QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types::BigInt};
+use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::App;
+use crate::support::{App, Client, PASSWORD, begin_minutes, eventually};
 
 const PATH: &str = "/api/v1/auth/sessions";
 
@@ -94,4 +95,80 @@ async fn what_could_not_be_written_down_is_not_forgotten() {
     blocker.batch_execute("ROLLBACK").unwrap();
     app.clock.advance(Duration::from_secs(11));
     client.refresh_with(&stolen).await.assert_problem(401, "refresh-token-reused");
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+fn count(app: &App, client: &Client, condition: &str) -> i64 {
+    let query =
+        format!("SELECT count(*) AS count FROM sessions WHERE user_id = '{}' AND {condition}", client.id);
+    sql_query(query).get_result::<Count>(&mut app.sql()).unwrap().count
+}
+
+#[tokio::test]
+async fn activity_of_others_is_written_while_a_session_is_locked() {
+    let app = App::start();
+    let (locked, other) = (app.user().await, app.user().await);
+    let mut holder = app.sql();
+    let lock = format!("BEGIN; SELECT FROM sessions WHERE user_id = '{}' FOR UPDATE", locked.id);
+    holder.batch_execute(&lock).unwrap();
+    app.clock.advance(Duration::from_mins(2));
+    for client in [&locked, &other] {
+        client.get("/api/v1/coins").await.assert(200);
+    }
+    let seen = "last_seen_at > created_at + interval '1 minute'";
+    eventually("the activity of the other", async || count(&app, &other, seen) == 1).await;
+    assert_eq!(count(&app, &locked, seen), 0);
+    holder.batch_execute("ROLLBACK").unwrap();
+    eventually("the activity of the one", async || count(&app, &locked, seen) == 1).await;
+}
+
+async fn log_in(app: &App, client: &Client) -> Client {
+    let mut client = client.on(&app.base);
+    let body = json!({"email": client.email, "password": PASSWORD});
+    let pair = app.anyone().post("/api/v1/auth/login", &body).await.assert(200).json();
+    client.take(&pair);
+    client
+}
+
+#[tokio::test]
+async fn a_session_in_use_outlives_a_hundred_others_that_began_in_the_same_minute() {
+    let app = App::start();
+    begin_minutes(&app.clock, 1);
+    let used = app.user().await;
+    let mut unused = Vec::new();
+    for _ in 0..105 {
+        app.clock.advance(Duration::from_millis(200));
+        used.get("/api/v1/coins").await.assert(200);
+        unused.push(log_in(&app, &used).await);
+    }
+    used.get("/api/v1/coins").await.assert(200);
+    assert_eq!(count(&app, &used, "true"), 100);
+    // The six that were not used for the longest time have ended.
+    for (number, client) in unused.iter().enumerate() {
+        let expected = if number < 6 { 401 } else { 200 };
+        client.get("/api/v1/coins").await.assert(expected);
+    }
+}
+
+#[tokio::test]
+async fn a_session_in_use_on_another_server_outlives_a_hundred_log_ins() {
+    let app = App::start();
+    let other = app.replica();
+    begin_minutes(&app.clock, 1);
+    let used = app.user().await.on(&other.base);
+    app.clock.advance(Duration::from_secs(2));
+    used.get("/api/v1/coins").await.assert(200);
+    eventually("written activity", async || count(&app, &used, "last_seen_at > created_at") == 1).await;
+    for _ in 0..105 {
+        app.clock.advance(Duration::from_millis(200));
+        log_in(&app, &used).await;
+    }
+    used.get("/api/v1/coins").await.assert(200);
+    let ended = used.on(&app.base).get("/api/v1/coins").await;
+    assert_eq!(ended.status, 200);
 }

@@ -14,7 +14,7 @@ use super::services::LONGEST_WAIT;
 use crate::db::{constraint_violated, schema::sync_slots};
 
 /// A lease that ends so much later than one of now was written by a clock that was wrong.
-const TOO_FAR: TimeDelta = TimeDelta::hours(1);
+const TOO_FAR: TimeDelta = TimeDelta::minutes(1);
 const ONE_RUNS: &str = "sync_slots_running_idx";
 
 /// The right to run one slot, for as long as the lease lasts.

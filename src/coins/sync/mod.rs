@@ -268,7 +268,8 @@ impl Sync {
                 break;
             }
         }
-        self.db.tx(move |conn| Ok(store::prune(conn, now)?)).await
+        let over = self.clock.earliest();
+        self.db.tx(move |conn| Ok(store::prune(conn, over)?)).await
     }
 
     /// Logs what has changed.

@@ -119,6 +119,18 @@ impl App {
         Self::launch(database, path, Arc::new(mailbox), settings, clock)
     }
 
+    /// With a database whose clock can be moved: see [`Database::move_clock`].
+    pub fn with_movable_database_clock() -> Self {
+        let app = Self::start();
+        app.database.make_clock_movable();
+        app
+    }
+
+    /// Another server on the same database, with a clock of its own.
+    pub fn replica_at(&self, clock: Clock) -> Self {
+        Self::launch(self.database.clone(), None, self.mailbox.clone(), self.settings.clone(), clock)
+    }
+
     /// Another server on the same database, with the same clock.
     pub fn replica(&self) -> Self {
         self.replica_with(&[])

@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::TimeDelta;
 use diesel::{Connection, PgConnection, RunQueryDsl, connection::SimpleConnection, sql_query};
 use mintage::{
     config::Secret,
@@ -135,6 +136,27 @@ impl Database {
         let url = Url::parse(CLUSTER.url().as_str()).expect("URL");
         let directory = url.query_pairs().find(|(name, _)| name == "host").expect("host").1.into_owned();
         Path::new(&directory).join(".s.PGSQL.5432")
+    }
+
+    /// Cuts all connections; from the next one on, `clock_timestamp()` is what [`Database::move_clock`] says.
+    pub fn make_clock_movable(&self) {
+        self.connect()
+            .batch_execute(&format!("ALTER DATABASE {} SET search_path = public, pg_catalog", self.name))
+            .expect("a search path");
+        self.move_clock(TimeDelta::zero());
+        self.go_away();
+        self.come_back();
+    }
+
+    /// From now on the clock shows this much more than the right time.
+    pub fn move_clock(&self, by: TimeDelta) {
+        self.connect()
+            .batch_execute(&format!(
+                "CREATE OR REPLACE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE \
+                 AS $$ SELECT pg_catalog.clock_timestamp() + interval '{} seconds' $$",
+                by.num_seconds()
+            ))
+            .expect("a function");
     }
 
     /// How many statements there were so far.
