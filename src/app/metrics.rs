@@ -16,7 +16,7 @@ use crate::{
     coins::{self, SyncStatus},
     http::{Problem, TrustedProxies, envelope},
     jobs::{self, JobState},
-    telemetry::{CONTENT_TYPE, Exposition},
+    telemetry::{CONTENT_TYPE, Exposition, dropped_log_lines},
 };
 
 /// Connections that may be open; their descriptors are part of the reserve of the API's.
@@ -48,6 +48,8 @@ async fn metrics(services: Data<Services>, sync: Data<coins::Sync>) -> HttpRespo
         requests.write(&mut text);
     }
     services.connections.write(&mut text);
+    let name = "mintage_log_lines_dropped_total";
+    text.single(name, "counter", "Log lines that nothing took in time.", dropped_log_lines());
     let (in_use, size) = services.db.in_use();
     text.single("mintage_database_slots_in_use", "gauge", "Database hops that are running.", in_use);
     text.single("mintage_database_slots", "gauge", "Database hops that may run at a time.", size);

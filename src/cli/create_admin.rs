@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use diesel::{Connection, PgConnection};
 
-use super::database::with_connection;
+use super::{database::with_connection, output::print};
 use crate::{
     clock::Clock,
     config::Config,
@@ -48,9 +48,9 @@ pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<()> {
         migrate::check_current(conn)?;
         let now = Clock::default().now();
         let done = conn.transaction(|conn| create_or_promote(conn, &email, &hash, arguments.force, now))?;
-        println!("{done}");
+        print(done)?;
         if !arguments.password_stdin {
-            println!("password: {password}");
+            print(format_args!("password: {password}"))?;
         }
         Ok(())
     })

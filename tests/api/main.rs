@@ -23,6 +23,7 @@ mod jobs;
 mod jwt_attacks;
 mod keys;
 mod lock_out;
+mod logging;
 mod login;
 mod logout;
 mod mail;
