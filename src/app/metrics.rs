@@ -48,6 +48,7 @@ async fn metrics(services: Data<Services>, sync: Data<coins::Sync>) -> HttpRespo
         requests.write(&mut text);
     }
     services.connections.write(&mut text);
+    services.tasks.write(&mut text);
     let name = "mintage_log_lines_dropped_total";
     text.single(name, "counter", "Log lines that nothing took in time.", dropped_log_lines());
     let (in_use, size) = services.db.in_use();

@@ -6,7 +6,8 @@ use std::{
 };
 
 use actix_web::rt;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use futures_util::FutureExt;
 use tokio::sync::watch;
 
 use super::{
@@ -85,7 +86,7 @@ impl Server {
     /// Serves until `stop` completes, then finishes what is in flight.
     ///
     /// # Errors
-    /// The TLS files cannot be used, or the listener fails.
+    /// The TLS files cannot be used, the listener fails, or a background task asks for a new process.
     pub async fn serve(self, stop: impl Future<Output = ()> + 'static) -> Result<()> {
         let Self { config, services, listener, metrics, _followers } = self;
         let application = services.clone();
@@ -101,8 +102,13 @@ impl Server {
         let (envelope, drain_delay) = (services.envelope.clone(), config.server.drain_delay);
         let (begin_stop, stopping) = watch::channel(false);
         let ended = begin_stop.clone();
+        let tasks = services.tasks.clone();
+        let fatal = tasks.clone();
         rt::spawn(async move {
-            stop.await;
+            tokio::select! {
+                () = stop => {}
+                _ = fatal.fatal() => {}
+            }
             begin_stop.send_replace(true);
             envelope.draining.store(true, Ordering::Relaxed);
             rt::time::sleep(drain_delay).await;
@@ -112,6 +118,9 @@ impl Server {
         let served = running.await;
         ended.send_replace(true);
         background.end().await?;
+        if let Some(reason) = tasks.fatal().now_or_never() {
+            bail!("{reason}: start again, nothing is lost");
+        }
         Ok(served?)
     }
 }
