@@ -68,9 +68,19 @@ impl Tasks {
     /// The names of those that have kept panicking for at least 30 seconds.
     #[must_use]
     pub fn failing(&self) -> Vec<String> {
+        self.names(Task::is_failing)
+    }
+
+    /// The names of those that panicked and have not run for 10 seconds since.
+    #[must_use]
+    pub fn unwell(&self) -> Vec<String> {
+        self.names(|task, now| task.unwell_since.is_some() && !task.is_steady(now))
+    }
+
+    fn names(&self, select: impl Fn(&Task, Instant) -> bool) -> Vec<String> {
         let now = Instant::now();
         let tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.iter().filter(|task| task.is_failing(now)).map(|task| task.name.clone()).collect()
+        tasks.iter().filter(|task| select(task, now)).map(|task| task.name.clone()).collect()
     }
 
     pub fn write(&self, text: &mut Exposition) {
@@ -217,7 +227,7 @@ mod tests {
         let mut text = Exposition::default();
         tasks.write(&mut text);
         assert!(text.0.contains("mintage_task_restarts_total{task=\"the task\"} 3\n"), "{}", text.0);
-        assert!(tasks.failing().is_empty());
+        assert_eq!((tasks.failing(), tasks.unwell()), (vec![], vec!["the task".to_owned()]));
     }
 
     #[test]

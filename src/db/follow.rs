@@ -20,21 +20,26 @@ use std::{
 use anyhow::Context;
 use diesel::{PgConnection, QueryResult, RunQueryDsl, connection::SimpleConnection, sql_query};
 
-use super::connection::connect;
+use super::connection::{connect, connect_timeout};
 use crate::{config::Secret, tasks::Tasks};
 
 const POLL: Duration = Duration::from_millis(50);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How long a statement may take before another connection is opened.
 const PATIENCE: Duration = Duration::from_millis(2500);
-/// How long connecting may take; libpq's own bound is 5 s, and an operator may have set another.
-const CONNECTING: Duration = Duration::from_secs(30);
+/// How long connecting may take beyond libpq's own bound, which does not hold for the statements with
+/// which Diesel prepares a connection.
+const BEYOND_CONNECTING: Duration = Duration::from_secs(1);
+/// It doubles up to this with each try that hangs, since libpq's bound is one for each address of a host.
+const LONGEST_CONNECTING: Duration = Duration::from_secs(30);
 /// How long a view may take to read everything, or to apply one notification.
 const LOADING: Duration = Duration::from_secs(30);
 const RECONNECT: Duration = Duration::from_millis(250);
 /// Else a lock on a table that is read here would be waited for without end and without a word.
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '5s'";
-/// Threads of one follower that may hang inside libpq, where nothing can interrupt them.
+/// Threads of one follower that may hang inside libpq, where nothing can interrupt them. A path to
+/// the database that is dead and goes on to acknowledge has that many after 7 minutes, when by
+/// default no token is accepted any more: a new process is better then.
 const MOST_HANGING: usize = 16;
 
 /// A view in memory of what is in the database.
@@ -75,20 +80,38 @@ impl Follower {
         views: Vec<Arc<dyn Follow>>,
         tasks: &Tasks,
     ) -> anyhow::Result<Self> {
+        Self::start_bounded(name, url, views, tasks, MOST_HANGING)
+    }
+
+    /// As [`Follower::start`]; asks for the end of the process when so many connections hang.
+    ///
+    /// # Errors
+    /// As [`Follower::start`].
+    pub fn start_bounded(
+        name: &str,
+        url: &Secret,
+        views: Vec<Arc<dyn Follow>>,
+        tasks: &Tasks,
+        most_hanging: usize,
+    ) -> anyhow::Result<Self> {
         // Nobody listens to the steps yet.
         let (steps, _listening) = mpsc::channel();
         let mut first = Some(open(url, &views, &steps).context("cannot load what is kept in memory")?);
         let stop = Arc::new(AtomicBool::new(false));
-        let (name_of, url, stopped, doomed) = (name.to_owned(), url.clone(), stop.clone(), tasks.clone());
+        let (of, url, stopped, doomed) = (name.to_owned(), url.clone(), stop.clone(), tasks.clone());
         let lives = Arc::new(());
+        let connecting = connect_timeout(url.expose()) + BEYOND_CONNECTING;
+        let mut patience = connecting;
         tasks.thread(name, move || {
             while !stopped.load(Ordering::Relaxed) {
-                if Arc::strong_count(&lives) > MOST_HANGING {
-                    let reason = format!("{name_of}: {MOST_HANGING} connections to PostgreSQL hang");
+                if Arc::strong_count(&lives) > most_hanging {
+                    let reason = format!("{of}: {most_hanging} connections to PostgreSQL hang");
                     return doomed.end_process(&reason);
                 }
                 let life = Life { _counted: lives.clone(), url: url.clone(), views: views.clone() };
-                watch(life, first.take(), &stopped);
+                let hung = watch(life, first.take(), patience, &stopped);
+                patience =
+                    if hung { (patience * 2).min(LONGEST_CONNECTING.max(connecting)) } else { connecting };
                 thread::sleep(RECONNECT);
             }
         })?;
@@ -111,8 +134,9 @@ struct Life {
 }
 
 /// Returns when the connection broke, or when a server that is frozen or gone without a word lets
-/// it hang: a thread inside libpq cannot be interrupted, so it is left behind.
-fn watch(life: Life, conn: Option<PgConnection>, stop: &AtomicBool) {
+/// it hang: a thread inside libpq cannot be interrupted, so it is left behind. True if it hung
+/// before it was connected, for which it has `patience`.
+fn watch(life: Life, conn: Option<PgConnection>, mut patience: Duration, stop: &AtomicBool) -> bool {
     let (steps, pulse) = mpsc::channel();
     let followed = thread::spawn(move || {
         let Life { url, views, .. } = &life;
@@ -122,23 +146,24 @@ fn watch(life: Life, conn: Option<PgConnection>, stop: &AtomicBool) {
             tracing::warn!(error, "changes in PostgreSQL cannot be followed: connecting again");
         }
     });
-    let mut patience = CONNECTING;
+    let mut is_connected = false;
     while !stop.load(Ordering::Relaxed) {
         match pulse.recv_timeout(patience) {
-            Ok(next) => patience = next,
+            Ok(next) => (is_connected, patience) = (true, next),
             Err(RecvTimeoutError::Timeout) => {
                 let seconds = patience.as_secs_f32();
                 tracing::warn!(seconds, "a connection to PostgreSQL does not answer: opening another");
-                return;
+                return !is_connected;
             }
             Err(RecvTimeoutError::Disconnected) => {
                 if let Err(panic) = followed.join() {
                     resume_unwind(panic);
                 }
-                return;
+                return false;
             }
         }
     }
+    false
 }
 
 /// Tells how long the next step may take.

@@ -5,6 +5,7 @@
 //! by the pool, for the answer by a deadline. Whoever waits too long gets [`DbError::Busy`],
 //! a 503. SQL functions take `&mut PgConnection`, never the pool, so that they compose.
 
+mod answers;
 mod connection;
 pub mod embedded;
 mod error;
@@ -14,14 +15,17 @@ pub mod migrate;
 pub mod schema;
 mod text_enum;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use diesel::{Connection, PgConnection};
 use r2d2::Pool;
 use tokio::{sync::Semaphore, task, time};
 
-use self::manager::Manager;
 pub(crate) use self::text_enum::text_enum;
+use self::{answers::Answers, manager::Manager};
 pub use self::{
     connection::{connect, connect_patiently},
     error::{DbError, constraint_violated},
@@ -48,6 +52,7 @@ pub struct Db {
     pool: Pool<Manager>,
     /// As many as connections: a thread never blocks waiting for one.
     slots: Arc<Semaphore>,
+    answers: Arc<Answers>,
 }
 
 impl Db {
@@ -61,7 +66,7 @@ impl Db {
             .connection_timeout(WAIT_FOR_CONNECTION)
             .error_handler(Box::<connection::LogErrors>::default())
             .build_unchecked(manager);
-        Self { pool, slots: Arc::new(Semaphore::new(size as usize)) }
+        Self { pool, slots: Arc::new(Semaphore::new(size as usize)), answers: Arc::default() }
     }
 
     /// Hops that are running, and how many may.
@@ -69,6 +74,13 @@ impl Db {
     pub fn in_use(&self) -> (usize, usize) {
         let size = self.pool.max_size() as usize;
         (size - self.slots.available_permits().min(size), size)
+    }
+
+    /// How long the database has been answering, as of its last answer; zero when that was more than
+    /// 10 seconds ago.
+    #[must_use]
+    pub fn answering_for(&self) -> Duration {
+        self.answers.lasting(Instant::now())
     }
 
     /// Runs `work` with a connection on a blocking thread.
@@ -86,12 +98,15 @@ impl Db {
             .await
             .map_err(|_| DbError::Busy("no free slot"))?
             .expect("the semaphore is never closed");
-        let pool = self.pool.clone();
+        let (pool, answers) = (self.pool.clone(), self.answers.clone());
         let hop = task::spawn_blocking(move || {
             let result = match pool.get() {
                 Ok(mut managed) => {
                     let result = work(&mut managed);
                     managed.suspect = result.as_ref().is_err_and(Outage::is_outage);
+                    if !managed.suspect {
+                        answers.note(Instant::now());
+                    }
                     result
                 }
                 Err(error) => Err(DbError::Unavailable(error.to_string()).into()),

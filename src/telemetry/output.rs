@@ -139,7 +139,7 @@ mod tests {
 
     use super::*;
 
-    const BOUND: Duration = Duration::from_secs(60);
+    const BOUND: Duration = Duration::from_mins(1);
 
     /// What a test lets through, and what has arrived.
     struct Gate {
@@ -159,8 +159,10 @@ mod tests {
         }
     }
 
+    type Manner = mpsc::Sender<io::Result<usize>>;
+
     /// An output whose every write takes what is sent here, and everything once this is dropped.
-    fn output() -> (&'static Output, mpsc::Sender<io::Result<usize>>, Arc<Mutex<Vec<u8>>>) {
+    fn output() -> (&'static Output, Manner, Arc<Mutex<Vec<u8>>>) {
         let output: &'static Output = Box::leak(Box::default());
         let (manner, arrived) = (mpsc::channel(), Arc::default());
         let gate = Gate { manner: manner.1, arrived: Arc::clone(&arrived) };
@@ -177,7 +179,9 @@ mod tests {
         let (output, open, arrived) = output();
         drop(open);
         let lines: Vec<_> = (0..1000).map(|number| format!("line {number}\n")).collect();
-        lines.iter().for_each(|line| output.push(line.as_bytes()));
+        for line in &lines {
+            output.push(line.as_bytes());
+        }
         assert!(output.flush(BOUND));
         assert_eq!((text(&arrived), output.dropped()), (lines.concat(), 0));
     }

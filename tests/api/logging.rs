@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use diesel::{RunQueryDsl, sql_query};
 use serde_json::json;
 use tokio::time::{self, Instant};
 
@@ -224,6 +225,12 @@ async fn a_start_without_usable_stdout_and_stderr_serves() {
             reqwest::get(format!("http://{address}/readyz")).await.is_ok_and(|answer| answer.status() == 200)
         };
         eventually("readiness", serves).await;
+        // Without a mail server mails are printed, which must not stop anything either.
+        let mut send = mintage(home.path(), &settings);
+        succeed(send.args(["send-test-mail", "--to", "ada@example.com"]));
+        let begun = "UPDATE jobs SET attempts = attempts WHERE kind = 'test-mail' AND attempts > 0";
+        let mut conn = database.connect();
+        eventually("the attempt", async || sql_query(begun).execute(&mut conn).expect("jobs") == 1).await;
         let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("a signal");
         let mut ended = None;

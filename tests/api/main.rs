@@ -17,6 +17,7 @@ mod confirmation;
 mod connections;
 mod email_change;
 mod embedded;
+mod follow;
 mod forwarded;
 mod input;
 mod jobs;
