@@ -17,8 +17,9 @@
 //! | [`limits`] | how often something may be done: rate limits in memory, budgets in PostgreSQL |
 //! | [`http`] | problem details, extractors, paging, ETags, client address |
 //! | [`db`] | the pool, bounds on what a request takes of it, migrations, the embedded cluster, LISTEN |
-//! | [`config`] | typed settings; the only reader of the environment |
+//! | [`tasks`] | background tasks: they begin anew after a panic |
 //! | [`telemetry`] | logs, the text format of metrics |
+//! | [`config`] | typed settings; the only reader of the environment |
 //! | [`clock`] | what time it is, as a parameter |
 //!
 //! A capability is a folder: one action is one file, `mod.rs` is its table of contents,
@@ -36,6 +37,7 @@ pub mod jobs;
 pub mod limits;
 pub mod mail;
 pub mod passwords;
+pub mod tasks;
 pub mod telemetry;
 pub mod tokens;
 pub mod users;

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// From the top; a room may use those after it.
-const ROOMS: [&str; 15] = [
+const ROOMS: [&str; 16] = [
     "cli",
     "app",
     "auth",
@@ -20,6 +20,7 @@ const ROOMS: [&str; 15] = [
     "limits",
     "http",
     "db",
+    "tasks",
     "telemetry",
     "config",
     "clock",

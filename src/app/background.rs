@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{Services, housekeeping, jobs, metrics};
-use crate::{coins, config, jobs::Worker};
+use crate::{coins, config, jobs::Worker, tasks::Tasks};
 
 pub(super) struct Background {
     services: Services,
@@ -27,7 +27,7 @@ impl Background {
         services: Services,
         social: &config::Social,
         metrics: Option<TcpListener>,
-        mut stopping: watch::Receiver<bool>,
+        stopping: watch::Receiver<bool>,
     ) -> Result<Self> {
         let (db, clock) = (services.db.get_ref().clone(), services.clock.get_ref().clone());
         let queries = social.queries.as_deref().map(coins::social::read_queries).transpose()?;
@@ -46,17 +46,26 @@ impl Background {
             rt::spawn(server);
             handle
         });
-        let registry = jobs::registry(&services.mailing);
-        let worker = Worker::new(db.clone(), clock.clone(), registry, services.wake.clone());
-        let worker = rt::spawn(worker.run(async move {
-            let _ = stopping.wait_for(|stopping| *stopping).await;
-        }));
-        let (syncing, settings) = (sync.clone(), services.token_settings.clone());
-        let tasks = vec![
-            rt::spawn(async move { syncing.run().await }),
-            rt::spawn(housekeeping::run(db.clone(), clock, settings, services.activity.clone())),
-        ];
-        Ok(Self { services, sync, metrics, worker, tasks })
+        let tasks = services.tasks.get_ref().clone();
+        let its = services.clone();
+        let worker = spawn(&tasks, "jobs", move || {
+            let (db, clock) = (its.db.get_ref().clone(), its.clock.get_ref().clone());
+            let mut stopping = stopping.clone();
+            Worker::new(db, clock, jobs::registry(&its.mailing), its.wake.clone()).run(async move {
+                let _ = stopping.wait_for(|stopping| *stopping).await;
+            })
+        });
+        let syncing = sync.clone();
+        let sync_of_coins = spawn(&tasks, "coin-sync", move || {
+            let syncing = syncing.clone();
+            async move { syncing.run().await }
+        });
+        let (its, db_of_it) = (services.clone(), db.clone());
+        let upkeep = spawn(&tasks, "housekeeping", move || {
+            let (settings, activity) = (its.token_settings.clone(), its.activity.clone());
+            housekeeping::run(db_of_it.clone(), clock.clone(), settings, activity)
+        });
+        Ok(Self { services, sync, metrics, worker, tasks: vec![sync_of_coins, upkeep] })
     }
 
     /// After the last request: what runs is given back or finished.
@@ -78,4 +87,13 @@ impl Background {
         }
         worked.context("the worker of the jobs has failed")
     }
+}
+
+/// Runs what `begin` makes, and begins it anew after a panic.
+fn spawn<F>(tasks: &Tasks, name: &str, begin: impl FnMut() -> F + 'static) -> JoinHandle<()>
+where
+    F: Future<Output = ()> + 'static,
+{
+    let (tasks, name) = (tasks.clone(), name.to_owned());
+    rt::spawn(async move { tasks.run(&name, begin).await })
 }

@@ -1,7 +1,7 @@
 //! Prometheus metrics on a port of their own (`METRICS_BIND`): whoever may see them is not who may
 //! use the API.
 
-use std::{net::TcpListener, sync::Arc};
+use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use actix_web::{
     App, HttpResponse,
@@ -10,17 +10,21 @@ use actix_web::{
     web::{self, Data},
 };
 use anyhow::Result;
+use futures_util::future::OptionFuture;
+use tokio::time;
 
-use super::{Services, connections::Connections, listen::Serving};
+use super::{Services, connections::Connections, health, listen::Serving};
 use crate::{
     coins::{self, SyncStatus},
     http::{Problem, TrustedProxies, envelope},
     jobs::{self, JobState},
-    telemetry::{CONTENT_TYPE, Exposition},
+    telemetry::{CONTENT_TYPE, Exposition, dropped_log_lines},
 };
 
 /// Connections that may be open; their descriptors are part of the reserve of the API's.
 const CONNECTIONS: usize = 64;
+/// A scrape does not wait longer for the database.
+const LONGEST_QUERY: Duration = Duration::from_secs(1);
 
 /// Answers `GET /metrics`; runs when it is awaited, until it is stopped.
 pub(super) fn serve(listener: TcpListener, services: &Services, sync: Arc<coins::Sync>) -> Result<Server> {
@@ -50,6 +54,9 @@ async fn metrics(services: Data<Services>, sync: Data<coins::Sync>) -> HttpRespo
         requests.write(&mut text);
     }
     services.connections.write(&mut text);
+    services.tasks.write(&mut text);
+    let name = "mintage_log_lines_dropped_total";
+    text.single(name, "counter", "Log lines that nothing took in time.", dropped_log_lines());
     let (in_use, size) = services.db.in_use();
     text.single("mintage_database_slots_in_use", "gauge", "Database hops that are running.", in_use);
     text.single("mintage_database_slots", "gauge", "Database hops that may run at a time.", size);
@@ -70,10 +77,14 @@ async fn metrics(services: Data<Services>, sync: Data<coins::Sync>) -> HttpRespo
     text.sample(name, &[("signature", "checked")], checked);
     services.limits.wrong_guesses.write(&mut text);
     sync.outcomes().write(&mut text);
+    let is_up = health::is_up(&services.blocklist);
+    text.single("mintage_database_up", "gauge", "Whether the database answers.", u8::from(is_up));
+    let age = services.blocklist.confirmed_ago().as_secs_f64();
+    let name = "mintage_blocklist_age_seconds";
+    text.single(name, "gauge", "Since the database last confirmed the list of ended sessions.", age);
     // What only the database knows is missing while it is away.
-    let known = what_is_stored(&services).await;
-    text.single("mintage_database_up", "gauge", "Whether the database answers.", u8::from(known.is_ok()));
-    if let Ok((status, jobs)) = known {
+    let known = is_up.then(|| time::timeout(LONGEST_QUERY, what_is_stored(&services)));
+    if let Some(Ok(Ok((status, jobs)))) = OptionFuture::from(known).await {
         status.write(&mut text);
         let name = "mintage_jobs";
         text.family(name, "gauge", "Jobs by state; one that was done is gone.");

@@ -45,6 +45,7 @@ use crate::{
     limits::Limits,
     mail::Mailer,
     passwords::{Hasher, Policy},
+    tasks::Tasks,
     tokens::{self, Activity, Blocklist, ChallengeKeys, Jwt, KeyRing, Sealer},
     users,
 };
@@ -71,6 +72,7 @@ fn routes(config: &mut ServiceConfig) {
 /// What handlers ask for, one of each.
 #[derive(Clone)]
 struct Services {
+    tasks: Data<Tasks>,
     envelope: Data<Envelope>,
     proxies: Data<TrustedProxies>,
     fallback: Data<Fallback>,
@@ -128,8 +130,11 @@ impl Services {
         // On one connection and the keys first, so that while the blocklist is current, they are, too.
         let views: Vec<Arc<dyn Follow>> = vec![keys.clone(), blocklist.clone(), wake.clone()];
         // Coins on their own: preparing many in many currencies takes a while, and no log-out waits for that.
-        let followers =
-            [Follower::start(url, clock, views)?, Follower::start(url, clock, vec![coins.clone()])?];
+        let tasks = Tasks::default();
+        let followers = [
+            Follower::start("follow-tokens", url, clock, views, &tasks)?,
+            Follower::start("follow-coins", url, clock, vec![coins.clone()], &tasks)?,
+        ];
 
         let ServerSettings { public_url, trusted_proxies, cors_origins, .. } = &config.server;
         let document = document::document();
@@ -142,6 +147,7 @@ impl Services {
             passwords.queue_per_network = usize::MAX;
         }
         let services = Self {
+            tasks: Data::new(tasks.clone()),
             envelope: Data::new(Envelope {
                 public_url: public_url.as_str().into(),
                 https: public_url.starts_with("https:"),
@@ -156,7 +162,7 @@ impl Services {
             requests: config.server.metrics_bind.map(|_| Data::new(Requests::new(&document))),
             clock: Data::new(clock.clone()),
             db: Data::new(db.clone()),
-            hasher: Data::new(Hasher::start(&passwords)?),
+            hasher: Data::new(Hasher::start(&passwords, &tasks)?),
             policy: Data::new(Policy::new(&config.mail.product_name, public_url)),
             jwt: Data::new(Jwt::new(keys.clone(), clock.clone(), public_url, &config.tokens)),
             keys: Data::from(keys),
@@ -200,7 +206,8 @@ impl Services {
         if let Some(requests) = &self.requests {
             app = app.app_data(requests.clone());
         }
-        app.app_data(self.envelope.clone())
+        app.app_data(self.tasks.clone())
+            .app_data(self.envelope.clone())
             .app_data(self.proxies.clone())
             .app_data(self.fallback.clone())
             .app_data(self.document.clone())

@@ -6,7 +6,8 @@ use std::{
 };
 
 use actix_web::rt;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use futures_util::FutureExt;
 use tokio::{
     sync::{oneshot, watch},
     time::{sleep, timeout},
@@ -97,7 +98,7 @@ impl Server {
     /// connect again at once, and must not come back to this server.
     ///
     /// # Errors
-    /// The TLS files cannot be used, or the listener fails.
+    /// The TLS files cannot be used, the listener fails, or a background task asks for a new process.
     pub async fn serve(self, stop: impl Future<Output = ()> + 'static) -> Result<()> {
         let Self { config, services, listener, metrics, _followers } = self;
         let application = services.clone();
@@ -115,8 +116,13 @@ impl Server {
         let connections = services.connections.clone();
         let (begin_stop, stopping) = watch::channel(false);
         let (ended, (all_closed, closed)) = (begin_stop.clone(), oneshot::channel());
+        let tasks = services.tasks.clone();
+        let fatal = tasks.clone();
         rt::spawn(async move {
-            stop.await;
+            tokio::select! {
+                () = stop => {}
+                _ = fatal.fatal() => {}
+            }
             begin_stop.send_replace(true);
             shutdown.enter(Stage::Draining);
             sleep(drain_delay).await;
@@ -138,6 +144,9 @@ impl Server {
         };
         ended.send_replace(true);
         background.end().await?;
+        if let Some(reason) = tasks.fatal().now_or_never() {
+            bail!("{reason}: start again, nothing is lost");
+        }
         Ok(served?)
     }
 }

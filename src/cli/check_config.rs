@@ -2,7 +2,7 @@ use actix_web::rt::System;
 use anyhow::Result;
 use clap::Args;
 
-use super::database::with_connection;
+use super::{database::with_connection, output::print};
 use crate::{coins::social::read_queries, config::Config, db::migrate, mail::Mailer};
 
 #[derive(Args)]
@@ -17,19 +17,19 @@ pub(super) struct Arguments {
 
 /// Getting here means that every setting could be read; secrets print as `[secret]`.
 pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<()> {
-    println!("{config:#?}");
+    print(format_args!("{config:#?}"))?;
     if let Some(path) = &config.social.queries {
         read_queries(path)?;
     }
     let mailer = Mailer::new(&config.mail)?;
-    println!("the settings are usable");
+    print("the settings are usable")?;
     if arguments.database {
         with_connection(config, migrate::check_current)?;
-        println!("the database answers and its schema is current");
+        print("the database answers and its schema is current")?;
     }
     if arguments.smtp {
         System::new().block_on(mailer.check())?;
-        println!("the mail server answers and lets us in");
+        print("the mail server answers and lets us in")?;
     }
     Ok(())
 }

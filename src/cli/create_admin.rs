@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use diesel::{Connection, PgConnection};
 
-use super::database::with_connection;
+use super::{database::with_connection, output::print};
 use crate::{
     config::Config,
     db::{self, migrate},
@@ -47,9 +47,9 @@ pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<()> {
         migrate::check_current(conn)?;
         let now = db::now(conn)?;
         let done = conn.transaction(|conn| create_or_promote(conn, &email, &hash, arguments.force, now))?;
-        println!("{done}");
+        print(done)?;
         if !arguments.password_stdin {
-            println!("password: {password}");
+            print(format_args!("password: {password}"))?;
         }
         Ok(())
     })

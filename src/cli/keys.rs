@@ -2,7 +2,10 @@ use anyhow::Result;
 use clap::Subcommand;
 use diesel::PgConnection;
 
-use super::database::{secret_key, with_connection};
+use super::{
+    database::{secret_key, with_connection},
+    output::{Unprinted, print},
+};
 use crate::{
     config::Config,
     db,
@@ -37,16 +40,16 @@ pub(super) fn run(config: &Config, command: &Command) -> Result<()> {
     with_connection(config, |conn| {
         let now = db::now(conn)?;
         match command {
-            Command::List => print_all(&tokens::list_keys(conn)?),
+            Command::List => print_all(&tokens::list_keys(conn)?)?,
             Command::Rotate { hurry } => {
                 let sealer = sealer(config, conn)?;
                 let kid = tokens::rotate(conn, &sealer, now, *hurry)?;
-                println!("{kid} signs from now on");
+                print(format_args!("{kid} signs from now on"))?;
             }
             Command::Revoke { kid } => {
                 let sealer = sealer(config, conn)?;
                 let revoked = tokens::revoke(conn, &sealer, kid, now)?;
-                print_revoked(kid, &revoked);
+                print_revoked(kid, &revoked)?;
             }
         }
         Ok(())
@@ -57,30 +60,31 @@ fn sealer(config: &Config, conn: &mut PgConnection) -> Result<Sealer> {
     Ok(Sealer::new(&secret_key(config, || Ok(tokens::has_keys(conn)?))?))
 }
 
-fn print_all(keys: &[KeyRow]) {
+fn print_all(keys: &[KeyRow]) -> Result<(), Unprinted> {
     for key in keys {
         let created = key.created_at.format("%F %T UTC");
         let retired = key.retired_at.map(|at| at.format(", retired %F %T UTC").to_string());
-        println!("{}  {:<8} created {created}{}", key.kid, key.state.as_str(), retired.unwrap_or_default());
+        let (state, retired) = (key.state.as_str(), retired.unwrap_or_default());
+        print(format_args!("{}  {state:<8} created {created}{retired}", key.kid))?;
     }
+    Ok(())
 }
 
-fn print_revoked(kid: &str, revoked: &Revoked) {
-    println!("revoked {kid}, which was the {} key", revoked.state.as_str());
+fn print_revoked(kid: &str, revoked: &Revoked) -> Result<(), Unprinted> {
+    print(format_args!("revoked {kid}, which was the {} key", revoked.state.as_str()))?;
     if let Some(signs) = &revoked.signs_now {
-        println!("{signs} signs from now on");
+        print(format_args!("{signs} signs from now on"))?;
     }
     if revoked.state != KeyState::Retired {
-        println!("a new next key is published");
+        print("a new next key is published")?;
     }
-    println!(
+    print(
         "Servers refuse every token that the revoked key signed: people whose session it signed last log \
-         in again."
-    );
-    println!(
-        "Other services accept its access tokens until they fetch the key set again: at most 5 minutes."
-    );
+         in again.",
+    )?;
+    print("Other services accept its access tokens until they fetch the key set again: at most 5 minutes.")?;
     if revoked.may_be_unknown {
-        println!("The key that signs now is so new that they may refuse its tokens until then.");
+        print("The key that signs now is so new that they may refuse its tokens until then.")?;
     }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::database::with_connection;
+use super::{database::with_connection, output::print};
 use crate::{config::Config, db, jobs, mail::TestMail, users::EmailAddress};
 
 #[derive(Args)]
@@ -19,8 +19,8 @@ pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<()> {
         let now = db::now(conn)?;
         Ok(jobs::enqueue(conn, &mail, now)?)
     })?;
-    println!(
+    print(format_args!(
         "the mail is job {id}, which a running server sends (GET /api/v1/admin/jobs shows its failures)"
-    );
+    ))?;
     Ok(())
 }

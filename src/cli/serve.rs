@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::mpsc, thread, time::Duration};
 
 use actix_web::rt::{
     System,
@@ -8,7 +8,10 @@ use actix_web::rt::{
 use anyhow::{Result, bail};
 use tokio::sync::oneshot;
 
-use super::database::{Database, secret_key};
+use super::{
+    database::{Database, secret_key},
+    output::print,
+};
 use crate::{
     app::Server,
     clock::Clock,
@@ -139,19 +142,31 @@ struct Welcome<'a> {
 }
 
 impl Welcome<'_> {
+    /// Waits no longer than a second for whoever reads it, and serves in any case.
     fn print(&self, server: &Server) -> Result<()> {
+        let lines = self.lines(server)?;
+        let (printed, end) = mpsc::channel();
+        thread::spawn(move || {
+            let _ = lines.iter().try_for_each(print);
+            let _ = printed.send(());
+        });
+        let _ = end.recv_timeout(Duration::from_secs(1));
+        Ok(())
+    }
+
+    fn lines(&self, server: &Server) -> Result<Vec<String>> {
         let base = server.base_url(server.address()?);
-        println!("Mintage serves {base}");
+        let mut lines = vec![format!("Mintage serves {base}")];
         if server.has_api_docs() {
-            println!("  API docs   {base}/apidocs/");
+            lines.push(format!("  API docs   {base}/apidocs/"));
         }
-        println!("  Data       {}", self.embedded.unwrap_or("the PostgreSQL of DATABASE_URL"));
-        println!("  Coins      {}", server.coins_source());
-        println!("  Mail       {}", self.mail);
+        lines.push(format!("  Data       {}", self.embedded.unwrap_or("the PostgreSQL of DATABASE_URL")));
+        lines.push(format!("  Coins      {}", server.coins_source()));
+        lines.push(format!("  Mail       {}", self.mail));
         if !self.development.is_empty() {
             let notes = self.development.join(", ");
-            println!("  For development only: {notes} (PROFILE=production refuses them)");
+            lines.push(format!("  For development only: {notes} (PROFILE=production refuses them)"));
         }
-        Ok(())
+        Ok(lines)
     }
 }

@@ -56,6 +56,17 @@ pub(super) fn pooled_url(url: &str) -> String {
     bounded_url(url) + "&connect_timeout=2"
 }
 
+/// How long libpq waits for a connection to this URL, where each of its addresses has as long.
+pub(super) fn connect_timeout(url: &str) -> Duration {
+    let own = url.split_once("connect_timeout=").map(|(_, rest)| rest.split('&').next().unwrap_or(rest));
+    match own.and_then(|seconds| seconds.parse().ok()) {
+        // Without a bound the kernel gives up after about two minutes.
+        Some(0) => Duration::from_mins(2),
+        Some(seconds) => Duration::from_secs(seconds),
+        None => Duration::from_secs(5),
+    }
+}
+
 /// A connection outside the pool, without statement bounds: migrations, LISTEN, the command line.
 ///
 /// # Errors
@@ -129,7 +140,7 @@ pub(super) fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{bounded_url, check_version};
+    use super::{bounded_url, check_version, connect_timeout};
 
     #[test]
     fn versions_before_13_are_refused() {
@@ -149,5 +160,16 @@ mod tests {
         assert!(bounded_url("postgres://h/db?sslmode=require").contains("require&connect_timeout=5&"));
         let own = bounded_url("postgres://h/db?connect_timeout=60");
         assert!(own.contains("connect_timeout=60&tcp_user_timeout") && !own.contains("connect_timeout=5"));
+    }
+
+    #[test]
+    fn the_timeout_is_ours_unless_the_operator_set_another() {
+        let of = |url: &str| connect_timeout(url).as_secs();
+        assert_eq!((of("postgres://h/db"), of(&bounded_url("postgres://h/db?sslmode=require"))), (5, 5));
+        assert_eq!(of("postgres://h/db?connect_timeout=60&sslmode=require"), 60);
+        assert_eq!(
+            (of("postgres://h/db?connect_timeout=0"), of("postgres://h/db?connect_timeout=x")),
+            (120, 5)
+        );
     }
 }

@@ -7,10 +7,11 @@
 //! connections that died without a word.
 
 use std::{
+    panic::resume_unwind,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc,
+        mpsc::{self, RecvTimeoutError},
     },
     thread,
     time::{Duration, Instant},
@@ -19,27 +20,44 @@ use std::{
 use anyhow::Context;
 use diesel::{PgConnection, QueryResult, connection::SimpleConnection};
 
-use super::{connection::connect, server_time::set_clock};
-use crate::{clock::Clock, config::Secret};
+use super::{
+    connection::{connect, connect_timeout},
+    server_time::set_clock,
+};
+use crate::{clock::Clock, config::Secret, tasks::Tasks};
 
 const POLL: Duration = Duration::from_millis(50);
-const HEARTBEAT: Duration = Duration::from_secs(3);
-/// How long a connection may take to answer before another one is opened.
-const PATIENCE: Duration = Duration::from_secs(10);
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How long a statement may take before another connection is opened.
+const PATIENCE: Duration = Duration::from_millis(2500);
+/// How long connecting may take beyond libpq's own bound, which does not hold for the statements with
+/// which Diesel prepares a connection.
+const BEYOND_CONNECTING: Duration = Duration::from_secs(1);
+/// It doubles up to this with each try that hangs, since libpq's bound is one for each address of a host.
+const LONGEST_CONNECTING: Duration = Duration::from_secs(30);
+/// How long a view may take to read everything, or to apply one notification.
+const LOADING: Duration = Duration::from_secs(30);
 const RECONNECT: Duration = Duration::from_millis(250);
+/// Else a lock on a table that is read here would be waited for without end and without a word.
+const LOCK_TIMEOUT: &str = "SET lock_timeout = '5s'";
+/// Threads of one follower that may hang inside libpq, where nothing can interrupt them. A path to
+/// the database that is dead and goes on to acknowledge has that many after 7 minutes, when by
+/// default no token is accepted any more: a new process is better then.
+const MOST_HANGING: usize = 16;
 
 /// A view in memory of what is in the database.
 pub trait Follow: Send + Sync {
     /// The NOTIFY channel that tells of changes.
     fn channel(&self) -> &'static str;
 
-    /// Reads everything; called after every (re)connect, with the channel already listening.
+    /// Reads everything, within 30 seconds; called after every (re)connect, with the channel
+    /// already listening.
     ///
     /// # Errors
     /// The database cannot be read; the connection is opened anew.
     fn load(&self, conn: &mut PgConnection) -> QueryResult<()>;
 
-    /// Applies one notification.
+    /// Applies one notification, within 30 seconds.
     ///
     /// # Errors
     /// As [`Follow::load`].
@@ -49,7 +67,7 @@ pub trait Follow: Send + Sync {
     fn confirmed(&self) {}
 }
 
-/// Follows on a thread of its own; stops when dropped.
+/// Follows on a thread of its own, a task of this name; stops when dropped.
 pub struct Follower {
     stop: Arc<AtomicBool>,
 }
@@ -58,14 +76,56 @@ impl Follower {
     /// Returns once every view has been loaded; keeps the clock in step with PostgreSQL's as well.
     ///
     /// # Errors
-    /// The first load failed.
-    pub fn start(url: &Secret, clock: &Clock, views: Vec<Arc<dyn Follow>>) -> anyhow::Result<Self> {
-        let conn = open(url, clock, &views).context("cannot load what is kept in memory")?;
+    /// The first load failed, or met a lock that was held for longer than 5 seconds.
+    pub fn start(
+        name: &str,
+        url: &Secret,
+        clock: &Clock,
+        views: Vec<Arc<dyn Follow>>,
+        tasks: &Tasks,
+    ) -> anyhow::Result<Self> {
+        Self::start_bounded(name, url, clock, views, tasks, MOST_HANGING)
+    }
+
+    /// As [`Follower::start`]; asks for the end of the process when so many connections hang.
+    ///
+    /// # Errors
+    /// As [`Follower::start`].
+    pub fn start_bounded(
+        name: &str,
+        url: &Secret,
+        clock: &Clock,
+        views: Vec<Arc<dyn Follow>>,
+        tasks: &Tasks,
+        most_hanging: usize,
+    ) -> anyhow::Result<Self> {
+        // Nobody listens to the steps yet.
+        let (steps, _listening) = mpsc::channel();
+        let mut first = Some(open(url, clock, &views, &steps).context("cannot load what is kept in memory")?);
         let stop = Arc::new(AtomicBool::new(false));
-        let (url, clock, stopped) = (url.clone(), clock.clone(), stop.clone());
-        thread::Builder::new()
-            .name("follow".into())
-            .spawn(move || supervise(conn, &url, &clock, &views, &stopped))?;
+        let (of, url, clock) = (name.to_owned(), url.clone(), clock.clone());
+        let (stopped, doomed) = (stop.clone(), tasks.clone());
+        let lives = Arc::new(());
+        let connecting = connect_timeout(url.expose()) + BEYOND_CONNECTING;
+        let mut patience = connecting;
+        tasks.thread(name, move || {
+            while !stopped.load(Ordering::Relaxed) {
+                if Arc::strong_count(&lives) > most_hanging {
+                    let reason = format!("{of}: {most_hanging} connections to PostgreSQL hang");
+                    return doomed.end_process(&reason);
+                }
+                let life = Life {
+                    _counted: lives.clone(),
+                    url: url.clone(),
+                    clock: clock.clone(),
+                    views: views.clone(),
+                };
+                let hung = watch(life, first.take(), patience, &stopped);
+                patience =
+                    if hung { (patience * 2).min(LONGEST_CONNECTING.max(connecting)) } else { connecting };
+                thread::sleep(RECONNECT);
+            }
+        })?;
         Ok(Self { stop })
     }
 }
@@ -77,84 +137,106 @@ impl Drop for Follower {
     }
 }
 
-/// Starts over with a new connection when one broke, or when a server that is frozen or gone
-/// without a word lets it hang: a thread inside libpq cannot be interrupted, so it is left behind.
-fn supervise(
-    mut conn: PgConnection,
+/// What one connection needs; there are as many as there are threads.
+struct Life {
+    _counted: Arc<()>,
+    url: Secret,
+    clock: Clock,
+    views: Vec<Arc<dyn Follow>>,
+}
+
+/// Returns when the connection broke, or when a server that is frozen or gone without a word lets
+/// it hang: a thread inside libpq cannot be interrupted, so it is left behind. True if it hung
+/// before it was connected, for which it has `patience`.
+fn watch(life: Life, conn: Option<PgConnection>, mut patience: Duration, stop: &AtomicBool) -> bool {
+    let (steps, pulse) = mpsc::channel();
+    let followed = thread::spawn(move || {
+        let Life { url, clock, views, .. } = &life;
+        let ended = follow(conn, url, clock, views, &steps);
+        if let (Err(error), Ok(())) = (ended, steps.send(PATIENCE)) {
+            let error = format!("{error:#}");
+            tracing::warn!(error, "changes in PostgreSQL cannot be followed: connecting again");
+        }
+    });
+    let mut is_connected = false;
+    while !stop.load(Ordering::Relaxed) {
+        match pulse.recv_timeout(patience) {
+            Ok(next) => (is_connected, patience) = (true, next),
+            Err(RecvTimeoutError::Timeout) => {
+                let seconds = patience.as_secs_f32();
+                tracing::warn!(seconds, "a connection to PostgreSQL does not answer: opening another");
+                return !is_connected;
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                if let Err(panic) = followed.join() {
+                    resume_unwind(panic);
+                }
+                return false;
+            }
+        }
+    }
+    false
+}
+
+/// Tells how long the next step may take.
+type Steps = mpsc::Sender<Duration>;
+
+fn open(
     url: &Secret,
     clock: &Clock,
     views: &[Arc<dyn Follow>],
-    stop: &Arc<AtomicBool>,
-) {
-    loop {
-        let leave = Arc::new(AtomicBool::new(false));
-        let (alive, pulse) = mpsc::channel();
-        let (left, clock_here, followed) = (leave.clone(), clock.clone(), views.to_vec());
-        thread::spawn(move || {
-            if let Err(error) = follow(&mut conn, &clock_here, &followed, &left, &alive) {
-                tracing::warn!(%error, "lost touch with PostgreSQL");
-            }
-        });
-        while pulse.recv_timeout(PATIENCE).is_ok() && !stop.load(Ordering::Relaxed) {}
-        leave.store(true, Ordering::Relaxed);
-        match reopen(url, clock, views, stop) {
-            Some(fresh) => conn = fresh,
-            None => return,
-        }
-        tracing::info!("in touch with PostgreSQL again");
-    }
-}
-
-fn open(url: &Secret, clock: &Clock, views: &[Arc<dyn Follow>]) -> anyhow::Result<PgConnection> {
+    steps: &Steps,
+) -> anyhow::Result<PgConnection> {
     let mut conn = connect(url)?;
+    steps.send(PATIENCE)?;
     set_clock(&mut conn, clock)?;
+    conn.batch_execute(LOCK_TIMEOUT)?;
     for view in views {
         conn.batch_execute(&format!("LISTEN {}", view.channel()))?;
     }
     for view in views {
-        view.load(&mut conn)?;
+        steps.send(LOADING)?;
+        view.load(&mut conn).with_context(|| format!("cannot load for {}", view.channel()))?;
         view.confirmed();
     }
     Ok(conn)
 }
 
-fn reopen(url: &Secret, clock: &Clock, views: &[Arc<dyn Follow>], stop: &AtomicBool) -> Option<PgConnection> {
-    while !stop.load(Ordering::Relaxed) {
-        match open(url, clock, views) {
-            Ok(conn) => return Some(conn),
-            Err(error) => tracing::debug!(%error, "PostgreSQL is still away"),
-        }
-        thread::sleep(RECONNECT);
-    }
-    None
-}
-
-/// Returns when asked to stop, fails when the connection does; says at each turn that it lives.
+/// Fails when the connection does, or when the thread was left behind or is to stop.
 fn follow(
-    conn: &mut PgConnection,
+    conn: Option<PgConnection>,
+    url: &Secret,
     clock: &Clock,
     views: &[Arc<dyn Follow>],
-    stop: &AtomicBool,
-    alive: &mpsc::Sender<()>,
-) -> QueryResult<()> {
+    steps: &Steps,
+) -> anyhow::Result<()> {
+    let mut conn = if let Some(conn) = conn {
+        conn
+    } else {
+        let conn = open(url, clock, views, steps)?;
+        tracing::info!("changes in PostgreSQL are followed again");
+        conn
+    };
     let mut confirmed_at = Instant::now();
-    while !stop.load(Ordering::Relaxed) {
+    loop {
+        steps.send(PATIENCE)?;
         let news: Vec<_> = conn.notifications_iter().collect::<QueryResult<_>>()?;
         for notification in news {
             for view in views.iter().filter(|view| view.channel() == notification.channel) {
-                view.notified(conn, &notification.payload)?;
+                steps.send(LOADING)?;
+                view.notified(&mut conn, &notification.payload)?;
             }
         }
         if confirmed_at.elapsed() >= HEARTBEAT {
-            set_clock(conn, clock)?;
+            steps.send(PATIENCE)?;
+            set_clock(&mut conn, clock)?;
+            // An answer that came too late confirms nothing.
+            steps.send(PATIENCE)?;
             confirmed_at = Instant::now();
             for view in views {
                 view.confirmed();
             }
         }
-        // Nobody listens any more once the supervisor has given up on us.
-        let _ = alive.send(());
         thread::sleep(POLL);
     }
-    Ok(())
 }

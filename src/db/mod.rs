@@ -16,6 +16,7 @@
 //!
 //! SQL functions take `&mut PgConnection`, never the pool, so that they compose.
 
+mod answers;
 mod budget;
 mod connection;
 pub mod embedded;
@@ -44,7 +45,7 @@ use r2d2::{Pool, PooledConnection};
 use tokio::{task, time};
 
 pub(crate) use self::text_enum::text_enum;
-use self::{budget::Budget, hops::Hops, manager::Manager, reach::Reach, slots::Slots};
+use self::{answers::Answers, budget::Budget, hops::Hops, manager::Manager, reach::Reach, slots::Slots};
 pub use self::{
     budget::{charge_to, within_budget},
     connection::{connect, connect_patiently},
@@ -77,6 +78,7 @@ struct Inner {
     slots: Slots,
     hops: Hops,
     reach: Reach,
+    answers: Answers,
 }
 
 /// What became of the pool's connections, for metrics.
@@ -104,7 +106,14 @@ impl Db {
             .error_handler(Box::new(r2d2::NopErrorHandler))
             .build_unchecked(manager.clone());
         let (reach, events) = Reach::new();
-        let inner = Arc::new(Inner { pool, manager, slots, hops: Hops::default(), reach });
+        let inner = Arc::new(Inner {
+            pool,
+            manager,
+            slots,
+            hops: Hops::default(),
+            reach,
+            answers: Answers::default(),
+        });
         watch::start(&inner, events);
         Self(inner)
     }
@@ -132,6 +141,13 @@ impl Db {
     pub fn losses(&self) -> Losses {
         let Inner { reach, hops, .. } = &*self.0;
         Losses { outages: reach.outages(), given_up: hops.given_up(), left_behind: hops.left_behind() }
+    }
+
+    /// How long the database has been answering, as of its last answer; zero when that was more than
+    /// 10 seconds ago.
+    #[must_use]
+    pub fn answering_for(&self) -> Duration {
+        self.0.answers.lasting(Instant::now())
     }
 
     /// Runs `work` with a connection on a blocking thread.
@@ -223,6 +239,7 @@ impl Hop {
                 inner.reach.suspect();
             } else {
                 inner.reach.answered();
+                inner.answers.note(Instant::now());
             }
             result
         });

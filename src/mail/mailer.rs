@@ -1,15 +1,11 @@
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result, anyhow, bail};
 use lettre::message::Mailbox;
 use tokio::task;
 
 use super::{
-    Letter, Mail, file, message,
+    Letter, Mail, console, file, message,
     smtp::{Refusal, Smtp},
 };
 use crate::{
@@ -85,7 +81,7 @@ impl Mailer {
     /// Worth a retry, unless the server refused this mail a few times.
     pub async fn send(&self, job: &Running, to: &str, mail: Mail) -> Result<(), Failure> {
         let Inner { transport, from, .. } = &*self.0;
-        let console = format!("--- mail to {to} ---\nSubject: {}\n\n{}\n---\n", mail.subject, mail.text);
+        let text = format!("--- mail to {to} ---\nSubject: {}\n\n{}\n---\n", mail.subject, mail.text);
         let message = message::build(job.id, job.now, from, to, mail).map_err(Failure::Permanent)?;
         match transport {
             Transport::Smtp(smtp) => smtp.send(&message).await.map_err(|refusal| match refusal {
@@ -98,10 +94,7 @@ impl Mailer {
                 let written = written.await.context("the thread panicked")?;
                 Ok(written.context("the mail cannot be written to MAIL_DIR")?)
             }
-            Transport::Log => {
-                let written = io::stdout().write_all(console.as_bytes());
-                Ok(written.context("the mail cannot be printed")?)
-            }
+            Transport::Log => Ok(console::print(text).await.context("the mail cannot be printed")?),
             Transport::Off => Err(Failure::Permanent(anyhow!("no MAIL_SERVER is set"))),
         }
     }

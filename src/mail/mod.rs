@@ -4,6 +4,7 @@
 //! away. A mail is a job with a [`Mailer`] as its context; it fills in a [`Letter`] and sends it.
 //! `test_mail.rs` is the pattern to copy.
 
+mod console;
 mod file;
 mod letter;
 mod mailer;

@@ -3,7 +3,6 @@
 
 use std::{
     sync::Arc,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -16,6 +15,7 @@ use super::queue::{MAX_WAIT, Queue, overloaded};
 use crate::{
     config::Passwords,
     http::{Network, Problem},
+    tasks::Tasks,
 };
 
 /// Any salt and digest in bcrypt's alphabet: verifying against it costs what a real hash costs.
@@ -92,11 +92,11 @@ impl Hasher {
     ///
     /// # Errors
     /// The operating system gives no thread.
-    pub fn start(settings: &Passwords) -> std::io::Result<Self> {
+    pub fn start(settings: &Passwords, tasks: &Tasks) -> std::io::Result<Self> {
         let queue = Arc::new(Queue::new(settings, estimate(settings.cost)));
         for number in 0..settings.threads {
             let queue = queue.clone();
-            thread::Builder::new().name(format!("hash-{number}")).spawn(move || queue.work())?;
+            tasks.thread(&format!("hash-{number}"), move || queue.work())?;
         }
         let cost = settings.cost;
         let dummy = dummy(cost).into();
@@ -259,7 +259,8 @@ mod tests {
     use super::*;
 
     fn hasher(cost: u32) -> Hasher {
-        Hasher::start(&Passwords { cost, threads: 1, queue: 8, queue_per_network: 8 }).expect("threads")
+        Hasher::start(&Passwords { cost, threads: 1, queue: 8, queue_per_network: 8 }, &Tasks::default())
+            .expect("threads")
     }
 
     fn network() -> Network {

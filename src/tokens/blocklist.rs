@@ -63,6 +63,12 @@ impl Blocklist {
         self.standing(Uuid::nil()) == Standing::Good
     }
 
+    /// How long ago the database confirmed the list.
+    #[must_use]
+    pub fn confirmed_ago(&self) -> Duration {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).confirmed_at.elapsed()
+    }
+
     #[must_use]
     pub fn standing(&self, session: Uuid) -> Standing {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);

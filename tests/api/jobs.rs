@@ -12,6 +12,7 @@ use mintage::{
     clock::Clock,
     db::{Db, Follower},
     jobs::{self, Failure, Job, LEASE, Registry, Running, Wake, Worker},
+    tasks::Tasks,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -115,7 +116,8 @@ impl<'a> Queue<'a> {
     fn worker_of(&self, registry: Registry) -> Process {
         let url = self.database.url();
         let wake = Arc::new(Wake::default());
-        let follower = Follower::start(&url, &self.clock, vec![wake.clone()]).unwrap();
+        let follower =
+            Follower::start("follow", &url, &self.clock, vec![wake.clone()], &Tasks::default()).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let worker = Worker::new(Db::new(&url, 4), self.clock.clone(), registry, wake);
         let task = tokio::spawn(worker.run(async {

@@ -145,7 +145,14 @@ async fn a_server_that_missed_the_revocation_knows_it_when_it_is_in_touch_again(
     app.database().go_away();
     app.database().come_back();
     until_unpublished(&[&app], &stolen).await;
-    eventually("an answer of the database", async || app.anyone().get("/readyz").await.status == 200).await;
+    let answers = async || {
+        app.anyone()
+            .post("/api/v1/auth/login", &json!({"email": "x@example.com", "password": "x"}))
+            .await
+            .status
+            == 401
+    };
+    eventually("an answer of the database", answers).await;
     assert_refused(&[&app], &user).await;
 }
 

@@ -95,9 +95,22 @@ async fn the_state_of_services_and_jobs_is_told_while_the_database_is_there() {
     assert_eq!(value(&text, "mintage_jobs{state=\"dead\"}"), 1);
     assert_eq!(value(&text, "mintage_database_up"), 1);
 
+    let tasks = ["coin-sync", "follow-coins", "follow-tokens", "hash-0", "housekeeping", "jobs"];
+    for task in tasks {
+        assert_eq!(value(&text, &format!("mintage_task_restarts_total{{task=\"{task}\"}}")), 0);
+    }
+    assert_eq!(value(&text, "mintage_log_lines_dropped_total"), 0);
+    let age = |text: &str| -> f64 {
+        let line = text.lines().find_map(|line| line.strip_prefix("mintage_blocklist_age_seconds "));
+        line.expect("the age").parse().expect("seconds")
+    };
+    assert!(age(&text) < 3.0);
+
     app.database().go_away();
+    let away = async || value(&read(&app).await, "mintage_database_up") == 0;
+    eventually("word of the outage", away).await;
     let text = read(&app).await;
-    assert_eq!(value(&text, "mintage_database_up"), 0);
+    assert!(age(&text) >= 3.0);
     assert!(!text.contains("mintage_sync_ready") && !text.contains("mintage_jobs"));
     assert!(text.contains("mintage_http_requests_total"));
     app.database().come_back();

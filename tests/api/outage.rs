@@ -1,9 +1,14 @@
 //! PostgreSQL goes away and comes back.
 
-use diesel::connection::SimpleConnection;
+use std::time::{Duration, Instant};
+
+use diesel::{RunQueryDsl, connection::SimpleConnection, sql_query};
 use serde_json::json;
 
-use crate::support::{App, PASSWORD, eventually};
+use crate::{
+    command_line::{directory, fail, mintage},
+    support::{App, PASSWORD, SECRET_KEY, eventually},
+};
 
 #[tokio::test]
 async fn without_the_database_reads_from_memory_go_on_and_the_rest_is_a_503() {
@@ -15,8 +20,14 @@ async fn without_the_database_reads_from_memory_go_on_and_the_rest_is_a_503() {
     app.anyone().get("/healthz").await.assert(200);
     app.anyone().get("/.well-known/jwks.json").await.assert(200);
 
-    let ready = app.anyone().get("/readyz").await.assert_problem(503, "unavailable");
-    assert!(["1", "2", "3"].contains(&ready.header("retry-after")));
+    // A load balancer must not take away what goes on from memory.
+    let says_so = async || {
+        let ready = app.anyone().get("/readyz").await.assert(200).json();
+        assert_eq!(ready["status"], "ready");
+        ready["database"] == "away" && ready["blocklist_confirmed_seconds_ago"].as_u64() >= Some(3)
+    };
+    eventually("word of the outage", says_so).await;
+    user.get("/api/v1/coins").await.assert(200);
     user.get("/api/v1/user").await.assert_problem(503, "unavailable");
     user.post_empty("/api/v1/auth/logout").await.assert_problem(503, "unavailable");
     let body = json!({"email": "ada@example.com", "password": PASSWORD});
@@ -24,8 +35,9 @@ async fn without_the_database_reads_from_memory_go_on_and_the_rest_is_a_503() {
     app.anyone().post("/api/v1/auth/register", &body).await.assert_problem(503, "unavailable");
 
     app.database().come_back();
-    eventually("recovery", async || app.anyone().get("/readyz").await.status == 200).await;
-    user.get("/api/v1/user").await.assert(200);
+    eventually("recovery", async || user.get("/api/v1/user").await.status == 200).await;
+    let is_up = async || app.anyone().get("/readyz").await.assert(200).json()["database"] == "up";
+    eventually("word of the recovery", is_up).await;
     app.register("ada@example.com").await;
 }
 
@@ -64,6 +76,41 @@ async fn who_has_not_heard_of_revocations_for_too_long_accepts_no_token() {
     for path in ["/api/v1/coins", "/readyz"] {
         eventually("recovery", async || user.get(path).await.status == 200).await;
     }
+}
+
+#[tokio::test]
+async fn who_hears_of_no_changes_while_the_database_answers_is_not_ready() {
+    let app = App::with(&[("METRICS_BIND", "127.0.0.1:0")]);
+    let user = app.user().await;
+    // The list of ended sessions cannot be loaded after the connection that listens was cut.
+    let mut holder = app.sql();
+    holder.batch_execute("BEGIN; LOCK TABLE blocklist IN ACCESS EXCLUSIVE MODE").unwrap();
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE datname = current_database() AND pid <> pg_backend_pid() AND query = 'SELECT 1'";
+    let began = Instant::now();
+    eventually("the cut", async || sql_query(cut).execute(&mut app.sql()).unwrap() >= 1).await;
+    eventually("not ready", async || app.anyone().get("/readyz").await.status == 503).await;
+    user.get("/api/v1/user").await.assert(200);
+    assert!(began.elapsed() >= Duration::from_secs(14), "{:?}", began.elapsed());
+    let problem = app.anyone().get("/readyz").await.assert_problem(503, "unavailable").json();
+    assert_eq!(problem["detail"], "the database answers, but changes in it do not arrive");
+    holder.batch_execute("ROLLBACK").unwrap();
+    eventually("ready", async || app.anyone().get("/readyz").await.status == 200).await;
+    user.post_empty("/api/v1/auth/logout").await.assert(204);
+}
+
+#[tokio::test]
+async fn a_start_that_meets_a_lock_ends_and_says_so() {
+    let app = App::start();
+    let mut holder = app.sql();
+    holder.batch_execute("BEGIN; LOCK TABLE blocklist IN ACCESS EXCLUSIVE MODE").unwrap();
+    let (home, url) = (directory(), app.database().url());
+    let error =
+        fail(&mut mintage(home.path(), &[("DATABASE_URL", url.expose()), ("SECRET_KEY", SECRET_KEY)]));
+    assert!(
+        error.contains("cannot load what is kept in memory") && error.contains("lock timeout"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

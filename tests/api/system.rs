@@ -1,5 +1,5 @@
 use reqwest::{Method, RequestBuilder};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::App;
 
@@ -7,7 +7,11 @@ use crate::support::App;
 async fn the_server_is_alive_and_ready() {
     let app = App::start();
     assert_eq!(app.anyone().get("/healthz").await.assert(200).json()["status"], "ok");
-    assert_eq!(app.anyone().get("/readyz").await.assert(200).json()["status"], "ready");
+    let mut ready = app.anyone().get("/readyz").await.assert(200).json();
+    let age = ready["blocklist_confirmed_seconds_ago"].take();
+    assert!(age.as_u64().is_some_and(|age| age < 15), "{age}");
+    ready.as_object_mut().unwrap().remove("blocklist_confirmed_seconds_ago");
+    assert_eq!(ready, json!({"status": "ready", "database": "up", "restarted_tasks": []}));
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use diesel::{
 use tokio::time;
 
 pub use self::{
-    app::{App, PASSWORD, SECRET_KEY, begin_minutes, noon},
+    app::{App, PASSWORD, PUBLIC_URL, SECRET_KEY, begin_minutes, noon},
     client::{Client, Response},
     mailbox::{Mailbox, ParsedMail},
     path_to_database::PathToDatabase,

@@ -1,0 +1,256 @@
+//! Background tasks: a panic is logged and counted, and the task begins anew after a pause.
+//!
+//! A process that answers requests while its jobs or its list of ended sessions stand still does
+//! harm unnoticed. Tasks that keep panicking make the server not ready, and where beginning anew
+//! makes no sense the process ends.
+
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use futures_util::FutureExt;
+use tokio::{sync::watch, time};
+
+use crate::telemetry::Exposition;
+
+/// The pause after a panic; it doubles with each one that follows soon.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A task that has run for so long is well again, and its next panic counts as the first.
+const STEADY_AFTER: Duration = Duration::from_secs(10);
+/// A task that has not been well for so long is reported.
+const FAILING_AFTER: Duration = Duration::from_secs(30);
+
+/// All background tasks of a server; cheap to clone.
+#[derive(Clone, Default)]
+pub struct Tasks(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    tasks: Mutex<Vec<Task>>,
+    /// Why the process has to end.
+    fatal: watch::Sender<Option<String>>,
+}
+
+impl Tasks {
+    /// Runs what `begin` makes until it ends by itself, and makes another one after a panic. To be
+    /// dropped at any point.
+    pub async fn run<F: Future>(&self, name: &str, mut begin: impl FnMut() -> F) -> F::Output {
+        let number = self.add(name);
+        loop {
+            match AssertUnwindSafe(async { begin().await }).catch_unwind().await {
+                Ok(output) => return output,
+                Err(_) => time::sleep(self.panicked(number)).await,
+            }
+            self.change(number, |task| task.begin(Instant::now()));
+        }
+    }
+
+    /// As [`Tasks::run`], on a thread of this name.
+    ///
+    /// # Errors
+    /// The operating system gives no thread.
+    pub fn thread(&self, name: &str, mut work: impl FnMut() + Send + 'static) -> io::Result<()> {
+        let (tasks, number) = (self.clone(), self.add(name));
+        thread::Builder::new().name(name.to_owned()).spawn(move || {
+            while catch_unwind(AssertUnwindSafe(&mut work)).is_err() {
+                thread::sleep(tasks.panicked(number));
+                tasks.change(number, |task| task.begin(Instant::now()));
+            }
+        })?;
+        Ok(())
+    }
+
+    /// The names of those that have kept panicking for at least 30 seconds.
+    #[must_use]
+    pub fn failing(&self) -> Vec<String> {
+        self.names(Task::is_failing)
+    }
+
+    /// The names of those that panicked and have not run for 10 seconds since.
+    #[must_use]
+    pub fn unwell(&self) -> Vec<String> {
+        self.names(|task, now| task.unwell_since.is_some() && !task.is_steady(now))
+    }
+
+    fn names(&self, select: impl Fn(&Task, Instant) -> bool) -> Vec<String> {
+        let now = Instant::now();
+        let tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.iter().filter(|task| select(task, now)).map(|task| task.name.clone()).collect()
+    }
+
+    pub fn write(&self, text: &mut Exposition) {
+        let name = "mintage_task_restarts_total";
+        text.family(name, "counter", "How often a background task panicked and began anew.");
+        for task in &*self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner) {
+            text.sample(name, &[("task", &task.name)], task.restarts);
+        }
+    }
+
+    /// Asks for the end of the process, since only a new one can help; the first reason counts.
+    pub fn end_process(&self, reason: &str) {
+        self.0.fatal.send_if_modified(|known| {
+            let is_first = known.is_none();
+            known.get_or_insert_with(|| reason.to_owned());
+            is_first
+        });
+    }
+
+    /// Completes with the reason once the process has to end.
+    pub async fn fatal(&self) -> String {
+        let mut fatal = self.0.fatal.subscribe();
+        let reason = fatal.wait_for(Option::is_some).await.expect("the sender is in self");
+        reason.clone().expect("just seen")
+    }
+
+    fn add(&self, name: &str) -> usize {
+        let mut tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.push(Task::new(name, Instant::now()));
+        tasks.len() - 1
+    }
+
+    /// How long to pause.
+    fn panicked(&self, number: usize) -> Duration {
+        let (name, pause) = self.change(number, |task| (task.name.clone(), task.panicked(Instant::now())));
+        tracing::error!(task = name, "a background task panicked: it begins anew");
+        pause
+    }
+
+    fn change<T>(&self, number: usize, change: impl FnOnce(&mut Task) -> T) -> T {
+        change(&mut self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)[number])
+    }
+}
+
+struct Task {
+    name: String,
+    /// When its present life began; None while it pauses.
+    began: Option<Instant>,
+    next_pause: Duration,
+    /// Its first panic since it was well.
+    unwell_since: Option<Instant>,
+    restarts: u64,
+}
+
+impl Task {
+    fn new(name: &str, now: Instant) -> Self {
+        let name = name.to_owned();
+        Self { name, began: Some(now), next_pause: FIRST_PAUSE, unwell_since: None, restarts: 0 }
+    }
+
+    fn begin(&mut self, now: Instant) {
+        self.began = Some(now);
+    }
+
+    fn panicked(&mut self, now: Instant) -> Duration {
+        if self.is_steady(now) {
+            (self.next_pause, self.unwell_since) = (FIRST_PAUSE, None);
+        }
+        self.unwell_since.get_or_insert(now);
+        self.began = None;
+        self.restarts += 1;
+        let pause = self.next_pause;
+        self.next_pause = (pause * 2).min(LONGEST_PAUSE);
+        pause
+    }
+
+    fn is_steady(&self, now: Instant) -> bool {
+        self.began.is_some_and(|began| now.saturating_duration_since(began) >= STEADY_AFTER)
+    }
+
+    fn is_failing(&self, now: Instant) -> bool {
+        let unwell = self.unwell_since.map(|since| now.saturating_duration_since(since));
+        unwell.is_some_and(|unwell| unwell >= FAILING_AFTER) && !self.is_steady(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    };
+
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_ten_seconds_and_are_short_again_after_a_steady_life() {
+        let mut now = Instant::now();
+        let mut task = Task::new("x", now);
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            let pause = task.panicked(now);
+            pauses.push(pause.as_millis());
+            now += pause;
+            task.begin(now);
+        }
+        assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
+        assert_eq!(task.panicked(now + STEADY_AFTER), FIRST_PAUSE);
+        assert_eq!(task.restarts, 10);
+    }
+
+    #[test]
+    fn only_a_task_that_keeps_panicking_for_30_seconds_is_failing() {
+        let start = Instant::now();
+        let mut task = Task::new("x", start);
+        let mut now = start;
+        while now < start + FAILING_AFTER {
+            assert!(!task.is_failing(now));
+            now += task.panicked(now);
+            task.begin(now);
+        }
+        assert!(task.is_failing(now), "also in the first seconds of the next life");
+        assert!(!task.is_failing(now + STEADY_AFTER), "it is well again");
+
+        let mut once = Task::new("x", start);
+        let begins = start + once.panicked(start);
+        once.begin(begins);
+        assert!(!once.is_failing(start + FAILING_AFTER), "one panic is not a failing task");
+        once.panicked(begins + STEADY_AFTER);
+        assert!(!once.is_failing(start + FAILING_AFTER), "nor is one now and then");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_panics_begins_anew_until_it_ends_by_itself() {
+        let tasks = Tasks::default();
+        let lives = AtomicU32::new(0);
+        let begin = || async {
+            tokio::task::yield_now().await;
+            let life = lives.fetch_add(1, Ordering::Relaxed);
+            assert!(life >= 3, "one of the panics of this test");
+            life
+        };
+        assert_eq!(tasks.run("the task", begin).await, 3);
+        let mut text = Exposition::default();
+        tasks.write(&mut text);
+        assert!(text.0.contains("mintage_task_restarts_total{task=\"the task\"} 3\n"), "{}", text.0);
+        assert_eq!((tasks.failing(), tasks.unwell()), (vec![], vec!["the task".to_owned()]));
+    }
+
+    #[test]
+    fn a_thread_that_panics_begins_anew() {
+        let (lived, lives) = mpsc::channel();
+        let mut life = 0;
+        Tasks::default()
+            .thread("the thread", move || {
+                life += 1;
+                lived.send(life).expect("the test listens");
+                assert!(life >= 3, "one of the panics of this test");
+            })
+            .expect("a thread");
+        let lives: Vec<_> = lives.iter().collect();
+        assert_eq!(lives, [1, 2, 3], "it ends with the first life that ends by itself");
+    }
+
+    #[tokio::test]
+    async fn the_first_reason_to_end_the_process_counts() {
+        let tasks = Tasks::default();
+        assert!(tasks.fatal().now_or_never().is_none());
+        tasks.end_process("one");
+        tasks.end_process("two");
+        assert_eq!(tasks.fatal().await, "one");
+    }
+}
