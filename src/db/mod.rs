@@ -8,7 +8,7 @@
 //!   (`connection`).
 //! - **Slots.** As many hops run at a time as there are connections, and a quarter of that for one account
 //!   (`slots`, [`charge_to`]): what waits for a locked row of one account leaves the others their slots. Waiting
-//!   for the account's own turn holds nothing and may take all of the budget.
+//!   for the account's own turn holds nothing and may take the budget but for 500 ms.
 //! - **An outage.** While PostgreSQL is away, requests fail at once instead of each finding that out by waiting
 //!   (`reach`).
 //! - **Silence.** A hop that is not answered within 3 s is given up: its slot is free again, all connections
@@ -195,7 +195,9 @@ impl Db {
     /// And how long it waited while others of its account did not keep it waiting.
     async fn slot(&self, budget: Budget) -> Result<(Hop, Duration), DbError> {
         self.0.refuse_while_away()?;
-        let turn = time::timeout(budget.all, self.0.slots.turn(budget.account)).await;
+        // What is left then is longer than the wait for a lock, so that PostgreSQL still ends that first.
+        let patience = budget.all.saturating_sub(budget.waits);
+        let turn = time::timeout(patience, self.0.slots.turn(budget.account)).await;
         let turn = turn.map_err(|_| DbError::Busy("the account's other requests take too long"))?;
         let begun = Instant::now();
         let slot = time::timeout(budget.waits, self.0.slots.take(turn)).await;

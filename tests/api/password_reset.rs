@@ -160,7 +160,7 @@ async fn five_wrong_codes_leave_only_the_link() {
     let wrong = if mail.code() == "00000000" { "00000001" } else { "00000000" };
     let clients: Vec<_> = (0..20).map(|_| app.anyone()).collect();
     let body = json!({"email": ada.email, "code": wrong, "new_password": NEW});
-    let answers = join_all(clients.iter().map(|client| client.post(RESET, &body))).await;
+    let answers = join_all(clients.iter().map(|client| client.post_until_served(RESET, &body))).await;
     assert!(answers.iter().all(|answer| answer.status == 422));
     let right = json!({"email": ada.email, "code": mail.code()});
     reset(&app, right).await.assert_problem(422, "invalid-code");

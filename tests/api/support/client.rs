@@ -87,6 +87,16 @@ impl Client {
         self.send(Method::POST, path, |request| request.json(body)).await
     }
 
+    /// Again while the answer is a 503: on a slow machine many requests about one row wait too long for each other.
+    pub async fn post_until_served(&self, path: &str, body: &Value) -> Response {
+        loop {
+            let answer = self.post(path, body).await;
+            if answer.status != 503 {
+                return answer;
+            }
+        }
+    }
+
     pub async fn post_empty(&self, path: &str) -> Response {
         self.send(Method::POST, path, |request| request).await
     }
