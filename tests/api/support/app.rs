@@ -100,30 +100,29 @@ impl App {
 
     /// As [`App::with`], by this clock.
     pub fn at(clock: Clock, settings: &[(&str, &str)]) -> Self {
-        Self::create(clock, settings, false)
+        Self::create(Database::create(), clock, settings, false)
     }
 
     /// As [`App::with`], with a path to the database that can fail: see [`App::path`].
     pub fn with_path(settings: &[(&str, &str)]) -> Self {
-        Self::create(noon(), settings, true)
+        Self::create(Database::create(), noon(), settings, true)
     }
 
-    fn create(clock: Clock, settings: &[(&str, &str)], with_path: bool) -> Self {
+    fn create(database: Database, clock: Clock, settings: &[(&str, &str)], with_path: bool) -> Self {
         let mailbox = Mailbox::new();
         let directory = mailbox.directory();
         let mail = [("MAIL_TRANSPORT", "file"), ("MAIL_DIR", directory.as_str())];
         let all = SETTINGS.iter().chain(&mail).chain(settings);
         let settings = all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let database = Arc::new(Database::create());
         let path = with_path.then(|| PathToDatabase::to(Database::socket()));
-        Self::launch(database, path, Arc::new(mailbox), settings, clock)
+        Self::launch(Arc::new(database), path, Arc::new(mailbox), settings, clock)
     }
 
     /// With a database whose clock can be moved: see [`Database::move_clock`].
     pub fn with_movable_database_clock() -> Self {
-        let app = Self::start();
-        app.database.make_clock_movable();
-        app
+        let database = Database::create();
+        database.make_clock_movable();
+        Self::create(database, noon(), &[], false)
     }
 
     /// Another server on the same database, with a clock of its own.
