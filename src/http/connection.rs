@@ -30,6 +30,11 @@ pub const READ_HEAD: Duration = Duration::from_secs(5);
 /// the way, in particular after a TLS handshake.
 const FIRST_BYTE: Duration = Duration::from_millis(500);
 
+/// How often the HTTP server looks again at a connection without a request. When its worker is late by more than a
+/// second, it loses the timer that ends a connection whose body was not read (`TimerState::init` ignores that the
+/// timer has fired already), and would wait for good.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
 /// What the connection and the requests on it both know.
 #[derive(Default)]
 struct Phase {
@@ -73,6 +78,7 @@ pub struct Connection<S, G> {
     phase: Rc<Phase>,
     timer: Option<Pin<Box<Sleep>>>,
     first_byte_until: Instant,
+    look_again_at: Option<Instant>,
     /// None once the server is closing.
     closing: Option<Closing>,
     /// Lives as long as the stream.
@@ -83,7 +89,8 @@ impl<S, G> Connection<S, G> {
     pub fn new(stream: S, closing: Closing, guard: G) -> Self {
         let first_byte_until = Instant::now() + FIRST_BYTE;
         let closing = Some(closing);
-        Self { stream, phase: Rc::default(), timer: None, first_byte_until, closing, _guard: guard }
+        let (phase, timer, look_again_at) = Default::default();
+        Self { stream, phase, timer, first_byte_until, look_again_at, closing, _guard: guard }
     }
 
     /// Lets the requests of this connection tell it when they are answered.
@@ -95,11 +102,26 @@ impl<S, G> Connection<S, G> {
     /// so that a busy connection does not touch it.
     fn poll_late(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
+        }
         while Instant::now() < deadline {
             ready!(timer.as_mut().poll(cx));
             timer.as_mut().reset(deadline);
         }
         Poll::Ready(())
+    }
+
+    /// Wakes the task after a while, once it has found nothing to read.
+    fn look_again(&mut self, cx: &mut Context<'_>) {
+        if self.phase.begun.get() || !self.phase.between.get() {
+            return;
+        }
+        let at = *self.look_again_at.get_or_insert_with(|| Instant::now() + LOOK_AGAIN);
+        if self.poll_late(cx, at).is_ready() {
+            self.look_again_at = None;
+            cx.waker().wake_by_ref();
+        }
     }
 
     /// Completes when the server is closing and this connection is of no use any more. It has to be asked after every
@@ -128,7 +150,10 @@ impl<S: AsyncRead + Unpin, G: Unpin> AsyncRead for Connection<S, G> {
         let before = buf.filled().len();
         match Pin::new(&mut this.stream).poll_read(cx, buf) {
             Poll::Ready(read) => read?,
-            Poll::Pending => return this.poll_over(cx).map(Ok),
+            Poll::Pending => {
+                this.look_again(cx);
+                return this.poll_over(cx).map(Ok);
+            }
         }
         let phase = &this.phase;
         if buf.filled().len() > before {
@@ -238,6 +263,20 @@ mod tests {
         assert_eq!(side.read(), None, "it is being answered");
         drop(answering);
         assert_eq!(side.read().as_deref(), END);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_is_looked_at_again() {
+        let mut side = Side::new();
+        drop(side.begin());
+        let mut looks = 0;
+        let idle = std::future::poll_fn(|cx| {
+            looks += 1;
+            let mut bytes = [0; 64];
+            Pin::new(&mut side.connection).poll_read(cx, &mut ReadBuf::new(&mut bytes))
+        });
+        assert!(tokio::time::timeout(3 * LOOK_AGAIN, idle).await.is_err(), "it stays open");
+        assert!((5..20).contains(&looks), "{looks}");
     }
 
     #[tokio::test(start_paused = true)]
