@@ -1,7 +1,7 @@
 //! The time, as a parameter.
 //!
 //! All servers on one database go by PostgreSQL's clock, so that they agree about what has expired and a
-//! wrong system clock does no harm. [`Clock::set`] is told what PostgreSQL's clock shows; from there on
+//! wrong system clock does no harm. [`Clock::set`] takes what PostgreSQL's clock shows; from there on
 //! the time advances with the monotonic clock. Before the first time it is that of the system.
 
 use std::{

@@ -11,7 +11,7 @@ use crate::{
     db::Db,
     http::{Envelope, Problem},
     tasks::Tasks,
-    tokens::Blocklist,
+    tokens::{Blocklist, KeyRing},
 };
 
 /// The list of ended sessions is confirmed every second.
@@ -78,6 +78,7 @@ pub async fn healthz() -> Json<Health> {
 pub async fn readyz(
     db: Data<Db>,
     blocklist: Data<Blocklist>,
+    keys: Data<KeyRing>,
     tasks: Data<Tasks>,
     envelope: Data<Envelope>,
 ) -> Result<Json<Readiness>, Problem> {
@@ -92,11 +93,14 @@ pub async fn readyz(
     if age > DEAF_AFTER && db.answering_for() > DEAF_AFTER {
         return not_ready("the database answers, but changes in it do not arrive".into());
     }
+    if !keys.can_sign() {
+        return not_ready("SECRET_KEY does not open the signing keys in the database".into());
+    }
     let failing = tasks.failing();
     if !failing.is_empty() {
         return not_ready(format!("background tasks keep failing: {}", failing.join(", ")));
     }
-    let database = if is_up(&blocklist) { DatabaseState::Up } else { DatabaseState::Away };
+    let database = if is_up(&blocklist, &db) { DatabaseState::Up } else { DatabaseState::Away };
     Ok(Json(Readiness {
         status: "ready",
         database,
@@ -105,7 +109,7 @@ pub async fn readyz(
     }))
 }
 
-/// Whether PostgreSQL has answered a moment ago; asks nothing of it.
-pub(super) fn is_up(blocklist: &Blocklist) -> bool {
-    blocklist.confirmed_ago() < DATABASE_UP_WITHIN
+/// Whether PostgreSQL has answered a moment ago, the connection that listens or a request; asks nothing of it.
+pub(super) fn is_up(blocklist: &Blocklist, db: &Db) -> bool {
+    blocklist.confirmed_ago().min(db.answered_ago()) < DATABASE_UP_WITHIN
 }

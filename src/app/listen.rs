@@ -138,8 +138,8 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    /// The server runs when it is awaited. The door has to be gone when the server is told to stop, so that the
-    /// listener closes.
+    /// The server runs when it is awaited. Drop the [`Door`] before stopping the server: it holds the
+    /// listener's descriptor, without which the listener closes.
     pub fn start<A, I, S, B>(self, listener: TcpListener, application: A) -> Result<(Server, Door)>
     where
         A: Fn() -> I + Send + Clone + 'static,

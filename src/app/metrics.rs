@@ -77,7 +77,7 @@ async fn metrics(services: Data<Services>, sync: Data<coins::Sync>) -> HttpRespo
     text.sample(name, &[("signature", "checked")], checked);
     services.limits.wrong_guesses.write(&mut text);
     sync.outcomes().write(&mut text);
-    let is_up = health::is_up(&services.blocklist);
+    let is_up = health::is_up(&services.blocklist, &services.db);
     text.single("mintage_database_up", "gauge", "Whether the database answers.", u8::from(is_up));
     let age = services.blocklist.confirmed_ago().as_secs_f64();
     let name = "mintage_blocklist_age_seconds";

@@ -138,7 +138,7 @@ impl Services {
 
         let ServerSettings { public_url, trusted_proxies, cors_origins, .. } = &config.server;
         let document = document::document();
-        let db = Db::new(url, config.database.pool_size);
+        let db = Db::new(url, config.database.pool_size, &tasks);
         let challenge_keys = Data::new(ChallengeKeys::new(secret));
         let budgets = tokens::derive_key(secret.current.expose().as_bytes(), b"budgets v1");
         let limits = Data::new(Limits::new(config.server.rate_limits, &budgets, clock));

@@ -16,7 +16,7 @@ use crate::{
     jobs,
     limits::Limits,
     tokens::{
-        Activity, Blocklist, Jwt,
+        Activity, Blocklist, Jwt, Refusal,
         reuse::{self, Settled},
         sessions::{self, Exchange, Lifetimes, Presented},
     },
@@ -72,7 +72,11 @@ pub async fn refresh(
     if !blocklist.is_current() {
         return Err(Problem::unavailable("the key ring is out of date"));
     }
-    let (claims, expires_at) = jwt.verify_refresh(&body.0.refresh_token).map_err(|_| invalid())?;
+    let (claims, expires_at) =
+        jwt.verify_refresh(&body.0.refresh_token).map_err(|refusal| match refusal {
+            Refusal::Unverifiable => refusal.into(),
+            _ => invalid(),
+        })?;
     let times = Lifetimes::new(&settings, &clock);
     let (session, user) = (claims.sid, claims.sub);
     db::charge_to(&user);

@@ -9,7 +9,7 @@ use std::{
 pub(super) struct Unprinted(#[from] io::Error);
 
 impl Unprinted {
-    /// Whoever read the result has closed the pipe.
+    /// The reader of the result has closed the pipe.
     pub fn nobody_reads(&self) -> bool {
         self.0.kind() == ErrorKind::BrokenPipe
     }

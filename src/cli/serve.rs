@@ -1,4 +1,4 @@
-use std::{sync::mpsc, thread, time::Duration};
+use std::{fs, sync::mpsc, thread, time::Duration};
 
 use actix_web::rt::{
     System,
@@ -59,7 +59,7 @@ async fn serve(
     welcome: &Welcome<'_>,
     cluster: Option<&Cluster>,
 ) -> Result<()> {
-    // Whoever was told that it serves may also tell it to stop.
+    // Signals are listened for before the welcome is printed: its reader may send one at once.
     let mut signals = signals.map_or_else(Signals::listen, Ok)?;
     welcome.print(&server)?;
     let (stop, stopped) = oneshot::channel();
@@ -91,7 +91,8 @@ async fn death_of(cluster: Option<&Cluster>) {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    hang_up: Signal,
+    /// None when the process was started so that it outlives its terminal, as `nohup` does.
+    hang_up: Option<Signal>,
     user: [Signal; 2],
 }
 
@@ -100,19 +101,19 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
+            hang_up: if ignores_hang_up() { None } else { Some(signal(SignalKind::hangup())?) },
             user: [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?],
         })
     }
 
     /// Completes at the next signal to stop.
     async fn next(&mut self) {
-        let [first, second] = &mut self.user;
+        let Self { hang_up, user: [first, second], .. } = self;
         loop {
             let ignored = tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hang_up.recv() => return,
+                Some(_) = async { hang_up.as_mut()?.recv().await } => return,
                 _ = first.recv() => "SIGUSR1",
                 _ = second.recv() => "SIGUSR2",
             };
@@ -120,6 +121,15 @@ impl Signals {
             tracing::info!(signal = ignored, "the signal is ignored: it has no meaning here");
         }
     }
+}
+
+/// Whether the process was started with SIGHUP ignored.
+fn ignores_hang_up() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // Bit 0 is signal 1, which is SIGHUP.
+    ignored.is_some_and(|mask| mask & 1 == 1)
 }
 
 fn notes_for_development(config: &Config) -> Vec<&'static str> {
@@ -142,7 +152,7 @@ struct Welcome<'a> {
 }
 
 impl Welcome<'_> {
-    /// Waits no longer than a second for whoever reads it, and serves in any case.
+    /// Waits no longer than a second for its reader, and serves in any case.
     fn print(&self, server: &Server) -> Result<()> {
         let lines = self.lines(server)?;
         let (printed, end) = mpsc::channel();

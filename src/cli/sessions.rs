@@ -2,10 +2,13 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use diesel::{Connection, PgConnection};
 
-use super::database::{secret_key_to_begin_with, with_connection};
+use super::{
+    database::{secret_key_to_begin_with, with_connection},
+    output::print,
+};
 use crate::{
-    clock::Clock,
     config::Config,
+    db,
     tokens::{
         self, Sealer,
         sessions::{self, Which},
@@ -48,19 +51,21 @@ fn end_those_of(conn: &mut PgConnection, email: &EmailAddress) -> Result<()> {
             users::lock_account_of(conn, email)?.context("there is no account with this address")?;
         Ok(sessions::end(conn, account.id, Which::All)?.len())
     })?;
-    println!("ended {}", count(ended));
-    Ok(())
+    Ok(print(format_args!("ended {}", count(ended)))?)
 }
 
 fn end_all(config: &Config, conn: &mut PgConnection) -> Result<()> {
     let sealer = Sealer::new(&secret_key_to_begin_with(config)?);
-    let ended = tokens::end_all(conn, &sealer, Clock::default().now())?;
-    println!("replaced the signing keys and ended {}", count(ended));
-    println!("Servers refuse every token that was issued before: people log in again.");
-    println!(
+    let now = db::now(conn)?;
+    let ended = tokens::end_all(conn, &sealer, now)?;
+    print(format_args!("replaced the signing keys and ended {}", count(ended)))?;
+    print(
+        "Servers that are in touch with PostgreSQL refuse every token that was issued before: people log in again.",
+    )?;
+    print(
         "Other services accept older access tokens until they fetch the key set again, at most 5 minutes, \
-         and may refuse new ones until then."
-    );
+         and may refuse new ones until then.",
+    )?;
     Ok(())
 }
 

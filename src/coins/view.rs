@@ -27,7 +27,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::{Coins, Provider},
-    db::Follow,
+    db::{Change, Follow},
     http::{Problem, kind},
 };
 
@@ -226,17 +226,17 @@ impl Follow for View {
     }
 
     /// Everything of one commit: the market and what people say belong together.
-    fn load(&self, conn: &mut PgConnection) -> QueryResult<()> {
+    fn load(&self, conn: &mut PgConnection) -> QueryResult<Change<'_>> {
         conn.build_transaction().repeatable_read().read_only().run(|conn| self.load_all(conn))
     }
 
-    fn notified(&self, conn: &mut PgConnection, _: &str) -> QueryResult<()> {
+    fn notified(&self, conn: &mut PgConnection, _: &str) -> QueryResult<Change<'_>> {
         self.load(conn)
     }
 }
 
 impl View {
-    fn load_all(&self, conn: &mut PgConnection) -> QueryResult<()> {
+    fn load_all(&self, conn: &mut PgConnection) -> QueryResult<Change<'_>> {
         let mut prepared = Vec::new();
         // Before the first sync it is no news that a currency is missing.
         let mut synced = !self.real;
@@ -261,12 +261,13 @@ impl View {
             prepared.push((place, self.prepare(Arc::new(snapshot))));
         }
         // All at once: what is fetched in two currencies is of one snapshot.
-        for (place, current) in prepared {
-            let version = current.version;
-            place.current.store(Some(current));
-            place.newest.send_if_modified(|newest| newest.replace(version) != Some(version));
-        }
-        Ok(())
+        Ok(Box::new(move || {
+            for (place, current) in prepared {
+                let version = current.version;
+                place.current.store(Some(current));
+                place.newest.send_if_modified(|newest| newest.replace(version) != Some(version));
+            }
+        }))
     }
 }
 

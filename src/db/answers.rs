@@ -25,6 +25,11 @@ impl Answers {
         *period = Some(Period { since: since.map_or(now, |period| period.since), last: now });
     }
 
+    /// The last answer.
+    pub fn last(&self) -> Option<Instant> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).map(|period| period.last)
+    }
+
     /// From the first to the last answer of the present period; zero when it is over.
     pub fn lasting(&self, now: Instant) -> Duration {
         let period = *self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,8 +6,11 @@ use std::{
 };
 
 use diesel::{
-    Connection, ConnectionError, ConnectionResult, PgConnection, RunQueryDsl, connection::SimpleConnection,
-    dsl::sql, select, sql_types::Integer,
+    Connection, ConnectionError, ConnectionResult, PgConnection, RunQueryDsl,
+    connection::SimpleConnection,
+    dsl::sql,
+    select,
+    sql_types::{Bool, Integer},
 };
 
 use super::refusal::Refusal;
@@ -24,9 +27,10 @@ const BOUNDS: &str = "\
     EXCEPTION WHEN insufficient_privilege THEN NULL; END $$;";
 
 /// A connection of the pool, with bounds on PostgreSQL's side.
-pub(super) fn open_bounded(pooled_url: &str) -> ConnectionResult<PgConnection> {
-    let mut conn = open(pooled_url)?;
-    conn.batch_execute(BOUNDS).map_err(ConnectionError::CouldntSetupConfiguration)?;
+pub(super) fn open_bounded(pooled_url: &str) -> Result<PgConnection, Refusal> {
+    let mut conn = establish(pooled_url)?;
+    conn.batch_execute(BOUNDS)
+        .map_err(|error| Refusal { text: one_line(&error.to_string()), is_final: false })?;
     Ok(conn)
 }
 
@@ -86,6 +90,9 @@ fn establish(url: &str) -> Result<PgConnection, Refusal> {
 
 /// How long a start or a command waits for a lock, if it says nothing else.
 pub(super) const WAIT_FOR_LOCK: &str = "SET lock_timeout = '5s'";
+/// A failover ends it.
+const READ_ONLY: &str = "PostgreSQL is read-only, as a standby is: with several hosts in DATABASE_URL, \
+                         target_session_attrs=read-write finds the primary";
 /// `server_version_num` of the first version with all that our statements use: `gen_random_uuid()`
 /// without an extension.
 const OLDEST_VERSION: i32 = 130_000;
@@ -110,7 +117,11 @@ pub fn connect_patiently(url: &Secret, settings: &Database) -> anyhow::Result<Pg
                 conn.batch_execute(WAIT_FOR_LOCK)?;
                 let version = select(sql::<Integer>("current_setting('server_version_num')::integer"));
                 check_version(version.get_result(&mut conn)?)?;
-                return Ok(conn);
+                let is_read_only = select(sql::<Bool>("current_setting('transaction_read_only')::boolean"));
+                if !is_read_only.get_result::<bool>(&mut conn)? {
+                    return Ok(conn);
+                }
+                Refusal { text: READ_ONLY.into(), is_final: false }
             }
             Err(refusal) => refusal,
         };

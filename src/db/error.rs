@@ -7,6 +7,9 @@ pub enum DbError {
     /// A bound of ours was hit.
     #[error("the database is busy: {0}")]
     Busy(&'static str),
+    /// PostgreSQL has ended a statement that others stood in the way of; the connection is as good as before.
+    #[error("the database is contended: {0}")]
+    Contended(String),
     /// PostgreSQL cannot be reached or cannot serve now.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
@@ -17,8 +20,7 @@ pub enum DbError {
 
 /// What PostgreSQL says when it cannot serve now. Diesel passes no SQLSTATE on, so this reads
 /// the messages; every connection asks for them untranslated (`lc_messages=C`).
-const OPERATIONAL: [&str; 15] = [
-    "deadlock detected",
+const OPERATIONAL: [&str; 12] = [
     "terminating connection",
     "server closed the connection",
     "no connection to the server",
@@ -31,6 +33,9 @@ const OPERATIONAL: [&str; 15] = [
     "No space left on device",
     "could not extend file",
     "read-only transaction",
+];
+const CONTENDED: [&str; 3] = [
+    "deadlock detected",
     "canceling statement due to statement timeout",
     "canceling statement due to lock timeout",
 ];
@@ -39,10 +44,11 @@ impl From<Error> for DbError {
     fn from(error: Error) -> Self {
         if let Error::DatabaseError(kind, information) = &error {
             let message = information.message();
-            if matches!(kind, DatabaseErrorKind::ClosedConnection)
-                || matches!(kind, DatabaseErrorKind::SerializationFailure)
-                || OPERATIONAL.iter().any(|known| message.contains(known))
-            {
+            let is_one_of = |known: &[&str]| known.iter().any(|part| message.contains(part));
+            if matches!(kind, DatabaseErrorKind::SerializationFailure) || is_one_of(&CONTENDED) {
+                return Self::Contended(message.to_owned());
+            }
+            if matches!(kind, DatabaseErrorKind::ClosedConnection) || is_one_of(&OPERATIONAL) {
                 return Self::Unavailable(message.to_owned());
             }
         }

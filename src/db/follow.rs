@@ -9,7 +9,7 @@
 use std::{
     panic::resume_unwind,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
         mpsc::{self, RecvTimeoutError},
     },
@@ -45,23 +45,28 @@ const LOCK_TIMEOUT: &str = "SET lock_timeout = '5s'";
 /// default no token is accepted any more: a new process is better then.
 const MOST_HANGING: usize = 16;
 
+/// A change of a view that was read from the database and is not made yet.
+pub type Change<'a> = Box<dyn FnOnce() + Send + 'a>;
+
 /// A view in memory of what is in the database.
+///
+/// Reading and changing are apart: an answer that comes after another connection has taken over is older than
+/// what that one has read, and must not replace it.
 pub trait Follow: Send + Sync {
     /// The NOTIFY channel that tells of changes.
     fn channel(&self) -> &'static str;
 
-    /// Reads everything, within 30 seconds; called after every (re)connect, with the channel
-    /// already listening.
+    /// Reads everything; called after every (re)connect, with the channel already listening.
     ///
     /// # Errors
     /// The database cannot be read; the connection is opened anew.
-    fn load(&self, conn: &mut PgConnection) -> QueryResult<()>;
+    fn load(&self, conn: &mut PgConnection) -> QueryResult<Change<'_>>;
 
-    /// Applies one notification, within 30 seconds.
+    /// Reads what one notification is about.
     ///
     /// # Errors
     /// As [`Follow::load`].
-    fn notified(&self, conn: &mut PgConnection, payload: &str) -> QueryResult<()>;
+    fn notified(&self, conn: &mut PgConnection, payload: &str) -> QueryResult<Change<'_>>;
 
     /// The view is known to be current as of now; called with every heartbeat.
     fn confirmed(&self) {}
@@ -100,7 +105,7 @@ impl Follower {
         most_hanging: usize,
     ) -> anyhow::Result<Self> {
         // Nobody listens to the steps yet.
-        let (steps, _listening) = mpsc::channel();
+        let (steps, _listening) = Steps::new();
         let mut first = Some(open(url, clock, &views, &steps).context("cannot load what is kept in memory")?);
         let stop = Arc::new(AtomicBool::new(false));
         let (of, url, clock) = (name.to_owned(), url.clone(), clock.clone());
@@ -149,11 +154,12 @@ struct Life {
 /// it hang: a thread inside libpq cannot be interrupted, so it is left behind. True if it hung
 /// before it was connected, for which it has `patience`.
 fn watch(life: Life, conn: Option<PgConnection>, mut patience: Duration, stop: &AtomicBool) -> bool {
-    let (steps, pulse) = mpsc::channel();
+    let (steps, pulse) = Steps::new();
+    let _leaves = Leaves(steps.left.clone());
     let followed = thread::spawn(move || {
         let Life { url, clock, views, .. } = &life;
         let ended = follow(conn, url, clock, views, &steps);
-        if let (Err(error), Ok(())) = (ended, steps.send(PATIENCE)) {
+        if let (Err(error), Ok(())) = (ended, steps.begin(PATIENCE)) {
             let error = format!("{error:#}");
             tracing::warn!(error, "changes in PostgreSQL cannot be followed: connecting again");
         }
@@ -178,8 +184,40 @@ fn watch(life: Life, conn: Option<PgConnection>, mut patience: Duration, stop: &
     false
 }
 
-/// Tells how long the next step may take.
-type Steps = mpsc::Sender<Duration>;
+/// Between the thread of a connection and the one that watches it.
+struct Steps {
+    next: mpsc::Sender<Duration>,
+    left: Arc<Mutex<bool>>,
+}
+
+impl Steps {
+    fn new() -> (Self, mpsc::Receiver<Duration>) {
+        let (next, pulse) = mpsc::channel();
+        (Self { next, left: Arc::default() }, pulse)
+    }
+
+    /// Tells how long the next step may take.
+    fn begin(&self, patience: Duration) -> anyhow::Result<()> {
+        Ok(self.next.send(patience)?)
+    }
+
+    /// Changes views, unless the thread was left behind: then what it has read is out of date.
+    fn change(&self, change: impl FnOnce()) -> anyhow::Result<()> {
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        anyhow::ensure!(!*left, "another connection has taken over");
+        change();
+        Ok(())
+    }
+}
+
+/// Leaves the thread behind when it is dropped.
+struct Leaves(Arc<Mutex<bool>>);
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+}
 
 fn open(
     url: &Secret,
@@ -188,16 +226,19 @@ fn open(
     steps: &Steps,
 ) -> anyhow::Result<PgConnection> {
     let mut conn = connect(url)?;
-    steps.send(PATIENCE)?;
+    steps.begin(PATIENCE)?;
     set_clock(&mut conn, clock)?;
     conn.batch_execute(LOCK_TIMEOUT)?;
     for view in views {
         conn.batch_execute(&format!("LISTEN {}", view.channel()))?;
     }
     for view in views {
-        steps.send(LOADING)?;
-        view.load(&mut conn).with_context(|| format!("cannot load for {}", view.channel()))?;
-        view.confirmed();
+        steps.begin(LOADING)?;
+        let change = view.load(&mut conn).with_context(|| format!("cannot load for {}", view.channel()))?;
+        steps.change(|| {
+            change();
+            view.confirmed();
+        })?;
     }
     Ok(conn)
 }
@@ -219,23 +260,20 @@ fn follow(
     };
     let mut confirmed_at = Instant::now();
     loop {
-        steps.send(PATIENCE)?;
+        steps.begin(PATIENCE)?;
         let news: Vec<_> = conn.notifications_iter().collect::<QueryResult<_>>()?;
         for notification in news {
             for view in views.iter().filter(|view| view.channel() == notification.channel) {
-                steps.send(LOADING)?;
-                view.notified(&mut conn, &notification.payload)?;
+                steps.begin(LOADING)?;
+                let change = view.notified(&mut conn, &notification.payload)?;
+                steps.change(change)?;
             }
         }
         if confirmed_at.elapsed() >= HEARTBEAT {
-            steps.send(PATIENCE)?;
+            steps.begin(PATIENCE)?;
             set_clock(&mut conn, clock)?;
-            // An answer that came too late confirms nothing.
-            steps.send(PATIENCE)?;
             confirmed_at = Instant::now();
-            for view in views {
-                view.confirmed();
-            }
+            steps.change(|| views.iter().for_each(|view| view.confirmed()))?;
         }
         thread::sleep(POLL);
     }

@@ -60,7 +60,7 @@ impl Waiting {
 }
 
 /// Does `work`, whose connection bounds its waits with `lock_timeout`. If it waits for a lock, the log
-/// says once for which and who holds it; so does the error if it waited in vain.
+/// says once for which and who holds it; so does the error if it gives up.
 ///
 /// # Errors
 /// Those of `work`.
@@ -83,7 +83,7 @@ pub fn naming_locks<T>(
         }
         let lock = waits_for.lock().unwrap_or_else(PoisonError::into_inner).take();
         let lock = lock.unwrap_or_else(|| "a lock".into());
-        error.context(format!("waited in vain for {lock}; end that transaction, then try again"))
+        error.context(format!("gave up waiting for {lock}; end that transaction, then try again"))
     })
 }
 

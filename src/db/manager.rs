@@ -10,7 +10,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -18,12 +18,13 @@ use std::{
 };
 
 use diesel::{
-    PgConnection,
+    Connection, PgConnection,
+    connection::{Instrumentation, InstrumentationEvent, get_default_instrumentation},
     r2d2::{Error, R2D2Connection},
 };
 use r2d2::ManageConnection;
 
-use super::connection;
+use super::{connection, refusal::Refusal};
 
 /// After more than this without use a connection is asked whether it still works.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
@@ -47,7 +48,28 @@ pub(super) struct Place {
 struct Open {
     connection: PgConnection,
     used_at: Instant,
+    answered: LastAnswer,
     epoch: u64,
+}
+
+/// When PostgreSQL last answered a statement of a connection; cheap to clone.
+#[derive(Clone)]
+pub(super) struct LastAnswer(Arc<Mutex<Instant>>);
+
+impl Default for LastAnswer {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+}
+
+impl LastAnswer {
+    pub fn note(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    pub fn at(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Manager {
@@ -63,23 +85,38 @@ impl Manager {
     /// Opens a connection; blocks.
     ///
     /// # Errors
-    /// PostgreSQL cannot be reached, in one line.
-    pub fn open(&self) -> Result<PgConnection, String> {
-        connection::open_bounded(&self.url).map_err(|error| connection::one_line(&error.to_string()))
+    /// PostgreSQL cannot be reached.
+    pub fn open(&self) -> Result<PgConnection, Refusal> {
+        connection::open_bounded(&self.url)
     }
 
     /// Opens the place's connection unless it is open; blocks.
     ///
     /// # Errors
     /// As [`Manager::open`].
-    pub fn open_in<'a>(&self, place: &'a mut Place) -> Result<&'a mut PgConnection, String> {
+    pub fn open_in<'a>(
+        &self,
+        place: &'a mut Place,
+    ) -> Result<(&'a mut PgConnection, &'a LastAnswer), Refusal> {
         let open = if let Some(open) = place.open.take() {
             open
         } else {
-            let connection = self.open()?;
-            Open { connection, used_at: Instant::now(), epoch: self.epoch.load(Ordering::Relaxed) }
+            let mut connection = self.open()?;
+            let answered = LastAnswer::default();
+            let (noted, mut others) = (answered.clone(), get_default_instrumentation());
+            connection.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+                if let InstrumentationEvent::FinishQuery { .. } = event {
+                    noted.note();
+                }
+                if let Some(others) = &mut others {
+                    others.on_connection_event(event);
+                }
+            });
+            let epoch = self.epoch.load(Ordering::Relaxed);
+            Open { connection, used_at: Instant::now(), answered, epoch }
         };
-        Ok(&mut place.open.insert(open).connection)
+        let open = place.open.insert(open);
+        Ok((&mut open.connection, &open.answered))
     }
 }
 
@@ -111,7 +148,7 @@ impl ManageConnection for Manager {
         Ok(())
     }
 
-    /// An empty place is given back when opening failed, and by who found an open one.
+    /// A place without a connection is removed, so that there are never more connections than slots.
     fn has_broken(&self, place: &mut Place) -> bool {
         place.suspect
             // In the middle of something.

@@ -11,8 +11,8 @@
 //!   for the account's own turn holds nothing and may take the budget but for 500 ms.
 //! - **An outage.** While PostgreSQL is away, requests fail at once instead of each finding that out by waiting
 //!   (`reach`).
-//! - **Silence.** A hop that is not answered within 3 s is given up: its slot is free again, all connections
-//!   that were open then are replaced, and its thread is left behind (`hops`, `watch`).
+//! - **Silence.** A hop without an answer for 3 s is given up: its slot is free again, all connections that were
+//!   open then are replaced, and its thread is left behind (`hops`, `watch`).
 //!
 //! SQL functions take `&mut PgConnection`, never the pool, so that they compose.
 
@@ -45,20 +45,20 @@ use r2d2::{Pool, PooledConnection};
 use tokio::{task, time};
 
 pub(crate) use self::text_enum::text_enum;
-use self::{answers::Answers, budget::Budget, hops::Hops, manager::Manager, reach::Reach, slots::Slots};
+use self::{budget::Budget, hops::Hops, manager::Manager, reach::Reach, slots::Slots, watch::Probes};
 pub use self::{
     budget::{charge_to, within_budget},
     connection::{connect, connect_patiently},
     error::{DbError, constraint_violated},
-    follow::{Follow, Follower},
+    follow::{Change, Follow, Follower},
     locks::naming_locks,
     reach::Away,
     server_time::{now, set_clock},
 };
-use crate::config::Secret;
+use crate::{config::Secret, tasks::Tasks};
 
-/// How many threads may be left behind inside libpq, for each slot, before the process ends.
-const LEFT_BEHIND_PER_SLOT: u32 = 4;
+/// How many threads may be left behind inside libpq, for each slot. PostgreSQL may still keep a backend for each.
+const LEFT_BEHIND_PER_SLOT: u32 = 2;
 /// How often a thread looks whether somebody has given a connection back.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -78,7 +78,7 @@ struct Inner {
     slots: Slots,
     hops: Hops,
     reach: Reach,
-    answers: Answers,
+    probes: Probes,
 }
 
 /// What became of the pool's connections, for metrics.
@@ -95,7 +95,7 @@ pub struct Losses {
 impl Db {
     /// A pool that connects when it is first used, so that it can be built while PostgreSQL is away.
     #[must_use]
-    pub fn new(url: &Secret, size: u32) -> Self {
+    pub fn new(url: &Secret, size: u32, tasks: &Tasks) -> Self {
         let slots = Slots::new(size as usize);
         let manager = Manager::new(url.expose());
         let pool = Pool::builder()
@@ -106,28 +106,22 @@ impl Db {
             .error_handler(Box::new(r2d2::NopErrorHandler))
             .build_unchecked(manager.clone());
         let (reach, events) = Reach::new();
-        let inner = Arc::new(Inner {
-            pool,
-            manager,
-            slots,
-            hops: Hops::default(),
-            reach,
-            answers: Answers::default(),
-        });
-        watch::start(&inner, events);
+        let hops = Hops::new((size * LEFT_BEHIND_PER_SLOT) as usize);
+        let inner = Arc::new(Inner { pool, manager, slots, hops, reach, probes: Probes::default() });
+        watch::start(&inner, events, tasks);
         Self(inner)
     }
 
     /// Hops that are running, and how many may.
     #[must_use]
     pub fn in_use(&self) -> (usize, usize) {
-        self.0.slots.in_use()
+        (self.0.slots.in_use(), self.0.slots.size())
     }
 
     /// How many blocking threads a runtime needs, so that those left behind do not keep hops from running.
     #[must_use]
     pub fn threads(&self) -> usize {
-        self.0.slots.in_use().1 + self.0.most_left_behind()
+        self.0.slots.size() + self.0.hops.most()
     }
 
     /// Why PostgreSQL is away, and since when; None while it can be reached.
@@ -147,7 +141,13 @@ impl Db {
     /// 10 seconds ago.
     #[must_use]
     pub fn answering_for(&self) -> Duration {
-        self.0.answers.lasting(Instant::now())
+        self.0.reach.answering_for()
+    }
+
+    /// How long ago the database last answered; the longest duration if it never did.
+    #[must_use]
+    pub fn answered_ago(&self) -> Duration {
+        self.0.reach.answered_ago()
     }
 
     /// Runs `work` with a connection on a blocking thread.
@@ -203,7 +203,7 @@ impl Db {
         let slot = time::timeout(budget.waits, self.0.slots.take(turn)).await;
         let slot = slot.map_err(|_| DbError::Busy("no free slot"))?;
         self.0.refuse_while_away()?;
-        Ok((Hop { id: self.0.hops.begin(Some(slot)), inner: self.0.clone() }, begun.elapsed()))
+        Ok((Hop { id: self.0.hops.begin(slot), inner: self.0.clone() }, begun.elapsed()))
     }
 }
 
@@ -229,19 +229,20 @@ impl Hop {
     {
         let thread = task::spawn_blocking(move || {
             let inner = &self.inner;
-            let mut place = inner.open_place(connect_by)?;
+            let mut place = inner.open_place(self.id, connect_by)?;
             if Instant::now() >= deadline {
                 // Who asked has been answered; the connection is there for the next.
                 return Err(DbError::Busy("no connection in time").into());
             }
-            let connection = inner.manager.open_in(&mut place).map_err(DbError::Unavailable)?;
+            let opened = inner.manager.open_in(&mut place);
+            let (connection, answered) = opened.map_err(|refusal| DbError::Unavailable(refusal.text))?;
+            inner.hops.opened(self.id, answered.clone());
             let result = work(connection);
             if result.as_ref().is_err_and(Outage::is_outage) {
                 place.suspect = true;
                 inner.reach.suspect();
             } else {
                 inner.reach.answered();
-                inner.answers.note(Instant::now());
             }
             result
         });
@@ -257,10 +258,6 @@ impl Hop {
 }
 
 impl Inner {
-    fn most_left_behind(&self) -> usize {
-        self.slots.in_use().1 * LEFT_BEHIND_PER_SLOT as usize
-    }
-
     fn refuse_while_away(&self) -> Result<(), DbError> {
         match self.reach.away() {
             Some(away) if away.is_silent || !self.has_connections() => {
@@ -277,13 +274,13 @@ impl Inner {
 
     /// A place whose connection is open; blocks. When none can be opened it waits until then for one that
     /// others give back.
-    fn open_place(&self, until: Instant) -> Result<PooledConnection<Manager>, DbError> {
+    fn open_place(&self, hop: u64, until: Instant) -> Result<PooledConnection<Manager>, DbError> {
         if let Some(place) = self.idle() {
             return Ok(place);
         }
         let cause = match self.reach.away() {
             Some(away) => away.cause.clone(),
-            None => match self.open() {
+            None => match self.open(hop) {
                 Ok(place) => return Ok(place),
                 Err(cause) => {
                     self.reach.suspect();
@@ -300,9 +297,10 @@ impl Inner {
         Err(DbError::Unavailable(cause))
     }
 
-    fn open(&self) -> Result<PooledConnection<Manager>, String> {
+    fn open(&self, hop: u64) -> Result<PooledConnection<Manager>, String> {
+        self.hops.opens(hop);
         let mut place = self.pool.get().map_err(|error| error.to_string())?;
-        self.manager.open_in(&mut place)?;
+        self.manager.open_in(&mut place).map_err(|refusal| refusal.text)?;
         Ok(place)
     }
 

@@ -3,10 +3,10 @@
 //! A request that fails or takes long proves nothing about the others. It only raises a suspicion, upon which one
 //! probe opens a connection of its own; what that finds is what counts:
 //!
-//! - it is let in: PostgreSQL is there, however slow single statements may be;
+//! - it succeeds: PostgreSQL is there, however slow single statements may be;
 //! - it is refused: no connection is opened any more, but those that are open go on being used. That is so while
 //!   `max_connections` is used up, and while PostgreSQL is gone there are no open ones soon;
-//! - it is not answered, and nobody else was answered meanwhile: PostgreSQL is frozen or the path swallows
+//! - it is not answered, and no other statement was meanwhile: PostgreSQL is frozen or the path swallows
 //!   packets, and every request is refused.
 //!
 //! While PostgreSQL is away, a probe is sent again every 100 ms.
@@ -22,10 +22,14 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 
+use super::{answers::Answers, refusal::Refusal};
+
 /// How long a probe may go unanswered before another is sent, though it may still succeed. Opening a connection
 /// is about seven round trips, so this is enough for a path of 200 ms.
 const PATIENCE: Duration = Duration::from_millis(1500);
 const BETWEEN_PROBES_WHILE_AWAY: Duration = Duration::from_millis(100);
+/// What only changed settings mend is asked for less often, since servers may lock out who fails to log in.
+const BETWEEN_REFUSED_PROBES: Duration = Duration::from_secs(5);
 const BETWEEN_PROBES: Duration = Duration::from_millis(250);
 
 /// Why PostgreSQL is away, and since when.
@@ -42,16 +46,14 @@ pub struct Away {
 pub(super) struct Reach {
     away: ArcSwapOption<Away>,
     outages: AtomicU64,
-    /// When something was last answered, in microseconds since `start`.
-    answered: AtomicU64,
-    start: Instant,
+    answers: Answers,
     suspected: AtomicBool,
     events: Sender<Event>,
 }
 
 pub(super) enum Event {
     Suspicion,
-    Probed { began: Instant, result: Result<(), String> },
+    Probed { began: Instant, result: Result<(), Refusal> },
 }
 
 impl Reach {
@@ -60,8 +62,7 @@ impl Reach {
         let reach = Self {
             away: ArcSwapOption::empty(),
             outages: AtomicU64::new(0),
-            answered: AtomicU64::new(0),
-            start: Instant::now(),
+            answers: Answers::default(),
             suspected: AtomicBool::new(false),
             events,
         };
@@ -81,14 +82,23 @@ impl Reach {
         self.outages.load(Ordering::Relaxed)
     }
 
-    /// PostgreSQL answered somebody.
+    /// PostgreSQL has answered.
     pub fn answered(&self) {
-        let now = self.start.elapsed().as_micros();
-        self.answered.store(u64::try_from(now).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.answers.note(Instant::now());
     }
 
-    fn answered_at(&self) -> Instant {
-        self.start + Duration::from_micros(self.answered.load(Ordering::Relaxed))
+    /// How long it has been answering, as of its last answer.
+    pub fn answering_for(&self) -> Duration {
+        self.answers.lasting(Instant::now())
+    }
+
+    /// How long ago the last answer was.
+    pub fn answered_ago(&self) -> Duration {
+        self.answers.last().map_or(Duration::MAX, |last| last.elapsed())
+    }
+
+    fn was_answered_since(&self, began: Instant) -> bool {
+        self.answers.last().is_some_and(|last| last >= began)
     }
 
     /// Somebody was not served: a probe shall find out.
@@ -122,7 +132,7 @@ impl Judge {
         &mut self,
         reach: &Reach,
         began: Instant,
-        result: Result<(), String>,
+        result: Result<(), Refusal>,
         now: Instant,
     ) -> bool {
         match result {
@@ -135,10 +145,11 @@ impl Judge {
                     away.is_silent
                 })
             }
-            Err(cause) if self.probe == Some(began) => {
+            Err(refusal) if self.probe == Some(began) => {
                 self.probe = None;
-                self.not_before = now + BETWEEN_PROBES_WHILE_AWAY;
-                set_away(reach, false, cause, now);
+                let pause = if refusal.is_final { BETWEEN_REFUSED_PROBES } else { BETWEEN_PROBES_WHILE_AWAY };
+                self.not_before = now + pause;
+                set_away(reach, false, refusal.text, now);
                 false
             }
             // It took longer than it may, and knows nothing of now.
@@ -146,14 +157,15 @@ impl Judge {
         }
     }
 
-    /// Judges the silence of the probe that is under way; true if one is to begin now.
-    pub fn turn(&mut self, reach: &Reach, now: Instant) -> bool {
+    /// Judges the silence of the probe that is under way; true if one is to begin now, for which there has to
+    /// be `room`.
+    pub fn turn(&mut self, reach: &Reach, room: bool, now: Instant) -> bool {
         if let Some(began) = self.probe.filter(|began| now - *began >= PATIENCE) {
-            set_away(reach, reach.answered_at() < began, "it does not answer".into(), now);
+            set_away(reach, !reach.was_answered_since(began), "it does not answer".into(), now);
             self.probe = None;
         }
         let wanted = reach.is_away() || reach.suspected.load(Ordering::Relaxed);
-        if self.probe.is_some() || !wanted || now < self.not_before {
+        if self.probe.is_some() || !wanted || !room || now < self.not_before {
             return false;
         }
         reach.suspected.store(false, Ordering::Relaxed);
@@ -174,10 +186,12 @@ fn set_away(reach: &Reach, is_silent: bool, cause: String, now: Instant) {
     let before = reach.away();
     if before.is_none() {
         reach.outages.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(
-            error = cause,
-            "PostgreSQL cannot be reached: requests that need it are refused until it can"
-        );
+        let message = if is_silent {
+            "PostgreSQL does not answer: requests that need it are refused"
+        } else {
+            "no connection to PostgreSQL can be opened: requests that need a new one are refused"
+        };
+        tracing::warn!(error = cause, "{message}");
     }
     let since = before.map_or(now, |before| before.since);
     reach.away.store(Some(Arc::new(Away { since, is_silent, cause })));
@@ -207,12 +221,13 @@ mod tests {
 
         fn turn(&mut self, millis: u64) -> bool {
             let now = self.at(millis);
-            self.judge.turn(&self.reach, now)
+            self.judge.turn(&self.reach, true, now)
         }
 
         fn probed(&mut self, began: u64, millis: u64, result: Result<(), &str>) -> bool {
             let (began, now) = (self.at(began), self.at(millis));
-            self.judge.probed(&self.reach, began, result.map_err(str::to_owned), now)
+            let refusal = |text: &str| Refusal { text: text.into(), is_final: text.contains("password") };
+            self.judge.probed(&self.reach, began, result.map_err(refusal), now)
         }
 
         fn silent(&self) -> Option<bool> {
@@ -247,6 +262,15 @@ mod tests {
     }
 
     #[test]
+    fn what_only_changed_settings_mend_is_asked_for_every_five_seconds() {
+        let mut trial = Trial::new();
+        trial.reach.suspect();
+        assert!(trial.turn(0));
+        trial.probed(0, 2, Err("a wrong password"));
+        assert!(!trial.turn(4900) && trial.turn(5002));
+    }
+
+    #[test]
     fn silence_is_refused_until_a_probe_is_let_in_and_open_connections_are_not_trusted_then() {
         let mut trial = Trial::new();
         trial.reach.suspect();
@@ -268,11 +292,11 @@ mod tests {
     fn a_probe_that_hangs_while_others_are_answered_is_no_silence() {
         let mut trial = Trial::new();
         trial.reach.suspect();
-        let begin = trial.reach.start;
+        let begin = Instant::now();
         trial.judge = Judge::new(begin);
-        assert!(trial.judge.turn(&trial.reach, begin));
+        assert!(trial.judge.turn(&trial.reach, true, begin));
         trial.reach.answered();
-        trial.judge.turn(&trial.reach, begin + Duration::from_millis(1500));
+        trial.judge.turn(&trial.reach, true, begin + Duration::from_millis(1500));
         assert_eq!(trial.silent(), Some(false), "only what is new hangs");
     }
 }

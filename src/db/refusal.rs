@@ -19,7 +19,6 @@ pub(super) struct Refusal {
 /// Parts of messages of libpq and PostgreSQL, all of which must be there, and what they mean. The first
 /// that fits counts.
 const FINAL: [(&[&str], &str); 21] = [
-    (&["root certificate file"], BAD_CERTIFICATE),
     (&["certificate verify failed"], BAD_CERTIFICATE),
     (&["server certificate for"], BAD_CERTIFICATE),
     (&["certificate file"], BAD_CERTIFICATE),
@@ -47,6 +46,7 @@ const FINAL: [(&[&str], &str); 21] = [
     // Of libpq, as in: invalid sslmode value: "x". The server says FATAL: before its words.
     (&["invalid ", " value: \""], BAD_OPTION),
     (&["invalid URI"], BAD_OPTION),
+    (&["definition of service"], BAD_OPTION),
 ];
 const BAD_CERTIFICATE: &str = "the certificate of PostgreSQL cannot be verified or ours cannot be used: look \
                                at the host, sslmode, sslrootcert, sslcert and sslkey in DATABASE_URL";

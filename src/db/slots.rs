@@ -43,9 +43,14 @@ impl Slots {
         Self { size, free: Arc::new(Semaphore::new(size)), accounts: Arc::new(accounts) }
     }
 
-    /// How many are taken, of how many.
-    pub fn in_use(&self) -> (usize, usize) {
-        (self.size - self.free.available_permits().min(self.size), self.size)
+    /// How many are taken.
+    pub fn in_use(&self) -> usize {
+        self.size - self.free.available_permits().min(self.size)
+    }
+
+    /// How many there are.
+    pub fn size(&self) -> usize {
+        self.size
     }
 
     /// Waits for its turn among the account's hops, where nothing but memory is held.
@@ -115,12 +120,12 @@ mod tests {
         assert!(third.as_mut().now_or_never().is_none(), "a quarter of eight is two");
         let other = take(&slots, Some(2)).now_or_never().expect("another account has its own");
         let unnamed: Vec<_> = (0..5).filter_map(|_| take(&slots, None).now_or_never()).collect();
-        assert_eq!((unnamed.len(), slots.in_use()), (5, (8, 8)));
+        assert_eq!((unnamed.len(), slots.in_use()), (5, 8));
         drop((other, unnamed));
         drop(third);
         assert!(take(&slots, Some(1)).now_or_never().is_none(), "who gave up has left nothing");
         drop(held);
-        assert_eq!(slots.in_use(), (0, 8));
+        assert_eq!(slots.in_use(), 0);
         assert!(slots.accounts.busy().is_empty());
     }
 

@@ -3,8 +3,8 @@
 //!
 //! The HTTP server (actix-http 3.20) bounds the time in which the *first* request head of a connection has to arrive,
 //! and the time without any byte. A client that sends one request and then a single byte of the next one would keep
-//! its connection for good. When it is told to stop, it drops a request that has arrived and was not read yet; so it is
-//! not told, and a connection here ends only after a read has found nothing.
+//! its connection for good. Its own signal to stop makes it drop a request that has arrived and was not read yet; so that
+//! signal is not used, and a connection here ends only after a read has found nothing.
 
 use std::{
     cell::Cell,

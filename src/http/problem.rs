@@ -199,6 +199,8 @@ struct Inner {
     errors: Vec<FieldError>,
     choices: Vec<Choice>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// PostgreSQL could not serve.
+    outage: bool,
     /// For the log; taken when it is written there.
     cause: RefCell<Option<String>>,
 }
@@ -212,6 +214,7 @@ impl Problem {
             errors: Vec::new(),
             choices: Vec::new(),
             headers: Vec::new(),
+            outage: false,
             cause: RefCell::new(None),
         }))
     }
@@ -370,14 +373,19 @@ impl ResponseError for Problem {
 
 impl Outage for Problem {
     fn is_outage(&self) -> bool {
-        self.0.kind.status == 503
+        self.0.outage
     }
 }
 
 impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
         match error {
-            DbError::Busy(_) | DbError::Unavailable(_) => Self::unavailable(error),
+            DbError::Busy(_) | DbError::Contended(_) => Self::unavailable(error),
+            DbError::Unavailable(_) => {
+                let mut problem = Self::unavailable(error);
+                problem.0.outage = true;
+                problem
+            }
             DbError::Query(diesel::result::Error::NotFound) => Self::new(&kind::NOT_FOUND),
             DbError::Query(error) => Self::internal(error),
         }

@@ -43,7 +43,7 @@ impl From<Problem> for Failure {
 impl Outage for Failure {
     fn is_outage(&self) -> bool {
         let (Self::Retry(error) | Self::Permanent(error)) = self;
-        matches!(error.downcast_ref(), Some(DbError::Busy(_) | DbError::Unavailable(_)))
+        matches!(error.downcast_ref(), Some(DbError::Unavailable(_)))
     }
 }
 

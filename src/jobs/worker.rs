@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    db::{Db, Follow},
+    db::{Change, Db, Follow},
     http::Problem,
 };
 
@@ -50,14 +50,12 @@ impl Follow for Wake {
         CHANNEL
     }
 
-    fn load(&self, _: &mut PgConnection) -> QueryResult<()> {
-        self.0.notify_one();
-        Ok(())
+    fn load(&self, _: &mut PgConnection) -> QueryResult<Change<'_>> {
+        Ok(Box::new(|| self.0.notify_one()))
     }
 
-    fn notified(&self, _: &mut PgConnection, _: &str) -> QueryResult<()> {
-        self.0.notify_one();
-        Ok(())
+    fn notified(&self, conn: &mut PgConnection, _: &str) -> QueryResult<Change<'_>> {
+        self.load(conn)
     }
 }
 
@@ -81,14 +79,8 @@ impl Worker {
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
         let mut runs = JoinSet::new();
+        let mut pause = Duration::ZERO;
         loop {
-            let pause = match self.look(&mut runs).await {
-                Ok(()) => POLL,
-                Err(problem) => {
-                    tracing::warn!(%problem, "jobs have to wait");
-                    POLL_IN_OUTAGE
-                }
-            };
             tokio::select! {
                 biased;
                 () = &mut stop => break,
@@ -96,6 +88,13 @@ impl Worker {
                 () = self.wake.0.notified(), if runs.len() < AT_ONCE => {}
                 () = time::sleep(pause) => {}
             }
+            pause = match self.look(&mut runs).await {
+                Ok(()) => POLL,
+                Err(problem) => {
+                    tracing::warn!(%problem, "jobs have to wait");
+                    POLL_IN_OUTAGE
+                }
+            };
         }
         let finished = time::timeout(FINISH, async { while runs.join_next().await.is_some() {} }).await;
         if finished.is_err() {

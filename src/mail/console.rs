@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result};
 use tokio::{sync::Semaphore, task, time};
 
-/// Of whoever reads what is printed.
+/// Of the reader of the console.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A thread that prints to a pipe which nobody reads cannot be interrupted: no more than one hangs.

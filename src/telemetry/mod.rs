@@ -21,12 +21,12 @@ pub use self::exposition::{CONTENT_TYPE, Exposition, Histogram};
 use self::{output::STDERR, repeats::Repeats};
 use crate::config::{Log, LogFormat};
 
-/// How long the end of the process waits for whoever reads its last lines.
+/// How long the end of the process waits for the reader of its last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Installs the process-wide subscriber; a second call (tests) changes nothing.
 pub fn init(log: &Log) {
-    // Whoever sends nonsense instead of HTTP must not be able to fill the log.
+    // Clients that send nonsense instead of HTTP must not be able to fill the log.
     let filter = EnvFilter::new(format!("actix_http=off,{}", log.level));
     let builder = fmt().with_env_filter(filter).with_writer(|| Line).log_internal_errors(false);
     let builder = builder.with_ansi(io::stderr().is_terminal());

@@ -1,6 +1,6 @@
 //! Where log lines go: into a bounded buffer, and from there to stderr by a thread of its own.
 //!
-//! Nothing that logs waits for whoever reads. When the reader is slow or gone, or the disk is full,
+//! Nothing that logs waits for the reader. When the reader is slow or gone, or the disk is full,
 //! lines are dropped and counted.
 
 use std::{

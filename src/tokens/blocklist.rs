@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::sessions::Ended;
 use crate::{
     clock::Clock,
-    db::{Follow, schema::blocklist},
+    db::{Change, Follow, schema::blocklist},
 };
 
 const CHANNEL: &str = "mintage_blocklist";
@@ -97,7 +97,7 @@ impl Follow for Blocklist {
         CHANNEL
     }
 
-    fn load(&self, conn: &mut PgConnection) -> QueryResult<()> {
+    fn load(&self, conn: &mut PgConnection) -> QueryResult<Change<'_>> {
         // Row by row: libpq would hold a million rows in memory before we see the first.
         let rows = blocklist::table
             .filter(blocklist::expires_at.gt(self.clock.earliest() - KEPT))
@@ -108,30 +108,30 @@ impl Follow for Blocklist {
             let (session, until) = row?;
             loaded.insert(session, seconds(until));
         }
-        self.change(|state| {
-            // Entries made here a moment ago must not be lost.
-            loaded.extend(state.ended.drain());
-            state.ended = loaded;
-        });
-        Ok(())
+        Ok(Box::new(|| {
+            self.change(|state| {
+                // Entries made here a moment ago must not be lost.
+                loaded.extend(state.ended.drain());
+                state.ended = loaded;
+            });
+        }))
     }
 
-    fn notified(&self, _: &mut PgConnection, payload: &str) -> QueryResult<()> {
+    fn notified(&self, _: &mut PgConnection, payload: &str) -> QueryResult<Change<'_>> {
         let entry = payload.split_once(' ').and_then(|(session, until)| {
             let session = session.parse().ok()?;
             let until = DateTime::from_timestamp(until.parse().ok()?, 0)?;
             Some(Ended { session, until })
         });
-        if let Some(ended) = entry {
-            self.refuse(&[ended]);
-        } else {
+        if entry.is_none() {
             tracing::warn!("a blocklist notification cannot be read");
         }
-        Ok(())
+        Ok(Box::new(move || self.refuse(entry.as_slice())))
     }
 
     fn confirmed(&self) {
-        let over = (self.clock.earliest() - KEPT).timestamp();
+        // A system clock that is far behind must not keep entries for ever.
+        let over = (self.clock.earliest() - KEPT).max(self.clock.now() - TimeDelta::days(1)).timestamp();
         self.change(|state| {
             state.confirmed_at = Instant::now();
             if over.abs_diff(state.swept) >= 60 {

@@ -98,6 +98,8 @@ pub enum Refusal {
     Expired,
     /// We signed it, at a time that has yet to come: a clock was wrong.
     FromTheFuture,
+    /// It names a key that this server cannot open.
+    Unverifiable,
     Revoked,
 }
 
@@ -235,6 +237,9 @@ impl Jwt {
         }
         let ring = self.keys.current();
         let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::Invalid)?;
+        if header.kid.as_ref().is_some_and(|kid| ring.sealed.contains(kid)) {
+            return Err(Refusal::Unverifiable);
+        }
         let key = check_header(&header, kind, &ring).ok_or(Refusal::Invalid)?;
         let validation = match kind {
             TokenKind::Access => &self.access,
@@ -293,6 +298,9 @@ impl From<Refusal> for Problem {
             Refusal::Expired => &kind::TOKEN_EXPIRED,
             Refusal::FromTheFuture => {
                 return Self::unavailable("a clock was wrong when the token was issued");
+            }
+            Refusal::Unverifiable => {
+                return Self::unavailable("there are signing keys that SECRET_KEY does not open");
             }
             Refusal::Revoked => &kind::TOKEN_REVOKED,
         };

@@ -26,7 +26,7 @@ use jsonwebtoken::{
 };
 
 use super::seal::{Sealer, derive_key};
-use crate::db::{Follow, schema::signing_keys, text_enum};
+use crate::db::{Change, Follow, schema::signing_keys, text_enum};
 
 const CHANNEL: &str = "mintage_signing_keys";
 /// Twice as long as the JWKS may be cached.
@@ -61,6 +61,8 @@ pub(super) struct Ring {
     pub kid: Option<String>,
     pub keys: HashMap<String, Arc<Key>>,
     pub jwks: JwkSet,
+    /// Keys that this server cannot open: it cannot tell whether what they have signed is good.
+    pub sealed: Vec<String>,
 }
 
 /// What one row of the ring is used for.
@@ -108,6 +110,12 @@ impl KeyRing {
         self.ring.store(Arc::new(ring));
     }
 
+    /// Whether this server can sign; without its `SECRET_KEY` it cannot open the keys.
+    #[must_use]
+    pub fn can_sign(&self) -> bool {
+        self.current().signing().is_some()
+    }
+
     pub(super) fn current(&self) -> arc_swap::Guard<Arc<Ring>> {
         self.ring.load()
     }
@@ -118,17 +126,16 @@ impl Follow for KeyRing {
         CHANNEL
     }
 
-    fn load(&self, conn: &mut PgConnection) -> QueryResult<()> {
+    fn load(&self, conn: &mut PgConnection) -> QueryResult<Change<'_>> {
         let (ring, faults) = read(conn, &self.sealer, &self.current().keys)?;
         // The others go on working; an operator has to look at this.
         for fault in faults {
             tracing::error!(error = format!("{fault:#}"), "a signing key cannot be used");
         }
-        self.replace(ring);
-        Ok(())
+        Ok(Box::new(|| self.replace(ring)))
     }
 
-    fn notified(&self, conn: &mut PgConnection, _: &str) -> QueryResult<()> {
+    fn notified(&self, conn: &mut PgConnection, _: &str) -> QueryResult<Change<'_>> {
         Follow::load(self, conn)
     }
 }
@@ -308,6 +315,7 @@ fn read(
             None => match open(conn, sealer, &row)? {
                 Ok(key) => Arc::new(key),
                 Err(fault) => {
+                    ring.sealed.push(row.kid);
                     faults.push(fault);
                     continue;
                 }

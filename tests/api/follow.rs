@@ -6,8 +6,9 @@ use std::{
     os::unix::net::UnixStream,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU32, Ordering},
+        mpsc,
     },
     thread,
     time::{Duration, Instant},
@@ -17,7 +18,7 @@ use diesel::{PgConnection, QueryResult, connection::SimpleConnection};
 use mintage::{
     clock::Clock,
     config::Secret,
-    db::{Follow, Follower},
+    db::{Change, Follow, Follower},
     tasks::Tasks,
     telemetry::Exposition,
 };
@@ -32,6 +33,10 @@ struct View {
     /// So many loads to come panic.
     bad_loads: AtomicU32,
     notified: AtomicU32,
+    /// The number of the load that it shows.
+    shown: AtomicU32,
+    /// What the next load waits for.
+    late: Mutex<Option<mpsc::Receiver<()>>>,
 }
 
 impl Follow for View {
@@ -39,17 +44,22 @@ impl Follow for View {
         "of_a_test"
     }
 
-    fn load(&self, _: &mut PgConnection) -> QueryResult<()> {
-        self.loads.fetch_add(1, Ordering::Relaxed);
+    fn load(&self, _: &mut PgConnection) -> QueryResult<Change<'_>> {
+        let number = self.loads.fetch_add(1, Ordering::Relaxed) + 1;
         let bad = self.bad_loads.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         assert!(bad.is_err(), "a panic of this test");
-        Ok(())
+        let late = self.late.lock().expect("lock").take();
+        if let Some(late) = &late {
+            late.recv().expect("the test goes on");
+        }
+        Ok(Box::new(move || self.shown.store(number, Ordering::Relaxed)))
     }
 
-    fn notified(&self, _: &mut PgConnection, payload: &str) -> QueryResult<()> {
+    fn notified(&self, _: &mut PgConnection, payload: &str) -> QueryResult<Change<'_>> {
         assert!(payload != "bad", "a panic of this test");
-        self.notified.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        Ok(Box::new(|| {
+            self.notified.fetch_add(1, Ordering::Relaxed);
+        }))
     }
 }
 
@@ -163,6 +173,24 @@ async fn a_connection_that_falls_silent_is_given_up_within_seconds() {
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     notify(&database, "good");
     eventually("the news after it", async || count(&view.notified) == 2).await;
+}
+
+#[tokio::test]
+async fn what_is_read_too_late_does_not_replace_what_another_connection_has_read() {
+    let (database, view) = (Database::create(), Arc::new(View::default()));
+    let tasks = Tasks::default();
+    let _follower =
+        Follower::start("the view", &database.url(), &Clock::default(), vec![view.clone()], &tasks).unwrap();
+    let (release, late) = mpsc::channel();
+    *view.late.lock().unwrap() = Some(late);
+    database.go_away();
+    database.come_back();
+    // The second load has half a minute; then another connection takes over, and its thread is left behind.
+    eventually("the third load", async || count(&view.shown) == 3).await;
+    release.send(()).unwrap();
+    // This test, the follower and its present connection have one each.
+    eventually("the end of the thread", async || Arc::strong_count(&view) == 3).await;
+    assert_eq!(count(&view.shown), 3);
 }
 
 #[tokio::test]

@@ -119,7 +119,7 @@ impl<'a> Queue<'a> {
         let follower =
             Follower::start("follow", &url, &self.clock, vec![wake.clone()], &Tasks::default()).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let worker = Worker::new(Db::new(&url, 4), self.clock.clone(), registry, wake);
+        let worker = Worker::new(Db::new(&url, 4, &Tasks::default()), self.clock.clone(), registry, wake);
         let task = tokio::spawn(worker.run(async {
             let _ = stopped.await;
         }));

@@ -157,6 +157,17 @@ fn a_database_or_role_that_does_not_exist_is_named_as_such() {
 }
 
 #[test]
+fn a_standby_is_waited_for_and_named_as_such() {
+    let (home, database) = (directory(), Database::create());
+    let url = database.url();
+    let name = url.expose().split_once("///").unwrap().1.split('?').next().unwrap();
+    let set = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
+    database.connect().batch_execute(&set).unwrap();
+    let said = said_without_the_url(&migrate(home.path(), url.expose(), "1s"));
+    assert!(said.contains("trying again") && said.contains("is read-only, as a standby is"), "{said}");
+}
+
+#[test]
 fn a_start_that_meets_a_lock_says_who_holds_it_and_ends() {
     let (home, database) = (directory(), Database::create());
     let url = database.url();

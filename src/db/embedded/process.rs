@@ -172,7 +172,8 @@ pub(super) fn discard_stale(file: &Path, cluster: &Path) -> Result<(), EmbeddedE
         return Ok(());
     };
     let first = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    if is_number(first) {
+    // No process has the number 0.
+    if is_number(first) && first.trim_ascii() != b"0" {
         let reused = parse_pid(first).is_some_and(|pid| exists(pid) && !serves(pid, cluster));
         if !reused {
             return Ok(());

@@ -134,17 +134,16 @@ pub fn slow_path(cluster: &mut Cluster) -> Result<Vec<Row>> {
     let server = Server::start(&path.url(), &[])?;
     let ledger = Ledger::default();
     let accounts = server.accounts("slow", 8)?;
-    path.delay(Duration::from_millis(100));
+    path.delay(Duration::from_millis(50));
     let load = Load::start(&server.address, mixture(accounts, &ledger));
     thread::sleep(Duration::from_secs(6));
     let samples = load.stop();
     path.delay(Duration::ZERO);
-    let name = "PostgreSQL is 100 ms away (each direction), 8 clients";
+    let name = "PostgreSQL is 50 ms away (each direction), 8 clients";
     let failed = samples.iter().filter(|sample| !sample.is_success()).count();
     let text = format!("{failed} of {}", samples.len());
     Ok(vec![
         Row::exact(name, "failed", "0", text, failed == 0),
-        Row::timed(name, "p50", "(for comparison)", format!("{:.0} ms", percentile(&samples, 50)), true),
         acknowledged(name, cluster, &samples, &ledger)?,
     ])
 }
@@ -233,7 +232,13 @@ fn others(name: &str, samples: &[Sample]) -> Row {
     let failed = samples.iter().filter(|one| !one.is(200)).count();
     let p99 = percentile(samples, 99);
     let text = format!("{failed} of {} failed, p99 {p99:.1} ms", samples.len());
-    Row::exact(name, "`/coins`, `/healthz`, `/readyz` meanwhile", "all 200", text, failed == 0)
+    Row::exact(
+        name,
+        "`/coins`, `/healthz`, `/readyz` meanwhile",
+        "all 200",
+        text,
+        failed == 0 && !samples.is_empty(),
+    )
 }
 
 /// Nothing but successes and 503 with `Retry-After`, and everything acknowledged is there.

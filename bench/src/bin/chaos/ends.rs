@@ -62,7 +62,7 @@ pub fn stopped(cluster: &mut Cluster) -> Result<Vec<Row>> {
             "requests without a proper answer",
             "0",
             format!("{broken} of {requests}"),
-            broken == 0,
+            broken == 0 && requests > 0,
         ),
         Row::exact(
             &name,
@@ -122,7 +122,7 @@ pub fn killed(cluster: &mut Cluster) -> Result<Vec<Row>> {
     let rounds = 3;
     for round in 0..rounds {
         let server = Server::start(cluster.url(), &[])?;
-        let leavers = server.accounts(&format!("leaver{round}-"), 40)?;
+        let leavers = server.accounts(&format!("leaver{round}-"), 200)?;
         let stayers = server.accounts(&format!("stayer{round}-"), 8)?;
         let registering = server.accounts(&format!("kill{round}-"), 8)?;
         let asks: Vec<Ask> = registering.iter().map(|one| register(one, &ledger)).collect();
@@ -131,11 +131,17 @@ pub fn killed(cluster: &mut Cluster) -> Result<Vec<Row>> {
             let address = server.address.clone();
             move || stay(&address, stayers)
         });
-        let left = leave(&server.address, leavers);
+        let leave = thread::spawn({
+            let address = server.address.clone();
+            move || leave(&address, leavers)
+        });
+        thread::sleep(Duration::from_millis(250));
         let began = Instant::now();
         drop(server);
         load.stop();
-        let stayed = stay.join().expect("clients");
+        let left = leave.join().expect("clients");
+        let (stayed, exchanges) = stay.join().expect("clients");
+        ensure!(exchanges > 0 && !left.is_empty(), "{exchanges} exchanges, {} log-outs", left.len());
         let home = Home::new()?;
         let server = Server::launch(
             home,
@@ -196,7 +202,7 @@ pub fn killed(cluster: &mut Cluster) -> Result<Vec<Row>> {
     ])
 }
 
-/// Those whose log-out was acknowledged; the last ones are still to come.
+/// Those whose log-out was acknowledged before the server was gone.
 fn leave(address: &str, leavers: Vec<Account>) -> Vec<Account> {
     let log_out = |account: &Account| {
         let mut connection = Connection::open(address).ok()?;
@@ -205,17 +211,20 @@ fn leave(address: &str, leavers: Vec<Account>) -> Vec<Account> {
     leavers.into_iter().filter(|account| log_out(account) == Some(204)).collect()
 }
 
-/// Refreshes each session in turn until the server is gone; every one with the newest token it knows.
-fn stay(address: &str, mut stayers: Vec<Account>) -> Vec<Account> {
-    let refresh = |account: &mut Account| -> Result<()> {
+/// Refreshes each session in turn until the server is gone, every one with the newest token it knows; with the
+/// number of exchanges.
+fn stay(address: &str, mut stayers: Vec<Account>) -> (Vec<Account>, usize) {
+    let mut exchanges = 0;
+    let mut refresh = |account: &mut Account| -> Result<()> {
         let body = format!(r#"{{"refresh_token":"{}"}}"#, account.refresh);
         let answer = Connection::open(address)?.post("/api/v1/auth/refresh", &body)?;
         ensure!(answer.status == 200, "refresh: {}", answer.status);
         account.refresh = member(&answer.body, "refresh_token")?;
+        exchanges += 1;
         Ok(())
     };
-    while stayers.iter_mut().try_for_each(refresh).is_ok() {}
-    stayers
+    while stayers.iter_mut().try_for_each(&mut refresh).is_ok() {}
+    (stayers, exchanges)
 }
 
 pub fn crowd(cluster: &mut Cluster) -> Result<Vec<Row>> {

@@ -2,7 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use diesel::connection::SimpleConnection;
 use mintage_bench::http::Connection;
 
@@ -105,7 +105,10 @@ fn others_go_on(
             thread::sleep(ROUND);
             let samples = load.stop();
             holder.batch_execute("ROLLBACK")?;
-            tabs.stop();
+            let owner = tabs.stop();
+            if locked {
+                ensure!(owner.iter().any(|one| one.is(503)), "{name}: the lock was not met");
+            }
             *succeeded = samples.iter().filter(|one| one.is_success()).count() as f64;
             if locked {
                 refused += samples.iter().filter(|one| !one.is_success()).count();

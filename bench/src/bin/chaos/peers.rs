@@ -3,11 +3,15 @@
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use mintage_bench::http::Connection;
 
 use crate::{
@@ -17,17 +21,25 @@ use crate::{
     server::{Server, credentials},
 };
 
+struct Peer {
+    port: u16,
+    visits: Arc<AtomicUsize>,
+}
+
 /// A server that does one thing with each connection; its threads live as long as the process.
-fn peer(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> Result<u16> {
+fn peer(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> Result<Peer> {
+    let visits = Arc::new(AtomicUsize::new(0));
+    let counted = visits.clone();
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let port = listener.local_addr()?.port();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
+            counted.fetch_add(1, Ordering::Relaxed);
             let serve = serve.clone();
             thread::spawn(move || serve(stream));
         }
     });
-    Ok(port)
+    Ok(Peer { port, visits })
 }
 
 /// Reads until the client leaves.
@@ -44,9 +56,9 @@ fn says(text: &'static str) -> impl Fn(TcpStream) + Send + Sync + Clone + 'stati
 }
 
 pub fn mail(cluster: &mut Cluster) -> Result<Vec<Row>> {
-    let silent = peer(swallow)?;
-    let busy = peer(says("421 busy\r\n"))?;
-    let noise = peer(says("HTTP/1.1 400 Bad Request\r\n\r\n"))?;
+    let silent = peer(swallow)?.port;
+    let busy = peer(says("421 busy\r\n"))?.port;
+    let noise = peer(says("HTTP/1.1 400 Bad Request\r\n\r\n"))?.port;
     let refused = mintage_bench::process::free_port()?;
     let mut rows = Vec::new();
     for (what, port) in
@@ -115,7 +127,9 @@ pub fn providers(cluster: &mut Cluster) -> Result<Vec<Row>> {
         ("never ends its body", endless),
         ("never ends its head", head),
     ];
-    for (what, port) in faults {
+    for (what, Peer { port, visits }) in faults {
+        // The server before was killed and may hold the slot.
+        cluster.execute("DELETE FROM sync_slots; DELETE FROM provider_state")?;
         let url = format!("http://127.0.0.1:{port}");
         let settings = [
             ("COINS_PROVIDERS", "coinmarketcap,coingecko,demo"),
@@ -133,6 +147,7 @@ pub fn providers(cluster: &mut Cluster) -> Result<Vec<Row>> {
         let load = Load::paced(&server.address, asks, Duration::from_millis(5));
         thread::sleep(Duration::from_millis(3500));
         let samples = load.stop();
+        ensure!(visits.load(Ordering::Relaxed) > 0, "a provider that {what} was not asked");
         let after = Connection::open(&server.address)?.get("/api/v1/coins", &token)?.body;
         let resident = mintage_bench::sys::resident_kb(server.child.id()) / 1024;
         let name = format!("A provider {what}, 4 clients read coins");
@@ -165,6 +180,6 @@ fn read(token: &str) -> Ask {
 fn coins_of(body: &str) -> Result<Vec<(String, String)>> {
     let list: serde_json::Value = serde_json::from_str(body)?;
     let coins = list["data"].as_array().or_else(|| list["coins"].as_array()).cloned().unwrap_or_default();
-    anyhow::ensure!(!coins.is_empty(), "no coins in {body:.200}");
+    ensure!(!coins.is_empty(), "no coins in {body:.200}");
     Ok(coins.iter().map(|coin| (coin["slug"].to_string(), coin["price"].to_string())).collect())
 }
