@@ -53,7 +53,7 @@ impl Slots {
         self.size
     }
 
-    /// Waits for its turn among the account's hops, where nothing but memory is held.
+    /// Waits for its turn among the account's hops, without a slot.
     pub async fn turn(&self, account: Option<u64>) -> Turn {
         let of_account = match account {
             Some(account) => Some(self.accounts.turn(account).await),
