@@ -104,7 +104,7 @@ impl Follower {
         tasks: &Tasks,
         most_hanging: usize,
     ) -> anyhow::Result<Self> {
-        // Nobody listens to the steps yet.
+        // No thread watches the first load.
         let (steps, _listening) = Steps::new();
         let mut first = Some(open(url, clock, &views, &steps).context("cannot load what is kept in memory")?);
         let stop = Arc::new(AtomicBool::new(false));

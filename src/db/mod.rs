@@ -59,7 +59,7 @@ use crate::{config::Secret, tasks::Tasks};
 
 /// How many threads may be left behind inside libpq, for each slot. PostgreSQL may still keep a backend for each.
 const LEFT_BEHIND_PER_SLOT: u32 = 2;
-/// How often a thread looks whether somebody has given a connection back.
+/// How often a thread looks whether another has given a connection back.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// What a failed piece of work says of its connection.

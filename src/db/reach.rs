@@ -101,7 +101,7 @@ impl Reach {
         self.answers.last().is_some_and(|last| last >= began)
     }
 
-    /// Somebody was not served: a probe shall find out.
+    /// A request was not served: a probe finds out why.
     pub fn suspect(&self) {
         if !self.suspected.swap(true, Ordering::Relaxed) {
             self.tell(Event::Suspicion);
@@ -110,7 +110,7 @@ impl Reach {
 
     /// For the thread that judges.
     pub fn tell(&self, event: Event) {
-        // Nobody listens any more at the end.
+        // At the end of the process the receiver is gone.
         let _ = self.events.send(event);
     }
 }

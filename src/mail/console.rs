@@ -11,7 +11,7 @@ use tokio::{sync::Semaphore, task, time};
 /// Of the reader of the console.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A thread that prints to a pipe which nobody reads cannot be interrupted: no more than one hangs.
+/// A thread that prints to a pipe that is not read cannot be interrupted: no more than one hangs.
 static CONSOLE: Semaphore = Semaphore::const_new(1);
 
 /// Prints the mail within 10 seconds.
