@@ -113,7 +113,7 @@ impl Signals {
             let ignored = tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                Some(_) = async { hang_up.as_mut()?.recv().await } => return,
+                Some(()) = async { hang_up.as_mut()?.recv().await } => return,
                 _ = first.recv() => "SIGUSR1",
                 _ = second.recv() => "SIGUSR2",
             };
