@@ -170,8 +170,8 @@ mod tests {
         let (hops, slots) = (Hops::new(2), Slots::new(2));
         let (hop, answered) = (begin(&hops, &slots).await, LastAnswer::default());
         hops.opened(hop, answered.clone());
+        let began = Instant::now();
         std::thread::sleep(Duration::from_millis(20));
-        let began = Instant::now() - Duration::from_millis(20);
         answered.note();
         assert_eq!(hops.give_up(began + SILENCE), GivenUp::default());
         assert_eq!(hops.give_up(Instant::now() + SILENCE + SILENCE), GivenUp { count: 1, open: 1 });
@@ -186,7 +186,9 @@ mod tests {
         assert_eq!((hops.give_up(later).count, hops.give_up(later).count), (1, 0));
         assert!(hops.longest_silence(later) > SILENCE);
         assert_eq!((slots.in_use(), hops.left_behind()), (1, 1));
-        stuck.into_iter().for_each(|hop| hops.end(hop));
+        for hop in stuck {
+            hops.end(hop);
+        }
         assert_eq!((slots.in_use(), hops.left_behind()), (0, 0));
     }
 }
