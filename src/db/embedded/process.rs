@@ -230,12 +230,14 @@ mod tests {
     fn only_files_with_a_reused_pid_or_none_are_discarded() {
         let file = std::env::temp_dir().join(format!("mintage-pid-{}", std::process::id()));
         let cluster = std::env::temp_dir();
-        for kept in [i32::MAX.to_string().as_str(), "1", "0", "-1", "99999999999"] {
+        for kept in [i32::MAX.to_string().as_str(), "1", "-1", "99999999999"] {
             fs::write(&file, format!("{kept}\n/d\n")).unwrap();
             discard_stale(&file, &cluster).unwrap();
             assert!(file.exists(), "{kept}");
         }
-        for stale in [std::process::id().to_string().as_bytes(), b"", b"\n", b"\0\0\0", b"\xff12", b"1 2"] {
+        for stale in
+            [std::process::id().to_string().as_bytes(), b"", b"\n", b"\0\0\0", b"\xff12", b"1 2", b"0\n/d\n"]
+        {
             fs::write(&file, stale).unwrap();
             discard_stale(&file, &cluster).unwrap();
             assert!(!file.exists(), "{stale:?}");

@@ -1,11 +1,17 @@
 //! Counts what Mintage asks of PostgreSQL, by database.
 
 use std::{
+    cell::RefCell,
     collections::HashMap,
     sync::{Mutex, PoisonError},
 };
 
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
+
+thread_local! {
+    /// Of the connection that this thread has opened last.
+    static URL: RefCell<String> = const { RefCell::new(String::new()) };
+}
 
 static COUNTS: Mutex<Option<HashMap<String, usize>>> = Mutex::new(None);
 
@@ -16,7 +22,10 @@ struct Counter {
 impl Instrumentation for Counter {
     fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
         match event {
-            InstrumentationEvent::StartEstablishConnection { url, .. } => url.clone_into(&mut self.url),
+            InstrumentationEvent::StartEstablishConnection { url, .. } => {
+                url.clone_into(&mut self.url);
+                URL.set(url.to_owned());
+            }
             InstrumentationEvent::StartQuery { .. } => {
                 let mut counts = COUNTS.lock().unwrap_or_else(PoisonError::into_inner);
                 *counts.get_or_insert_default().entry(database_of(&self.url)).or_default() += 1;
@@ -26,9 +35,10 @@ impl Instrumentation for Counter {
     }
 }
 
-/// From now on, for connections opened from now on.
+/// From now on, for connections opened from now on. The pool makes another counter when it has opened one.
 pub fn count() {
-    set_default_instrumentation(|| Some(Box::new(Counter { url: String::new() }))).expect("set once");
+    set_default_instrumentation(|| Some(Box::new(Counter { url: URL.with_borrow(String::clone) })))
+        .expect("set once");
 }
 
 /// Statements so far on the database of this URL.
