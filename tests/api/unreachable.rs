@@ -181,7 +181,7 @@ fn a_start_that_meets_a_lock_says_who_holds_it_and_ends() {
         let last = error.lines().last().unwrap();
         assert!(last.starts_with("mintage: ") && last.contains(table), "{error}");
         assert!(last.contains("an operator") && last.contains("pid "), "{error}");
-        assert_eq!(error.lines().filter(|line| line.contains("waiting")).count(), 1, "{error}");
+        assert_eq!(error.lines().filter(|line| line.contains("INFO waiting")).count(), 1, "{error}");
     }
 }
 

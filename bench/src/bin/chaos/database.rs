@@ -134,12 +134,12 @@ pub fn slow_path(cluster: &mut Cluster) -> Result<Vec<Row>> {
     let server = Server::start(&path.url(), &[])?;
     let ledger = Ledger::default();
     let accounts = server.accounts("slow", 8)?;
-    path.delay(Duration::from_millis(50));
+    path.delay(Duration::from_millis(25));
     let load = Load::start(&server.address, mixture(accounts, &ledger));
     thread::sleep(Duration::from_secs(6));
     let samples = load.stop();
     path.delay(Duration::ZERO);
-    let name = "PostgreSQL is 50 ms away (each direction), 8 clients";
+    let name = "PostgreSQL is 25 ms away (each direction), 8 clients";
     let failed = samples.iter().filter(|sample| !sample.is_success()).count();
     let text = format!("{failed} of {}", samples.len());
     Ok(vec![
