@@ -2,6 +2,8 @@
 
 use diesel::result::{DatabaseErrorKind, Error};
 
+use super::Outage;
+
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
     /// A bound of ours was hit.
@@ -56,6 +58,12 @@ impl From<Error> for DbError {
             Error::BrokenTransactionManager => Self::Unavailable("the connection broke".into()),
             error => Self::Query(error),
         }
+    }
+}
+
+impl Outage for DbError {
+    fn is_outage(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
     }
 }
 

@@ -23,6 +23,7 @@ pub mod embedded;
 mod error;
 mod follow;
 mod hops;
+mod ids;
 mod locks;
 mod manager;
 pub mod migrate;
@@ -40,7 +41,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel::{Connection, PgConnection};
+use diesel::{Connection, PgConnection, QueryResult};
 use r2d2::{Pool, PooledConnection};
 use tokio::{task, time};
 
@@ -51,6 +52,7 @@ pub use self::{
     connection::{connect, connect_patiently},
     error::{DbError, constraint_violated},
     follow::{Change, Follow, Follower},
+    ids::{CoinId, SessionId, SnapshotId, UserId},
     locks::naming_locks,
     reach::Away,
     server_time::{now, set_clock},
@@ -190,6 +192,30 @@ impl Db {
         F: FnOnce(&mut PgConnection) -> Result<T, E> + Send + 'static,
     {
         self.run(move |conn| conn.transaction(work)).await
+    }
+
+    /// Runs queries with a connection on a blocking thread.
+    ///
+    /// # Errors
+    /// As [`Db::run`].
+    pub async fn query<T, F>(&self, queries: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut PgConnection) -> QueryResult<T> + Send + 'static,
+    {
+        self.run(move |conn| Ok(queries(conn)?)).await
+    }
+
+    /// As [`Db::query`], in a transaction that an error rolls back.
+    ///
+    /// # Errors
+    /// As [`Db::run`].
+    pub async fn query_tx<T, F>(&self, queries: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut PgConnection) -> QueryResult<T> + Send + 'static,
+    {
+        self.query(move |conn| conn.transaction(queries)).await
     }
 
     /// And how long it waited while others of its account did not keep it waiting.
