@@ -11,10 +11,9 @@ use utoipa::{
 };
 
 use super::{
-    list::CoinList,
+    body::{CoinList, Provenance},
     model::{Coin, Quote},
     social::Social,
-    view::Provenance,
 };
 use crate::http::Problem;
 

@@ -4,7 +4,7 @@
 //! Symbols are not unique: a name that means several coins is a 300 that lists them.
 
 use super::{
-    model::{Coin, Snapshot},
+    model::{Coin, Identity, Snapshot},
     store,
     view::View,
 };
@@ -15,22 +15,6 @@ use crate::{
 
 /// Longer names are of no coin.
 const LONGEST_NAME: usize = 100;
-
-/// Which coin it is, without what the market says.
-#[derive(Clone, Debug, PartialEq, Eq, diesel::Queryable)]
-pub struct Identity {
-    pub id: i64,
-    pub symbol: String,
-    pub name: String,
-    pub slug: String,
-}
-
-impl From<&Coin> for Identity {
-    fn from(coin: &Coin) -> Self {
-        let Coin { id, symbol, name, slug, .. } = coin;
-        Self { id: *id, symbol: symbol.clone(), name: name.clone(), slug: slug.clone() }
-    }
-}
 
 impl Identity {
     fn choice(&self) -> Choice {

@@ -1,16 +1,17 @@
 use std::{cmp::Ordering, collections::HashSet};
 
 use actix_web::{FromRequest, HttpRequest, HttpResponse, get, web::Data};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
 use super::{
+    body::CoinList,
     csv,
     fields::{EitherCoinList, Fields, SparseCoinList},
     model::Coin,
     prepared::{respond_once, respond_with},
-    view::{Provenance, View},
+    view::View,
     watchlist,
 };
 use crate::{
@@ -103,13 +104,6 @@ pub enum Sort {
 pub enum Order {
     Asc,
     Desc,
-}
-
-#[derive(Serialize, ToSchema)]
-pub struct CoinList<'a> {
-    #[serde(flatten)]
-    pub(super) provenance: Provenance,
-    pub(super) data: Vec<&'a Coin>,
 }
 
 /// List coins

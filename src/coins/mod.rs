@@ -4,6 +4,7 @@
 //! loads it into its [`View`]; the endpoints read that. Nothing a provider does reaches a client.
 
 mod alerts;
+mod body;
 mod chart;
 mod csv;
 mod currency;

@@ -98,6 +98,22 @@ impl Coin {
     }
 }
 
+/// Which coin it is, without what the market says.
+#[derive(Clone, Debug, PartialEq, Eq, diesel::Queryable)]
+pub struct Identity {
+    pub id: i64,
+    pub symbol: String,
+    pub name: String,
+    pub slug: String,
+}
+
+impl From<&Coin> for Identity {
+    fn from(coin: &Coin) -> Self {
+        let Coin { id, symbol, name, slug, .. } = coin;
+        Self { id: *id, symbol: symbol.clone(), name: name.clone(), slug: slug.clone() }
+    }
+}
+
 /// One complete report of a provider, as it is kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {

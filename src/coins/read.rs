@@ -3,13 +3,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
-use super::{
-    find,
-    history::HistoryPoint,
-    model::Coin,
-    prepared::respond_once,
-    view::{Provenance, View},
-};
+use super::{body::Provenance, find, history::HistoryPoint, model::Coin, prepared::respond_once, view::View};
 use crate::{
     http::{Path, Problem, Query},
     tokens::Uncounted,

@@ -11,7 +11,6 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
-    fmt::Display,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -44,12 +43,6 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// A stream that could not be written to for so long is over.
 const STUCK: Duration = Duration::from_mins(1);
 const RETRY_SECONDS: u64 = 5;
-
-/// A snapshot on its way to readers. `json` must be one line, as `serde_json` writes it.
-pub(super) fn event(id: impl Display, json: &[u8]) -> Bytes {
-    let head = format!("id: {id}\nevent: snapshot\ndata: ");
-    [head.as_bytes(), json, b"\n\n"].concat().into()
-}
 
 /// The streams that are open on this server.
 #[derive(Default)]
@@ -226,10 +219,5 @@ mod tests {
         drop(own);
         drop(of_bob);
         assert!(streams.0.lock().expect("lock").is_empty());
-    }
-
-    #[test]
-    fn an_event_is_written_as_the_standard_says() {
-        assert_eq!(event(7, br#"{"a":1}"#), "id: 7\nevent: snapshot\ndata: {\"a\":1}\n\n");
     }
 }

@@ -12,17 +12,15 @@ use actix_web::web::Bytes;
 use arc_swap::ArcSwapOption;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult};
-use serde::Serialize;
 use tokio::sync::watch;
-use utoipa::ToSchema;
 
 use super::{
+    body::{CoinList, Provenance, event},
     currency::convert,
-    list::CoinList,
     model::{Coin, Snapshot},
     prepared::Prepared,
     providers::{self, STANDS_STILL, demo},
-    store, stream,
+    store,
 };
 use crate::{
     clock::Clock,
@@ -89,31 +87,6 @@ pub(super) struct Current {
     pub event: Bytes,
     /// When the answer has to say something else about its age.
     renew_at: DateTime<Utc>,
-}
-
-/// Where the data comes from and how old it is.
-#[derive(Serialize, ToSchema)]
-pub struct Provenance {
-    /// The time that the provider states for the data.
-    pub as_of: DateTime<Utc>,
-    /// The provider; `demo` is made up: the last resort, whatever is configured, until a provider has answered
-    /// once.
-    #[schema(example = "coinmarketcap")]
-    pub source: String,
-    /// To be shown beside the data: the provider's terms ask for it. Not there for `demo`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = String, required = false, example = "Data provided by CoinMarketCap (https://coinmarketcap.com)")]
-    pub attribution: Option<&'static str>,
-    /// ISO 4217 code of every amount.
-    #[schema(example = "GBP")]
-    pub currency: String,
-    /// Whether the last good sync is too long ago (three missed syncs), or the provider's own time (15 minutes, or
-    /// three syncs if that is more). The demonstration always is.
-    pub stale: bool,
-    /// Age of the data in seconds, to the minute; only when it is stale.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = i64, required = false, minimum = 0, example = 1800)]
-    pub age_seconds: Option<i64>,
 }
 
 impl View {
@@ -215,7 +188,7 @@ impl View {
         };
         let whole = Prepared::new(&CoinList { provenance, data: snapshot.coins.iter().collect() });
         let version = Version::of(&snapshot);
-        let event = stream::event(version, whole.plain());
+        let event = event(version, whole.plain());
         Arc::new(Current { version, snapshot, whole, event, renew_at })
     }
 }

@@ -2,7 +2,7 @@
 
 use diesel::{PgConnection, QueryResult, dsl::sql, prelude::*, sql_types::Bool};
 
-use super::super::find::Identity;
+use super::super::model::Identity;
 use crate::db::schema::coins;
 
 /// More than this of one name would help nobody to choose.

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{super::find::Identity, store};
+use super::{super::model::Identity, store};
 use crate::{db::Db, http::Problem, tokens::CurrentUser};
 
 #[derive(Serialize, ToSchema)]

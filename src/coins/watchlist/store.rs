@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult, prelude::*};
 use uuid::Uuid;
 
-use super::super::find::Identity;
+use super::super::model::Identity;
 use crate::db::schema::{coins, users, watchlist};
 
 /// As many as coins can be synced.
