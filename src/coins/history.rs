@@ -7,14 +7,13 @@ use validator::Validate;
 
 use super::{
     find,
-    prepared::respond_once,
     store::{self, Point, Step},
     view::View,
 };
 use crate::{
     clock::Clock,
     db::{Db, text_enum},
-    http::{Path, Problem, Query},
+    http::{Path, Problem, Query, respond_once},
     tokens::CurrentUser,
 };
 

@@ -10,13 +10,12 @@ use super::{
     csv,
     fields::{EitherCoinList, Fields, SparseCoinList},
     model::Coin,
-    prepared::{respond_once, respond_with},
     view::View,
     watchlist,
 };
 use crate::{
     db::Db,
-    http::{Problem, Query, accept},
+    http::{Problem, Query, accept, respond_once, respond_with},
     tokens::Uncounted,
 };
 

@@ -15,7 +15,6 @@ mod known;
 mod list;
 mod model;
 mod number;
-mod prepared;
 mod providers;
 mod read;
 mod read_sync;

@@ -3,9 +3,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
-use super::{body::Provenance, find, history::HistoryPoint, model::Coin, prepared::respond_once, view::View};
+use super::{body::Provenance, find, history::HistoryPoint, model::Coin, view::View};
 use crate::{
-    http::{Path, Problem, Query},
+    http::{Path, Problem, Query, respond_once},
     tokens::Uncounted,
 };
 

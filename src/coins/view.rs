@@ -18,7 +18,6 @@ use super::{
     body::{CoinList, Provenance, event},
     currency::convert,
     model::{Coin, Snapshot},
-    prepared::Prepared,
     providers::{self, STANDS_STILL, demo},
     store,
 };
@@ -26,7 +25,7 @@ use crate::{
     clock::Clock,
     config::{Coins, Provider},
     db::{Change, Follow},
-    http::{Problem, kind},
+    http::{Prepared, Problem, kind},
 };
 
 /// Missed syncs after which data counts as stale.

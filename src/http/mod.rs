@@ -11,6 +11,7 @@ mod json;
 mod network;
 mod openapi;
 pub mod page;
+mod prepared;
 mod problem;
 mod problems;
 mod query;
@@ -27,6 +28,7 @@ pub use self::{
     json::{Json, OptionalJson},
     network::Network,
     openapi::complete,
+    prepared::{Prepared, respond_once, respond_with},
     problem::{Choice, FieldError, Kind, Problem, ProblemBody, kind},
     problems::{problem_page, problem_pages},
     query::{Path, Query},

@@ -18,14 +18,13 @@ use self::draw::Picture;
 use super::{
     find,
     history::Metric,
-    prepared::respond_with,
     store::{self, Point, Step},
     view::View,
 };
 use crate::{
     clock::Clock,
     db::Db,
-    http::{Path, Problem, Query},
+    http::{Path, Problem, Query, respond_with},
     tokens::CurrentUser,
 };
 

@@ -13,7 +13,7 @@ use actix_web::{
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::Serialize;
 
-use crate::http::{
+use super::{
     accept::{self, Wish},
     etag,
 };
