@@ -32,7 +32,7 @@ find_libpq() {
     return 1
 }
 
-# The same places as src/db/embedded/binaries.rs.
+# The same places as src/embedded/binaries.rs.
 find_postgres() {
     if has initdb && has postgres; then
         return 0

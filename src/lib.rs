@@ -16,7 +16,8 @@
 //! | [`passwords`] | bcrypt on its own bounded threads, and the password policy |
 //! | [`limits`] | how often something may be done: rate limits in memory, budgets in PostgreSQL |
 //! | [`http`] | problem details, extractors, paging, ETags, client address |
-//! | [`db`] | the pool, bounds on what a request takes of it, migrations, the embedded cluster, LISTEN |
+//! | [`embedded`] | a private PostgreSQL cluster for `mintage serve` without a `DATABASE_URL` |
+//! | [`db`] | the pool, bounds on what a request takes of it, migrations, LISTEN |
 //! | [`tasks`] | background tasks: they begin anew after a panic |
 //! | [`telemetry`] | logs, the text format of metrics |
 //! | [`config`] | typed settings; the only reader of the environment |
@@ -32,6 +33,7 @@ pub mod clock;
 pub mod coins;
 pub mod config;
 pub mod db;
+pub mod embedded;
 pub mod http;
 pub mod jobs;
 pub mod limits;

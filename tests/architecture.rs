@@ -7,7 +7,7 @@ use std::{
 };
 
 /// From the top; a room may use those after it.
-const ROOMS: [&str; 16] = [
+const ROOMS: [&str; 17] = [
     "cli",
     "app",
     "auth",
@@ -19,6 +19,7 @@ const ROOMS: [&str; 16] = [
     "passwords",
     "limits",
     "http",
+    "embedded",
     "db",
     "tasks",
     "telemetry",

@@ -5,11 +5,8 @@ use diesel::PgConnection;
 
 use crate::{
     config::{Config, Secret, SecretKey},
-    db::{
-        connect_patiently,
-        embedded::{Cluster, EmbeddedError},
-        naming_locks,
-    },
+    db::{connect_patiently, naming_locks},
+    embedded::{Cluster, EmbeddedError},
 };
 
 /// A database to use, and the cluster to stop afterwards if we started it.

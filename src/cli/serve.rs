@@ -16,7 +16,8 @@ use crate::{
     app::Server,
     clock::Clock,
     config::{Config, Profile},
-    db::{connect_patiently, embedded::Cluster, naming_locks},
+    db::{connect_patiently, naming_locks},
+    embedded::Cluster,
     tokens,
 };
 

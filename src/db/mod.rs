@@ -19,7 +19,6 @@
 mod answers;
 mod budget;
 mod connection;
-pub mod embedded;
 mod error;
 mod follow;
 mod hops;

@@ -15,10 +15,8 @@ use chrono::TimeDelta;
 use diesel::{Connection, PgConnection, RunQueryDsl, connection::SimpleConnection, sql_query};
 use mintage::{
     config::Secret,
-    db::{
-        embedded::{Cluster, EmbeddedError},
-        migrate,
-    },
+    db::migrate,
+    embedded::{Cluster, EmbeddedError},
 };
 use url::Url;
 

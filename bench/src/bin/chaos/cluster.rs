@@ -9,7 +9,7 @@ use diesel::{
     sql_query,
     sql_types::{BigInt, Text},
 };
-use mintage::db::embedded::Cluster as Embedded;
+use mintage::embedded::Cluster as Embedded;
 use mintage_bench::process::Home;
 use nix::{
     sys::signal::{Signal, kill},
