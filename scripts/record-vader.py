@@ -5,7 +5,7 @@
     /tmp/vader/bin/python scripts/record-vader.py
 
 Writes tests/fixtures/vader/reference.jsonl.gz (a line `[text, neg, neu, pos, compound]` for each text
-of texts.jsonl and for a seeded fuzz) and src/coins/sentiment/{lexicon,emoji}.tsv (what a lookup can
+of texts.jsonl and for a seeded fuzz) and src/sentiment/{lexicon,emoji}.tsv (what a lookup can
 reach of the package's data). Sums of floats changed in Python 3.12; the record is of 3.11 or older.
 """
 
@@ -24,7 +24,7 @@ assert sys.version_info < (3, 12)
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "tests/fixtures/vader"
-DATA = ROOT / "src/coins/sentiment"
+DATA = ROOT / "src/sentiment"
 FUZZ = 6000
 
 analyzer = vader.SentimentIntensityAnalyzer()

@@ -8,6 +8,8 @@
 //! | [`cli`] | the command line: `serve`, `migrate`, `create-admin`, `keys`, … |
 //! | [`app`] | the only room that knows everything: services, routes, the OpenAPI document, serving |
 //! | [`auth`] | how people get in: register, log in, refresh, log out, their sessions; what goes through their mailbox |
+//! | [`upstream`] | calls to services of other people: bounds, back-off, budgets, outcomes |
+//! | [`sentiment`] | scores of texts and their statistics: VADER, language; pure functions |
 //! | [`users`] | who exists: self service and administration |
 //! | [`coins`] | market data: providers, sync, snapshot, history, charts, streams, watch lists, alerts |
 //! | [`mail`] | what mails say, how they are built, how they leave: SMTP, files, the console |
@@ -39,7 +41,9 @@ pub mod jobs;
 pub mod limits;
 pub mod mail;
 pub mod passwords;
+pub mod sentiment;
 pub mod tasks;
 pub mod telemetry;
 pub mod tokens;
+pub mod upstream;
 pub mod users;

@@ -7,11 +7,13 @@ use std::{
 };
 
 /// From the top; a room may use those after it.
-const ROOMS: [&str; 17] = [
+const ROOMS: [&str; 19] = [
     "cli",
     "app",
     "auth",
     "coins",
+    "upstream",
+    "sentiment",
     "users",
     "mail",
     "jobs",

@@ -19,12 +19,10 @@ mod providers;
 mod read;
 mod read_sync;
 mod run_sync;
-pub mod sentiment;
 pub mod social;
 mod store;
 mod stream;
 mod sync;
-mod upstream;
 mod view;
 mod watchlist;
 

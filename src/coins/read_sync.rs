@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 
 use super::{
     social::sources,
-    store::{self, Budget, ServiceState, SlotRow},
-    sync::{budget, next_day},
+    store::{self, SlotRow},
+    sync::budget,
 };
 use crate::{
     clock::{Clock, start_of_slot},
@@ -19,6 +19,7 @@ use crate::{
     http::Problem,
     telemetry::Exposition,
     tokens::Admin,
+    upstream::{self, Budget, ServiceState, next_day},
 };
 
 const SLOTS_SHOWN: i64 = 10;
@@ -138,7 +139,7 @@ impl SyncStatus {
         social: &Social,
         now: DateTime<Utc>,
     ) -> QueryResult<Self> {
-        let states = store::states(conn)?;
+        let states = upstream::states(conn)?;
         let slots = store::last_slots(conn, SLOTS_SHOWN)?;
         let status = |name: &str, budget| {
             let state = states.iter().find(|state| state.provider == name);

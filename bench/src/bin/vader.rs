@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mintage::coins::sentiment;
+use mintage::sentiment;
 
 fn main() {
     let seconds: f64 = std::env::args().nth(1).and_then(|text| text.parse().ok()).expect("vader SECONDS");

@@ -12,13 +12,11 @@ use reqwest::RequestBuilder;
 use serde::Deserialize;
 
 use super::{
-    super::{
-        model::Report,
-        upstream::{Advice, Answer, Failure},
-    },
+    super::model::Report,
     Ask,
     listing::{self, Listing, Rows},
 };
+use crate::upstream::{Advice, Answer, Failure};
 
 /// Whose prices tell the rates between currencies: it has one in every currency.
 const FOR_RATES: &str = "bitcoin";

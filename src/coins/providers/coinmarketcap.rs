@@ -12,15 +12,14 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::{
-    super::{
-        currency::median_ratio,
-        model::Report,
-        upstream::{Advice, Answer, Failure},
-    },
+    super::{currency::median_ratio, model::Report},
     Ask,
     listing::{self, Listing, Rows},
 };
-use crate::config::Provider;
+use crate::{
+    config::Provider,
+    upstream::{Advice, Answer, Failure},
+};
 
 /// Whose prices tell the rate between two currencies; as many cost no more than one.
 const COINS_FOR_RATES: u32 = 20;

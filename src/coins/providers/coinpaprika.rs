@@ -10,13 +10,11 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::{
-    super::{
-        model::Report,
-        upstream::{Advice, Answer, Failure},
-    },
+    super::model::Report,
     Ask,
     listing::{self, Listing, Rows},
 };
+use crate::upstream::{Advice, Answer, Failure};
 
 /// Beside the report's own.
 pub const CURRENCIES_A_CALL: usize = 2;

@@ -9,10 +9,8 @@ use serde::{
     de::{DeserializeOwned, IgnoredAny, SeqAccess, Visitor},
 };
 
-use super::super::{
-    model::{Coin, Entry, Quote, Report},
-    upstream::{Failure, clean},
-};
+use super::super::model::{Coin, Entry, Quote, Report};
+use crate::upstream::{Failure, clean};
 
 /// No market data is older.
 const BITCOIN_BEGAN: i32 = 2009;

@@ -8,11 +8,11 @@ mod listing;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{
-    model::Report,
+use super::model::Report;
+use crate::{
+    config::{Coins, Provider},
     upstream::{Failure, Upstream},
 };
-use crate::config::{Coins, Provider};
 
 /// Data of a provider that is older stands still: they renew it every one to five minutes.
 pub(super) const STANDS_STILL: TimeDelta = TimeDelta::minutes(15);

@@ -26,14 +26,17 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    super::upstream::{Advice, Failure, jitter},
     collect::{Collector, names},
     matcher::Matcher,
     post::{self, Post},
     queries::query_for,
     store,
 };
-use crate::{config::SocialProvider, http::Problem};
+use crate::{
+    config::SocialProvider,
+    http::Problem,
+    upstream::{Advice, Failure, jitter},
+};
 
 const SOURCE: &str = "bluesky";
 const COLLECTION: &str = "app.bsky.feed.post";

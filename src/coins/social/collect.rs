@@ -14,11 +14,6 @@ use tokio::time;
 use uuid::Uuid;
 
 use super::{
-    super::{
-        store::{self as services, Budget},
-        sync::{Outcomes, after_failure},
-        upstream::{Advice, Failure, Upstream},
-    },
     fingerprints::Fingerprints,
     mastodon,
     model::Social,
@@ -33,6 +28,7 @@ use crate::{
     config::{self, SocialProvider},
     db::Db,
     http::Problem,
+    upstream::{self, Advice, Budget, Failure, Outcomes, Upstream, after_failure},
 };
 
 /// A source is read for no longer in a slot; the coins that are left are the first of the next one.
@@ -185,7 +181,7 @@ impl Collector {
         let (state, cursors, tries) = self
             .db
             .run(move |conn| {
-                let state = services::state(conn, &name)?;
+                let state = upstream::state(conn, &name)?;
                 Ok::<_, Problem>((state, store::cursors(conn, &name)?, store::tries(conn, &name)?))
             })
             .await?;
@@ -286,7 +282,7 @@ impl Collector {
         let name = SocialProvider::X.name();
         self.db
             .tx(move |conn| {
-                let paid = services::reserve(conn, name, cost, Some(budget), now.date_naive())?;
+                let paid = upstream::reserve(conn, name, cost, Some(budget), now.date_naive())?;
                 if paid {
                     store::note_try(conn, name, coin, now)?;
                 }
@@ -325,10 +321,10 @@ impl Collector {
             .db
             .tx(move |conn| {
                 if answered {
-                    services::record_success(conn, &name, now)?;
+                    upstream::record_success(conn, &name, now)?;
                 }
-                let state = after_failure(&services::state(conn, &name)?, failure.advice, now);
-                services::record_failure(conn, &name, &state, &failure.message, now)?;
+                let state = after_failure(&upstream::state(conn, &name)?, failure.advice, now);
+                upstream::record_failure(conn, &name, &state, &failure.message, now)?;
                 Ok::<_, Problem>(state)
             })
             .await?;
@@ -352,9 +348,9 @@ impl Collector {
         let (name, now) = (source.to_owned(), self.clock.now());
         self.db
             .tx(move |conn| {
-                services::record_success(conn, &name, now)?;
+                upstream::record_success(conn, &name, now)?;
                 if let Some(flaw) = flaw {
-                    services::record_flaw(conn, &name, &flaw.message, now)?;
+                    upstream::record_flaw(conn, &name, &flaw.message, now)?;
                 }
                 Ok::<_, Problem>(())
             })

@@ -11,11 +11,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    super::upstream::{Failure, Upstream},
     html,
     post::{KEPT, Page, Post, readable, time},
     queries::Query,
 };
+use crate::upstream::{Failure, Upstream};
 
 /// Posts a request; more are not given.
 const LIMIT: usize = 40;

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::super::sentiment::{Confidence, Interval, Reason, Shares};
+use crate::sentiment::{Confidence, Interval, Reason, Shares};
 
 /// What people say about a coin: the newest English posts of the last 7 days, at most 100,
 /// without retweets and exact duplicates. Null is what cannot be told; `missing` says why.

@@ -6,10 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::{
-    super::sentiment::{self, Count, Scored},
-    fingerprints::Fingerprints,
-};
+use super::fingerprints::Fingerprints;
+use crate::sentiment::{self, Count, Scored};
 
 /// Older posts are neither kept nor counted.
 pub const KEPT: TimeDelta = TimeDelta::days(7);

@@ -13,15 +13,17 @@ use diesel::{
 use uuid::Uuid;
 
 use super::{
-    super::sentiment::{Count, Scored},
     model::Social,
     post::{KEPT, SAMPLE, ScoredPost},
     queries::Target,
     summary::{Coverage, KeptPost, Known},
 };
-use crate::db::schema::{
-    coin_quotes, coin_snapshots, coin_social, coins, social_cursors, social_posts, social_streams,
-    social_tries,
+use crate::{
+    db::schema::{
+        coin_quotes, coin_snapshots, coin_social, coins, social_cursors, social_posts, social_streams,
+        social_tries,
+    },
+    sentiment::{Count, Scored},
 };
 
 /// What one source said of one coin.

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    super::sentiment::{Count, Interval, Opinion, Reason, Scored, rate, rate_interval},
     model::{Missing, Social},
     post::{KEPT, SAMPLE},
 };
+use crate::sentiment::{Count, Interval, Opinion, Reason, Scored, rate, rate_interval};
 
 /// A source that was not read for so long says nothing of now.
 const FRESH: TimeDelta = TimeDelta::hours(24);

@@ -14,14 +14,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    super::{
-        sentiment::Count,
-        upstream::{Advice, Answer, Failure, Upstream},
-    },
     post::{Page, Post, readable, time},
     queries::{CONTEXT, Query},
 };
-use crate::config::Secret;
+use crate::{
+    config::Secret,
+    sentiment::Count,
+    upstream::{Advice, Answer, Failure, Upstream},
+};
 
 /// The least and the most posts that one request may ask for.
 pub const PAGE: std::ops::RangeInclusive<u32> = 10..=100;

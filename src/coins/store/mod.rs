@@ -5,7 +5,6 @@ mod identity;
 mod named;
 mod prune;
 mod publish;
-mod services;
 mod slots;
 mod snapshots;
 
@@ -14,11 +13,7 @@ pub(super) use self::{
     named::named,
     prune::prune,
     publish::{complete, is_older, publish},
-    services::{
-        Budget, ServiceState, clear_stops, record_failure, record_flaw, record_success, reserve, state,
-        states,
-    },
-    slots::{Claim, SlotRow, claim, last_slots, postpone, release, renew, request},
+    slots::{Claim, SlotRow, claim, last_slots, make_due, postpone, release, renew, request},
     snapshots::{last_rates, latest},
 };
 pub use self::{

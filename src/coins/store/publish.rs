@@ -6,11 +6,10 @@ use diesel::{PgConnection, QueryResult, prelude::*, sql_query};
 use super::{
     super::model::Market,
     CHANNEL,
-    services::record_success,
     slots::{Claim, finish, postpone},
     snapshots::{insert, lock},
 };
-use crate::{config::Provider, db::schema::coin_snapshots};
+use crate::{config::Provider, db::schema::coin_snapshots, upstream::record_success};
 
 /// How much older than what is served another provider's data may be; they renew it every one to
 /// five minutes.

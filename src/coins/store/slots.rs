@@ -10,8 +10,10 @@ use diesel::{
 };
 use uuid::Uuid;
 
-use super::services::LONGEST_WAIT;
-use crate::db::{constraint_violated, schema::sync_slots};
+use crate::{
+    db::{constraint_violated, schema::sync_slots},
+    upstream::LONGEST_WAIT,
+};
 
 /// A lease that ends so much later than one of now was written by a clock that was wrong.
 const TOO_FAR: TimeDelta = TimeDelta::minutes(1);
@@ -157,6 +159,15 @@ pub(in super::super) fn postpone(
 ) -> QueryResult<bool> {
     let values = (sync_slots::lease_until.eq(until), sync_slots::running.eq(false));
     Ok(diesel::update(held(claim)).set(values).execute(conn)? == 1)
+}
+
+/// Makes the slots that were put off due now.
+pub(in super::super) fn make_due(conn: &mut PgConnection) -> QueryResult<()> {
+    let waiting = sync_slots::finished_at.is_null().and(diesel::dsl::not(sync_slots::running));
+    diesel::update(sync_slots::table.filter(waiting))
+        .set(sync_slots::lease_until.eq(DateTime::UNIX_EPOCH))
+        .execute(conn)?;
+    Ok(())
 }
 
 /// Gives back at once whatever this process holds.

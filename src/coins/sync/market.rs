@@ -8,14 +8,14 @@ use super::{
     super::{
         model::{Market, ReadRate, Report},
         providers::{self, Ask, STANDS_STILL},
-        store::{self, Claim, ServiceState},
-        upstream::{Advice, Failure},
+        store::{self, Claim},
     },
-    Sync, slot,
+    Sync,
 };
 use crate::{
     config::{Coins, Provider},
     http::Problem,
+    upstream::{self, Advice, Failure, ServiceState, after_failure, next_day},
 };
 
 /// Currencies move by little within an hour.
@@ -98,15 +98,15 @@ impl Sync {
         let (state, affordable) = self
             .db
             .tx(move |conn| {
-                let state = store::state(conn, provider.name())?;
+                let state = upstream::state(conn, provider.name())?;
                 let affordable = state.waits_until(now).is_some()
-                    || store::reserve(conn, provider.name(), 1, budget, now.date_naive())?;
+                    || upstream::reserve(conn, provider.name(), 1, budget, now.date_naive())?;
                 Ok::<_, Problem>((state, affordable))
             })
             .await?;
         let until = match state.waits_until(now) {
             Some(retry_at) => retry_at,
-            None if !affordable => slot::next_day(now),
+            None if !affordable => next_day(now),
             None => return Ok(Turn::Ask),
         };
         let why = if affordable {
@@ -160,9 +160,9 @@ impl Sync {
     /// Whether the budget has room, in which case it is counted.
     async fn affords(&self, provider: Provider, cost: u32) -> bool {
         let (budget, today) = (budget(&self.settings, provider), self.clock.now().date_naive());
-        let reserved = self
-            .db
-            .run(move |conn| Ok::<_, Problem>(store::reserve(conn, provider.name(), cost, budget, today)?));
+        let reserved = self.db.run(move |conn| {
+            Ok::<_, Problem>(upstream::reserve(conn, provider.name(), cost, budget, today)?)
+        });
         reserved.await.unwrap_or(false)
     }
 
@@ -174,9 +174,9 @@ impl Sync {
         let (before, state) = self
             .db
             .tx(move |conn| {
-                let before = store::state(conn, provider.name())?;
-                let state = slot::after_failure(&before, advice, now);
-                store::record_failure(conn, provider.name(), &state, &error, now)?;
+                let before = upstream::state(conn, provider.name())?;
+                let state = after_failure(&before, advice, now);
+                upstream::record_failure(conn, provider.name(), &state, &error, now)?;
                 Ok::<_, Problem>((before, state))
             })
             .await?;
@@ -228,7 +228,7 @@ impl Sync {
             }
             Err(failure) => {
                 tracing::debug!(provider = provider.name(), %failure, "no rates");
-                let retry_at = slot::after_failure(&ServiceState::default(), failure.advice, now).retry_at;
+                let retry_at = after_failure(&ServiceState::default(), failure.advice, now).retry_at;
                 self.no_rates_before(retry_at.unwrap_or(now).max(now + RATES_RETRY));
             }
         }

@@ -12,7 +12,6 @@
 //! The slot is held until then, so that no two replicas read the sources at a time.
 
 mod market;
-mod outcomes;
 mod slot;
 
 use std::{
@@ -26,20 +25,20 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time;
 use uuid::Uuid;
 
+pub(super) use self::market::budget;
 use self::market::{Collected, Nothing};
-pub(super) use self::{market::budget, outcomes::Outcomes, slot::after_failure, slot::next_day};
 use super::{
     alerts,
     model::Market,
     social::{self, Collector, Fingerprints, Queries},
     store::{self, Claim},
-    upstream::Upstream,
 };
 use crate::{
     clock::{Clock, start_of_slot},
     config::{Coins, Mask, Provider, Secret, Social},
     db::Db,
     http::Problem,
+    upstream::{Outcomes, Upstream, clear_stops},
 };
 
 const LEASE: TimeDelta = TimeDelta::seconds(60);
@@ -109,7 +108,14 @@ impl Sync {
         if self.settings.providers.iter().all(|provider| *provider == Provider::Demo) {
             return;
         }
-        if let Err(problem) = self.db.run(|conn| Ok::<_, Problem>(store::clear_stops(conn)?)).await {
+        let cleared = self.db.run(|conn| {
+            if clear_stops(conn)? {
+                // They may have been put off because of a stop.
+                store::make_due(conn)?;
+            }
+            Ok::<_, Problem>(())
+        });
+        if let Err(problem) = cleared.await {
             tracing::warn!(%problem, "cannot clear the providers' stops");
         }
         tokio::join!(self.attend_slots(), self.social.listen());
@@ -280,9 +286,4 @@ impl Sync {
             *told = state;
         }
     }
-}
-
-/// How long after now, within what a date can hold.
-fn after(now: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {
-    now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::days(1))
 }

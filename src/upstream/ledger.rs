@@ -10,11 +10,11 @@ use diesel::{
     upsert::excluded,
 };
 
-use crate::db::schema::{provider_state, sync_slots};
+use crate::db::schema::provider_state;
 
 #[derive(Clone, Debug, Default, Queryable, Selectable)]
 #[diesel(table_name = provider_state)]
-pub(in super::super) struct ServiceState {
+pub struct ServiceState {
     pub provider: String,
     pub failures: i32,
     pub retry_at: Option<DateTime<Utc>>,
@@ -28,14 +28,14 @@ pub(in super::super) struct ServiceState {
 
 /// What may be used of a service.
 #[derive(Clone, Copy)]
-pub(in super::super) struct Budget {
+pub struct Budget {
     pub a_day: u32,
     /// What a question costs at least.
     pub least: u32,
 }
 
 /// Nobody is put off for longer than a day; what is later was written by a clock that was wrong.
-pub(super) const LONGEST_WAIT: TimeDelta = TimeDelta::hours(25);
+pub const LONGEST_WAIT: TimeDelta = TimeDelta::hours(25);
 
 impl ServiceState {
     /// Until when it is not to be asked.
@@ -44,17 +44,17 @@ impl ServiceState {
     }
 }
 
-pub(in super::super) fn states(conn: &mut PgConnection) -> QueryResult<Vec<ServiceState>> {
+pub fn states(conn: &mut PgConnection) -> QueryResult<Vec<ServiceState>> {
     provider_state::table.select(ServiceState::as_select()).load(conn)
 }
 
-pub(in super::super) fn state(conn: &mut PgConnection, provider: &str) -> QueryResult<ServiceState> {
+pub fn state(conn: &mut PgConnection, provider: &str) -> QueryResult<ServiceState> {
     let row = provider_state::table.find(provider).select(ServiceState::as_select());
     Ok(row.first(conn).optional()?.unwrap_or_default())
 }
 
 /// Counts `cost` for today before it is spent; false if that would be more than the budget.
-pub(in super::super) fn reserve(
+pub fn reserve(
     conn: &mut PgConnection,
     provider: &str,
     cost: u32,
@@ -78,11 +78,7 @@ pub(in super::super) fn reserve(
 }
 
 /// The service answered well.
-pub(in super::super) fn record_success(
-    conn: &mut PgConnection,
-    provider: &str,
-    now: DateTime<Utc>,
-) -> QueryResult<()> {
+pub fn record_success(conn: &mut PgConnection, provider: &str, now: DateTime<Utc>) -> QueryResult<()> {
     let success = (
         provider_state::failures.eq(0),
         provider_state::retry_at.eq(None::<DateTime<Utc>>),
@@ -99,7 +95,7 @@ pub(in super::super) fn record_success(
 }
 
 /// What was wrong, though the service answered well.
-pub(in super::super) fn record_flaw(
+pub fn record_flaw(
     conn: &mut PgConnection,
     provider: &str,
     error: &str,
@@ -112,7 +108,7 @@ pub(in super::super) fn record_flaw(
 }
 
 /// Writes a failure down; good data stays as it is.
-pub(in super::super) fn record_failure(
+pub fn record_failure(
     conn: &mut PgConnection,
     provider: &str,
     state: &ServiceState,
@@ -141,17 +137,11 @@ pub(in super::super) fn record_failure(
     Ok(())
 }
 
-/// A restart is how an operator says that key, plan or quota are in order again.
-pub(in super::super) fn clear_stops(conn: &mut PgConnection) -> QueryResult<()> {
+/// Lets every stopped service be asked again; true if there was one. A restart is how an operator says that key, plan
+/// or quota are in order again.
+pub fn clear_stops(conn: &mut PgConnection) -> QueryResult<bool> {
     let cleared = diesel::update(provider_state::table.filter(provider_state::stopped))
         .set((provider_state::stopped.eq(false), provider_state::retry_at.eq(None::<DateTime<Utc>>)))
         .execute(conn)?;
-    if cleared > 0 {
-        // The slots that were put off because of it.
-        let waiting = sync_slots::finished_at.is_null().and(diesel::dsl::not(sync_slots::running));
-        diesel::update(sync_slots::table.filter(waiting))
-            .set(sync_slots::lease_until.eq(DateTime::UNIX_EPOCH))
-            .execute(conn)?;
-    }
-    Ok(())
+    Ok(cleared > 0)
 }

@@ -7,6 +7,10 @@
 //! [`Failure`] with a text that holds no addresses and an [`Advice`] when to ask again, which honours
 //! `Retry-After` and the usual rate-limit headers.
 
+mod failure;
+mod ledger;
+mod outcomes;
+
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -18,69 +22,26 @@ use reqwest::{
 use tokio::time;
 use uuid::Uuid;
 
-use crate::{config::Mask, http::is_deceptive};
+pub use self::{
+    failure::{Advice, Failure, after_failure, clean, next_day},
+    ledger::{
+        Budget, LONGEST_WAIT, ServiceState, clear_stops, record_failure, record_flaw, record_success,
+        reserve, state, states,
+    },
+    outcomes::Outcomes,
+};
+use crate::config::Mask;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The longest list of a provider has about 3 MB.
 const LARGEST_BODY: usize = 8 * 1024 * 1024;
-const LONGEST_WAIT: Duration = Duration::from_hours(24);
-/// What is shown and stored of a text that came from elsewhere.
-const LONGEST_TEXT: usize = 200;
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 const TRIES: u32 = 3;
 const A_MINUTE: Duration = Duration::from_mins(1);
 
-/// Why a service gave nothing.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("{message}")]
-pub(super) struct Failure {
-    pub message: String,
-    pub advice: Advice,
-    /// It may be of this question alone: another one may be answered.
-    pub isolated: bool,
-}
-
-/// When to ask again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Advice {
-    /// Soon, in growing intervals: a fault that passes.
-    BackOff,
-    /// Not before the service says.
-    After(Duration),
-    /// When its day (UTC) ends.
-    NextDay,
-    /// An operator has to act and restart; a look a day finds out whether it was done.
-    Stop,
-}
-
-impl Failure {
-    pub fn new(advice: Advice, message: impl AsRef<str>) -> Self {
-        Self { message: clean(message.as_ref(), LONGEST_TEXT), advice, isolated: false }
-    }
-
-    /// The same, and what was asked for.
-    pub fn about(self, what: &str) -> Self {
-        Self { message: clean(&format!("{what}: {}", self.message), LONGEST_TEXT), ..self }
-    }
-
-    /// There was an answer, but none that is of use.
-    fn useless(what: impl AsRef<str>) -> Self {
-        Self { isolated: true, ..Self::new(Advice::BackOff, what) }
-    }
-
-    /// The body is not what the service documents.
-    pub fn garbage(what: impl std::fmt::Display) -> Self {
-        Self::useless(format!("the body makes no sense: {what}"))
-    }
-}
-
-/// Without control characters and the like, cut to so many characters.
-pub(super) fn clean(text: &str, longest: usize) -> String {
-    text.chars().filter(|c| !is_deceptive(*c)).take(longest).collect()
-}
-
 /// A client for all services.
 #[derive(Clone)]
-pub(super) struct Upstream {
+pub struct Upstream {
     http: Client,
     timeout: Duration,
     mask: Mask,
@@ -88,7 +49,7 @@ pub(super) struct Upstream {
 
 /// What a service answered, whatever the status.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
@@ -209,7 +170,7 @@ impl Answer {
         let hint = text("retry-after")
             .or_else(|| RESETS.into_iter().find_map(text).filter(|_| limited))
             .and_then(|text| wait_until(text.trim(), now));
-        Some(hint?.min(LONGEST_WAIT))
+        Some(hint?.min(MAX_RETRY_AFTER))
     }
 }
 
@@ -247,7 +208,7 @@ fn brief_wait(advice: Advice, tried: u32) -> Option<Duration> {
 }
 
 /// Up to half of `wait`, so that replicas and servers do not march in step.
-pub(super) fn jitter(wait: Duration) -> Duration {
+pub fn jitter(wait: Duration) -> Duration {
     let random = Uuid::now_v7().as_bytes()[15];
     wait / 2 * u32::from(random) / 256
 }
@@ -310,12 +271,5 @@ mod tests {
             assert!(json(bad).is_err(), "{bad}");
         }
         assert!(answer(200, &[]).json(DateTime::UNIX_EPOCH).is_err());
-    }
-
-    #[test]
-    fn a_text_from_elsewhere_is_short_and_harmless() {
-        let failure = Failure::new(Advice::Stop, format!("a\0b\u{202e}c{}", "x".repeat(999)));
-        assert_eq!(failure.message.chars().count(), LONGEST_TEXT);
-        assert!(failure.message.starts_with("abcx"));
     }
 }
