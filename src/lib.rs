@@ -11,7 +11,9 @@
 //! | [`upstream`] | calls to services of other people: bounds, back-off, budgets, outcomes |
 //! | [`sentiment`] | scores of texts and their statistics: VADER, language; pure functions |
 //! | [`users`] | who exists: self service and administration |
-//! | [`coins`] | market data: providers, sync, snapshot, history, charts, streams, watch lists, alerts |
+//! | [`coins`] | the `/coins` API, read from memory: lists, history, charts, streams, watch lists, alerts |
+//! | [`market`] | where coins come from: providers, currencies, the sync, snapshots and their history |
+//! | [`social`] | what people say about coins: sources, posts, summaries |
 //! | [`mail`] | what mails say, how they are built, how they leave: SMTP, files, the console |
 //! | [`jobs`] | work that outlives a request: a queue in PostgreSQL, its worker, schedules |
 //! | [`tokens`] | signing keys, JWTs, sessions, the blocklist, the `CurrentUser` extractor |
@@ -40,8 +42,10 @@ pub mod http;
 pub mod jobs;
 pub mod limits;
 pub mod mail;
+pub mod market;
 pub mod passwords;
 pub mod sentiment;
+pub mod social;
 pub mod tasks;
 pub mod telemetry;
 pub mod tokens;

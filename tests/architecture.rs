@@ -7,11 +7,13 @@ use std::{
 };
 
 /// From the top; a room may use those after it.
-const ROOMS: [&str; 19] = [
+const ROOMS: [&str; 21] = [
     "cli",
     "app",
     "auth",
     "coins",
+    "market",
+    "social",
     "upstream",
     "sentiment",
     "users",

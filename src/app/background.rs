@@ -7,11 +7,11 @@ use anyhow::{Context, Result};
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{Services, housekeeping, jobs, metrics};
-use crate::{coins, config, jobs::Worker, tasks::Tasks};
+use crate::{coins::Alerts, config, jobs::Worker, market, social::read_queries, tasks::Tasks};
 
 pub(super) struct Background {
     services: Services,
-    sync: Arc<coins::Sync>,
+    sync: Arc<market::Sync>,
     metrics: Option<ServerHandle>,
     worker: JoinHandle<()>,
     /// They may be cut off at any point.
@@ -30,14 +30,15 @@ impl Background {
         stopping: watch::Receiver<bool>,
     ) -> Result<Self> {
         let (db, clock) = (services.db.get_ref().clone(), services.clock.get_ref().clone());
-        let queries = social.queries.as_deref().map(coins::social::read_queries).transpose()?;
-        let sync = Arc::new(coins::Sync::new(
+        let queries = social.queries.as_deref().map(read_queries).transpose()?;
+        let sync = Arc::new(market::Sync::new(
             db.clone(),
             clock.clone(),
             services.coin_settings.clone(),
             services.social_settings.clone(),
             queries.unwrap_or_default(),
             services.fingerprints.clone(),
+            Arc::new(Alerts),
         ));
         let metrics =
             metrics.map(|listener| metrics::serve(listener, &services, sync.clone())).transpose()?;

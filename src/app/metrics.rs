@@ -15,9 +15,9 @@ use tokio::time;
 
 use super::{Services, connections::Connections, health, listen::Serving};
 use crate::{
-    coins::{self, SyncStatus},
     http::{Problem, TrustedProxies, envelope},
     jobs::{self, JobState},
+    market::{self, SyncStatus},
     telemetry::{CONTENT_TYPE, Exposition, dropped_log_lines},
 };
 
@@ -27,7 +27,7 @@ const CONNECTIONS: usize = 64;
 const LONGEST_QUERY: Duration = Duration::from_secs(1);
 
 /// Answers `GET /metrics`; runs when it is awaited, until it is stopped.
-pub(super) fn serve(listener: TcpListener, services: &Services, sync: Arc<coins::Sync>) -> Result<Server> {
+pub(super) fn serve(listener: TcpListener, services: &Services, sync: Arc<market::Sync>) -> Result<Server> {
     let services = Data::new(services.clone());
     let sync = Data::from(sync);
     let serving = Serving {
@@ -48,7 +48,7 @@ pub(super) fn serve(listener: TcpListener, services: &Services, sync: Arc<coins:
     Ok(server)
 }
 
-async fn metrics(services: Data<Services>, sync: Data<coins::Sync>) -> HttpResponse {
+async fn metrics(services: Data<Services>, sync: Data<market::Sync>) -> HttpResponse {
     let mut text = Exposition::default();
     if let Some(requests) = &services.requests {
         requests.write(&mut text);

@@ -44,7 +44,9 @@ use crate::{
     jobs::Wake,
     limits::Limits,
     mail::Mailer,
+    market,
     passwords::{Hasher, Policy},
+    social::Fingerprints,
     tasks::Tasks,
     tokens::{self, Activity, Blocklist, ChallengeKeys, Jwt, KeyRing, Sealer},
     users,
@@ -55,6 +57,7 @@ fn routes(config: &mut ServiceConfig) {
     // A request is compared with one route after the other: what is read most comes first.
     let api = scope::scope("/api/v1")
         .configure(coins::routes)
+        .configure(market::routes)
         .configure(auth::routes)
         .configure(users::routes)
         .configure(crate::jobs::routes);
@@ -101,7 +104,7 @@ struct Services {
     coin_settings: Data<config::Coins>,
     streams: Data<coins::Streams>,
     social_settings: Data<config::Social>,
-    fingerprints: coins::social::Fingerprints,
+    fingerprints: Fingerprints,
     cors_origins: Vec<String>,
 }
 
@@ -120,7 +123,7 @@ impl Services {
             migrate::check_current(conn)?;
             let sealer = Arc::new(Sealer::new(secret));
             tokens::create_if_absent(conn, &sealer, clock.now())?;
-            coins::ensure_demo(conn, clock.now())?;
+            market::ensure_demo(conn, clock.now())?;
             KeyRing::load(conn, sealer)
         })?;
         let keys = Arc::new(keys);
@@ -184,7 +187,7 @@ impl Services {
             coin_settings: Data::new(config.coins.clone()),
             streams: Data::new(coins::Streams::default()),
             social_settings: Data::new(config.social.clone()),
-            fingerprints: coins::social::Fingerprints::new(secret),
+            fingerprints: Fingerprints::new(secret),
             cors_origins: cors_origins.clone(),
         };
         Ok((services, followers))

@@ -3,7 +3,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::{database::with_connection, output::print};
-use crate::{coins::social::read_queries, config::Config, db::migrate, mail::Mailer};
+use crate::{config::Config, db::migrate, mail::Mailer, social::read_queries};
 
 #[derive(Args)]
 pub(super) struct Arguments {

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::model::Coin;
+use crate::market::Coin;
 
 #[derive(Serialize, ToSchema)]
 pub struct CoinList<'a> {

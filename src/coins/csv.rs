@@ -5,7 +5,8 @@ use std::fmt::Write;
 use serde_json::Value;
 use unicode_normalization::UnicodeNormalization;
 
-use super::{body::Provenance, fields::Fields, model::Coin};
+use super::{body::Provenance, fields::Fields};
+use crate::market::Coin;
 
 /// The values as columns, then whose and of when they are and whether that is too old. Numbers are
 /// numbers; what is not known is an empty cell.

@@ -10,12 +10,12 @@ use utoipa::{
     },
 };
 
-use super::{
-    body::{CoinList, Provenance},
-    model::{Coin, Quote},
+use super::body::{CoinList, Provenance};
+use crate::{
+    http::Problem,
+    market::{Coin, Quote},
     social::Social,
 };
-use crate::http::Problem;
 
 /// Every value of a coin, in the order of columns; a part of a path stands for all below it.
 const LEAVES: [&str; 40] = [

@@ -3,14 +3,11 @@
 //! A coin is named by its id, which never changes, by its slug or by its ticker symbol, in any case.
 //! Symbols are not unique: a name that means several coins is a 300 that lists them.
 
-use super::{
-    model::{Coin, Identity, Snapshot},
-    store,
-    view::View,
-};
+use super::view::View;
 use crate::{
     db::Db,
     http::{Choice, Problem, kind},
+    market::{self, Coin, Identity, Snapshot},
 };
 
 /// Longer names are of no coin.
@@ -57,7 +54,7 @@ pub(super) async fn anywhere(view: &View, db: &Db, name: &str) -> Result<Identit
     }
     let id = name.parse::<i64>().ok();
     let name = name.to_lowercase();
-    let mut found = db.run(move |conn| Ok::<_, Problem>(store::named(conn, id, &name)?)).await?;
+    let mut found = db.run(move |conn| Ok::<_, Problem>(market::named(conn, id, &name)?)).await?;
     if let Some(place) = found.iter().position(|coin| Some(coin.id) == id) {
         return Ok(found.swap_remove(place));
     }

@@ -5,15 +5,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
-use super::{
-    find,
-    store::{self, Point, Step},
-    view::View,
-};
+use super::{find, view::View};
 use crate::{
     clock::Clock,
     db::{Db, text_enum},
     http::{Path, Problem, Query, respond_once},
+    market::{self, Point, Step},
     tokens::CurrentUser,
 };
 
@@ -162,7 +159,7 @@ pub async fn read_history(
     let coin = find::anywhere(&view, &db, &path.0).await?.id;
     let of = currency.clone();
     let points = db
-        .run(move |conn| Ok::<_, Problem>(store::history(conn, coin, &of, range, step, MOST.into())?))
+        .run(move |conn| Ok::<_, Problem>(market::history(conn, coin, &of, range, step, MOST.into())?))
         .await?;
     let data = points.iter().map(|point| HistoryPoint::new(point, metric)).collect();
     Ok(respond_once(&req, &History { coin, currency, interval_seconds: step.seconds(), data }))

@@ -9,13 +9,13 @@ use super::{
     body::CoinList,
     csv,
     fields::{EitherCoinList, Fields, SparseCoinList},
-    model::Coin,
     view::View,
     watchlist,
 };
 use crate::{
     db::Db,
     http::{Problem, Query, accept, respond_once, respond_with},
+    market::Coin,
     tokens::Uncounted,
 };
 

@@ -3,9 +3,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
-use super::{body::Provenance, find, history::HistoryPoint, model::Coin, view::View};
+use super::{body::Provenance, find, history::HistoryPoint, view::View};
 use crate::{
     http::{Path, Problem, Query, respond_once},
+    market::Coin,
     tokens::Uncounted,
 };
 

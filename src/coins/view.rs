@@ -14,18 +14,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult};
 use tokio::sync::watch;
 
-use super::{
-    body::{CoinList, Provenance, event},
-    currency::convert,
-    model::{Coin, Snapshot},
-    providers::{self, STANDS_STILL, demo},
-    store,
-};
+use super::body::{CoinList, Provenance, event};
 use crate::{
     clock::Clock,
     config::{Coins, Provider},
     db::{Change, Follow},
     http::{Prepared, Problem, kind},
+    market::{self, Coin, DEMO_CURRENCY, STANDS_STILL, Snapshot, convert},
 };
 
 /// Missed syncs after which data counts as stale.
@@ -163,7 +158,7 @@ impl View {
         Provenance {
             as_of: snapshot.as_of,
             source: snapshot.provider.clone(),
-            attribution: providers::attribution(&snapshot.provider),
+            attribution: market::attribution(&snapshot.provider),
             currency: snapshot.currency.clone(),
             stale,
             age_seconds: stale.then(|| if minutes > 0 { minutes } else { age.num_seconds() }),
@@ -194,7 +189,7 @@ impl View {
 
 impl Follow for View {
     fn channel(&self) -> &'static str {
-        store::CHANNEL
+        market::CHANNEL
     }
 
     /// Everything of one commit: the market and what people say belong together.
@@ -213,7 +208,7 @@ impl View {
         // Before the first sync it is no news that a currency is missing.
         let mut synced = !self.real;
         for (number, place) in self.currencies.iter().enumerate() {
-            let mut found = store::latest(conn, &place.code, self.real)?;
+            let mut found = market::latest(conn, &place.code, self.real)?;
             if found.is_none() && synced && !place.missed.swap(true, Ordering::Relaxed) {
                 let currency = &place.code;
                 tracing::warn!(
@@ -223,7 +218,7 @@ impl View {
             }
             synced |= found.as_ref().is_some_and(|(kept, _)| kept.provider != Provider::Demo.name());
             if found.is_none() && number == 0 {
-                found = store::latest(conn, demo::CURRENCY, false)?;
+                found = market::latest(conn, DEMO_CURRENCY, false)?;
             }
             let Some((kept, rate)) = found else { continue };
             let own = kept.currency == rate.currency;

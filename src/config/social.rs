@@ -10,7 +10,7 @@ use super::{
 pub struct Social {
     /// Empty: nobody is listened to.
     pub providers: Vec<SocialProvider>,
-    /// Own queries, a JSON file; see `coins/social/queries.json`.
+    /// Own queries, a JSON file; see `src/social/queries.json`.
     pub queries: Option<PathBuf>,
     pub x_url: String,
     pub x_token: Option<Secret>,

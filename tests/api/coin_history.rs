@@ -7,7 +7,7 @@ use diesel::{
     Connection, QueryableByName, RunQueryDsl, sql_query,
     sql_types::{BigInt, Double, Timestamptz},
 };
-use mintage::coins::{Point, Step, history};
+use mintage::market::{Point, Step, history};
 use reqwest::Method;
 use serde_json::Value;
 

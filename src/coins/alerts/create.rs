@@ -6,7 +6,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::{
-    super::{find, history::Metric, model::Coin, view::View},
+    super::{find, history::Metric, view::View},
     model::{Alert, Direction},
     store::{self, Created, MOST},
 };
@@ -14,6 +14,7 @@ use crate::{
     clock::Clock,
     db::Db,
     http::{Json, Problem, kind},
+    market::Coin,
     tokens::{CurrentUser, Refusal},
 };
 

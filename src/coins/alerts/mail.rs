@@ -2,12 +2,12 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::super::{number, store};
+use super::super::number;
 use crate::{
     db::Db,
     jobs::{Failure, Job, Running},
     mail::{Action, Letter, Mailer},
-    users,
+    market, users,
 };
 
 /// Tells of one crossing.
@@ -36,7 +36,7 @@ impl Job for CoinAlertMail {
         let found = db
             .run(move |conn| {
                 let account = users::find_account(conn, user)?.filter(|account| account.email_confirmed);
-                Ok::<_, Failure>(account.zip(store::named(conn, Some(coin), "")?.into_iter().next()))
+                Ok::<_, Failure>(account.zip(market::named(conn, Some(coin), "")?.into_iter().next()))
             })
             .await?;
         // Whoever has deleted the account wants no mail; an address that is not confirmed may be a stranger's.

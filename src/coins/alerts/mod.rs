@@ -13,10 +13,21 @@ mod mail;
 mod model;
 mod store;
 
+use chrono::{DateTime, Utc};
+use diesel::{PgConnection, QueryResult};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::mail::CoinAlertMail;
-pub(super) use self::store::evaluate;
+use crate::market::AfterPublish;
+
+/// Evaluates every alert on each snapshot that is published.
+pub struct Alerts;
+
+impl AfterPublish for Alerts {
+    fn published(&self, conn: &mut PgConnection, snapshot_id: i64, now: DateTime<Utc>) -> QueryResult<()> {
+        store::evaluate(conn, snapshot_id, now)
+    }
+}
 
 pub fn routes(config: &mut ServiceConfig) {
     config.service(list::list_alerts).service(create::create_alert).service(delete::delete_alert);

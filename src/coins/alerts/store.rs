@@ -89,11 +89,7 @@ struct Crossing {
 }
 
 /// Finds what this snapshot crosses and enqueues its mails; within the transaction that publishes it.
-pub(in super::super) fn evaluate(
-    conn: &mut PgConnection,
-    snapshot_id: i64,
-    now: DateTime<Utc>,
-) -> QueryResult<()> {
+pub fn evaluate(conn: &mut PgConnection, snapshot_id: i64, now: DateTime<Utc>) -> QueryResult<()> {
     sql_query(format!(
         "{NOW} UPDATE alerts a SET armed = true FROM found \
          WHERE found.id = a.id AND NOT a.armed AND sign * (value - a.threshold) <= -a.hysteresis"

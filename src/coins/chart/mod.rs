@@ -15,16 +15,12 @@ use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
 use self::draw::Picture;
-use super::{
-    find,
-    history::Metric,
-    store::{self, Point, Step},
-    view::View,
-};
+use super::{find, history::Metric, view::View};
 use crate::{
     clock::Clock,
     db::Db,
     http::{Path, Problem, Query, respond_with},
+    market::{self, Point, Step},
     tokens::CurrentUser,
 };
 
@@ -140,7 +136,7 @@ pub async fn read_chart(
     let to = Step::FiveMinutes.floor(now) + Step::FiveMinutes.length();
     let from = to - step.length() * count;
     let points =
-        db.run(move |conn| Ok::<_, Problem>(store::history(conn, id, &of, (from, to), step, MOST)?)).await?;
+        db.run(move |conn| Ok::<_, Problem>(market::history(conn, id, &of, (from, to), step, MOST)?)).await?;
     let social = snapshot.coins.iter().find(|coin| coin.id == id).and_then(|coin| coin.social.as_ref());
     let interval = social.and_then(|social| social.interval).filter(|_| metric == Metric::Sentiment);
     let picture = Picture {

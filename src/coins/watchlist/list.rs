@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{super::model::Identity, store};
-use crate::{db::Db, http::Problem, tokens::CurrentUser};
+use super::store;
+use crate::{db::Db, http::Problem, market::Identity, tokens::CurrentUser};
 
 #[derive(Serialize, ToSchema)]
 pub struct Watchlist {

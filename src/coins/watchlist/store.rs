@@ -6,8 +6,10 @@ use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult, prelude::*};
 use uuid::Uuid;
 
-use super::super::model::Identity;
-use crate::db::schema::{coins, users, watchlist};
+use crate::{
+    db::schema::{coins, users, watchlist},
+    market::Identity,
+};
 
 /// As many as coins can be synced.
 pub const MOST: i64 = 250;

@@ -14,7 +14,6 @@ use super::{
     super::{
         model::{Coin, Market, Quote, Rate, ReadRate, Report, Snapshot},
         providers::{demo, ids_of},
-        social,
     },
     history::recent,
     identity::coin_ids,
@@ -22,6 +21,7 @@ use super::{
 use crate::{
     config::Provider,
     db::schema::{coin_quotes, coin_snapshots, coins, snapshot_rates},
+    social,
 };
 
 #[derive(Queryable, Selectable, Insertable)]
@@ -195,7 +195,7 @@ fn insert_rates(
 }
 
 /// The rates that are known best: those of the newest real snapshot in this currency.
-pub(in super::super) fn last_rates(conn: &mut PgConnection, currency: &str) -> QueryResult<Vec<ReadRate>> {
+pub fn last_rates(conn: &mut PgConnection, currency: &str) -> QueryResult<Vec<ReadRate>> {
     let newest: Option<i64> = coin_snapshots::table
         .filter(coin_snapshots::currency.eq(currency).and(coin_snapshots::provider.ne(Provider::Demo.name())))
         .select(diesel::dsl::max(coin_snapshots::id))
@@ -213,11 +213,7 @@ type Newest =
 
 /// The newest snapshot that can be told in this currency, and how: real data if it is wanted and
 /// there is any, else the demonstration.
-pub(in super::super) fn latest(
-    conn: &mut PgConnection,
-    currency: &str,
-    real: bool,
-) -> QueryResult<Option<(Snapshot, Rate)>> {
+pub fn latest(conn: &mut PgConnection, currency: &str, real: bool) -> QueryResult<Option<(Snapshot, Rate)>> {
     let newest = || {
         coin_snapshots::table
             .inner_join(snapshot_rates::table)

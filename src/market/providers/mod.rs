@@ -3,7 +3,7 @@
 mod coingecko;
 mod coinmarketcap;
 mod coinpaprika;
-pub(super) mod demo;
+pub mod demo;
 mod listing;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,18 +15,18 @@ use crate::{
 };
 
 /// Data of a provider that is older stands still: they renew it every one to five minutes.
-pub(super) const STANDS_STILL: TimeDelta = TimeDelta::minutes(15);
+pub const STANDS_STILL: TimeDelta = TimeDelta::minutes(15);
 
 /// What every provider needs to be asked.
 #[derive(Clone, Copy)]
-pub(super) struct Ask<'a> {
+pub struct Ask<'a> {
     pub upstream: &'a Upstream,
     pub settings: &'a Coins,
     pub now: DateTime<Utc>,
 }
 
 /// The top coins in the first currency; one call.
-pub(super) async fn report(provider: Provider, ask: Ask<'_>) -> Result<Report, Failure> {
+pub async fn report(provider: Provider, ask: Ask<'_>) -> Result<Report, Failure> {
     match provider {
         Provider::CoinMarketCap | Provider::CoinMarketCapPublic => coinmarketcap::report(provider, ask).await,
         Provider::CoinGecko => coingecko::report(ask).await,
@@ -37,7 +37,7 @@ pub(super) async fn report(provider: Provider, ask: Ask<'_>) -> Result<Report, F
 
 /// Units of each of these currencies for one of the report's, from the prices of the same coins
 /// in both; costs [`cost_of_rates`].
-pub(super) async fn rates(
+pub async fn rates(
     provider: Provider,
     ask: Ask<'_>,
     report: &Report,
@@ -54,7 +54,7 @@ pub(super) async fn rates(
 }
 
 /// Credits or calls that [`rates`] uses for so many currencies.
-pub(super) fn cost_of_rates(provider: Provider, currencies: usize) -> u32 {
+pub fn cost_of_rates(provider: Provider, currencies: usize) -> u32 {
     let calls = match provider {
         Provider::CoinMarketCap | Provider::CoinMarketCapPublic => currencies,
         Provider::CoinGecko => 1,
@@ -65,7 +65,7 @@ pub(super) fn cost_of_rates(provider: Provider, currencies: usize) -> u32 {
 }
 
 /// Whose ids a provider's coins have, as in `coin_refs.provider`.
-pub(super) fn ids_of(provider: Provider) -> &'static str {
+pub fn ids_of(provider: Provider) -> &'static str {
     match provider {
         Provider::CoinMarketCap | Provider::CoinMarketCapPublic | Provider::Demo => "coinmarketcap",
         Provider::CoinGecko => "coingecko",
@@ -74,7 +74,7 @@ pub(super) fn ids_of(provider: Provider) -> &'static str {
 }
 
 /// What the provider's terms ask to be shown beside its data.
-pub(super) fn attribution(provider: &str) -> Option<&'static str> {
+pub fn attribution(provider: &str) -> Option<&'static str> {
     match provider {
         "coinmarketcap" | "coinmarketcap-public" => {
             Some("Data provided by CoinMarketCap (https://coinmarketcap.com)")

@@ -8,7 +8,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    social::sources,
     store::{self, SlotRow},
     sync::budget,
 };
@@ -17,6 +16,7 @@ use crate::{
     config::{Coins, Provider, Social},
     db::Db,
     http::Problem,
+    social::sources,
     telemetry::Exposition,
     tokens::Admin,
     upstream::{self, Budget, ServiceState, next_day},

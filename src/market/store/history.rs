@@ -16,9 +16,10 @@ use diesel::{
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::prune::{KEEP_HOURS, KEEP_SNAPSHOTS};
 use crate::db::schema::{coin_rollups, coin_snapshots};
 
+pub(super) const KEEP_SNAPSHOTS: TimeDelta = TimeDelta::days(7);
+pub(super) const KEEP_HOURS: TimeDelta = TimeDelta::days(90);
 /// So that whoever is about to commit a snapshot of the interval has done so.
 const GRACE: TimeDelta = TimeDelta::minutes(3);
 /// Intervals a run; each is one short statement.
@@ -62,11 +63,11 @@ impl Step {
         }
     }
 
-    pub(in super::super) fn length(self) -> TimeDelta {
+    pub fn length(self) -> TimeDelta {
         TimeDelta::seconds(self.seconds().into())
     }
 
-    pub(in super::super) fn floor(self, at: DateTime<Utc>) -> DateTime<Utc> {
+    pub fn floor(self, at: DateTime<Utc>) -> DateTime<Utc> {
         let seconds = i64::from(self.seconds());
         let floor = at.timestamp().div_euclid(seconds) * seconds;
         DateTime::from_timestamp(floor, 0).expect("close to a time that is there")
@@ -207,7 +208,7 @@ pub(super) fn done_until(conn: &mut PgConnection, step: Step) -> QueryResult<Opt
 
 /// Rolls up the intervals that are over, the oldest first, up to [`ROLLED_AT_ONCE`]; each call is
 /// one transaction. False when there is nothing left to do.
-pub(in super::super) fn roll_up(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
+pub fn roll_up(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
     let hours = roll_up_step(conn, Step::Hour, now - GRACE)?;
     // A day is made of its hours.
     let days = match done_until(conn, Step::Hour)? {

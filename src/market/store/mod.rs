@@ -8,7 +8,7 @@ mod publish;
 mod slots;
 mod snapshots;
 
-pub(super) use self::{
+pub use self::{
     history::roll_up,
     named::named,
     prune::prune,
@@ -21,4 +21,4 @@ pub use self::{
     snapshots::ensure_demo,
 };
 
-pub(super) const CHANNEL: &str = "mintage_coins";
+pub const CHANNEL: &str = "mintage_coins";

@@ -8,16 +8,14 @@ use diesel::{
     sql_types::{Integer, Timestamptz},
 };
 
-use super::history::{Step, done_until};
+use super::history::{KEEP_HOURS, KEEP_SNAPSHOTS, Step, done_until};
 use crate::db::schema::{coin_snapshots, sync_slots};
 
-pub(super) const KEEP_SNAPSHOTS: TimeDelta = TimeDelta::days(7);
-pub(super) const KEEP_HOURS: TimeDelta = TimeDelta::days(90);
 /// Faster than syncs add them, and far below the statement timeout.
 const SNAPSHOTS_AT_ONCE: i64 = 20;
 
 /// Drops what is too old, except the newest snapshots, which may still be served.
-pub(in super::super) fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
+pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
     let limit = |keep: TimeDelta, rolled: Option<DateTime<Utc>>| {
         rolled.unwrap_or(DateTime::UNIX_EPOCH).min(now - keep)
     };

@@ -11,7 +11,7 @@ use diesel::{
 };
 
 use super::super::{
-    known::{Likeness, aliases},
+    identity::{Likeness, aliases},
     model::{Coin, Entry, Report},
 };
 use crate::db::schema::{coin_refs, coins};

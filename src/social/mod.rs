@@ -20,9 +20,8 @@ mod store;
 mod summary;
 mod x;
 
-pub(super) use self::collect::sources;
 pub use self::{
-    collect::{Collected, Collector},
+    collect::{Collected, Collector, sources},
     fingerprints::Fingerprints,
     model::{Missing, Social},
     queries::{Queries, read_queries},

@@ -118,7 +118,7 @@ fn asked(settings: &config::Social) -> Vec<Source<'_>> {
 }
 
 /// The names of all sources, and what may be used of them.
-pub(in super::super) fn sources(settings: &config::Social) -> Vec<(String, Option<Budget>)> {
+pub fn sources(settings: &config::Social) -> Vec<(String, Option<Budget>)> {
     let of_x = Budget { a_day: settings.x_daily_posts, least: x::PAGE.start() + x::COUNTING };
     let budget = |source: &Source<'_>| matches!(source, Source::X).then_some(of_x);
     let asked = asked(settings);
@@ -130,7 +130,7 @@ pub(in super::super) fn sources(settings: &config::Social) -> Vec<(String, Optio
 }
 
 impl Collector {
-    pub(in super::super) fn new(
+    pub fn new(
         db: Db,
         clock: Clock,
         settings: Data<config::Social>,

@@ -21,7 +21,7 @@ const ONE_RUNS: &str = "sync_slots_running_idx";
 
 /// The right to run one slot, for as long as the lease lasts.
 #[derive(Clone, Debug, QueryableByName)]
-pub(in super::super) struct Claim {
+pub struct Claim {
     #[diesel(sql_type = Timestamptz)]
     slot: DateTime<Utc>,
     #[diesel(sql_type = SqlUuid)]
@@ -32,7 +32,7 @@ pub(in super::super) struct Claim {
 
 /// Claims the scheduled slot, or else one that was asked for, if none is running, it is not done
 /// and its time has come.
-pub(in super::super) fn claim(
+pub fn claim(
     conn: &mut PgConnection,
     scheduled: DateTime<Utc>,
     holder: Uuid,
@@ -91,7 +91,7 @@ fn claim_one(
 
 /// Asks for a run as soon as none is running; of several such wishes one is kept. The next
 /// scheduled slot fulfils it as well ([`finish`]).
-pub(in super::super) fn request(
+pub fn request(
     conn: &mut PgConnection,
     scheduled: DateTime<Utc>,
     now: DateTime<Utc>,
@@ -115,18 +115,14 @@ pub(in super::super) fn request(
 }
 
 /// Holds the slot for longer; false when the lease ran out and another replica has claimed it.
-pub(in super::super) fn renew(
-    conn: &mut PgConnection,
-    claim: &Claim,
-    until: DateTime<Utc>,
-) -> QueryResult<bool> {
+pub fn renew(conn: &mut PgConnection, claim: &Claim, until: DateTime<Utc>) -> QueryResult<bool> {
     let values = sync_slots::lease_until.eq(until);
     Ok(diesel::update(held(claim)).set(values).execute(conn)? == 1)
 }
 
 /// The slot is done, and with it whatever was asked for before it; false as for [`renew`]. Its holder may go on holding
 /// it, so that no other slot runs meanwhile: then it has to [`postpone`] it to give it back.
-pub(in super::super) fn finish(
+pub fn finish(
     conn: &mut PgConnection,
     claim: &Claim,
     provider: &str,
@@ -152,17 +148,13 @@ pub(in super::super) fn finish(
 }
 
 /// Gives the slot back until then; false as for [`renew`].
-pub(in super::super) fn postpone(
-    conn: &mut PgConnection,
-    claim: &Claim,
-    until: DateTime<Utc>,
-) -> QueryResult<bool> {
+pub fn postpone(conn: &mut PgConnection, claim: &Claim, until: DateTime<Utc>) -> QueryResult<bool> {
     let values = (sync_slots::lease_until.eq(until), sync_slots::running.eq(false));
     Ok(diesel::update(held(claim)).set(values).execute(conn)? == 1)
 }
 
 /// Makes the slots that were put off due now.
-pub(in super::super) fn make_due(conn: &mut PgConnection) -> QueryResult<()> {
+pub fn make_due(conn: &mut PgConnection) -> QueryResult<()> {
     let waiting = sync_slots::finished_at.is_null().and(diesel::dsl::not(sync_slots::running));
     diesel::update(sync_slots::table.filter(waiting))
         .set(sync_slots::lease_until.eq(DateTime::UNIX_EPOCH))
@@ -171,11 +163,7 @@ pub(in super::super) fn make_due(conn: &mut PgConnection) -> QueryResult<()> {
 }
 
 /// Gives back at once whatever this process holds.
-pub(in super::super) fn release(
-    conn: &mut PgConnection,
-    holder: Uuid,
-    now: DateTime<Utc>,
-) -> QueryResult<()> {
+pub fn release(conn: &mut PgConnection, holder: Uuid, now: DateTime<Utc>) -> QueryResult<()> {
     let ours = sync_slots::running.and(sync_slots::holder.eq(holder));
     diesel::update(sync_slots::table.filter(ours))
         .set((sync_slots::lease_until.eq(now), sync_slots::running.eq(false)))
@@ -205,7 +193,7 @@ fn held(claim: &Claim) -> Held {
 /// A slot, for the operator.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = sync_slots)]
-pub(in super::super) struct SlotRow {
+pub struct SlotRow {
     pub slot: DateTime<Utc>,
     pub lease_until: DateTime<Utc>,
     pub attempt: i32,
@@ -216,6 +204,6 @@ pub(in super::super) struct SlotRow {
 }
 
 /// The newest slots, the newest first.
-pub(in super::super) fn last_slots(conn: &mut PgConnection, count: i64) -> QueryResult<Vec<SlotRow>> {
+pub fn last_slots(conn: &mut PgConnection, count: i64) -> QueryResult<Vec<SlotRow>> {
     sync_slots::table.order(sync_slots::slot.desc()).limit(count).select(SlotRow::as_select()).load(conn)
 }

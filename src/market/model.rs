@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{social::Social, store::Point};
-use crate::config::Provider;
+use super::store::Point;
+use crate::{config::Provider, social::Social};
 
 /// A coin and what the market says of it. Amounts are in the answer's `currency`; null is what
 /// the provider did not report.

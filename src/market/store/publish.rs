@@ -18,7 +18,7 @@ const OLDER_ELSEWHERE: TimeDelta = TimeDelta::minutes(15);
 /// Writes the newest snapshot, ends the slot and tells every replica; the caller's transaction
 /// makes that one commit. The snapshot's id, or none when the slot has gone to another replica. The slot is held for
 /// longer if something is to be added to the snapshot ([`complete`]).
-pub(in super::super) fn publish(
+pub fn publish(
     conn: &mut PgConnection,
     claim: &Claim,
     market: &Market,
@@ -38,11 +38,7 @@ pub(in super::super) fn publish(
 
 /// Gives a slot back whose snapshot is there already, and tells every replica that more stands beside it now. False when
 /// the slot has gone to another replica: then nothing must be added.
-pub(in super::super) fn complete(
-    conn: &mut PgConnection,
-    claim: &Claim,
-    now: DateTime<Utc>,
-) -> QueryResult<bool> {
+pub fn complete(conn: &mut PgConnection, claim: &Claim, now: DateTime<Utc>) -> QueryResult<bool> {
     let held = postpone(conn, claim, now)?;
     if held {
         sql_query(format!("NOTIFY {CHANNEL}")).execute(conn)?;
@@ -52,7 +48,7 @@ pub(in super::super) fn complete(
 
 /// Whether the report is from before what is there. What is of a time to come does not count: a clock
 /// was wrong, and nothing would ever be newer.
-pub(in super::super) fn is_older(
+pub fn is_older(
     conn: &mut PgConnection,
     provider: Provider,
     currency: &str,

@@ -6,7 +6,7 @@
 //! time, also when an admin asks for one. Back-off and budgets are kept in the database as well.
 //!
 //! A slot in call order: [`Sync::attend`] claims it, [`market`] asks the providers in order until
-//! one answers, while [`social`](super::social) collects what people say about the coins, which is
+//! one answers, while [`social`] collects what people say about the coins, which is
 //! done well within [`LEASE`]. [`Sync::publish`] commits both when both are there; else the market,
 //! with what people said before, and [`Sync::add`] the rest: prices do not wait for a slow source.
 //! The slot is held until then, so that no two replicas read the sources at a time.
@@ -28,9 +28,8 @@ use uuid::Uuid;
 pub(super) use self::market::budget;
 use self::market::{Collected, Nothing};
 use super::{
-    alerts,
+    after_publish::AfterPublish,
     model::Market,
-    social::{self, Collector, Fingerprints, Queries},
     store::{self, Claim},
 };
 use crate::{
@@ -38,6 +37,7 @@ use crate::{
     config::{Coins, Mask, Provider, Secret, Social},
     db::Db,
     http::Problem,
+    social::{self, Collector, Fingerprints, Queries},
     upstream::{Outcomes, Upstream, clear_stops},
 };
 
@@ -53,6 +53,7 @@ pub struct Sync {
     settings: Data<Coins>,
     upstream: Upstream,
     social: Collector,
+    after: Arc<dyn AfterPublish>,
     holder: Uuid,
     /// What the log was told last: a state that lasts is told once.
     told: Mutex<String>,
@@ -70,6 +71,7 @@ impl Sync {
         social: Data<Social>,
         queries: Queries,
         fingerprints: Fingerprints,
+        after: Arc<dyn AfterPublish>,
     ) -> Self {
         let keys = [&settings.coinmarketcap.key, &settings.coingecko.key, &social.x_token];
         let mask = Mask::new(keys.into_iter().flatten().map(Secret::expose));
@@ -90,6 +92,7 @@ impl Sync {
             settings,
             upstream,
             social,
+            after,
             holder: Uuid::now_v7(),
             told: Mutex::default(),
             outcomes,
@@ -209,6 +212,7 @@ impl Sync {
         let (claim, now) = (claim.clone(), self.clock.now());
         let hold_until = more_follows.then(|| now + LEASE);
         let (provider, count) = (market.provider, market.report.entries.len());
+        let after = self.after.clone();
         let published = self
             .db
             .tx(move |conn| {
@@ -217,7 +221,7 @@ impl Sync {
                     social.publish(conn, snapshot_id)?;
                 }
                 if let Some(snapshot_id) = published {
-                    alerts::evaluate(conn, snapshot_id, now)?;
+                    after.published(conn, snapshot_id, now)?;
                 }
                 Ok::<_, Problem>(published)
             })
@@ -239,7 +243,7 @@ impl Sync {
         snapshot_id: i64,
         social: Option<social::Collected>,
     ) -> Result<(), Problem> {
-        let (claim, now) = (claim.clone(), self.clock.now());
+        let (claim, now, after) = (claim.clone(), self.clock.now(), self.after.clone());
         let held = self
             .db
             .tx(move |conn| {
@@ -247,7 +251,7 @@ impl Sync {
                 if held && let Some(social) = social {
                     social.publish(conn, snapshot_id)?;
                     // For the alerts on what people say; those on prices have been looked at.
-                    alerts::evaluate(conn, snapshot_id, now)?;
+                    after.published(conn, snapshot_id, now)?;
                 }
                 Ok::<_, Problem>(held)
             })

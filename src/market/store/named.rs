@@ -9,11 +9,7 @@ use crate::db::schema::coins;
 const MOST: i64 = 20;
 
 /// With this id, slug or symbol (in lower case).
-pub(in super::super) fn named(
-    conn: &mut PgConnection,
-    id: Option<i64>,
-    name: &str,
-) -> QueryResult<Vec<Identity>> {
+pub fn named(conn: &mut PgConnection, id: Option<i64>, name: &str) -> QueryResult<Vec<Identity>> {
     let by_symbol = sql::<Bool>("lower(symbol) = ").bind::<diesel::sql_types::Text, _>(name);
     coins::table
         // Ids begin with 1.
