@@ -11,7 +11,7 @@ use std::{
 use diesel::connection::SimpleConnection;
 
 use crate::{
-    command_line::{directory, fail, mintage, run, stderr, stdout},
+    cli::command_line::{directory, fail, mintage, run, stderr, stdout},
     support::Database,
 };
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::time;
 
 use crate::{
-    command_line::{Server, directory},
+    cli::command_line::{Server, directory},
     support::{
         Database, eventually,
         market::{COINS, Market, SYNC, changed, fresh, from, provider, until},

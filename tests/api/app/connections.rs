@@ -13,7 +13,7 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
-    command_line::{Server, directory},
+    cli::command_line::{Server, directory},
     support::{App, Client, Database, PASSWORD, eventually},
 };
 

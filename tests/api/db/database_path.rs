@@ -17,7 +17,7 @@ use mintage::{
 use serde_json::json;
 
 use crate::{
-    command_line::{Server, directory},
+    cli::command_line::{Server, directory},
     support::{App, Client, Database, PASSWORD, PathToDatabase, Response, eventually},
 };
 

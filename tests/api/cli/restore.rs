@@ -6,7 +6,7 @@ use diesel::connection::SimpleConnection;
 use serde_json::json;
 
 use crate::{
-    command_line::{Server, directory, fail, mintage, succeed},
+    cli::command_line::{Server, directory, fail, mintage, succeed},
     support::{App, Client, Database, PASSWORD, SECRET_KEY, eventually},
 };
 

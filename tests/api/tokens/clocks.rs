@@ -7,7 +7,7 @@ use diesel::{QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_que
 use mintage::clock::Clock;
 
 use crate::{
-    command_line::{directory, mintage, run, stderr},
+    cli::command_line::{directory, mintage, run, stderr},
     support::{App, Client, Database, PASSWORD, eventually, noon},
 };
 

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use crate::{
-    command_line::{Server, directory},
+    cli::command_line::{Server, directory},
     support::{App, Client, Database, PASSWORD, Response},
 };
 

@@ -6,7 +6,7 @@ use reqwest::{Method, RequestBuilder, header::HeaderValue};
 use serde_json::json;
 
 use crate::{
-    command_line::{Server, directory},
+    cli::command_line::{Server, directory},
     support::{App, Client, Database, PASSWORD},
 };
 

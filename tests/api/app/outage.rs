@@ -6,7 +6,7 @@ use diesel::{RunQueryDsl, connection::SimpleConnection, sql_query};
 use serde_json::json;
 
 use crate::{
-    command_line::{directory, fail, mintage},
+    cli::command_line::{directory, fail, mintage},
     support::{App, PASSWORD, SECRET_KEY, eventually},
 };
 

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Output};
 
 use serde_json::Value;
 
-use crate::command_line::{directory, fail, mintage, run, stderr, stdout, succeed};
+use crate::cli::command_line::{directory, fail, mintage, run, stderr, stdout, succeed};
 
 /// From `openssl rand -hex 32`.
 const KEY: &str = "8d1f6f0ab6a5ce2d9f60a73f25dbd1f9c0f4e86b71a6c1d3c2a95f0be47c6a18";

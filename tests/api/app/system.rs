@@ -33,7 +33,7 @@ async fn the_key_set_holds_public_keys_only() {
 async fn the_served_document_is_the_committed_one() {
     let app = App::start();
     let served = app.anyone().get("/openapi.json").await.assert(200).json();
-    let committed: Value = serde_json::from_str(include_str!("../../openapi/openapi.json")).unwrap();
+    let committed: Value = serde_json::from_str(include_str!("../../../openapi/openapi.json")).unwrap();
     assert!(served == committed, "run `cargo run -- openapi > openapi/openapi.json`");
 }
 

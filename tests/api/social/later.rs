@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::{
-    coin_stream::Events,
-    social::{BITCOIN, coin, count, mastodon, silent},
+    coins::stream::Events,
+    social::reading::{BITCOIN, coin, count, mastodon, silent},
     support::{
         App, eventually,
         market::{SYNC, from},

@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::time::{self, Instant};
 
 use crate::{
-    command_line::{Server, directory, mintage, run, stderr, succeed},
+    cli::command_line::{Server, directory, mintage, run, stderr, succeed},
     support::{Client, Database, Mailbox, PASSWORD, PUBLIC_URL, Response, SECRET_KEY, eventually},
 };
 

@@ -6,7 +6,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
 use crate::{
-    command_line::{Server, directory, mintage, run, stderr, succeed},
+    cli::command_line::{Server, directory, mintage, run, stderr, succeed},
     support::{
         Database, PASSWORD, eventually,
         market::{SYNC, provider},

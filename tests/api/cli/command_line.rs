@@ -580,7 +580,7 @@ fn a_dotenv_file_of_another_directory_is_not_read() {
 fn the_document_is_printed_without_any_setting() {
     let home = directory();
     let printed = succeed(mintage(home.path(), &[("BIND", "nowhere")]).arg("openapi"));
-    let committed = include_str!("../../openapi/openapi.json");
+    let committed = include_str!("../../../openapi/openapi.json");
     assert!(printed == committed, "run `cargo run -- openapi > openapi/openapi.json`");
 }
 

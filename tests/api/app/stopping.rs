@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    command_line::{Server, directory, postmaster_pid},
+    cli::command_line::{Server, directory, postmaster_pid},
     support::{App, Database, eventually},
 };
 

@@ -6,7 +6,7 @@ use diesel::connection::SimpleConnection;
 use serde_json::{Value, json};
 
 use crate::{
-    social::{BITCOIN, COUNTS, SEARCH, SPENT, coin, count, mastodon, silent, x},
+    social::reading::{BITCOIN, COUNTS, SEARCH, SPENT, coin, count, mastodon, silent, x},
     support::{
         Client, eventually,
         social::{app, market, minutes_ago, status, timeline},

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::time;
 
 use crate::{
-    command_line::{Server, directory},
+    cli::command_line::{Server, directory},
     support::{
         SECRET_KEY, eventually,
         market::{COINS, Market, SYNC, changed, fresh, from, until},

@@ -11,7 +11,7 @@ use diesel::{
 use serde_json::json;
 
 use crate::{
-    command_line::{Server, directory, fail, kill_postgres, mintage, postmaster_pid, succeed},
+    cli::command_line::{Server, directory, fail, kill_postgres, mintage, postmaster_pid, succeed},
     support::PASSWORD,
 };
 
