@@ -6,7 +6,9 @@
 mod support;
 
 mod cli {
-    pub mod command_line;
+    mod create_admin;
+    mod keys;
+    mod openapi_and_healthcheck;
     mod restore;
 }
 mod app {
@@ -34,21 +36,28 @@ mod auth {
 }
 mod coins {
     mod alerts;
+    mod caching;
     mod chart;
     mod history;
     mod list;
-    pub mod stream;
+    mod stream;
     mod watchlist;
 }
 mod market {
+    mod coinmarketcap;
+    mod currencies;
+    mod failover;
+    mod identity;
     mod providers;
-    mod served;
+    mod staleness;
     mod sync;
 }
 mod social {
+    mod bluesky;
     mod later;
-    pub mod reading;
+    mod reading;
     mod sources;
+    mod x;
 }
 mod upstream {
     mod repeated_secrets;
@@ -59,9 +68,12 @@ mod users {
 }
 mod mail {
     mod delivery;
+    mod process;
 }
 mod jobs {
-    mod queue;
+    mod admin;
+    mod leases;
+    mod worker;
 }
 mod tokens {
     mod clocks;
@@ -78,11 +90,13 @@ mod http {
 }
 mod embedded {
     mod cluster;
+    mod start;
 }
 mod db {
     mod contagion;
     mod database_path;
     mod follow;
+    mod migrations;
     mod unreachable;
 }
 mod telemetry {

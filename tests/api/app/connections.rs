@@ -12,9 +12,10 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::{
-    cli::command_line::{Server, directory},
-    support::{App, Client, Database, PASSWORD, eventually},
+use crate::support::{
+    App, Client, Database, PASSWORD,
+    binary::{Server, directory},
+    eventually,
 };
 
 /// Shorter than the time that a connection may be idle, which is 75 seconds.
@@ -199,6 +200,7 @@ async fn a_head_that_is_slow_but_in_time_is_answered() {
     for _ in 0..3 {
         for part in ["G", "ET /healthz ", HEAD] {
             stream.write_all(part.as_bytes()).await.unwrap();
+            // The client is slow on purpose.
             time::sleep(Duration::from_millis(100)).await;
         }
         stream.write_all(b"\r\n").await.unwrap();

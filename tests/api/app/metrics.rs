@@ -4,7 +4,7 @@ use diesel::connection::SimpleConnection;
 
 use crate::support::{
     App, eventually,
-    market::{COINS, Market, from},
+    market::{self, COINS, Market, from},
     social,
     upstream::{Upstream, fixture},
 };
@@ -124,7 +124,7 @@ async fn a_source_of_posts_has_one_name_in_all_metrics() {
         ("SOCIAL_PROVIDERS", "mastodon"),
         ("MASTODON_URLS", instance.url.as_str()),
     ];
-    let app = social::app(&market, &settings);
+    let app = market::app(&market, &settings);
     let name = instance.url.replace("http://", "mastodon:");
     let answered = format!("mintage_sync_last_success_timestamp_seconds{{service=\"{name}\"}}");
     eventually("a reading", async || read(&app).await.contains(&answered)).await;

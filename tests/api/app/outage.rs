@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use diesel::{RunQueryDsl, connection::SimpleConnection, sql_query};
 use serde_json::json;
 
-use crate::{
-    cli::command_line::{directory, fail, mintage},
-    support::{App, PASSWORD, SECRET_KEY, eventually},
+use crate::support::{
+    App, PASSWORD, SECRET_KEY,
+    binary::{directory, fail, mintage},
+    eventually,
 };
 
 #[tokio::test]

@@ -1,15 +1,6 @@
 //! Several servers on one database.
 
-use std::time::Duration;
-
-use chrono::TimeDelta;
-use diesel::{RunQueryDsl, sql_query, sql_types::Timestamptz};
-use tokio::time;
-
-use crate::support::{
-    App, SECRET_KEY, eventually,
-    upstream::{Upstream, fixture},
-};
+use crate::support::{App, SECRET_KEY, eventually};
 
 #[tokio::test]
 async fn a_token_of_one_server_is_good_on_another() {
@@ -64,57 +55,6 @@ async fn a_rotation_of_keys_causes_no_401_anywhere() {
         jsonwebtoken::decode_header(user.token()).unwrap().kid.as_deref() == Some(kid.as_str())
     })
     .await;
-}
-
-#[tokio::test]
-async fn each_slot_is_synced_by_one_replica_and_all_serve_it() {
-    let upstream = Upstream::start(vec![fixture(200, "cmc_v3_listings_latest_gbp")]).await;
-    let one = App::with(&[
-        ("COINS_PROVIDERS", "coinmarketcap"),
-        ("COINMARKETCAP_API_KEY", "key"),
-        ("COINMARKETCAP_URL", &upstream.url),
-        ("COINS_SYNC_INTERVAL", "1d"),
-    ]);
-    let (two, three) = (one.replica(), one.replica());
-    let user = one.user().await;
-    for app in [&one, &two, &three] {
-        let user = user.on(&app.base);
-        eventually("the snapshot", async || {
-            user.get("/api/v1/coins").await.json()["source"] == "coinmarketcap"
-        })
-        .await;
-    }
-    assert_eq!(upstream.requests().len(), 1);
-}
-
-#[tokio::test]
-async fn a_slot_whose_holder_died_is_taken_over() {
-    let upstream = Upstream::start(vec![fixture(200, "cmc_v3_listings_latest_gbp")]).await;
-    let app = App::with(&[
-        ("COINS_PROVIDERS", "coinmarketcap"),
-        ("COINMARKETCAP_API_KEY", "key"),
-        ("COINMARKETCAP_URL", &upstream.url),
-        ("COINS_SYNC_INTERVAL", "1d"),
-    ]);
-    let user = app.user().await;
-    eventually("the first sync", async || {
-        user.get("/api/v1/coins").await.json()["source"] == "coinmarketcap"
-    })
-    .await;
-    // As if the holder had been killed after its claim, with a lease that is over or still runs.
-    let mut conn = app.sql();
-    let mut leave_unfinished = |lease: TimeDelta| {
-        let update = sql_query("UPDATE sync_slots SET finished_at = NULL, lease_until = $1");
-        update.bind::<Timestamptz, _>(app.clock.now() + lease).execute(&mut conn).unwrap();
-    };
-    leave_unfinished(TimeDelta::hours(1));
-    let second = app.replica();
-    time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(upstream.requests().len(), 1, "the lease still runs");
-    drop(second);
-    leave_unfinished(TimeDelta::seconds(-1));
-    let _third = app.replica();
-    eventually("the take-over", async || upstream.requests().len() > 1).await;
 }
 
 #[tokio::test]

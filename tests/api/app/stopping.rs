@@ -1,7 +1,8 @@
 //! How the server stops: on which signals, and what becomes of connections.
 
 use std::{
-    net::SocketAddr,
+    io::{Read, Write},
+    net::{self, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -9,15 +10,17 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     task::{JoinSet, spawn_blocking},
 };
 
-use crate::{
-    cli::command_line::{Server, directory, postmaster_pid},
-    support::{App, Database, eventually},
+use crate::support::{
+    App, Database, PASSWORD,
+    binary::{BOUND, Server, directory, postmaster_pid},
+    eventually,
 };
 
 const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
@@ -109,4 +112,62 @@ async fn no_request_is_dropped_when_the_server_stops() {
     spawn_blocking(move || drop(app)).await.unwrap();
     clients.join_all().await;
     assert_eq!(dropped.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_second_signal_does_not_wait() {
+    let database = Database::create();
+    let home = directory();
+    let url = database.url();
+    let mut server = Server::start(home.path(), &[("DATABASE_URL", url.expose()), ("DRAIN_DELAY", "5m")]);
+    server.signal(Signal::SIGTERM);
+    let client = server.client();
+    eventually("draining", async || client.get("/readyz").await.status == 503).await;
+    server.signal(Signal::SIGINT);
+    assert!(server.wait().success());
+}
+
+#[tokio::test]
+async fn sigterm_lets_a_request_in_flight_finish() {
+    let database = Database::create();
+    let home = directory();
+    let url = database.url();
+    let mut server = Server::start(home.path(), &[("DATABASE_URL", url.expose())]);
+    let address = server.base.strip_prefix("http://").unwrap().to_owned();
+    let body = json!({"email": "ada@example.com", "password": PASSWORD}).to_string();
+    let head = format!(
+        "POST /api/v1/auth/register HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    let mut request = net::TcpStream::connect(&address).unwrap();
+    request.set_read_timeout(Some(BOUND)).unwrap();
+    request.write_all(head.as_bytes()).unwrap();
+    let mut go_on = [0; 25];
+    request.read_exact(&mut go_on).unwrap();
+    assert!(go_on.starts_with(b"HTTP/1.1 100 Continue"), "it waits for the body");
+    server.signal(Signal::SIGTERM);
+    eventually("the listener's end", async || net::TcpStream::connect(&address).is_err()).await;
+    request.write_all(body.as_bytes()).unwrap();
+    let mut answer = String::new();
+    request.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    assert!(server.wait().success());
+}
+
+#[tokio::test]
+async fn draining_says_not_ready_before_the_listener_closes() {
+    let database = Database::create();
+    let home = directory();
+    let url = database.url();
+    let mut server = Server::start(home.path(), &[("DATABASE_URL", url.expose()), ("DRAIN_DELAY", "10s")]);
+    let client = server.client();
+    client.get("/readyz").await.assert(200);
+    server.signal(Signal::SIGTERM);
+    eventually("not ready", async || {
+        let answer = client.get("/readyz").await;
+        answer.status == 503 && answer.header("connection") == "close"
+    })
+    .await;
+    assert!(server.wait().success());
 }

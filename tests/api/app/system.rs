@@ -1,7 +1,14 @@
+//! What every client sees of the server: health, keys, documents, headers, HTTPS.
+
+use std::fs;
+
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::support::App;
+use crate::support::{
+    App, Database,
+    binary::{Server, directory, fail, mintage},
+};
 
 #[tokio::test]
 async fn the_server_is_alive_and_ready() {
@@ -122,4 +129,25 @@ async fn only_configured_origins_may_call_from_a_browser() {
     let allowed = preflight("https://app.example.com").await.assert(200);
     assert_eq!(allowed.header("access-control-allow-origin"), "https://app.example.com");
     assert!(!preflight("https://evil.example.com").await.headers.contains_key("access-control-allow-origin"));
+}
+
+#[tokio::test]
+async fn https_is_served_with_a_certificate() {
+    let database = Database::create();
+    let home = directory();
+    let url = database.url();
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(home.path().join("cert.pem"), pair.cert.pem()).unwrap();
+    fs::write(home.path().join("key.pem"), pair.signing_key.serialize_pem()).unwrap();
+    let tls = [("DATABASE_URL", url.expose()), ("TLS_CERT", "cert.pem"), ("TLS_KEY", "key.pem")];
+    let server = Server::start(home.path(), &tls);
+    let port = server.base.rsplit(':').next().unwrap();
+    let root = reqwest::Certificate::from_pem(pair.cert.pem().as_bytes()).unwrap();
+    let http = reqwest::Client::builder().tls_certs_only([root]).no_proxy().build().unwrap();
+    let answer = http.get(format!("https://localhost:{port}/healthz")).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(answer.headers().contains_key("strict-transport-security"));
+
+    let error = fail(&mut mintage(home.path(), &[tls[0], tls[1], ("TLS_KEY", "missing.pem")]));
+    assert!(error.contains("TLS_KEY"), "{error}");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types};
+use diesel::{RunQueryDsl, sql_query, sql_types};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -40,15 +40,6 @@ fn seen(answer: &Response) -> (u16, Vec<String>, Vec<u8>) {
     let mut names: Vec<_> = answer.headers.keys().map(|name| name.as_str().to_owned()).collect();
     names.sort();
     (answer.status.as_u16(), names, answer.body.clone())
-}
-
-fn count(app: &App, query: &str) -> i64 {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = sql_types::BigInt)]
-        count: i64,
-    }
-    sql_query(query).get_result::<Row>(&mut app.sql()).unwrap().count
 }
 
 #[tokio::test]
@@ -99,7 +90,7 @@ async fn registering_is_answered_alike_for_a_new_an_unconfirmed_and_a_known_addr
     let notice = app.mail_to(ADA).await;
     assert_eq!(notice.subject, "You already have an account");
     assert!(!notice.text.contains("token="));
-    assert_eq!(count(&app, "SELECT count(*) FROM users"), 1);
+    assert_eq!(app.count("SELECT count(*) FROM users"), 1);
 }
 
 /// Else the 403 of an address that one has registered oneself would tell new ones from known ones.
@@ -317,7 +308,7 @@ async fn twenty_parallel_tries_count_as_twenty() {
     let answers = join_all(clients.iter().map(|client| client.post_until_served(CONFIRM, &guess))).await;
     assert!(answers.iter().all(|answer| answer.status == 422));
     confirm(&app, json!({"email": ADA, "code": mail.code()})).await.assert_problem(422, "invalid-code");
-    assert_eq!(count(&app, "SELECT tries::bigint AS count FROM challenges"), 5);
+    assert_eq!(app.count("SELECT tries::bigint AS count FROM challenges"), 5);
 }
 
 #[tokio::test]
@@ -328,7 +319,7 @@ async fn parallel_confirmations_make_one_account() {
     let clients: Vec<_> = (0..10).map(|_| app.anyone()).collect();
     let answers = join_all(clients.iter().map(|client| client.post_until_served(CONFIRM, &proof))).await;
     assert!(answers.iter().all(|answer| answer.status == 200), "the same answer to all");
-    assert_eq!(count(&app, "SELECT count(*) FROM users"), 1);
+    assert_eq!(app.count("SELECT count(*) FROM users"), 1);
 
     let bob = "bob@example.com";
     for n in 0..5 {
@@ -339,7 +330,7 @@ async fn parallel_confirmations_make_one_account() {
     let answers = join_all(clients.iter().zip(&proofs).map(|(client, proof)| client.post(CONFIRM, proof)));
     let confirmed = answers.await.iter().filter(|answer| answer.status == 200).count();
     assert_eq!((proofs.len(), confirmed), (5, 1), "of different registrations one");
-    assert_eq!(count(&app, "SELECT count(*) FROM users"), 2);
+    assert_eq!(app.count("SELECT count(*) FROM users"), 2);
 }
 
 /// Else the mail and a confirmation, which locks the registration first, would wait for each other.
@@ -378,7 +369,7 @@ async fn neither_the_queue_nor_the_database_holds_what_the_mail_says() {
         mail.token(),
         mail.code()
     );
-    assert_eq!(count(&app, &query), 0);
+    assert_eq!(app.count(&query), 0);
     assert!(mail.token().len() >= 43);
 }
 
@@ -423,10 +414,8 @@ async fn what_nobody_confirms_is_forgotten() {
     app.clock.advance(Duration::from_hours(8 * 24));
     let _housekeeper = app.replica();
     eventually("both rows are gone", async || {
-        count(
-            &app,
-            "SELECT (SELECT count(*) FROM challenges) + (SELECT count(*) FROM registrations) AS count",
-        ) == 0
+        app.count("SELECT (SELECT count(*) FROM challenges) + (SELECT count(*) FROM registrations) AS count")
+            == 0
     })
     .await;
     login(&app, ADA, PASSWORD).await.assert_problem(401, "invalid-credentials");
@@ -449,7 +438,7 @@ async fn a_mail_server_that_is_away_delays_no_request_and_loses_no_mail() {
     register(&app, ADA, PASSWORD).await;
     login(&app, ADA, PASSWORD).await.assert_problem(403, "email-unconfirmed");
     let failed = "SELECT count(*) FROM jobs WHERE attempts > 0 AND state = 'waiting'";
-    eventually("a failed attempt", async || count(&app, failed) == 1).await;
+    eventually("a failed attempt", async || app.count(failed) == 1).await;
 
     // It takes connections again, but says nothing: requests are answered while the mail waits.
     let server = SmtpServer::start_on(socket, Encryption::None, Manner::Silence);
@@ -468,5 +457,5 @@ async fn a_mail_server_that_is_away_delays_no_request_and_loses_no_mail() {
     let mail = server.received().into_iter().find(|received| received.to == ADA).unwrap().mail;
     confirm(&app, json!({"token": mail.token()})).await.assert(200);
     app.login(ADA).await;
-    assert_eq!(count(&app, "SELECT count(*) FROM users"), 1);
+    assert_eq!(app.count("SELECT count(*) FROM users"), 1);
 }

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use diesel::{PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query};
+use diesel::{RunQueryDsl, connection::SimpleConnection, sql_query};
 use reqwest::Method;
 use serde_json::json;
 
@@ -142,7 +142,6 @@ async fn a_login_under_way_does_not_survive_a_change_of_the_password() {
     let new_email = json!({"new_email": "thief@example.com", "password": PASSWORD});
     let delete = |request: reqwest::RequestBuilder| request.json(&json!({"password": PASSWORD}));
     let anyone = app.anyone();
-    let mut watcher = app.sql();
     // Waiting for the row is a 503 after 400 ms: then all three ask again.
     let (login, email, deletion) = loop {
         let (login, email, deletion, changed) = tokio::join!(
@@ -151,7 +150,7 @@ async fn a_login_under_way_does_not_survive_a_change_of_the_password() {
             user.send(Method::DELETE, "/api/v1/user", delete),
             async {
                 let give_up_at = Instant::now() + Duration::from_secs(1);
-                while waiting(&mut watcher) < 3 {
+                while app.database().waiting_for_locks() < 3 {
                     if Instant::now() > give_up_at {
                         return false;
                     }
@@ -173,15 +172,4 @@ async fn a_login_under_way_does_not_survive_a_change_of_the_password() {
     deletion.assert_problem(401, "token-revoked");
     anyone.post(PATH, &body).await.assert_problem(401, "invalid-credentials");
     assert_eq!(app.mails_to("thief@example.com").await.len(), 0);
-}
-
-fn waiting(conn: &mut PgConnection) -> i64 {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = diesel::sql_types::BigInt)]
-        count: i64,
-    }
-    let query = "SELECT count(*) FROM pg_stat_activity \
-                 WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    sql_query(query).get_result::<Row>(conn).unwrap().count
 }

@@ -1,6 +1,5 @@
 //! What a stranger can prepare with the address of somebody else, who then confirms it.
 
-use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types::BigInt};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -190,11 +189,6 @@ async fn with_its_password_an_account_is_confirmed_and_keeps_its_sessions_and_na
 
 #[tokio::test]
 async fn of_many_take_overs_at_once_one_sets_its_password() {
-    #[derive(QueryableByName)]
-    struct Count {
-        #[diesel(sql_type = BigInt)]
-        count: i64,
-    }
     let app = App::start();
     let (stranger, mail) = unconfirmed(&app).await;
     let clients: Vec<_> = (0..8).map(|_| app.anyone()).collect();
@@ -209,8 +203,7 @@ async fn of_many_take_overs_at_once_one_sets_its_password() {
     }
     assert_eq!(right, 1);
     assert_eq!(app.mails_to(&stranger.email).await.len(), 1, "the notice is mailed once");
-    let count = sql_query("SELECT count(*) AS count FROM users").get_result::<Count>(&mut app.sql()).unwrap();
-    assert_eq!(count.count, 1);
+    assert_eq!(app.count("SELECT count(*) FROM users"), 1);
 }
 
 #[tokio::test]

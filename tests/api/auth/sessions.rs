@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use diesel::{QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types::BigInt};
+use diesel::connection::SimpleConnection;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -90,23 +90,16 @@ async fn what_could_not_be_written_down_is_not_forgotten() {
     client.get("/api/v1/user").await.assert(200);
     let mut blocker = app.sql();
     blocker.batch_execute("BEGIN; LOCK TABLE sessions IN EXCLUSIVE MODE").unwrap();
-    // Longer than a flush takes to begin and to fail.
-    tokio::time::sleep(Duration::from_secs(9)).await;
+    let writes = || app.database().statements_with("WITH free AS (SELECT id FROM sessions");
+    let before = writes();
+    eventually("a write that fails at the lock", async || writes() > before).await;
     blocker.batch_execute("ROLLBACK").unwrap();
     app.clock.advance(Duration::from_secs(11));
     client.refresh_with(&stolen).await.assert_problem(401, "refresh-token-reused");
 }
 
-#[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
-}
-
-fn count(app: &App, client: &Client, condition: &str) -> i64 {
-    let query =
-        format!("SELECT count(*) AS count FROM sessions WHERE user_id = '{}' AND {condition}", client.id);
-    sql_query(query).get_result::<Count>(&mut app.sql()).unwrap().count
+fn sessions(app: &App, client: &Client, condition: &str) -> i64 {
+    app.count(&format!("SELECT count(*) FROM sessions WHERE user_id = '{}' AND {condition}", client.id))
 }
 
 #[tokio::test]
@@ -121,10 +114,10 @@ async fn activity_of_others_is_written_while_a_session_is_locked() {
         client.get("/api/v1/coins").await.assert(200);
     }
     let seen = "last_seen_at > created_at + interval '1 minute'";
-    eventually("the activity of the other", async || count(&app, &other, seen) == 1).await;
-    assert_eq!(count(&app, &locked, seen), 0);
+    eventually("the activity of the other", async || sessions(&app, &other, seen) == 1).await;
+    assert_eq!(sessions(&app, &locked, seen), 0);
     holder.batch_execute("ROLLBACK").unwrap();
-    eventually("the activity of the one", async || count(&app, &locked, seen) == 1).await;
+    eventually("the activity of the one", async || sessions(&app, &locked, seen) == 1).await;
 }
 
 async fn log_in(app: &App, client: &Client) -> Client {
@@ -147,7 +140,7 @@ async fn a_session_in_use_outlives_a_hundred_others_that_began_in_the_same_minut
         unused.push(log_in(&app, &used).await);
     }
     used.get("/api/v1/coins").await.assert(200);
-    assert_eq!(count(&app, &used, "true"), 100);
+    assert_eq!(sessions(&app, &used, "true"), 100);
     // The six that were not used for the longest time have ended.
     for (number, client) in unused.iter().enumerate() {
         let expected = if number < 6 { 401 } else { 200 };
@@ -163,7 +156,7 @@ async fn a_session_in_use_on_another_server_outlives_a_hundred_log_ins() {
     let used = app.user().await.on(&other.base);
     app.clock.advance(Duration::from_secs(2));
     used.get("/api/v1/coins").await.assert(200);
-    eventually("written activity", async || count(&app, &used, "last_seen_at > created_at") == 1).await;
+    eventually("written activity", async || sessions(&app, &used, "last_seen_at > created_at") == 1).await;
     for _ in 0..105 {
         app.clock.advance(Duration::from_millis(200));
         log_in(&app, &used).await;

@@ -5,9 +5,10 @@ use std::{fs, path::Path};
 use diesel::connection::SimpleConnection;
 use serde_json::json;
 
-use crate::{
-    cli::command_line::{Server, directory, fail, mintage, succeed},
-    support::{App, Client, Database, PASSWORD, SECRET_KEY, eventually},
+use crate::support::{
+    App, Client, Database, PASSWORD, SECRET_KEY,
+    binary::{Server, directory, fail, mintage, succeed},
+    eventually,
 };
 
 const DUMP: &str = "CREATE SCHEMA dump; CREATE TABLE dump.sessions AS TABLE sessions; \

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     App, Client, eventually,
-    market::{COINS, Market, SYNC, changed, from},
+    market::{self, COINS, Market, SYNC, changed, from},
     social::{self, status, timeline},
     upstream::{Reply, Upstream},
 };
@@ -135,7 +135,7 @@ async fn sentiment_alerts_too_and_only_when_it_is_known() {
     let instance = Upstream::start(vec![timeline(&[])]).await;
     let market = social::market().await;
     let settings = [("SOCIAL_PROVIDERS", "mastodon"), ("MASTODON_URLS", instance.url.as_str())];
-    let app = social::app(&market, &settings);
+    let app = market::app(&market, &settings);
     let user = app.confirmed_user().await;
     let body = json!({"coin": "bitcoin", "metric": "sentiment", "direction": "above", "threshold": 0.3});
     let made = user.post(PATH, &body).await.assert(201).json();

@@ -1,119 +1,13 @@
-//! History and its picture.
+//! `GET /coins/{coin}/chart.svg`.
 
-use chrono::{DateTime, NaiveDateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{NaiveDateTime, TimeDelta};
 use reqwest::Method;
-use serde_json::Value;
 
 use crate::support::{
-    App, Client, begin_minutes,
+    App,
     market::{COINS, Market, changed, from},
-    points::insert,
+    points::{insert, with_a_day},
 };
-
-/// A day of snapshots until now, an hour of them missing, and bitcoin's id. Five minutes begin now.
-async fn with_a_day(app: &App, user: &Client) -> (i64, DateTime<Utc>) {
-    let body = user.get(&format!("{COINS}/btc")).await.assert(200).json();
-    let coin = body["data"]["id"].as_i64().unwrap();
-    begin_minutes(&app.clock, 5);
-    let now = app.clock.now();
-    for n in (0..288).filter(|n| !(100..112).contains(n)) {
-        let price = 70_000.0 + 1000.0 * (f64::from(n) / 20.0).sin();
-        insert(app, coin, now - TimeDelta::minutes(5) * (287 - n), price, Some(0.1));
-    }
-    (coin, now)
-}
-
-fn points(body: &Value) -> &Vec<Value> {
-    body["data"].as_array().unwrap()
-}
-
-#[tokio::test]
-async fn history_has_points_of_the_wanted_length_and_gaps_stay_gaps() {
-    let app = App::start();
-    let user = app.user().await;
-    let (coin, _) = with_a_day(&app, &user).await;
-    let read = async |query: &str| user.get(&format!("{COINS}/bitcoin/history{query}")).await;
-    let answer = read("?interval=5m").await.assert(200);
-    let body = answer.json();
-    assert_eq!((&body["coin"], &body["currency"]), (&coin.into(), &"GBP".into()));
-    assert_eq!(body["interval_seconds"], 300);
-    assert!((275..=276).contains(&points(&body).len()), "{}", points(&body).len());
-    let again = user
-        .send(Method::GET, &format!("{COINS}/{coin}/history?interval=5m"), |request| {
-            request.header("if-none-match", answer.header("etag"))
-        })
-        .await;
-    again.assert(304);
-
-    let hours = read("").await.assert(200).json();
-    assert!((23..=25).contains(&points(&hours).len()), "{}", points(&hours).len());
-    let whole = points(&hours).iter().find(|point| point["samples"] == 12).unwrap();
-    let number = |name: &str| whole[name].as_f64().unwrap();
-    assert!(number("high") >= number("open").max(number("close")));
-    assert!(number("low") <= number("open").min(number("close")));
-    assert!((number("sentiment") - 0.1).abs() < 1e-9 && (number("popularity") - 1.0).abs() < 1e-9);
-
-    for (metric, names) in [
-        ("price", &["at", "close", "high", "low", "open", "samples"][..]),
-        ("sentiment", &["at", "samples", "sentiment"]),
-        ("popularity", &["at", "popularity", "samples"]),
-    ] {
-        let body = read(&format!("?metric={metric}")).await.assert(200).json();
-        let mut found: Vec<_> = points(&body)[0].as_object().unwrap().keys().collect();
-        found.sort();
-        assert_eq!(found, names);
-    }
-    let unknown = user.get(&format!("{COINS}/shib/history")).await.assert(200).json();
-    assert!(points(&unknown).is_empty());
-}
-
-#[tokio::test]
-async fn history_is_bounded_and_says_what_is_not_kept() {
-    let app = App::start();
-    let user = app.user().await;
-    let read = async |query: &str| user.get(&format!("{COINS}/btc/history?{query}")).await;
-    let ago = |days| (app.clock.now() - TimeDelta::days(days)).to_rfc3339_opts(SecondsFormat::Secs, true);
-    let (two, ten, hundred) = (ago(2), ago(10), ago(100));
-    read(&format!("interval=1d&from={hundred}")).await.assert(200);
-    read(&format!("interval=5m&from={ten}&to={}", ago(9))).await.assert_invalid("/interval", "not-kept");
-    read(&format!("interval=1h&from={hundred}&to={}", ago(95))).await.assert_invalid("/interval", "not-kept");
-    let problem = read(&format!("interval=5m&from={}", ago(5))).await.assert_invalid("/from", "range");
-    assert!(problem.text().contains("1000"), "{}", problem.text());
-    read(&format!("from={two}&to={two}")).await.assert_invalid("/from", "range");
-    read("from=2999-01-01T00:00:00Z").await.assert_invalid("/from", "range");
-    read("to=1970-01-01T00:00:00Z").await.assert_invalid("/to", "range");
-    for extreme in ["-262143-01-01T00:00:00Z", "%2B262142-12-31T23:59:59Z", "0000-01-01T00:00:00Z"] {
-        for name in ["from", "to"] {
-            for interval in ["5m", "1h", "1d"] {
-                let answer = read(&format!("interval={interval}&{name}={extreme}")).await;
-                assert!(answer.status.as_u16() < 500, "{name}={extreme}: {}", answer.text());
-            }
-        }
-    }
-    for bad in ["interval=2h", "from=yesterday", "metric=volume", "page=1", "from=2026-11-20"] {
-        read(bad).await.assert_problem(400, "malformed-query");
-    }
-    read("currency=XXX").await.assert_problem(422, "validation-failed");
-}
-
-#[tokio::test]
-async fn a_coin_that_has_left_the_list_keeps_its_history() {
-    let market = Market::start().await;
-    let app = market.app("coingecko", &[]);
-    let user = app.user().await;
-    from(&user, "coingecko").await;
-    diesel::RunQueryDsl::execute(
-        diesel::sql_query("INSERT INTO coins (symbol, name, slug, named_by) VALUES ('OLD', 'Old & <b>Gone', 'old-gone', 'coingecko')"),
-        &mut app.sql(),
-    )
-    .unwrap();
-    user.get(&format!("{COINS}/old")).await.assert_problem(404, "not-found");
-    let body = user.get(&format!("{COINS}/OLD/history")).await.assert(200).json();
-    let by_id = format!("{COINS}/{}/chart.svg", body["coin"]);
-    let svg = user.get(&by_id).await.assert(200).text();
-    assert!(svg.contains("Old &amp; &lt;b&gt;Gone (OLD)") && svg.contains("No data yet"), "{svg}");
-    user.get(&format!("{COINS}/old-gone/history")).await.assert(200);
-}
 
 #[tokio::test]
 async fn a_chart_is_a_picture_that_runs_and_loads_nothing() {

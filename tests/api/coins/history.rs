@@ -1,8 +1,6 @@
-//! Currencies, changes from our own history, and roll-ups.
+//! `GET /coins/{coin}/history`, before and after roll-ups.
 
-use std::time::Duration;
-
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use diesel::{
     Connection, QueryableByName, RunQueryDsl, sql_query,
     sql_types::{BigInt, Double, Timestamptz},
@@ -13,188 +11,12 @@ use serde_json::Value;
 
 use crate::support::{
     App, eventually,
-    market::{COINS, Market, SYNC, changed, fresh, from, until},
-    points::insert,
-    upstream::{Reply, fixture},
+    market::{COINS, Market, from},
+    points::{insert, points, with_a_day},
 };
-
-const PRICES: &str = "/api/v3/simple/price";
-
-fn rates(usd: f64, eur: f64) -> Reply {
-    let body = serde_json::json!({"bitcoin": {"gbp": 100, "usd": 100.0 * usd, "eur": 100.0 * eur}});
-    Reply::Http(200, "", body.to_string().into_bytes())
-}
 
 fn close(found: &Value, expected: f64) -> bool {
     found.as_f64().is_some_and(|found| (found - expected).abs() <= 1e-9 * expected.abs())
-}
-
-fn with_currencies(market: &Market) -> App {
-    market.coingecko.say_at(PRICES, rates(1.25, 1.2));
-    market.app("coingecko", &[("COINS_CURRENCIES", "gbp,USD,EUR")])
-}
-
-#[tokio::test]
-async fn amounts_come_in_every_configured_currency() {
-    let market = Market::start().await;
-    let app = with_currencies(&market);
-    let user = app.user().await;
-    let pounds = from(&user, "coingecko").await;
-    let dollars = user.get(&format!("{COINS}?currency=usd")).await.assert(200);
-    let etag = dollars.header("etag").to_owned();
-    let dollars = dollars.json();
-    assert_eq!((&pounds["currency"], &dollars["currency"]), (&"GBP".into(), &"USD".into()));
-    for (pound, dollar) in pounds["data"].as_array().unwrap().iter().zip(dollars["data"].as_array().unwrap())
-    {
-        for amount in ["price", "volume_24h", "market_cap"] {
-            assert!(close(&dollar[amount], pound[amount].as_f64().unwrap() * 1.25), "{amount} of {dollar}");
-        }
-        assert_eq!(pound["id"], dollar["id"]);
-        assert_eq!(dollar["percent_change_24h"], Value::Null, "how the dollar has moved is not known yet");
-        assert!(pound["percent_change_24h"].is_number());
-    }
-    let path = format!("{COINS}?currency=USD");
-    let again = user.send(Method::GET, &path, |request| request.header("if-none-match", &etag)).await;
-    again.assert(304);
-    let packed = user.send(Method::GET, &path, |request| request.header("accept-encoding", "br")).await;
-    assert_eq!(packed.assert(200).header("content-encoding"), "br");
-    let euros = user.get(&format!("{COINS}?currency=EUR&limit=1")).await.assert(200).json();
-    assert!(close(&euros["data"][0]["price"], 70211.4421 * 1.2));
-    let one = user.get(&format!("{COINS}/btc?currency=EUR")).await.assert(200).json();
-    assert_eq!(one["data"], euros["data"][0]);
-    for path in [COINS.to_owned(), format!("{COINS}/BTC")] {
-        for wrong in ["JPY", "", "GBP,USD", "%F0%9F%92%B7"] {
-            user.get(&format!("{path}?currency={wrong}")).await.assert_invalid("/currency", "currency");
-        }
-    }
-}
-
-#[tokio::test]
-async fn rates_are_read_once_an_hour_and_their_changes_convert_the_changes() {
-    let market = Market::start().await;
-    let app = with_currencies(&market);
-    let mut admin = app.admin().await;
-    from(&admin, "coingecko").await;
-    assert_eq!(market.coingecko.asked(PRICES), 1);
-    let run = async |admin: &mut crate::support::Client, asked: usize| {
-        admin.refresh().await.assert(200);
-        admin.post_empty(SYNC).await.assert(202);
-        eventually("the run", async || market.coingecko.asked("/api/v3/coins/markets") == asked).await;
-        until(admin, SYNC, |status| status["slots"][0]["state"] == "done").await;
-    };
-    app.clock.advance(Duration::from_mins(30));
-    run(&mut admin, 2).await;
-    assert_eq!(market.coingecko.asked(PRICES), 1);
-    market.coingecko.say_at(PRICES, rates(1.3, 1.2));
-    app.clock.advance(Duration::from_mins(40));
-    run(&mut admin, 3).await;
-    assert_eq!(market.coingecko.asked(PRICES), 2);
-    let dollar = until(&admin, &format!("{COINS}/BTC?currency=USD"), |body| {
-        body["data"]["percent_change_1h"].is_number()
-    })
-    .await;
-    let change = ((1.0 - 0.674_912_04 / 100.0) * (1.3 / 1.25) - 1.0) * 100.0;
-    assert!(close(&dollar["data"]["percent_change_1h"], change), "{dollar}");
-    assert_eq!(dollar["data"]["percent_change_24h"], Value::Null);
-
-    // No new rates: the last ones serve for a day, one that jumps does not count.
-    market.coingecko.say_at(PRICES, rates(9.0, 1.2));
-    app.clock.advance(Duration::from_mins(61));
-    run(&mut admin, 4).await;
-    let dollar = admin.get(&format!("{COINS}/BTC?currency=USD")).await.assert(200).json();
-    assert!(close(&dollar["data"]["price"], 70211.4421 * 1.3), "{dollar}");
-}
-
-#[tokio::test]
-async fn every_provider_tells_the_rates() {
-    let dollars = |name| {
-        changed(name, |body| {
-            for coin in body["data"].as_array_mut().unwrap() {
-                coin["quote"][0]["symbol"] = "USD".into();
-                coin["quote"][0]["price"] = (coin["quote"][0]["price"].as_f64().unwrap() * 1.25).into();
-            }
-        })
-    };
-    let market = Market::start().await;
-    market
-        .coinmarketcap
-        .say(vec![fresh("cmc_v3_listings_latest_gbp"), dollars("cmc_v3_listings_latest_gbp")]);
-    market.coinpaprika.say_at(
-        "/v1/tickers/btc-bitcoin",
-        Reply::Http(
-            200,
-            "",
-            br#"{"id":"btc-bitcoin",
-        "symbol":"BTC","name":"Bitcoin","quotes":{"GBP":{"price":4},"USD":{"price":5}}}"#
-                .to_vec(),
-        ),
-    );
-    for name in ["coinmarketcap", "coinpaprika"] {
-        let app = market.app(name, &[("COINS_CURRENCIES", "GBP,USD")]);
-        let user = app.user().await;
-        from(&user, name).await;
-        let body = user.get(&format!("{COINS}?currency=USD")).await.assert(200).json();
-        assert_eq!(body["source"], name);
-        assert!(close(&body["data"][0]["price"], 70211.4421 * 1.25), "{name}: {}", body["data"][0]);
-    }
-    assert!(market.coinmarketcap.requests()[1].contains("convert=USD"));
-}
-
-#[tokio::test]
-async fn a_currency_that_the_provider_does_not_have_costs_neither_the_others_nor_more_credits() {
-    let listings = |currency| {
-        let path = format!("/v3/cryptocurrency/listings/latest?start=1&limit=20&convert={currency}");
-        &*path.leak()
-    };
-    let market = Market::start().await;
-    market.coinmarketcap.say_at(listings("XYZ"), fixture(400, "cmc_error_400"));
-    let dollars = changed("cmc_v3_listings_latest_gbp", |body| {
-        for coin in body["data"].as_array_mut().unwrap() {
-            coin["quote"][0]["symbol"] = "USD".into();
-        }
-    });
-    market.coinmarketcap.say_at(listings("USD"), dollars);
-    let app = market.app("coinmarketcap", &[("COINS_CURRENCIES", "GBP,XYZ,USD")]);
-    let admin = app.admin().await;
-    from(&admin, "coinmarketcap").await;
-    admin.get(&format!("{COINS}?currency=USD")).await.assert(200);
-    app.clock.advance(Duration::from_mins(5));
-    admin.post_empty(SYNC).await.assert(202);
-    eventually("the run", async || market.coinmarketcap.asked(listings("GBP")) == 2).await;
-    let status = until(&admin, SYNC, |status| status["slots"][0]["state"] == "done").await;
-    let asked = ["XYZ", "USD"].map(|currency| market.coinmarketcap.asked(listings(currency)));
-    assert_eq!(asked, [1, 1], "once an hour");
-    assert_eq!(status["providers"][0]["used_today"], 4);
-}
-
-#[tokio::test]
-async fn the_demonstration_comes_in_other_currencies_and_what_cannot_be_told_is_a_503() {
-    let app = App::with(&[("COINS_CURRENCIES", "GBP,USD,XTS")]);
-    let user = app.user().await;
-    let body = user.get(&format!("{COINS}?currency=USD")).await.assert(200).json();
-    assert_eq!((&body["source"], &body["currency"]), (&"demo".into(), &"USD".into()));
-    user.get(&format!("{COINS}?currency=XTS")).await.assert_problem(503, "unavailable");
-    let app = App::with(&[("COINS_CURRENCIES", "XTS")]);
-    let user = app.user().await;
-    assert_eq!(user.get(COINS).await.assert(200).json()["currency"], "GBP");
-    user.get(&format!("{COINS}?currency=XTS")).await.assert_problem(503, "unavailable");
-}
-
-#[tokio::test]
-async fn a_volume_change_that_the_provider_lacks_comes_from_our_own_history() {
-    let market = Market::start().await;
-    let app = market.app("coingecko", &[]);
-    from(&app.user().await, "coingecko").await;
-    market.coingecko.say(vec![changed("coingecko_markets_gbp", |coins| {
-        for coin in coins.as_array_mut().unwrap() {
-            coin["total_volume"] = (coin["total_volume"].as_f64().unwrap() * 0.5).into();
-        }
-    })]);
-    app.clock.advance(Duration::from_hours(24));
-    let body = until(&app.user().await, COINS, |body| body["data"][0]["volume_change_24h"].is_number()).await;
-    for coin in body["data"].as_array().unwrap() {
-        assert!(close(&coin["volume_change_24h"], -50.0), "{coin}");
-    }
 }
 
 /// A snapshot of the first coin each 5 minutes from `start`, with a dollar that moves.
@@ -228,15 +50,6 @@ fn remember(app: &App, start: DateTime<Utc>, prices: &[f64]) -> i64 {
     coin
 }
 
-fn count(app: &App, query: &str) -> i64 {
-    #[derive(QueryableByName)]
-    struct Count {
-        #[diesel(sql_type = BigInt)]
-        n: i64,
-    }
-    sql_query(format!("SELECT count(*) AS n FROM {query}")).get_result::<Count>(&mut app.sql()).unwrap().n
-}
-
 #[tokio::test]
 async fn history_says_the_same_before_and_after_it_is_rolled_up_and_old_parts_go() {
     let market = Market::start().await;
@@ -264,12 +77,13 @@ async fn history_says_the_same_before_and_after_it_is_rolled_up_and_old_parts_go
     // A sync rolls up what is there, ten steps each.
     let syncing = app.replica_with(&[("COINS_PROVIDERS", "coingecko"), ("COINS_SYNC_INTERVAL", "1s")]);
     eventually("the roll-up", async || {
-        count(&app, "coin_history WHERE step_seconds = 86400 AND currency = 'USD'") >= 2
+        app.count("SELECT count(*) FROM coin_history WHERE step_seconds = 86400 AND currency = 'USD'") >= 2
     })
     .await;
     let week_ago = (app.clock.now() - TimeDelta::days(7)).to_rfc3339();
-    let old = format!("coin_snapshots WHERE fetched_at < '{week_ago}' AND provider <> 'demo'");
-    eventually("the pruning", async || count(&app, &old) == 0).await;
+    let old =
+        format!("SELECT count(*) FROM coin_snapshots WHERE fetched_at < '{week_ago}' AND provider <> 'demo'");
+    eventually("the pruning", async || app.count(&old) == 0).await;
     drop(syncing);
     assert!(all(Step::FiveMinutes, "GBP").is_empty(), "every slot is kept for 7 days");
     let after =
@@ -312,7 +126,10 @@ async fn a_days_means_are_the_same_before_and_after_its_hours_are_rolled_up() {
     let before = read().await;
     assert!(close(&before["sentiment"], 1.0 / 11.0), "{before}");
     let syncing = app.replica_with(&[("COINS_PROVIDERS", "coingecko"), ("COINS_SYNC_INTERVAL", "1s")]);
-    eventually("the roll-up", async || count(&app, "coin_history WHERE step_seconds = 86400") > 0).await;
+    eventually("the roll-up", async || {
+        app.count("SELECT count(*) FROM coin_history WHERE step_seconds = 86400") > 0
+    })
+    .await;
     drop(syncing);
     let after = read().await;
     assert!(close(&after["sentiment"], 1.0 / 11.0), "{after}");
@@ -339,4 +156,92 @@ async fn points_begin_within_the_range_and_are_bounded() {
     assert!(
         history(&mut app.sql(), coin, "EUR", (start, app.clock.now()), Step::Hour, 9).unwrap().is_empty()
     );
+}
+
+#[tokio::test]
+async fn history_has_points_of_the_wanted_length_and_gaps_stay_gaps() {
+    let app = App::start();
+    let user = app.user().await;
+    let (coin, _) = with_a_day(&app, &user).await;
+    let read = async |query: &str| user.get(&format!("{COINS}/bitcoin/history{query}")).await;
+    let answer = read("?interval=5m").await.assert(200);
+    let body = answer.json();
+    assert_eq!((&body["coin"], &body["currency"]), (&coin.into(), &"GBP".into()));
+    assert_eq!(body["interval_seconds"], 300);
+    assert!((275..=276).contains(&points(&body).len()), "{}", points(&body).len());
+    let again = user
+        .send(Method::GET, &format!("{COINS}/{coin}/history?interval=5m"), |request| {
+            request.header("if-none-match", answer.header("etag"))
+        })
+        .await;
+    again.assert(304);
+
+    let hours = read("").await.assert(200).json();
+    assert!((23..=25).contains(&points(&hours).len()), "{}", points(&hours).len());
+    let whole = points(&hours).iter().find(|point| point["samples"] == 12).unwrap();
+    let number = |name: &str| whole[name].as_f64().unwrap();
+    assert!(number("high") >= number("open").max(number("close")));
+    assert!(number("low") <= number("open").min(number("close")));
+    assert!((number("sentiment") - 0.1).abs() < 1e-9 && (number("popularity") - 1.0).abs() < 1e-9);
+
+    for (metric, names) in [
+        ("price", &["at", "close", "high", "low", "open", "samples"][..]),
+        ("sentiment", &["at", "samples", "sentiment"]),
+        ("popularity", &["at", "popularity", "samples"]),
+    ] {
+        let body = read(&format!("?metric={metric}")).await.assert(200).json();
+        let mut found: Vec<_> = points(&body)[0].as_object().unwrap().keys().collect();
+        found.sort();
+        assert_eq!(found, names);
+    }
+    let unknown = user.get(&format!("{COINS}/shib/history")).await.assert(200).json();
+    assert!(points(&unknown).is_empty());
+}
+
+#[tokio::test]
+async fn history_is_bounded_and_says_what_is_not_kept() {
+    let app = App::start();
+    let user = app.user().await;
+    let read = async |query: &str| user.get(&format!("{COINS}/btc/history?{query}")).await;
+    let ago = |days| (app.clock.now() - TimeDelta::days(days)).to_rfc3339_opts(SecondsFormat::Secs, true);
+    let (two, ten, hundred) = (ago(2), ago(10), ago(100));
+    read(&format!("interval=1d&from={hundred}")).await.assert(200);
+    read(&format!("interval=5m&from={ten}&to={}", ago(9))).await.assert_invalid("/interval", "not-kept");
+    read(&format!("interval=1h&from={hundred}&to={}", ago(95))).await.assert_invalid("/interval", "not-kept");
+    let problem = read(&format!("interval=5m&from={}", ago(5))).await.assert_invalid("/from", "range");
+    assert!(problem.text().contains("1000"), "{}", problem.text());
+    read(&format!("from={two}&to={two}")).await.assert_invalid("/from", "range");
+    read("from=2999-01-01T00:00:00Z").await.assert_invalid("/from", "range");
+    read("to=1970-01-01T00:00:00Z").await.assert_invalid("/to", "range");
+    for extreme in ["-262143-01-01T00:00:00Z", "%2B262142-12-31T23:59:59Z", "0000-01-01T00:00:00Z"] {
+        for name in ["from", "to"] {
+            for interval in ["5m", "1h", "1d"] {
+                let answer = read(&format!("interval={interval}&{name}={extreme}")).await;
+                assert!(answer.status.as_u16() < 500, "{name}={extreme}: {}", answer.text());
+            }
+        }
+    }
+    for bad in ["interval=2h", "from=yesterday", "metric=volume", "page=1", "from=2026-11-20"] {
+        read(bad).await.assert_problem(400, "malformed-query");
+    }
+    read("currency=XXX").await.assert_problem(422, "validation-failed");
+}
+
+#[tokio::test]
+async fn a_coin_that_has_left_the_list_keeps_its_history() {
+    let market = Market::start().await;
+    let app = market.app("coingecko", &[]);
+    let user = app.user().await;
+    from(&user, "coingecko").await;
+    diesel::RunQueryDsl::execute(
+        diesel::sql_query("INSERT INTO coins (symbol, name, slug, named_by) VALUES ('OLD', 'Old & <b>Gone', 'old-gone', 'coingecko')"),
+        &mut app.sql(),
+    )
+    .unwrap();
+    user.get(&format!("{COINS}/old")).await.assert_problem(404, "not-found");
+    let body = user.get(&format!("{COINS}/OLD/history")).await.assert(200).json();
+    let by_id = format!("{COINS}/{}/chart.svg", body["coin"]);
+    let svg = user.get(&by_id).await.assert(200).text();
+    assert!(svg.contains("Old &amp; &lt;b&gt;Gone (OLD)") && svg.contains("No data yet"), "{svg}");
+    user.get(&format!("{COINS}/old-gone/history")).await.assert(200);
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::{
     App, Client, Response, begin_minutes, eventually,
-    market::{COINS, Market, SYNC, changed, from},
+    market::{self, COINS, Market, SYNC, changed, from},
     points::insert,
     social::{self, status, timeline},
     upstream::Upstream,
@@ -146,7 +146,7 @@ async fn coins_are_sorted_by_what_people_say() {
     instance.say_at("/api/v1/timelines/tag/bitcoin?", posts(11, "Bitcoin is horrible and I hate it"));
     let market = social::market().await;
     let settings = [("SOCIAL_PROVIDERS", "mastodon"), ("MASTODON_URLS", instance.url.as_str())];
-    let app = social::app(&market, &settings);
+    let app = market::app(&market, &settings);
     let user = app.user().await;
     let list = async |query: &str| user.get(&format!("{COINS}?limit=3&{query}")).await.assert(200).json();
     eventually("sentiment of both", async || {
@@ -286,4 +286,56 @@ async fn of_very_short_slots_there_are_fewer_latest_points_but_whole_ones() {
     .await;
     let at = (start + TimeDelta::minutes(10)).to_rfc3339_opts(SecondsFormat::Secs, true);
     assert_eq!((&points[0]["at"], &points[0]["samples"]), (&at.into(), &300.into()), "{points:?}");
+}
+
+#[tokio::test]
+async fn without_a_key_the_demonstration_says_so() {
+    let app = App::start();
+    let user = app.user().await;
+    let body = user.get(COINS).await.assert(200).json();
+    assert_eq!((&body["source"], &body["currency"]), (&"demo".into(), &"GBP".into()));
+    assert_eq!(symbols(&body).len(), 20);
+    assert_eq!(body["data"][0]["symbol"], "BTC");
+}
+
+#[tokio::test]
+async fn coins_are_sorted_filtered_and_cut() {
+    let app = App::start();
+    let user = app.user().await;
+    let list = async |query: &str| user.get(&format!("{COINS}?{query}")).await.assert(200).json();
+    assert_eq!(symbols(&list("limit=3").await), ["BTC", "ETH", "USDT"]);
+    assert_eq!(symbols(&list("limit=2&order=desc").await), ["SHIB", "HBAR"]);
+    assert_eq!(symbols(&list("limit=2&sort=symbol").await), ["ADA", "AVAX"]);
+    assert_eq!(symbols(&list("q=bitcoin").await), ["BTC", "BCH"]);
+    assert_eq!(symbols(&list("q=sH").await), ["BCH", "SHIB"]);
+    assert!(symbols(&list("q=nothing").await).is_empty());
+    let prices: Vec<f64> = list("sort=price").await["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|coin| coin["price"].as_f64().unwrap())
+        .collect();
+    assert!(prices.is_sorted_by(|a, b| a >= b));
+    let changes: Vec<f64> = list("sort=percent_change_24h&order=asc").await["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|coin| coin["percent_change_24h"].as_f64().unwrap())
+        .collect();
+    assert!(changes.is_sorted());
+    for bad in ["limit=0", "limit=251", "q="] {
+        user.get(&format!("{COINS}?{bad}")).await.assert_problem(422, "validation-failed");
+    }
+    for bad in ["limit=x", "sort=nonsense", "order=up", "page=1"] {
+        user.get(&format!("{COINS}?{bad}")).await.assert_problem(400, "malformed-query");
+    }
+}
+
+#[tokio::test]
+async fn one_coin_is_read_by_its_symbol_in_any_case() {
+    let app = App::start();
+    let user = app.user().await;
+    let body = user.get(&format!("{COINS}/btc")).await.assert(200).json();
+    assert_eq!((&body["data"]["slug"], &body["source"]), (&"bitcoin".into(), &"demo".into()));
+    user.get(&format!("{COINS}/NOPE")).await.assert_problem(404, "not-found");
 }

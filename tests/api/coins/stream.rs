@@ -2,70 +2,19 @@
 
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, time};
+use tokio::net::TcpStream;
 
 use crate::support::{
-    App, Client, eventually,
+    App,
+    events::{Events, open},
+    eventually,
     market::{COINS, Market, SYNC, changed, from, provider, until},
     upstream::Reply,
 };
 
 const STREAM: &str = "/api/v1/coins/stream";
-
-/// An open stream, read as the standard says.
-pub struct Events {
-    bytes: std::pin::Pin<Box<dyn Stream<Item = reqwest::Result<actix_web::web::Bytes>> + Send>>,
-    buffer: String,
-}
-
-async fn open(app: &App, client: &Client, query: &str, last: Option<&str>) -> reqwest::Response {
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let mut request = http.get(format!("{}{STREAM}{query}", app.base)).bearer_auth(client.token());
-    if let Some(last) = last {
-        request = request.header("last-event-id", last);
-    }
-    request.send().await.unwrap()
-}
-
-impl Events {
-    pub async fn open(app: &App, client: &Client, query: &str, last: Option<&str>) -> Self {
-        let answer = open(app, client, query, last).await;
-        assert_eq!(answer.status(), 200);
-        assert_eq!(answer.headers()["content-type"], "text/event-stream");
-        assert_eq!(answer.headers()["cache-control"], "no-store");
-        Self { bytes: Box::pin(answer.bytes_stream()), buffer: String::new() }
-    }
-
-    /// The next block of lines; None at the end.
-    async fn block(&mut self) -> Option<String> {
-        loop {
-            if let Some((block, rest)) = self.buffer.split_once("\n\n") {
-                let (block, rest) = (block.to_owned(), rest.to_owned());
-                self.buffer = rest;
-                return Some(block);
-            }
-            let more =
-                time::timeout(Duration::from_mins(3), self.bytes.next()).await.expect("a heart-beat")?;
-            self.buffer += std::str::from_utf8(&more.expect("the body ends well")).unwrap();
-        }
-    }
-
-    /// Id and data of the next event.
-    pub async fn event(&mut self) -> Option<(String, Value)> {
-        loop {
-            let block = self.block().await?;
-            let field =
-                |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
-            if let Some(data) = field("data: ") {
-                assert_eq!(field("event: ").unwrap(), "snapshot");
-                return Some((field("id: ").unwrap(), serde_json::from_str(&data).unwrap()));
-            }
-        }
-    }
-}
 
 #[tokio::test]
 async fn each_sync_is_an_event_and_a_reader_resumes_where_it_was() {

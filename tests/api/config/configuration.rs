@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Output};
 
 use serde_json::Value;
 
-use crate::cli::command_line::{directory, fail, mintage, run, stderr, stdout, succeed};
+use crate::support::binary::{directory, fail, mintage, run, stderr, stdout, succeed};
 
 /// From `openssl rand -hex 32`.
 const KEY: &str = "8d1f6f0ab6a5ce2d9f60a73f25dbd1f9c0f4e86b71a6c1d3c2a95f0be47c6a18";
@@ -236,4 +236,42 @@ fn what_is_wrong_with_a_database_url_is_said_without_its_password() {
         assert!(!output.status.success(), "{url}: {said}");
         assert!(!said.contains("canary") && !said.contains("nary"), "{url}: {said}");
     }
+}
+
+#[test]
+fn bad_settings_are_all_named_and_secrets_are_not() {
+    let home = directory();
+    let settings = [
+        ("BCRYPT_COST", "99"),
+        ("BIND", "nowhere"),
+        ("SECRET_KEY", "hunter2"),
+        ("PROFILE", "production"),
+        ("MAIL_TRANSPORT", "log"),
+    ];
+    let error = fail(mintage(home.path(), &settings).arg("check-config"));
+    for name in ["BCRYPT_COST", "BIND", "SECRET_KEY", "DATABASE_URL", "PUBLIC_URL", "MAIL_TRANSPORT"] {
+        assert!(error.contains(name), "{name} is missing in: {error}");
+    }
+    assert!(!error.contains("hunter2"));
+    let key = "0123456789abcdefghijklmnopqrstuvwxyz";
+    let shown = succeed(mintage(home.path(), &[("SECRET_KEY", key)]).arg("check-config"));
+    assert!(shown.contains("usable") && !shown.contains(key));
+}
+
+#[test]
+fn settings_are_read_from_a_dotenv_file_and_the_environment_wins() {
+    let home = directory();
+    fs::write(home.path().join(".env"), "COINS_COUNT=7\nCOINS_CURRENCIES=USD\n").unwrap();
+    let shown = succeed(mintage(home.path(), &[("COINS_COUNT", "9")]).arg("check-config"));
+    assert!(shown.contains("count: 9") && shown.contains(r#""USD""#), "{shown}");
+}
+
+#[test]
+fn a_dotenv_file_of_another_directory_is_not_read() {
+    let home = directory();
+    let inner = home.path().join("inner");
+    fs::create_dir(&inner).unwrap();
+    fs::write(home.path().join(".env"), "COINS_COUNT=7\n").unwrap();
+    assert!(succeed(mintage(&inner, &[]).arg("check-config")).contains("count: 20"));
+    assert!(fail(mintage(&inner, &[("PROFILE", "")]).arg("check-config")).contains("PROFILE"));
 }

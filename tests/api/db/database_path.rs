@@ -16,9 +16,10 @@ use mintage::{
 };
 use serde_json::json;
 
-use crate::{
-    cli::command_line::{Server, directory},
-    support::{App, Client, Database, PASSWORD, PathToDatabase, Response, eventually},
+use crate::support::{
+    App, Client, Database, PASSWORD, PathToDatabase, Response,
+    binary::{Server, directory},
+    eventually,
 };
 
 const AT_ONCE: Duration = Duration::from_millis(500);
@@ -253,12 +254,14 @@ async fn a_server_that_has_lost_too_many_threads_ends() {
     let asking = tokio::spawn(async move {
         loop {
             user.try_get("/api/v1/user").await;
+            // A client that asks again and again, not as fast as it can.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
     let ended = tokio::task::spawn_blocking(move || server.wait());
     while !ended.is_finished() {
         path.lose_open_connections();
+        // Time to open a connection, which is lost as well.
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let status = ended.await.unwrap();

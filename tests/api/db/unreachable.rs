@@ -10,9 +10,9 @@ use std::{
 
 use diesel::connection::SimpleConnection;
 
-use crate::{
-    cli::command_line::{directory, fail, mintage, run, stderr, stdout},
-    support::Database,
+use crate::support::{
+    Database,
+    binary::{directory, fail, mintage, run, stderr, stdout},
 };
 
 const KEY: &str = "8d1f6f0ab6a5ce2d9f60a73f25dbd1f9c0f4e86b71a6c1d3c2a95f0be47c6a18";
@@ -200,4 +200,14 @@ fn a_start_waits_for_the_migrations_of_another_server_and_says_so() {
     holder.batch_execute("SELECT pg_advisory_unlock_all()").unwrap();
     assert!(child.wait().unwrap().success());
     assert_eq!(lines.count(), 0, "one line is enough");
+}
+
+#[test]
+fn a_database_that_cannot_be_reached_is_tried_for_a_while() {
+    let home = directory();
+    let settings = [("DATABASE_URL", "postgres://x:secret@127.0.0.1:1/x"), ("DATABASE_CONNECT_WAIT", "2s")];
+    let error = fail(&mut mintage(home.path(), &settings));
+    assert!(error.contains("trying again"), "{error}");
+    assert!(error.lines().last().unwrap().starts_with("mintage: "), "{error}");
+    assert!(!error.contains("secret"), "{error}");
 }

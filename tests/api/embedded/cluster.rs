@@ -10,9 +10,9 @@ use diesel::{
 };
 use serde_json::json;
 
-use crate::{
-    cli::command_line::{Server, directory, fail, kill_postgres, mintage, postmaster_pid, succeed},
-    support::PASSWORD,
+use crate::support::{
+    PASSWORD,
+    binary::{Server, directory, fail, kill_postgres, mintage, postmaster_pid, succeed},
 };
 
 #[derive(QueryableByName)]

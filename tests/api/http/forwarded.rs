@@ -5,9 +5,9 @@ use std::fs;
 use reqwest::{Method, RequestBuilder, header::HeaderValue};
 use serde_json::json;
 
-use crate::{
-    cli::command_line::{Server, directory},
-    support::{App, Client, Database, PASSWORD},
+use crate::support::{
+    App, Client, Database, PASSWORD,
+    binary::{Server, directory},
 };
 
 /// Where the server takes a log-in with these header lines to come from.

@@ -10,9 +10,9 @@ use tokio::{
     time,
 };
 
-use crate::{
-    cli::command_line::{Server, directory},
-    support::{App, Client, Database, PASSWORD, Response},
+use crate::support::{
+    App, Client, Database, PASSWORD, Response,
+    binary::{Server, directory},
 };
 
 const REGISTER: &str = "/api/v1/auth/register";

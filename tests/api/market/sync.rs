@@ -6,17 +6,19 @@ use chrono::TimeDelta;
 use diesel::{RunQueryDsl, sql_query, sql_types::Timestamptz};
 use mintage::clock::Clock;
 use serde_json::Value;
-use tokio::time;
 
-use crate::{
-    cli::command_line::{Server, directory},
-    support::{
-        SECRET_KEY, eventually,
-        market::{COINS, Market, SYNC, changed, fresh, from, until},
-        noted::until_failed,
-        upstream::Reply,
-    },
+use crate::support::{
+    SECRET_KEY,
+    binary::{Server, directory},
+    eventually,
+    market::{COINS, Market, SYNC, changed, claims, fresh, from, until},
+    noted::until_failed,
+    upstream::Reply,
 };
+
+/// One row while the slot is in its first attempt; waits for a claim that has not been committed yet.
+const FIRST_ATTEMPT: &str =
+    "SELECT count(*) FROM (SELECT FROM sync_slots WHERE attempt = 1 FOR UPDATE) AS unclaimed";
 
 async fn until_asked(market: &Market, times: usize) {
     eventually("so many requests", async || market.coingecko.requests().len() >= times).await;
@@ -56,8 +58,10 @@ async fn an_admin_starts_a_sync_and_wishes_at_once_are_one_run() {
     .await;
     // The second came before the first had begun, or it is a run of its own.
     let runs: usize = if first.json() == second.json() { 1 } else { 2 };
-    until_asked(&market, 1 + runs).await;
-    time::sleep(Duration::from_secs(1)).await;
+    let unfinished = "SELECT count(*) FROM sync_slots WHERE finished_at IS NULL";
+    eventually("the end of every run", async || app.count(unfinished) == 0).await;
+    // Only a slot that is not finished is run.
+    assert_eq!(app.count("SELECT sum(attempt) AS count FROM sync_slots"), i64::try_from(1 + runs).unwrap());
     assert_eq!(market.coingecko.requests().len(), 1 + runs, "{status}");
 }
 
@@ -119,8 +123,8 @@ async fn a_slot_whose_process_was_killed_is_run_by_another_after_its_lease() {
     victim.kill();
     market.coingecko.say(vec![fresh("coingecko_markets_gbp")]);
     let heir = app.replica_with(&[("COINS_PROVIDERS", "coingecko")]);
-    time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(market.coingecko.requests().len(), 1, "the lease still runs");
+    eventually("a try to claim the slot", async || claims(app.database()) > 0).await;
+    assert_eq!(app.count(FIRST_ATTEMPT), 1, "the lease still runs");
     heir.clock.advance(Duration::from_secs(61));
     from(&heir.user().await, "coingecko").await;
     assert_eq!(market.coingecko.requests().len(), 2);
@@ -150,7 +154,8 @@ async fn a_holder_that_only_seemed_dead_publishes_nothing() {
     let lease = app.clock.now() + TimeDelta::hours(1);
     assert_eq!(sql_query(update).bind::<Timestamptz, _>(lease).execute(&mut conn).unwrap(), 1);
     until_failed(&app, "coingecko", 1).await;
-    time::sleep(Duration::from_secs(2)).await;
+    // It looks for the next slot when it is done with this one.
+    eventually("a look for another slot", async || claims(app.database()) >= 2).await;
     assert!(market.coinpaprika.requests().is_empty(), "it stops when it learns of it");
     let body = app.user().await.get("/api/v1/coins").await.assert(200).json();
     assert_eq!(body["source"], "demo");
@@ -198,4 +203,45 @@ async fn a_run_that_was_asked_for_is_done_with_the_next_slot_that_brings_data() 
     let slot = of_wish(&admin.get(SYNC).await.assert(200).json());
     assert_eq!((&slot["state"], &slot["provider"]), (&"done".into(), &"coingecko".into()), "{slot}");
     assert_eq!(slot["requested"], true);
+}
+
+#[tokio::test]
+async fn each_slot_is_synced_by_one_replica_and_all_serve_it() {
+    let market = Market::start().await;
+    let one = market.app("coingecko", &[]);
+    let (two, three) = (one.replica(), one.replica());
+    let user = one.user().await;
+    for app in [&one, &two, &three] {
+        from(&user.on(&app.base), "coingecko").await;
+    }
+    eventually("a look of every replica", async || claims(one.database()) >= 3).await;
+    assert_eq!(one.count("SELECT sum(attempt) AS count FROM sync_slots"), 1);
+    assert_eq!(market.coingecko.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_slot_whose_holder_died_is_taken_over() {
+    let market = Market::start().await;
+    // Its own sync is off: it keeps the database.
+    let keeper = market.app("demo", &[]);
+    let syncing = [("COINS_PROVIDERS", "coingecko")];
+    let first = keeper.replica_with(&syncing);
+    from(&first.user().await, "coingecko").await;
+    drop(first);
+    // As if the holder had been killed after its claim, with a lease that still runs or is over.
+    let mut conn = keeper.sql();
+    let mut leave_unfinished = |lease: TimeDelta| {
+        let update = sql_query("UPDATE sync_slots SET finished_at = NULL, lease_until = $1");
+        update.bind::<Timestamptz, _>(keeper.clock.now() + lease).execute(&mut conn).unwrap();
+    };
+    leave_unfinished(TimeDelta::hours(1));
+    let claims_before = claims(keeper.database());
+    let second = keeper.replica_with(&syncing);
+    eventually("a try to claim the slot", async || claims(keeper.database()) > claims_before).await;
+    assert_eq!(keeper.count(FIRST_ATTEMPT), 1, "the lease still runs");
+    drop(second);
+    assert_eq!(market.coingecko.requests().len(), 1);
+    leave_unfinished(TimeDelta::seconds(-1));
+    let _third = keeper.replica_with(&syncing);
+    eventually("the take-over", async || market.coingecko.requests().len() > 1).await;
 }

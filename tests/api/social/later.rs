@@ -6,15 +6,13 @@ use diesel::{RunQueryDsl, sql_query};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::{
-    coins::stream::Events,
-    social::reading::{BITCOIN, coin, count, mastodon, silent},
-    support::{
-        App, eventually,
-        market::{SYNC, from},
-        social::{app, market, status},
-        upstream::{Reply, Upstream},
-    },
+use crate::support::{
+    App,
+    events::Events,
+    eventually,
+    market::{SYNC, app, from},
+    social::{BITCOIN, coin, market, mastodon, silent, status},
+    upstream::{Reply, Upstream},
 };
 
 const SNAPSHOTS: &str = "SELECT count(*) FROM coin_snapshots WHERE provider = 'coinmarketcap'";
@@ -44,7 +42,7 @@ async fn the_market_does_not_wait_for_a_silent_source_and_the_rest_is_added() {
     let (app, instance, permits) = waiting_for_bitcoin(&market).await;
     let user = app.confirmed_user().await;
     from(&user, "coinmarketcap").await;
-    assert_eq!((instance.asked(BITCOIN), count(&app, SAID), count(&app, RUNNING)), (1, 0, 1));
+    assert_eq!((instance.asked(BITCOIN), app.count(SAID), app.count(RUNNING)), (1, 0, 1));
     let replica = app.replica();
     let there = user.on(&replica.base);
     assert_eq!(from(&there, "coinmarketcap").await["data"][0]["social"], Value::Null);
@@ -74,7 +72,7 @@ async fn the_market_does_not_wait_for_a_silent_source_and_the_rest_is_added() {
     assert_eq!(next(&mut resumed).await.0, second[0]);
     assert_eq!(app.mail_to(&user.email).await.subject, "Bitcoin: sentiment above 0.3");
     let history = "SELECT count(*) FROM coin_quotes WHERE sentiment > 0.3";
-    assert_eq!((count(&app, SNAPSHOTS), count(&app, history), count(&app, RUNNING)), (1, 1, 0));
+    assert_eq!((app.count(SNAPSHOTS), app.count(history), app.count(RUNNING)), (1, 1, 0));
     assert_eq!(market.requests().len(), 1, "one question a slot");
 }
 
@@ -91,8 +89,8 @@ async fn who_has_lost_the_slot_adds_nothing_to_its_snapshot() {
     instance.say_at(BITCOIN, Reply::Silence);
     admin.post_empty(SYNC).await.assert(202);
     permits.add_permits(1);
-    eventually("the next slot", async || count(&app, SNAPSHOTS) == 2).await;
-    assert_eq!(count(&app, SAID), 0);
+    eventually("the next slot", async || app.count(SNAPSHOTS) == 2).await;
+    assert_eq!(app.count(SAID), 0);
 }
 
 #[tokio::test]
@@ -104,7 +102,7 @@ async fn no_other_slot_runs_while_something_is_to_be_added() {
     let replica = app.replica();
     admin.post_empty(SYNC).await.assert(202);
     permits.add_permits(2);
-    eventually("the next slot", async || count(&app, SNAPSHOTS) == 2).await;
+    eventually("the next slot", async || app.count(SNAPSHOTS) == 2).await;
     drop((replica, app));
     let heads = instance.requests();
     let of_bitcoin: Vec<_> =

@@ -2,60 +2,18 @@
 
 use std::time::Duration;
 
-use diesel::{QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types::BigInt};
+use diesel::connection::SimpleConnection;
 use serde_json::{Value, json};
-use tokio::time;
 
 use crate::support::{
-    App, Client, eventually,
+    App, eventually,
+    market::{COINS, app},
     noted::{until_failed, until_succeeded},
-    social::{Jetstream, app, market, minutes_ago, status, timeline},
+    social::{BITCOIN, coin, market, mastodon, name_of, near, silent, status, timeline},
     upstream::{Reply, Upstream, fixture},
 };
 
-const PATH: &str = "/api/v1/coins";
-pub const BITCOIN: &str = "/api/v1/timelines/tag/bitcoin?";
 const ETHEREUM: &str = "/api/v1/timelines/tag/ethereum?";
-
-/// The coin once what is said of it is as wanted.
-pub async fn coin(client: &Client, symbol: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-    let mut found = Value::Null;
-    eventually("the wanted coin", async || {
-        let body = client.get(PATH).await.assert(200).json();
-        let coins = body["data"].as_array().unwrap();
-        found = coins.iter().find(|coin| coin["symbol"] == symbol).unwrap()["social"].clone();
-        wanted(&found)
-    })
-    .await;
-    found
-}
-
-/// What the server calls it.
-fn name_of(instance: &Upstream) -> String {
-    format!("mastodon:{}", instance.url.trim_start_matches("http://"))
-}
-
-/// Says nothing but what it is told to.
-pub async fn silent() -> Upstream {
-    Upstream::start(vec![timeline(&[])]).await
-}
-
-pub fn mastodon(instance: &Upstream) -> [(&'static str, &str); 2] {
-    [("SOCIAL_PROVIDERS", "mastodon"), ("MASTODON_URLS", &instance.url)]
-}
-
-pub fn count(app: &App, query: &str) -> i64 {
-    #[derive(QueryableByName)]
-    struct Count {
-        #[diesel(sql_type = BigInt)]
-        count: i64,
-    }
-    sql_query(query).get_result::<Count>(&mut app.sql()).unwrap().count
-}
-
-fn near(value: &Value, wanted: f64) -> bool {
-    value.as_f64().is_some_and(|value| (value - wanted).abs() < 1e-3 * wanted.abs().max(1.0))
-}
 
 #[tokio::test]
 async fn what_people_say_stands_beside_the_market() {
@@ -98,10 +56,10 @@ async fn what_people_say_stands_beside_the_market() {
     let silent = coin(&user, "ADA", |social| social["sample_size"] == 0).await;
     assert_eq!((&silent["sentiment"], &silent["popularity"]), (&Value::Null, &0.0.into()));
     assert_eq!(silent["missing"], json!({"sentiment": "too_few_posts", "interval": "too_few_posts"}));
-    let one = user.get(&format!("{PATH}/btc")).await.assert(200).json();
+    let one = user.get(&format!("{COINS}/btc")).await.assert(200).json();
     assert_eq!(one["data"]["social"]["sample_size"], 4);
     let history = "SELECT count(*) FROM coin_quotes WHERE sentiment IS NOT NULL AND popularity IS NOT NULL";
-    assert!(count(&app, history) > 0);
+    assert!(app.count(history) > 0);
 }
 
 #[tokio::test]
@@ -141,7 +99,7 @@ async fn the_next_reading_asks_for_what_is_new_and_counts_nothing_twice() {
         "{}",
         of_bitcoin[1]
     );
-    assert_eq!(count(&app, "SELECT count(*) FROM social_posts"), 2);
+    assert_eq!(app.count("SELECT count(*) FROM social_posts"), 2);
     instance.say_at(BITCOIN, timeline(&[status(3, 0, "bitcoin is wonderful")]));
     coin(&app.user().await, "BTC", |social| social["sample_size"] == 3).await;
 }
@@ -164,7 +122,7 @@ async fn pages_are_read_back_up_to_a_bound_and_a_hundred_posts_are_kept() {
     let bitcoin = coin(&app.user().await, "BTC", |social| social["sample_size"] == 100).await;
     assert_eq!(bitcoin["confidence"], "high");
     assert!(near(&bitcoin["posts_per_hour"], 60.0), "{bitcoin}");
-    assert_eq!(count(&app, "SELECT count(*) FROM social_posts"), 100);
+    assert_eq!(app.count("SELECT count(*) FROM social_posts"), 100);
 }
 
 #[tokio::test]
@@ -278,181 +236,6 @@ async fn no_text_and_no_author_is_kept() {
         let query = format!(
             "SELECT count(*) FROM {table} t WHERE t::text ILIKE '%xyzzy%' OR t::text LIKE '%mastodon.example%'"
         );
-        assert_eq!(count(&app, &query), 0, "{table}");
+        assert_eq!(app.count(&query), 0, "{table}");
     }
-}
-
-pub fn x<'a>(upstream: &'a Upstream, budget: &'a str) -> [(&'static str, &'a str); 4] {
-    [
-        ("SOCIAL_PROVIDERS", "x"),
-        ("X_BEARER_TOKEN", "the-token-of-the-test"),
-        ("X_URL", &upstream.url),
-        ("X_DAILY_POST_BUDGET", budget),
-    ]
-}
-
-pub const SEARCH: &str = "/2/tweets/search/recent?";
-pub const COUNTS: &str = "/2/tweets/counts/recent?";
-pub const SPENT: &str = "SELECT used::bigint AS count FROM provider_state WHERE provider = 'x'";
-
-/// A page of posts as of now.
-fn tweets(number: usize) -> Reply {
-    let data: Vec<_> = (0..number)
-        .map(|one| {
-            let at = minutes_ago(i64::try_from(one).unwrap());
-            let id = (at.timestamp_millis() - 1_288_834_974_657) << 22;
-            json!({"id": id.to_string(), "text": format!("Bitcoin is great {one}"), "lang": "en",
-                "created_at": at.to_rfc3339(), "author_id": one.to_string(), "edit_history_tweet_ids": [id.to_string()]})
-        })
-        .collect();
-    let body =
-        json!({"data": data, "meta": {"newest_id": data[0]["id"], "oldest_id": "1", "result_count": number}});
-    Reply::Http(200, "", body.to_string().into_bytes())
-}
-
-#[tokio::test]
-async fn x_is_searched_and_counted_with_the_token_in_a_header() {
-    let (market, x_server) =
-        (market().await, Upstream::start(vec![fixture(200, "x_search_recent_empty")]).await);
-    x_server.say_at(COUNTS, fixture(200, "x_counts_recent"));
-    x_server.say_at(SEARCH, tweets(5));
-    let app = app(&market, &x(&x_server, "1000000"));
-    let bitcoin = coin(&app.user().await, "BTC", |social| social["sample_size"] == 5).await;
-    assert_eq!(bitcoin["sources"], json!(["x"]));
-    // 8902 posts in 6 hours, as X counts them.
-    assert!(near(&bitcoin["posts_per_hour"], 8902.0 / 6.0), "{bitcoin}");
-    eventually("a second reading", async || x_server.asked(SEARCH) > 30).await;
-    let requests = x_server.requests();
-    let searches: Vec<_> =
-        requests.iter().filter(|head| head.starts_with(&format!("GET {SEARCH}"))).collect();
-    for part in
-        ["max_results=100", "tweet.fields=created_at%2Clang%2Cauthor_id", "lang%3Aen", "-is%3Aretweet"]
-    {
-        assert!(searches[0].contains(part), "{part} in {}", searches[0]);
-    }
-    assert!(!searches[0].contains("since_id") && searches[25].contains("since_id="), "{}", searches[25]);
-    assert!(requests.iter().all(|head| head.contains("authorization: Bearer the-token-of-the-test")));
-    assert!(requests.iter().all(|head| !head.lines().next().unwrap().contains("the-token")));
-}
-
-#[tokio::test]
-async fn the_budget_of_x_holds_across_replicas_and_restarts() {
-    let (market, x_server) = (market().await, Upstream::start(vec![tweets(10)]).await);
-    x_server.say_at(COUNTS, fixture(200, "x_counts_recent"));
-    let settings = x(&x_server, "40");
-    let app = app(&market, &settings);
-    // Late in the day all of it may be used.
-    let midnight =
-        (app.clock.now() + chrono::TimeDelta::days(1)).date_naive().and_time(chrono::NaiveTime::MIN);
-    let left = midnight.and_utc() - app.clock.now() - chrono::TimeDelta::minutes(10);
-    app.clock.advance(left.to_std().unwrap_or_default());
-    let replica = app.replica();
-    eventually("the budget is used", async || x_server.asked(SEARCH) == 3).await;
-    drop(replica);
-    let restarted = app.replica();
-    let synced = market.requests().len();
-    eventually("more syncs", async || market.requests().len() > synced + 4).await;
-    assert_eq!(x_server.asked(SEARCH), 3, "3 requests of 11 fit into 40");
-    assert_eq!(count(&restarted, SPENT), 33);
-    app.clock.advance(Duration::from_hours(1));
-    eventually("the next day's budget", async || x_server.asked(SEARCH) > 3).await;
-    assert!(count(&restarted, SPENT) <= 40);
-}
-
-#[tokio::test]
-async fn what_x_did_not_return_is_not_counted() {
-    let (market, x_server) =
-        (market().await, Upstream::start(vec![fixture(200, "x_search_recent_empty")]).await);
-    x_server.say_at(COUNTS, fixture(200, "x_counts_recent_post_fields"));
-    let app = app(&market, &x(&x_server, "1000000"));
-    eventually("readings", async || x_server.asked(SEARCH) > 20).await;
-    eventually("a settled account", async || {
-        count(&app, SPENT) < 40 + i64::try_from(x_server.asked(SEARCH)).unwrap()
-    })
-    .await;
-    assert!(count(&app, SPENT) >= 20);
-}
-
-#[tokio::test]
-async fn x_is_left_alone_when_it_says_so() {
-    for (status, name) in [(401, "x_error_401"), (402, "x_error_402"), (403, "x_error_403")] {
-        let (market, x_server) = (market().await, Upstream::start(vec![fixture(status, name)]).await);
-        let app = app(&market, &x(&x_server, "1000000"));
-        until_failed(&app, "x", 1).await;
-        app.clock.advance(Duration::from_hours(20));
-        let synced = market.requests().len();
-        eventually("more syncs", async || market.requests().len() > synced + 3).await;
-        assert_eq!(x_server.requests().len(), 1, "{name}");
-        x_server.say(vec![tweets(3)]);
-        x_server.say_at(COUNTS, fixture(200, "x_counts_recent"));
-        let restarted = app.replica();
-        coin(&restarted.user().await, "BTC", |social| social["sample_size"] == 3).await;
-    }
-}
-
-#[tokio::test]
-async fn a_rate_limit_of_x_is_waited_for() {
-    let body = std::fs::read("tests/fixtures/x_error_429.json").unwrap();
-    let limited = Reply::Http(429, "x-rate-limit-remaining: 0\r\nretry-after: 600\r\n", body);
-    let (market, x_server) = (market().await, Upstream::start(vec![limited]).await);
-    let app = app(&market, &x(&x_server, "1000000"));
-    until_failed(&app, "x", 1).await;
-    app.clock.advance(Duration::from_mins(9));
-    let synced = market.requests().len();
-    eventually("more syncs", async || market.requests().len() > synced + 3).await;
-    assert_eq!(x_server.requests().len(), 1);
-    app.clock.advance(Duration::from_mins(2));
-    eventually("another question", async || x_server.requests().len() > 1).await;
-}
-
-#[tokio::test]
-async fn bluesky_is_followed_by_one_replica_and_goes_on_after_a_break() {
-    let (market, stream) = (market().await, Jetstream::start().await);
-    let settings = [("SOCIAL_PROVIDERS", "bluesky"), ("BLUESKY_URL", stream.url.as_str())];
-    let app = app(&market, &settings);
-    eventually("a listener", async || stream.listeners() == 1).await;
-    let replica = app.replica();
-    assert!(
-        stream.asked()[0].starts_with("/subscribe?wantedCollections=app.bsky.feed.post"),
-        "{:?}",
-        stream.asked()
-    );
-    assert!(!stream.asked()[0].contains("cursor"));
-    for nonsense in ["", "{", "[]", "null", r#"{"did":1}"#, &"x".repeat(100_000)] {
-        stream.say_raw(nonsense);
-    }
-    stream.say(1, "buying the dip #Bitcoin");
-    stream.say(2, "Bitcoin is great");
-    stream.say(3, "a shop near the station");
-    stream.say(4, "bitcoin  IS great");
-    let user = app.user().await;
-    let bitcoin = coin(&user, "BTC", |social| social["sample_size"] == 2).await;
-    assert_eq!(bitcoin["sources"], json!(["bluesky"]));
-    assert_eq!(stream.listeners(), 1, "the replica waits");
-
-    let asked = stream.asked().len();
-    stream.hang_up();
-    eventually("another connection", async || stream.listeners() == 1 && stream.asked().len() > asked).await;
-    assert!(stream.asked()[asked].contains("&cursor="), "{:?}", stream.asked());
-    stream.say(5, "bitcoin is terrible");
-    coin(&user, "BTC", |social| social["sample_size"] == 3).await;
-
-    let asked = stream.asked().len();
-    drop(app);
-    eventually("the replica follows", async || stream.listeners() == 1 && stream.asked().len() > asked).await;
-    stream.say(6, "bitcoin is back");
-    let user = replica.user().await;
-    coin(&user, "BTC", |social| social["sample_size"] == 4).await;
-}
-
-#[tokio::test]
-async fn a_stream_that_is_none_is_tried_again_and_nobody_waits_for_it() {
-    let (market, server) = (market().await, Upstream::start(vec![Reply::Http(400, "", Vec::new())]).await);
-    let url = server.url.replacen("http", "ws", 1);
-    let app = app(&market, &[("SOCIAL_PROVIDERS", "bluesky"), ("BLUESKY_URL", &url)]);
-    eventually("two tries", async || server.requests().len() >= 2).await;
-    let synced = market.requests().len();
-    eventually("syncs", async || market.requests().len() > synced + 1).await;
-    assert_eq!(coin(&app.user().await, "BTC", |_| true).await, Value::Null);
-    time::sleep(Duration::from_millis(100)).await;
 }

@@ -5,31 +5,14 @@ use std::{collections::HashSet, time::Duration};
 use diesel::connection::SimpleConnection;
 use serde_json::{Value, json};
 
-use crate::{
-    social::reading::{BITCOIN, COUNTS, SEARCH, SPENT, coin, count, mastodon, silent, x},
-    support::{
-        Client, eventually,
-        social::{app, market, minutes_ago, status, timeline},
-        upstream::{Reply, Upstream, fixture},
-    },
+use crate::support::{
+    eventually,
+    market::app,
+    social::{BITCOIN, broken, coin, market, mastodon, minutes_ago, silent, source, status, timeline},
+    upstream::{Reply, Upstream},
 };
 
 const HYPERLIQUID: &str = "/api/v1/timelines/tag/hyperliquid?";
-const LONE_SURROGATE: &str = r"\ud83d";
-
-/// The first source as an admin sees it.
-async fn source(admin: &Client) -> Value {
-    admin.get("/api/v1/admin/sync").await.assert(200).json()["social"][0].clone()
-}
-
-/// The same text with half of a character, which JSON cannot mean, for each X.
-fn broken(reply: &Reply) -> Reply {
-    let Reply::Http(status, headers, body) = reply else {
-        panic!("it has no text");
-    };
-    let body = String::from_utf8(body.clone()).unwrap().replace("XXX", LONE_SURROGATE);
-    Reply::Http(*status, headers, body.into_bytes())
-}
 
 #[tokio::test]
 async fn what_fails_for_one_coin_costs_the_others_nothing() {
@@ -107,20 +90,6 @@ async fn a_source_that_is_slow_counts_as_one_that_answers() {
 }
 
 #[tokio::test]
-async fn who_cannot_be_asked_about_a_coin_has_not_answered() {
-    let x_server = Upstream::start(vec![Reply::Http(500, "", Vec::new())]).await;
-    let market = market().await;
-    let queries = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(queries.path(), r#"{"BTC": {}}"#).unwrap();
-    let mut settings = x(&x_server, "1000000").to_vec();
-    settings.push(("SOCIAL_QUERIES", queries.path().to_str().unwrap()));
-    let app = app(&market, &settings);
-    let admin = app.admin().await;
-    eventually("a failure that is written down", async || source(&admin).await["failures"] == 1).await;
-    assert_eq!(source(&admin).await["last_success_at"], Value::Null);
-}
-
-#[tokio::test]
 async fn one_odd_post_does_not_spoil_the_others() {
     let (market, instance) = (market().await, silent().await);
     let said =
@@ -128,48 +97,6 @@ async fn one_odd_post_does_not_spoil_the_others() {
     instance.say_at(BITCOIN, broken(&timeline(&said)));
     let app = app(&market, &mastodon(&instance));
     coin(&app.user().await, "BTC", |social| social["sample_size"] == 2).await;
-}
-
-#[tokio::test]
-async fn one_odd_post_of_x_does_not_spoil_the_others() {
-    let x_server = Upstream::start(vec![fixture(200, "x_search_recent_empty")]).await;
-    let post = |id: &str, text: &str| json!({"id": id, "text": text, "lang": "en", "author_id": id, "created_at": minutes_ago(1).to_rfc3339()});
-    let body = json!({"data": [post("2", "bitcoin is XXX"), post("1", "bitcoin is fine")], "meta": {"newest_id": "2"}});
-    x_server.say_at(SEARCH, broken(&Reply::Http(200, "", body.to_string().into_bytes())));
-    x_server.say_at(COUNTS, fixture(200, "x_counts_recent"));
-    let market = market().await;
-    let app = app(&market, &x(&x_server, "1000000"));
-    coin(&app.user().await, "BTC", |social| social["sample_size"] == 1).await;
-}
-
-#[tokio::test]
-async fn what_x_refuses_is_not_paid_for_and_ends_no_reading() {
-    let x_server = Upstream::start(vec![fixture(200, "x_search_recent_empty")]).await;
-    x_server.say_at(COUNTS, fixture(200, "x_counts_recent"));
-    x_server.say_at("/2/tweets/search/recent?query=%28bitcoin+", fixture(400, "x_error_400"));
-    let market = market().await;
-    let mut settings = x(&x_server, "1000000").to_vec();
-    settings.push(("COINS_SYNC_INTERVAL", "1h"));
-    let app = app(&market, &settings);
-    let admin = app.admin().await;
-    eventually("every coin", async || x_server.asked(SEARCH) >= 20).await;
-    eventually("a recorded reading", async || source(&admin).await["last_success_at"].is_string()).await;
-    let source = source(&admin).await;
-    assert_eq!((&source["state"], &source["failures"]), (&"ready".into(), &0.into()), "{source}");
-    assert!(source["last_error"].as_str().unwrap().starts_with("bitcoin: HTTP 400"), "{source}");
-    assert_eq!(usize::try_from(count(&app, SPENT)).unwrap(), x_server.asked(COUNTS), "the counts only");
-}
-
-#[tokio::test]
-async fn what_x_could_not_say_stays_paid() {
-    let x_server = Upstream::start(vec![fixture(503, "x_error_400")]).await;
-    x_server.say_at(COUNTS, fixture(200, "x_counts_recent"));
-    let market = market().await;
-    let app = app(&market, &x(&x_server, "1000000"));
-    let admin = app.admin().await;
-    eventually("a failure that is written down", async || source(&admin).await["failures"] == 1).await;
-    assert_eq!(x_server.asked(SEARCH), 3);
-    assert_eq!(count(&app, SPENT), 3 * 101);
 }
 
 #[tokio::test]
@@ -211,7 +138,7 @@ async fn sources_that_are_off_are_not_named_for_long() {
     let bitcoin = coin(&user, "BTC", |social| social["sample_size"] == 2).await;
     assert_eq!(bitcoin["sources"], json!(["mastodon"]));
     let kept =
-        |source: &str| count(&app, &format!("SELECT count(*) FROM social_cursors WHERE source = '{source}'"));
+        |source: &str| app.count(&format!("SELECT count(*) FROM social_cursors WHERE source = '{source}'"));
     assert!(kept("x") > 0);
     assert_eq!(kept("bluesky"), 0);
 }

@@ -13,9 +13,11 @@ use diesel::{RunQueryDsl, sql_query};
 use serde_json::json;
 use tokio::time::{self, Instant};
 
-use crate::{
-    cli::command_line::{Server, directory, mintage, run, stderr, succeed},
-    support::{Client, Database, Mailbox, PASSWORD, PUBLIC_URL, Response, SECRET_KEY, eventually},
+use crate::support::{
+    Client, Database, Mailbox, PASSWORD, PUBLIC_URL, Response, SECRET_KEY,
+    binary::{Server, directory, mintage, run, send_test_mail, smtp_settings, stderr, succeed},
+    eventually,
+    smtp::{Encryption, Manner, SmtpServer},
 };
 
 /// Server, database and mails of one test.
@@ -284,4 +286,36 @@ fn the_last_words_of_a_failed_start_reach_the_log_and_wait_for_nobody() {
     let mut command = mintage(home.path(), &settings);
     let status = command.stdout(Stdio::null()).stderr(log).status().expect("the end");
     assert!(!status.success() && began.elapsed() < Duration::from_secs(30));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_holds_no_secret_and_no_address() {
+    let database = Database::create();
+    let home = directory();
+    let url = database.url();
+    let log = fs::File::create(home.path().join("log")).unwrap();
+    let refusal = Manner::Refuse("RCPT", "550 <ada@example.com>: see https://example.com/#token=eyJ");
+    let smtp = SmtpServer::start(Encryption::None, refusal);
+    let port = smtp.port.to_string();
+    let mut settings = smtp_settings(url.expose(), &port).to_vec();
+    settings.extend([("LOG_LEVEL", "debug"), ("LOG_FORMAT", "json"), ("REQUIRE_CONFIRMATION", "off")]);
+    let mut server = Server::start_logging_to(log.into(), home.path(), &settings);
+    send_test_mail(home.path(), url.expose());
+    server.register("ada@example.com").await;
+    let mut client = server.log_in("ada@example.com").await;
+    client.refresh().await.assert(200);
+    client.refresh_with("nonsense").await.assert(401);
+    client.post_empty("/api/v1/auth/logout").await.assert(204);
+    let forgotten = json!({"email": "ada@example.com"});
+    client.post("/api/v1/auth/password/forgot", &forgotten).await.assert(202);
+    let path = home.path().join("log");
+    let refused = async || fs::read_to_string(&path).unwrap().contains("a job failed");
+    eventually("the refusal", refused).await;
+    assert!(server.stop().success());
+    let log = fs::read_to_string(path).unwrap();
+    assert!(log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{log}");
+    assert!(log.contains("/api/v1/auth/login") && log.contains("request_id"));
+    for secret in [PASSWORD, "ada@example", "eyJ", "$2b$", "127.0.0.1:5", url.expose()] {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
 }

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::{QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types::BigInt};
+use diesel::connection::SimpleConnection;
 use mintage::clock::Clock;
 
-use crate::{
-    cli::command_line::{directory, mintage, run, stderr},
-    support::{App, Client, Database, PASSWORD, eventually, noon},
+use crate::support::{
+    App, Client, Database, PASSWORD,
+    binary::{directory, mintage, run, stderr},
+    eventually, noon,
 };
 
 const HOUR: TimeDelta = TimeDelta::hours(1);
@@ -90,10 +91,9 @@ async fn an_ended_session_does_not_live_again_when_a_clock_went_ahead_and_back()
         move_database_clock(&app, database, TimeDelta::zero()).await;
         // A server that starts then prunes at once.
         let other = app.replica_at(app.clock.clone());
-        let mut conn = app.sql();
         eventually("pruning", async || {
-            let old = "SELECT count(*) AS count FROM blocklist WHERE expires_at < now() - interval '2 hours'";
-            sql_query(old).get_result::<Count>(&mut conn).unwrap().count == 0
+            let old = "SELECT count(*) FROM blocklist WHERE expires_at < now() - interval '2 hours'";
+            app.count(old) == 0
         })
         .await;
         app.clock.jump_system(-system);
@@ -103,12 +103,6 @@ async fn an_ended_session_does_not_live_again_when_a_clock_went_ahead_and_back()
             user.on(&app.base).get("/api/v1/user").await.assert_problem(401, "token-revoked");
         }
     }
-}
-
-#[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
 }
 
 #[tokio::test]
@@ -167,9 +161,8 @@ async fn log_ins_work_by_the_clock_of_the_database() {
     move_database_clock(&app, HOUR, TimeDelta::zero()).await;
     let body = serde_json::json!({"email": "ada@example.com", "password": PASSWORD});
     app.anyone().post("/api/v1/auth/login", &body).await.assert(200);
-    let mut conn = app.sql();
-    let ahead = "SELECT count(*) AS count FROM sessions WHERE created_at > now() + interval '50 minutes'";
-    assert_eq!(sql_query(ahead).get_result::<Count>(&mut conn).unwrap().count, 1);
+    let ahead = "SELECT count(*) FROM sessions WHERE created_at > now() + interval '50 minutes'";
+    assert_eq!(app.count(ahead), 1);
 }
 
 #[test]
@@ -181,6 +174,6 @@ fn commands_write_times_by_the_clock_of_the_database() {
     let create = ["create-admin", "--email", "root@example.com"];
     let output = run(mintage(home.path(), &[("DATABASE_URL", url.expose())]).args(create));
     assert!(output.status.success(), "{}", stderr(&output));
-    let ahead = "SELECT count(*) AS count FROM users WHERE created_at > now() + interval '399 days'";
-    assert_eq!(sql_query(ahead).get_result::<Count>(&mut database.connect()).unwrap().count, 1);
+    let ahead = "SELECT count(*) FROM users WHERE created_at > now() + interval '399 days'";
+    assert_eq!(database.count(ahead), 1);
 }

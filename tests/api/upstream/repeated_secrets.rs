@@ -5,14 +5,13 @@ use std::fs;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
-use crate::{
-    cli::command_line::{Server, directory, mintage, run, stderr, succeed},
-    support::{
-        Database, PASSWORD, eventually,
-        market::{SYNC, provider},
-        smtp::{Encryption, Manner, SmtpServer},
-        upstream::{Reply, Upstream},
-    },
+use crate::support::{
+    Database, PASSWORD,
+    binary::{Server, directory, mintage, run, stderr, succeed},
+    eventually,
+    market::{SYNC, provider},
+    smtp::{Encryption, Manner, SmtpServer},
+    upstream::{Reply, Upstream},
 };
 
 const CMC_KEY: &str = "cmc-4d8e0f6b-canary-1";
