@@ -172,7 +172,7 @@ async fn a_chunked_body_that_was_read_keeps_the_connection() {
 }
 
 #[tokio::test]
-async fn a_second_head_that_stops_coming_is_ended() {
+async fn an_incomplete_second_request_head_times_out() {
     let app = App::with(&[("METRICS_BIND", "127.0.0.1:0")]);
     let mut open = JoinSet::new();
     for base in [&app.base, app.metrics.as_ref().unwrap()] {
@@ -194,7 +194,7 @@ async fn a_second_head_that_stops_coming_is_ended() {
 }
 
 #[tokio::test]
-async fn a_head_that_is_slow_but_in_time_is_answered() {
+async fn a_slow_request_head_within_the_deadline_is_answered() {
     let app = App::start();
     let mut stream = connect_from("127.0.0.1", &app.base).await;
     for _ in 0..3 {
@@ -249,7 +249,7 @@ async fn metric(app: &App, sample: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn above_the_most_connections_a_new_one_is_closed_and_places_come_back() {
+async fn connections_above_the_limit_are_closed_until_others_end() {
     let app = App::with(&[("MAX_CONNECTIONS", "16"), ("METRICS_BIND", "127.0.0.1:0")]);
     let mut held = Vec::new();
     for _ in 0..16 {
@@ -344,7 +344,7 @@ impl Tls {
 }
 
 #[tokio::test]
-async fn over_tls_bodies_that_never_end_and_second_heads_that_stop_are_ended_too() {
+async fn the_deadlines_of_connections_hold_over_tls() {
     let tls = Tls::new();
     let app = tls.app(&[]);
     let healthz = format!("GET /healthz {HEAD}\r\n");
@@ -361,7 +361,7 @@ async fn over_tls_bodies_that_never_end_and_second_heads_that_stop_are_ended_too
 }
 
 #[tokio::test]
-async fn a_tls_connection_has_its_place_from_before_the_handshake_until_its_end() {
+async fn a_tls_connection_counts_from_before_its_handshake_until_its_end() {
     let tls = Tls::new();
     let app = tls.app(&[("MAX_CONNECTIONS", "16")]);
     let mut held = Vec::new();

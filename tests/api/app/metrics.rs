@@ -54,7 +54,7 @@ async fn requests_are_counted_by_route_method_and_class_of_status() {
 }
 
 #[tokio::test]
-async fn what_the_sync_asked_is_counted_by_service() {
+async fn requests_of_the_sync_are_counted_by_service() {
     let market = Market::start().await;
     market.coingecko.say(vec![fixture(429, "coingecko_error_429")]);
     let app = market.app("coingecko,coinpaprika", &[("METRICS_BIND", "127.0.0.1:0")]);
@@ -71,7 +71,7 @@ async fn what_the_sync_asked_is_counted_by_service() {
 }
 
 #[tokio::test]
-async fn the_state_of_services_and_jobs_is_told_while_the_database_is_there() {
+async fn services_and_jobs_are_reported_while_the_database_is_up() {
     let market = Market::start().await;
     market.coingecko.say(vec![fixture(429, "coingecko_error_429")]);
     let settings = [("METRICS_BIND", "127.0.0.1:0"), ("COINGECKO_DAILY_CALLS", "300")];
@@ -135,6 +135,6 @@ async fn a_source_of_posts_has_one_name_in_all_metrics() {
 }
 
 #[tokio::test]
-async fn there_are_no_metrics_unless_wanted() {
+async fn metrics_are_off_by_default() {
     assert_eq!(App::start().metrics, None);
 }

@@ -66,7 +66,7 @@ async fn reading_coins_asks_nothing_of_the_database() {
 }
 
 #[tokio::test]
-async fn who_has_not_heard_of_revocations_for_too_long_accepts_no_token() {
+async fn a_server_cut_off_from_revocations_for_too_long_accepts_no_token() {
     let app = App::with(&[("TOKEN_MAX_STALENESS", "20s")]);
     let user = app.user().await;
     app.database().go_away();
@@ -80,7 +80,7 @@ async fn who_has_not_heard_of_revocations_for_too_long_accepts_no_token() {
 }
 
 #[tokio::test]
-async fn who_hears_of_no_changes_while_the_database_answers_is_not_ready() {
+async fn a_server_that_receives_no_changes_is_not_ready() {
     let app = App::with(&[("METRICS_BIND", "127.0.0.1:0")]);
     let user = app.user().await;
     // The list of ended sessions cannot be loaded after the connection that listens was cut.
@@ -101,7 +101,7 @@ async fn who_hears_of_no_changes_while_the_database_answers_is_not_ready() {
 }
 
 #[tokio::test]
-async fn a_start_that_meets_a_lock_ends_and_says_so() {
+async fn a_start_that_meets_a_locked_table_ends_with_an_error() {
     let app = App::start();
     let mut holder = app.sql();
     holder.batch_execute("BEGIN; LOCK TABLE blocklist IN ACCESS EXCLUSIVE MODE").unwrap();

@@ -41,7 +41,7 @@ async fn ask(stream: &mut TcpStream) -> Option<String> {
 }
 
 #[tokio::test]
-async fn when_its_terminal_is_closed_the_server_stops_in_order() {
+async fn closing_its_terminal_stops_the_server_gracefully() {
     let home = directory();
     let mut server = Server::start(home.path(), &[]);
     server.signal(Signal::SIGHUP);
@@ -50,7 +50,7 @@ async fn when_its_terminal_is_closed_the_server_stops_in_order() {
 }
 
 #[tokio::test]
-async fn signals_without_a_meaning_do_not_end_the_server() {
+async fn other_signals_do_not_stop_the_server() {
     let (database, home) = (Database::create(), directory());
     let url = database.url();
     let mut server = Server::start(home.path(), &[("DATABASE_URL", url.expose())]);
@@ -62,7 +62,7 @@ async fn signals_without_a_meaning_do_not_end_the_server() {
 }
 
 #[tokio::test]
-async fn a_kept_connection_is_served_while_the_server_drains() {
+async fn a_keep_alive_connection_is_served_while_the_server_drains() {
     let (database, home) = (Database::create(), directory());
     let url = database.url();
     let mut server = Server::start(home.path(), &[("DATABASE_URL", url.expose()), ("DRAIN_DELAY", "5m")]);
@@ -115,7 +115,7 @@ async fn no_request_is_dropped_when_the_server_stops() {
 }
 
 #[tokio::test]
-async fn a_second_signal_does_not_wait() {
+async fn a_second_signal_stops_the_server_at_once() {
     let database = Database::create();
     let home = directory();
     let url = database.url();

@@ -95,7 +95,7 @@ async fn registering_is_answered_alike_for_a_new_an_unconfirmed_and_a_known_addr
 
 /// Else the 403 of an address that one has registered oneself would tell new ones from known ones.
 #[tokio::test]
-async fn whoever_registers_a_known_address_sees_the_same_403_as_for_a_new_one() {
+async fn a_known_address_gets_the_same_403_as_a_new_one() {
     let app = strict();
     register(&app, ADA, PASSWORD).await;
     confirm(&app, json!({"token": app.mail_to(ADA).await.token()})).await.assert(200);
@@ -136,7 +136,7 @@ async fn tries_and_confirmations_of_one_address_at_once_do_not_stop_each_other()
 }
 
 #[tokio::test]
-async fn who_registers_again_with_the_same_password_keeps_it() {
+async fn registering_again_with_the_same_password_keeps_it() {
     let app = strict();
     for _ in 0..3 {
         register(&app, ADA, PASSWORD).await;
@@ -187,7 +187,7 @@ async fn the_right_code_may_be_sent_again_and_again() {
 
 /// Another account has changed to the address before its registration was confirmed.
 #[tokio::test]
-async fn what_cannot_be_confirmed_any_more_is_blamed_on_what_was_sent() {
+async fn a_code_for_an_address_taken_meanwhile_is_an_error_of_the_code() {
     let app = strict();
     register(&app, "bob@example.com", PASSWORD).await;
     confirm(&app, json!({"token": app.mail_to("bob@example.com").await.token()})).await.assert(200);
@@ -258,7 +258,7 @@ async fn a_newer_mail_replaces_the_one_before() {
 }
 
 #[tokio::test]
-async fn asking_again_is_answered_alike_whatever_there_is_to_confirm() {
+async fn resending_is_answered_alike_for_every_address() {
     let app = strict();
     register(&app, ADA, PASSWORD).await;
     confirm(&app, json!({"token": app.mail_to(ADA).await.token()})).await.assert(200);
@@ -359,7 +359,7 @@ async fn a_get_consumes_nothing() {
 }
 
 #[tokio::test]
-async fn neither_the_queue_nor_the_database_holds_what_the_mail_says() {
+async fn the_database_holds_neither_tokens_nor_codes_of_mails() {
     let app = strict();
     register(&app, ADA, PASSWORD).await;
     let mail = app.mail_to(ADA).await;
@@ -407,7 +407,7 @@ async fn without_the_requirement_an_account_is_usable_at_once_and_can_be_confirm
 }
 
 #[tokio::test]
-async fn what_nobody_confirms_is_forgotten() {
+async fn unconfirmed_registrations_are_deleted() {
     let app = strict();
     register(&app, ADA, PASSWORD).await;
     app.mail_to(ADA).await;

@@ -85,7 +85,7 @@ async fn the_code_needs_a_login_or_the_new_address() {
 }
 
 #[tokio::test]
-async fn it_takes_the_password_and_another_address() {
+async fn the_change_needs_the_password_and_a_different_address() {
     let app = App::start();
     let ada = app.confirmed_user().await;
     let body = json!({"new_email": NEW, "password": "a wrong password"});
@@ -95,7 +95,7 @@ async fn it_takes_the_password_and_another_address() {
 }
 
 #[tokio::test]
-async fn a_taken_address_is_not_given_away_but_its_owner_is_told() {
+async fn a_taken_address_is_not_revealed_but_its_owner_is_notified() {
     let app = App::start();
     let (ada, bob) = (app.confirmed_user().await, app.confirmed_user().await);
     let taken = ask(&ada, &bob.email).await.assert(202);
@@ -274,7 +274,7 @@ async fn a_reset_at_the_new_address_does_not_take_the_undo_away() {
 }
 
 #[tokio::test]
-async fn an_undo_ends_what_the_thief_has_asked_for_meanwhile() {
+async fn an_undo_revokes_what_the_thief_has_requested_meanwhile() {
     let app = App::start();
     let ada = app.confirmed_user().await;
     let mail = change(&app, &ada, "thief@example.com").await;
@@ -285,7 +285,7 @@ async fn an_undo_ends_what_the_thief_has_asked_for_meanwhile() {
 }
 
 #[tokio::test]
-async fn of_two_who_confirm_the_same_address_one_gets_it() {
+async fn of_two_accounts_that_confirm_the_same_address_one_gets_it() {
     let app = App::start();
     let (ada, bob) = (app.confirmed_user().await, app.confirmed_user().await);
     ask(&ada, NEW).await.assert(202);
@@ -299,7 +299,7 @@ async fn of_two_who_confirm_the_same_address_one_gets_it() {
 }
 
 #[tokio::test]
-async fn one_confirmation_of_many_at_once_changes_it_and_tells_once() {
+async fn of_parallel_confirmations_one_changes_the_address_and_sends_one_notice() {
     let app = App::start();
     let ada = app.confirmed_user().await;
     ask(&ada, NEW).await.assert(202);

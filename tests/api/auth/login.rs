@@ -23,7 +23,7 @@ async fn the_right_password_gets_a_pair_of_tokens() {
 
 /// From a time when such addresses were taken.
 #[tokio::test]
-async fn whoever_has_an_address_that_nobody_gets_any_more_still_logs_in() {
+async fn an_account_with_an_address_that_is_no_longer_accepted_can_log_in() {
     let app = App::start();
     let user = app.user().await;
     let odd = "ada@10.0.0.5";
@@ -117,7 +117,7 @@ async fn a_user_has_at_most_100_sessions_and_the_oldest_ends() {
 }
 
 #[tokio::test]
-async fn a_strange_user_agent_is_cut_to_size() {
+async fn a_long_user_agent_is_truncated() {
     let app = App::start();
     app.register("ada@example.com").await;
     let body = json!({"email": "ada@example.com", "password": PASSWORD});

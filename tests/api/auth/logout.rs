@@ -65,7 +65,7 @@ async fn an_expired_token_of_an_ended_session_is_refused_alike() {
 }
 
 #[tokio::test]
-async fn scope_says_which_sessions_end() {
+async fn scope_selects_the_sessions_that_end() {
     let app = App::start();
     let phone = app.user().await;
     let laptop = app.login(&phone.email).await;
@@ -96,7 +96,7 @@ async fn a_token_of_an_ended_session_ends_nothing_more() {
 }
 
 #[tokio::test]
-async fn logging_out_touches_nobody_else() {
+async fn logging_out_leaves_other_users_logged_in() {
     let app = App::start();
     let (ada, bob) = (app.user().await, app.user().await);
     ada.post(PATH, &json!({"scope": "all"})).await.assert(204);
@@ -113,7 +113,7 @@ async fn bad_bodies_are_refused() {
 }
 
 #[tokio::test]
-async fn a_body_without_a_length_counts() {
+async fn a_chunked_body_is_read() {
     let app = App::start();
     let phone = app.user().await;
     let laptop = app.login(&phone.email).await;

@@ -21,7 +21,7 @@ async fn pages_are_locked_down_and_load_nothing_from_elsewhere() {
 }
 
 #[tokio::test]
-async fn their_files_are_served_and_no_others() {
+async fn only_the_files_of_pages_are_served() {
     let app = App::start();
     for (name, kind) in [("flow.js", "text/javascript"), ("flow.css", "text/css")] {
         let file = app.anyone().get(&format!("/pages/{name}")).await.assert(200);

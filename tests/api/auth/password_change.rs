@@ -20,7 +20,7 @@ async fn confirm(client: &Client, code: &str) -> Response {
 }
 
 #[tokio::test]
-async fn the_code_sets_the_password_ends_every_session_and_tells() {
+async fn the_code_sets_the_password_ends_every_session_and_sends_a_notice() {
     let one = App::start();
     let two = one.replica();
     let ada = one.user().await;

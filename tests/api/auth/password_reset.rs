@@ -29,7 +29,7 @@ async fn can_log_in(app: &App, client: &Client, password: &str) -> bool {
 }
 
 #[tokio::test]
-async fn the_link_sets_a_new_password_ends_every_session_and_tells() {
+async fn the_link_sets_a_new_password_ends_every_session_and_sends_a_notice() {
     let one = App::start();
     let two = one.replica();
     let mut ada = one.user().await;
@@ -77,7 +77,7 @@ async fn of_parallel_resets_with_one_link_exactly_one_succeeds() {
 }
 
 #[tokio::test]
-async fn the_answer_does_not_tell_whether_there_is_an_account() {
+async fn the_answer_does_not_reveal_whether_there_is_an_account() {
     let app = App::start();
     let ada = app.user().await;
     let mut answers = Vec::new();
@@ -132,7 +132,7 @@ async fn a_weak_password_does_not_use_the_link_up() {
 }
 
 #[tokio::test]
-async fn what_was_made_for_another_person_or_purpose_is_no_good() {
+async fn proofs_of_another_account_or_purpose_are_refused() {
     let app = App::start();
     let (ada, bob) = (app.user().await, app.user().await);
     let of_bob = forgot(&app, &bob.email).await;
@@ -187,7 +187,7 @@ async fn a_reset_confirms_the_address_and_ends_what_was_pending() {
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_an_account_that_was_deleted_in_between() {
+async fn a_link_to_a_deleted_account_is_refused() {
     let app = App::start();
     let ada = app.user().await;
     let mail = forgot(&app, &ada.email).await;

@@ -81,7 +81,7 @@ async fn a_locked_session_holds_up_only_its_own_refreshes() {
 }
 
 #[tokio::test]
-async fn slow_writes_to_sessions_slow_refreshes_down_and_refuse_none() {
+async fn slow_writes_delay_refreshes_but_refuse_none() {
     const CLIENTS: usize = 12;
     let app = App::with(&[("DATABASE_POOL_SIZE", "16")]);
     let mut clients = Vec::new();
@@ -128,7 +128,7 @@ async fn reuse_is_noticed_as_soon_as_the_successor_was_used() {
 }
 
 #[tokio::test]
-async fn a_lost_response_logs_nobody_out() {
+async fn a_lost_response_does_not_end_the_session() {
     let app = App::start();
     let client = app.user().await;
     let token = client.refresh_token.clone().unwrap();

@@ -119,7 +119,7 @@ async fn a_password_of_64_emoji_works_and_every_one_of_them_counts() {
 }
 
 #[tokio::test]
-async fn nobody_registers_as_an_admin() {
+async fn registration_cannot_make_an_admin() {
     let app = App::start();
     let body = json!({"email": "ada@example.com", "password": PASSWORD, "role": "admin"});
     app.anyone().post(PATH, &body).await.assert_invalid("/role", "unknown-field");

@@ -39,7 +39,7 @@ async fn ending_a_session_refuses_its_tokens_at_once() {
 }
 
 #[tokio::test]
-async fn nobody_ends_the_session_of_another() {
+async fn a_user_cannot_end_the_session_of_another() {
     let app = App::start();
     let (ada, bob) = (app.user().await, app.user().await);
     let sessions = ada.get(PATH).await.assert(200).json();
@@ -49,7 +49,7 @@ async fn nobody_ends_the_session_of_another() {
 }
 
 #[tokio::test]
-async fn ids_that_are_none_are_refused() {
+async fn malformed_ids_are_refused() {
     let app = App::start();
     let client = app.user().await;
     client.delete(&format!("{PATH}/nonsense")).await.assert_problem(400, "malformed-path");
@@ -82,7 +82,7 @@ async fn a_revoked_token_stays_revoked_when_lifetimes_were_shortened_meanwhile()
 }
 
 #[tokio::test]
-async fn what_could_not_be_written_down_is_not_forgotten() {
+async fn activity_that_could_not_be_written_is_kept() {
     let app = App::start();
     let mut client = app.user().await;
     let stolen = client.refresh_token.clone().unwrap();

@@ -6,7 +6,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn the_health_check_tells_whether_the_server_lives() {
+async fn healthcheck_succeeds_only_while_the_server_runs() {
     let database = Database::create();
     let home = directory();
     let url = database.url();

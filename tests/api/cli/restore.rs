@@ -115,7 +115,7 @@ async fn thousands_of_sessions_end_and_those_of_one_user_can_end_alone() {
 }
 
 #[test]
-fn ending_sessions_needs_to_be_said_which() {
+fn ending_sessions_needs_a_user_or_all() {
     let (home, database) = (directory(), Database::create());
     let url = database.url();
     let settings = [("DATABASE_URL", url.expose()), ("SECRET_KEY", SECRET_KEY)];

@@ -27,10 +27,15 @@ async fn sync(market: &Market, admin: &Client, price: f64) {
     .await;
 }
 
-async fn alert(client: &Client, more: &Value) -> Value {
+/// The body of an alert on the price of bitcoin, with these fields added or replaced.
+fn above_75_000(more: &Value) -> Value {
     let mut body = json!({"coin": "btc", "metric": "price", "direction": "above", "threshold": 75_000});
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    client.post(PATH, &body).await.assert(201).json()
+    body
+}
+
+async fn alert(client: &Client, more: &Value) -> Value {
+    client.post(PATH, &above_75_000(more)).await.assert(201).json()
 }
 
 async fn with_market(settings: &[(&str, &str)]) -> (Market, App, Client) {
@@ -42,7 +47,7 @@ async fn with_market(settings: &[(&str, &str)]) -> (Market, App, Client) {
 }
 
 #[tokio::test]
-async fn a_crossing_is_one_mail_hovering_is_none_and_back_and_again_is_a_second() {
+async fn each_crossing_sends_one_mail_and_hovering_sends_none() {
     let (market, app, admin) = with_market(&[("APP_URL", "https://app.example.com")]).await;
     let user = app.confirmed_user().await;
     let made = alert(&user, &json!({})).await;
@@ -85,7 +90,7 @@ async fn a_crossing_is_one_mail_hovering_is_none_and_back_and_again_is_a_second(
 }
 
 #[tokio::test]
-async fn a_number_that_is_beyond_the_threshold_already_must_go_back_first() {
+async fn a_value_already_beyond_the_threshold_must_return_first() {
     let (market, app, admin) = with_market(&[]).await;
     let user = app.confirmed_user().await;
     sync(&market, &admin, 80_000.0).await;
@@ -131,7 +136,7 @@ async fn a_snapshot_that_is_not_committed_sends_nothing_and_the_next_one_sends_o
 }
 
 #[tokio::test]
-async fn sentiment_alerts_too_and_only_when_it_is_known() {
+async fn alerts_on_sentiment_are_sent_only_when_it_is_known() {
     let instance = Upstream::start(vec![timeline(&[])]).await;
     let market = social::market().await;
     let settings = [("SOCIAL_PROVIDERS", "mastodon"), ("MASTODON_URLS", instance.url.as_str())];
@@ -148,15 +153,9 @@ async fn sentiment_alerts_too_and_only_when_it_is_known() {
 }
 
 #[tokio::test]
-async fn alerts_are_checked_bounded_and_ones_own() {
-    let app = App::with(&[("COINS_CURRENCIES", "GBP,USD")]);
+async fn every_value_of_an_alert_is_checked() {
+    let app = App::start();
     let (user, other) = (app.user().await, app.user().await);
-    let good = json!({"coin": "btc", "metric": "price", "direction": "above", "threshold": 75_000});
-    let with = |more: &Value| {
-        let mut body = good.clone();
-        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        body
-    };
     for (more, pointer, code) in [
         (json!({"coin": "nope"}), "/coin", "unknown"),
         (json!({"coin": ""}), "/coin", "length"),
@@ -174,9 +173,16 @@ async fn alerts_are_checked_bounded_and_ones_own() {
         (json!({"direction": "sideways"}), "/direction", "type"),
         (json!({"user_id": other.id}), "/user_id", "unknown-field"),
     ] {
-        user.post(PATH, &with(&more)).await.assert_invalid(pointer, code);
+        user.post(PATH, &above_75_000(&more)).await.assert_invalid(pointer, code);
     }
-    let dollars = user.post(PATH, &with(&json!({"currency": "usd"}))).await.assert(201).json();
+    assert_eq!(user.get(PATH).await.assert(200).json()["data"], json!([]));
+}
+
+#[tokio::test]
+async fn a_user_sees_and_deletes_only_their_own_alerts() {
+    let app = App::with(&[("COINS_CURRENCIES", "GBP,USD")]);
+    let (user, other) = (app.user().await, app.user().await);
+    let dollars = alert(&user, &json!({"currency": "usd"})).await;
     assert_eq!(dollars["currency"], "USD");
     let id = dollars["id"].as_str().unwrap().to_owned();
     assert_eq!(user.get(PATH).await.assert(200).json()["data"], json!([dollars]));
@@ -185,22 +191,28 @@ async fn alerts_are_checked_bounded_and_ones_own() {
     user.delete(&format!("{PATH}/{id}")).await.assert(204);
     user.delete(&format!("{PATH}/{id}")).await.assert_problem(404, "not-found");
     user.delete(&format!("{PATH}/nonsense")).await.assert_problem(400, "malformed-path");
+}
 
+#[tokio::test]
+async fn a_user_has_at_most_50_alerts_which_go_with_the_account() {
+    let app = App::start();
+    let user = app.user().await;
     for _ in 0..48 {
-        user.post(PATH, &good).await.assert(201);
+        alert(&user, &json!({})).await;
     }
-    let answers = join_all((0..5).map(|_| user.post(PATH, &good))).await;
+    let body = above_75_000(&json!({}));
+    let answers = join_all((0..5).map(|_| user.post(PATH, &body))).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 2);
     for refused in answers.into_iter().filter(|answer| answer.status != 201) {
         refused.assert_problem(409, "limit-reached");
     }
-    // With the account they go.
+    assert_eq!(app.count("SELECT count(*) FROM alerts"), 50);
     sql_query(format!("DELETE FROM users WHERE id = '{}'", user.id)).execute(&mut app.sql()).unwrap();
-    assert_eq!(sql_query("UPDATE alerts SET once = once").execute(&mut app.sql()).unwrap(), 0);
+    assert_eq!(app.count("SELECT count(*) FROM alerts"), 0);
 }
 
 #[tokio::test]
-async fn a_number_can_go_back_as_far_as_the_hysteresis_wants() {
+async fn a_hysteresis_must_leave_a_value_that_can_be_reached() {
     let app = App::start();
     let user = app.user().await;
     let post = async |metric: &str, direction: &str, threshold: f64, hysteresis: Option<f64>| {

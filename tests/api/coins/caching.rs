@@ -5,7 +5,7 @@ use reqwest::Method;
 use crate::support::{App, begin_minutes, market::COINS};
 
 #[tokio::test]
-async fn what_a_client_has_already_is_not_sent_again() {
+async fn an_unchanged_response_is_a_304() {
     let app = App::start();
     let user = app.user().await;
     // Its age is told by the minute.
@@ -31,7 +31,7 @@ async fn what_a_client_has_already_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn each_coding_holds_the_same_body_under_its_own_tag() {
+async fn each_content_coding_has_the_same_body_and_its_own_entity_tag() {
     let app = App::start();
     let user = app.user().await;
     begin_minutes(&app.clock, 1);

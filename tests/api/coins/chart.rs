@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn a_chart_is_a_picture_that_runs_and_loads_nothing() {
+async fn a_chart_is_an_image_without_scripts_or_external_resources() {
     let app = App::start();
     let user = app.user().await;
     with_a_day(&app, &user).await;
@@ -56,7 +56,7 @@ async fn a_chart_is_a_picture_that_runs_and_loads_nothing() {
 }
 
 #[tokio::test]
-async fn a_foreign_name_is_only_text_in_a_chart() {
+async fn names_are_escaped_in_a_chart() {
     let market = Market::start().await;
     market.coinmarketcap.say(vec![changed("cmc_v3_listings_latest_gbp", |body| {
         body["data"][0]["name"] = "</text><script>alert(1)</script>&\"'".into();
@@ -70,7 +70,7 @@ async fn a_foreign_name_is_only_text_in_a_chart() {
 }
 
 #[tokio::test]
-async fn a_chart_names_no_time_to_come() {
+async fn a_chart_labels_no_future_time() {
     let app = App::start();
     let user = app.user().await;
     with_a_day(&app, &user).await;

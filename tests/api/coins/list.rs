@@ -42,7 +42,7 @@ async fn coins_are_chosen_by_their_symbols() {
 }
 
 #[tokio::test]
-async fn an_answer_has_the_fields_that_were_asked_for() {
+async fn fields_selects_the_fields_of_an_answer() {
     let app = App::start();
     let user = app.user().await;
     let list = async |fields: &str| user.get(&format!("{COINS}?limit=1&fields={fields}")).await;
@@ -70,7 +70,7 @@ async fn an_answer_has_the_fields_that_were_asked_for() {
 }
 
 #[tokio::test]
-async fn a_table_is_for_those_who_prefer_it() {
+async fn csv_is_served_to_clients_that_prefer_it() {
     let app = App::start();
     let user = app.user().await;
     // Its age is told by the minute.
@@ -119,7 +119,7 @@ async fn a_table_is_for_those_who_prefer_it() {
 }
 
 #[tokio::test]
-async fn a_name_from_elsewhere_is_no_formula_in_a_table() {
+async fn names_cannot_become_formulas_in_csv() {
     let market = Market::start().await;
     market.coinmarketcap.say(vec![changed("cmc_v3_listings_latest_gbp", |body| {
         body["data"][0]["name"] = "=HYPERLINK(\"http://evil.example\",\"x\")".into();
@@ -135,7 +135,7 @@ async fn a_name_from_elsewhere_is_no_formula_in_a_table() {
 }
 
 #[tokio::test]
-async fn coins_are_sorted_by_what_people_say() {
+async fn coins_are_sorted_by_social_figures() {
     let instance = Upstream::start(vec![timeline(&[])]).await;
     let posts = |first: u32, text: &str| {
         timeline(
@@ -171,7 +171,7 @@ async fn coins_are_sorted_by_what_people_say() {
 }
 
 #[tokio::test]
-async fn a_coin_is_called_by_id_slug_or_symbol_and_an_ambiguous_one_is_a_choice() {
+async fn a_coin_is_found_by_id_slug_or_symbol_and_an_ambiguous_name_lists_the_choices() {
     let market = Market::start().await;
     market.coinmarketcap.say(vec![changed("cmc_v3_listings_latest_gbp", |body| {
         body["data"][1]["symbol"] = "btc".into();
@@ -235,7 +235,7 @@ async fn a_coin_comes_with_its_latest_points() {
 }
 
 #[tokio::test]
-async fn the_oldest_of_a_coins_latest_points_is_whole() {
+async fn the_oldest_of_the_latest_points_covers_its_whole_step() {
     let market = Market::start().await;
     let app = market.app("coingecko", &[]);
     let admin = app.admin().await;
@@ -258,7 +258,7 @@ async fn the_oldest_of_a_coins_latest_points_is_whole() {
 }
 
 #[tokio::test]
-async fn of_very_short_slots_there_are_fewer_latest_points_but_whole_ones() {
+async fn very_short_slots_give_fewer_latest_points_but_complete_ones() {
     let market = Market::start().await;
     let app = market.app("coingecko", &[]);
     let admin = app.admin().await;
@@ -289,7 +289,7 @@ async fn of_very_short_slots_there_are_fewer_latest_points_but_whole_ones() {
 }
 
 #[tokio::test]
-async fn without_a_key_the_demonstration_says_so() {
+async fn demo_data_is_marked_as_such() {
     let app = App::start();
     let user = app.user().await;
     let body = user.get(COINS).await.assert(200).json();

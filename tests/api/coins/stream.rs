@@ -17,7 +17,7 @@ use crate::support::{
 const STREAM: &str = "/api/v1/coins/stream";
 
 #[tokio::test]
-async fn each_sync_is_an_event_and_a_reader_resumes_where_it_was() {
+async fn each_sync_is_an_event_and_a_client_resumes_after_its_last_one() {
     let market = Market::start().await;
     let app = market.app("coingecko", &[]);
     let admin = app.admin().await;
@@ -46,7 +46,7 @@ async fn each_sync_is_an_event_and_a_reader_resumes_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_reader_that_comes_in_an_outage_is_told_how_old_the_data_is() {
+async fn a_stream_opened_during_an_outage_shows_the_age_of_the_data() {
     let market = Market::start().await;
     let app = market.app("coingecko", &[("COINS_SYNC_INTERVAL", "1s")]);
     let admin = app.admin().await;
@@ -72,7 +72,7 @@ async fn a_stream_is_in_the_wanted_currency_and_the_rest_is_refused() {
 }
 
 #[tokio::test]
-async fn asking_for_the_head_of_a_stream_opens_none() {
+async fn a_head_request_opens_no_stream() {
     let app = App::start();
     let user = app.user().await;
     // More than an account may have open.

@@ -17,7 +17,7 @@ fn symbols(body: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn coins_are_watched_and_no_longer_as_often_as_one_says_it() {
+async fn watching_and_unwatching_a_coin_are_idempotent() {
     let app = App::start();
     let (user, other) = (app.user().await, app.user().await);
     let own = async |client: &Client| client.get(PATH).await.assert(200).json();

@@ -62,7 +62,7 @@ fn production_takes_generated_keys_and_refuses_readable_ones() {
 }
 
 #[test]
-fn one_can_rotate_away_from_a_readable_key_but_not_to_one() {
+fn a_readable_key_is_accepted_only_as_the_previous_key() {
     let home = directory();
     let weak = "0123456789abcdefghijklmnopqrstuvwxyz";
     let output = in_production(home.path(), &[("SECRET_KEY", &format!("{KEY},{weak}"))]);
@@ -213,7 +213,7 @@ fn a_dotenv_file_that_others_may_change_or_read_is_warned_about() {
 }
 
 #[test]
-fn what_is_wrong_with_a_database_url_is_said_without_its_password() {
+fn errors_about_a_database_url_hide_its_password() {
     let home = directory();
     for url in [
         "postgres:/mintage:canary@127.0.0.1:1/mintage",

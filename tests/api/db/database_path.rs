@@ -49,7 +49,7 @@ async fn value(app: &App, sample: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn connections_that_go_nowhere_are_given_up_and_new_ones_serve() {
+async fn silent_database_connections_are_given_up_and_replaced() {
     for clients in [4, 24] {
         let app = App::with_path(&[("METRICS_BIND", "127.0.0.1:0")]);
         let users = users(&app, clients).await;
@@ -70,7 +70,7 @@ async fn connections_that_go_nowhere_are_given_up_and_new_ones_serve() {
 }
 
 #[tokio::test]
-async fn connections_of_a_silent_time_are_not_trusted_after_it() {
+async fn database_connections_that_were_silent_are_not_reused() {
     let app = App::with_path(&[("METRICS_BIND", "127.0.0.1:0")]);
     let users = users(&app, 8).await;
     app.path().lose_all_connections();
@@ -150,7 +150,7 @@ async fn when_no_connection_can_be_opened_those_that_are_open_go_on_serving() {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_with_one_connection_or_statement_is_no_outage() {
+async fn a_failing_connection_or_statement_is_not_an_outage() {
     #[derive(QueryableByName)]
     struct Pid {
         #[diesel(sql_type = BigInt)]

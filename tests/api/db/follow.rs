@@ -176,7 +176,7 @@ async fn a_connection_that_falls_silent_is_given_up_within_seconds() {
 }
 
 #[tokio::test]
-async fn what_is_read_too_late_does_not_replace_what_another_connection_has_read() {
+async fn a_late_read_does_not_replace_newer_data() {
     let (database, view) = (Database::create(), Arc::new(View::default()));
     let tasks = Tasks::default();
     let _follower =
@@ -194,7 +194,7 @@ async fn what_is_read_too_late_does_not_replace_what_another_connection_has_read
 }
 
 #[tokio::test]
-async fn with_too_many_connections_that_hang_a_new_process_is_asked_for() {
+async fn too_many_hanging_connections_end_the_process() {
     let (database, view, tasks) = (Database::create(), Arc::new(View::default()), Tasks::default());
     let relay = Relay::start(&database);
     let _follower =

@@ -29,7 +29,7 @@ async fn migrations_are_run_by_hand_where_that_is_wanted() {
 }
 
 #[test]
-fn several_processes_migrate_one_database_without_a_quarrel() {
+fn of_parallel_migrations_one_applies_them() {
     let database = Database::empty();
     let home = directory();
     let url = database.url();

@@ -70,7 +70,7 @@ fn said_without_the_url(output: &Output) -> String {
 }
 
 #[test]
-fn what_waiting_cannot_mend_ends_a_start_at_once_with_one_line() {
+fn permanent_database_errors_end_a_start_at_once_with_one_line() {
     let home = directory();
     for (message, part) in [
         ("password authentication failed for user \"canary\"", "password"),
@@ -119,7 +119,7 @@ fn refused_tls_and_options_that_libpq_does_not_know_end_a_start_at_once() {
 }
 
 #[test]
-fn what_waiting_can_mend_is_waited_for() {
+fn temporary_database_errors_are_retried() {
     let home = directory();
     for message in [
         "the database system is starting up",

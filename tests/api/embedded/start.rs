@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 use crate::support::binary::{Server, directory, fail, kill_postgres, mintage, postmaster_pid};
 
 #[tokio::test]
-async fn the_first_start_needs_nothing_and_says_where_everything_is() {
+async fn the_first_start_needs_no_settings_and_prints_where_everything_is() {
     let home = directory();
     let mut server = Server::start(home.path(), &[]);
     for part in

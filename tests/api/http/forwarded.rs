@@ -25,7 +25,7 @@ async fn address(app: &App, email: &str, lines: &[&[u8]]) -> String {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_text_neither_hide_nor_forge_the_client() {
+async fn bytes_that_are_not_text_neither_hide_nor_forge_the_client() {
     let app = App::with(&[("TRUSTED_PROXIES", "127.0.0.0/8")]);
     app.register("ada@example.com").await;
     for (lines, expected) in [
@@ -48,7 +48,7 @@ async fn bytes_that_are_no_text_neither_hide_nor_forge_the_client() {
 }
 
 #[tokio::test]
-async fn an_untrusted_peer_that_forwards_is_one_line_in_the_log_without_addresses() {
+async fn forwarding_by_an_untrusted_peer_is_logged_once_without_addresses() {
     let (database, home) = (Database::create(), directory());
     let url = database.url();
     let log = |name: &str, settings: &[(&str, &str)]| {

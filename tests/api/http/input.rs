@@ -47,7 +47,7 @@ async fn nul_bytes_are_refused_in_every_text() {
 }
 
 #[tokio::test]
-async fn what_is_not_json_is_a_400() {
+async fn malformed_json_is_a_400() {
     let app = App::start();
     let deep = "[".repeat(30_000);
     let deep_object = r#"{"a":"#.repeat(5_000);
@@ -179,7 +179,7 @@ async fn head_answers_like_get_without_a_body() {
 }
 
 #[tokio::test]
-async fn a_body_that_stops_coming_is_a_408() {
+async fn an_incomplete_body_is_a_408() {
     let app = App::start();
     let head = "POST /api/v1/auth/register HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
                 content-length: 10\r\nconnection: close\r\n\r\n{\"";
@@ -189,14 +189,14 @@ async fn a_body_that_stops_coming_is_a_408() {
 }
 
 #[tokio::test]
-async fn a_head_that_stops_coming_is_ended() {
+async fn an_incomplete_request_head_times_out() {
     let app = App::start();
     let answer = speak(&app, b"GET /healthz HTTP/1.1\r\nhost: x\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
 }
 
 #[tokio::test]
-async fn nonsense_on_the_wire_is_a_400() {
+async fn malformed_http_is_a_400() {
     let app = App::start();
     for bytes in [
         "NONSENSE\r\n\r\n",
@@ -211,7 +211,7 @@ async fn nonsense_on_the_wire_is_a_400() {
 }
 
 #[tokio::test]
-async fn request_ids_are_taken_over_when_they_are_harmless() {
+async fn safe_request_ids_of_clients_are_kept() {
     let app = App::start();
     let get = async |id: &str| {
         let build = |request: RequestBuilder| request.header("x-request-id", id);

@@ -83,7 +83,7 @@ async fn a_job_that_kills_its_process_each_time_is_dead_in_the_end() {
 }
 
 #[tokio::test]
-async fn a_worker_that_is_told_to_stop_finishes_what_runs_and_takes_nothing_new() {
+async fn a_stopping_worker_finishes_its_runs_and_takes_no_new_job() {
     let database = Database::create();
     let queue = Queue::new(&database, &Clock::default());
     let worker = queue.worker();

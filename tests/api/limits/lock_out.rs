@@ -50,7 +50,7 @@ fn wrong() -> Value {
 }
 
 #[tokio::test]
-async fn strangers_have_100_guesses_together_and_do_not_stop_the_owner_where_he_was_lately() {
+async fn strangers_share_100_guesses_which_do_not_stop_the_owner_in_a_known_network() {
     let app = guarded();
     ada(&app).await;
     guess_from(&app, &wrong(), 0..5).await;
@@ -122,7 +122,7 @@ async fn a_new_password_lifts_the_stop_where_it_was_chosen_and_forgets_where_oth
 }
 
 #[tokio::test]
-async fn a_success_from_a_new_network_forgets_the_wrong_ones() {
+async fn a_success_from_a_new_network_resets_the_wrong_guesses() {
     let app = guarded();
     ada(&app).await;
     guess_from(&app, &wrong(), 0..4).await;
@@ -215,7 +215,7 @@ async fn the_holder_of_a_token_has_200_guesses_from_all_networks_together() {
 
 /// A thief of tokens can refresh them anywhere, which makes a network known, but not like a log-in.
 #[tokio::test]
-async fn a_thief_who_refreshes_a_session_in_many_networks_neither_guesses_on_nor_locks_out() {
+async fn refreshing_a_stolen_session_in_many_networks_gives_no_more_guesses_and_locks_nobody_out() {
     let app = guarded();
     let mut thief = ada(&app).await;
     for network in 0..10 {
@@ -248,7 +248,7 @@ async fn the_mail_of_a_stop_goes_to_an_address_once_a_day_whatever_accounts_it_h
 }
 
 #[tokio::test]
-async fn a_right_current_password_does_not_count_even_if_the_request_is_refused() {
+async fn a_correct_current_password_is_no_guess_even_if_the_request_is_refused() {
     let app = guarded();
     let ada = ada(&app).await;
     let unchanged = json!({"new_email": ADA, "password": PASSWORD});

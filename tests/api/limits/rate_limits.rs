@@ -113,7 +113,7 @@ async fn an_address_gets_a_bounded_number_of_mails_over_all_requests_and_replica
 }
 
 #[tokio::test]
-async fn what_strangers_can_ask_for_leaves_the_mails_of_a_person_who_is_logged_in() {
+async fn mails_that_strangers_can_request_leave_some_for_the_owner() {
     let app = App::with(&[("RATE_LIMITS", "on")]);
     let user = app.user().await;
     let email = json!({"email": user.email});

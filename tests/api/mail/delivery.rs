@@ -99,7 +99,7 @@ async fn a_mail_arrives_over_each_kind_of_connection() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_nobody_vouches_for_is_not_trusted() {
+async fn an_untrusted_certificate_is_refused() {
     for encryption in [Encryption::StartTls, Encryption::Tls] {
         let server = SmtpServer::start(encryption, Manner::Accept);
         let app = app(&server, encryption, &[]);
@@ -166,7 +166,7 @@ async fn while_the_server_is_away_or_refuses_for_now_mails_wait_and_then_arrive_
 }
 
 #[tokio::test]
-async fn what_is_refused_for_good_is_dead_after_three_tries() {
+async fn a_mail_refused_permanently_is_dead_after_three_attempts() {
     let refusal = "550 5.1.1 <ada@example.com>: no such user";
     let server = SmtpServer::start(Encryption::None, Manner::Refuse("RCPT", refusal));
     let app = app(&server, Encryption::None, &[]);
@@ -250,7 +250,7 @@ async fn a_mail_whose_receipt_was_lost_comes_again_under_the_same_id() {
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing_holds_up_nothing_but_its_mail() {
+async fn a_silent_mail_server_delays_only_its_mail() {
     let server = SmtpServer::start(Encryption::None, Manner::Silence);
     let app = app(&server, Encryption::None, &[]);
     let id = send(&app);

@@ -59,7 +59,7 @@ async fn a_sync_reads_the_provider_and_every_field_arrives() {
 }
 
 #[tokio::test]
-async fn the_older_shape_is_understood_too() {
+async fn the_older_response_format_is_understood() {
     let upstream = Upstream::start(vec![fixture(200, "cmc_v1_listings_latest_gbp")]).await;
     let app = app(&upstream, &[]);
     let body = from(&app.user().await, PROVIDER).await;
@@ -67,7 +67,7 @@ async fn the_older_shape_is_understood_too() {
 }
 
 #[tokio::test]
-async fn nothing_the_provider_does_reaches_a_client_or_overwrites_good_data() {
+async fn failures_of_the_provider_neither_reach_clients_nor_overwrite_good_data() {
     let upstream = Upstream::start(vec![fixture(200, "cmc_v3_listings_latest_gbp")]).await;
     let app = app(&upstream, &[]);
     let mut user = app.user().await;
@@ -161,7 +161,7 @@ async fn another_currency_and_count_are_settings() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_the_provider_did_not_write_passes() {
+async fn a_refusal_by_something_before_the_provider_is_temporary() {
     let wall = Reply::Http(403, "", b"<html>blocked</html>".to_vec());
     let upstream = Upstream::start(vec![wall]).await;
     let app = app(&upstream, &[]);
@@ -172,7 +172,7 @@ async fn a_refusal_that_the_provider_did_not_write_passes() {
 }
 
 #[tokio::test]
-async fn neither_a_part_nor_something_older_replaces_what_is_served() {
+async fn partial_or_older_data_does_not_replace_what_is_served() {
     let text = std::fs::read_to_string("tests/fixtures/cmc_v3_listings_latest_gbp.json").unwrap();
     let whole: Value = serde_json::from_str(&text).unwrap();
     let mut part = whole.clone();

@@ -99,7 +99,7 @@ async fn rates_are_read_once_an_hour_and_their_changes_convert_the_changes() {
 }
 
 #[tokio::test]
-async fn every_provider_tells_the_rates() {
+async fn every_provider_reports_currency_rates() {
     let dollars = |name| {
         changed(name, |body| {
             for coin in body["data"].as_array_mut().unwrap() {
@@ -134,7 +134,7 @@ async fn every_provider_tells_the_rates() {
 }
 
 #[tokio::test]
-async fn a_currency_that_the_provider_does_not_have_costs_neither_the_others_nor_more_credits() {
+async fn an_unsupported_currency_does_not_affect_the_others_and_is_requested_once_an_hour() {
     let listings = |currency| {
         let path = format!("/v3/cryptocurrency/listings/latest?start=1&limit=20&convert={currency}");
         &*path.leak()
@@ -161,7 +161,7 @@ async fn a_currency_that_the_provider_does_not_have_costs_neither_the_others_nor
 }
 
 #[tokio::test]
-async fn the_demonstration_comes_in_other_currencies_and_what_cannot_be_told_is_a_503() {
+async fn demo_data_is_converted_and_a_currency_without_a_rate_is_a_503() {
     let app = App::with(&[("COINS_CURRENCIES", "GBP,USD,XTS")]);
     let user = app.user().await;
     let body = user.get(&format!("{COINS}?currency=USD")).await.assert(200).json();

@@ -81,7 +81,7 @@ fn of(body: &str) -> Reply {
 }
 
 #[tokio::test]
-async fn a_silent_provider_does_not_keep_the_next_from_being_served() {
+async fn a_silent_provider_is_skipped() {
     let cases = [
         ("silence", Reply::Silence, "no answer in time"),
         ("drip", Reply::Drip(vec![b' '; 500]), "no answer in time"),
@@ -90,7 +90,7 @@ async fn a_silent_provider_does_not_keep_the_next_from_being_served() {
 }
 
 #[tokio::test]
-async fn nor_does_one_whose_answer_is_too_large_or_broken() {
+async fn a_provider_whose_answer_is_too_large_or_broken_is_skipped() {
     let json = "content-type: application/json\r\n";
     let packed = |bytes: usize| {
         let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
@@ -109,7 +109,7 @@ async fn nor_does_one_whose_answer_is_too_large_or_broken() {
 }
 
 #[tokio::test]
-async fn nor_does_one_that_answers_something_else() {
+async fn a_provider_that_sends_something_else_is_skipped() {
     let elsewhere = Upstream::start(vec![of(&good())]).await;
     let redirect: &'static str = format!("location: {}/\r\n", elsewhere.url).leak();
     let cases = [
@@ -130,7 +130,7 @@ async fn nor_does_one_that_answers_something_else() {
 }
 
 #[tokio::test]
-async fn nor_does_one_whose_coins_cannot_be() {
+async fn a_provider_whose_coins_are_impossible_is_skipped() {
     let priced = |price: &str| {
         of(&good().replace("\"current_price\": ", &format!("\"current_price\": {price},\"x\":")))
     };

@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn each_is_asked_as_it_documents() {
+async fn each_provider_is_requested_as_it_documents() {
     let market = Market::start().await;
     for (settings, header) in [
         (vec![], None),
@@ -118,7 +118,7 @@ async fn a_daily_budget_is_kept_across_restarts_and_ends_with_the_day() {
 }
 
 #[tokio::test]
-async fn a_currency_that_nobody_tells_is_named_in_the_log_once() {
+async fn a_currency_without_a_rate_is_logged_once() {
     let market = Market::start().await;
     let (database, home) = (Database::create(), directory());
     let url = database.url();

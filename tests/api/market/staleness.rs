@@ -37,7 +37,7 @@ async fn data_becomes_stale_with_its_age_and_recovers() {
 }
 
 #[tokio::test]
-async fn data_is_as_stale_as_its_sync_until_the_provider_has_stood_still_for_a_while() {
+async fn unchanged_data_becomes_stale_after_a_while() {
     let text = std::fs::read_to_string("tests/fixtures/cmc_v3_listings_latest_gbp.json").unwrap();
     let before = (noon().now() - TimeDelta::minutes(5)).to_rfc3339_opts(SecondsFormat::Millis, true);
     let slow = text.replacen("2026-11-20T10:00:00.000Z", &before, 1).into_bytes();

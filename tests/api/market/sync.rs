@@ -42,7 +42,7 @@ async fn an_admin_sees_the_slots_and_the_next_run() {
 }
 
 #[tokio::test]
-async fn an_admin_starts_a_sync_and_wishes_at_once_are_one_run() {
+async fn an_admin_starts_a_sync_and_simultaneous_requests_are_merged() {
     let market = Market::start().await;
     let app = market.app("coingecko", &[]);
     let other = app.replica();
@@ -84,7 +84,7 @@ async fn a_sync_that_is_asked_for_waits_for_the_one_that_runs() {
 }
 
 #[tokio::test]
-async fn there_is_nothing_to_sync_for_a_demonstration() {
+async fn demo_data_cannot_be_synced() {
     let market = Market::start().await;
     let app = market.app("demo", &[]);
     let admin = app.admin().await;
@@ -162,7 +162,7 @@ async fn a_holder_that_only_seemed_dead_publishes_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_clock_that_was_wrong_has_written_stops_nothing() {
+async fn timestamps_from_the_future_do_not_block_a_sync() {
     let market = Market::start().await;
     let app = market.app("coingecko", &[]);
     from(&app.user().await, "coingecko").await;

@@ -50,7 +50,7 @@ async fn bluesky_is_followed_by_one_replica_and_goes_on_after_a_break() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_none_is_tried_again_and_nobody_waits_for_it() {
+async fn a_failed_websocket_upgrade_is_retried_and_delays_no_sync() {
     let (market, server) = (market().await, Upstream::start(vec![Reply::Http(400, "", Vec::new())]).await);
     let url = server.url.replacen("http", "ws", 1);
     let app = app(&market, &[("SOCIAL_PROVIDERS", "bluesky"), ("BLUESKY_URL", &url)]);

@@ -77,7 +77,7 @@ async fn the_market_does_not_wait_for_a_silent_source_and_the_rest_is_added() {
 }
 
 #[tokio::test]
-async fn who_has_lost_the_slot_adds_nothing_to_its_snapshot() {
+async fn a_server_that_lost_the_slot_adds_nothing_to_its_snapshot() {
     let market = market().await;
     let (app, instance, permits) = waiting_for_bitcoin(&market).await;
     let admin = app.admin().await;
@@ -94,7 +94,7 @@ async fn who_has_lost_the_slot_adds_nothing_to_its_snapshot() {
 }
 
 #[tokio::test]
-async fn no_other_slot_runs_while_something_is_to_be_added() {
+async fn the_next_slot_waits_until_social_figures_are_added() {
     let market = market().await;
     let (app, instance, permits) = waiting_for_bitcoin(&market).await;
     let admin = app.admin().await;

@@ -16,7 +16,7 @@ use crate::support::{
 const ETHEREUM: &str = "/api/v1/timelines/tag/ethereum?";
 
 #[tokio::test]
-async fn what_people_say_stands_beside_the_market() {
+async fn social_figures_stand_beside_market_data() {
     let (market, instance) = (market().await, silent().await);
     let spanish = json!({"language": "es", "content": "<p>Bitcoin cae</p>"});
     let mut foreign = status(9, 3, "");
@@ -63,7 +63,7 @@ async fn what_people_say_stands_beside_the_market() {
 }
 
 #[tokio::test]
-async fn what_was_said_long_ago_is_not_said_of_now() {
+async fn social_figures_that_are_8_days_old_are_not_shown() {
     let (market, instance) = (market().await, silent().await);
     instance.say_at(BITCOIN, timeline(&[status(1, 1, "I love bitcoin")]));
     let app = app(&market, &mastodon(&instance));
@@ -81,7 +81,7 @@ async fn what_was_said_long_ago_is_not_said_of_now() {
 }
 
 #[tokio::test]
-async fn the_next_reading_asks_for_what_is_new_and_counts_nothing_twice() {
+async fn the_next_reading_requests_only_new_posts_and_counts_none_twice() {
     let (market, instance) = (market().await, silent().await);
     instance.say_at(BITCOIN, timeline(&[status(2, 1, "bitcoin is great"), status(1, 2, "bitcoin is bad")]));
     let app = app(&market, &mastodon(&instance));
@@ -126,7 +126,7 @@ async fn pages_are_read_back_up_to_a_bound_and_a_hundred_posts_are_kept() {
 }
 
 #[tokio::test]
-async fn one_instance_does_not_spoil_the_others() {
+async fn a_failing_instance_does_not_affect_the_others() {
     let (market, good, bad) =
         (market().await, silent().await, Upstream::start(vec![fixture(500, "cmc_error_500")]).await);
     let shared = status(1, 5, "bitcoin is great");
@@ -143,7 +143,7 @@ async fn one_instance_does_not_spoil_the_others() {
 }
 
 #[tokio::test]
-async fn whatever_a_source_answers_the_market_goes_on_and_what_was_said_stays() {
+async fn a_failing_source_affects_neither_the_market_nor_the_last_figures() {
     let (market, instance) = (market().await, silent().await);
     let good = timeline(&[status(1, 5, "bitcoin is great")]);
     instance.say_at(BITCOIN, good.clone());
@@ -190,13 +190,13 @@ async fn whatever_a_source_answers_the_market_goes_on_and_what_was_said_stays() 
 }
 
 #[tokio::test]
-async fn without_the_market_nothing_is_published_and_without_listening_nothing_is_said() {
+async fn without_sources_a_coin_has_no_social_figures() {
     let app = App::start();
     assert_eq!(coin(&app.user().await, "BTC", |_| true).await, Value::Null);
 }
 
 #[tokio::test]
-async fn an_admin_sees_who_is_heard() {
+async fn an_admin_sees_the_state_of_every_source() {
     let (market, instance, bad) =
         (market().await, silent().await, Upstream::start(vec![Reply::Http(503, "", Vec::new())]).await);
     let urls = format!("{},{}", instance.url, bad.url);

@@ -62,7 +62,7 @@ async fn the_budget_of_x_holds_across_replicas_and_restarts() {
 }
 
 #[tokio::test]
-async fn what_x_did_not_return_is_not_counted() {
+async fn posts_that_x_did_not_return_are_not_billed() {
     let (market, x_server) =
         (market().await, Upstream::start(vec![fixture(200, "x_search_recent_empty")]).await);
     x_server.say_at(COUNTS, fixture(200, "x_counts_recent_post_fields"));
@@ -76,7 +76,7 @@ async fn what_x_did_not_return_is_not_counted() {
 }
 
 #[tokio::test]
-async fn x_is_left_alone_when_it_says_so() {
+async fn a_refusal_of_x_stops_requests_until_a_restart() {
     for (status, name) in [(401, "x_error_401"), (402, "x_error_402"), (403, "x_error_403")] {
         let (market, x_server) = (market().await, Upstream::start(vec![fixture(status, name)]).await);
         let app = app(&market, &x(&x_server, "1000000"));
@@ -108,7 +108,7 @@ async fn a_rate_limit_of_x_is_waited_for() {
 }
 
 #[tokio::test]
-async fn who_cannot_be_asked_about_a_coin_has_not_answered() {
+async fn a_coin_without_a_query_is_no_success_of_a_source() {
     let x_server = Upstream::start(vec![Reply::Http(500, "", Vec::new())]).await;
     let market = market().await;
     let queries = tempfile::NamedTempFile::new().unwrap();
@@ -122,7 +122,7 @@ async fn who_cannot_be_asked_about_a_coin_has_not_answered() {
 }
 
 #[tokio::test]
-async fn one_odd_post_of_x_does_not_spoil_the_others() {
+async fn one_unreadable_post_of_x_does_not_affect_the_others() {
     let x_server = Upstream::start(vec![fixture(200, "x_search_recent_empty")]).await;
     let post = |id: &str, text: &str| json!({"id": id, "text": text, "lang": "en", "author_id": id, "created_at": minutes_ago(1).to_rfc3339()});
     let body = json!({"data": [post("2", "bitcoin is XXX"), post("1", "bitcoin is fine")], "meta": {"newest_id": "2"}});
@@ -134,7 +134,7 @@ async fn one_odd_post_of_x_does_not_spoil_the_others() {
 }
 
 #[tokio::test]
-async fn what_x_refuses_is_not_paid_for_and_ends_no_reading() {
+async fn a_request_refused_by_x_is_not_billed_and_the_reading_goes_on() {
     let x_server = Upstream::start(vec![fixture(200, "x_search_recent_empty")]).await;
     x_server.say_at(COUNTS, fixture(200, "x_counts_recent"));
     x_server.say_at("/2/tweets/search/recent?query=%28bitcoin+", fixture(400, "x_error_400"));
@@ -152,7 +152,7 @@ async fn what_x_refuses_is_not_paid_for_and_ends_no_reading() {
 }
 
 #[tokio::test]
-async fn what_x_could_not_say_stays_paid() {
+async fn failed_x_requests_stay_billed() {
     let x_server = Upstream::start(vec![fixture(503, "x_error_400")]).await;
     x_server.say_at(COUNTS, fixture(200, "x_counts_recent"));
     let market = market().await;

@@ -118,7 +118,7 @@ async fn a_log_on_a_full_disk_costs_log_lines_only() {
 }
 
 #[tokio::test]
-async fn a_log_that_nobody_reads_costs_log_lines_only() {
+async fn a_log_that_is_not_read_costs_log_lines_only() {
     let (_unread, log) = pipe().expect("a pipe");
     fill(&log);
     nothing_but_the_log_is_lost(log, &[("LOG_LEVEL", "debug")]).await;
@@ -142,7 +142,7 @@ async fn ask(client: &Client, times: usize) {
 }
 
 #[tokio::test]
-async fn a_reader_that_comes_back_is_told_how_many_lines_were_dropped() {
+async fn a_log_reader_that_returns_sees_how_many_lines_were_dropped() {
     let (site, (unread, log)) = (Site::new(), pipe().expect("a pipe"));
     let metrics = free_address();
     let settings = [("LOG_LEVEL", "debug"), ("LOG_FORMAT", "json"), ("METRICS_BIND", &*metrics)];
@@ -169,7 +169,7 @@ async fn a_reader_that_comes_back_is_told_how_many_lines_were_dropped() {
 
 /// What an outage writes in three seconds.
 #[tokio::test]
-async fn a_repeated_message_is_one_line_a_second_and_says_how_many_were_left_out() {
+async fn a_repeated_message_is_logged_once_a_second_with_the_number_left_out() {
     let site = Site::new();
     let path = site.home.path().join("log");
     let settings = [("LOG_FORMAT", "json")];
@@ -268,7 +268,7 @@ fn a_command_whose_reader_has_gone_ends_quietly() {
 }
 
 #[test]
-fn a_command_whose_result_does_not_fit_on_the_disk_says_so() {
+fn a_command_fails_when_the_disk_is_too_full_for_its_result() {
     let home = directory();
     let (success, said) = with_outputs(home.path(), &["openapi"], full_disk().into());
     assert!(!success, "{said}");
@@ -276,7 +276,7 @@ fn a_command_whose_result_does_not_fit_on_the_disk_says_so() {
 }
 
 #[test]
-fn the_last_words_of_a_failed_start_reach_the_log_and_wait_for_nobody() {
+fn the_error_of_a_failed_start_reaches_the_log_without_blocking() {
     let (home, settings) = (directory(), [("BIND", "nonsense")]);
     let output = run(&mut mintage(home.path(), &settings));
     assert!(stderr(&output).starts_with("mintage: ") && stderr(&output).contains("BIND"), "{output:?}");

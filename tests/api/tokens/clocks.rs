@@ -127,7 +127,7 @@ async fn tokens_of_a_database_clock_that_was_ahead_are_not_called_invalid() {
 }
 
 #[tokio::test]
-async fn a_database_clock_that_is_ahead_logs_nobody_out() {
+async fn a_database_clock_that_is_ahead_ends_no_session() {
     let app = App::with_movable_database_clock();
     let mut user = app.user().await;
     let ahead = TimeDelta::hours(13);

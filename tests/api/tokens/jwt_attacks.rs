@@ -50,7 +50,7 @@ fn signed_by_the_server(app: &App, header: &Value, claims: &Value) -> String {
 }
 
 #[tokio::test]
-async fn what_the_server_would_have_signed_is_accepted() {
+async fn a_correctly_signed_token_is_accepted() {
     let app = App::start();
     let client = app.user().await;
     let token = signed_by_the_server(&app, &part(client.token(), 0), &part(client.token(), 1));
@@ -200,7 +200,7 @@ async fn an_expired_token_is_refused_after_five_seconds_of_leeway() {
 }
 
 #[tokio::test]
-async fn a_token_of_ours_that_a_wrong_clock_dated_is_no_reason_to_discard_it() {
+async fn a_valid_token_dated_by_a_wrong_clock_is_a_503() {
     let app = App::start();
     let client = app.user().await;
     let header = part(client.token(), 0);

@@ -24,7 +24,7 @@ fn refusal(status: u16, body: &Value) -> Reply {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_provider_that_repeats_our_key_puts_it_neither_into_the_log_nor_before_an_admin() {
+async fn a_key_repeated_by_a_provider_is_masked() {
     let (database, home) = (Database::create(), directory());
     let coinmarketcap =
         json!({"status": {"error_code": 1001, "error_message": format!("bad key {CMC_KEY}")}});
@@ -83,7 +83,7 @@ async fn a_provider_that_repeats_our_key_puts_it_neither_into_the_log_nor_before
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mail_server_that_repeats_our_login_puts_it_neither_into_the_log_nor_before_an_admin() {
+async fn a_login_repeated_by_a_mail_server_is_masked() {
     const ANSWER: &str = "554 5.7.0 mailer-canary:s3cret-canary AG1haWxlci1jYW5hcnkAczNjcmV0LWNhbmFyeQ== \
                           czNjcmV0LWNhbmFyeQ== is no login";
     let (database, home) = (Database::create(), directory());

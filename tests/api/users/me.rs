@@ -24,7 +24,7 @@ async fn a_user_changes_name_and_username_and_clears_them() {
 }
 
 #[tokio::test]
-async fn everything_else_is_refused() {
+async fn other_fields_cannot_be_changed() {
     let app = App::start();
     let client = app.user().await;
     for field in ["role", "email", "password", "id", "created_at"] {
@@ -46,7 +46,7 @@ async fn a_taken_username_is_a_conflict() {
 }
 
 #[tokio::test]
-async fn a_change_of_another_version_is_refused() {
+async fn a_change_of_an_outdated_version_is_refused() {
     let app = App::start();
     let client = app.user().await;
     let etag = client.get(PATH).await.assert(200).header("etag").to_owned();
@@ -76,7 +76,7 @@ async fn a_name_that_shows_nothing_or_hides_something_is_refused() {
 }
 
 #[tokio::test]
-async fn a_reserved_username_is_refused_but_who_has_one_keeps_it() {
+async fn a_reserved_username_is_refused_but_existing_ones_are_kept() {
     let app = App::start();
     let client = app.user().await;
     for username in ["admin", "No-Reply", "Sup.port", "mintage"] {
