@@ -1,57 +1,107 @@
 //! Black-box tests: HTTP to the real server on a real port with a real PostgreSQL.
+//!
+//! The folders mirror the rooms of `src/lib.rs`: a test stands in the folder of the room whose behaviour it checks.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 
-mod alerts;
-mod authorization;
-mod clocks;
-mod coin_charts;
-mod coin_history;
-mod coin_list;
-mod coin_stream;
-mod coin_sync;
-mod coins;
-mod command_line;
-mod configuration;
-mod confirmation;
-mod connections;
-mod contagion;
-mod database_path;
-mod email_change;
-mod embedded;
-mod follow;
-mod forwarded;
-mod input;
-mod jobs;
-mod jwt_attacks;
-mod keys;
-mod lock_out;
-mod logging;
-mod login;
-mod logout;
-mod mail;
-mod market;
-mod metrics;
-mod outage;
-mod pages;
-mod password_change;
-mod password_reset;
-mod pre_hijacking;
-mod rate_limits;
-mod refresh;
-mod refresh_reuse;
-mod register;
-mod repeated_secrets;
-mod replicas;
-mod restore;
-mod sessions;
-mod social;
-mod social_later;
-mod social_sources;
-mod stopping;
-mod system;
-mod unreachable;
-mod user;
-mod users;
-mod watchlist;
+mod cli {
+    mod create_admin;
+    mod keys;
+    mod openapi_and_healthcheck;
+    mod restore;
+}
+mod app {
+    mod authorization;
+    mod connections;
+    mod metrics;
+    mod outage;
+    mod replicas;
+    mod stopping;
+    mod system;
+}
+mod auth {
+    mod confirmation;
+    mod email_change;
+    mod login;
+    mod logout;
+    mod pages;
+    mod password_change;
+    mod password_reset;
+    mod pre_hijacking;
+    mod refresh;
+    mod refresh_reuse;
+    mod register;
+    mod sessions;
+}
+mod coins {
+    mod alerts;
+    mod caching;
+    mod chart;
+    mod history;
+    mod list;
+    mod stream;
+    mod watchlist;
+}
+mod market {
+    mod coinmarketcap;
+    mod currencies;
+    mod failover;
+    mod identity;
+    mod providers;
+    mod staleness;
+    mod sync;
+}
+mod social {
+    mod bluesky;
+    mod later;
+    mod reading;
+    mod sources;
+    mod x;
+}
+mod upstream {
+    mod repeated_secrets;
+}
+mod users {
+    mod list;
+    mod me;
+}
+mod mail {
+    mod delivery;
+    mod process;
+}
+mod jobs {
+    mod admin;
+    mod leases;
+    mod worker;
+}
+mod tokens {
+    mod clocks;
+    mod jwt_attacks;
+    mod keys;
+}
+mod limits {
+    mod lock_out;
+    mod rate_limits;
+}
+mod http {
+    mod forwarded;
+    mod input;
+}
+mod embedded {
+    mod cluster;
+    mod start;
+}
+mod db {
+    mod contagion;
+    mod database_path;
+    mod follow;
+    mod migrations;
+    mod unreachable;
+}
+mod telemetry {
+    mod logging;
+}
+mod config {
+    mod configuration;
+}

@@ -10,10 +10,7 @@ use std::{
 
 use actix_web::rt::System;
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
-use diesel::{
-    PgConnection, QueryableByName, RunQueryDsl, sql_query,
-    sql_types::{BigInt, Uuid as SqlUuid},
-};
+use diesel::{PgConnection, RunQueryDsl, sql_query, sql_types::Uuid as SqlUuid};
 use mintage::{
     app::Server,
     clock::Clock,
@@ -65,12 +62,6 @@ pub fn begin_minutes(clock: &Clock, minutes: u64) {
     let length = minutes * 60 * 1_000_000;
     let gone = clock.now().timestamp_micros().unsigned_abs() % length;
     clock.advance(Duration::from_micros(length - gone));
-}
-
-#[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
 }
 
 /// A running server. Dropping it stops the server and drops its database.
@@ -190,6 +181,12 @@ impl App {
         self.database.connect()
     }
 
+    /// As [`Database::count`].
+    #[track_caller]
+    pub fn count(&self, query: &str) -> i64 {
+        self.database.count(query)
+    }
+
     /// The next mail to this address that was not read yet, once it has arrived.
     pub async fn mail_to(&self, address: &str) -> ParsedMail {
         self.mailbox.next(address).await
@@ -203,12 +200,8 @@ impl App {
 
     /// Until no job waits or runs.
     pub async fn idle(&self) {
-        let mut conn = self.sql();
-        let query = "SELECT count(*) AS count FROM jobs WHERE state <> 'dead'";
-        eventually("an empty queue", async || {
-            sql_query(query).get_result::<Count>(&mut conn).expect("count").count == 0
-        })
-        .await;
+        let query = "SELECT count(*) FROM jobs WHERE state <> 'dead'";
+        eventually("an empty queue", async || self.count(query) == 0).await;
     }
 
     /// Without credentials.
@@ -238,7 +231,7 @@ impl App {
         client
     }
 
-    fn update_user(&self, client: &Client, assignment: &str) {
+    pub fn update_user(&self, client: &Client, assignment: &str) {
         let id: Uuid = client.id.parse().expect("id");
         let update = sql_query(format!("UPDATE users SET {assignment} WHERE id = $1"));
         assert_eq!(update.bind::<SqlUuid, _>(id).execute(&mut self.sql()).expect("update"), 1);

@@ -1,10 +1,13 @@
 //! The market's providers on this machine, and a server that asks them.
 
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
 use mintage::clock::Clock;
 use serde_json::Value;
 
 use super::{
-    App, Client, eventually, noon,
+    App, Client, Database, eventually, noon,
     upstream::{Reply, Upstream},
 };
 
@@ -47,6 +50,18 @@ impl Market {
     }
 }
 
+/// A server that syncs every second with this CoinMarketCap alone.
+pub fn app(coinmarketcap: &Upstream, settings: &[(&str, &str)]) -> App {
+    let mut all = vec![
+        ("COINS_PROVIDERS", "coinmarketcap"),
+        ("COINMARKETCAP_API_KEY", "the-key-of-the-test"),
+        ("COINMARKETCAP_URL", &coinmarketcap.url),
+        ("COINS_SYNC_INTERVAL", "1s"),
+    ];
+    all.extend(settings);
+    App::with(&all)
+}
+
 /// The list, once its source is this one.
 pub async fn from(client: &Client, source: &str) -> Value {
     until(client, COINS, |body| body["source"] == source).await
@@ -60,6 +75,18 @@ pub async fn until(client: &Client, path: &str, wanted: impl Fn(&Value) -> bool)
     })
     .await;
     body
+}
+
+/// Waits until slots have begun so many times after `now`. One server runs one slot at a time, so all but the last are over,
+/// and each would have asked a provider that may be asked.
+pub async fn until_slots(database: &Database, now: DateTime<Utc>, count: i64) {
+    let query = format!("SELECT count(*) FROM sync_slots WHERE slot > '{}'", now.to_rfc3339());
+    eventually("more slots", async || database.count(&query) >= count).await;
+}
+
+/// How often servers of this process have tried to claim a slot.
+pub fn claims(database: &Database) -> usize {
+    database.statements_with("INSERT INTO sync_slots AS s")
 }
 
 /// A provider in the status of the sync.
@@ -79,4 +106,15 @@ pub fn changed(name: &str, change: impl FnOnce(&mut Value)) -> Reply {
     let mut body = serde_json::from_slice(&std::fs::read(path).expect("fixture")).expect("JSON");
     change(&mut body);
     Reply::Http(200, "", body.to_string().replace("2026-11-20T", "2999-11-20T").into_bytes())
+}
+
+/// The coins of a list by symbol in capitals.
+pub fn by_symbol(body: &Value) -> HashMap<String, Value> {
+    let coins = body["data"].as_array().unwrap().iter();
+    coins.map(|coin| (coin["symbol"].as_str().unwrap().to_uppercase(), coin.clone())).collect()
+}
+
+/// Their ids.
+pub fn ids(body: &Value) -> HashMap<String, i64> {
+    by_symbol(body).into_iter().map(|(symbol, coin)| (symbol, coin["id"].as_i64().unwrap())).collect()
 }

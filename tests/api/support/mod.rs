@@ -1,23 +1,24 @@
 //! What every test uses: a server of its own on a database of its own, and clients by role.
 
 mod app;
+pub mod binary;
 mod client;
 mod contract;
+pub mod events;
 mod mailbox;
 pub mod market;
 pub mod noted;
 mod path_to_database;
 pub mod points;
 mod postgres;
+pub mod queue;
 pub mod smtp;
 pub mod social;
 pub mod upstream;
 
 use std::time::Duration;
 
-use diesel::{
-    Connection, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types::BigInt,
-};
+use diesel::{Connection, connection::SimpleConnection};
 use tokio::time;
 
 pub use self::{
@@ -43,20 +44,10 @@ pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 /// Holds all rows of `table`, sends `ask`, and sees the job that this enqueues wait for them: the
 /// challenges are free meanwhile.
 pub async fn assert_waits_without_challenge(app: &App, table: &str, ask: impl Future<Output = Response>) {
-    #[derive(QueryableByName)]
-    struct Count {
-        #[diesel(sql_type = BigInt)]
-        count: i64,
-    }
     let (mut holder, mut watcher) = (app.sql(), app.sql());
     holder.batch_execute(&format!("BEGIN; SELECT FROM {table} FOR UPDATE")).expect("locked");
     ask.await.assert(202);
-    let waiting = "SELECT count(*) AS count FROM pg_stat_activity \
-                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    eventually("a job that waits", async || {
-        sql_query(waiting).get_result::<Count>(&mut watcher).expect("count").count == 1
-    })
-    .await;
+    eventually("a job that waits", async || app.database().waiting_for_locks() == 1).await;
     watcher
         .transaction(|watcher| watcher.batch_execute("SELECT FROM challenges FOR UPDATE NOWAIT"))
         .expect("nobody holds a challenge");

@@ -1,12 +1,14 @@
 //! Snapshots of the past, so that there is a history.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
     RunQueryDsl, sql_query,
     sql_types::{BigInt, Double, Nullable, Timestamptz},
 };
 
-use super::App;
+use serde_json::Value;
+
+use super::{App, Client, begin_minutes, market::COINS};
 
 /// What a snapshot said of bitcoin; `coin` is its id.
 pub fn insert(app: &App, coin: i64, at: DateTime<Utc>, price: f64, sentiment: Option<f64>) {
@@ -23,4 +25,21 @@ pub fn insert(app: &App, coin: i64, at: DateTime<Utc>, price: f64, sentiment: Op
     .bind::<Nullable<Double>, _>(sentiment)
     .execute(&mut app.sql())
     .expect("snapshot");
+}
+
+/// A day of snapshots until now, an hour of them missing, and bitcoin's id. Five minutes begin now.
+pub async fn with_a_day(app: &App, user: &Client) -> (i64, DateTime<Utc>) {
+    let body = user.get(&format!("{COINS}/btc")).await.assert(200).json();
+    let coin = body["data"]["id"].as_i64().unwrap();
+    begin_minutes(&app.clock, 5);
+    let now = app.clock.now();
+    for n in (0..288).filter(|n| !(100..112).contains(n)) {
+        let price = 70_000.0 + 1000.0 * (f64::from(n) / 20.0).sin();
+        insert(app, coin, now - TimeDelta::minutes(5) * (287 - n), price, Some(0.1));
+    }
+    (coin, now)
+}
+
+pub fn points(body: &Value) -> &Vec<Value> {
+    body["data"].as_array().unwrap()
 }

@@ -155,9 +155,34 @@ impl Database {
             .expect("a function");
     }
 
-    /// How many statements there were so far.
+    /// How many statements of this process have ended here so far.
     pub fn statements(&self) -> usize {
-        statements::on(self.url().expose())
+        self.statements_with("")
+    }
+
+    /// As [`Database::statements`], of those whose text contains `part`. A test that shows that nothing happens waits until
+    /// the statement which would begin it has ended so many times.
+    pub fn statements_with(&self, part: &str) -> usize {
+        statements::on(self.url().expose(), part)
+    }
+
+    /// The number that a query returns as `count`.
+    #[track_caller]
+    pub fn count(&self, query: &str) -> i64 {
+        #[derive(diesel::QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = diesel::sql_types::BigInt)]
+            count: i64,
+        }
+        sql_query(query).get_result::<Row>(&mut self.connect()).expect("a count").count
+    }
+
+    /// How many connections wait for a lock that another one holds.
+    pub fn waiting_for_locks(&self) -> i64 {
+        self.count(
+            "SELECT count(*) FROM pg_stat_activity \
+             WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        )
     }
 
     pub fn connect(&self) -> PgConnection {

@@ -15,24 +15,14 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    App, noon,
+    Client, eventually,
+    market::COINS,
+    noon,
     upstream::{Reply, Upstream, fixture},
 };
 
 pub async fn market() -> Upstream {
     Upstream::start(vec![fixture(200, "cmc_v3_listings_latest_gbp")]).await
-}
-
-/// A server that syncs every second with this market.
-pub fn app(market: &Upstream, settings: &[(&str, &str)]) -> App {
-    let mut all = vec![
-        ("COINS_PROVIDERS", "coinmarketcap"),
-        ("COINMARKETCAP_API_KEY", "the-key-of-the-test"),
-        ("COINMARKETCAP_URL", &market.url),
-        ("COINS_SYNC_INTERVAL", "1s"),
-    ];
-    all.extend(settings);
-    App::with(&all)
 }
 
 pub fn minutes_ago(minutes: i64) -> DateTime<Utc> {
@@ -137,4 +127,79 @@ impl Drop for Jetstream {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// The coin once what is said of it is as wanted.
+pub async fn coin(client: &Client, symbol: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let mut found = Value::Null;
+    eventually("the wanted coin", async || {
+        let body = client.get(COINS).await.assert(200).json();
+        let coins = body["data"].as_array().unwrap();
+        found = coins.iter().find(|coin| coin["symbol"] == symbol).unwrap()["social"].clone();
+        wanted(&found)
+    })
+    .await;
+    found
+}
+
+/// What the server calls it.
+pub fn name_of(instance: &Upstream) -> String {
+    format!("mastodon:{}", instance.url.trim_start_matches("http://"))
+}
+
+/// Says nothing but what it is told to.
+pub async fn silent() -> Upstream {
+    Upstream::start(vec![timeline(&[])]).await
+}
+
+pub fn mastodon(instance: &Upstream) -> [(&'static str, &str); 2] {
+    [("SOCIAL_PROVIDERS", "mastodon"), ("MASTODON_URLS", &instance.url)]
+}
+
+pub fn near(value: &Value, wanted: f64) -> bool {
+    value.as_f64().is_some_and(|value| (value - wanted).abs() < 1e-3 * wanted.abs().max(1.0))
+}
+
+pub fn x<'a>(upstream: &'a Upstream, budget: &'a str) -> [(&'static str, &'a str); 4] {
+    [
+        ("SOCIAL_PROVIDERS", "x"),
+        ("X_BEARER_TOKEN", "the-token-of-the-test"),
+        ("X_URL", &upstream.url),
+        ("X_DAILY_POST_BUDGET", budget),
+    ]
+}
+
+/// The timeline of bitcoin.
+pub const BITCOIN: &str = "/api/v1/timelines/tag/bitcoin?";
+pub const SEARCH: &str = "/2/tweets/search/recent?";
+pub const COUNTS: &str = "/2/tweets/counts/recent?";
+pub const SPENT: &str = "SELECT used::bigint AS count FROM provider_state WHERE provider = 'x'";
+
+/// A page of posts as of now.
+pub fn tweets(number: usize) -> Reply {
+    let data: Vec<_> = (0..number)
+        .map(|one| {
+            let at = minutes_ago(i64::try_from(one).unwrap());
+            let id = (at.timestamp_millis() - 1_288_834_974_657) << 22;
+            json!({"id": id.to_string(), "text": format!("Bitcoin is great {one}"), "lang": "en",
+                "created_at": at.to_rfc3339(), "author_id": one.to_string(), "edit_history_tweet_ids": [id.to_string()]})
+        })
+        .collect();
+    let body =
+        json!({"data": data, "meta": {"newest_id": data[0]["id"], "oldest_id": "1", "result_count": number}});
+    Reply::Http(200, "", body.to_string().into_bytes())
+}
+
+/// The first source as an admin sees it.
+pub async fn source(admin: &Client) -> Value {
+    admin.get("/api/v1/admin/sync").await.assert(200).json()["social"][0].clone()
+}
+
+/// The same text with half of a character, which JSON cannot mean, for each X.
+pub fn broken(reply: &Reply) -> Reply {
+    let Reply::Http(status, headers, body) = reply else {
+        panic!("it has no text");
+    };
+    let body = String::from_utf8(body.clone()).unwrap().replace("XXX", r"\ud83d");
+    Reply::Http(*status, headers, body.into_bytes())
 }

@@ -1,4 +1,4 @@
-//! Counts what Mintage asks of PostgreSQL, by database.
+//! Counts the statements of the servers in this process, by database.
 
 use std::{
     cell::RefCell,
@@ -13,7 +13,8 @@ thread_local! {
     static URL: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-static COUNTS: Mutex<Option<HashMap<String, usize>>> = Mutex::new(None);
+/// By database, then by the text of the statement without its values.
+static COUNTS: Mutex<Option<HashMap<String, HashMap<String, usize>>>> = Mutex::new(None);
 
 struct Counter {
     url: String,
@@ -26,9 +27,12 @@ impl Instrumentation for Counter {
                 url.clone_into(&mut self.url);
                 URL.set(url.to_owned());
             }
-            InstrumentationEvent::StartQuery { .. } => {
+            InstrumentationEvent::FinishQuery { query, .. } => {
+                let mut text = query.to_string();
+                text.truncate(text.find(" -- binds").unwrap_or(text.len()));
                 let mut counts = COUNTS.lock().unwrap_or_else(PoisonError::into_inner);
-                *counts.get_or_insert_default().entry(database_of(&self.url)).or_default() += 1;
+                let of_database = counts.get_or_insert_default().entry(database_of(&self.url)).or_default();
+                *of_database.entry(text).or_default() += 1;
             }
             _ => {}
         }
@@ -41,10 +45,12 @@ pub fn count() {
         .expect("set once");
 }
 
-/// Statements so far on the database of this URL.
-pub fn on(url: &str) -> usize {
+/// Statements that have ended so far, well or not, on the database of this URL and whose text contains `part`.
+pub fn on(url: &str, part: &str) -> usize {
     let counts = COUNTS.lock().unwrap_or_else(PoisonError::into_inner);
-    counts.as_ref().and_then(|counts| counts.get(&database_of(url)).copied()).unwrap_or_default()
+    let of_database = counts.as_ref().and_then(|counts| counts.get(&database_of(url)));
+    let matching = of_database.into_iter().flatten().filter(|(text, _)| text.contains(part));
+    matching.map(|(_, count)| count).sum()
 }
 
 fn database_of(url: &str) -> String {

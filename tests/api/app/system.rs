@@ -1,0 +1,153 @@
+//! What every client sees of the server: health, keys, documents, headers, HTTPS.
+
+use std::fs;
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+
+use crate::support::{
+    App, Database,
+    binary::{Server, directory, fail, mintage},
+};
+
+#[tokio::test]
+async fn the_server_is_alive_and_ready() {
+    let app = App::start();
+    assert_eq!(app.anyone().get("/healthz").await.assert(200).json()["status"], "ok");
+    let mut ready = app.anyone().get("/readyz").await.assert(200).json();
+    let age = ready["blocklist_confirmed_seconds_ago"].take();
+    assert!(age.as_u64().is_some_and(|age| age < 15), "{age}");
+    ready.as_object_mut().unwrap().remove("blocklist_confirmed_seconds_ago");
+    assert_eq!(ready, json!({"status": "ready", "database": "up", "restarted_tasks": []}));
+}
+
+#[tokio::test]
+async fn the_key_set_holds_public_keys_only() {
+    let app = App::start();
+    let jwks = app.anyone().get("/.well-known/jwks.json").await.assert(200).json();
+    let keys = jwks["keys"].as_array().unwrap();
+    assert_eq!(keys.len(), 2, "the current and the next one");
+    for key in keys {
+        assert_eq!(
+            (&key["kty"], &key["crv"], &key["alg"]),
+            (&"OKP".into(), &"Ed25519".into(), &"EdDSA".into())
+        );
+        assert!(key.get("d").is_none());
+    }
+}
+
+#[tokio::test]
+async fn the_served_document_is_the_committed_one() {
+    let app = App::start();
+    let served = app.anyone().get("/openapi.json").await.assert(200).json();
+    let committed: Value = serde_json::from_str(include_str!("../../../openapi/openapi.json")).unwrap();
+    assert!(served == committed, "run `cargo run -- openapi > openapi/openapi.json`");
+}
+
+#[tokio::test]
+async fn swagger_ui_is_served_from_the_binary() {
+    let app = App::start();
+    let redirect = app.anyone().get("/apidocs").await.assert(308);
+    assert_eq!(redirect.header("location"), "apidocs/");
+    let page = app.anyone().get("/apidocs/").await.assert(200);
+    assert!(page.text().contains("swagger-ui"));
+    assert!(page.header("content-security-policy").starts_with("default-src 'self'"));
+    for file in ["swagger-ui-bundle.js", "swagger-ui.css", "swagger-initializer.js"] {
+        app.anyone().get(&format!("/apidocs/{file}")).await.assert(200);
+    }
+    let settings = app.anyone().get("/apidocs/swagger-initializer.js").await.text();
+    assert!(settings.contains("/openapi.json") && !settings.contains("https://"));
+}
+
+#[tokio::test]
+async fn without_api_docs_neither_swagger_ui_nor_the_document_is_served() {
+    let app = App::with(&[("API_DOCS", "off")]);
+    for path in ["/apidocs", "/apidocs/", "/apidocs/swagger-initializer.js", "/openapi.json"] {
+        app.anyone().get(path).await.assert_problem(404, "not-found");
+        app.anyone().send(Method::HEAD, path, |request| request).await.assert(404);
+    }
+    for path in ["/problems", "/.well-known/jwks.json", "/healthz"] {
+        app.anyone().get(path).await.assert(200);
+    }
+}
+
+#[tokio::test]
+async fn swagger_ui_remembers_a_token_in_development_only() {
+    let script =
+        async |app: &App| app.anyone().get("/apidocs/swagger-initializer.js").await.assert(200).text();
+    assert!(script(&App::start()).await.starts_with("const REMEMBER_TOKEN = true;"));
+    let production = App::with(&[
+        ("PROFILE", "production"),
+        ("SECRET_KEY", "kJ9vQ2xT7mB4nL8pR3sW6yZ1cF5hD0gA+eU/iO2tKqM="),
+        ("PUBLIC_URL", "https://mintage.test"),
+        ("EMBEDDED_DATABASE", "on"),
+        ("BCRYPT_COST", "10"),
+        ("DRAIN_DELAY", "0s"),
+    ]);
+    let script = script(&production).await;
+    assert!(script.starts_with("const REMEMBER_TOKEN = false;"));
+    assert_eq!(script.matches("persistAuthorization: REMEMBER_TOKEN").count(), 1);
+}
+
+#[tokio::test]
+async fn every_problem_type_leads_to_its_page() {
+    let app = App::start();
+    let problem = app.anyone().get("/nope").await.assert(404).json();
+    let path = problem["type"].as_str().unwrap().strip_prefix("http://mintage.test").unwrap();
+    assert!(app.anyone().get(path).await.assert(200).text().contains("not-found"));
+    for kind in mintage::http::kind::ALL {
+        let page = app.anyone().get(&format!("/problems/{}", kind.code)).await.assert(200);
+        assert!(page.text().contains(kind.title));
+    }
+    app.anyone().get("/problems/nonsense").await.assert_problem(404, "not-found");
+    app.anyone().get("/problems").await.assert(200);
+}
+
+#[tokio::test]
+async fn answers_carry_security_headers() {
+    let app = App::start();
+    for path in ["/healthz", "/nope", "/api/v1/user"] {
+        let response = app.anyone().get(path).await;
+        assert_eq!(response.header("x-content-type-options"), "nosniff");
+        assert!(response.header("content-security-policy").contains("default-src 'none'"));
+        assert!(!response.headers.contains_key("access-control-allow-origin"));
+    }
+}
+
+#[tokio::test]
+async fn only_configured_origins_may_call_from_a_browser() {
+    let app = App::with(&[("CORS_ORIGINS", "https://app.example.com")]);
+    let preflight = async |origin: &'static str| {
+        let build = |request: RequestBuilder| {
+            request
+                .header("origin", origin)
+                .header("access-control-request-method", "PATCH")
+                .header("access-control-request-headers", "authorization,content-type")
+        };
+        app.anyone().send(Method::OPTIONS, "/api/v1/user", build).await
+    };
+    let allowed = preflight("https://app.example.com").await.assert(200);
+    assert_eq!(allowed.header("access-control-allow-origin"), "https://app.example.com");
+    assert!(!preflight("https://evil.example.com").await.headers.contains_key("access-control-allow-origin"));
+}
+
+#[tokio::test]
+async fn https_is_served_with_a_certificate() {
+    let database = Database::create();
+    let home = directory();
+    let url = database.url();
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(home.path().join("cert.pem"), pair.cert.pem()).unwrap();
+    fs::write(home.path().join("key.pem"), pair.signing_key.serialize_pem()).unwrap();
+    let tls = [("DATABASE_URL", url.expose()), ("TLS_CERT", "cert.pem"), ("TLS_KEY", "key.pem")];
+    let server = Server::start(home.path(), &tls);
+    let port = server.base.rsplit(':').next().unwrap();
+    let root = reqwest::Certificate::from_pem(pair.cert.pem().as_bytes()).unwrap();
+    let http = reqwest::Client::builder().tls_certs_only([root]).no_proxy().build().unwrap();
+    let answer = http.get(format!("https://localhost:{port}/healthz")).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(answer.headers().contains_key("strict-transport-security"));
+
+    let error = fail(&mut mintage(home.path(), &[tls[0], tls[1], ("TLS_KEY", "missing.pem")]));
+    assert!(error.contains("TLS_KEY"), "{error}");
+}

@@ -1,0 +1,26 @@
+//! The commands `healthcheck` and `openapi`.
+
+use crate::support::{
+    Database,
+    binary::{Server, directory, fail, mintage, succeed},
+};
+
+#[tokio::test]
+async fn healthcheck_succeeds_only_while_the_server_runs() {
+    let database = Database::create();
+    let home = directory();
+    let url = database.url();
+    let server = Server::start(home.path(), &[("DATABASE_URL", url.expose())]);
+    let bind = server.base.strip_prefix("http://").unwrap().to_owned();
+    succeed(mintage(home.path(), &[("BIND", &bind)]).arg("healthcheck"));
+    drop(server);
+    fail(mintage(home.path(), &[("BIND", &bind)]).arg("healthcheck"));
+}
+
+#[test]
+fn the_document_is_printed_without_any_setting() {
+    let home = directory();
+    let printed = succeed(mintage(home.path(), &[("BIND", "nowhere")]).arg("openapi"));
+    let committed = include_str!("../../../openapi/openapi.json");
+    assert!(printed == committed, "run `cargo run -- openapi > openapi/openapi.json`");
+}

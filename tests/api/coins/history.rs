@@ -1,0 +1,247 @@
+//! `GET /coins/{coin}/history`, before and after roll-ups.
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use diesel::{
+    Connection, QueryableByName, RunQueryDsl, sql_query,
+    sql_types::{BigInt, Double, Timestamptz},
+};
+use mintage::market::{Point, Step, history};
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::support::{
+    App, eventually,
+    market::{COINS, Market, from},
+    points::{insert, points, with_a_day},
+};
+
+fn close(found: &Value, expected: f64) -> bool {
+    found.as_f64().is_some_and(|found| (found - expected).abs() <= 1e-9 * expected.abs())
+}
+
+/// A snapshot of the first coin each 5 minutes from `start`, with a dollar that moves.
+fn remember(app: &App, start: DateTime<Utc>, prices: &[f64]) -> i64 {
+    #[derive(QueryableByName)]
+    struct Id {
+        #[diesel(sql_type = BigInt)]
+        id: i64,
+    }
+    let mut conn = app.sql();
+    let coin = sql_query("SELECT min(id) AS id FROM coins").get_result::<Id>(&mut conn).unwrap().id;
+    conn.transaction(|conn| {
+        for (number, price) in (0..).zip(prices) {
+            sql_query(
+                "WITH s AS (INSERT INTO coin_snapshots (provider, currency, as_of, fetched_at) \
+                     VALUES ('coingecko', 'GBP', $1, $1) RETURNING id), \
+                 r AS (INSERT INTO snapshot_rates (snapshot_id, currency, rate, rated_at) \
+                     SELECT id, 'GBP', 1, $1 FROM s UNION ALL SELECT id, 'USD', $4, $1 FROM s) \
+                 INSERT INTO coin_quotes (snapshot_id, coin_id, rank, price, volume_24h, sentiment) \
+                     SELECT id, $2, 1, $3, $3 * 2, 0.5 FROM s",
+            )
+            .bind::<Timestamptz, _>(start + TimeDelta::minutes(5) * number)
+            .bind::<BigInt, _>(coin)
+            .bind::<Double, _>(price)
+            .bind::<Double, _>(1.0 + f64::from(number) / 1000.0)
+            .execute(conn)?;
+        }
+        diesel::QueryResult::Ok(())
+    })
+    .unwrap();
+    coin
+}
+
+#[tokio::test]
+async fn history_says_the_same_before_and_after_it_is_rolled_up_and_old_parts_go() {
+    let market = Market::start().await;
+    let app = market.app("demo", &[("COINS_CURRENCIES", "GBP,USD")]);
+    // Three days, ten days ago, with a gap of a day, at 5 minutes.
+    let start = (app.clock.now() - TimeDelta::days(10)).date_naive().and_hms_opt(0, 2, 0).unwrap().and_utc();
+    let prices: Vec<f64> = (0..576).map(|n| 100.0 + f64::from(n * 7919 % 101)).collect();
+    let coin = remember(&app, start, &prices[..288]);
+    remember(&app, start + TimeDelta::days(2), &prices[288..]);
+    let all = |step, currency: &str| -> Vec<Point> {
+        let range = (start - TimeDelta::days(1), start + TimeDelta::days(4));
+        history(&mut app.sql(), coin, currency, range, step, 10_000).unwrap()
+    };
+    let steps = [(Step::FiveMinutes, 576), (Step::Hour, 48), (Step::Day, 2)];
+    let before: Vec<_> = steps.iter().flat_map(|(step, _)| [all(*step, "GBP"), all(*step, "USD")]).collect();
+    for ((_, points), pair) in steps.iter().zip(before.chunks(2)) {
+        assert_eq!((pair[0].len(), pair[1].len()), (*points, *points));
+    }
+    let hour = &all(Step::Hour, "GBP")[0];
+    let (low, high) = prices[..12].iter().fold((f64::MAX, f64::MIN), |(l, h), p| (l.min(*p), h.max(*p)));
+    assert_eq!((hour.open, hour.close), (Some(prices[0]), Some(prices[11])));
+    assert_eq!((hour.low, hour.high, hour.samples), (Some(low), Some(high), 12));
+    assert_eq!(hour.sentiment, Some(0.5));
+
+    // A sync rolls up what is there, ten steps each.
+    let syncing = app.replica_with(&[("COINS_PROVIDERS", "coingecko"), ("COINS_SYNC_INTERVAL", "1s")]);
+    eventually("the roll-up", async || {
+        app.count("SELECT count(*) FROM coin_history WHERE step_seconds = 86400 AND currency = 'USD'") >= 2
+    })
+    .await;
+    let week_ago = (app.clock.now() - TimeDelta::days(7)).to_rfc3339();
+    let old =
+        format!("SELECT count(*) FROM coin_snapshots WHERE fetched_at < '{week_ago}' AND provider <> 'demo'");
+    eventually("the pruning", async || app.count(&old) == 0).await;
+    drop(syncing);
+    assert!(all(Step::FiveMinutes, "GBP").is_empty(), "every slot is kept for 7 days");
+    let after =
+        [all(Step::Hour, "GBP"), all(Step::Hour, "USD"), all(Step::Day, "GBP"), all(Step::Day, "USD")];
+    for (before, after) in before[2..].iter().zip(&after) {
+        assert_eq!(before.len(), after.len());
+        for (before, after) in before.iter().zip(after) {
+            let same = |a: Option<f64>, b: Option<f64>| (a.unwrap() - b.unwrap()).abs() <= 1e-9 * a.unwrap();
+            assert_eq!((before.at, before.samples), (after.at, after.samples));
+            assert_eq!((before.open, before.high), (after.open, after.high));
+            assert_eq!((before.low, before.close), (after.low, after.close));
+            assert!(same(before.volume_24h, after.volume_24h) && same(before.sentiment, after.sentiment));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_days_means_are_the_same_before_and_after_its_hours_are_rolled_up() {
+    let market = Market::start().await;
+    let app = market.app("demo", &[]);
+    let user = app.user().await;
+    let bitcoin = user.get(&format!("{COINS}/btc")).await.assert(200).json()["data"]["id"].as_i64().unwrap();
+    let day = (app.clock.now() - TimeDelta::days(2)).date_naive().and_hms_opt(0, 0, 0).unwrap().and_utc();
+    // Ten with a sentiment in the first hour, one of ten in the second.
+    for number in 0..20 {
+        let at = day + TimeDelta::minutes(6) * number;
+        let sentiment = match number {
+            0..10 => Some(0.0),
+            10 => Some(1.0),
+            _ => None,
+        };
+        insert(&app, bitcoin, at, 70_000.0, sentiment);
+    }
+    // The day is over when there is an hour of the next.
+    insert(&app, bitcoin, day + TimeDelta::hours(25), 70_000.0, None);
+    let read = async || {
+        let body = user.get(&format!("{COINS}/btc/history?interval=1d")).await.assert(200).json();
+        body["data"][0].clone()
+    };
+    let before = read().await;
+    assert!(close(&before["sentiment"], 1.0 / 11.0), "{before}");
+    let syncing = app.replica_with(&[("COINS_PROVIDERS", "coingecko"), ("COINS_SYNC_INTERVAL", "1s")]);
+    eventually("the roll-up", async || {
+        app.count("SELECT count(*) FROM coin_history WHERE step_seconds = 86400") > 0
+    })
+    .await;
+    drop(syncing);
+    let after = read().await;
+    assert!(close(&after["sentiment"], 1.0 / 11.0), "{after}");
+    for name in ["at", "open", "high", "low", "close", "popularity", "samples"] {
+        assert_eq!(before[name], after[name], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn points_begin_within_the_range_and_are_bounded() {
+    let app = App::with(&[("COINS_CURRENCIES", "GBP")]);
+    let start = (app.clock.now() - TimeDelta::days(2)).date_naive().and_hms_opt(0, 0, 0).unwrap().and_utc();
+    let coin = remember(&app, start, &[1.0; 48]);
+    let hours = |from: i64, to: i64, most| -> Vec<i64> {
+        let range = (start + TimeDelta::minutes(from), start + TimeDelta::minutes(to));
+        let points = history(&mut app.sql(), coin, "GBP", range, Step::Hour, most).unwrap();
+        points.iter().map(|point| (point.at - start).num_hours()).collect()
+    };
+    assert_eq!(hours(0, 240, 9), [0, 1, 2, 3]);
+    assert_eq!(hours(1, 180, 9), [1, 2]);
+    assert_eq!(hours(60, 181, 9), [1, 2, 3]);
+    assert_eq!(hours(0, 240, 2), [0, 1]);
+    assert!(hours(240, 0, 9).is_empty());
+    assert!(
+        history(&mut app.sql(), coin, "EUR", (start, app.clock.now()), Step::Hour, 9).unwrap().is_empty()
+    );
+}
+
+#[tokio::test]
+async fn history_has_points_of_the_wanted_length_and_gaps_stay_gaps() {
+    let app = App::start();
+    let user = app.user().await;
+    let (coin, _) = with_a_day(&app, &user).await;
+    let read = async |query: &str| user.get(&format!("{COINS}/bitcoin/history{query}")).await;
+    let answer = read("?interval=5m").await.assert(200);
+    let body = answer.json();
+    assert_eq!((&body["coin"], &body["currency"]), (&coin.into(), &"GBP".into()));
+    assert_eq!(body["interval_seconds"], 300);
+    assert!((275..=276).contains(&points(&body).len()), "{}", points(&body).len());
+    let again = user
+        .send(Method::GET, &format!("{COINS}/{coin}/history?interval=5m"), |request| {
+            request.header("if-none-match", answer.header("etag"))
+        })
+        .await;
+    again.assert(304);
+
+    let hours = read("").await.assert(200).json();
+    assert!((23..=25).contains(&points(&hours).len()), "{}", points(&hours).len());
+    let whole = points(&hours).iter().find(|point| point["samples"] == 12).unwrap();
+    let number = |name: &str| whole[name].as_f64().unwrap();
+    assert!(number("high") >= number("open").max(number("close")));
+    assert!(number("low") <= number("open").min(number("close")));
+    assert!((number("sentiment") - 0.1).abs() < 1e-9 && (number("popularity") - 1.0).abs() < 1e-9);
+
+    for (metric, names) in [
+        ("price", &["at", "close", "high", "low", "open", "samples"][..]),
+        ("sentiment", &["at", "samples", "sentiment"]),
+        ("popularity", &["at", "popularity", "samples"]),
+    ] {
+        let body = read(&format!("?metric={metric}")).await.assert(200).json();
+        let mut found: Vec<_> = points(&body)[0].as_object().unwrap().keys().collect();
+        found.sort();
+        assert_eq!(found, names);
+    }
+    let unknown = user.get(&format!("{COINS}/shib/history")).await.assert(200).json();
+    assert!(points(&unknown).is_empty());
+}
+
+#[tokio::test]
+async fn history_is_bounded_and_says_what_is_not_kept() {
+    let app = App::start();
+    let user = app.user().await;
+    let read = async |query: &str| user.get(&format!("{COINS}/btc/history?{query}")).await;
+    let ago = |days| (app.clock.now() - TimeDelta::days(days)).to_rfc3339_opts(SecondsFormat::Secs, true);
+    let (two, ten, hundred) = (ago(2), ago(10), ago(100));
+    read(&format!("interval=1d&from={hundred}")).await.assert(200);
+    read(&format!("interval=5m&from={ten}&to={}", ago(9))).await.assert_invalid("/interval", "not-kept");
+    read(&format!("interval=1h&from={hundred}&to={}", ago(95))).await.assert_invalid("/interval", "not-kept");
+    let problem = read(&format!("interval=5m&from={}", ago(5))).await.assert_invalid("/from", "range");
+    assert!(problem.text().contains("1000"), "{}", problem.text());
+    read(&format!("from={two}&to={two}")).await.assert_invalid("/from", "range");
+    read("from=2999-01-01T00:00:00Z").await.assert_invalid("/from", "range");
+    read("to=1970-01-01T00:00:00Z").await.assert_invalid("/to", "range");
+    for extreme in ["-262143-01-01T00:00:00Z", "%2B262142-12-31T23:59:59Z", "0000-01-01T00:00:00Z"] {
+        for name in ["from", "to"] {
+            for interval in ["5m", "1h", "1d"] {
+                let answer = read(&format!("interval={interval}&{name}={extreme}")).await;
+                assert!(answer.status.as_u16() < 500, "{name}={extreme}: {}", answer.text());
+            }
+        }
+    }
+    for bad in ["interval=2h", "from=yesterday", "metric=volume", "page=1", "from=2026-11-20"] {
+        read(bad).await.assert_problem(400, "malformed-query");
+    }
+    read("currency=XXX").await.assert_problem(422, "validation-failed");
+}
+
+#[tokio::test]
+async fn a_coin_that_has_left_the_list_keeps_its_history() {
+    let market = Market::start().await;
+    let app = market.app("coingecko", &[]);
+    let user = app.user().await;
+    from(&user, "coingecko").await;
+    diesel::RunQueryDsl::execute(
+        diesel::sql_query("INSERT INTO coins (symbol, name, slug, named_by) VALUES ('OLD', 'Old & <b>Gone', 'old-gone', 'coingecko')"),
+        &mut app.sql(),
+    )
+    .unwrap();
+    user.get(&format!("{COINS}/old")).await.assert_problem(404, "not-found");
+    let body = user.get(&format!("{COINS}/OLD/history")).await.assert(200).json();
+    let by_id = format!("{COINS}/{}/chart.svg", body["coin"]);
+    let svg = user.get(&by_id).await.assert(200).text();
+    assert!(svg.contains("Old &amp; &lt;b&gt;Gone (OLD)") && svg.contains("No data yet"), "{svg}");
+    user.get(&format!("{COINS}/old-gone/history")).await.assert(200);
+}

@@ -1,0 +1,112 @@
+//! What people say, when it is read later than the market.
+
+use std::sync::Arc;
+
+use diesel::{RunQueryDsl, sql_query};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use crate::support::{
+    App,
+    events::Events,
+    eventually,
+    market::{SYNC, app, from},
+    social::{BITCOIN, coin, market, mastodon, silent, status},
+    upstream::{Reply, Upstream},
+};
+
+const SNAPSHOTS: &str = "SELECT count(*) FROM coin_snapshots WHERE provider = 'coinmarketcap'";
+const SAID: &str = "SELECT count(*) FROM coin_social";
+const RUNNING: &str = "SELECT count(*) FROM sync_slots WHERE running";
+
+/// A server that syncs once, and whose source says nothing of bitcoin before there is a permit.
+async fn waiting_for_bitcoin(market: &Upstream) -> (App, Upstream, Arc<Semaphore>) {
+    let (instance, permits) = (silent().await, Arc::new(Semaphore::new(0)));
+    let posts = json!([status(1, 5, "I love bitcoin")]).to_string();
+    instance.say_at(BITCOIN, Reply::Held(permits.clone(), posts.into_bytes()));
+    let settings = [mastodon(&instance).as_slice(), &[("COINS_SYNC_INTERVAL", "1d")]].concat();
+    let app = app(market, &settings);
+    (app, instance, permits)
+}
+
+/// Id of the event, and what it says of bitcoin.
+async fn next(events: &mut Events) -> (String, Value) {
+    let (id, body) = events.event().await.unwrap();
+    let coins = body["data"].as_array().unwrap();
+    (id, coins.iter().find(|coin| coin["symbol"] == "BTC").unwrap()["social"].clone())
+}
+
+#[tokio::test]
+async fn the_market_does_not_wait_for_a_silent_source_and_the_rest_is_added() {
+    let market = market().await;
+    let (app, instance, permits) = waiting_for_bitcoin(&market).await;
+    let user = app.confirmed_user().await;
+    from(&user, "coinmarketcap").await;
+    assert_eq!((instance.asked(BITCOIN), app.count(SAID), app.count(RUNNING)), (1, 0, 1));
+    let replica = app.replica();
+    let there = user.on(&replica.base);
+    assert_eq!(from(&there, "coinmarketcap").await["data"][0]["social"], Value::Null);
+    let mut events =
+        [Events::open(&app, &user, "", None).await, Events::open(&replica, &there, "", None).await];
+    let mut first = String::new();
+    for events in &mut events {
+        let (id, said) = next(events).await;
+        assert_eq!(said, Value::Null);
+        first = id;
+    }
+    let alert = json!({"coin": "bitcoin", "metric": "sentiment", "direction": "above", "threshold": 0.3});
+    user.post("/api/v1/user/alerts", &alert).await.assert(201);
+
+    permits.add_permits(1);
+    for user in [&user, &there] {
+        coin(user, "BTC", |social| social["sample_size"] == 1).await;
+    }
+    let mut second = Vec::new();
+    for events in &mut events {
+        let (id, said) = next(events).await;
+        assert_eq!(said["sample_size"], 1, "{said}");
+        second.push(id);
+    }
+    assert!(second[0] == second[1] && second[0] != first, "{first} {second:?}");
+    let mut resumed = Events::open(&replica, &there, "", Some(&first)).await;
+    assert_eq!(next(&mut resumed).await.0, second[0]);
+    assert_eq!(app.mail_to(&user.email).await.subject, "Bitcoin: sentiment above 0.3");
+    let history = "SELECT count(*) FROM coin_quotes WHERE sentiment > 0.3";
+    assert_eq!((app.count(SNAPSHOTS), app.count(history), app.count(RUNNING)), (1, 1, 0));
+    assert_eq!(market.requests().len(), 1, "one question a slot");
+}
+
+#[tokio::test]
+async fn a_server_that_lost_the_slot_adds_nothing_to_its_snapshot() {
+    let market = market().await;
+    let (app, instance, permits) = waiting_for_bitcoin(&market).await;
+    let admin = app.admin().await;
+    from(&admin, "coinmarketcap").await;
+    // As another replica does it when the lease is over.
+    let lost = sql_query("UPDATE sync_slots SET running = false WHERE running").execute(&mut app.sql());
+    assert_eq!(lost.unwrap(), 1);
+    // This server attends to the next slot when it is done with this one.
+    instance.say_at(BITCOIN, Reply::Silence);
+    admin.post_empty(SYNC).await.assert(202);
+    permits.add_permits(1);
+    eventually("the next slot", async || app.count(SNAPSHOTS) == 2).await;
+    assert_eq!(app.count(SAID), 0);
+}
+
+#[tokio::test]
+async fn the_next_slot_waits_until_social_figures_are_added() {
+    let market = market().await;
+    let (app, instance, permits) = waiting_for_bitcoin(&market).await;
+    let admin = app.admin().await;
+    from(&admin, "coinmarketcap").await;
+    let replica = app.replica();
+    admin.post_empty(SYNC).await.assert(202);
+    permits.add_permits(2);
+    eventually("the next slot", async || app.count(SNAPSHOTS) == 2).await;
+    drop((replica, app));
+    let heads = instance.requests();
+    let of_bitcoin: Vec<_> =
+        heads.iter().filter(|head| head.starts_with(&format!("GET {BITCOIN}"))).collect();
+    // The second reading knows what the first has read.
+    assert!(of_bitcoin.len() == 2 && of_bitcoin[1].contains("since_id="), "{of_bitcoin:?}");
+}

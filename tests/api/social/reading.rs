@@ -1,0 +1,241 @@
+//! What people say about coins, beside the market.
+
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use serde_json::{Value, json};
+
+use crate::support::{
+    App, eventually,
+    market::{COINS, app},
+    noted::{until_failed, until_succeeded},
+    social::{BITCOIN, coin, market, mastodon, name_of, near, silent, status, timeline},
+    upstream::{Reply, Upstream, fixture},
+};
+
+const ETHEREUM: &str = "/api/v1/timelines/tag/ethereum?";
+
+#[tokio::test]
+async fn social_figures_stand_beside_market_data() {
+    let (market, instance) = (market().await, silent().await);
+    let spanish = json!({"language": "es", "content": "<p>Bitcoin cae</p>"});
+    let mut foreign = status(9, 3, "");
+    foreign.as_object_mut().unwrap().extend(spanish.as_object().unwrap().clone());
+    let mut bot = status(8, 4, "Bitcoin price: great");
+    bot["account"]["bot"] = true.into();
+    instance.say_at(
+        BITCOIN,
+        timeline(&[
+            foreign,
+            bot,
+            status(5, 5, "I love <b>Bitcoin</b> &amp; its network!!!"),
+            status(4, 70, "Bitcoin is NOT a scam"),
+            status(3, 130, "bitcoin fees are terrible"),
+            status(2, 200, "bitcoin"),
+            status(1, 260, "i LOVE bitcoin &amp; its  network!!!"),
+        ]),
+    );
+    instance.say_at(ETHEREUM, timeline(&[status(7, 10, "ethereum is fine"), status(6, 90, "ethereum")]));
+    let app = app(&market, &mastodon(&instance));
+    let user = app.user().await;
+    let bitcoin = coin(&user, "BTC", |social| social["sample_size"] == 4).await;
+    // The mean of what the reference implementation says.
+    let wanted = (0.7249 + 0.4585 - 0.4767 + 0.0) / 4.0;
+    assert!(near(&bitcoin["sentiment"], wanted), "{bitcoin}");
+    let interval = &bitcoin["interval"];
+    assert!(interval["low"].as_f64() < bitcoin["sentiment"].as_f64());
+    assert!(interval["high"].as_f64() > bitcoin["sentiment"].as_f64());
+    assert_eq!(bitcoin["shares"], json!({"positive": 0.5, "neutral": 0.25, "negative": 0.25}));
+    assert_eq!(bitcoin["confidence"], "none");
+    assert_eq!(bitcoin["sources"], json!(["mastodon"]));
+    assert!(near(&bitcoin["posts_per_hour"], 4.0 / 168.0), "{bitcoin}");
+    assert!(near(&bitcoin["popularity"], 1.0));
+    assert!(bitcoin.get("missing").is_none(), "{bitcoin}");
+    let ethereum = coin(&user, "ETH", |social| social["sample_size"] == 2).await;
+    assert!(near(&ethereum["popularity"], 0.5), "{ethereum}");
+    let silent = coin(&user, "ADA", |social| social["sample_size"] == 0).await;
+    assert_eq!((&silent["sentiment"], &silent["popularity"]), (&Value::Null, &0.0.into()));
+    assert_eq!(silent["missing"], json!({"sentiment": "too_few_posts", "interval": "too_few_posts"}));
+    let one = user.get(&format!("{COINS}/btc")).await.assert(200).json();
+    assert_eq!(one["data"]["social"]["sample_size"], 4);
+    let history = "SELECT count(*) FROM coin_quotes WHERE sentiment IS NOT NULL AND popularity IS NOT NULL";
+    assert!(app.count(history) > 0);
+}
+
+#[tokio::test]
+async fn social_figures_that_are_8_days_old_are_not_shown() {
+    let (market, instance) = (market().await, silent().await);
+    instance.say_at(BITCOIN, timeline(&[status(1, 1, "I love bitcoin")]));
+    let app = app(&market, &mastodon(&instance));
+    let user = app.user().await;
+    coin(&user, "BTC", |social| social["sample_size"] == 1).await;
+    // Nobody listens any more.
+    let reader = app.replica_with(&[("COINS_SYNC_INTERVAL", "1d"), ("SOCIAL_PROVIDERS", "none")]);
+    drop(app);
+    let user = user.on(&reader.base);
+    coin(&user, "BTC", |social| social["sample_size"] == 1).await;
+    let ago = "UPDATE coin_social SET as_of = (SELECT max(as_of) FROM coin_snapshots) - interval '8 days'; \
+               NOTIFY mintage_coins";
+    reader.sql().batch_execute(ago).unwrap();
+    coin(&user, "BTC", Value::is_null).await;
+}
+
+#[tokio::test]
+async fn the_next_reading_requests_only_new_posts_and_counts_none_twice() {
+    let (market, instance) = (market().await, silent().await);
+    instance.say_at(BITCOIN, timeline(&[status(2, 1, "bitcoin is great"), status(1, 2, "bitcoin is bad")]));
+    let app = app(&market, &mastodon(&instance));
+    eventually("three readings", async || instance.asked(BITCOIN) >= 3).await;
+    let requests = instance.requests();
+    let of_bitcoin: Vec<_> =
+        requests.iter().filter(|head| head.starts_with(&format!("GET {BITCOIN}"))).collect();
+    assert!(
+        !of_bitcoin[0].contains("since_id") && of_bitcoin[0].contains("any%5B%5D=btc"),
+        "{}",
+        of_bitcoin[0]
+    );
+    assert!(
+        of_bitcoin[1].contains("limit=40&any%5B%5D=btc&since_id=117648100000000002"),
+        "{}",
+        of_bitcoin[1]
+    );
+    assert_eq!(app.count("SELECT count(*) FROM social_posts"), 2);
+    instance.say_at(BITCOIN, timeline(&[status(3, 0, "bitcoin is wonderful")]));
+    coin(&app.user().await, "BTC", |social| social["sample_size"] == 3).await;
+}
+
+#[tokio::test]
+async fn pages_are_read_back_up_to_a_bound_and_a_hundred_posts_are_kept() {
+    let (market, instance) = (market().await, silent().await);
+    let page = |from: u32| {
+        let posts = (0..40)
+            .map(|one| status(from - one, (5000 - from + one).into(), &format!("bitcoin {}", from - one)));
+        timeline(&posts.collect::<Vec<_>>())
+    };
+    // The longest address that fits comes first.
+    instance.say_at(BITCOIN, page(5000));
+    instance
+        .say_at("/api/v1/timelines/tag/bitcoin?limit=40&any%5B%5D=btc&max_id=117648100000004961", page(4960));
+    instance
+        .say_at("/api/v1/timelines/tag/bitcoin?limit=40&any%5B%5D=btc&max_id=117648100000004921", page(4920));
+    let app = app(&market, &mastodon(&instance));
+    let bitcoin = coin(&app.user().await, "BTC", |social| social["sample_size"] == 100).await;
+    assert_eq!(bitcoin["confidence"], "high");
+    assert!(near(&bitcoin["posts_per_hour"], 60.0), "{bitcoin}");
+    assert_eq!(app.count("SELECT count(*) FROM social_posts"), 100);
+}
+
+#[tokio::test]
+async fn a_failing_instance_does_not_affect_the_others() {
+    let (market, good, bad) =
+        (market().await, silent().await, Upstream::start(vec![fixture(500, "cmc_error_500")]).await);
+    let shared = status(1, 5, "bitcoin is great");
+    good.say_at(BITCOIN, timeline(std::slice::from_ref(&shared)));
+    let other = silent().await;
+    other.say_at(BITCOIN, timeline(&[status(2, 6, "bitcoin is fine"), shared]));
+    let urls = format!("{},{},{}", bad.url, good.url, other.url);
+    let app = app(&market, &[("SOCIAL_PROVIDERS", "mastodon"), ("MASTODON_URLS", &urls)]);
+    let bitcoin = coin(&app.user().await, "BTC", |social| social["sample_size"] == 2).await;
+    assert_eq!(bitcoin["sources"], json!(["mastodon"]));
+    let asked = bad.requests().len();
+    eventually("more readings", async || good.asked(BITCOIN) > 5).await;
+    assert!(bad.requests().len() <= asked + 3, "it is left alone for a while");
+}
+
+#[tokio::test]
+async fn a_failing_source_affects_neither_the_market_nor_the_last_figures() {
+    let (market, instance) = (market().await, silent().await);
+    let good = timeline(&[status(1, 5, "bitcoin is great")]);
+    instance.say_at(BITCOIN, good.clone());
+    // One of the answers is none.
+    let mut settings = mastodon(&instance).to_vec();
+    settings.push(("UPSTREAM_TIMEOUT", "3s"));
+    let app = app(&market, &settings);
+    let mut user = app.user().await;
+    let before = coin(&user, "BTC", |social| social["sample_size"] == 1).await;
+    let json = |text: &str| Reply::Http(200, "", text.as_bytes().to_vec());
+    for reply in [
+        Reply::Http(500, "", Vec::new()),
+        Reply::Http(429, "x-ratelimit-reset: 2000-01-01T00:00:00Z\r\n", b"{}".to_vec()),
+        Reply::Http(302, "location: http://127.0.0.1:1/\r\n", Vec::new()),
+        Reply::Raw("content-type: text/html\r\n", b"<html>hello</html>".to_vec()),
+        Reply::Truncated(b"[{".to_vec()),
+        Reply::Silence,
+        Reply::Raw("content-type: application/json\r\n", vec![b'['; 9 * 1024 * 1024]),
+        json(r#"{"error":"This method requires an authenticated user"}"#),
+        json("[1,2,3]"),
+        json("[{}]"),
+        json("null"),
+        json("\u{0}"),
+    ] {
+        instance.say_at("/", reply);
+        until_failed(&app, &name_of(&instance), 1).await;
+        let synced = market.requests().len();
+        eventually("two syncs", async || market.requests().len() > synced + 1).await;
+        let social = coin(&user, "BTC", |_| true).await;
+        for name in ["sentiment", "sample_size", "sources"] {
+            assert_eq!(social[name], before[name], "{name}");
+        }
+        instance.say_at("/", timeline(&[]));
+        instance.say_at(BITCOIN, good.clone());
+        app.clock.advance(Duration::from_hours(1));
+        user.refresh().await.assert(200);
+        until_succeeded(&app, &name_of(&instance)).await;
+    }
+    let odd = status(3, 1, "bitcoin \u{0} \u{202e} <script>alert(1)</script> is &#0; fine");
+    let mut without = status(2, 1, "");
+    without["account"] = Value::Null;
+    instance.say_at("/", timeline(&[odd, without]));
+    coin(&user, "BTC", |social| social["sample_size"] == 2).await;
+}
+
+#[tokio::test]
+async fn without_sources_a_coin_has_no_social_figures() {
+    let app = App::start();
+    assert_eq!(coin(&app.user().await, "BTC", |_| true).await, Value::Null);
+}
+
+#[tokio::test]
+async fn an_admin_sees_the_state_of_every_source() {
+    let (market, instance, bad) =
+        (market().await, silent().await, Upstream::start(vec![Reply::Http(503, "", Vec::new())]).await);
+    let urls = format!("{},{}", instance.url, bad.url);
+    let app = app(
+        &market,
+        &[
+            ("SOCIAL_PROVIDERS", "mastodon,bluesky"),
+            ("MASTODON_URLS", &urls),
+            ("BLUESKY_URL", "ws://127.0.0.1:1"),
+        ],
+    );
+    let admin = app.admin().await;
+    let mut social = Value::Null;
+    eventually("one heard and two not", async || {
+        social = admin.get("/api/v1/admin/sync").await.assert(200).json()["social"].clone();
+        social[0]["last_success_at"].is_string()
+            && social[1]["last_error"].is_string()
+            && social[2]["last_error"].is_string()
+    })
+    .await;
+    assert_eq!(social[0]["name"], name_of(&instance));
+    assert_eq!((&social[1]["name"], &social[1]["state"]), (&name_of(&bad).into(), &"waiting".into()));
+    assert_eq!(
+        (&social[2]["name"], &social[2]["last_error"]),
+        (&"bluesky".into(), &"cannot be reached".into())
+    );
+}
+
+#[tokio::test]
+async fn no_text_and_no_author_is_kept() {
+    let (market, instance) = (market().await, silent().await);
+    instance.say_at(BITCOIN, timeline(&[status(1, 5, "bitcoin is xyzzy great")]));
+    let app = app(&market, &mastodon(&instance));
+    coin(&app.user().await, "BTC", |social| social["sample_size"] == 1).await;
+    let tables = ["social_posts", "social_cursors", "coin_social", "provider_state", "social_streams"];
+    for table in tables {
+        let query = format!(
+            "SELECT count(*) FROM {table} t WHERE t::text ILIKE '%xyzzy%' OR t::text LIKE '%mastodon.example%'"
+        );
+        assert_eq!(app.count(&query), 0, "{table}");
+    }
+}
