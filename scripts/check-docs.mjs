@@ -20,7 +20,7 @@ const pages = [
 
 /** Blanks out fenced blocks, so that line numbers stay. */
 const withoutFences = (text) =>
-  text.replace(/^(```|~~~).*?^\1/gms, (block) => block.replace(/[^\n]/g, ''));
+  text.replace(/^ *(```|~~~).*?^ *\1/gms, (block) => block.replace(/[^\n]/g, ''));
 const withoutCode = (text) => text.replace(/`[^`\n]*`/g, (code) => ' '.repeat(code.length));
 const lineOf = (text, index) => text.slice(0, index).split('\n').length;
 
