@@ -1,3 +1,5 @@
+//! Answers the probes `/healthz` and `/readyz`.
+
 use std::time::Duration;
 
 use actix_web::{

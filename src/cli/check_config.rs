@@ -1,3 +1,5 @@
+//! Runs `mintage check-config`: checks the settings without serving.
+
 use actix_web::rt::System;
 use anyhow::Result;
 use clap::Args;

@@ -1,3 +1,5 @@
+//! Runs `mintage create-admin`: creates an admin account.
+
 use std::io::{self, Read};
 
 use anyhow::{Context, Result, bail, ensure};

@@ -1,3 +1,5 @@
+//! Runs `mintage healthcheck`: asks a running server whether it is ready.
+
 use std::{net::IpAddr, time::Duration};
 
 use actix_web::rt::System;

@@ -1,3 +1,5 @@
+//! Runs `mintage keys`: lists, rotates and revokes signing keys.
+
 use anyhow::Result;
 use clap::Subcommand;
 use diesel::PgConnection;

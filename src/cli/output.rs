@@ -1,3 +1,5 @@
+//! Prints results of commands.
+
 use std::{
     fmt::Display,
     io::{self, ErrorKind, Write},

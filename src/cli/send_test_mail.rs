@@ -1,3 +1,5 @@
+//! Runs `mintage send-test-mail`: sends a mail to see whether mail works.
+
 use anyhow::{Context, Result};
 use clap::Args;
 

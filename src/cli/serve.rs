@@ -1,3 +1,5 @@
+//! Runs `mintage serve`: starts the database if needed and serves the API until a signal.
+
 use std::{fs, sync::mpsc, thread, time::Duration};
 
 use actix_web::rt::{

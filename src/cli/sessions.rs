@@ -1,3 +1,5 @@
+//! Runs `mintage sessions`: ends sessions.
+
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use diesel::{Connection, PgConnection};

@@ -1,3 +1,5 @@
+//! Answers `GET /api/v1/coins/{coin}/history`: reads prices and sentiment over time.
+
 use actix_web::{HttpRequest, HttpResponse, get, web::Data};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{deserialize::FromSqlRow, expression::AsExpression, sql_types::Text};

@@ -1,3 +1,5 @@
+//! Answers `GET /api/v1/coins`: lists coins as JSON or CSV.
+
 use std::{cmp::Ordering, collections::HashSet};
 
 use actix_web::{FromRequest, HttpRequest, HttpResponse, get, web::Data};

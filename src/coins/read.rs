@@ -1,3 +1,5 @@
+//! Answers `GET /api/v1/coins/{coin}`: reads one coin.
+
 use actix_web::{HttpRequest, HttpResponse, get, web::Data};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};

@@ -1,3 +1,5 @@
+//! Reads the settings of registration and confirmation.
+
 use super::{MailTransport, env::Env};
 
 /// How accounts come to be.

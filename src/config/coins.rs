@@ -1,3 +1,5 @@
+//! Reads the settings of the market data providers and the sync.
+
 use std::{fmt, str::FromStr, time::Duration};
 
 use super::{

@@ -1,3 +1,5 @@
+//! Reads the settings of the database.
+
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;

@@ -1,3 +1,5 @@
+//! Reads the settings of the log.
+
 use super::{Profile, env::Env};
 
 /// How and how much is logged.

@@ -1,3 +1,5 @@
+//! Reads the settings of mail.
+
 use std::{
     fmt,
     net::IpAddr,

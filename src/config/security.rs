@@ -1,3 +1,5 @@
+//! Reads the settings of passwords and tokens.
+
 use std::{num::NonZero, thread, time::Duration};
 
 use super::{Profile, env::Env};

@@ -1,3 +1,5 @@
+//! Reads the settings of the HTTP server.
+
 use std::{net::SocketAddr, num::NonZero, path::PathBuf, thread, time::Duration};
 
 use ipnet::IpNet;

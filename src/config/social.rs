@@ -1,3 +1,5 @@
+//! Reads the settings of the social sources.
+
 use std::{fmt, path::PathBuf, str::FromStr};
 
 use super::{

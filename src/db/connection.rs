@@ -13,7 +13,7 @@ use diesel::{
     sql_types::{Bool, Integer},
 };
 
-use super::refusal::Refusal;
+use super::refusal::{Refusal, one_line};
 use crate::config::{Database, Secret};
 
 /// Below the budget of a request, so that PostgreSQL says why before the request gives up. `lc_messages` needs
@@ -143,10 +143,6 @@ fn check_version(number: i32) -> anyhow::Result<()> {
         OLDEST_VERSION / 10_000
     );
     Ok(())
-}
-
-pub(super) fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -5,8 +5,6 @@
 
 use diesel::ConnectionError;
 
-use super::connection::one_line;
-
 /// A connection that was not opened.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -95,6 +93,10 @@ fn unquoted(text: &str) -> String {
     });
     let said = message.split('"').next().unwrap_or_default().trim();
     if said.is_empty() { "an unknown reason".into() } else { said.chars().take(200).collect() }
+}
+
+pub(super) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+//! Maps an enum to the names that a `text` column holds.
+
 /// How an enum is written in a `text` column: its names, once, for both directions.
 ///
 /// The enum itself derives `AsExpression` and `FromSqlRow` with `#[diesel(sql_type = Text)]`.

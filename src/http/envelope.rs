@@ -26,6 +26,7 @@ use futures_util::FutureExt;
 
 use super::{
     connection::Answering,
+    current::Current,
     problem::{Problem, kind},
     requests::Requests,
     shutdown::Shutdown,
@@ -41,29 +42,6 @@ pub struct Envelope {
     pub public_url: Arc<str>,
     pub https: bool,
     pub shutdown: Arc<Shutdown>,
-}
-
-struct Current {
-    request_id: HeaderValue,
-    request_id_from: Option<&'static str>,
-    public_url: Arc<str>,
-}
-
-tokio::task_local! {
-    /// Problem bodies are made where the request is out of reach.
-    static CURRENT: Current;
-}
-
-/// The id of the request being served and the address that problem types live under.
-pub(super) fn current() -> (String, Arc<str>) {
-    let text = |id: &HeaderValue| id.to_str().unwrap_or_default().to_owned();
-    CURRENT.try_with(|current| (text(&current.request_id), current.public_url.clone())).unwrap_or_default()
-}
-
-/// For logs, beside the id: `client` when the client chose the id of the request being served, so that nobody takes
-/// it for one of ours, else None.
-pub(super) fn request_id_from() -> Option<&'static str> {
-    CURRENT.try_with(|current| current.request_id_from).unwrap_or_default()
 }
 
 /// Wraps the whole application; whatever fails inside leaves as a problem.
@@ -91,7 +69,7 @@ pub async fn envelope<B: MessageBody + 'static>(
     }
     let public_url = settings.public_url.clone();
     let current = Current { request_id: request_id.clone(), request_id_from, public_url };
-    let mut result = CURRENT.scope(current, db::within_budget(handle(req, next))).await;
+    let mut result = current.scope(db::within_budget(handle(req, next))).await;
     if method == Method::HEAD {
         result = result.map(without_stream);
     }

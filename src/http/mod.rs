@@ -4,6 +4,7 @@
 pub mod accept;
 mod client_ip;
 mod connection;
+mod current;
 mod envelope;
 pub mod etag;
 mod fallback;

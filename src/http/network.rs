@@ -1,3 +1,5 @@
+//! Groups client addresses into networks, by which limits count.
+
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},

@@ -27,7 +27,7 @@ use utoipa::{
     openapi::schema::{Object, ObjectBuilder, Type},
 };
 
-use super::envelope;
+use super::current;
 use crate::db::{DbError, Outage};
 
 /// One sort of problem; `code` is stable and what clients should compare.
@@ -316,7 +316,7 @@ impl Problem {
     fn body(&self) -> ProblemBody {
         let Inner { kind, detail, errors, choices, .. } = &*self.0;
         let first = || errors.first().map(FieldError::to_string);
-        let (request_id, public_url) = envelope::current();
+        let (request_id, public_url) = current::current();
         ProblemBody {
             type_uri: format!("{public_url}/problems/{}", kind.code),
             title: kind.title,
@@ -333,7 +333,7 @@ impl Problem {
         let Some(cause) = self.0.cause.take() else {
             return;
         };
-        let (code, request_id_from) = (self.0.kind.code, envelope::request_id_from());
+        let (code, request_id_from) = (self.0.kind.code, current::request_id_from());
         if self.0.kind.status == 503 {
             tracing::warn!(request_id, request_id_from, code, cause, "answered 503");
         } else {

@@ -1,3 +1,5 @@
+//! Defines why a run of a job failed and whether another run may succeed.
+
 use std::fmt;
 
 use crate::{

@@ -1,3 +1,5 @@
+//! Answers `GET /api/v1/admin/jobs`: lists jobs.
+
 use actix_web::{
     get,
     web::{Data, Json},

@@ -1,3 +1,5 @@
+//! Defines the states of a job and what admins see of it.
+
 use chrono::{DateTime, Utc};
 use diesel::{deserialize::FromSqlRow, expression::AsExpression, prelude::*, sql_types::Text};
 use serde::{Deserialize, Serialize};

@@ -1,3 +1,5 @@
+//! Deletes jobs that have been dead for 30 days.
+
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 

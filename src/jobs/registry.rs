@@ -1,3 +1,5 @@
+//! Maps each kind of job to the code that runs it.
+
 use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::anyhow;

@@ -1,3 +1,5 @@
+//! Answers `POST /api/v1/admin/jobs/{id}/retry`: runs a dead job again.
+
 use actix_web::{
     post,
     web::{Data, Json},

@@ -1,3 +1,5 @@
+//! Enqueues the jobs that run by the clock.
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};

@@ -1,3 +1,5 @@
+//! Runs due jobs, renews their leases and records how each run ended.
+
 use std::{
     panic::AssertUnwindSafe,
     sync::Arc,

@@ -1,3 +1,5 @@
+//! Limits how many wrong passwords and codes this server accepts over all accounts.
+
 use std::sync::{
     Mutex, PoisonError,
     atomic::{AtomicU64, Ordering},

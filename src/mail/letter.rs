@@ -1,3 +1,5 @@
+//! Renders a letter as plain text and HTML.
+
 use askama::Template;
 
 use super::Mail;

@@ -1,3 +1,5 @@
+//! Renders letters and hands them to SMTP, files or the console.
+
 use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result, anyhow, bail};

@@ -1,3 +1,5 @@
+//! Defines the mail of `mintage send-test-mail`.
+
 use serde::{Deserialize, Serialize};
 
 use super::{Letter, Mailer};

@@ -1,3 +1,5 @@
+//! Defines coins, snapshots, reports of providers and exchange rates.
+
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};

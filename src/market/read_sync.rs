@@ -1,3 +1,5 @@
+//! Answers `GET /api/v1/admin/sync`: reports the state of the sync.
+
 use actix_web::{
     get,
     web::{Data, Json},

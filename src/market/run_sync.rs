@@ -1,3 +1,5 @@
+//! Answers `POST /api/v1/admin/sync`: requests a run of the sync.
+
 use std::time::Duration;
 
 use actix_web::{HttpResponse, http::header, post, web::Data};

@@ -12,6 +12,7 @@
 pub mod activity;
 mod blocklist;
 pub mod challenges;
+mod claims;
 mod code;
 mod current_user;
 mod end_all;
@@ -31,11 +32,12 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::{
     activity::Activity,
-    blocklist::Blocklist,
+    blocklist::{Blocklist, Ended},
+    claims::{AccessToken, RefreshClaims},
     code::CodeForm,
     current_user::{Admin, CurrentUser, PossiblyExpired, Uncounted},
     end_all::end_all,
-    jwt::{AccessToken, Jwt, RefreshClaims, Refusal},
+    jwt::{Jwt, Refusal},
     keys::{
         KeyRing, KeyRow, KeyState, Revoked, create_if_absent, has_keys, list_keys, prune_retired, revoke,
         rotate,
@@ -43,7 +45,6 @@ pub use self::{
     role::Role,
     seal::{Sealer, derive_key},
     secrets::{ChallengeKeys, Secrets},
-    sessions::Ended,
 };
 
 pub fn routes(config: &mut ServiceConfig) {

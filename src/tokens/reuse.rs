@@ -17,9 +17,10 @@ use diesel::{PgConnection, QueryResult, prelude::*};
 use ipnet::IpNet;
 
 use super::{
+    blocklist::Ended,
     jwt::SKEW,
     role::Role,
-    sessions::{self, Client, Ended, Grant, Lifetimes, Presented, RefreshToken, Which},
+    sessions::{self, Client, Grant, Lifetimes, Presented, RefreshToken, Which},
 };
 use crate::{
     db::schema::{refresh_tokens, sessions as rows, users},

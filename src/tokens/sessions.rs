@@ -10,8 +10,9 @@ use uuid::Uuid;
 
 use super::{
     activity::{Activity, WRITTEN_LATE},
-    blocklist,
-    jwt::{LEEWAY, RefreshClaims},
+    blocklist::{self, Ended},
+    claims::RefreshClaims,
+    jwt::LEEWAY,
     login_networks,
     role::Role,
     rotation::RotateNewest,
@@ -39,13 +40,6 @@ pub struct Session {
     pub created_at: DateTime<Utc>,
     pub last_seen_at: DateTime<Utc>,
     pub refresh_expires_at: DateTime<Utc>,
-}
-
-/// A session that ended, and when the last of its access tokens has expired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended {
-    pub session: Uuid,
-    pub until: DateTime<Utc>,
 }
 
 /// Who is on the other end.

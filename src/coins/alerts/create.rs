@@ -1,3 +1,5 @@
+//! Creates an alert of the user.
+
 use actix_web::{HttpResponse, post, web::Data};
 use chrono::SubsecRound;
 use serde::Deserialize;

@@ -1,3 +1,5 @@
+//! Deletes an alert of the user.
+
 use actix_web::{HttpResponse, delete, web::Data};
 use uuid::Uuid;
 

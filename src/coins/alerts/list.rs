@@ -1,3 +1,5 @@
+//! Lists the user's alerts.
+
 use actix_web::{
     get,
     web::{Data, Json},

@@ -1,3 +1,5 @@
+//! Sends the mail that reports a crossed threshold.
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

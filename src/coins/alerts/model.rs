@@ -1,3 +1,5 @@
+//! Defines an alert as it is stored and shown.
+
 use chrono::{DateTime, Utc};
 use diesel::{deserialize::FromSqlRow, expression::AsExpression, prelude::*, sql_types::Text};
 use serde::{Deserialize, Serialize};

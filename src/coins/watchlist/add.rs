@@ -1,3 +1,5 @@
+//! Adds a coin to the user's watch list.
+
 use actix_web::{HttpResponse, put, web::Data};
 
 use super::{

@@ -1,3 +1,5 @@
+//! Lists the coins on the user's watch list.
+
 use actix_web::{
     get,
     web::{Data, Json},

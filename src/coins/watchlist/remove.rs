@@ -1,3 +1,5 @@
+//! Removes a coin from the user's watch list.
+
 use actix_web::{HttpResponse, delete, web::Data};
 
 use super::{
