@@ -7,12 +7,13 @@
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use tokio::{sync::watch, time};
 
 use crate::telemetry::Exposition;
@@ -79,14 +80,14 @@ impl Tasks {
 
     fn names(&self, select: impl Fn(&Task, Instant) -> bool) -> Vec<String> {
         let now = Instant::now();
-        let tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let tasks = self.0.tasks.lock();
         tasks.iter().filter(|task| select(task, now)).map(|task| task.name.clone()).collect()
     }
 
     pub fn write(&self, text: &mut Exposition) {
         let name = "mintage_task_restarts_total";
         text.family(name, "counter", "How often a background task panicked and began anew.");
-        for task in &*self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner) {
+        for task in &*self.0.tasks.lock() {
             text.sample(name, &[("task", &task.name)], task.restarts);
         }
     }
@@ -108,7 +109,7 @@ impl Tasks {
     }
 
     fn add(&self, name: &str) -> usize {
-        let mut tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = self.0.tasks.lock();
         tasks.push(Task::new(name, Instant::now()));
         tasks.len() - 1
     }
@@ -121,7 +122,7 @@ impl Tasks {
     }
 
     fn change<T>(&self, number: usize, change: impl FnOnce(&mut Task) -> T) -> T {
-        change(&mut self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)[number])
+        change(&mut self.0.tasks.lock()[number])
     }
 }
 

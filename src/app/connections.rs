@@ -8,12 +8,13 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio::time::sleep;
 
 use crate::{
@@ -125,7 +126,7 @@ impl Connections {
     fn enter(self: &Arc<Self>, peer: IpAddr) -> Result<Place, Refusal> {
         let limited = self.most_of_network.filter(|_| !self.exempt.trusts(peer));
         let network = limited.map(|_| network(peer));
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock();
         if open.all >= self.most {
             return Err(Refusal::All);
         }
@@ -147,7 +148,7 @@ impl Connections {
             Refusal::Network => &self.refused_network,
         };
         counter.fetch_add(1, Ordering::Relaxed);
-        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reported = self.reported.lock();
         if reported.is_some_and(|at| at.elapsed() < BETWEEN_LOG_LINES) {
             return;
         }
@@ -173,7 +174,7 @@ impl Connections {
     }
 
     pub fn open(&self) -> usize {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).all
+        self.open.lock().all
     }
 
     fn refused(&self) -> (u64, u64) {
@@ -193,7 +194,7 @@ impl Connections {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut open = self.connections.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.connections.open.lock();
         open.all -= 1;
         if let Some(network) = self.network
             && let Some(own) = open.of_network.get_mut(&network)
@@ -249,7 +250,7 @@ mod tests {
         held.truncate(1);
         assert!(enter(&all, "203.0.113.1").is_ok(), "a place comes back");
         drop(held);
-        let open = all.open.lock().expect("lock");
+        let open = all.open.lock();
         assert_eq!((open.all, open.of_network.len()), (0, 0), "nothing is kept of connections that ended");
     }
 
@@ -277,7 +278,7 @@ mod tests {
             for _ in 0..connections {
                 assert!(all.admit("203.0.113.1".parse().expect("address")).is_none());
             }
-            all.reported.lock().expect("lock").expect("a line")
+            all.reported.lock().expect("a line")
         };
         let line = flood(1);
         assert_eq!(flood(999), line, "no second line within the minute");

@@ -9,7 +9,7 @@
 use std::{
     panic::resume_unwind,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
         mpsc::{self, RecvTimeoutError},
     },
@@ -19,6 +19,7 @@ use std::{
 
 use anyhow::Context;
 use diesel::{PgConnection, QueryResult, connection::SimpleConnection};
+use parking_lot::Mutex;
 
 use super::{
     connection::{connect, connect_timeout},
@@ -203,7 +204,7 @@ impl Steps {
 
     /// Changes views, unless the thread was left behind: then what it has read is out of date.
     fn change(&self, change: impl FnOnce()) -> anyhow::Result<()> {
-        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = self.left.lock();
         anyhow::ensure!(!*left, "another connection has taken over");
         change();
         Ok(())
@@ -215,7 +216,7 @@ struct Leaves(Arc<Mutex<bool>>);
 
 impl Drop for Leaves {
     fn drop(&mut self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.0.lock() = true;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         mpsc::{self, Receiver, RecvTimeoutError},
     },
     thread,
@@ -16,6 +16,7 @@ use diesel::{
     select, sql_query,
     sql_types::{Bool, Integer, Nullable, Text},
 };
+use parking_lot::Mutex;
 
 use super::connection::connect;
 use crate::config::Secret;
@@ -81,7 +82,7 @@ pub fn naming_locks<T>(
         if !format!("{error:#}").contains("due to lock timeout") {
             return error;
         }
-        let lock = waits_for.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let lock = waits_for.lock().take();
         let lock = lock.unwrap_or_else(|| "a lock".into());
         error.context(format!("gave up waiting for {lock}; end that transaction, then try again"))
     })
@@ -99,7 +100,7 @@ fn watch(url: &Secret, backend: i32, until: &Receiver<()>, seen: &Mutex<Option<S
         match waiting(conn, backend) {
             Ok(Some(waiting)) => {
                 let text = waiting.describe();
-                let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut seen = seen.lock();
                 if seen.as_ref() != Some(&text) {
                     tracing::info!("waiting for {text}");
                     *seen = Some(text);

@@ -10,7 +10,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -22,6 +22,7 @@ use diesel::{
     connection::{Instrumentation, InstrumentationEvent, get_default_instrumentation},
     r2d2::{Error, R2D2Connection},
 };
+use parking_lot::Mutex;
 use r2d2::ManageConnection;
 
 use super::{connection, refusal::Refusal};
@@ -64,11 +65,11 @@ impl Default for LastAnswer {
 
 impl LastAnswer {
     pub fn note(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.0.lock() = Instant::now();
     }
 
     pub fn at(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 }
 

@@ -1,10 +1,8 @@
 //! How many hops may run at a time: in all, and for one account.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(super) struct Slots {
@@ -70,7 +68,7 @@ impl Slots {
 
 impl Accounts {
     fn busy(&self) -> MutexGuard<'_, HashMap<u64, (usize, Arc<Semaphore>)>> {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+        self.busy.lock()
     }
 
     async fn turn(self: &Arc<Self>, account: u64) -> (OwnedSemaphorePermit, Entry) {

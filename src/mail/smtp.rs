@@ -6,7 +6,7 @@
 
 use std::{
     fs,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -23,6 +23,7 @@ use lettre::{
         response::Response,
     },
 };
+use parking_lot::Mutex;
 use tokio::time;
 
 use crate::config::{self, MailSecurity, Mask};
@@ -159,7 +160,7 @@ impl Smtp {
     /// A connection that still answers.
     async fn take_idle(&self) -> Option<AsyncSmtpConnection> {
         loop {
-            let (mut conn, _) = lock(&self.idle).connections.pop()?;
+            let (mut conn, _) = self.idle.lock().connections.pop()?;
             if time::timeout(ALIVE, conn.test_connected()).await == Ok(true) {
                 return Some(conn);
             }
@@ -167,7 +168,7 @@ impl Smtp {
     }
 
     fn keep(&self, conn: AsyncSmtpConnection) {
-        let mut idle = lock(&self.idle);
+        let mut idle = self.idle.lock();
         if idle.connections.len() < MOST_IDLE {
             idle.connections.push((conn, Instant::now()));
         }
@@ -177,16 +178,12 @@ impl Smtp {
     }
 }
 
-fn lock(idle: &Idle) -> MutexGuard<'_, Waiting> {
-    idle.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Takes leave of connections that nobody needs any more, until there are none.
 async fn watch(idle: Idle) {
     loop {
         time::sleep(KEPT_IDLE).await;
         let old: Vec<_> = {
-            let mut idle = lock(&idle);
+            let mut idle = idle.lock();
             idle.is_watched = !idle.connections.is_empty();
             if !idle.is_watched {
                 return;

@@ -7,12 +7,14 @@ use std::{
     io::{self, ErrorKind, Write},
     mem,
     sync::{
-        Condvar, LazyLock, Mutex, MutexGuard, PoisonError,
+        LazyLock,
         atomic::{AtomicU64, Ordering},
     },
     thread,
     time::Duration,
 };
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// Bytes that may wait while as many are being written: about a thousand lines.
 const MOST_WAITING: usize = 256 * 1024;
@@ -61,12 +63,11 @@ impl Output {
     /// Waits until all has been written; false if that takes longer.
     pub fn flush(&self, within: Duration) -> bool {
         let busy = |state: &mut State| state.is_writing || !state.waiting.is_empty();
-        let waited = self.changed.wait_timeout_while(self.state(), within, busy);
-        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+        !self.changed.wait_while_for(&mut self.state(), busy, within).timed_out()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn write_to(&self, to: impl Write) {
@@ -94,8 +95,8 @@ impl Output {
 
     /// All that waits, once there is something.
     fn next(&self) -> Vec<u8> {
-        let waited = self.changed.wait_while(self.state(), |state| state.waiting.is_empty());
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
+        self.changed.wait_while(&mut state, |state| state.waiting.is_empty());
         state.is_writing = true;
         mem::take(&mut state.waiting)
     }
@@ -150,7 +151,7 @@ mod tests {
     impl Write for Gate {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let count = self.manner.recv().unwrap_or(Ok(usize::MAX))?.min(bytes.len());
-            self.arrived.lock().expect("lock").extend_from_slice(&bytes[..count]);
+            self.arrived.lock().extend_from_slice(&bytes[..count]);
             Ok(count)
         }
 
@@ -171,7 +172,7 @@ mod tests {
     }
 
     fn text(arrived: &Mutex<Vec<u8>>) -> String {
-        String::from_utf8(arrived.lock().expect("lock").clone()).expect("text")
+        String::from_utf8(arrived.lock().clone()).expect("text")
     }
 
     #[test]

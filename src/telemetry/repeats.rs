@@ -9,10 +9,10 @@ use std::{
     fmt::{self, Debug, Write},
     hash::{BuildHasher, Hash, Hasher, RandomState},
     mem,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
@@ -46,7 +46,7 @@ impl<F> Repeats<F> {
         let mut hash = Fields(self.keys.build_hasher());
         event.metadata().callsite().hash(&mut hash.0);
         event.record(&mut hash);
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).judge(hash.0.finish(), Instant::now())
+        self.seen.lock().judge(hash.0.finish(), Instant::now())
     }
 }
 
@@ -163,7 +163,7 @@ mod tests {
 
     impl io::Write for Written {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("lock").extend_from_slice(bytes);
+            self.0.lock().extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -195,7 +195,7 @@ mod tests {
             std::thread::sleep(PERIOD);
             fail(7, "no slot");
         });
-        let bytes = written.0.lock().expect("lock").clone();
+        let bytes = written.0.lock().clone();
         String::from_utf8(bytes).expect("text").lines().map(str::to_owned).collect()
     }
 

@@ -41,10 +41,10 @@ use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use parking_lot::{Mutex, MutexGuard};
 
 use launcher::Launcher;
 use place::Log;
@@ -262,8 +262,8 @@ impl Cluster {
         place::shortage(&self.home)
     }
 
-    fn postmaster(&self) -> std::sync::MutexGuard<'_, Option<Postmaster>> {
-        self.postmaster.lock().unwrap_or_else(PoisonError::into_inner)
+    fn postmaster(&self) -> MutexGuard<'_, Option<Postmaster>> {
+        self.postmaster.lock()
     }
 }
 
