@@ -11,8 +11,7 @@ use crate::{
     auth,
     clock::Clock,
     config,
-    db::Db,
-    http::Problem,
+    db::{Db, DbError},
     limits,
     tokens::{self, Activity, activity, challenges, login_networks, sessions},
 };
@@ -32,37 +31,37 @@ pub async fn run(db: Db, clock: Clock, settings: Data<config::Tokens>, activity:
         if count % FLUSHES_A_PRUNE == 0 {
             result = result.and(prune(&db, clock.earliest(), keep_keys).await);
         }
-        if let Err(problem) = result {
-            tracing::warn!(%problem, "housekeeping has to wait");
+        if let Err(error) = result {
+            tracing::warn!(%error, "housekeeping has to wait");
         }
     }
 }
 
 /// Writes down which sessions were used.
-pub async fn flush(db: &Db, clock: &Clock, activity: &Data<Activity>) -> Result<(), Problem> {
+pub async fn flush(db: &Db, clock: &Clock, activity: &Data<Activity>) -> Result<(), DbError> {
     for news in activity.pending().chunks(activity::BATCH) {
         let news = news.to_vec();
-        let written = db.tx(move |conn| Ok::<_, Problem>(activity::store(conn, &news)?)).await?;
+        let written = db.query_tx(move |conn| activity::store(conn, &news)).await?;
         activity.written(&written);
     }
     activity.forget_written(clock.now());
     Ok(())
 }
 
-async fn prune(db: &Db, now: DateTime<Utc>, keep_keys: TimeDelta) -> Result<(), Problem> {
+async fn prune(db: &Db, now: DateTime<Utc>, keep_keys: TimeDelta) -> Result<(), DbError> {
     let mut result = Ok(());
     for prune in [sessions::prune, challenges::prune, login_networks::prune, auth::prune, limits::prune] {
         // What fails for one table costs the others nothing.
         result = result.and(prune_all(db, prune, now).await);
     }
-    result.and(db.tx(move |conn| Ok(tokens::prune_retired(conn, now - keep_keys)?)).await)
+    result.and(db.query_tx(move |conn| tokens::prune_retired(conn, now - keep_keys)).await)
 }
 
 async fn prune_all(
     db: &Db,
     prune: fn(&mut PgConnection, DateTime<Utc>) -> QueryResult<bool>,
     now: DateTime<Utc>,
-) -> Result<(), Problem> {
-    while db.tx(move |conn| Ok::<_, Problem>(prune(conn, now)?)).await? {}
+) -> Result<(), DbError> {
+    while db.query_tx(move |conn| prune(conn, now)).await? {}
     Ok(())
 }

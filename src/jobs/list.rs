@@ -67,8 +67,7 @@ pub struct JobList {
 pub async fn list_jobs(_: Admin, query: Query<ListJobs>, db: Data<Db>) -> Result<Json<JobList>, Problem> {
     let Query(ListJobs { limit, cursor, state }) = query;
     let after = cursor.map(|cursor| cursor.0);
-    let rows =
-        db.run(move |conn| Ok::<_, Problem>(store::list(conn, state, after, i64::from(limit) + 1)?)).await?;
+    let rows = db.query(move |conn| store::list(conn, state, after, i64::from(limit) + 1)).await?;
     let (data, next_cursor) = page::cut(rows, limit, |job| job.id);
     Ok(Json(JobList { data, next_cursor }))
 }

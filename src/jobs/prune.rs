@@ -17,7 +17,7 @@ impl Job for PruneJobs {
 
     async fn run(self, running: Running, db: &Db) -> Result<(), Failure> {
         let limit = running.now - KEEP_DEAD;
-        while db.run(move |conn| Ok::<_, Failure>(store::prune(conn, limit)?)).await? {}
+        while db.query(move |conn| store::prune(conn, limit)).await? {}
         Ok(())
     }
 }

@@ -4,7 +4,10 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::store;
-use crate::{clock::start_of_slot, db::Db, http::Problem};
+use crate::{
+    clock::start_of_slot,
+    db::{Db, DbError},
+};
 
 /// A job by the clock.
 #[derive(Clone)]
@@ -23,7 +26,7 @@ impl Schedule {
     }
 
     /// Enqueues the job if a slot has begun that no replica has entered yet.
-    pub async fn attend(&mut self, db: &Db, now: DateTime<Utc>) -> Result<(), Problem> {
+    pub async fn attend(&mut self, db: &Db, now: DateTime<Utc>) -> Result<(), DbError> {
         let slot = start_of_slot(now, self.interval);
         // The next slot may have begun for another replica already, the one after it not.
         let ahead = slot + self.interval * 2;
@@ -31,11 +34,11 @@ impl Schedule {
             return Ok(());
         }
         let (name, kind, payload) = (self.name, self.kind, self.payload.clone());
-        db.tx(move |conn| {
+        db.query_tx(move |conn| {
             if store::enter_slot(conn, name, slot, ahead)? {
                 store::insert(conn, kind, &payload, now)?;
             }
-            Ok::<_, Problem>(())
+            Ok(())
         })
         .await?;
         self.seen = Some(slot);

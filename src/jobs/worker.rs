@@ -17,8 +17,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    db::{Change, Db, Follow},
-    http::Problem,
+    db::{Change, Db, DbError, Follow},
 };
 
 /// Jobs that run at the same time, of each server.
@@ -90,8 +89,8 @@ impl Worker {
             }
             pause = match self.look(&mut runs).await {
                 Ok(()) => POLL,
-                Err(problem) => {
-                    tracing::warn!(%problem, "jobs have to wait");
+                Err(error) => {
+                    tracing::warn!(%error, "jobs have to wait");
                     POLL_IN_OUTAGE
                 }
             };
@@ -103,14 +102,14 @@ impl Worker {
     }
 
     /// Begins what is due, as far as there is room.
-    async fn look(&mut self, runs: &mut JoinSet<()>) -> Result<(), Problem> {
+    async fn look(&mut self, runs: &mut JoinSet<()>) -> Result<(), DbError> {
         let now = self.clock.now();
         for schedule in &mut self.registry.schedules {
             schedule.attend(&self.db, now).await?;
         }
         if self.recovered_at.is_none_or(|at| at.elapsed() >= RECOVER) {
-            let recover = move |conn: &mut PgConnection| store::recover(conn, now, longest_back_off(), LEASE);
-            let count = self.db.tx(move |conn| Ok::<_, Problem>(recover(conn)?)).await?;
+            let recover = move |conn: &mut _| store::recover(conn, now, longest_back_off(), LEASE);
+            let count = self.db.query_tx(recover).await?;
             if count > 0 {
                 tracing::warn!(count, "jobs were put off by a clock that was ahead: they are due now");
             }
@@ -119,8 +118,8 @@ impl Worker {
         let room = i64::try_from(AT_ONCE - runs.len()).expect("a small number");
         if room > 0 {
             let kinds = self.registry.kinds();
-            let claim = move |conn: &mut PgConnection| store::claim(conn, &kinds, room, now, now + LEASE);
-            for job in self.db.tx(move |conn| Ok::<_, Problem>(claim(conn)?)).await? {
+            let claim = move |conn: &mut _| store::claim(conn, &kinds, room, now, now + LEASE);
+            for job in self.db.query_tx(claim).await? {
                 runs.spawn(attend(self.db.clone(), self.clock.clone(), self.registry.clone(), job));
             }
         }
@@ -169,7 +168,7 @@ async fn attend(db: Db, clock: Clock, registry: Registry, job: Claimed) {
         Ok(false) => {
             tracing::warn!(id = %running.id, "another run of a job has begun: this one does not count");
         }
-        Err(problem) => tracing::warn!(id = %running.id, %problem, "the end of a job was not written"),
+        Err(error) => tracing::warn!(id = %running.id, %error, "the end of a job was not written"),
     }
 }
 
@@ -188,10 +187,10 @@ async fn hold_lease(db: &Db, clock: &Clock, running: Running) {
     loop {
         time::sleep(RENEW).await;
         let until = clock.now() + LEASE;
-        match db.run(move |conn| Ok::<_, Problem>(store::renew(conn, running, until)?)).await {
+        match db.query(move |conn| store::renew(conn, running, until)).await {
             Ok(true) => {}
             Ok(false) => return,
-            Err(problem) => tracing::warn!(id = %running.id, %problem, "the lease of a job was not renewed"),
+            Err(error) => tracing::warn!(id = %running.id, %error, "the lease of a job was not renewed"),
         }
     }
 }
@@ -200,11 +199,10 @@ async fn hold_lease(db: &Db, clock: &Clock, running: Running) {
 async fn record(
     db: &Db,
     write: impl Fn(&mut PgConnection) -> QueryResult<bool> + Clone + Send + 'static,
-) -> Result<bool, Problem> {
+) -> Result<bool, DbError> {
     let mut tried = 1;
     loop {
-        let write = write.clone();
-        match db.run(move |conn| Ok::<_, Problem>(write(conn)?)).await {
+        match db.query(write.clone()).await {
             Err(_) if tried < RECORD_TRIES => tried += 1,
             result => return result,
         }
