@@ -16,7 +16,6 @@ use reqwest::{
     redirect,
 };
 use tokio::time;
-use uuid::Uuid;
 
 use crate::{config::Mask, http::is_deceptive};
 
@@ -248,8 +247,7 @@ fn brief_wait(advice: Advice, tried: u32) -> Option<Duration> {
 
 /// Up to half of `wait`, so that replicas and servers do not march in step.
 pub(super) fn jitter(wait: Duration) -> Duration {
-    let random = Uuid::now_v7().as_bytes()[15];
-    wait / 2 * u32::from(random) / 256
+    wait.mul_f64(fastrand::f64() / 2.0)
 }
 
 #[cfg(test)]

@@ -1,4 +1,6 @@
-use std::{fmt, str::FromStr, time::Duration};
+use std::time::Duration;
+
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::{
     address,
@@ -34,10 +36,14 @@ pub struct Upstream {
     pub daily_budget: Option<u32>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, strum::Display, EnumString, IntoStaticStr, VariantNames,
+)]
+#[strum(serialize_all = "lowercase")]
 pub enum Provider {
     CoinMarketCap,
     /// CoinMarketCap without a key.
+    #[strum(serialize = "coinmarketcap-public")]
     CoinMarketCapPublic,
     CoinGecko,
     CoinPaprika,
@@ -46,33 +52,9 @@ pub enum Provider {
 }
 
 impl Provider {
-    const ALL: [Self; 5] =
-        [Self::CoinMarketCap, Self::CoinMarketCapPublic, Self::CoinGecko, Self::CoinPaprika, Self::Demo];
-
-    /// As in `COINS_PROVIDERS` and in `source`.
-    #[must_use]
+    /// The name in `COINS_PROVIDERS` and in `source`.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::CoinMarketCap => "coinmarketcap",
-            Self::CoinMarketCapPublic => "coinmarketcap-public",
-            Self::CoinGecko => "coingecko",
-            Self::CoinPaprika => "coinpaprika",
-            Self::Demo => "demo",
-        }
-    }
-}
-
-impl fmt::Display for Provider {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Provider {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL.into_iter().find(|provider| provider.name() == text).ok_or(())
+        self.into()
     }
 }
 
@@ -124,7 +106,7 @@ impl Coins {
 
 fn read_providers(env: &mut Env, has_key: bool) -> Vec<Provider> {
     use Provider::{CoinGecko, CoinMarketCap, CoinMarketCapPublic, CoinPaprika, Demo};
-    let names = Provider::ALL.map(Provider::name).join(", ");
+    let names = Provider::VARIANTS.join(", ");
     let mut providers: Vec<Provider> = env.list("COINS_PROVIDERS", &format!("providers: {names}"));
     if providers.is_empty() {
         return if has_key {

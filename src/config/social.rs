@@ -1,4 +1,6 @@
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::path::PathBuf;
+
+use strum::{EnumString, IntoStaticStr};
 
 use super::{
     address,
@@ -21,7 +23,8 @@ pub struct Social {
     pub bluesky_url: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum SocialProvider {
     X,
     Mastodon,
@@ -29,30 +32,9 @@ pub enum SocialProvider {
 }
 
 impl SocialProvider {
-    const ALL: [Self; 3] = [Self::Mastodon, Self::Bluesky, Self::X];
-
-    /// As in `SOCIAL_PROVIDERS` and in `sources`.
-    #[must_use]
+    /// The name in `SOCIAL_PROVIDERS` and in `sources`.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::X => "x",
-            Self::Mastodon => "mastodon",
-            Self::Bluesky => "bluesky",
-        }
-    }
-}
-
-impl fmt::Display for SocialProvider {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for SocialProvider {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL.into_iter().find(|provider| provider.name() == text).ok_or(())
+        self.into()
     }
 }
 
@@ -91,7 +73,7 @@ fn read_providers(env: &mut Env) -> Vec<SocialProvider> {
         match part.parse() {
             Ok(provider) if !providers.contains(&provider) => providers.push(provider),
             Ok(_) => {}
-            Err(()) => env.wrong("SOCIAL_PROVIDERS", "none, or a list of mastodon, bluesky, x"),
+            Err(_) => env.wrong("SOCIAL_PROVIDERS", "none, or a list of mastodon, bluesky, x"),
         }
     }
     providers

@@ -1,15 +1,30 @@
 use chrono::{DateTime, Utc};
 use diesel::{deserialize::FromSqlRow, expression::AsExpression, prelude::*, sql_types::Text};
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::db::{schema::jobs, text_enum};
 
 /// Where a job is. One that was done is gone.
-#[derive(AsExpression, FromSqlRow, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(
+    AsExpression,
+    FromSqlRow,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    EnumString,
+    IntoStaticStr,
+)]
 #[diesel(sql_type = Text)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum JobState {
     /// Until it is due.
     Waiting,
@@ -18,7 +33,7 @@ pub enum JobState {
     Dead,
 }
 
-text_enum!(JobState { Waiting = "waiting", Running = "running", Dead = "dead" });
+text_enum!(JobState);
 
 /// A job as admins see it: without its payload, which may be personal.
 #[derive(Queryable, Selectable, Serialize, ToSchema)]

@@ -1,13 +1,7 @@
 //! The SQL of jobs.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::{
-    PgConnection, QueryResult,
-    dsl::{Eq, Filter, Find},
-    prelude::*,
-    result::Error,
-    sql_query,
-};
+use diesel::{PgConnection, QueryResult, dsl::auto_type, prelude::*, result::Error, sql_query};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -164,13 +158,11 @@ pub(super) fn fail(
     Ok(changed == 1)
 }
 
-type Leased = Filter<Filter<Find<jobs::table, Uuid>, Eq<jobs::state, JobState>>, Eq<jobs::attempts, i32>>;
-
-fn leased(running: Running) -> Leased {
-    jobs::table
-        .find(running.id)
-        .filter(jobs::state.eq(JobState::Running))
-        .filter(jobs::attempts.eq(running.attempt))
+#[auto_type]
+fn leased(running: Running) -> _ {
+    let (id, attempt): (Uuid, i32) = (running.id, running.attempt);
+    let state: JobState = JobState::Running;
+    jobs::table.find(id).filter(jobs::state.eq(state)).filter(jobs::attempts.eq(attempt))
 }
 
 /// In the order of enqueueing.

@@ -9,7 +9,6 @@ use chrono::TimeDelta;
 use diesel::{PgConnection, QueryResult};
 use futures_util::FutureExt;
 use tokio::{sync::Notify, task::JoinSet, time};
-use uuid::Uuid;
 
 use super::{
     Failure, Registry, Running,
@@ -154,7 +153,7 @@ async fn attend(db: Db, clock: Clock, registry: Registry, job: Claimed) {
         Err(failure) => {
             let error = failure.to_string();
             let retry = matches!(failure, Failure::Retry(_)) && !last;
-            let retry_at = retry.then(|| now + back_off(running.attempt_in_turn, random()));
+            let retry_at = retry.then(|| now + back_off(running.attempt_in_turn, fastrand::f64()));
             if let Some(at) = retry_at {
                 tracing::warn!(id = %running.id, kind, error, retry_at = at.to_rfc3339(), "a job failed");
             } else {
@@ -212,18 +211,14 @@ async fn record(
 
 /// Doubles from 10 s to an hour, plus up to a quarter so that jobs that failed together do not
 /// come back together.
-fn back_off(attempt: i32, random: u8) -> TimeDelta {
+fn back_off(attempt: i32, random: f64) -> TimeDelta {
     let doublings = (attempt - 1).clamp(0, 12).unsigned_abs();
     let wait = (FIRST_WAIT * 2u32.pow(doublings)).min(LONGEST_WAIT);
-    TimeDelta::from_std(wait + wait / 4 * u32::from(random) / 255).unwrap_or(TimeDelta::hours(1))
+    TimeDelta::from_std(wait.mul_f64(1.0 + random / 4.0)).unwrap_or(TimeDelta::hours(1))
 }
 
 fn longest_back_off() -> TimeDelta {
-    back_off(i32::MAX, u8::MAX)
-}
-
-fn random() -> u8 {
-    Uuid::now_v7().as_bytes()[15]
+    back_off(i32::MAX, 1.0)
 }
 
 #[cfg(test)]
@@ -232,8 +227,8 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_an_hour() {
-        let waits: Vec<_> = [1, 2, 3, 9, 10, 30].map(|attempt| back_off(attempt, 0).num_seconds()).into();
+        let waits: Vec<_> = [1, 2, 3, 9, 10, 30].map(|attempt| back_off(attempt, 0.0).num_seconds()).into();
         assert_eq!(waits, [10, 20, 40, 2560, 3600, 3600]);
-        assert_eq!(back_off(1, 255), TimeDelta::milliseconds(12_500));
+        assert_eq!(back_off(1, 1.0), TimeDelta::milliseconds(12_500));
     }
 }

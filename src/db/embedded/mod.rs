@@ -36,7 +36,7 @@ mod place;
 mod process;
 mod roles;
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -45,6 +45,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use parking_lot::{Mutex, MutexGuard};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use launcher::Launcher;
 use place::Log;
@@ -52,6 +53,8 @@ use process::Postmaster;
 
 const NAME: &str = "mintage";
 const SOCKET: &str = ".s.PGSQL.5432";
+/// All but the unreserved characters of RFC 3986, section 2.3.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const POLL: Duration = Duration::from_millis(20);
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -268,20 +271,8 @@ impl Cluster {
 }
 
 fn url(sockets: &Path, role: &str) -> String {
-    let host = percent_encode(sockets.as_os_str().as_bytes());
+    let host = percent_encode(sockets.as_os_str().as_bytes(), ENCODED);
     format!("postgresql:///{NAME}?host={host}&user={role}")
-}
-
-fn percent_encode(bytes: &[u8]) -> String {
-    let mut encoded = String::with_capacity(bytes.len() * 3);
-    for &byte in bytes {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]
@@ -290,7 +281,8 @@ mod tests {
 
     #[test]
     fn a_directory_is_percent_encoded_for_the_url() {
-        assert_eq!(percent_encode(b"/a b/\xc3\xa9-1"), "%2Fa%20b%2F%C3%A9-1");
+        let url = url(Path::new("/a b/é-1"), "app");
+        assert_eq!(url, "postgresql:///mintage?host=%2Fa%20b%2F%C3%A9-1&user=app");
     }
 
     #[test]
