@@ -25,10 +25,7 @@ use actix_web::{
 use futures_util::FutureExt;
 
 use super::{
-    connection::Answering,
-    problem::{Problem, kind},
-    requests::Requests,
-    shutdown::Shutdown,
+    connection::Answering, kind, problem::Problem, requests::Requests, shutdown::Shutdown,
     unread_body::RequestBody,
 };
 use crate::db;

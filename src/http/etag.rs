@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, http::header};
 
-use super::problem::{Problem, kind};
+use super::{kind, problem::Problem};
 
 /// The strong entity tag of a row's version.
 #[must_use]

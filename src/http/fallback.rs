@@ -10,7 +10,7 @@ use actix_web::{
 };
 use utoipa::openapi::{OpenApi, PathItem};
 
-use super::problem::{Problem, kind};
+use super::{kind, problem::Problem};
 
 /// The paths of the OpenAPI document with their methods.
 #[derive(Clone)]

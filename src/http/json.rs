@@ -15,7 +15,8 @@ use tokio::time;
 use validator::{Validate, ValidationErrors};
 
 use super::{
-    problem::{FieldError, Problem, kind},
+    kind,
+    problem::{FieldError, Problem},
     text::find_nul,
 };
 

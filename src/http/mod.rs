@@ -8,6 +8,7 @@ mod envelope;
 pub mod etag;
 mod fallback;
 mod json;
+pub mod kind;
 mod network;
 mod openapi;
 pub mod page;
@@ -25,9 +26,10 @@ pub use self::{
     envelope::{Envelope, X_REQUEST_ID, envelope},
     fallback::{Fallback, fallback},
     json::{Json, OptionalJson},
+    kind::Kind,
     network::Network,
     openapi::complete,
-    problem::{Choice, FieldError, Kind, Problem, ProblemBody, kind},
+    problem::{Choice, FieldError, Problem, ProblemBody},
     problems::{problem_page, problem_pages},
     query::{Path, Query},
     requests::Requests,

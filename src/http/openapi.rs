@@ -19,7 +19,10 @@ use utoipa::{
     },
 };
 
-use super::problem::{Choice, FieldError, Kind, ProblemBody, kind};
+use super::{
+    kind::{self, Example, Kind},
+    problem::{Choice, EXAMPLE_REQUEST_ID, FieldError, ProblemBody},
+};
 
 const EXAMPLE_URL: &str = "http://127.0.0.1:8080";
 const EXAMPLE_ID: &str = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1";
@@ -97,7 +100,7 @@ fn add_headers(components: &mut Components) {
             "X-Request-Id",
             "The id of the request in the server's log; the one that was sent, if any.",
             text(),
-            json!(EXAMPLE_ID),
+            json!(EXAMPLE_REQUEST_ID),
         ),
     ];
     for (name, description, schema, example) in headers {
@@ -250,36 +253,28 @@ fn named(status: &str, response: &Response) -> impl Iterator<Item = &'static Kin
     })
 }
 
-fn choices() -> Vec<Choice> {
-    let choice =
-        |id: i64, title: &str| Choice { id, title: title.into(), href: format!("/api/v1/coins/{id}") };
-    vec![choice(12, "Portal (PORTAL)"), choice(57, "Portal Gaming (PORTAL)")]
-}
-
 fn example(kind: &Kind) -> Value {
-    let blamed = |pointer: &str, code: &'static str, message: &'static str| {
-        vec![FieldError { pointer: pointer.into(), code: code.into(), message: message.into() }]
-    };
-    let errors = match kind.code {
-        "email-taken" => blamed("/email", "taken", "is taken"),
-        "username-taken" => blamed("/username", "taken", "is taken"),
-        "invalid-code" => blamed("/code", "invalid", "is wrong, expired or used up"),
-        "malformed-query" => blamed("/sort", "query", "unknown variant `size`"),
-        "validation-failed" => blamed("/email", "email", "must be an e-mail address"),
-        _ => Vec::new(),
-    };
+    let (mut errors, mut choices) = (Vec::new(), Vec::new());
+    match kind.example {
+        Example::Plain => {}
+        Example::Field(pointer, code, message) => {
+            errors.push(FieldError { pointer: pointer.into(), code: code.into(), message: message.into() });
+        }
+        Example::Choices(all) => choices.extend(all.iter().map(|(id, title, href)| Choice {
+            id: *id,
+            title: (*title).into(),
+            href: (*href).into(),
+        })),
+    }
     let body = ProblemBody {
         type_uri: format!("{EXAMPLE_URL}/problems/{}", kind.code),
         title: kind.title,
         status: kind.status,
         detail: errors.first().map(FieldError::to_string),
         code: kind.code,
-        request_id: EXAMPLE_ID.into(),
+        request_id: EXAMPLE_REQUEST_ID.into(),
         errors,
-        choices: match kind.code {
-            "ambiguous" => choices(),
-            _ => Vec::new(),
-        },
+        choices,
     };
     serde_json::to_value(body).expect("strings and numbers serialise")
 }

@@ -9,7 +9,8 @@ use validator::Validate;
 
 use super::{
     json::{flatten, pointer_of},
-    problem::{Problem, kind},
+    kind,
+    problem::Problem,
 };
 
 /// Validated query parameters.
