@@ -32,8 +32,8 @@ macro_rules! kinds {
 }
 
 kinds! {
-    AMBIGUOUS = 300 "ambiguous", "The name means several things",
-        "`choices` lists them; use the `id` or `href` of the one that is meant (RFC 9110 section 15.4.1).",
+    AMBIGUOUS = 300 "ambiguous", "The name is ambiguous",
+        "Several resources have this name (RFC 9110, section 15.4.1). Repeat the request with the `id` or `href` of one of `choices`.",
         Example::Choices(&[
             (12, "Portal (PORTAL)", "/api/v1/coins/12"),
             (57, "Portal Gaming (PORTAL)", "/api/v1/coins/57"),
@@ -46,8 +46,8 @@ kinds! {
     MALFORMED_PATH = 400 "malformed-path", "The path cannot be read",
         "A path parameter is not of its type, for example an id that is not a UUID.";
     MALFORMED_HEADER = 400 "malformed-header", "A header cannot be read",
-        "A request header does not have the form that its specification asks for.";
-    MISSING_TOKEN = 401 "missing-token", "A bearer token is needed",
+        "A request header is not well-formed. The detail names the header.";
+    MISSING_TOKEN = 401 "missing-token", "A bearer token is required",
         "Send `Authorization: Bearer <access_token>` (RFC 6750) with a token from `POST /api/v1/auth/login`.";
     INVALID_TOKEN = 401 "invalid-token", "The access token is not valid",
         "The token is malformed, was not issued by this server, or is not an access token. Log in again.";
@@ -55,24 +55,24 @@ kinds! {
         "Get a new one with `POST /api/v1/auth/refresh`.";
     TOKEN_REVOKED = 401 "token-revoked", "The session has ended",
         "The session of this token was logged out or ended. Log in again.";
-    INVALID_CREDENTIALS = 401 "invalid-credentials", "E-mail, username or password is wrong",
-        "The answer is the same whether or not the account exists.";
+    INVALID_CREDENTIALS = 401 "invalid-credentials", "E-mail address, username or password is wrong",
+        "The response is the same whether or not the account exists.";
     INVALID_REFRESH_TOKEN = 401 "invalid-refresh-token", "The refresh token is not valid",
-        "It is malformed, expired, not a refresh token, or its session has ended. Log in again.";
+        "The token is malformed, has expired, is not a refresh token, or its session has ended. Log in again.";
     REFRESH_TOKEN_REUSED = 401 "refresh-token-reused", "The refresh token was used before",
-        "A refresh token can be used once. This one was exchanged earlier and its successor is in use, so one of the two holders may be a thief: the whole session has ended. Log in again.";
+        "A refresh token can be used once. This one was exchanged before and its successor has been used, so one of the two may be stolen. The session has ended: log in again.";
     FORBIDDEN = 403 "forbidden", "Not allowed",
-        "The token is valid, but its user may not do this.";
+        "The token is valid, but its user is not allowed to do this.";
     WRONG_PASSWORD = 403 "wrong-password", "The password is wrong",
-        "This action asks for the current password again, and it did not match.";
+        "This action requires the current password, and the given one does not match.";
     EMAIL_UNCONFIRMED = 403 "email-unconfirmed", "The e-mail address is not confirmed yet",
-        "The password is right, but the account waits for its confirmation: open the link or type the code of the mail, or get another mail with `POST /api/v1/auth/confirm/resend`.";
+        "The password is right, but the e-mail address has to be confirmed first: open the link in the mail or enter its code. `POST /api/v1/auth/confirm/resend` sends another mail.";
     NOT_FOUND = 404 "not-found", "Not found",
-        "There is no such resource, or it is not yours. Paths have no trailing slash.";
+        "The resource does not exist, or it belongs to another account. Paths have no trailing slash.";
     METHOD_NOT_ALLOWED = 405 "method-not-allowed", "Method not allowed",
-        "The path exists, but not for this method. The `Allow` header lists what it takes.";
+        "The path does not support this method. The `Allow` header lists the supported ones.";
     REQUEST_TIMEOUT = 408 "request-timeout", "The body took too long",
-        "The request body did not arrive completely within 10 seconds.";
+        "The request body was not complete within 10 seconds.";
     EMAIL_TAKEN = 409 "email-taken", "The e-mail address is taken",
         "Another account has this address. Addresses are compared without regard to case.",
         Example::Field("/email", "taken", "is taken");
@@ -80,29 +80,29 @@ kinds! {
         "Another account has this username. Usernames are compared without regard to case.",
         Example::Field("/username", "taken", "is taken");
     JOB_RUNNING = 409 "job-running", "The job is running",
-        "An attempt is under way. Wait for its end, at most a minute, and look again.";
+        "The job is being run. Wait until the run has ended, at most 3 minutes, and repeat the request.";
     SYNC_OFF = 409 "sync-off", "There is nothing to sync",
-        "`COINS_PROVIDERS` names only the demonstration, which does not change.";
-    LIMIT_REACHED = 409 "limit-reached", "There are too many already",
-        "An account may have a limited number of these; the detail says how many. Delete one first.";
-    PRECONDITION_FAILED = 412 "precondition-failed", "It has changed meanwhile",
-        "`If-Match` names another version than the current one. Read it again and repeat the change.";
+        "`COINS_PROVIDERS` contains only the built-in demo data, which does not change.";
+    LIMIT_REACHED = 409 "limit-reached", "The limit is reached",
+        "An account can have a limited number of these; the detail states the limit. Delete one first.";
+    PRECONDITION_FAILED = 412 "precondition-failed", "The resource has changed",
+        "`If-Match` does not match the current version. Read the resource again and repeat the change.";
     PAYLOAD_TOO_LARGE = 413 "payload-too-large", "The body is too large",
-        "A JSON body may have 64 KiB.";
+        "A JSON body can have at most 64 KiB.";
     UNSUPPORTED_MEDIA_TYPE = 415 "unsupported-media-type", "The body must be JSON",
-        "Send `Content-Type: application/json`, without a content coding.";
+        "Send `Content-Type: application/json` without `Content-Encoding`.";
     VALIDATION_FAILED = 422 "validation-failed", "The request is not valid",
         "The request is well-formed, but values are missing, unknown or out of range. `errors` lists each with a JSON Pointer (RFC 6901).",
         Example::Field("/email", "email", "must be an e-mail address");
     INVALID_CODE = 422 "invalid-code", "The code or the link is not valid",
-        "It is wrong, has expired, was used, was tried too often, or a newer one has replaced it. The answer is the same whether or not the account exists. Ask for another mail.",
+        "It is wrong, has expired, was used, was tried too often, or was replaced by a newer one. The response is the same whether or not the account exists. Request another mail.",
         Example::Field("/code", "invalid", "is wrong, expired or used up");
     TOO_MANY_REQUESTS = 429 "too-many-requests", "Too many requests",
-        "Wait for as many seconds as `Retry-After` says.";
-    INTERNAL_ERROR = 500 "internal-error", "Something went wrong on our side",
-        "The cause is in the server's log under the `request_id`.";
+        "Wait for the number of seconds in `Retry-After`.";
+    INTERNAL_ERROR = 500 "internal-error", "Internal server error",
+        "The server failed unexpectedly. Its log has the cause under the `request_id`.";
     UNAVAILABLE = 503 "unavailable", "Temporarily unavailable",
-        "A part that this request needs cannot be reached. Try again after as many seconds as `Retry-After` says.";
-    OVERLOADED = 503 "overloaded", "Too much to do",
-        "A bounded queue is full. Try again after as many seconds as `Retry-After` says.";
+        "A service that this request needs, usually the database, is unavailable. Repeat the request after the number of seconds in `Retry-After`.";
+    OVERLOADED = 503 "overloaded", "The server is overloaded",
+        "A queue is full. Repeat the request after the number of seconds in `Retry-After`.";
 }

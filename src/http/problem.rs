@@ -2,10 +2,11 @@
 //!
 //! Which error type belongs where:
 //! - a handler returns [`Problem`]; `?` turns a [`DbError`] into a 503 or a 500;
-//! - a store returns Diesel's `QueryResult`, and the handler maps the constraint it expects;
+//! - a function with SQL returns Diesel's `QueryResult`, and the handler maps the constraint that it expects;
+//! - work in the background uses [`DbError`], since it answers no request;
 //! - start-up and the command line use `anyhow`, since a person reads the text.
 //!
-//! Causes go to the log together with the request id, never into a body.
+//! Causes are logged with the request id and never sent to the client.
 
 use std::{
     borrow::Cow,
@@ -33,19 +34,19 @@ use super::{
 };
 use crate::db::{DbError, Outage};
 
-/// In the form of `envelope::new_request_id`.
+/// Has the form that `envelope::new_request_id` makes.
 pub(super) const EXAMPLE_REQUEST_ID: &str = "7d3f0a9c51e84b26a0c4e19f6b82d735";
 
-/// One thing that is wrong with the request.
+/// Names a field of the request and what is wrong with it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct FieldError {
-    /// JSON Pointer (RFC 6901) into the body, or to a query parameter by its name.
+    /// JSON Pointer (RFC 6901) to the member of the body, or `/` and the name of the query parameter.
     #[schema(example = "/email")]
     pub pointer: String,
-    /// Stable and machine-readable.
+    /// Stable code of the rule that is broken, for programs.
     #[schema(example = "email")]
     pub code: Cow<'static, str>,
-    /// For people.
+    /// The rule in words, for people.
     #[schema(example = "must be an e-mail address")]
     pub message: Cow<'static, str>,
 }
@@ -56,14 +57,14 @@ impl fmt::Display for FieldError {
     }
 }
 
-/// One of several things that a name means.
+/// One of several resources that an ambiguous name matches.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Choice {
     #[schema(example = 1)]
     pub id: i64,
     #[schema(example = "Bitcoin (BTC)")]
     pub title: String,
-    /// Relative to the address that was asked.
+    /// Address of the resource, relative to the request's.
     #[schema(example = "/api/v1/coins/1", format = "uri-reference")]
     pub href: String,
 }
@@ -72,7 +73,7 @@ pub struct Choice {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct ProblemBody {
-    /// A page that explains this sort of problem.
+    /// Address of a page that explains this kind of problem.
     #[serde(rename = "type")]
     #[schema(example = "http://127.0.0.1:8080/problems/validation-failed", format = "uri")]
     pub type_uri: String,
@@ -80,19 +81,19 @@ pub struct ProblemBody {
     pub title: &'static str,
     #[schema(example = 422, minimum = 300, maximum = 599)]
     pub status: u16,
-    /// What is particular to this occurrence.
+    /// Explains this occurrence.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false, example = "/email: must be an e-mail address")]
     pub detail: Option<String>,
     #[schema(schema_with = codes)]
     pub code: &'static str,
-    /// Also in the header `X-Request-Id` and in the server's log.
+    /// Identifies the request; also in the header `X-Request-Id` and in the server's log.
     #[schema(example = json!(EXAMPLE_REQUEST_ID))]
     pub request_id: String,
-    /// What is wrong with each field, where fields are to blame.
+    /// The invalid fields, if fields are the cause.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
-    /// What an ambiguous name may mean.
+    /// The resources that an ambiguous name matches.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<Choice>,
 }
@@ -100,14 +101,15 @@ pub struct ProblemBody {
 fn codes() -> Object {
     ObjectBuilder::new()
         .schema_type(Type::String)
-        .description(Some("Stable, for programs; a later version may know more."))
+        .description(Some("Stable code of the kind of problem, for programs. Later versions may add codes."))
         .enum_values(Some(kind::ALL.iter().map(|kind| kind.code)))
         .examples([kind::VALIDATION_FAILED.code])
         .build()
 }
 
-/// An error on its way to the client.
+/// An error response with its log entry.
 #[derive(Clone, Debug)]
+#[must_use = "a problem does nothing until it is returned"]
 pub struct Problem(Box<Inner>);
 
 #[derive(Clone, Debug)]
@@ -117,14 +119,13 @@ struct Inner {
     errors: Vec<FieldError>,
     choices: Vec<Choice>,
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// PostgreSQL could not serve.
+    /// PostgreSQL was unavailable.
     outage: bool,
-    /// For the log; taken when it is written there.
+    /// For the log only; taken when it is logged, so that it is logged once.
     cause: RefCell<Option<String>>,
 }
 
 impl Problem {
-    #[must_use]
     pub fn new(kind: &'static Kind) -> Self {
         Self(Box::new(Inner {
             kind,
@@ -137,24 +138,21 @@ impl Problem {
         }))
     }
 
-    /// A 500; the cause goes to the log only.
-    #[must_use]
+    /// Makes a 500. The cause is only logged.
     pub fn internal(cause: impl fmt::Display) -> Self {
         let problem = Self::new(&kind::INTERNAL_ERROR);
         problem.0.cause.replace(Some(cause.to_string()));
         problem
     }
 
-    /// A 503; the cause goes to the log only.
-    #[must_use]
+    /// Makes a 503. The cause is only logged.
     pub fn unavailable(cause: impl fmt::Display) -> Self {
         let problem = Self::new(&kind::UNAVAILABLE).retry_after(1);
         problem.0.cause.replace(Some(cause.to_string()));
         problem
     }
 
-    /// A 422 about one field.
-    #[must_use]
+    /// Makes a 422 about one field.
     pub fn invalid(
         pointer: impl Into<String>,
         code: impl Into<Cow<'static, str>>,
@@ -163,13 +161,11 @@ impl Problem {
         Self::new(&kind::VALIDATION_FAILED).field(pointer, code, message)
     }
 
-    #[must_use]
     pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
         self.0.detail = Some(detail.into());
         self
     }
 
-    #[must_use]
     pub fn field(
         mut self,
         pointer: impl Into<String>,
@@ -184,35 +180,31 @@ impl Problem {
         self
     }
 
-    #[must_use]
     pub fn fields(mut self, errors: Vec<FieldError>) -> Self {
         self.0.errors = errors;
         self
     }
 
-    #[must_use]
     pub fn choices(mut self, choices: Vec<Choice>) -> Self {
         self.0.choices = choices;
         self
     }
 
-    #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.headers.push((name, value));
         self
     }
 
-    /// Of a 503 up to two seconds more, at random: clients that were refused together come back apart.
-    #[must_use]
+    /// Sets `Retry-After`. A 503 adds up to two seconds at random, so that clients which were refused together do
+    /// not return together.
     pub fn retry_after(self, seconds: u64) -> Self {
         let more = if self.0.kind.status == 503 { RandomState::new().hash_one(()) % 3 } else { 0 };
         self.header(header::RETRY_AFTER, (seconds + more).into())
     }
 
-    /// `WWW-Authenticate` as RFC 6750 section 3 wants it: an `error` only when credentials came.
-    #[must_use]
-    pub fn challenge(self, credentials_came: bool) -> Self {
-        let value = if credentials_came {
+    /// Sets `WWW-Authenticate`, with an `error` only if the request had credentials (RFC 6750, section 3).
+    pub fn challenge(self, had_credentials: bool) -> Self {
+        let value = if had_credentials {
             r#"Bearer realm="mintage", error="invalid_token""#
         } else {
             r#"Bearer realm="mintage""#
@@ -220,12 +212,11 @@ impl Problem {
         self.header(header::WWW_AUTHENTICATE, HeaderValue::from_static(value))
     }
 
-    #[must_use]
     pub fn kind(&self) -> &'static Kind {
         self.0.kind
     }
 
-    /// The first field to blame, for tests.
+    /// The first invalid field, for tests.
     #[cfg(test)]
     pub(super) fn first_field(&self) -> Option<&FieldError> {
         self.0.errors.first()
@@ -260,7 +251,7 @@ impl Problem {
     }
 }
 
-/// For logs: unlike the body, it tells the cause.
+/// For logs: contains the cause, unlike the body.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.0.kind.status, self.0.kind.code)?;

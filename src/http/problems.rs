@@ -1,4 +1,4 @@
-//! The pages that problem types point to.
+//! The HTML pages that the `type` of a problem links to.
 
 use actix_web::{HttpResponse, get, http::header};
 use askama::Template;
@@ -10,11 +10,11 @@ use super::{
 
 /// All problem types
 ///
-/// An HTML page that lists every sort of problem this server answers with.
+/// Returns an HTML page that lists every kind of problem.
 #[utoipa::path(
     tag = "system",
     security(()),
-    responses((status = 200, description = "The list.", body = String, content_type = "text/html",
+    responses((status = 200, description = "The HTML page.", body = String, content_type = "text/html",
         example = "<!doctype html><title>Problems</title>…"))
 )]
 #[get("/problems")]
@@ -24,13 +24,13 @@ pub async fn problem_pages() -> HttpResponse {
 
 /// One problem type
 ///
-/// The HTML page that `type` of a problem (RFC 9457) points to: what it means and what to do.
+/// Returns the HTML page that the `type` of a problem (RFC 9457) links to. It explains the problem and what to do.
 #[utoipa::path(
     tag = "system",
     security(()),
     params(("code" = String, Path, description = "The problem's `code`.", example = "email-taken")),
     responses(
-        (status = 200, description = "The page.", body = String, content_type = "text/html",
+        (status = 200, description = "The HTML page.", body = String, content_type = "text/html",
             example = "<!doctype html><title>The e-mail address is taken</title>…"),
         (status = 404, description = "`not-found`: there is no such problem.")
     )

@@ -192,7 +192,7 @@ async fn the_hops_of_a_request_share_two_seconds() {
         let problem = sleep(1.2).await.unwrap_err();
         assert!(problem.to_string().contains("no answer in time"), "{problem}");
         let begin = Instant::now();
-        sleep(0.0).await.unwrap_err();
+        assert!(sleep(0.0).await.is_err());
         assert!(begin.elapsed() < AT_ONCE, "nothing is left");
     })
     .await;

@@ -93,7 +93,7 @@ async fn who_hears_of_no_changes_while_the_database_answers_is_not_ready() {
     user.get("/api/v1/user").await.assert(200);
     assert!(began.elapsed() >= Duration::from_secs(14), "{:?}", began.elapsed());
     let problem = app.anyone().get("/readyz").await.assert_problem(503, "unavailable").json();
-    assert_eq!(problem["detail"], "the database answers, but changes in it do not arrive");
+    assert_eq!(problem["detail"], "the database answers, but notifications of changes do not arrive");
     holder.batch_execute("ROLLBACK").unwrap();
     eventually("ready", async || app.anyone().get("/readyz").await.status == 200).await;
     user.post_empty("/api/v1/auth/logout").await.assert(204);
