@@ -36,7 +36,7 @@ use tokio_util::either::Either;
 use super::connections::{Connections, Place};
 use crate::{
     config::Tls,
-    http::{Closing, Connection, READ_HEAD, Shutdown},
+    http::{Closing, Connection, HEAD_TIMEOUT, Shutdown},
 };
 
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -172,10 +172,10 @@ impl Serving {
             let application = application().into_factory().map_err(|error| error.into().error_response());
             let http = HttpService::build()
                 .keep_alive(KEEP_ALIVE)
-                .client_request_timeout(READ_HEAD)
+                .client_request_timeout(HEAD_TIMEOUT)
                 .client_disconnect_timeout(CLOSE)
                 .on_connect_ext(|connection: &Connection<Stream, Place>, requests| {
-                    connection.introduce(requests);
+                    connection.share_phase(requests);
                 })
                 .h1(map_config(application, |()| AppConfig::default()));
             let accept = fn_service(move |stream| {

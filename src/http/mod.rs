@@ -1,5 +1,5 @@
-//! What every endpoint shares: problem details, extractors, paging, ETags, the client's
-//! address and the envelope around each request.
+//! What endpoints share: problem details, extractors, paging, entity tags, the client's address and the envelope
+//! around each request.
 
 pub mod accept;
 mod client_ip;
@@ -22,7 +22,7 @@ mod unread_body;
 
 pub use self::{
     client_ip::{ClientIp, TrustedProxies},
-    connection::{Connection, READ_HEAD},
+    connection::{Connection, HEAD_TIMEOUT},
     envelope::{Envelope, X_REQUEST_ID, envelope},
     fallback::{Fallback, fallback},
     json::{Json, OptionalJson},
