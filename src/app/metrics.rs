@@ -64,9 +64,9 @@ async fn metrics(services: Data<Services>, sync: Data<coins::Sync>) -> HttpRespo
     let name = "mintage_database_outages_total";
     text.single(name, "counter", "How often PostgreSQL could not be reached any more.", losses.outages);
     let name = "mintage_database_connections_given_up_total";
-    text.single(name, "counter", "Database connections that did not answer.", losses.given_up);
+    text.single(name, "counter", "Database connections that did not answer.", losses.abandoned);
     let name = "mintage_database_threads_left_behind";
-    text.single(name, "gauge", "Threads that still wait for one of those.", losses.left_behind);
+    text.single(name, "gauge", "Threads that still wait for one of those.", losses.stuck);
     let (waiting, places) = services.hasher.in_use();
     text.single("mintage_hash_queue", "gauge", "Password hashes that run or wait.", waiting);
     text.single("mintage_hash_queue_places", "gauge", "Hashes that may run or wait at a time.", places);

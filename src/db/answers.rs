@@ -1,11 +1,11 @@
-//! Since when PostgreSQL has been answering: beside the state of the connection that listens for
-//! changes, this tells a database that is away from a server that has lost touch with it.
+//! How long PostgreSQL has been answering. Together with the state of the connection that listens for changes, this
+//! distinguishes a database that is unavailable from notifications that do not arrive.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Without an answer for so long a new period begins. The worker of the jobs asks every second.
+/// After this time without an answer a new period begins. The worker of the jobs queries every second.
 const GAP: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
@@ -24,12 +24,12 @@ impl Answers {
         *period = Some(Period { since: since.map_or(now, |period| period.since), last: now });
     }
 
-    /// The last answer.
+    /// The time of the last answer.
     pub fn last(&self) -> Option<Instant> {
         self.0.lock().map(|period| period.last)
     }
 
-    /// From the first to the last answer of the present period; zero when it is over.
+    /// The time from the first to the last answer of the current period; zero if it is over.
     pub fn lasting(&self, now: Instant) -> Duration {
         let period = *self.0.lock();
         let present = period.filter(|period| now.saturating_duration_since(period.last) < GAP);

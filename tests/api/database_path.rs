@@ -198,7 +198,7 @@ async fn the_hops_of_a_request_share_two_seconds() {
     .await;
     let problem = sleep(2.5).await.unwrap_err();
     assert!(problem.to_string().contains("statement timeout"), "PostgreSQL says it first: {problem}");
-    assert_eq!(db.losses().given_up, 0);
+    assert_eq!(db.losses().abandoned, 0);
 }
 
 #[tokio::test]

@@ -108,7 +108,7 @@ async fn a_start_that_meets_a_lock_ends_and_says_so() {
     let error =
         fail(&mut mintage(home.path(), &[("DATABASE_URL", url.expose()), ("SECRET_KEY", SECRET_KEY)]));
     assert!(
-        error.contains("cannot load what is kept in memory") && error.contains("lock timeout"),
+        error.contains("cannot load data from PostgreSQL into memory") && error.contains("lock timeout"),
         "{error}"
     );
 }

@@ -200,13 +200,11 @@ impl Cluster {
 
     /// A libpq URL for the database `mintage` over the Unix socket, as the role that owns the database
     /// and is no superuser.
-    #[must_use]
     pub fn url(&self) -> String {
         url(&self.sockets, roles::SERVER)
     }
 
     /// As [`Cluster::url`], as the superuser. For administration and tests; the server has no use for it.
-    #[must_use]
     pub fn admin_url(&self) -> String {
         url(&self.sockets, roles::SUPERUSER)
     }
@@ -226,19 +224,16 @@ impl Cluster {
     }
 
     /// Where the data really is, which is not below the data directory if postgres cannot go there.
-    #[must_use]
     pub fn directory(&self) -> &Path {
         &self.home
     }
 
     /// How this cluster came to run.
-    #[must_use]
     pub fn outcome(&self) -> Outcome {
         self.outcome
     }
 
     /// Whether postgres is still there.
-    #[must_use]
     pub fn is_running(&self) -> bool {
         self.postmaster().as_mut().is_some_and(|p| !p.has_exited())
     }
@@ -260,7 +255,6 @@ impl Cluster {
     }
 
     /// That the disk of the data has little room left, if so: the likely reason when postgres died.
-    #[must_use]
     pub fn shortage(&self) -> Option<String> {
         place::shortage(&self.home)
     }
