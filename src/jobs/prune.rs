@@ -1,3 +1,5 @@
+//! Deletes dead jobs.
+
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
@@ -6,8 +8,7 @@ use crate::db::Db;
 
 const KEEP_DEAD: TimeDelta = TimeDelta::days(30);
 
-/// Removes jobs that have been dead for 30 days: nobody will retry them, and what they hold may
-/// be personal.
+/// Deletes jobs that have been dead for 30 days, since their payload may contain personal data.
 #[derive(Serialize, Deserialize)]
 pub struct PruneJobs {}
 

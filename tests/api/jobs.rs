@@ -244,7 +244,7 @@ async fn a_panic_is_a_failed_run_and_the_worker_goes_on() {
     let _worker = queue.worker();
     let id = queue.enqueue(&Work::Panic);
     eventually("the failure", async || queue.row(id).unwrap().last_error.is_some()).await;
-    assert_eq!(queue.row(id).unwrap().last_error.unwrap(), "it panicked");
+    assert_eq!(queue.row(id).unwrap().last_error.unwrap(), "the job panicked");
     queue.until_gone(queue.enqueue(&Work::Succeed(1))).await;
 }
 
@@ -335,7 +335,7 @@ async fn a_job_that_kills_its_process_each_time_is_dead_in_the_end() {
     sql_query(crashed).execute(&mut database.connect()).unwrap();
     let _worker = queue.worker();
     queue.until_state(id, "dead").await;
-    assert!(queue.row(id).unwrap().last_error.unwrap().contains("vanished"));
+    assert!(queue.row(id).unwrap().last_error.unwrap().contains("ended with its process"));
     assert!(queue.trace.begun().is_empty());
 }
 
