@@ -1,3 +1,5 @@
+//! Settings of social sources.
+
 use std::path::PathBuf;
 
 use strum::{EnumString, IntoStaticStr};
@@ -10,13 +12,13 @@ use super::{
 /// Where posts about coins come from.
 #[derive(Clone, Debug)]
 pub struct Social {
-    /// Empty: nobody is listened to.
+    /// Empty if no source is read.
     pub providers: Vec<SocialProvider>,
-    /// Own queries, a JSON file; see `coins/social/queries.json`.
+    /// A JSON file with search terms that replace the built-in ones.
     pub queries: Option<PathBuf>,
     pub x_url: String,
     pub x_token: Option<Secret>,
-    /// X bills each post that it returns.
+    /// Maximum of posts per UTC day, since X bills each post that it returns.
     pub x_daily_posts: u32,
     /// At least one, without trailing slashes.
     pub mastodon_urls: Vec<String>,
@@ -62,7 +64,7 @@ impl Social {
     }
 }
 
-/// `none` listens to nobody; not set is what needs neither key nor a standing connection.
+/// `none` reads no source; the default is the one that needs neither a key nor a permanent connection.
 fn read_providers(env: &mut Env) -> Vec<SocialProvider> {
     let text = env.text("SOCIAL_PROVIDERS").unwrap_or_else(|| "mastodon".into());
     if text == "none" {
@@ -79,14 +81,14 @@ fn read_providers(env: &mut Env) -> Vec<SocialProvider> {
     providers
 }
 
-/// Each is asked for each coin.
-const MOST_INSTANCES: usize = 10;
+/// Each instance is queried for each coin.
+const MAX_INSTANCES: usize = 10;
 
 fn read_instances(env: &mut Env) -> Vec<String> {
     let text =
         env.text("MASTODON_URLS").unwrap_or_else(|| "https://mastodon.social,https://mstdn.social".into());
     let mut urls: Vec<String> = Vec::new();
-    // Its host is its name.
+    // The host is the name of an instance.
     let host = |url: &str| url.split_once("://").map_or_else(String::new, |(_, host)| host.to_lowercase());
     for url in text.split(',').map(|url| url.trim().trim_end_matches('/')) {
         if !url.is_empty() && !urls.iter().any(|known| host(known) == host(url)) {
@@ -94,7 +96,7 @@ fn read_instances(env: &mut Env) -> Vec<String> {
         }
     }
     let fit = urls.iter().all(|url| address::parse(url, &["http", "https"]).is_some());
-    if !fit || urls.is_empty() || urls.len() > MOST_INSTANCES {
+    if !fit || urls.is_empty() || urls.len() > MAX_INSTANCES {
         env.wrong("MASTODON_URLS", "one to 10 http(s) addresses without a user name, a password or a query");
     }
     urls
