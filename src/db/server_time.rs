@@ -1,4 +1,4 @@
-//! Reads PostgreSQL's clock and sets ours by it.
+//! Reads PostgreSQL's clock and sets the process's [`Clock`] by it.
 
 use std::time::{Duration, Instant};
 
