@@ -2,10 +2,7 @@
 
 use std::fmt;
 
-use crate::{
-    db::{DbError, Outage},
-    http::Problem,
-};
+use crate::db::{DbError, Outage};
 
 /// Why an attempt failed, and whether to repeat it.
 #[derive(Debug)]
@@ -32,12 +29,6 @@ impl From<DbError> for Failure {
 impl From<diesel::result::Error> for Failure {
     fn from(error: diesel::result::Error) -> Self {
         DbError::from(error).into()
-    }
-}
-
-impl From<Problem> for Failure {
-    fn from(problem: Problem) -> Self {
-        Self::Retry(anyhow::Error::msg(problem.to_string()))
     }
 }
 
