@@ -157,7 +157,7 @@ mod tests {
         let clock = Clock::default();
         let right = clock.now();
         assert_eq!(clock.set(right), None);
-        assert!(clock.set(right + HOUR).is_some() && clock.set(right + HOUR).is_none(), "told once");
+        assert!(clock.set(right + HOUR).is_some() && clock.set(right + HOUR).is_none(), "reported once");
         assert!(about(clock.now(), right + HOUR));
         assert!(about(clock.earliest(), right));
         assert_eq!(clock.set(right), None);

@@ -71,7 +71,7 @@ mod tests {
     const CODE: Letter = Letter {
         subject: "Confirm <b>",
         name: Some("Zoë O'Neil-Ada"),
-        paragraphs: &["Somebody wrote <script>alert(1)</script> & more."],
+        paragraphs: &["Someone wrote <script>alert(1)</script> & more."],
         action: Some(Action { label: "Confirm", link: "https://app.example.com/confirm#token=a&b" }),
         code: Some(("123456", "10 minutes")),
         notes: &["Not you? Then do nothing."],
