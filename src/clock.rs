@@ -1,8 +1,8 @@
-//! The time, as a parameter.
+//! The time, given as a parameter.
 //!
-//! All servers on one database go by PostgreSQL's clock, so that they agree about what has expired and a
-//! wrong system clock does no harm. [`Clock::set`] takes what PostgreSQL's clock shows; from there on
-//! the time advances with the monotonic clock. Before the first time it is that of the system.
+//! All servers on one database use the time of PostgreSQL, so that they agree about what has expired and a wrong system
+//! clock does no harm. [`Clock::set`] takes the time of PostgreSQL's clock; from then on the time advances with the
+//! monotonic clock. Until it is called, the time is the system's.
 
 use std::{
     sync::{
@@ -14,10 +14,10 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// Differences that are not corrected: measuring has an error of half a round trip.
+/// Smaller differences are not corrected, since the measurement has an error of half a round trip.
 const TOLERANCE_MICROS: u64 = 500_000;
-/// From here on the system clock is wrong.
-const SYSTEM_MAY_BE_OFF: TimeDelta = TimeDelta::seconds(30);
+/// A system clock that differs by more is reported.
+const MAX_DIFFERENCE: TimeDelta = TimeDelta::seconds(30);
 const UNSET: i64 = i64::MIN;
 
 /// PostgreSQL's clock; all clones are the same clock.
@@ -27,12 +27,12 @@ pub struct Clock(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     origin: Instant,
-    /// What PostgreSQL's clock showed at `origin`, in microseconds since 1970, or [`UNSET`].
+    /// PostgreSQL's time at `origin`, in microseconds since 1970, or [`UNSET`].
     at_origin: AtomicI64,
     system_is_wrong: AtomicBool,
-    /// What [`Clock::advance`] added, in microseconds.
+    /// The sum of [`Clock::advance`], in microseconds.
     ahead: AtomicI64,
-    /// What [`Clock::jump_system`] added, in microseconds.
+    /// The sum of [`Clock::jump_system`], in microseconds.
     system_ahead: AtomicI64,
 }
 
@@ -49,7 +49,6 @@ impl Default for Clock {
 }
 
 impl Clock {
-    #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         let at_origin = self.0.at_origin.load(Ordering::Relaxed);
         let by_database = (at_origin != UNSET)
@@ -58,23 +57,19 @@ impl Clock {
         by_database.unwrap_or_else(|| self.system()) + self.ahead()
     }
 
-    /// The earlier of this clock and the system's. By this time what is removed for good is removed, and
-    /// what is called expired for good has expired: one clock that is ahead by mistake does neither.
-    #[must_use]
+    /// The earlier of this clock and the system's. Used where data is deleted or declared expired for good, so that one
+    /// clock that is ahead by mistake does no harm.
     pub fn earliest(&self) -> DateTime<Utc> {
         self.now().min(self.system() + self.ahead())
     }
 
     /// Whether [`Clock::set`] was called.
-    #[must_use]
     pub fn is_set(&self) -> bool {
         self.0.at_origin.load(Ordering::Relaxed) != UNSET
     }
 
-    /// Takes over what PostgreSQL's clock shows at this moment, unless the difference is so small that it
-    /// may be an error of measurement. Gives how far the system clock is ahead when it turns out to be
-    /// off by more than 30 seconds, and was not before.
-    #[must_use]
+    /// Sets the clock to PostgreSQL's current time, unless the difference is within the error of measurement. If the
+    /// system clock now differs by more than 30 seconds and did not before, returns how far it is ahead.
     pub fn set(&self, shown: DateTime<Utc>) -> Option<TimeDelta> {
         let at_origin = shown.timestamp_micros().saturating_sub(self.elapsed());
         let before = self.0.at_origin.load(Ordering::Relaxed);
@@ -82,18 +77,18 @@ impl Clock {
             self.0.at_origin.store(at_origin, Ordering::Relaxed);
         }
         let off = self.system() - shown;
-        let is_wrong = off.abs() > SYSTEM_MAY_BE_OFF;
+        let is_wrong = off.abs() > MAX_DIFFERENCE;
         let was_wrong = self.0.system_is_wrong.swap(is_wrong, Ordering::Relaxed);
         (is_wrong && !was_wrong).then_some(off)
     }
 
-    /// For tests: moves this clock, whichever it goes by, into the future.
+    /// For tests: moves this clock into the future.
     pub fn advance(&self, by: Duration) {
         let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
         self.0.ahead.fetch_add(micros, Ordering::Relaxed);
     }
 
-    /// For tests: the system clock is set forward or back.
+    /// For tests: moves the system clock forward or back.
     pub fn jump_system(&self, by: TimeDelta) {
         self.0.system_ahead.fetch_add(by.num_microseconds().unwrap_or_default(), Ordering::Relaxed);
     }
@@ -117,7 +112,6 @@ impl Clock {
 ///
 /// # Panics
 /// If the interval is zero or longer than 290,000 years.
-#[must_use]
 pub fn start_of_slot(now: DateTime<Utc>, interval: Duration) -> DateTime<Utc> {
     let micros = i64::try_from(interval.as_micros()).expect("within 290,000 years");
     let start = now.timestamp_micros().div_euclid(micros) * micros;
@@ -163,7 +157,7 @@ mod tests {
         let clock = Clock::default();
         let right = clock.now();
         assert_eq!(clock.set(right), None);
-        assert!(clock.set(right + HOUR).is_some() && clock.set(right + HOUR).is_none(), "told once");
+        assert!(clock.set(right + HOUR).is_some() && clock.set(right + HOUR).is_none(), "reported once");
         assert!(about(clock.now(), right + HOUR));
         assert!(about(clock.earliest(), right));
         assert_eq!(clock.set(right), None);

@@ -1,28 +1,29 @@
-//! Background tasks: a panic is logged and counted, and the task begins anew after a pause.
+//! Background tasks that are restarted after a panic.
 //!
-//! A process that answers requests while its jobs or its list of ended sessions stand still does
-//! harm unnoticed. Tasks that keep panicking make the server not ready, and where beginning anew
-//! makes no sense the process ends.
+//! A panic is logged and counted, and the task is restarted after a pause. A task that keeps panicking makes the server
+//! not ready, since otherwise it would serve requests with a stopped job queue or an outdated list of ended sessions.
+//! Where a restart cannot help, the process ends.
 
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use tokio::{sync::watch, time};
 
 use crate::telemetry::Exposition;
 
-/// The pause after a panic; it doubles with each one that follows soon.
+/// The first pause after a panic; it doubles with each panic that follows soon.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// A task that has run for so long is well again, and its next panic counts as the first.
+const MAX_PAUSE: Duration = Duration::from_secs(10);
+/// A task that has run for this long is healthy, and its next panic counts as the first.
 const STEADY_AFTER: Duration = Duration::from_secs(10);
-/// A task that has not been well for so long is reported.
+/// A task that has been unhealthy for this long makes the server not ready.
 const FAILING_AFTER: Duration = Duration::from_secs(30);
 
 /// All background tasks of a server; cheap to clone.
@@ -37,8 +38,8 @@ struct Shared {
 }
 
 impl Tasks {
-    /// Runs what `begin` makes until it ends by itself, and makes another one after a panic. To be
-    /// dropped at any point.
+    /// Runs the future that `begin` makes until it completes, and starts another one after a panic. It can be dropped at
+    /// any point.
     pub async fn run<F: Future>(&self, name: &str, mut begin: impl FnMut() -> F) -> F::Output {
         let number = self.add(name);
         loop {
@@ -53,7 +54,7 @@ impl Tasks {
     /// As [`Tasks::run`], on a thread of this name.
     ///
     /// # Errors
-    /// The operating system gives no thread.
+    /// The thread cannot be started.
     pub fn thread(&self, name: &str, mut work: impl FnMut() + Send + 'static) -> io::Result<()> {
         let (tasks, number) = (self.clone(), self.add(name));
         thread::Builder::new().name(name.to_owned()).spawn(move || {
@@ -65,33 +66,31 @@ impl Tasks {
         Ok(())
     }
 
-    /// The names of those that have kept panicking for at least 30 seconds.
-    #[must_use]
+    /// The names of the tasks that have kept panicking for at least 30 seconds.
     pub fn failing(&self) -> Vec<String> {
         self.names(Task::is_failing)
     }
 
-    /// The names of those that panicked and have not run for 10 seconds since.
-    #[must_use]
+    /// The names of the tasks that have panicked and not run for 10 seconds since.
     pub fn unwell(&self) -> Vec<String> {
-        self.names(|task, now| task.unwell_since.is_some() && !task.is_steady(now))
+        self.names(|task, now| task.unhealthy_since.is_some() && !task.is_steady(now))
     }
 
     fn names(&self, select: impl Fn(&Task, Instant) -> bool) -> Vec<String> {
         let now = Instant::now();
-        let tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let tasks = self.0.tasks.lock();
         tasks.iter().filter(|task| select(task, now)).map(|task| task.name.clone()).collect()
     }
 
     pub fn write(&self, text: &mut Exposition) {
         let name = "mintage_task_restarts_total";
-        text.family(name, "counter", "How often a background task panicked and began anew.");
-        for task in &*self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner) {
+        text.family(name, "counter", "Restarts of background tasks after a panic.");
+        for task in &*self.0.tasks.lock() {
             text.sample(name, &[("task", &task.name)], task.restarts);
         }
     }
 
-    /// Asks for the end of the process, since only a new one can help; the first reason counts.
+    /// Requests the end of the process, if only a new one can help; the first reason is kept.
     pub fn end_process(&self, reason: &str) {
         self.0.fatal.send_if_modified(|known| {
             let is_first = known.is_none();
@@ -108,37 +107,37 @@ impl Tasks {
     }
 
     fn add(&self, name: &str) -> usize {
-        let mut tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = self.0.tasks.lock();
         tasks.push(Task::new(name, Instant::now()));
         tasks.len() - 1
     }
 
-    /// How long to pause.
+    /// Records a panic, and returns how long to pause.
     fn panicked(&self, number: usize) -> Duration {
         let (name, pause) = self.change(number, |task| (task.name.clone(), task.panicked(Instant::now())));
-        tracing::error!(task = name, "a background task panicked: it begins anew");
+        tracing::error!(task = name, "a background task panicked and is restarted");
         pause
     }
 
     fn change<T>(&self, number: usize, change: impl FnOnce(&mut Task) -> T) -> T {
-        change(&mut self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)[number])
+        change(&mut self.0.tasks.lock()[number])
     }
 }
 
 struct Task {
     name: String,
-    /// When its present life began; None while it pauses.
+    /// When its current run began; None during a pause.
     began: Option<Instant>,
     next_pause: Duration,
-    /// Its first panic since it was well.
-    unwell_since: Option<Instant>,
+    /// Its first panic since it was healthy.
+    unhealthy_since: Option<Instant>,
     restarts: u64,
 }
 
 impl Task {
     fn new(name: &str, now: Instant) -> Self {
         let name = name.to_owned();
-        Self { name, began: Some(now), next_pause: FIRST_PAUSE, unwell_since: None, restarts: 0 }
+        Self { name, began: Some(now), next_pause: FIRST_PAUSE, unhealthy_since: None, restarts: 0 }
     }
 
     fn begin(&mut self, now: Instant) {
@@ -147,13 +146,13 @@ impl Task {
 
     fn panicked(&mut self, now: Instant) -> Duration {
         if self.is_steady(now) {
-            (self.next_pause, self.unwell_since) = (FIRST_PAUSE, None);
+            (self.next_pause, self.unhealthy_since) = (FIRST_PAUSE, None);
         }
-        self.unwell_since.get_or_insert(now);
+        self.unhealthy_since.get_or_insert(now);
         self.began = None;
         self.restarts += 1;
         let pause = self.next_pause;
-        self.next_pause = (pause * 2).min(LONGEST_PAUSE);
+        self.next_pause = (pause * 2).min(MAX_PAUSE);
         pause
     }
 
@@ -162,8 +161,8 @@ impl Task {
     }
 
     fn is_failing(&self, now: Instant) -> bool {
-        let unwell = self.unwell_since.map(|since| now.saturating_duration_since(since));
-        unwell.is_some_and(|unwell| unwell >= FAILING_AFTER) && !self.is_steady(now)
+        let unhealthy = self.unhealthy_since.map(|since| now.saturating_duration_since(since));
+        unhealthy.is_some_and(|unhealthy| unhealthy >= FAILING_AFTER) && !self.is_steady(now)
     }
 }
 
@@ -177,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_up_to_ten_seconds_and_are_short_again_after_a_steady_life() {
+    fn pauses_double_up_to_ten_seconds_and_are_short_again_after_a_healthy_run() {
         let mut now = Instant::now();
         let mut task = Task::new("x", now);
         let mut pauses = Vec::new();
@@ -202,8 +201,8 @@ mod tests {
             now += task.panicked(now);
             task.begin(now);
         }
-        assert!(task.is_failing(now), "also in the first seconds of the next life");
-        assert!(!task.is_failing(now + STEADY_AFTER), "it is well again");
+        assert!(task.is_failing(now), "also in the first seconds after a restart");
+        assert!(!task.is_failing(now + STEADY_AFTER), "it is healthy again");
 
         let mut once = Task::new("x", start);
         let begins = start + once.panicked(start);

@@ -1,4 +1,4 @@
-//! What runs beside the requests: the sync of coins, jobs, upkeep, metrics.
+//! Starts and stops the work beside requests: the sync of coins, jobs, housekeeping, metrics.
 
 use std::{net::TcpListener, sync::Arc};
 
@@ -14,12 +14,12 @@ pub(super) struct Background {
     sync: Arc<market::Sync>,
     metrics: Option<ServerHandle>,
     worker: JoinHandle<()>,
-    /// They may be cut off at any point.
+    /// Tasks that can be aborted at any point.
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Background {
-    /// Jobs are begun until `stopping` changes.
+    /// Starts everything. New jobs are started until `stopping` changes.
     ///
     /// # Errors
     /// `SOCIAL_QUERIES` cannot be read, or the listener fails.
@@ -61,18 +61,18 @@ impl Background {
             let syncing = syncing.clone();
             async move { syncing.run().await }
         });
-        let (its, db_of_it) = (services.clone(), db.clone());
-        let upkeep = spawn(&tasks, "housekeeping", move || {
+        let (its, its_db) = (services.clone(), db.clone());
+        let housekeeping = spawn(&tasks, "housekeeping", move || {
             let (settings, activity) = (its.token_settings.clone(), its.activity.clone());
-            housekeeping::run(db_of_it.clone(), clock.clone(), settings, activity)
+            housekeeping::run(its_db.clone(), clock.clone(), settings, activity)
         });
-        Ok(Self { services, sync, metrics, worker, tasks: vec![sync_of_coins, upkeep] })
+        Ok(Self { services, sync, metrics, worker, tasks: vec![sync_of_coins, housekeeping] })
     }
 
-    /// After the last request: what runs is given back or finished.
+    /// Ends everything, after the last request: running jobs are finished, leases are released.
     ///
     /// # Errors
-    /// The worker of the jobs panicked.
+    /// The job worker panicked.
     pub async fn end(self) -> Result<()> {
         for task in self.tasks {
             task.abort();
@@ -83,14 +83,14 @@ impl Background {
         }
         let worked = self.worker.await;
         let Services { db, clock, activity, .. } = &self.services;
-        if let Err(problem) = housekeeping::flush(db, clock, activity).await {
-            tracing::warn!(%problem, "the last activity was not written");
+        if let Err(error) = housekeeping::flush(db, clock, activity).await {
+            tracing::warn!(%error, "cannot store the last activity of sessions");
         }
-        worked.context("the worker of the jobs has failed")
+        worked.context("the job worker failed")
     }
 }
 
-/// Runs what `begin` makes, and begins it anew after a panic.
+/// Runs the future that `begin` makes, and restarts it after a panic.
 fn spawn<F>(tasks: &Tasks, name: &str, begin: impl FnMut() -> F + 'static) -> JoinHandle<()>
 where
     F: Future<Output = ()> + 'static,

@@ -1,19 +1,20 @@
-//! How many connections may be open: all together, and of one client network.
+//! Limits open connections, in total and per client network.
 //!
-//! A connection above a limit is closed at once. It must not wait in the backlog, where an attacker's connections
-//! would be ahead of everybody else's, and descriptors must not run out: the system then refuses connections, files
-//! and sockets to the whole process.
+//! A connection above a limit is closed at once instead of waiting in the backlog, where the connections of an attacker
+//! would delay all others. File descriptors must not run out: the system then refuses files and sockets to the whole
+//! process.
 
 use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio::time::sleep;
 
 use crate::{
@@ -22,30 +23,32 @@ use crate::{
     telemetry::Exposition,
 };
 
-/// Descriptors for what is no client's connection: logs, listeners, calls of providers and mail servers, metrics.
+/// Descriptors for everything except clients' connections: logs, listeners, calls of providers and mail servers,
+/// metrics.
 const RESERVE: usize = 192;
-/// Descriptors for connections that were accepted and are about to be closed, because they are above a limit.
-const ABOUT_TO_CLOSE: usize = 128;
-/// A worker's own: its event loop, timers and wakers.
-const OF_WORKER: usize = 8;
-/// However few descriptors there are, some connections are accepted.
-const FEWEST: usize = 16;
-const BETWEEN_LOG_LINES: Duration = Duration::from_mins(1);
+/// Descriptors for accepted connections above a limit, which are about to be closed.
+const CLOSING: usize = 128;
+/// Descriptors of a worker: its event loop, timers and wakers.
+const PER_WORKER: usize = 8;
+/// The limit is never lower, however few descriptors there are.
+const MIN_CONNECTIONS: usize = 16;
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
+/// A limit that is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refusal {
-    /// `MAX_CONNECTIONS` are open.
+enum Limit {
+    /// `MAX_CONNECTIONS`.
     All,
-    /// `MAX_CONNECTIONS_PER_NETWORK` of this client network are open.
+    /// `MAX_CONNECTIONS_PER_NETWORK`.
     Network,
 }
 
-/// The connections that are open on one listener.
+/// The open connections of one listener.
 pub(super) struct Connections {
-    /// For the log.
+    /// Its name in the log.
     listener: &'static str,
-    most: usize,
-    most_of_network: Option<usize>,
+    max: usize,
+    max_per_network: Option<usize>,
     exempt: TrustedProxies,
     open: Mutex<Open>,
     refused_all: AtomicU64,
@@ -56,12 +59,12 @@ pub(super) struct Connections {
 #[derive(Default)]
 struct Open {
     all: usize,
-    /// Only networks that have a limit, and only while a connection of theirs is open.
+    /// Only networks that have a limit and open connections.
     of_network: HashMap<IpAddr, usize>,
 }
 
-/// One open connection; it is given back when this is dropped.
-pub(super) struct Place {
+/// Counts an open connection until it is dropped.
+pub(super) struct ConnectionSlot {
     connections: Arc<Connections>,
     network: Option<IpAddr>,
 }
@@ -69,14 +72,14 @@ pub(super) struct Place {
 impl Connections {
     pub fn new(
         listener: &'static str,
-        most: usize,
-        most_of_network: Option<usize>,
+        max: usize,
+        max_per_network: Option<usize>,
         exempt: TrustedProxies,
     ) -> Self {
         Self {
             listener,
-            most,
-            most_of_network,
+            max,
+            max_per_network,
             exempt,
             open: Mutex::default(),
             refused_all: AtomicU64::default(),
@@ -85,70 +88,70 @@ impl Connections {
         }
     }
 
-    /// As configured, as far as the limit of open files allows; raises that limit as far as it can.
+    /// The limits of the settings, lowered if the limit of open files is too low. Raises that limit as far as possible.
     pub fn of_api(server: &Server, pool_size: u32) -> Self {
-        // Without an answer of the system its usual limit is assumed.
+        // If the limit cannot be read, the usual one is assumed.
         let descriptors = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
-        let others = RESERVE + ABOUT_TO_CLOSE + OF_WORKER * server.workers + pool_size as usize;
-        let most = most(server.max_connections, descriptors, others);
-        if most < server.max_connections {
+        let others = RESERVE + CLOSING + PER_WORKER * server.workers + pool_size as usize;
+        let max = limit(server.max_connections, descriptors, others);
+        if max < server.max_connections {
             tracing::warn!(
                 configured = server.max_connections,
-                most,
+                max,
                 descriptors,
-                "MAX_CONNECTIONS is lowered: the limit of open files (ulimit -Hn) does not allow as many"
+                "MAX_CONNECTIONS was lowered, because the limit of open files (ulimit -Hn) is too low for it"
             );
         }
-        let of_network = server.max_connections_per_network.unwrap_or(most / 4).min(most);
-        let most_of_network = server.rate_limits.then_some(of_network);
-        tracing::info!(descriptors, most, most_of_network, "limits of open connections");
-        Self::new("api", most, most_of_network, TrustedProxies(server.trusted_proxies.clone()))
+        let of_network = server.max_connections_per_network.unwrap_or(max / 4).min(max);
+        let max_per_network = server.rate_limits.then_some(of_network);
+        tracing::info!(descriptors, max, max_per_network, "connection limits");
+        Self::new("api", max, max_per_network, TrustedProxies(server.trusted_proxies.clone()))
     }
 
-    /// How many connections one of so many workers may hold before no more are accepted. It is reached only when
-    /// connections arrive faster than they can be refused; together the workers leave the other descriptors alone.
-    pub fn most_of_worker(&self, workers: usize) -> usize {
-        (self.most + ABOUT_TO_CLOSE).div_ceil(workers)
+    /// The number of connections of one worker above which it accepts no more. It is reached only when connections
+    /// arrive faster than they can be closed, and keeps the other descriptors free.
+    pub fn max_per_worker(&self, workers: usize) -> usize {
+        (self.max + CLOSING).div_ceil(workers)
     }
 
-    /// A place for a connection from this address, or None above a limit.
-    pub fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+    /// Counts a connection from this address, or returns None above a limit.
+    pub fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<ConnectionSlot> {
         match self.enter(peer) {
             Ok(place) => Some(place),
-            Err(refusal) => {
-                self.count(refusal);
+            Err(limit) => {
+                self.count(limit);
                 None
             }
         }
     }
 
-    fn enter(self: &Arc<Self>, peer: IpAddr) -> Result<Place, Refusal> {
-        let limited = self.most_of_network.filter(|_| !self.exempt.trusts(peer));
+    fn enter(self: &Arc<Self>, peer: IpAddr) -> Result<ConnectionSlot, Limit> {
+        let limited = self.max_per_network.filter(|_| !self.exempt.trusts(peer));
         let network = limited.map(|_| network(peer));
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.all >= self.most {
-            return Err(Refusal::All);
+        let mut open = self.open.lock();
+        if open.all >= self.max {
+            return Err(Limit::All);
         }
-        if let (Some(most), Some(network)) = (limited, network) {
+        if let (Some(max), Some(network)) = (limited, network) {
             let own = open.of_network.entry(network).or_default();
-            if *own >= most {
-                return Err(Refusal::Network);
+            if *own >= max {
+                return Err(Limit::Network);
             }
             *own += 1;
         }
         open.all += 1;
         drop(open);
-        Ok(Place { connections: self.clone(), network })
+        Ok(ConnectionSlot { connections: self.clone(), network })
     }
 
-    fn count(&self, refusal: Refusal) {
-        let counter = match refusal {
-            Refusal::All => &self.refused_all,
-            Refusal::Network => &self.refused_network,
+    fn count(&self, limit: Limit) {
+        let counter = match limit {
+            Limit::All => &self.refused_all,
+            Limit::Network => &self.refused_network,
         };
         counter.fetch_add(1, Ordering::Relaxed);
-        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        if reported.is_some_and(|at| at.elapsed() < BETWEEN_LOG_LINES) {
+        let mut reported = self.reported.lock();
+        if reported.is_some_and(|at| at.elapsed() < LOG_INTERVAL) {
             return;
         }
         *reported = Some(Instant::now());
@@ -157,15 +160,15 @@ impl Connections {
         tracing::warn!(
             listener = self.listener,
             open = self.open(),
-            most = self.most,
-            most_of_network = self.most_of_network,
+            max = self.max,
+            max_per_network = self.max_per_network,
             refused_all = all,
             refused_network = network,
-            "connections are refused; the counts are since the start"
+            "refused connections above a limit; counted since the start"
         );
     }
 
-    /// Completes when no connection is open. It is asked only while the server stops.
+    /// Completes when no connection is open; polled only while the server stops.
     pub async fn none_open(&self) {
         while self.open() > 0 {
             sleep(Duration::from_millis(10)).await;
@@ -173,7 +176,7 @@ impl Connections {
     }
 
     pub fn open(&self) -> usize {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).all
+        self.open.lock().all
     }
 
     fn refused(&self) -> (u64, u64) {
@@ -181,19 +184,19 @@ impl Connections {
     }
 
     pub fn write(&self, text: &mut Exposition) {
-        text.single("mintage_connections", "gauge", "Connections that are open.", self.open());
-        text.single("mintage_connections_max", "gauge", "Connections that may be open.", self.most);
+        text.single("mintage_connections", "gauge", "Open connections.", self.open());
+        text.single("mintage_connections_max", "gauge", "Maximum of open connections.", self.max);
         let name = "mintage_connections_refused_total";
-        text.family(name, "counter", "Connections that were closed at once, by the limit they were above.");
+        text.family(name, "counter", "Connections that were closed at once, by limit.");
         let (all, network) = self.refused();
         text.sample(name, &[("limit", "all")], all);
         text.sample(name, &[("limit", "network")], network);
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let mut open = self.connections.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.connections.open.lock();
         open.all -= 1;
         if let Some(network) = self.network
             && let Some(own) = open.of_network.get_mut(&network)
@@ -206,7 +209,7 @@ impl Drop for Place {
     }
 }
 
-/// What one client easily has for itself: an IPv4 address, of IPv6 a /48.
+/// The addresses that count as one client: an IPv4 address, or an IPv6 /48.
 fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V4(address) => address.into(),
@@ -214,70 +217,74 @@ fn network(peer: IpAddr) -> IpAddr {
     }
 }
 
-fn most(wanted: usize, descriptors: u64, others: usize) -> usize {
+fn limit(wanted: usize, descriptors: u64, others: usize) -> usize {
     let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
-    wanted.min(descriptors.saturating_sub(others)).max(FEWEST)
+    wanted.min(descriptors.saturating_sub(others)).max(MIN_CONNECTIONS)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn connections(most: usize, of_network: Option<usize>) -> Arc<Connections> {
+    fn connections(max: usize, of_network: Option<usize>) -> Arc<Connections> {
         let exempt = TrustedProxies(vec!["10.0.0.0/8".parse().expect("network")]);
-        Arc::new(Connections::new("test", most, of_network, exempt))
+        Arc::new(Connections::new("test", max, of_network, exempt))
     }
 
-    fn enter(connections: &Arc<Connections>, peer: &str) -> Result<Place, Refusal> {
+    fn enter(connections: &Arc<Connections>, peer: &str) -> Result<ConnectionSlot, Limit> {
         connections.enter(peer.parse().expect("address"))
     }
 
     #[test]
-    fn one_network_leaves_room_for_others_and_trusted_proxies_have_no_limit_of_their_own() {
+    fn networks_are_limited_but_trusted_proxies_are_not() {
         let all = connections(10, Some(2));
         let mut held = Vec::new();
         for peer in ["203.0.113.1", "::ffff:203.0.113.1", "2001:db8::1", "2001:db8:0:1::1"] {
-            held.push(enter(&all, peer).unwrap_or_else(|refusal| panic!("{peer}: {refusal:?}")));
+            held.push(enter(&all, peer).unwrap_or_else(|limit| panic!("{peer}: {limit:?}")));
         }
         for peer in ["203.0.113.1", "2001:db8::2"] {
-            assert_eq!(enter(&all, peer).err(), Some(Refusal::Network), "{peer}");
+            assert_eq!(enter(&all, peer).err(), Some(Limit::Network), "{peer}");
         }
         for peer in ["203.0.113.2", "2001:db8:1::1", "10.0.0.1", "10.0.0.1", "::ffff:10.0.0.1", "10.0.0.1"] {
-            held.push(enter(&all, peer).unwrap_or_else(|refusal| panic!("{peer}: {refusal:?}")));
+            held.push(enter(&all, peer).unwrap_or_else(|limit| panic!("{peer}: {limit:?}")));
         }
-        assert_eq!(enter(&all, "10.0.0.1").err(), Some(Refusal::All), "no one is above the limit of all");
+        assert_eq!(
+            enter(&all, "10.0.0.1").err(),
+            Some(Limit::All),
+            "the total limits trusted proxies as well"
+        );
         held.truncate(1);
-        assert!(enter(&all, "203.0.113.1").is_ok(), "a place comes back");
+        assert!(enter(&all, "203.0.113.1").is_ok(), "a dropped connection frees its slot");
         drop(held);
-        let open = all.open.lock().expect("lock");
-        assert_eq!((open.all, open.of_network.len()), (0, 0), "nothing is kept of connections that ended");
+        let open = all.open.lock();
+        assert_eq!((open.all, open.of_network.len()), (0, 0), "nothing remains of connections that ended");
     }
 
     #[test]
-    fn without_rate_limits_only_the_limit_of_all_holds() {
+    fn without_rate_limits_only_the_total_is_limited() {
         let all = connections(3, None);
         let held: Vec<_> = (0..3).map(|_| enter(&all, "203.0.113.1")).collect();
         assert!(held.iter().all(Result::is_ok));
-        assert_eq!(enter(&all, "203.0.113.2").err(), Some(Refusal::All));
+        assert_eq!(enter(&all, "203.0.113.2").err(), Some(Limit::All));
     }
 
     #[test]
-    fn the_limit_of_descriptors_leaves_room_for_everything_else() {
-        assert_eq!(most(10_000, 524_288, 300), 10_000);
-        assert_eq!(most(10_000, 1024, 300), 724);
-        assert_eq!(most(10_000, 64, 300), FEWEST);
-        assert_eq!(most(100, u64::MAX, 300), 100);
+    fn the_limit_leaves_descriptors_for_everything_else() {
+        assert_eq!(limit(10_000, 524_288, 300), 10_000);
+        assert_eq!(limit(10_000, 1024, 300), 724);
+        assert_eq!(limit(10_000, 64, 300), MIN_CONNECTIONS);
+        assert_eq!(limit(100, u64::MAX, 300), 100);
     }
 
     #[test]
-    fn a_flood_is_one_line_in_the_log_and_counted() {
+    fn refusals_are_counted_and_logged_once_a_minute() {
         let all = connections(1, Some(1));
-        let _held = all.admit("203.0.113.1".parse().expect("address")).expect("a place");
+        let _held = all.admit("203.0.113.1".parse().expect("address")).expect("a slot");
         let flood = |connections: u64| {
             for _ in 0..connections {
                 assert!(all.admit("203.0.113.1".parse().expect("address")).is_none());
             }
-            all.reported.lock().expect("lock").expect("a line")
+            all.reported.lock().expect("a line")
         };
         let line = flood(1);
         assert_eq!(flood(999), line, "no second line within the minute");

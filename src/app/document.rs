@@ -23,21 +23,21 @@ use crate::http::{Problem, complete, kind};
         description = "Accounts, JWTs, sessions, user management and coins over JSON.\n\n\
             Register, log in, then send `Authorization: Bearer <access_token>`. When it has \
             expired, exchange the refresh token for a new pair. Errors are problem details \
-            (RFC 9457) with a stable `code`; every answer has an `X-Request-Id`.",
+            (RFC 9457) with a stable `code`; every response has an `X-Request-Id`.",
         license(name = "MIT", identifier = "MIT"),
     ),
     servers((url = "/", description = "This server.")),
     tags(
-        (name = "auth", description = "Getting in and out."),
-        (name = "mail", description = "What goes through your mailbox: confirm, recover, change."),
-        (name = "sessions", description = "Where you are logged in."),
+        (name = "auth", description = "Registration, login and logout."),
+        (name = "mail", description = "Links and codes by mail: confirmation, recovery, changes."),
+        (name = "sessions", description = "The sessions of your account."),
         (name = "user", description = "Your own account."),
-        (name = "users", description = "All accounts, for admins."),
+        (name = "users", description = "Administration of accounts."),
         (name = "coins", description = "Market data."),
         (name = "watchlist", description = "The coins you watch."),
-        (name = "alerts", description = "Mails when a number of a coin crosses a threshold."),
-        (name = "jobs", description = "Work in the background, for admins."),
-        (name = "pages", description = "Where links in mails lead without a frontend."),
+        (name = "alerts", description = "Mails when a price or another number of a coin crosses a threshold."),
+        (name = "jobs", description = "Administration of background jobs."),
+        (name = "pages", description = "Built-in pages for links in mails, without a frontend."),
         (name = "system", description = "Keys, health and documentation."),
     ),
     modifiers(&BearerScheme),
@@ -57,7 +57,6 @@ impl Modify for BearerScheme {
 }
 
 /// The whole document; the same in every configuration.
-#[must_use]
 pub fn document() -> openapi::OpenApi {
     let (_, mut document) =
         App::new().into_utoipa_app().openapi(Base::openapi()).configure(super::routes).split_for_parts();
@@ -65,7 +64,7 @@ pub fn document() -> openapi::OpenApi {
     document
 }
 
-/// The document as it is sent; None with `API_DOCS=off`.
+/// The serialised document; None with `API_DOCS=off`.
 #[derive(Clone)]
 pub(super) struct Document(Option<Bytes>);
 
@@ -77,13 +76,13 @@ impl Document {
 
 /// This document
 ///
-/// OpenAPI 3.1; generated from the routes that the server has.
+/// Returns the OpenAPI 3.1 document, generated from the routes of the server.
 #[utoipa::path(
     tag = "system",
     security(()),
     responses((status = 200, description = "The OpenAPI document.", body = Object,
         example = json!({"openapi": "3.1.0", "info": {"title": "Mintage"}, "paths": {}})),
-        (status = 404, description = "`not-found`: the operator does not serve the documentation."))
+        (status = 404, description = "`not-found`: the documentation is turned off."))
 )]
 #[get("/openapi.json")]
 pub async fn openapi_json(document: Data<Document>) -> Result<HttpResponse, Problem> {
@@ -104,7 +103,7 @@ mod tests {
         paths.values().flat_map(|item| item.as_object().expect("operations").values().cloned()).collect()
     }
 
-    /// The examples of a problem response come from the codes that its description names.
+    /// The examples of a problem response are found by the codes in its description.
     #[test]
     fn every_problem_response_names_its_codes() {
         for operation in operations() {
@@ -117,7 +116,7 @@ mod tests {
         }
     }
 
-    /// Swagger UI would send it unasked.
+    /// Swagger UI would send the example by default.
     #[test]
     fn no_optional_parameter_has_an_example() {
         for operation in operations() {

@@ -1,4 +1,4 @@
-//! Answers the probes `/healthz` and `/readyz`.
+//! `GET /healthz` and `GET /readyz`.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ use crate::{
 
 /// The list of ended sessions is confirmed every second.
 const DATABASE_UP_WITHIN: Duration = Duration::from_secs(3);
-/// So long the list may go unconfirmed while the database answers requests.
-const DEAF_AFTER: Duration = Duration::from_secs(15);
+/// The server is not ready if the list was not confirmed for this long although the database answers.
+const MAX_UNCONFIRMED: Duration = Duration::from_secs(15);
 
 #[derive(Serialize, ToSchema)]
 pub struct Health {
@@ -27,22 +27,22 @@ pub struct Health {
     status: &'static str,
 }
 
-/// What a server that is ready says of itself.
+/// The state of a server that is ready.
 #[derive(Serialize, ToSchema)]
 pub struct Readiness {
     #[schema(example = "ready")]
     status: &'static str,
     database: DatabaseState,
-    /// When PostgreSQL last confirmed the list of ended sessions, in whole seconds before now. A
-    /// server accepts no token when this exceeds `TOKEN_MAX_STALENESS`.
+    /// Whole seconds since PostgreSQL last confirmed the list of ended sessions. The server accepts no token while this
+    /// exceeds `TOKEN_MAX_STALENESS`.
     #[schema(example = 0)]
     blocklist_confirmed_seconds_ago: u64,
-    /// Background tasks that panicked a short while ago and have begun anew, usually none.
+    /// Background tasks that were restarted within the last seconds after a panic, usually none.
     restarted_tasks: Vec<String>,
 }
 
-/// `up`: PostgreSQL has answered within the last 3 seconds. `away`: it has not, so that requests
-/// which need it are answered with 503.
+/// State of PostgreSQL. `up`: it has answered within the last 3 seconds. `away`: it has not, and requests that need it
+/// are answered with 503.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum DatabaseState {
@@ -52,11 +52,11 @@ enum DatabaseState {
 
 /// Alive
 ///
-/// The process answers. It says nothing of the database: restarting would not help that.
+/// Returns 200 while the process answers. It does not depend on the database, since a restart would not help then.
 #[utoipa::path(
     tag = "system",
     security(()),
-    responses((status = 200, description = "It lives.", body = Health))
+    responses((status = 200, description = "The process answers.", body = Health))
 )]
 #[get("/healthz")]
 pub async fn healthz() -> Json<Health> {
@@ -65,15 +65,15 @@ pub async fn healthz() -> Json<Health> {
 
 /// Ready
 ///
-/// This server can serve what it promises: it is not shutting down, it can check tokens, and its
-/// background tasks run. While PostgreSQL is away it stays ready until `TOKEN_MAX_STALENESS`, since
-/// what is served from memory goes on; `database` says so. Asking costs no query.
+/// Returns 200 while this server should receive requests: it is not shutting down, it can check tokens, and its
+/// background tasks run. Without PostgreSQL it stays ready until `TOKEN_MAX_STALENESS`, since responses from memory
+/// still work; `database` shows the state. No query is made.
 #[utoipa::path(
     tag = "system",
     security(()),
     responses(
-        (status = 200, description = "Send requests.", body = Readiness),
-        (status = 503, description = "`unavailable`: send them to another replica. `detail` says why.")
+        (status = 200, description = "The server is ready.", body = Readiness),
+        (status = 503, description = "`unavailable`: the server is not ready; `detail` states why.")
     )
 )]
 #[get("/readyz")]
@@ -92,8 +92,8 @@ pub async fn readyz(
     if !blocklist.is_current() {
         return not_ready("the list of ended sessions is out of date, so tokens cannot be checked".into());
     }
-    if age > DEAF_AFTER && db.answering_for() > DEAF_AFTER {
-        return not_ready("the database answers, but changes in it do not arrive".into());
+    if age > MAX_UNCONFIRMED && db.answering_for() > MAX_UNCONFIRMED {
+        return not_ready("the database answers, but notifications of changes do not arrive".into());
     }
     if !keys.can_sign() {
         return not_ready("SECRET_KEY does not open the signing keys in the database".into());
@@ -111,7 +111,8 @@ pub async fn readyz(
     }))
 }
 
-/// Whether PostgreSQL has answered a moment ago, the connection that listens or a request; asks nothing of it.
+/// Whether PostgreSQL has answered within the last seconds, on the connection that listens or to a request. Makes no
+/// query.
 pub(super) fn is_up(blocklist: &Blocklist, db: &Db) -> bool {
     blocklist.confirmed_ago().min(db.answered_ago()) < DATABASE_UP_WITHIN
 }

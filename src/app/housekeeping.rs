@@ -1,4 +1,4 @@
-//! What every replica does now and then. Each step may run anywhere, at any time, twice.
+//! Regular housekeeping of every replica. Each step can run on several at once and be repeated.
 
 use std::time::Duration;
 
@@ -11,14 +11,13 @@ use crate::{
     auth,
     clock::Clock,
     config,
-    db::Db,
-    http::Problem,
+    db::{Db, DbError},
     limits,
     tokens::{self, Activity, activity, challenges, login_networks, sessions},
 };
 
 const FLUSH: Duration = Duration::from_secs(5);
-const FLUSHES_A_PRUNE: u32 = 12;
+const FLUSHES_PER_PRUNE: u32 = 12;
 
 /// Runs until the task is aborted.
 pub async fn run(db: Db, clock: Clock, settings: Data<config::Tokens>, activity: Data<Activity>) {
@@ -29,40 +28,40 @@ pub async fn run(db: Db, clock: Clock, settings: Data<config::Tokens>, activity:
     for count in 0u32.. {
         ticks.tick().await;
         let mut result = flush(&db, &clock, &activity).await;
-        if count % FLUSHES_A_PRUNE == 0 {
+        if count % FLUSHES_PER_PRUNE == 0 {
             result = result.and(prune(&db, clock.earliest(), keep_keys).await);
         }
-        if let Err(problem) = result {
-            tracing::warn!(%problem, "housekeeping has to wait");
+        if let Err(error) = result {
+            tracing::warn!(%error, "housekeeping failed; retrying");
         }
     }
 }
 
-/// Writes down which sessions were used.
-pub async fn flush(db: &Db, clock: &Clock, activity: &Data<Activity>) -> Result<(), Problem> {
+/// Stores which sessions were used.
+pub async fn flush(db: &Db, clock: &Clock, activity: &Data<Activity>) -> Result<(), DbError> {
     for news in activity.pending().chunks(activity::BATCH) {
         let news = news.to_vec();
-        let written = db.tx(move |conn| Ok::<_, Problem>(activity::store(conn, &news)?)).await?;
+        let written = db.query_tx(move |conn| activity::store(conn, &news)).await?;
         activity.written(&written);
     }
     activity.forget_written(clock.now());
     Ok(())
 }
 
-async fn prune(db: &Db, now: DateTime<Utc>, keep_keys: TimeDelta) -> Result<(), Problem> {
+async fn prune(db: &Db, now: DateTime<Utc>, keep_keys: TimeDelta) -> Result<(), DbError> {
     let mut result = Ok(());
     for prune in [sessions::prune, challenges::prune, login_networks::prune, auth::prune, limits::prune] {
-        // What fails for one table costs the others nothing.
+        // A failure for one table does not affect the others.
         result = result.and(prune_all(db, prune, now).await);
     }
-    result.and(db.tx(move |conn| Ok(tokens::prune_retired(conn, now - keep_keys)?)).await)
+    result.and(db.query_tx(move |conn| tokens::prune_retired(conn, now - keep_keys)).await)
 }
 
 async fn prune_all(
     db: &Db,
     prune: fn(&mut PgConnection, DateTime<Utc>) -> QueryResult<bool>,
     now: DateTime<Utc>,
-) -> Result<(), Problem> {
-    while db.tx(move |conn| Ok::<_, Problem>(prune(conn, now)?)).await? {}
+) -> Result<(), DbError> {
+    while db.query_tx(move |conn| prune(conn, now)).await? {}
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Every kind of job, and what runs by the clock.
+//! All kinds of jobs and their schedules.
 
 use std::time::Duration;
 

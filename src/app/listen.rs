@@ -1,7 +1,7 @@
-//! From a listener to the application: which connections are taken, TLS, HTTP/1.1.
+//! Serves the application on a listener: connection limits, TLS, HTTP/1.1.
 //!
-//! `actix_web::HttpServer` does the same, but accepts without a limit of its own per client, counts no TLS handshakes
-//! (and stops accepting when 256 of them wait), and knows no deadline between two requests.
+//! `actix_web::HttpServer` does the same, but has no limit per client, does not count TLS handshakes (and stops
+//! accepting while 256 of them wait), and has no deadline between two requests.
 
 use std::{
     fmt, io,
@@ -33,48 +33,48 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::either::Either;
 
-use super::connections::{Connections, Place};
+use super::connections::{ConnectionSlot, Connections};
 use crate::{
     config::Tls,
-    http::{Closing, Connection, READ_HEAD, Shutdown},
+    http::{Closing, Connection, HEAD_TIMEOUT, Shutdown},
 };
 
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const HANDSHAKE: Duration = Duration::from_secs(3);
-/// How long a connection that is being closed may take, so that the client can still read the answer.
+/// Time for the client to read the response before its connection is closed.
 const CLOSE: Duration = Duration::from_secs(1);
-/// The last moment before the listener closes: longer than the round trip of most handshakes.
+/// Pause before the listener closes; longer than most handshakes.
 const SETTLE: Duration = Duration::from_millis(50);
-/// For a server that is so busy that it does not get to accepting.
-const SETTLE_MOST: Duration = Duration::from_secs(1);
-/// Requests that are in flight when it stops get this long.
+/// Limit for a server that is too busy to accept connections.
+const MAX_SETTLE: Duration = Duration::from_secs(1);
+/// Time for requests in flight when the server stops.
 const FINISH_SECONDS: u64 = 30;
-/// Connections that may wait to be accepted; the system lowers it to `net.core.somaxconn`. When it is full, a client's
-/// attempt is dropped and repeated after a second: 128 are too few when the clients of a server reconnect at once.
+/// Connections that may wait to be accepted; the system lowers it to `net.core.somaxconn`. Above it, attempts are
+/// dropped and repeated by clients after a second: 128 are too few when all clients reconnect at once.
 #[cfg(target_os = "linux")]
 const BACKLOG: i32 = 4096;
+/// Time after which a connection ends if the client acknowledges nothing that is sent to it.
 #[cfg(target_os = "linux")]
-const UNREAD: Duration = Duration::from_mins(1);
+const USER_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Listens with a backlog of [`BACKLOG`] connections. Connections inherit from the listener how long they may take
-/// nothing of what is sent to them: a client that reads no further would else keep its connection, and its place among
-/// the streams, for ever.
+/// Listens with a backlog of [`BACKLOG`] connections. Sets `TCP_USER_TIMEOUT` on the listener, which connections
+/// inherit: a client that stops reading is disconnected, and does not keep its connection and its stream forever.
 pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
     #[cfg(target_os = "linux")]
     {
         let socket = socket2::SockRef::from(&listener);
-        // The standard library listens with a backlog of 128; listening again changes only that.
+        // The standard library sets a backlog of 128; listening again changes only that.
         socket.listen(BACKLOG)?;
-        socket.set_tcp_user_timeout(Some(UNREAD))?;
+        socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
     }
     Ok(listener)
 }
 
-/// A listener as long as it is open, to close it without dropping a connection that was made.
+/// Closes the listener without dropping established connections.
 pub(super) struct Door {
     listener: TcpListener,
-    /// Each worker has a receiver, and drops it after one more turn of its event loop.
+    /// Each worker has a receiver, which it drops after one more turn of its event loop.
     turn: Arc<watch::Sender<()>>,
 }
 
@@ -83,29 +83,29 @@ impl Door {
         Ok(Self { listener: listener.try_clone()?, turn: Arc::default() })
     }
 
-    /// Completes when the workers have all connections that were made, after [`SETTLE_MOST`] at most; to be closed at
-    /// once then. Clients that want to connect meanwhile are neither accepted nor refused: their system asks again
-    /// after a second.
+    /// Completes when the workers have accepted all established connections, after at most [`MAX_SETTLE`]; the listener
+    /// must be closed at once then. New attempts meanwhile are neither accepted nor refused: clients repeat them after
+    /// a second.
     pub async fn settle(self) {
         #[cfg(target_os = "linux")]
         if let Err(error) = self.ignore_new() {
-            tracing::debug!(%error, "connections are made until the listener closes");
+            tracing::debug!(%error, "cannot filter new connections; they may be reset when the listener closes");
         }
         let settled = async {
             sleep(SETTLE).await;
             while self.has_waiting() {
                 sleep(SETTLE).await;
             }
-            // A worker that stops drops what it has not looked at yet.
+            // A worker that stops drops connections that it has not handled yet.
             self.turn.send_replace(());
             self.turn.closed().await;
         };
-        let _ = timeout(SETTLE_MOST, settled).await;
+        let _ = timeout(MAX_SETTLE, settled).await;
     }
 
-    /// Drops the first packet of each new connection (SYN without ACK). Closing the listener resets connections that
-    /// are made and not accepted yet, whose clients may have sent a request: so none is to be made before that. The
-    /// second packet of a handshake that has begun passes.
+    /// Drops the first packet of each new connection (SYN without ACK). Closing the listener resets established
+    /// connections that are not accepted yet, whose clients may have sent a request. So no new one may be established
+    /// before. Packets of handshakes that have begun pass.
     #[cfg(target_os = "linux")]
     fn ignore_new(&self) -> io::Result<()> {
         use socket2::SockFilter;
@@ -128,7 +128,7 @@ impl Door {
     }
 }
 
-/// What serves; `blocking_threads` is per worker.
+/// The parts of a server; `blocking_threads` is per worker.
 pub(super) struct Serving {
     pub workers: usize,
     pub blocking_threads: usize,
@@ -138,8 +138,8 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    /// The server runs when it is awaited. Drop the [`Door`] before stopping the server: it holds the
-    /// listener's descriptor, without which the listener closes.
+    /// Makes a server, which runs when it is awaited. Drop the [`Door`] before stopping the server: it keeps the
+    /// listener open.
     pub fn start<A, I, S, B>(self, listener: TcpListener, application: A) -> Result<(Server, Door)>
     where
         A: Fn() -> I + Send + Clone + 'static,
@@ -155,7 +155,7 @@ impl Serving {
         let builder = Server::build()
             .workers(workers)
             .worker_max_blocking_threads(blocking_threads)
-            .max_concurrent_connections(connections.most_of_worker(workers))
+            .max_concurrent_connections(connections.max_per_worker(workers))
             .shutdown_timeout(FINISH_SECONDS)
             .disable_signals();
         let name = listener.local_addr()?.to_string();
@@ -172,10 +172,10 @@ impl Serving {
             let application = application().into_factory().map_err(|error| error.into().error_response());
             let http = HttpService::build()
                 .keep_alive(KEEP_ALIVE)
-                .client_request_timeout(READ_HEAD)
+                .client_request_timeout(HEAD_TIMEOUT)
                 .client_disconnect_timeout(CLOSE)
-                .on_connect_ext(|connection: &Connection<Stream, Place>, requests| {
-                    connection.introduce(requests);
+                .on_connect_ext(|connection: &Connection<Stream, ConnectionSlot>, requests| {
+                    connection.share_phase(requests);
                 })
                 .h1(map_config(application, |()| AppConfig::default()));
             let accept = fn_service(move |stream| {
@@ -189,15 +189,15 @@ impl Serving {
 
 type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
-/// A connection with a place, after its TLS handshake. The others are closed, since an error drops the stream.
+/// Accepts a connection within the limits, after its TLS handshake. Others are closed, since an error drops the stream.
 async fn accept(
     stream: TcpStream,
     connections: Arc<Connections>,
     tls: Option<TlsAcceptor>,
     closing: Closing,
-) -> Result<(Connection<Stream, Place>, Option<SocketAddr>), ()> {
+) -> Result<(Connection<Stream, ConnectionSlot>, Option<SocketAddr>), ()> {
     let peer = stream.peer_addr().map_err(|_| ())?;
-    let place = connections.admit(peer.ip()).ok_or(())?;
+    let slot = connections.admit(peer.ip()).ok_or(())?;
     let stream = match tls {
         None => Either::Left(stream),
         Some(tls) => match timeout(HANDSHAKE, tls.accept(stream)).await {
@@ -205,11 +205,13 @@ async fn accept(
             _ => return Err(()),
         },
     };
-    Ok((Connection::new(stream, closing, place), Some(peer)))
+    Ok((Connection::new(stream, closing, slot), Some(peer)))
 }
 
+/// Reads the TLS files.
+///
 /// # Errors
-/// The files cannot be read or do not belong together.
+/// A file cannot be read, or the key does not belong to the certificate.
 pub(super) fn tls_acceptor(tls: &Tls) -> Result<TlsAcceptor> {
     let chain = CertificateDer::pem_file_iter(&tls.certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -256,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn before_the_listener_closes_a_waiting_connection_is_kept_and_no_new_one_is_made() {
+    fn before_the_listener_closes_waiting_connections_are_kept_and_new_ones_are_dropped() {
         let listener = listen("127.0.0.1:0".parse().expect("address")).expect("listener");
         let door = Door::new(&listener).expect("descriptor");
         let address = listener.local_addr().expect("address");
@@ -282,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_takes_nothing_is_over_after_a_minute() {
+    fn a_connection_whose_client_stops_reading_ends_after_a_minute() {
         let listener = listen("127.0.0.1:0".parse().expect("address")).expect("listener");
         let _client = TcpStream::connect(listener.local_addr().expect("address")).expect("connection");
         let (accepted, _) = listener.accept().expect("connection");

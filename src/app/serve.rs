@@ -1,4 +1,4 @@
-//! Starting, serving and stopping in order.
+//! Starts, serves and stops in order.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -25,17 +25,18 @@ use crate::{
     http::Stage,
 };
 
-/// Without a drain delay: clients that use their connections have this long to learn from an answer that theirs is
-/// closed. A connection that is closed while a request is on the way to it looks like a failure.
-const LAST_CALL: Duration = Duration::from_millis(200);
+/// Minimum time between the begin of draining and the end of idle connections, also without `DRAIN_DELAY`: active
+/// clients learn from a response that their connection is closed. Closing one while a request is on its way looks like
+/// a failure.
+const MIN_DRAIN: Duration = Duration::from_millis(200);
 
-/// A server that is ready to serve.
+/// A server that has bound its port and opened its database.
 pub struct Server {
     config: Config,
     services: Services,
     listener: TcpListener,
     metrics: Option<TcpListener>,
-    /// Keep the views in step for as long as the server lives.
+    /// Keep the views up to date until the server ends.
     _followers: [Follower; 2],
 }
 
@@ -43,7 +44,7 @@ impl Server {
     /// Binds, connects and migrates; blocks. `config.database.url` must be set.
     ///
     /// # Errors
-    /// What an operator has to look at.
+    /// The text tells an operator what to change.
     pub fn start(config: Config, secret: &SecretKey, clock: &Clock) -> Result<Self> {
         let listen = |address| listen(address).with_context(|| format!("cannot listen on {address}"));
         let listener = listen(config.server.bind)?;
@@ -52,22 +53,17 @@ impl Server {
         Ok(Self { config, services, listener, metrics, _followers: followers })
     }
 
-    /// Where it listens, with the real port.
-    ///
-    /// # Errors
-    /// The listener is unusable.
+    /// The address of the listener, with the actual port.
     pub fn address(&self) -> Result<SocketAddr> {
         Ok(self.listener.local_addr()?)
     }
 
-    /// Where metrics are served, if they are.
-    #[must_use]
+    /// The address of the listener for metrics, if there is one.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics.as_ref()?.local_addr().ok()
     }
 
-    /// The address for people: the public one, or where it listens if that has no fixed port.
-    #[must_use]
+    /// The address for people: `PUBLIC_URL`, or that of the listener if `BIND` has port 0.
     pub fn base_url(&self, address: SocketAddr) -> String {
         match self.config.server.bind.port() {
             0 if self.config.server.tls.is_some() => format!("https://{address}"),
@@ -77,28 +73,26 @@ impl Server {
     }
 
     /// Whether Swagger UI is served.
-    #[must_use]
     pub fn has_api_docs(&self) -> bool {
         self.config.server.api_docs
     }
 
-    /// Which providers coins come from, in the order in which they are asked.
-    #[must_use]
+    /// The providers of coins, in the order in which they are tried.
     pub fn coins_source(&self) -> String {
         match self.config.coins.providers.as_slice() {
-            [Provider::Demo] => "a demonstration snapshot (COINS_PROVIDERS names no other)".into(),
+            [Provider::Demo] => "built-in demo data (COINS_PROVIDERS has no other provider)".into(),
             providers => providers.iter().map(|one| one.name()).collect::<Vec<_>>().join(", then "),
         }
     }
 
     /// Serves until `stop` completes, then for the drain delay, then finishes what is in flight.
     ///
-    /// While it drains, everything is served (also new connections and streams), but `/readyz` says no and each answer
-    /// closes its connection. Then the listener closes, and only then streams and idle connections end: their clients
-    /// connect again at once, and must not come back to this server.
+    /// During the drain delay everything is served (also new connections and streams), but `/readyz` answers 503 and each
+    /// response closes its connection. Then the listener closes, and only then streams and idle connections end: their
+    /// clients reconnect at once, and must not reach this server.
     ///
     /// # Errors
-    /// The TLS files cannot be used, the listener fails, or a background task asks for a new process.
+    /// The TLS files are not usable, the listener fails, or a background task requests the end of the process.
     pub async fn serve(self, stop: impl Future<Output = ()> + 'static) -> Result<()> {
         let Self { config, services, listener, metrics, _followers } = self;
         let application = services.clone();
@@ -126,11 +120,11 @@ impl Server {
             begin_stop.send_replace(true);
             shutdown.enter(Stage::Draining);
             sleep(drain_delay).await;
-            let _ = timeout(LAST_CALL.saturating_sub(drain_delay), connections.none_open()).await;
+            let _ = timeout(MIN_DRAIN.saturating_sub(drain_delay), connections.none_open()).await;
             door.settle().await;
             let stopped = handle.stop(true);
             shutdown.enter(Stage::Closing);
-            // The workers look only once a second whether their connections are closed.
+            // The workers check only once a second whether their connections are closed.
             tokio::select! {
                 () = stopped => {}
                 () = connections.none_open() => {}
@@ -145,7 +139,7 @@ impl Server {
         ended.send_replace(true);
         background.end().await?;
         if let Some(reason) = tasks.fatal().now_or_never() {
-            bail!("{reason}: start again, nothing is lost");
+            bail!("{reason}: restart the server; no data is lost");
         }
         Ok(served?)
     }

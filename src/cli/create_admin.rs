@@ -1,4 +1,4 @@
-//! Runs `mintage create-admin`: creates an admin account.
+//! `mintage create-admin`
 
 use std::io::{self, Read};
 
@@ -26,16 +26,17 @@ pub(super) struct Arguments {
     /// E-mail address to log in with
     #[arg(long)]
     email: String,
-    /// Read the password from standard input; otherwise one is generated and printed once
+    /// Read the password from standard input instead of generating and printing one
     #[arg(long)]
     password_stdin: bool,
-    /// Promote an account even if its address changed in the last 7 days: then the person who had it
-    /// before may be a stranger, whose right to undo the change ends
+    /// Promote an account even if its address was changed within the last 7 days
+    ///
+    /// The account may belong to the owner of its former address, who can no longer undo the change.
     #[arg(long)]
     force: bool,
 }
 
-/// After a change of the address the former one can take the account back for so long.
+/// How long the owner of the former address can undo a change of address.
 const UNDO: TimeDelta = TimeDelta::days(7);
 
 pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<()> {
@@ -57,7 +58,7 @@ pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<()> {
     })
 }
 
-/// What was done, in words.
+/// Creates an admin or promotes the account; returns what was done, in words.
 fn create_or_promote(
     conn: &mut PgConnection,
     email: &EmailAddress,
@@ -72,21 +73,20 @@ fn create_or_promote(
             email.given()
         ));
     }
-    // The former address of another account is reserved for that. The operator's word counts more.
+    // The address may be reserved as the former one of another account. The operator's command has priority.
     let released = challenges::release(conn, email.canonical(), now)?;
     let new = NewUser::new(email, hash.to_owned(), Role::Admin, now).confirmed();
     let user = users::insert(conn, &new).context("the account cannot be created")?;
     let mut done = vec![format!("created admin {} with id {}", user.email, user.id)];
     done.extend(released.iter().map(|former| {
-        format!("the account {former}, which had this address before, cannot get it back any more")
+        format!("the account {former}, which had this address before, can no longer get it back")
     }));
     Ok(done.join("\n"))
 }
 
-/// The account may have been made by a stranger, who registered the address first or had it
-/// confirmed for an account of his. So it gets a new password together with the role, and nothing of
-/// before goes on: no name, no session (tokens carry the role, too), no link, above all none that
-/// gives the account its former address back.
+/// Promotes an account. It may have been made by someone else, who registered the address first or had it confirmed for
+/// another account. So it also gets a new password and loses its names, sessions and links, above all one that gives
+/// the account its former address back.
 fn promote(
     conn: &mut PgConnection,
     account: &Account,
@@ -98,9 +98,9 @@ fn promote(
         && !force
     {
         bail!(
-            "{} is the address of this account only since {}; before, the account had another address and \
-             may be a stranger's. Give --force to promote it all the same: that sets a new password, removes \
-             its names, ends its sessions and deletes every link for it, also the one that undoes the change",
+            "this account has the address {} only since {}; it had another address before and may belong to \
+             someone else. Use --force to promote it anyway: that sets a new password, removes its names, ends \
+             its sessions and deletes all its links, also the one that undoes the change",
             account.email,
             changed_at.format("%-d %B %Y at %H:%M UTC")
         );

@@ -1,4 +1,4 @@
-//! Where the database is: the one that the settings name, or the embedded cluster.
+//! Opens the database: that of the settings or the embedded cluster.
 
 use anyhow::{Result, bail};
 use diesel::PgConnection;
@@ -9,15 +9,17 @@ use crate::{
     embedded::{Cluster, EmbeddedError},
 };
 
-/// A database to use, and the cluster to stop afterwards if we started it.
+/// A database, and the embedded cluster if this process has started it and must stop it.
 pub(super) struct Database {
     pub url: Secret,
     pub cluster: Option<Cluster>,
 }
 
 impl Database {
+    /// Starts the embedded cluster unless the settings name a database.
+    ///
     /// # Errors
-    /// The embedded cluster does not start; another mintage may be using it.
+    /// The embedded cluster does not start; another process may be using it.
     pub fn start(config: &Config) -> Result<Self> {
         if let Some(url) = &config.database.url {
             return Ok(Self { url: url.clone(), cluster: None });
@@ -26,7 +28,7 @@ impl Database {
         Ok(Self { url: Secret::new(cluster.url()), cluster: Some(cluster) })
     }
 
-    /// As [`Database::start`], but uses the cluster of a server that is running.
+    /// As [`Database::start`], but shares the embedded cluster with a running server.
     fn start_or_share(config: &Config) -> Result<Self> {
         match Self::start(config) {
             Err(error) => match error.downcast_ref::<EmbeddedError>() {
@@ -46,7 +48,7 @@ impl Database {
     }
 }
 
-/// For the commands that do one thing and end.
+/// Does the work of a command with a connection.
 pub(super) fn with_connection<T>(
     config: &Config,
     work: impl FnOnce(&mut PgConnection) -> Result<T>,
@@ -58,29 +60,29 @@ pub(super) fn with_connection<T>(
     result
 }
 
-/// The configured secret key, or in development the one in the data directory, made at the first start.
+/// Returns the configured secret key, or in development the one in the data directory, which the first start makes.
 ///
 /// # Errors
-/// It is not there although the database `has_keys` that only it opens: a new one would be of no use.
+/// It is missing although the database has signing keys (`has_keys`) that only it decrypts.
 pub(super) fn secret_key(config: &Config, has_keys: impl FnOnce() -> Result<bool>) -> Result<SecretKey> {
     if let Some(key) = existing(config)? {
         return Ok(key);
     }
     let is_needed = has_keys()?;
     match existing(config)? {
-        // Another first start has made both meanwhile.
+        // Another process has made both in the meantime.
         Some(key) => Ok(key),
         None if is_needed => bail!(
-            "{} is missing, and without it the signing keys in the database cannot be opened: {}",
+            "{} is missing, but the signing keys in the database are encrypted with it: {}",
             SecretKey::path(&config.data_dir).display(),
-            SecretKey::WAYS_ON
+            SecretKey::REMEDY
         ),
         None => Ok(SecretKey::generate(&config.data_dir)?),
     }
 }
 
-/// As [`secret_key`], where nothing has to be opened with it: makes a new one if there is none.
-pub(super) fn secret_key_to_begin_with(config: &Config) -> Result<SecretKey> {
+/// As [`secret_key`], for a command that replaces the signing keys: makes a new one if there is none.
+pub(super) fn secret_key_or_new(config: &Config) -> Result<SecretKey> {
     match existing(config)? {
         Some(key) => Ok(key),
         None => Ok(SecretKey::generate(&config.data_dir)?),

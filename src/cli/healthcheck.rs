@@ -1,4 +1,4 @@
-//! Runs `mintage healthcheck`: asks a running server whether it is ready.
+//! `mintage healthcheck`
 
 use std::{net::IpAddr, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::config::Config;
 
 const TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Asks the server of the same settings whether it lives; for containers, which have no curl.
+/// Requests `/healthz` of the server with the same settings; for containers, which have no curl.
 pub(super) fn run(config: &Config) -> Result<()> {
     let mut address = config.server.bind;
     if address.ip().is_unspecified() {
@@ -20,7 +20,7 @@ pub(super) fn run(config: &Config) -> Result<()> {
         });
     }
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
-    // The certificate is for the public name, not for this address.
+    // The certificate is for the public host name, not for this address.
     let http = Client::builder().no_proxy().timeout(TIMEOUT).tls_danger_accept_invalid_certs(true).build()?;
     System::new().block_on(async {
         let response = http.get(format!("{scheme}://{address}/healthz")).send().await;

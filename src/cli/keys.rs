@@ -1,4 +1,4 @@
-//! Runs `mintage keys`: lists, rotates and revokes signing keys.
+//! `mintage keys`
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -16,23 +16,23 @@ use crate::{
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// Print key ids, states and ages, newest first
+    /// List ids, states and ages of keys, newest first
     List,
-    /// Let the next key sign, retire the current one, publish a new next one
+    /// Make the next key the current one, retire the current one and publish a new next one
     Rotate {
-        /// Even if services that cache the key set may not know the next key yet
+        /// Rotate even if services that cache the key set may not have the next key yet
         #[arg(long)]
         hurry: bool,
     },
-    /// Take a key out of the ring at once, since somebody may have stolen it
+    /// Remove a key that may have been stolen
     ///
-    /// No server accepts a token that it signed from then on, so people log in again. If it is the
-    /// current key, the next one signs. `keys list` prints the ids and states.
+    /// Servers refuse all tokens that it signed at once, so users have to log in again. If it is the
+    /// current key, the next one becomes current. `keys list` prints ids and states.
     ///
-    /// A thief with a copy of the database and `SECRET_KEY` has all keys: change `SECRET_KEY`, then
-    /// revoke each of them, the next one first.
+    /// Someone who has a copy of the database and `SECRET_KEY` has all keys: change `SECRET_KEY`,
+    /// then revoke all keys, the next one first.
     Revoke {
-        /// The id of the key
+        /// Id of the key
         #[arg(allow_hyphen_values = true)]
         kid: String,
     },
@@ -46,7 +46,7 @@ pub(super) fn run(config: &Config, command: &Command) -> Result<()> {
             Command::Rotate { hurry } => {
                 let sealer = sealer(config, conn)?;
                 let kid = tokens::rotate(conn, &sealer, now, *hurry)?;
-                print(format_args!("{kid} signs from now on"))?;
+                print(format_args!("{kid} is the current key now"))?;
             }
             Command::Revoke { kid } => {
                 let sealer = sealer(config, conn)?;
@@ -75,18 +75,18 @@ fn print_all(keys: &[KeyRow]) -> Result<(), Unprinted> {
 fn print_revoked(kid: &str, revoked: &Revoked) -> Result<(), Unprinted> {
     print(format_args!("revoked {kid}, which was the {} key", revoked.state.as_str()))?;
     if let Some(signs) = &revoked.signs_now {
-        print(format_args!("{signs} signs from now on"))?;
+        print(format_args!("{signs} is the current key now"))?;
     }
     if revoked.state != KeyState::Retired {
-        print("a new next key is published")?;
+        print("published a new next key")?;
     }
     print(
-        "Servers refuse every token that the revoked key signed: people whose session it signed last log \
-         in again.",
+        "Servers refuse all tokens that the revoked key signed: users whose tokens it signed have to log in \
+         again.",
     )?;
-    print("Other services accept its access tokens until they fetch the key set again: at most 5 minutes.")?;
+    print("Other services accept its access tokens until they fetch the key set again, within 5 minutes.")?;
     if revoked.may_be_unknown {
-        print("The key that signs now is so new that they may refuse its tokens until then.")?;
+        print("The current key is so new that they may refuse its tokens until then.")?;
     }
     Ok(())
 }

@@ -18,9 +18,9 @@ use clap::{Parser, Subcommand};
 use self::output::{Unprinted, print};
 use crate::{app, config::Config, db::migrate, telemetry};
 
-/// Accounts, JWTs, sessions, user management and coins over JSON, on PostgreSQL.
+/// Serves accounts, JWTs, sessions, user management and coins as a JSON API on PostgreSQL
 ///
-/// Settings come from the environment and from `.env`; `.env.example` lists them all.
+/// Settings are read from the environment and from `.env`; `.env.example` lists all of them.
 #[derive(Parser)]
 #[command(name = "mintage", version)]
 struct Cli {
@@ -36,36 +36,35 @@ enum Command {
     Migrate,
     /// Revert the newest migrations
     Rollback {
-        /// How many
+        /// Number of migrations
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
         steps: u32,
     },
     /// Print the OpenAPI document
     Openapi,
-    /// Create an account with the role admin, or give an existing one that role and a new password
+    /// Create an admin, or promote an account to admin and set its password
     CreateAdmin(create_admin::Arguments),
-    /// Look at or rotate the signing keys
+    /// List, rotate or revoke signing keys
     #[command(subcommand)]
     Keys(keys::Command),
-    /// End sessions, of one user or of all
+    /// End the sessions of one account or of all
     #[command(subcommand)]
     Sessions(sessions::Command),
     /// Check the settings and print the effective ones
     CheckConfig(check_config::Arguments),
-    /// Have the running server send a mail, to see whether it arrives
+    /// Let the running server send a test mail
     SendTestMail(send_test_mail::Arguments),
-    /// Ask the running server whether it lives
+    /// Check that the server answers; for containers
     Healthcheck,
 }
 
 /// Parses the arguments and runs the command.
-#[must_use]
 pub fn run() -> ExitCode {
     let _flush = telemetry::FlushAtEnd;
     match dispatch(Cli::parse().command.unwrap_or(Command::Serve)) {
         Ok(()) => ExitCode::SUCCESS,
-        // As of `mintage openapi | head`, which has what it wants.
-        Err(error) if error.downcast_ref().is_some_and(Unprinted::nobody_reads) => ExitCode::SUCCESS,
+        // The reader has closed the pipe, as in `mintage openapi | head`.
+        Err(error) if error.downcast_ref().is_some_and(Unprinted::is_closed_pipe) => ExitCode::SUCCESS,
         Err(error) => {
             telemetry::write_line(&format!("mintage: {error:#}"));
             ExitCode::FAILURE
@@ -79,7 +78,7 @@ fn dispatch(command: Command) -> Result<()> {
     }
     let config = Config::load()?;
     telemetry::init(&config.log);
-    // The health check runs every few seconds.
+    // The health check runs every few seconds, so it logs no warnings.
     if !matches!(command, Command::Healthcheck) {
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     }

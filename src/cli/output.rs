@@ -1,4 +1,4 @@
-//! Prints results of commands.
+//! Prints the results of commands.
 
 use std::{
     fmt::Display,
@@ -11,13 +11,13 @@ use std::{
 pub(super) struct Unprinted(#[from] io::Error);
 
 impl Unprinted {
-    /// The reader of the result has closed the pipe.
-    pub fn nobody_reads(&self) -> bool {
+    /// Whether the reader of the result has closed the pipe.
+    pub fn is_closed_pipe(&self) -> bool {
         self.0.kind() == ErrorKind::BrokenPipe
     }
 }
 
-/// Prints a line of a command's result. `println!` would panic where this fails.
+/// Prints a line of a result. `println!` panics if stdout is closed.
 pub(super) fn print(line: impl Display) -> Result<(), Unprinted> {
     Ok(writeln!(io::stdout(), "{line}")?)
 }

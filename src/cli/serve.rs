@@ -1,4 +1,4 @@
-//! Runs `mintage serve`: starts the database if needed and serves the API until a signal.
+//! `mintage serve`: signals, the embedded database, the first lines.
 
 use std::{fs, sync::mpsc, thread, time::Duration};
 
@@ -23,16 +23,16 @@ use crate::{
     tokens,
 };
 
-/// Serves until SIGTERM, SIGINT (Ctrl-C) or SIGHUP (the terminal is closed); a second one does not wait for requests in
-/// flight. SIGUSR1 and SIGUSR2 are only noted in the log.
+/// Serves until SIGTERM, SIGINT (Ctrl-C) or SIGHUP (the terminal is closed); a second signal ends the process without
+/// waiting for requests in flight. SIGUSR1 and SIGUSR2 are logged and ignored.
 pub(super) fn run(mut config: Config) -> Result<()> {
     let system = System::new();
-    // From here on a signal must not leave the embedded cluster behind: it is kept until we serve.
+    // From here on a signal must not leave the embedded cluster running: it is handled once the server serves.
     let signals = match config.database.url {
         None => Some(system.block_on(async { Signals::listen() })?),
         Some(_) => None,
     };
-    // Before the key, so that the cluster decides on the data directory's permissions.
+    // Before the key, so that the cluster sets the permissions of the data directory.
     let database = Database::start(&config)?;
     let development = notes_for_development(&config);
     let embedded = database.cluster.as_ref().map(|cluster| {
@@ -51,7 +51,7 @@ pub(super) fn run(mut config: Config) -> Result<()> {
             system.block_on(serve(server, signals, &welcome, database.cluster.as_ref()))
         });
     database.stop();
-    // Dropping the runtime would wait for threads that a stalled PostgreSQL holds.
+    // Dropping the runtime would wait for threads that are stuck on a stalled PostgreSQL.
     std::mem::forget(system);
     served
 }
@@ -62,7 +62,7 @@ async fn serve(
     welcome: &Welcome<'_>,
     cluster: Option<&Cluster>,
 ) -> Result<()> {
-    // Signals are listened for before the welcome is printed: its reader may send one at once.
+    // Signal handlers are installed before the welcome is printed: its reader may send a signal at once.
     let mut signals = signals.map_or_else(Signals::listen, Ok)?;
     welcome.print(&server)?;
     let (stop, stopped) = oneshot::channel();
@@ -70,7 +70,7 @@ async fn serve(
         served = server.serve(async { stopped.await.unwrap_or_default() }) => served,
         () = death_of(cluster) => {
             let shortage = cluster.and_then(Cluster::shortage).map(|shortage| format!(" ({shortage})"));
-            bail!("PostgreSQL has died{}: start again, nothing is lost", shortage.unwrap_or_default())
+            bail!("the embedded PostgreSQL has ended unexpectedly{}: restart the server; no data is lost", shortage.unwrap_or_default())
         }
         () = async {
             signals.next().await;
@@ -78,13 +78,13 @@ async fn serve(
             let _ = stop.send(());
             signals.next().await;
         } => {
-            tracing::warn!("stopping at once");
+            tracing::warn!("stopping without waiting for requests");
             Ok(())
         }
     }
 }
 
-/// Completes when the embedded PostgreSQL ends by itself, and never without one.
+/// Completes when the embedded PostgreSQL ends by itself; never without one.
 async fn death_of(cluster: Option<&Cluster>) {
     while cluster.is_none_or(Cluster::is_running) {
         sleep(Duration::from_secs(1)).await;
@@ -94,7 +94,7 @@ async fn death_of(cluster: Option<&Cluster>) {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// None when the process was started so that it outlives its terminal, as `nohup` does.
+    /// None if the process was started to outlive its terminal, as by `nohup`.
     hang_up: Option<Signal>,
     user: [Signal; 2],
 }
@@ -109,7 +109,7 @@ impl Signals {
         })
     }
 
-    /// Completes at the next signal to stop.
+    /// Waits for the next signal to stop.
     async fn next(&mut self) {
         let Self { hang_up, user: [first, second], .. } = self;
         loop {
@@ -120,8 +120,8 @@ impl Signals {
                 _ = first.recv() => "SIGUSR1",
                 _ = second.recv() => "SIGUSR2",
             };
-            // By default they would end the process at once, and leave the embedded PostgreSQL behind.
-            tracing::info!(signal = ignored, "the signal is ignored: it has no meaning here");
+            // By default they end the process at once, which would leave the embedded PostgreSQL running.
+            tracing::info!(signal = ignored, "ignored a signal that has no function");
         }
     }
 }
@@ -147,7 +147,7 @@ fn notes_for_development(config: &Config) -> Vec<&'static str> {
     notes.iter().filter(|(applies, _)| *applies).map(|(_, note)| *note).collect()
 }
 
-/// What the first lines say beside the address.
+/// The content of the first lines besides the address.
 struct Welcome<'a> {
     embedded: Option<&'a str>,
     mail: &'a str,
@@ -155,7 +155,7 @@ struct Welcome<'a> {
 }
 
 impl Welcome<'_> {
-    /// Waits no longer than a second for its reader, and serves in any case.
+    /// Prints the first lines. Waits at most a second, so that a blocked stdout does not keep the server from serving.
     fn print(&self, server: &Server) -> Result<()> {
         let lines = self.lines(server)?;
         let (printed, end) = mpsc::channel();
@@ -173,12 +173,12 @@ impl Welcome<'_> {
         if server.has_api_docs() {
             lines.push(format!("  API docs   {base}/apidocs/"));
         }
-        lines.push(format!("  Data       {}", self.embedded.unwrap_or("the PostgreSQL of DATABASE_URL")));
+        lines.push(format!("  Data       {}", self.embedded.unwrap_or("PostgreSQL at DATABASE_URL")));
         lines.push(format!("  Coins      {}", server.coins_source()));
         lines.push(format!("  Mail       {}", self.mail));
         if !self.development.is_empty() {
             let notes = self.development.join(", ");
-            lines.push(format!("  For development only: {notes} (PROFILE=production refuses them)"));
+            lines.push(format!("  For development only: {notes} (not allowed with PROFILE=production)"));
         }
         Ok(lines)
     }

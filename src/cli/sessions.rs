@@ -1,11 +1,11 @@
-//! Runs `mintage sessions`: ends sessions.
+//! `mintage sessions`
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use diesel::{Connection, PgConnection};
 
 use super::{
-    database::{secret_key_to_begin_with, with_connection},
+    database::{secret_key_or_new, with_connection},
     output::print,
 };
 use crate::{
@@ -20,21 +20,21 @@ use crate::{
 
 #[derive(Subcommand)]
 pub(super) enum Command {
-    /// End sessions at once, on all running servers; people log in again
+    /// End sessions at once, on all running servers; users have to log in again
     End(End),
 }
 
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct End {
-    /// Every session: replaces all signing keys, so that no token issued before is accepted
+    /// End all sessions and replace all signing keys, so that no token issued before is accepted
     ///
-    /// Needed after the database was restored from a dump, and when `SECRET_KEY` (or `secret.key` in
-    /// `DATA_DIR`) is lost: the former keys need not be readable. Servers that run with another
-    /// `SECRET_KEY` have to be started again with the new one.
+    /// Use it after the database was restored from a backup, or when `SECRET_KEY` (or `secret.key` in
+    /// `DATA_DIR`) is lost: the old keys need not be readable. Servers that run with another
+    /// `SECRET_KEY` have to be restarted with the new one.
     #[arg(long)]
     all: bool,
-    /// Those of the account with this e-mail address
+    /// End the sessions of the account with this e-mail address
     #[arg(long)]
     user: Option<String>,
 }
@@ -57,16 +57,16 @@ fn end_those_of(conn: &mut PgConnection, email: &EmailAddress) -> Result<()> {
 }
 
 fn end_all(config: &Config, conn: &mut PgConnection) -> Result<()> {
-    let sealer = Sealer::new(&secret_key_to_begin_with(config)?);
+    let sealer = Sealer::new(&secret_key_or_new(config)?);
     let now = db::now(conn)?;
     let ended = tokens::end_all(conn, &sealer, now)?;
     print(format_args!("replaced the signing keys and ended {}", count(ended)))?;
     print(
-        "Servers that are in touch with PostgreSQL refuse every token that was issued before: people log in again.",
+        "Servers that are connected to PostgreSQL refuse all tokens issued before: users have to log in again.",
     )?;
     print(
-        "Other services accept older access tokens until they fetch the key set again, at most 5 minutes, \
-         and may refuse new ones until then.",
+        "Other services accept old access tokens until they fetch the key set again, within 5 minutes, and may \
+         refuse new ones until then.",
     )?;
     Ok(())
 }

@@ -4,6 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, get, web::Data};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{deserialize::FromSqlRow, expression::AsExpression, sql_types::Text};
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
 use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
@@ -46,16 +47,30 @@ pub struct ReadHistory {
 }
 
 /// A number that has a history.
-#[derive(AsExpression, FromSqlRow, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(
+    AsExpression,
+    FromSqlRow,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    EnumString,
+    IntoStaticStr,
+)]
 #[diesel(sql_type = Text)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Metric {
     Price,
     Sentiment,
     Popularity,
 }
 
-text_enum!(Metric { Price = "price", Sentiment = "sentiment", Popularity = "popularity" });
+text_enum!(Metric);
 
 #[derive(Serialize, ToSchema)]
 pub struct History {

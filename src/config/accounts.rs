@@ -1,14 +1,14 @@
-//! Reads the settings of registration and confirmation.
+//! Settings of registration.
 
 use super::{MailTransport, env::Env};
 
-/// How accounts come to be.
+/// How accounts are registered.
 #[derive(Clone, Copy, Debug)]
 pub struct Accounts {
-    /// Whether a registration becomes an account only when its address is confirmed.
+    /// Whether an address has to be confirmed before the account is created.
     pub require_confirmation: bool,
-    /// Whether an account that is there without is asked by mail to confirm its address: where
-    /// mails go out to people, not to a file or the console.
+    /// Whether accounts that are created without confirmation get a mail to confirm their address: if mails are sent by
+    /// SMTP.
     pub invite_confirmation: bool,
 }
 
@@ -17,11 +17,14 @@ impl Accounts {
         let mails_go_out = matches!(transport, MailTransport::Smtp(_));
         let require_confirmation = env.switch("REQUIRE_CONFIRMATION", mails_go_out);
         if require_confirmation && matches!(transport, MailTransport::Off) {
-            env.wrong("REQUIRE_CONFIRMATION", "off without a MAIL_SERVER, since nobody could confirm");
+            env.wrong(
+                "REQUIRE_CONFIRMATION",
+                "off without a MAIL_SERVER, since no address could be confirmed",
+            );
         }
         env.warn_if(
             !require_confirmation,
-            "REQUIRE_CONFIRMATION is off: anyone can make an account with an address that is not theirs",
+            "REQUIRE_CONFIRMATION is off: anyone can register with an address that is not theirs",
         );
         Self { require_confirmation, invite_confirmation: mails_go_out && !require_confirmation }
     }

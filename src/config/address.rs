@@ -1,4 +1,4 @@
-//! Addresses of services: what may stand in one, and whether it is this machine's.
+//! Checks addresses of services: what they may contain, and whether they are local.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use url::Url;
 
 use super::env::Env;
 
-/// The address, without a trailing slash, if it is set; empty after a mistake in it.
+/// Reads an address without its trailing slash; None if it is not set, empty if it is not valid.
 pub(super) fn read(env: &mut Env, name: &'static str, schemes: &[&str], expected: &str) -> Option<String> {
     let text = env.text(name)?;
     let Some(url) = parse(&text, schemes) else {
@@ -16,8 +16,8 @@ pub(super) fn read(env: &mut Env, name: &'static str, schemes: &[&str], expected
     Some(url.as_str().trim_end_matches('/').to_owned())
 }
 
-/// None unless it has one of the schemes, a host, and neither userinfo, query nor fragment: addresses
-/// are printed and logged, so a password or a key in one would be as well.
+/// Parses an address with one of the schemes and a host, but without userinfo, query and fragment: addresses are printed
+/// and logged, and so would be a password or a key in them.
 pub(super) fn parse(text: &str, schemes: &[&str]) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let plain = schemes.contains(&url.scheme())
@@ -29,7 +29,7 @@ pub(super) fn parse(text: &str, schemes: &[&str]) -> Option<Url> {
     plain.then_some(url)
 }
 
-/// Whether a host, as it stands in an address, is this machine: what goes there crosses no network.
+/// Whether the host of an address is this machine, so that traffic to it crosses no network.
 pub(super) fn is_here(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     if let Ok(address) = host.parse::<IpAddr>() {
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_machine_has_many_names() {
+    fn local_hosts_are_recognised() {
         for host in [
             "localhost",
             "LOCALHOST.",
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_holds_nothing_but_scheme_host_port_and_path() {
+    fn addresses_have_only_scheme_host_port_and_path() {
         let fits = |text| parse(text, &["https"]).is_some();
         assert!(fits("https://example.com:8443/api") && fits("https://[::1]/"));
         for text in

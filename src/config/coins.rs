@@ -1,6 +1,8 @@
-//! Reads the settings of the market data providers and the sync.
+//! Settings of market data.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::time::Duration;
+
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::{
     address,
@@ -10,36 +12,40 @@ use super::{
 /// Where market data comes from.
 #[derive(Clone, Debug)]
 pub struct Coins {
-    /// In the order in which they are asked.
+    /// In the order in which they are tried.
     pub providers: Vec<Provider>,
-    /// ISO 4217, upper case, at least one. Data is fetched in the first.
+    /// ISO 4217 codes in upper case, at least one. Data is fetched in the first.
     pub currencies: Vec<String>,
-    /// The top so many by market capitalisation.
+    /// Number of coins, the largest by market capitalisation.
     pub count: u32,
     pub sync_interval: Duration,
-    /// Of one call of a provider, from connecting to the last byte.
+    /// Timeout of a call of a provider, from connecting to the last byte.
     pub timeout: Duration,
     pub coinmarketcap: Upstream,
     pub coingecko: Upstream,
-    /// Whether the key is one of a paid plan: those have another header.
+    /// Whether the key is of a paid plan, which uses another header.
     pub coingecko_pro: bool,
     pub coinpaprika: Upstream,
 }
 
-/// A provider's address and what it may cost.
+/// A provider's address, key and budget.
 #[derive(Clone, Debug)]
 pub struct Upstream {
     /// Without a trailing slash.
     pub url: String,
     pub key: Option<Secret>,
-    /// Credits or calls a UTC day; none: as many as it takes.
+    /// Credits or calls per UTC day; None: no limit.
     pub daily_budget: Option<u32>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, strum::Display, EnumString, IntoStaticStr, VariantNames,
+)]
+#[strum(serialize_all = "lowercase")]
 pub enum Provider {
     CoinMarketCap,
     /// CoinMarketCap without a key.
+    #[strum(serialize = "coinmarketcap-public")]
     CoinMarketCapPublic,
     CoinGecko,
     CoinPaprika,
@@ -48,33 +54,9 @@ pub enum Provider {
 }
 
 impl Provider {
-    const ALL: [Self; 5] =
-        [Self::CoinMarketCap, Self::CoinMarketCapPublic, Self::CoinGecko, Self::CoinPaprika, Self::Demo];
-
-    /// As in `COINS_PROVIDERS` and in `source`.
-    #[must_use]
+    /// The name in `COINS_PROVIDERS` and in `source`.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::CoinMarketCap => "coinmarketcap",
-            Self::CoinMarketCapPublic => "coinmarketcap-public",
-            Self::CoinGecko => "coingecko",
-            Self::CoinPaprika => "coinpaprika",
-            Self::Demo => "demo",
-        }
-    }
-}
-
-impl fmt::Display for Provider {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Provider {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL.into_iter().find(|provider| provider.name() == text).ok_or(())
+        self.into()
     }
 }
 
@@ -126,7 +108,7 @@ impl Coins {
 
 fn read_providers(env: &mut Env, has_key: bool) -> Vec<Provider> {
     use Provider::{CoinGecko, CoinMarketCap, CoinMarketCapPublic, CoinPaprika, Demo};
-    let names = Provider::ALL.map(Provider::name).join(", ");
+    let names = Provider::VARIANTS.join(", ");
     let mut providers: Vec<Provider> = env.list("COINS_PROVIDERS", &format!("providers: {names}"));
     if providers.is_empty() {
         return if has_key {
@@ -153,13 +135,13 @@ fn read_budget(env: &mut Env, name: &'static str) -> Option<u32> {
     (budget > 0).then_some(budget)
 }
 
-/// As many as stay affordable: each costs the provider's credits and a body in memory.
-const MOST_CURRENCIES: usize = 10;
+/// Each currency costs credits of the provider and a response body in memory.
+const MAX_CURRENCIES: usize = 10;
 
 fn read_currencies(env: &mut Env) -> Vec<String> {
     let mut currencies: Vec<String> = env.list("COINS_CURRENCIES", "currencies");
     let is_code = |code: &String| code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_alphabetic());
-    if !currencies.iter().all(is_code) || currencies.len() > MOST_CURRENCIES {
+    if !currencies.iter().all(is_code) || currencies.len() > MAX_CURRENCIES {
         env.wrong("COINS_CURRENCIES", "at most 10 ISO 4217 codes such as GBP,USD");
         currencies.clear();
     }

@@ -1,4 +1,4 @@
-//! Reads the settings of the database.
+//! Settings of the database.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use super::{
     env::{Env, Secret},
 };
 
-/// Which PostgreSQL, and how it is used.
+/// Which PostgreSQL is used, and how.
 #[derive(Clone, Debug)]
 pub struct Database {
-    /// None: the embedded cluster in the data directory.
+    /// None for the embedded cluster in the data directory.
     pub url: Option<Secret>,
     pub pool_size: u32,
     pub auto_migrate: bool,
-    /// How long a start waits for a database that does not answer.
+    /// How long a start retries to connect.
     pub connect_wait: Duration,
 }
 
@@ -58,15 +58,15 @@ fn check(env: &mut Env, url: Option<&Secret>) {
     };
     env.warn_if(
         target.is_exposed(),
-        "DATABASE_URL leads to another host without sslmode=verify-full: what is sent to the database, \
-         passwords' hashes among it, may cross the network unencrypted",
+        "DATABASE_URL names another host without sslmode=verify-full: data for the database, such as password \
+         hashes, may cross the network unencrypted",
     );
 }
 
-/// What libpq reads in a URL, as far as it matters here.
+/// The parts of a libpq URL that matter here.
 ///
-/// A URL that libpq cannot parse is refused before it sees it, since its messages repeat the part that
-/// it does not understand, which is often the password.
+/// A URL that libpq cannot parse is refused before libpq gets it, since its messages repeat the part that it cannot
+/// parse, which is often the password.
 #[derive(Debug, PartialEq, Eq)]
 struct Target {
     /// Names, addresses or socket directories; empty for libpq's own choice, a local socket.
@@ -75,7 +75,7 @@ struct Target {
 }
 
 impl Target {
-    /// By the grammar of libpq's `conninfo_uri_parse_options`; None if it is not that.
+    /// Parses by the grammar of libpq's `conninfo_uri_parse_options`; None if it does not match.
     fn parse(url: &str) -> Option<Self> {
         let rest = url.strip_prefix("postgresql://").or_else(|| url.strip_prefix("postgres://"))?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -104,8 +104,8 @@ impl Target {
         Some(Self { hosts, sslmode })
     }
 
-    /// Whether passwords and data may cross a network unencrypted: `prefer`, the default of libpq, is
-    /// content without TLS when the server, or an attacker in its place, does not offer it.
+    /// Whether passwords and data may cross a network unencrypted: `prefer`, the default of libpq, continues without TLS
+    /// if the server, or an attacker in its place, does not offer it.
     fn is_exposed(&self) -> bool {
         let is_local =
             |host: &String| host.is_empty() || host.starts_with(['/', '@']) || address::is_here(host);
@@ -178,7 +178,7 @@ fn decode(text: &str) -> Option<String> {
     Some(percent_decode_str(text).decode_utf8_lossy().into_owned())
 }
 
-/// Of `host`, `host:port`, `[::1]:port` or nothing.
+/// Parses `host`, `host:port`, `[::1]:port` or nothing, and returns the host.
 fn host(place: &str) -> Option<String> {
     let (host, port) = match place.strip_prefix('[') {
         Some(rest) => rest.split_once(']')?,
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_libpq_takes_is_taken() {
+    fn urls_of_libpq_are_accepted() {
         for (url, hosts) in [
             ("postgres://", &[""] as &[&str]),
             ("postgresql:///mintage?host=%2Frun%2Fpostgresql&user=mintage", &["/run/postgresql"]),
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_surely_stays_here_or_is_encrypted_is_not_exposed() {
+    fn only_local_or_encrypted_connections_are_not_exposed() {
         let exposed = |rest: &str| Target::parse(&format!("postgres://{rest}")).expect("a URL").is_exposed();
         for rest in [
             "db.example.com",

@@ -1,5 +1,5 @@
-//! Reads `.env`, a small and strict format: a value is taken as it stands, with no substitution, and
-//! a line that cannot be read is reported by its number alone, since it may hold a secret.
+//! Parses `.env`, in a small and strict format without substitution. An invalid line is reported only by its number,
+//! since it may contain a secret.
 //!
 //! ```text
 //! NAME=value            # blanks around the value are dropped, and ` #` begins a comment
@@ -18,10 +18,10 @@ use std::{
 
 use nix::unistd::geteuid;
 
-/// More than any list of settings needs; protects from a device or a huge file under that name.
-const LARGEST: u64 = 1024 * 1024;
+/// In bytes; protects from a device or a huge file of that name.
+const MAX_SIZE: u64 = 1024 * 1024;
 
-/// What `.env` sets, and who has access to it.
+/// The content of `.env`, and who has access to it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Dotenv {
     pub values: HashMap<String, String>,
@@ -35,10 +35,10 @@ struct Access {
 }
 
 impl Dotenv {
-    /// Reads the file; a file that does not exist sets nothing.
+    /// Reads the file; a missing file sets nothing.
     ///
     /// # Errors
-    /// One line: the file cannot be read, or which of its lines is broken.
+    /// One line: why the file cannot be read, or which of its lines is invalid.
     pub fn read(path: &Path) -> Result<Self, String> {
         match Self::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
@@ -60,30 +60,30 @@ impl Dotenv {
             foreign: metadata.uid() != 0 && metadata.uid() != geteuid().as_raw(),
         };
         let mut bytes = Vec::new();
-        file.take(LARGEST + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > LARGEST {
+        file.take(MAX_SIZE + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > MAX_SIZE {
             return Err(io::Error::other("it is larger than 1 MiB"));
         }
         Ok((bytes, access))
     }
 
-    /// Why the file is not safe, in one line, given the names of the settings that are secret.
+    /// Returns in one line why the file is not safe, given the names of the secret settings.
     pub fn warning(&self, secrets: &[&str]) -> Option<&'static str> {
         let holds_secret =
             || secrets.iter().any(|name| self.values.get(*name).is_some_and(|v| !v.is_empty()));
         if self.access.foreign {
-            Some("`.env` belongs to another user, who can change every setting: chown it")
+            Some("`.env` belongs to another user, who can change all settings: change its owner")
         } else if self.access.mode & 0o022 != 0 {
             Some("`.env` can be changed by other users of this machine: chmod 600 it")
         } else if self.access.mode & 0o044 != 0 && holds_secret() {
-            Some("`.env` holds secrets and can be read by other users of this machine: chmod 600 it")
+            Some("`.env` contains secrets and can be read by other users of this machine: chmod 600 it")
         } else {
             None
         }
     }
 }
 
-/// The settings, or the number of the first broken line. The last of two lines of one name counts.
+/// Returns the settings, or the number of the first invalid line. Of two lines with the same name the last one counts.
 fn parse(bytes: &[u8]) -> Result<HashMap<String, String>, usize> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut values = HashMap::new();
@@ -117,12 +117,13 @@ fn parse_value(text: &str) -> Option<String> {
     } else {
         return parse_bare(text);
     };
-    // After the closing quote only a comment may follow.
+    // Only a comment may follow the closing quote.
     let rest_is_comment = rest.is_empty() || (rest.starts_with([' ', '\t']) && rest.trim().starts_with('#'));
     rest_is_comment.then_some(value)
 }
 
-/// Blanks and quotes inside are refused: other readers of the file would understand them otherwise.
+/// Parses a value without quotes. Spaces and quotes in it are refused: other programs that read the file would
+/// interpret them differently.
 fn parse_bare(text: &str) -> Option<String> {
     let comment =
         text.char_indices().find(|(at, c)| *c == '#' && (*at == 0 || text[..*at].ends_with([' ', '\t'])));
@@ -131,7 +132,7 @@ fn parse_bare(text: &str) -> Option<String> {
     (!value.contains(ambiguous)).then(|| value.to_owned())
 }
 
-/// The value up to the closing quote, and what follows that.
+/// Returns the value up to the closing quote, and the text after it.
 fn unescape(quoted: &str) -> Option<(String, &str)> {
     let (mut value, mut chars) = (String::new(), quoted.chars());
     loop {
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_taken_as_they_stand() {
+    fn valid_lines_are_parsed() {
         for (line, expected) in [
             ("A=b", "b"),
             ("A = b ", "b"),
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_a_broken_line() {
+    fn invalid_lines_are_reported() {
         for line in [
             "A",
             "=b",

@@ -1,18 +1,16 @@
-//! Reads settings one by one, collecting every mistake, so that the operator sees all at once.
+//! Reads settings one by one and collects all errors, so that an operator sees them at once.
 
 use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 
-/// A value that must not be printed.
+/// A value that is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    #[must_use]
     pub fn new(value: impl Into<String>) -> Self {
         Self(value.into())
     }
 
-    #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -24,11 +22,11 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The settings as text, the names that were asked for, what was wrong with them, and what is risky.
+/// The source of settings, with the names, errors and warnings of those that were read.
 pub(super) struct Env<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     pub names: Vec<&'static str>,
-    /// The names of those that hold a secret.
+    /// The names of secret settings.
     pub secrets: Vec<&'static str>,
     pub errors: Vec<String>,
     pub warnings: Vec<String>,
@@ -40,7 +38,7 @@ impl<'a> Env<'a> {
         Self { lookup, names, secrets, errors, warnings }
     }
 
-    /// The setting, trimmed; an empty one counts as not set (`docker compose` passes those).
+    /// Reads a setting and trims it. An empty one counts as not set, since `docker compose` passes such.
     pub fn text(&mut self, name: &'static str) -> Option<String> {
         self.names.push(name);
         let value = (self.lookup)(name)?.trim().to_owned();
@@ -52,7 +50,7 @@ impl<'a> Env<'a> {
         self.text(name).map(Secret)
     }
 
-    /// `expected` completes the sentence "NAME must be …"; the value is never echoed.
+    /// Parses a setting. `expected` completes the sentence "NAME must be …"; the value is never printed.
     pub fn parse<T: FromStr>(&mut self, name: &'static str, default: T, expected: &str) -> T {
         match self.text(name).map(|value| value.parse()) {
             None => default,
@@ -78,7 +76,7 @@ impl<'a> Env<'a> {
         value
     }
 
-    /// None when it is not set.
+    /// Parses a number; None if it is not set.
     pub fn optional_number<T: FromStr + PartialOrd + fmt::Display + Copy>(
         &mut self,
         name: &'static str,
@@ -126,7 +124,7 @@ impl<'a> Env<'a> {
         self.choice(name, default, &words)
     }
 
-    /// A comma-separated list, empty when not set.
+    /// Parses a comma-separated list; empty if it is not set.
     pub fn list<T: FromStr>(&mut self, name: &'static str, expected: &str) -> Vec<T> {
         let text = self.text(name).unwrap_or_default();
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
@@ -142,7 +140,7 @@ impl<'a> Env<'a> {
         self.errors.push(format!("{name} must be {expected}"));
     }
 
-    /// Something usable that an operator should know about; one sentence that names the setting.
+    /// Adds a warning about a valid but risky setting, in one sentence that names it.
     pub fn warn_if(&mut self, risky: bool, warning: &str) {
         if risky {
             self.warnings.push(warning.to_owned());

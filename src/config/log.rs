@@ -1,12 +1,12 @@
-//! Reads the settings of the log.
+//! Settings of the log.
 
 use super::{Profile, env::Env};
 
-/// How and how much is logged.
+/// Format and level of the log.
 #[derive(Clone, Debug)]
 pub struct Log {
     pub format: LogFormat,
-    /// A level, or `tracing` directives such as `info,mintage::coins=debug`.
+    /// A level, or directives of `tracing` such as `info,mintage::coins=debug`.
     pub level: String,
 }
 

@@ -1,4 +1,4 @@
-//! Reads the settings of mail.
+//! Settings of mail.
 
 use std::{
     fmt,
@@ -14,26 +14,26 @@ use super::{
     server::read_url,
 };
 
-/// How mails leave, and what they say of us.
+/// How mails are sent, and how they name this service.
 #[derive(Clone, Debug)]
 pub struct Mail {
     pub transport: MailTransport,
-    /// The sender; the domain of message ids.
+    /// The sender; its domain is also that of message ids.
     pub from: Mailbox,
-    /// What mails call this service.
+    /// The name of this service in mails.
     pub product_name: String,
-    /// Where links in mails lead, without a trailing slash; None: to pages of our own.
+    /// Base of links in mails, without a trailing slash; None for the built-in pages.
     pub app_url: Option<String>,
 }
 
 #[derive(Clone, Debug)]
 pub enum MailTransport {
     Smtp(Smtp),
-    /// One `.eml` for each mail in this directory.
+    /// Writes an `.eml` file for each mail to this directory.
     File(PathBuf),
-    /// The text of each mail on the console.
+    /// Prints the text of each mail.
     Log,
-    /// There is no way: mails end as dead jobs that an admin can retry.
+    /// Sends no mails: they become dead jobs that an admin can retry.
     Off,
 }
 
@@ -42,7 +42,7 @@ impl fmt::Display for MailTransport {
         match self {
             Self::Smtp(smtp) => write!(f, "sent by {}", smtp.server),
             Self::File(directory) => write!(f, "written to {}", directory.display()),
-            Self::Log => f.write_str("printed here (set MAIL_SERVER to send it)"),
+            Self::Log => f.write_str("printed here (set MAIL_SERVER to send mails)"),
             Self::Off => f.write_str("none: MAIL_SERVER is not set"),
         }
     }
@@ -53,16 +53,16 @@ pub struct Smtp {
     /// Host name or IP address.
     pub server: String,
     pub port: u16,
-    /// User and password.
+    /// User name and password.
     pub login: Option<(String, Secret)>,
     pub security: MailSecurity,
-    /// A PEM file with certificates that are trusted beside the system's.
+    /// A PEM file with certificates to trust besides the system's.
     pub ca: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MailSecurity {
-    /// Plain at first, then TLS; without TLS nothing is sent.
+    /// STARTTLS, without which nothing is sent.
     StartTls,
     /// TLS from the first byte.
     Tls,
@@ -97,7 +97,7 @@ impl Mail {
             env.wrong("MAIL_SERVER", "set when MAIL_TRANSPORT is smtp");
         }
         if transport == Transport::Log && profile == Profile::Production {
-            env.wrong("MAIL_TRANSPORT", "smtp, file or off in production: mails hold links that let people in, which do not belong on the console");
+            env.wrong("MAIL_TRANSPORT", "smtp, file or off in production: mails contain links that log people in and must not be printed");
         }
         let product_name = read_product_name(env);
         Self {
@@ -143,12 +143,12 @@ fn read_smtp(env: &mut Env, profile: Profile) -> Option<Smtp> {
     if exposed && password.is_some() && profile == Profile::Production {
         env.wrong(
             "MAIL_SECURITY",
-            "starttls or tls, since else MAIL_PASSWORD crosses the network unencrypted",
+            "starttls or tls, since otherwise MAIL_PASSWORD crosses the network unencrypted",
         );
     }
     env.warn_if(
         exposed,
-        "MAIL_SECURITY is none: mails, with links that let people in, cross the network unencrypted",
+        "MAIL_SECURITY is none: mails with links that log people in cross the network unencrypted",
     );
     Some(Smtp { server, port, login: username.zip(password), security, ca })
 }
@@ -165,7 +165,7 @@ fn read_from(env: &mut Env, transport: Transport, product_name: &str) -> Mailbox
     let nowhere = "no-reply@localhost".parse().expect("an address");
     let text = env.text("MAIL_FROM");
     let parsed: Option<Mailbox> = text.as_deref().and_then(|text| text.parse().ok());
-    // A domain has another spelling that every server understands.
+    // A domain can be converted to ASCII, but not the part before the @.
     let parsed = parsed.filter(|mailbox| mailbox.email.user().is_ascii());
     if parsed.is_none() && (text.is_some() || transport == Transport::Smtp) {
         env.wrong("MAIL_FROM", "an address such as no-reply@example.com or Example <no-reply@example.com>");

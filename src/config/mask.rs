@@ -1,5 +1,5 @@
-//! Takes our own secrets out of what others say: services repeat keys and passwords in their errors,
-//! and errors are logged, stored and shown to admins.
+//! Removes secrets from texts of other services, which repeat keys and passwords in their errors: errors are logged,
+//! stored and shown to admins.
 
 use std::{borrow::Cow, collections::BTreeSet, fmt, sync::Arc};
 
@@ -11,9 +11,9 @@ use memchr::memmem;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 const MASK: &[u8] = b"[secret]";
-/// What is shorter would be found, and replaced, in the middle of ordinary words.
-const SHORTEST: usize = 4;
-/// What RFC 3986 (section 2.3) says need not be encoded.
+/// Shorter secrets are not masked, since they occur in ordinary words.
+const MIN_LEN: usize = 4;
+/// All but the unreserved characters of RFC 3986, section 2.3.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Secrets in every form in which a service may repeat them; cheap to clone.
@@ -27,18 +27,17 @@ impl fmt::Debug for Mask {
 }
 
 impl Mask {
-    /// Each secret as it is, percent-encoded and decoded, in base64, and escaped as in JSON.
+    /// Masks each secret in plain, percent-encoded and decoded, in base64, and escaped as in JSON.
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
         let forms: BTreeSet<Vec<u8>> =
-            secrets.into_iter().flat_map(forms).filter(|form| form.len() >= SHORTEST).collect();
+            secrets.into_iter().flat_map(forms).filter(|form| form.len() >= MIN_LEN).collect();
         let mut forms: Vec<_> = forms.into_iter().collect();
         // One may be a part of another.
         forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
         Self(forms.into())
     }
 
-    /// The same bytes with `[secret]` for each secret.
-    #[must_use]
+    /// Replaces each secret in bytes by `[secret]`.
     pub fn bytes<'a>(&self, bytes: impl Into<Cow<'a, [u8]>>) -> Cow<'a, [u8]> {
         self.0.iter().fold(bytes.into(), |bytes, form| {
             let found: Vec<_> = memmem::find_iter(&bytes, form).collect();
@@ -57,8 +56,7 @@ impl Mask {
         })
     }
 
-    /// The same text with `[secret]` for each secret.
-    #[must_use]
+    /// Replaces each secret in a text by `[secret]`.
     pub fn text(&self, text: &str) -> String {
         String::from_utf8_lossy(&self.bytes(text.as_bytes())).into_owned()
     }

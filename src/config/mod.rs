@@ -1,6 +1,6 @@
 //! Typed settings, one file per concern. Nothing else in the program reads the environment.
 //!
-//! Every setting, its default and its meaning stand in `.env.example`.
+//! `.env.example` documents every setting and its default.
 
 mod accounts;
 mod address;
@@ -36,18 +36,18 @@ pub use self::{
     social::{Social, SocialProvider},
 };
 
-/// `production` refuses what is only good enough on a developer's machine.
+/// `production` refuses settings that are only acceptable on a developer's machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
     Development,
     Production,
 }
 
-/// Everything that can be set.
+/// All settings.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub profile: Profile,
-    /// Embedded cluster and local keys.
+    /// For the embedded cluster, the local secret key and mails as files.
     pub data_dir: PathBuf,
     pub secret_key: Option<SecretKey>,
     pub server: Server,
@@ -59,21 +59,21 @@ pub struct Config {
     pub social: Social,
     pub accounts: Accounts,
     pub log: Log,
-    /// What is usable but risky, a sentence each; in production about settings, everywhere about `.env`.
+    /// Valid but risky settings (only in production) and unsafe access to `.env`, one sentence each.
     pub warnings: Vec<String>,
 }
 
-/// All that is wrong with the settings, a line each.
+/// All errors in the settings, one line each.
 #[derive(Debug, thiserror::Error)]
-#[error("the settings are not usable:\n  - {}", .0.join("\n  - "))]
+#[error("the settings are not valid:\n  - {}", .0.join("\n  - "))]
 pub struct ConfigError(pub Vec<String>);
 
 impl Config {
-    /// Reads the environment and, for what it does not set, `.env` in the working directory. No
-    /// other directory is searched, and nothing of it reaches programs that we start.
+    /// Reads the environment and, for settings that are not in it, `.env` in the working directory. No other directory is
+    /// searched, and programs that the server starts do not get the content of `.env`.
     ///
     /// # Errors
-    /// Lists every setting that cannot be used.
+    /// Lists every invalid setting.
     pub fn load() -> Result<Self, ConfigError> {
         let file = dotenv::Dotenv::read(Path::new(".env")).map_err(|error| ConfigError(vec![error]))?;
         #[expect(clippy::disallowed_methods, reason = "this is the one reader")]
@@ -86,7 +86,7 @@ impl Config {
     /// Reads the settings from any source; a test passes its own.
     ///
     /// # Errors
-    /// Lists every setting that cannot be used.
+    /// Lists every invalid setting.
     pub fn from_lookup(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let (config, env) = Self::read(lookup);
         Self::checked(config, env)
@@ -96,8 +96,7 @@ impl Config {
         if env.errors.is_empty() { Ok(config) } else { Err(ConfigError(env.errors)) }
     }
 
-    /// The name of every setting that is read, for the test that compares `.env.example`.
-    #[must_use]
+    /// The names of all settings, for a test that compares `.env.example`.
     pub fn setting_names() -> HashSet<&'static str> {
         Self::read(&|_| None).1.names.into_iter().collect()
     }
@@ -106,7 +105,7 @@ impl Config {
         let mut env = env::Env::new(lookup);
         let profiles = [("development", Profile::Development), ("production", Profile::Production)];
         if lookup("PROFILE").is_some_and(|value| value.trim().is_empty()) {
-            // A variable that was meant to be filled in must not turn production into development.
+            // A variable without a value by mistake must not turn production into development.
             env.wrong("PROFILE", "development or production, or not set at all");
         }
         let profile = env.choice("PROFILE", Profile::Development, &profiles);
@@ -145,21 +144,21 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_usable() {
+    fn the_defaults_are_valid() {
         let config = with(&[]).expect("defaults");
         assert_eq!(config.server.public_url, "http://127.0.0.1:8080");
         assert_eq!(config.coins.providers.first(), Some(&Provider::CoinGecko));
     }
 
     #[test]
-    fn every_mistake_is_reported_at_once_and_no_value_is_echoed() {
+    fn all_errors_are_reported_at_once_without_values() {
         let error = with(&[("BCRYPT_COST", "hunter2"), ("ACCESS_TOKEN_TTL", "soon")]).unwrap_err();
         assert_eq!(error.0.len(), 2, "{error}");
         assert!(!error.to_string().contains("hunter2"));
     }
 
     #[test]
-    fn production_refuses_what_is_only_for_development() {
+    fn production_refuses_settings_for_development() {
         let error = with(&[("PROFILE", "production")]).unwrap_err().to_string();
         for name in ["SECRET_KEY", "DATABASE_URL", "PUBLIC_URL"] {
             assert!(error.contains(name), "{name} is missing in: {error}");
@@ -171,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn smtp_is_on_as_soon_as_there_is_a_server() {
+    fn a_mail_server_turns_smtp_on() {
         let server = ("MAIL_SERVER", "mail.example.com");
         let mail = with(&[server, ("MAIL_FROM", "no-reply@example.com")]).expect("config").mail;
         assert_eq!(mail.from.to_string(), "Mintage <no-reply@example.com>");

@@ -1,4 +1,4 @@
-//! `SECRET_KEY`: wraps the signing keys and keys the HMACs.
+//! `SECRET_KEY`, from which the keys for encrypting signing keys and for HMACs are derived.
 
 use std::{
     fs::{self, OpenOptions},
@@ -27,18 +27,18 @@ pub struct SecretKey {
 pub enum SecretKeyError {
     #[error("the secret key in {} cannot be {action}: {cause}", path.display())]
     Io { path: PathBuf, action: &'static str, cause: io::Error },
-    /// A full disk leaves such files.
+    /// The content is not a key, as after a full disk.
     #[error(
         "the secret key in {} {problem}: {}, after you have removed that file",
         path.display(),
-        SecretKey::WAYS_ON
+        SecretKey::REMEDY
     )]
     Unfit { path: PathBuf, problem: &'static str },
 }
 
 impl SecretKey {
-    /// What an operator can do about a file that is lost.
-    pub const WAYS_ON: &str = "put it back from a backup, or, if it is lost for good, run \
+    /// What an operator can do if the file is lost.
+    pub const REMEDY: &str = "restore it from a backup, or, if it is lost, run \
                                `mintage sessions end --all`, which makes new keys and ends all sessions";
 
     pub(super) fn read(env: &mut Env, profile: Profile) -> Option<Self> {
@@ -62,7 +62,7 @@ impl SecretKey {
             env.wrong("SECRET_KEY", expected);
         }
         if profile == Profile::Production {
-            // Refused, one could not rotate away from it.
+            // Not an error, since the rotation to a better key needs the old one.
             env.warn_if(
                 !previous.as_ref().is_none_or(is_random),
                 "the second, old value of SECRET_KEY can be guessed: remove it as soon as every server \
@@ -72,16 +72,15 @@ impl SecretKey {
         Some(Self { current, previous })
     }
 
-    /// Where the development key is.
-    #[must_use]
+    /// The path of the development key.
     pub fn path(data_dir: &Path) -> PathBuf {
         data_dir.join("secret.key")
     }
 
-    /// The development key in the data directory; None if there is no such file.
+    /// Reads the development key in the data directory; None if there is no such file.
     ///
     /// # Errors
-    /// The file cannot be read, or what it holds is no key.
+    /// The file cannot be read, or its content is not a key.
     pub fn load(data_dir: &Path) -> Result<Option<Self>, SecretKeyError> {
         let path = Self::path(data_dir);
         match fs::read_to_string(&path) {
@@ -97,11 +96,10 @@ impl SecretKey {
         }
     }
 
-    /// Makes the development key, which is kept in the data directory from then on. If another process
-    /// was first, it is that one's.
+    /// Makes the development key and stores it in the data directory. If another process was first, returns its key.
     ///
     /// # Errors
-    /// The file cannot be written or not be read again.
+    /// The file cannot be written or read.
     pub fn generate(data_dir: &Path) -> Result<Self, SecretKeyError> {
         let path = Self::path(data_dir);
         let failed = |action, cause| SecretKeyError::Io { path: path.clone(), action, cause };
@@ -119,7 +117,7 @@ fn random() -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Written aside and linked, so that a crash leaves no half key and the first one wins.
+/// Writes a temporary file and links it, so that a crash leaves no partial key and the first process wins.
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let unfinished = path.with_extension(std::process::id().to_string());
     let _ = fs::remove_file(&unfinished);

@@ -1,4 +1,4 @@
-//! Reads the settings of passwords and tokens.
+//! Settings of passwords and tokens.
 
 use std::{num::NonZero, thread, time::Duration};
 
@@ -11,13 +11,13 @@ const DAY: Duration = Duration::from_hours(24);
 /// Password hashing.
 #[derive(Clone, Debug)]
 pub struct Passwords {
-    /// bcrypt's cost: 2^cost rounds.
+    /// Cost of bcrypt: 2^cost rounds.
     pub cost: u32,
-    /// Threads that do nothing but hash.
+    /// Number of threads for hashing.
     pub threads: usize,
-    /// Hashes that may wait for a thread; more are refused with 503.
+    /// Hashes that may wait for a thread; further ones are refused with 503.
     pub queue: usize,
-    /// Of these and of those that run, how many may be for clients of one network.
+    /// Hashes that may run or wait for clients of one network.
     pub queue_per_network: usize,
 }
 
@@ -44,15 +44,15 @@ pub struct Tokens {
     /// The `aud` claim.
     pub audience: String,
     pub access_ttl: Duration,
-    /// With "remember": how long an unused refresh token lives, and a session at most.
+    /// With "remember": the lifetime of an unused refresh token. `refresh_max_ttl` is the maximum of a session.
     pub refresh_idle_ttl: Duration,
     pub refresh_max_ttl: Duration,
     /// Without "remember".
     pub short_idle_ttl: Duration,
     pub short_max_ttl: Duration,
-    /// How long a rotated refresh token is answered with the newest of its session.
+    /// How long a used refresh token still returns its successor.
     pub refresh_grace: Duration,
-    /// How long tokens are still accepted when blocklist and signing keys cannot be kept up to date.
+    /// How long tokens are accepted while the blocklist and signing keys cannot be kept up to date.
     pub max_staleness: Duration,
 }
 

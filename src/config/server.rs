@@ -1,4 +1,4 @@
-//! Reads the settings of the HTTP server.
+//! Settings of the HTTP server.
 
 use std::{net::SocketAddr, num::NonZero, path::PathBuf, thread, time::Duration};
 
@@ -6,28 +6,28 @@ use ipnet::IpNet;
 
 use super::{Profile, address, env::Env};
 
-/// How the API is reached.
+/// How the API is served.
 #[derive(Clone, Debug)]
 pub struct Server {
     pub bind: SocketAddr,
     pub tls: Option<Tls>,
-    /// Without a trailing slash; the `iss` of every token and the base of problem types.
+    /// Without a trailing slash; the `iss` of tokens and the base of problem types.
     pub public_url: String,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
     /// Browser origins that may call the API; `*` for any.
     pub cors_origins: Vec<String>,
     pub rate_limits: bool,
     /// Whether Swagger UI and the OpenAPI document are served.
     pub api_docs: bool,
-    /// Where Prometheus metrics are served, to whoever can connect.
+    /// Address for Prometheus metrics, without authentication.
     pub metrics_bind: Option<SocketAddr>,
     pub workers: usize,
-    /// Connections that may be open at a time; fewer where the limit of descriptors does not allow as many.
+    /// Maximum of open connections; lowered if the limit of descriptors is too low.
     pub max_connections: usize,
-    /// Those of one IPv4 address or IPv6 /48; without it a quarter of all.
+    /// Maximum per IPv4 address or IPv6 /48; None for a quarter of all.
     pub max_connections_per_network: Option<usize>,
-    /// After SIGTERM: how long `/readyz` says no before the listener closes.
+    /// How long `/readyz` answers 503 after SIGTERM before the listener closes.
     pub drain_delay: Duration,
 }
 
@@ -88,12 +88,12 @@ fn read_tls(env: &mut Env) -> Option<Tls> {
 
 fn read_proxies(env: &mut Env) -> Vec<IpNet> {
     let networks: Vec<IpNet> = env.list("TRUSTED_PROXIES", "networks such as 10.0.0.0/8");
-    // Merged, so that two halves do not pass either.
+    // Merged, so that two halves of all addresses are refused as well.
     if IpNet::aggregate(&networks).iter().any(|network| network.prefix_len() == 0) {
         env.wrong(
             "TRUSTED_PROXIES",
-            "the networks of your own proxies, not of every address: otherwise any client can forge its \
-             address with X-Forwarded-For and gets past the limits per address",
+            "the networks of your own proxies, not all addresses: otherwise clients can forge their address with \
+             X-Forwarded-For and bypass the limits per address",
         );
     }
     networks
@@ -111,7 +111,7 @@ fn read_public_url(env: &mut Env, profile: Profile, bind: SocketAddr, tls: bool)
     format!("{scheme}://{bind}")
 }
 
-/// An http(s) address without a trailing slash, if it is set; in production https, unless it leads to
+/// Reads an http(s) address without its trailing slash, if it is set. In production it must be https, unless the host is
 /// this machine.
 pub(super) fn read_url(
     env: &mut Env,
@@ -124,8 +124,8 @@ pub(super) fn read_url(
     if profile == Profile::Production && host.is_some_and(|host| !address::is_here(&host)) {
         env.wrong(
             name,
-            "an https address in production (http only for localhost), since passwords, tokens and links \
-             that let people in go there",
+            "an https address in production (http only for localhost), since passwords, tokens and links that \
+             log people in are sent there",
         );
     }
     Some(url)
@@ -143,7 +143,7 @@ fn read_origins(env: &mut Env) -> Vec<String> {
     }
     env.warn_if(
         origins.iter().any(|origin| origin == "*"),
-        "CORS_ORIGINS is *: pages of every web site may call the API from their visitors' browsers",
+        "CORS_ORIGINS is *: every web site can call the API from the browsers of its visitors",
     );
     origins
 }

@@ -1,6 +1,8 @@
-//! Reads the settings of the social sources.
+//! Settings of social sources.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::path::PathBuf;
+
+use strum::{EnumString, IntoStaticStr};
 
 use super::{
     address,
@@ -10,20 +12,21 @@ use super::{
 /// Where posts about coins come from.
 #[derive(Clone, Debug)]
 pub struct Social {
-    /// Empty: nobody is listened to.
+    /// Empty if no source is read.
     pub providers: Vec<SocialProvider>,
-    /// Own queries, a JSON file; see `src/social/queries.json`.
+    /// A JSON file with search terms that replace the built-in ones.
     pub queries: Option<PathBuf>,
     pub x_url: String,
     pub x_token: Option<Secret>,
-    /// X bills each post that it returns.
+    /// Maximum of posts per UTC day, since X bills each post that it returns.
     pub x_daily_posts: u32,
     /// At least one, without trailing slashes.
     pub mastodon_urls: Vec<String>,
     pub bluesky_url: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum SocialProvider {
     X,
     Mastodon,
@@ -31,30 +34,9 @@ pub enum SocialProvider {
 }
 
 impl SocialProvider {
-    const ALL: [Self; 3] = [Self::Mastodon, Self::Bluesky, Self::X];
-
-    /// As in `SOCIAL_PROVIDERS` and in `sources`.
-    #[must_use]
+    /// The name in `SOCIAL_PROVIDERS` and in `sources`.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::X => "x",
-            Self::Mastodon => "mastodon",
-            Self::Bluesky => "bluesky",
-        }
-    }
-}
-
-impl fmt::Display for SocialProvider {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for SocialProvider {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL.into_iter().find(|provider| provider.name() == text).ok_or(())
+        self.into()
     }
 }
 
@@ -82,7 +64,7 @@ impl Social {
     }
 }
 
-/// `none` listens to nobody; not set is what needs neither key nor a standing connection.
+/// `none` reads no source; the default is the one that needs neither a key nor a permanent connection.
 fn read_providers(env: &mut Env) -> Vec<SocialProvider> {
     let text = env.text("SOCIAL_PROVIDERS").unwrap_or_else(|| "mastodon".into());
     if text == "none" {
@@ -93,20 +75,20 @@ fn read_providers(env: &mut Env) -> Vec<SocialProvider> {
         match part.parse() {
             Ok(provider) if !providers.contains(&provider) => providers.push(provider),
             Ok(_) => {}
-            Err(()) => env.wrong("SOCIAL_PROVIDERS", "none, or a list of mastodon, bluesky, x"),
+            Err(_) => env.wrong("SOCIAL_PROVIDERS", "none, or a list of mastodon, bluesky, x"),
         }
     }
     providers
 }
 
-/// Each is asked for each coin.
-const MOST_INSTANCES: usize = 10;
+/// Each instance is queried for each coin.
+const MAX_INSTANCES: usize = 10;
 
 fn read_instances(env: &mut Env) -> Vec<String> {
     let text =
         env.text("MASTODON_URLS").unwrap_or_else(|| "https://mastodon.social,https://mstdn.social".into());
     let mut urls: Vec<String> = Vec::new();
-    // Its host is its name.
+    // The host is the name of an instance.
     let host = |url: &str| url.split_once("://").map_or_else(String::new, |(_, host)| host.to_lowercase());
     for url in text.split(',').map(|url| url.trim().trim_end_matches('/')) {
         if !url.is_empty() && !urls.iter().any(|known| host(known) == host(url)) {
@@ -114,7 +96,7 @@ fn read_instances(env: &mut Env) -> Vec<String> {
         }
     }
     let fit = urls.iter().all(|url| address::parse(url, &["http", "https"]).is_some());
-    if !fit || urls.is_empty() || urls.len() > MOST_INSTANCES {
+    if !fit || urls.is_empty() || urls.len() > MAX_INSTANCES {
         env.wrong("MASTODON_URLS", "one to 10 http(s) addresses without a user name, a password or a query");
     }
     urls

@@ -1,42 +1,42 @@
 //! Whether a secret looks generated rather than written by a person.
 //!
-//! No function can prove randomness. This one refuses what people put where a random value belongs:
-//! placeholders, words, repeats, runs along the alphabet or the keyboard, and encodings of text.
+//! No function can prove randomness. This one refuses what people use instead of a random value: placeholders, words,
+//! repetitions, sequences of the alphabet or the keyboard, and encoded text.
 
 use base64::{
     Engine, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 
-/// Of a key in characters; zxcvbn looks at no more than 100.
-const SHORTEST: usize = 32;
-const LONGEST_LOOKED_AT: usize = 100;
-/// The estimate of a whole text stops at 2^64 guesses: one below that repeats itself.
+/// In characters; zxcvbn checks at most 100.
+const MIN_LEN: usize = 32;
+const MAX_CHECKED: usize = 100;
+/// Decimal digits of guesses for the whole text. The estimate stops at 2^64 guesses; a random text reaches that.
 const WHOLE: f64 = 19.0;
-/// So many characters are estimated at a time, since the estimate stops at 2^64.
+/// Numbers of characters that are estimated at a time, since the estimate stops at 2^64.
 const WINDOWS: [usize; 3] = [8, 12, 16];
-/// Decimal digits of guesses for each character; a character of which nothing is known has 1. Of some
-/// 20,000 generated keys none had less than 0.79 in hex, in which digits make dates and runs by chance,
-/// and none less than 0.87 in base64; what is written in English words has up to 0.83.
+/// Decimal digits of guesses per character; zxcvbn gives 1 to an unpredictable one. Of some 20,000 generated keys none
+/// had less than 0.79 in hex, in which digits form dates and sequences by chance, and none less than 0.87 in base64;
+/// text of English words has up to 0.83.
 const HEX: f64 = 0.7;
 const MIXED: f64 = 0.84;
-/// Letters of each case in what is not hex: of a random 32 bytes in base64, 17 are expected.
+/// Minimum of letters of each case outside of hex: 32 random bytes in base64 have 17 on average.
 const EACH_CASE: usize = 3;
 
-/// A cheap look that catches short and monotonous values.
+/// A cheap check that refuses short and monotonous values.
 pub(super) fn is_long_enough(key: &str) -> bool {
     let distinct: std::collections::HashSet<_> = key.bytes().collect();
-    key.len() >= SHORTEST && distinct.len() >= 8
+    key.len() >= MIN_LEN && distinct.len() >= 8
 }
 
-/// Whether it may be the output of a generator such as `openssl rand -base64 32` or `-hex 32`: hex (also
+/// Whether a key may be the output of a generator such as `openssl rand -base64 32` or `-hex 32`: hex (also
 /// with dashes, as in UUIDs), or printable ASCII in which upper and lower case are mixed.
 pub(super) fn looks_random(key: &str) -> bool {
     if !is_long_enough(key) || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return false;
     }
     let digits: String = key.chars().filter(|c| *c != '-').collect();
-    if digits.len() >= SHORTEST && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if digits.len() >= MIN_LEN && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         let bytes: Vec<u8> = digits.as_bytes().chunks(2).filter_map(from_hex).collect();
         return !is_text(&bytes) && is_hard_to_guess(&digits, HEX);
     }
@@ -50,7 +50,7 @@ fn is_hard_to_guess(key: &str, least: f64) -> bool {
         let text = str::from_utf8(text).expect("it is ASCII");
         zxcvbn::zxcvbn(text, &[]).guesses_log10()
     };
-    let key = &key.as_bytes()[..key.len().min(LONGEST_LOOKED_AT)];
+    let key = &key.as_bytes()[..key.len().min(MAX_CHECKED)];
     let length = f64::from(u8::try_from(key.len()).expect("at most 100"));
     WINDOWS.iter().all(|size| key.chunks(*size).map(guesses).sum::<f64>() >= least * length)
         && guesses(key) >= WHOLE

@@ -1,12 +1,11 @@
-//! Since when PostgreSQL has been answering: beside the state of the connection that listens for
-//! changes, this tells a database that is away from a server that has lost touch with it.
+//! How long PostgreSQL has been answering. Together with the state of the connection that listens for changes, this
+//! distinguishes a database that is unavailable from notifications that do not arrive.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-/// Without an answer for so long a new period begins. The worker of the jobs asks every second.
+use parking_lot::Mutex;
+
+/// After this time without an answer a new period begins. The worker of the jobs queries every second.
 const GAP: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
@@ -20,19 +19,19 @@ struct Period {
 
 impl Answers {
     pub fn note(&self, now: Instant) {
-        let mut period = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut period = self.0.lock();
         let since = period.filter(|period| now.saturating_duration_since(period.last) < GAP);
         *period = Some(Period { since: since.map_or(now, |period| period.since), last: now });
     }
 
-    /// The last answer.
+    /// The time of the last answer.
     pub fn last(&self) -> Option<Instant> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).map(|period| period.last)
+        self.0.lock().map(|period| period.last)
     }
 
-    /// From the first to the last answer of the present period; zero when it is over.
+    /// The time from the first to the last answer of the current period; zero if it is over.
     pub fn lasting(&self, now: Instant) -> Duration {
-        let period = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let period = *self.0.lock();
         let present = period.filter(|period| now.saturating_duration_since(period.last) < GAP);
         present.map_or(Duration::ZERO, |period| period.last.saturating_duration_since(period.since))
     }

@@ -1,4 +1,4 @@
-//! What one request may take of the database: time in all, and slots for the account that it is about.
+//! Limits on what one request takes from the database: time, and slots per account.
 
 use std::{
     cell::Cell,
@@ -7,20 +7,20 @@ use std::{
     time::Duration,
 };
 
-/// What a request may spend in the database, in all its hops together. What it waits for elsewhere,
-/// such as a password's hash, does not count.
-const OF_REQUEST: Duration = Duration::from_secs(2);
-/// How much of that it may wait for slots and connections.
-const WAITS_OF_REQUEST: Duration = Duration::from_millis(500);
-/// Work that no client waits for has this much for each hop.
-const IN_BACKGROUND: Budget =
+/// Time that a request may spend in the database, in all its hops. Other waits, such as for hashing a password, do
+/// not count.
+const REQUEST_TIME: Duration = Duration::from_secs(2);
+/// The part of it for waiting for slots and connections.
+const REQUEST_WAITS: Duration = Duration::from_millis(500);
+/// Each hop of work in the background has its own budget.
+const BACKGROUND: Budget =
     Budget { all: Duration::from_secs(5), waits: Duration::from_secs(2), account: None };
 
 tokio::task_local! {
     static REQUEST: Cell<Budget>;
 }
 
-/// What is left.
+/// The remaining budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Budget {
     pub all: Duration,
@@ -31,10 +31,10 @@ pub(super) struct Budget {
 
 impl Budget {
     pub fn left() -> Self {
-        REQUEST.try_with(Cell::get).unwrap_or(IN_BACKGROUND)
+        REQUEST.try_with(Cell::get).unwrap_or(BACKGROUND)
     }
 
-    /// Takes from what the request has left, if this is one: `waited` is part of `all`.
+    /// Subtracts from the budget of the current request, if there is one; `waited` is part of `all`.
     pub fn spend(all: Duration, waited: Duration) {
         let _ = REQUEST.try_with(|budget| {
             let left = budget.get();
@@ -44,16 +44,16 @@ impl Budget {
     }
 }
 
-/// Runs `request` with one budget for all its hops, 2 s, of which at most 500 ms are waiting for slots
-/// and connections.
+/// Runs `request` with one budget for all its hops: 2 s, of which at most 500 ms for waiting for slots and
+/// connections.
 pub async fn within_budget<F: Future>(request: F) -> F::Output {
-    let budget = Budget { all: OF_REQUEST, waits: WAITS_OF_REQUEST, account: None };
+    let budget = Budget { all: REQUEST_TIME, waits: REQUEST_WAITS, account: None };
     REQUEST.scope(Cell::new(budget), request).await
 }
 
-/// From here on the hops of this request count against the slots of `account`: its id, or before that is
-/// known what the request names it by. One account holds at most a quarter of the slots, so a locked row
-/// of its leaves the others theirs. Outside a request this does nothing.
+/// Counts the following hops of this request against the slots of `account`: its id, or before that is known the
+/// name in the request. One account takes at most a quarter of the slots, so that a locked row of one does not block
+/// all. Outside a request this does nothing.
 pub fn charge_to<A: Hash + ?Sized>(account: &A) {
     // Keyed, so that a client cannot choose a name that collides with another account.
     static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
@@ -86,6 +86,6 @@ mod tests {
     async fn work_outside_a_request_has_a_budget_for_each_hop() {
         Budget::spend(Duration::from_mins(1), Duration::from_mins(1));
         charge_to("ada@example.com");
-        assert_eq!(Budget::left(), IN_BACKGROUND);
+        assert_eq!(Budget::left(), BACKGROUND);
     }
 }

@@ -1,4 +1,4 @@
-//! How a connection is opened: with bounds on the server's side as well.
+//! Opens connections, with time limits on both sides.
 
 use std::{
     thread,
@@ -16,9 +16,9 @@ use diesel::{
 use super::refusal::{Refusal, one_line};
 use crate::config::{Database, Secret};
 
-/// Below the budget of a request, so that PostgreSQL says why before the request gives up. `lc_messages` needs
-/// a privilege that a managed database may not give: asked for, not required.
-const BOUNDS: &str = "\
+/// Shorter than the budget of a request, so that PostgreSQL reports the reason before the request gives up.
+/// `lc_messages` needs a privilege that a managed database may not grant, so it may fail.
+const SERVER_LIMITS: &str = "\
     SET statement_timeout = '1800ms'; \
     SET lock_timeout = '400ms'; \
     SET idle_in_transaction_session_timeout = '5s'; \
@@ -26,17 +26,17 @@ const BOUNDS: &str = "\
     DO $$ BEGIN PERFORM set_config('lc_messages', 'C', false); \
     EXCEPTION WHEN insufficient_privilege THEN NULL; END $$;";
 
-/// A connection of the pool, with bounds on PostgreSQL's side.
+/// Opens a connection of the pool, with time limits in PostgreSQL.
 pub(super) fn open_bounded(pooled_url: &str) -> Result<PgConnection, Refusal> {
     let mut conn = establish(pooled_url)?;
-    conn.batch_execute(BOUNDS)
+    conn.batch_execute(SERVER_LIMITS)
         .map_err(|error| Refusal { text: one_line(&error.to_string()), is_final: false })?;
     Ok(conn)
 }
 
-/// Bounds that libpq does not set by itself: without them a network that swallows packets
-/// holds a connection for as long as the kernel retransmits, about 15 minutes.
-const CLIENT_BOUNDS: [(&str, &str); 5] = [
+/// Limits that libpq does not set itself: without them a network that drops packets blocks a connection for as long
+/// as the kernel retransmits, about 15 minutes.
+const CLIENT_LIMITS: [(&str, &str); 5] = [
     ("connect_timeout", "5"),
     ("tcp_user_timeout", "10000"),
     ("keepalives_idle", "5"),
@@ -44,34 +44,34 @@ const CLIENT_BOUNDS: [(&str, &str); 5] = [
     ("keepalives_count", "3"),
 ];
 
-/// Adds the bounds that the URL does not set itself.
+/// Adds the limits that the URL does not set itself.
 pub(super) fn bounded_url(url: &str) -> String {
     let mut bounded = url.to_owned();
-    for (name, value) in CLIENT_BOUNDS.iter().filter(|(name, _)| !url.contains(name)) {
+    for (name, value) in CLIENT_LIMITS.iter().filter(|(name, _)| !url.contains(name)) {
         bounded.push(if bounded.contains('?') { '&' } else { '?' });
         bounded.extend([name, "=", value]);
     }
     bounded
 }
 
-/// As [`bounded_url`], and gives up opening one after 2 s, the least that libpq knows: of a parameter that is
-/// there twice libpq takes the last.
+/// As [`bounded_url`], with a timeout of 2 s for connecting, the minimum of libpq, which uses the last of duplicate
+/// parameters.
 pub(super) fn pooled_url(url: &str) -> String {
     bounded_url(url) + "&connect_timeout=2"
 }
 
-/// How long libpq waits for a connection to this URL, where each of its addresses has as long.
+/// How long libpq tries to connect to each address of this URL.
 pub(super) fn connect_timeout(url: &str) -> Duration {
     let own = url.split_once("connect_timeout=").map(|(_, rest)| rest.split('&').next().unwrap_or(rest));
     match own.and_then(|seconds| seconds.parse().ok()) {
-        // Without a bound the kernel gives up after about two minutes.
+        // Without a timeout the kernel gives up after about two minutes.
         Some(0) => Duration::from_mins(2),
         Some(seconds) => Duration::from_secs(seconds),
         None => Duration::from_secs(5),
     }
 }
 
-/// A connection outside the pool, without statement bounds: migrations, LISTEN, the command line.
+/// Opens a connection outside the pool, without limits on statements: for migrations, LISTEN and the command line.
 ///
 /// # Errors
 /// PostgreSQL cannot be reached; the text is one line without any part of the URL.
@@ -79,7 +79,7 @@ pub fn connect(url: &Secret) -> ConnectionResult<PgConnection> {
     open(&bounded_url(url.expose()))
 }
 
-/// With the text of [`Refusal`] instead of libpq's, which repeats parts of the URL.
+/// Opens a connection. Errors have the text of [`Refusal`] instead of libpq's, which repeats parts of the URL.
 pub(super) fn open(bounded_url: &str) -> ConnectionResult<PgConnection> {
     establish(bounded_url).map_err(|refusal| ConnectionError::BadConnection(refusal.text))
 }
@@ -88,25 +88,23 @@ fn establish(url: &str) -> Result<PgConnection, Refusal> {
     PgConnection::establish(url).map_err(|error| Refusal::of(&error))
 }
 
-/// How long a start or a command waits for a lock, if it says nothing else.
+/// How long a start or a command waits for a lock by default.
 pub(super) const WAIT_FOR_LOCK: &str = "SET lock_timeout = '5s'";
-/// A failover ends it.
+/// Temporary: a failover ends it.
 const READ_ONLY: &str = "PostgreSQL is read-only, as a standby is: with several hosts in DATABASE_URL, \
                          target_session_attrs=read-write finds the primary";
-/// `server_version_num` of the first version with all that our statements use: `gen_random_uuid()`
-/// without an extension.
-const OLDEST_VERSION: i32 = 130_000;
+/// `server_version_num` of PostgreSQL 13, the first with `gen_random_uuid()` without an extension.
+const MIN_VERSION: i32 = 130_000;
 
-/// As [`connect`], for a start or a command: tries again for as long as the settings allow, since after
-/// a power cut or in a compose file the server is often up before its database. What waiting cannot mend,
-/// such as a wrong password, ends it at once.
+/// As [`connect`], for a start or a command: retries for `DATABASE_CONNECT_WAIT`, since after a power failure or in
+/// a compose file the server is often up before its database. An error that waiting cannot solve, such as a wrong
+/// password, is returned at once.
 ///
-/// A database that does not exist is such a thing as well: the official images create it before they
-/// listen on the network.
+/// A missing database is such an error too: the official images create it before they listen on the network.
 ///
 /// # Errors
-/// PostgreSQL could not be reached in that time, refuses the settings or is too old; the text is one
-/// line without any part of the URL.
+/// PostgreSQL was not reachable in that time, refuses the settings or is too old. The text is one line without any
+/// part of the URL.
 pub fn connect_patiently(url: &Secret, settings: &Database) -> anyhow::Result<PgConnection> {
     let bounded = bounded_url(url.expose());
     let give_up_at = Instant::now() + settings.connect_wait;
@@ -136,11 +134,11 @@ pub fn connect_patiently(url: &Secret, settings: &Database) -> anyhow::Result<Pg
 
 fn check_version(number: i32) -> anyhow::Result<()> {
     anyhow::ensure!(
-        number >= OLDEST_VERSION,
+        number >= MIN_VERSION,
         "PostgreSQL {}.{} is too old: Mintage needs version {} or later",
         number / 10_000,
         number % 10_000 / if number < 100_000 { 100 } else { 1 },
-        OLDEST_VERSION / 10_000
+        MIN_VERSION / 10_000
     );
     Ok(())
 }
@@ -161,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_added_unless_the_operator_set_them() {
+    fn limits_are_added_unless_the_url_sets_them() {
         let added = bounded_url("postgres://h/db");
         assert!(added.starts_with("postgres://h/db?connect_timeout=5&tcp_user_timeout="), "{added}");
         assert!(bounded_url("postgres://h/db?sslmode=require").contains("require&connect_timeout=5&"));
@@ -170,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_timeout_is_ours_unless_the_operator_set_another() {
+    fn the_connect_timeout_is_5_seconds_unless_the_url_sets_another() {
         let of = |url: &str| connect_timeout(url).as_secs();
         assert_eq!((of("postgres://h/db"), of(&bounded_url("postgres://h/db?sslmode=require"))), (5, 5));
         assert_eq!(of("postgres://h/db?connect_timeout=60&sslmode=require"), 60);

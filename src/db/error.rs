@@ -1,18 +1,20 @@
-//! What can go wrong in the database, seen by who must act: a bug (500) or an outage (503).
+//! Errors of the database: limits and outages, which become a 503, and bugs, which become a 500.
 
 use diesel::result::{DatabaseErrorKind, Error};
 
 use super::Outage;
 
+/// Why a hop failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// A bound of ours was hit.
+    /// A limit of this server was exceeded.
     #[error("the database is busy: {0}")]
     Busy(&'static str),
-    /// PostgreSQL has ended a statement that others stood in the way of; the connection is as good as before.
+    /// PostgreSQL ended a statement because of others: a deadlock, a lock or a statement timeout. The connection is
+    /// still usable.
     #[error("the database is contended: {0}")]
     Contended(String),
-    /// PostgreSQL cannot be reached or cannot serve now.
+    /// PostgreSQL cannot be reached, or cannot serve at the moment.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
     /// Anything else: a bug.
@@ -20,8 +22,8 @@ pub enum DbError {
     Query(Error),
 }
 
-/// What PostgreSQL says when it cannot serve now. Diesel passes no SQLSTATE on, so this reads
-/// the messages; every connection asks for them untranslated (`lc_messages=C`).
+/// Parts of the messages of libpq and PostgreSQL about an outage. Diesel does not provide the SQLSTATE, so messages
+/// are compared; every connection requests them in English (`lc_messages=C`).
 const OPERATIONAL: [&str; 12] = [
     "terminating connection",
     "server closed the connection",
@@ -67,8 +69,7 @@ impl Outage for DbError {
     }
 }
 
-/// The name of the constraint that a statement violated, if that is why it failed.
-#[must_use]
+/// The name of the constraint that a statement violated, if that is the error.
 pub fn constraint_violated(error: &Error) -> Option<&str> {
     match error {
         Error::DatabaseError(

@@ -1,15 +1,14 @@
-//! Keeps views in memory in step with the database.
+//! Keeps views in memory up to date with the database.
 //!
-//! One dedicated connection LISTENs for all of them. Diesel cannot wait on the socket, so a
-//! thread looks at it every [`POLL`]; that asks the kernel, not PostgreSQL. A notification is
-//! delivered with the commit it belongs to and none is lost while the connection lives, so a
-//! view loads everything once per connection and then applies notifications. A heartbeat finds
-//! connections that died without a word.
+//! One dedicated connection LISTENs for all of them. Diesel cannot wait on the socket, so a thread polls it every
+//! [`POLL`]; that is a call of the kernel, not a query. A notification arrives with the commit that it belongs to and
+//! none is lost while the connection is open, so a view loads everything once per connection and then applies
+//! notifications. A heartbeat detects dead connections.
 
 use std::{
     panic::resume_unwind,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
         mpsc::{self, RecvTimeoutError},
     },
@@ -19,6 +18,7 @@ use std::{
 
 use anyhow::Context;
 use diesel::{PgConnection, QueryResult, connection::SimpleConnection};
+use parking_lot::Mutex;
 
 use super::{
     connection::{connect, connect_timeout},
@@ -28,57 +28,57 @@ use crate::{clock::Clock, config::Secret, tasks::Tasks};
 
 const POLL: Duration = Duration::from_millis(50);
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// How long a statement may take before another connection is opened.
+/// Time for a statement; then another connection is opened.
 const PATIENCE: Duration = Duration::from_millis(2500);
-/// How long connecting may take beyond libpq's own bound, which does not hold for the statements with
-/// which Diesel prepares a connection.
-const BEYOND_CONNECTING: Duration = Duration::from_secs(1);
-/// It doubles up to this with each try that hangs, since libpq's bound is one for each address of a host.
-const LONGEST_CONNECTING: Duration = Duration::from_secs(30);
-/// How long a view may take to read everything, or to apply one notification.
+/// Time beyond libpq's own timeout for the statements with which Diesel prepares a connection.
+const PREPARING: Duration = Duration::from_secs(1);
+/// The time for connecting doubles up to this with each attempt that hangs, since libpq's timeout is per address of a
+/// host.
+const MAX_CONNECTING: Duration = Duration::from_secs(30);
+/// Time for a view to load everything, or to apply one notification.
 const LOADING: Duration = Duration::from_secs(30);
 const RECONNECT: Duration = Duration::from_millis(250);
-/// Else a lock on a table that is read here would be waited for without end and without a word.
+/// Without it, a view would wait without limit for a lock on a table.
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '5s'";
-/// Threads of one follower that may hang inside libpq, where nothing can interrupt them. A path to
-/// the database that is dead and goes on to acknowledge has that many after 7 minutes, when by
-/// default no token is accepted any more: a new process is better then.
-const MOST_HANGING: usize = 16;
+/// Threads of one follower that may hang inside libpq, where nothing can interrupt them. A dead network path whose
+/// proxy still acknowledges packets reaches this after 7 minutes, when by default no token is accepted any more: a
+/// new process is better then.
+const MAX_HANGING: usize = 16;
 
-/// A change of a view that was read from the database and is not made yet.
+/// A change of a view that was read from the database but not yet applied.
 pub type Change<'a> = Box<dyn FnOnce() + Send + 'a>;
 
-/// A view in memory of what is in the database.
+/// A view in memory of data in the database.
 ///
-/// Reading and changing are apart: an answer that comes after another connection has taken over is older than
-/// what that one has read, and must not replace it.
+/// Reading and applying are separate: an answer that arrives after another connection has taken over is older than
+/// what that one has read and must not replace it.
 pub trait Follow: Send + Sync {
-    /// The NOTIFY channel that tells of changes.
+    /// The NOTIFY channel that announces changes.
     fn channel(&self) -> &'static str;
 
     /// Reads everything; called after every (re)connect, with the channel already listening.
     ///
     /// # Errors
-    /// The database cannot be read; the connection is opened anew.
+    /// The query failed; a new connection is opened.
     fn load(&self, conn: &mut PgConnection) -> QueryResult<Change<'_>>;
 
-    /// Reads what one notification is about.
+    /// Reads the data that one notification announces.
     ///
     /// # Errors
     /// As [`Follow::load`].
     fn notified(&self, conn: &mut PgConnection, payload: &str) -> QueryResult<Change<'_>>;
 
-    /// The view is known to be current as of now; called with every heartbeat.
+    /// Called with every heartbeat: the view is up to date at this time.
     fn confirmed(&self) {}
 }
 
-/// Follows on a thread of its own, a task of this name; stops when dropped.
+/// Follows changes on a thread of its own; stops when dropped.
 pub struct Follower {
     stop: Arc<AtomicBool>,
 }
 
 impl Follower {
-    /// Returns once every view has been loaded; keeps the clock in step with PostgreSQL's as well.
+    /// Returns once every view is loaded. Also keeps the clock synchronised with PostgreSQL's.
     ///
     /// # Errors
     /// The first load failed, or met a lock that was held for longer than 5 seconds.
@@ -89,10 +89,10 @@ impl Follower {
         views: Vec<Arc<dyn Follow>>,
         tasks: &Tasks,
     ) -> anyhow::Result<Self> {
-        Self::start_bounded(name, url, clock, views, tasks, MOST_HANGING)
+        Self::start_bounded(name, url, clock, views, tasks, MAX_HANGING)
     }
 
-    /// As [`Follower::start`]; asks for the end of the process when so many connections hang.
+    /// As [`Follower::start`]; requests the end of the process if more than `max_hanging` connections hang.
     ///
     /// # Errors
     /// As [`Follower::start`].
@@ -102,22 +102,23 @@ impl Follower {
         clock: &Clock,
         views: Vec<Arc<dyn Follow>>,
         tasks: &Tasks,
-        most_hanging: usize,
+        max_hanging: usize,
     ) -> anyhow::Result<Self> {
-        // No thread watches the first load.
+        // No thread supervises the first load.
         let (steps, _listening) = Steps::new();
-        let mut first = Some(open(url, clock, &views, &steps).context("cannot load what is kept in memory")?);
+        let mut first =
+            Some(open(url, clock, &views, &steps).context("cannot load data from PostgreSQL into memory")?);
         let stop = Arc::new(AtomicBool::new(false));
         let (of, url, clock) = (name.to_owned(), url.clone(), clock.clone());
-        let (stopped, doomed) = (stop.clone(), tasks.clone());
+        let (stopped, tasks_of_it) = (stop.clone(), tasks.clone());
         let lives = Arc::new(());
-        let connecting = connect_timeout(url.expose()) + BEYOND_CONNECTING;
+        let connecting = connect_timeout(url.expose()) + PREPARING;
         let mut patience = connecting;
         tasks.thread(name, move || {
             while !stopped.load(Ordering::Relaxed) {
-                if Arc::strong_count(&lives) > most_hanging {
-                    let reason = format!("{of}: {most_hanging} connections to PostgreSQL hang");
-                    return doomed.end_process(&reason);
+                if Arc::strong_count(&lives) > max_hanging {
+                    let reason = format!("{of}: {max_hanging} connections to PostgreSQL hang");
+                    return tasks_of_it.end_process(&reason);
                 }
                 let life = Life {
                     _counted: lives.clone(),
@@ -126,8 +127,7 @@ impl Follower {
                     views: views.clone(),
                 };
                 let hung = watch(life, first.take(), patience, &stopped);
-                patience =
-                    if hung { (patience * 2).min(LONGEST_CONNECTING.max(connecting)) } else { connecting };
+                patience = if hung { (patience * 2).min(MAX_CONNECTING.max(connecting)) } else { connecting };
                 thread::sleep(RECONNECT);
             }
         })?;
@@ -142,7 +142,7 @@ impl Drop for Follower {
     }
 }
 
-/// What one connection needs; there are as many as there are threads.
+/// What the thread of one connection needs.
 struct Life {
     _counted: Arc<()>,
     url: Secret,
@@ -150,18 +150,18 @@ struct Life {
     views: Vec<Arc<dyn Follow>>,
 }
 
-/// Returns when the connection broke, or when a server that is frozen or gone without a word lets
-/// it hang: a thread inside libpq cannot be interrupted, so it is left behind. True if it hung
-/// before it was connected, for which it has `patience`.
+/// Supervises one connection on a thread of its own. Returns when the connection is broken, or when it does not answer
+/// in time: then its thread is abandoned, since it cannot be interrupted inside libpq. True if it hung before it was
+/// connected, for which it has `patience`.
 fn watch(life: Life, conn: Option<PgConnection>, mut patience: Duration, stop: &AtomicBool) -> bool {
     let (steps, pulse) = Steps::new();
-    let _leaves = Leaves(steps.left.clone());
+    let _abandons = Abandons(steps.abandoned.clone());
     let followed = thread::spawn(move || {
         let Life { url, clock, views, .. } = &life;
         let ended = follow(conn, url, clock, views, &steps);
         if let (Err(error), Ok(())) = (ended, steps.begin(PATIENCE)) {
             let error = format!("{error:#}");
-            tracing::warn!(error, "changes in PostgreSQL cannot be followed: connecting again");
+            tracing::warn!(error, "the connection that listens for changes failed: reconnecting");
         }
     });
     let mut is_connected = false;
@@ -170,7 +170,10 @@ fn watch(life: Life, conn: Option<PgConnection>, mut patience: Duration, stop: &
             Ok(next) => (is_connected, patience) = (true, next),
             Err(RecvTimeoutError::Timeout) => {
                 let seconds = patience.as_secs_f32();
-                tracing::warn!(seconds, "a connection to PostgreSQL does not answer: opening another");
+                tracing::warn!(
+                    seconds,
+                    "the connection that listens for changes does not answer: opening another"
+                );
                 return !is_connected;
             }
             Err(RecvTimeoutError::Disconnected) => {
@@ -184,38 +187,38 @@ fn watch(life: Life, conn: Option<PgConnection>, mut patience: Duration, stop: &
     false
 }
 
-/// Between the thread of a connection and the one that watches it.
+/// Links the thread of a connection with the one that supervises it.
 struct Steps {
     next: mpsc::Sender<Duration>,
-    left: Arc<Mutex<bool>>,
+    abandoned: Arc<Mutex<bool>>,
 }
 
 impl Steps {
     fn new() -> (Self, mpsc::Receiver<Duration>) {
         let (next, pulse) = mpsc::channel();
-        (Self { next, left: Arc::default() }, pulse)
+        (Self { next, abandoned: Arc::default() }, pulse)
     }
 
-    /// Tells how long the next step may take.
+    /// Announces how long the next step may take.
     fn begin(&self, patience: Duration) -> anyhow::Result<()> {
         Ok(self.next.send(patience)?)
     }
 
-    /// Changes views, unless the thread was left behind: then what it has read is out of date.
+    /// Applies a change, unless the thread was abandoned: then what it has read is out of date.
     fn change(&self, change: impl FnOnce()) -> anyhow::Result<()> {
-        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        anyhow::ensure!(!*left, "another connection has taken over");
+        let abandoned = self.abandoned.lock();
+        anyhow::ensure!(!*abandoned, "another connection has taken over");
         change();
         Ok(())
     }
 }
 
-/// Leaves the thread behind when it is dropped.
-struct Leaves(Arc<Mutex<bool>>);
+/// Abandons the thread when dropped.
+struct Abandons(Arc<Mutex<bool>>);
 
-impl Drop for Leaves {
+impl Drop for Abandons {
     fn drop(&mut self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.0.lock() = true;
     }
 }
 
@@ -243,7 +246,7 @@ fn open(
     Ok(conn)
 }
 
-/// Fails when the connection does, or when the thread was left behind or is to stop.
+/// Follows until the connection fails, or the thread was abandoned or is to stop.
 fn follow(
     conn: Option<PgConnection>,
     url: &Secret,
@@ -255,7 +258,7 @@ fn follow(
         conn
     } else {
         let conn = open(url, clock, views, steps)?;
-        tracing::info!("changes in PostgreSQL are followed again");
+        tracing::info!("listening for changes in PostgreSQL again");
         conn
     };
     let mut confirmed_at = Instant::now();

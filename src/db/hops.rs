@@ -1,63 +1,61 @@
-//! The hops that run, each with its slot: one that PostgreSQL does not answer any more is given up.
+//! The running hops, each with its slot. One that PostgreSQL does not answer is abandoned.
 //!
-//! A thread that waits inside libpq cannot be interrupted. So its slot is taken away from it and the thread is
-//! left behind until its connection fails, which may be never. The number of those is bounded: beyond it hops
-//! keep their slots.
+//! A thread that waits inside libpq cannot be interrupted. So its slot is taken from it, and the thread stays stuck
+//! until its connection fails, which may be never. The number of stuck threads is limited: beyond it hops keep their
+//! slots.
 
 use std::{
     collections::HashMap,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
+use parking_lot::{Mutex, MutexGuard};
+
 use super::{manager::LastAnswer, slots::Slot};
 
-/// Without an answer for so long, which is longer than PostgreSQL lets a statement take.
+/// Time without an answer after which a hop is abandoned; longer than PostgreSQL's statement timeout.
 const SILENCE: Duration = Duration::from_secs(3);
 
 pub(super) struct Hops {
-    /// How many may be left behind.
-    most: usize,
+    max_stuck: usize,
     running: Mutex<HashMap<u64, Running>>,
     next: AtomicU64,
-    left_behind: AtomicUsize,
-    given_up: AtomicU64,
+    stuck: AtomicUsize,
+    abandoned: AtomicU64,
 }
 
 struct Running {
     since: Instant,
     slot: Slot,
-    /// It waits for a new connection to be opened.
+    /// A new connection is being opened.
     is_opening: bool,
-    /// Of its connection, once that is there.
+    /// Set once it has a connection.
     answered: Option<LastAnswer>,
 }
 
 impl Running {
-    /// When there was the last sign of PostgreSQL.
+    /// When PostgreSQL last answered, or the hop began.
     fn last_sign(&self) -> Instant {
         self.answered.as_ref().map_or(self.since, |answered| answered.at().max(self.since))
     }
 }
 
-/// Hops that were given up.
+/// Hops that were abandoned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct GivenUp {
+pub(super) struct Abandoned {
     pub count: usize,
-    /// Those of them that had a connection which was open; the others waited for a new one.
+    /// Those with an open connection; the others waited for a new one.
     pub open: usize,
 }
 
 impl Hops {
-    pub fn new(most: usize) -> Self {
+    pub fn new(max_stuck: usize) -> Self {
         let (running, next) = Default::default();
-        Self { most, running, next, left_behind: AtomicUsize::new(0), given_up: AtomicU64::new(0) }
+        Self { max_stuck, running, next, stuck: AtomicUsize::new(0), abandoned: AtomicU64::new(0) }
     }
 
-    /// Returns what [`Hops::end`] wants.
+    /// Registers a hop; returns its id, for [`Hops::end`].
     pub fn begin(&self, slot: Slot) -> u64 {
         let hop = self.next.fetch_add(1, Ordering::Relaxed);
         self.running()
@@ -65,14 +63,14 @@ impl Hops {
         hop
     }
 
-    /// It begins to open a new connection.
+    /// The hop begins to open a new connection.
     pub fn opens(&self, hop: u64) {
         if let Some(running) = self.running().get_mut(&hop) {
             running.is_opening = true;
         }
     }
 
-    /// From now on its connection tells when PostgreSQL has answered.
+    /// The hop has a connection, which reports when PostgreSQL has answered.
     pub fn opened(&self, hop: u64, answered: LastAnswer) {
         if let Some(running) = self.running().get_mut(&hop) {
             running.since = Instant::now();
@@ -81,58 +79,58 @@ impl Hops {
         }
     }
 
-    /// Frees its slot, unless that was done by [`Hops::give_up`].
+    /// Frees the hop's slot, unless [`Hops::abandon`] has done so.
     pub fn end(&self, hop: u64) {
         let ended = self.running().remove(&hop);
         match ended {
             Some(running) => drop(running.slot),
             None => {
-                self.left_behind.fetch_sub(1, Ordering::Relaxed);
+                self.stuck.fetch_sub(1, Ordering::Relaxed);
             }
         }
     }
 
-    /// For how long the one that has waited longest has had no answer.
+    /// The longest time that a running hop has had no answer.
     pub fn longest_silence(&self, now: Instant) -> Duration {
         let signs = self.running();
         let oldest = signs.values().map(Running::last_sign).min();
         oldest.map_or(Duration::ZERO, |sign| now.saturating_duration_since(sign))
     }
 
-    /// Frees the slots of those that have had no answer for too long, as far as more may be left behind.
-    pub fn give_up(&self, now: Instant) -> GivenUp {
-        let mut room = self.most.saturating_sub(self.left_behind());
+    /// Frees the slots of hops that have had no answer for too long, up to the maximum of stuck threads.
+    pub fn abandon(&self, now: Instant) -> Abandoned {
+        let mut room = self.max_stuck.saturating_sub(self.stuck());
         let mut running = self.running();
         let is_over = |_: &u64, hop: &mut Running| {
             let is_over = room > 0 && now.saturating_duration_since(hop.last_sign()) > SILENCE;
             room -= usize::from(is_over);
             is_over
         };
-        let given_up: Vec<_> = running.extract_if(is_over).map(|(_, hop)| hop).collect();
-        // While the lock is held, so that the thread of one that ends now counts it off afterwards.
-        self.left_behind.fetch_add(given_up.len(), Ordering::Relaxed);
-        self.given_up.fetch_add(given_up.len() as u64, Ordering::Relaxed);
-        let open = given_up.iter().filter(|hop| !hop.is_opening).count();
-        GivenUp { count: given_up.len(), open }
+        let abandoned: Vec<_> = running.extract_if(is_over).map(|(_, hop)| hop).collect();
+        // While the lock is held, so that a thread whose hop ends now subtracts it afterwards.
+        self.stuck.fetch_add(abandoned.len(), Ordering::Relaxed);
+        self.abandoned.fetch_add(abandoned.len() as u64, Ordering::Relaxed);
+        let open = abandoned.iter().filter(|hop| !hop.is_opening).count();
+        Abandoned { count: abandoned.len(), open }
     }
 
-    /// How many may be left behind.
-    pub fn most(&self) -> usize {
-        self.most
+    /// The maximum number of stuck threads.
+    pub fn max_stuck(&self) -> usize {
+        self.max_stuck
     }
 
-    /// Threads that were given up and are still inside libpq.
-    pub fn left_behind(&self) -> usize {
-        self.left_behind.load(Ordering::Relaxed)
+    /// Threads of abandoned hops that are still inside libpq.
+    pub fn stuck(&self) -> usize {
+        self.stuck.load(Ordering::Relaxed)
     }
 
-    /// How many were ever given up.
-    pub fn given_up(&self) -> u64 {
-        self.given_up.load(Ordering::Relaxed)
+    /// Hops that were abandoned since the start.
+    pub fn abandoned(&self) -> u64 {
+        self.abandoned.load(Ordering::Relaxed)
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<u64, Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        self.running.lock()
     }
 }
 
@@ -146,49 +144,49 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hop_that_is_given_up_frees_its_slot_once_and_is_counted_until_its_thread_returns() {
+    async fn an_abandoned_hop_frees_its_slot_once_and_counts_as_stuck_until_its_thread_returns() {
         let (hops, slots) = (Hops::new(2), Slots::new(2));
-        let stuck = begin(&hops, &slots).await;
-        hops.opens(stuck);
+        let hung = begin(&hops, &slots).await;
+        hops.opens(hung);
         let begun = Instant::now() + Duration::from_millis(1);
-        assert_eq!(hops.give_up(begun + Duration::from_secs(2)), GivenUp::default());
-        assert_eq!(hops.give_up(begun + SILENCE), GivenUp { count: 1, open: 0 });
-        assert_eq!(hops.give_up(begun + SILENCE), GivenUp::default());
+        assert_eq!(hops.abandon(begun + Duration::from_secs(2)), Abandoned::default());
+        assert_eq!(hops.abandon(begun + SILENCE), Abandoned { count: 1, open: 0 });
+        assert_eq!(hops.abandon(begun + SILENCE), Abandoned::default());
         assert_eq!(hops.longest_silence(begun + SILENCE), Duration::ZERO);
-        assert_eq!((slots.in_use(), hops.left_behind(), hops.given_up()), (0, 1, 1));
-        hops.end(stuck);
-        assert_eq!((slots.in_use(), hops.left_behind(), hops.given_up()), (0, 0, 1));
+        assert_eq!((slots.in_use(), hops.stuck(), hops.abandoned()), (0, 1, 1));
+        hops.end(hung);
+        assert_eq!((slots.in_use(), hops.stuck(), hops.abandoned()), (0, 0, 1));
 
         let quick = begin(&hops, &slots).await;
         assert_eq!(slots.in_use(), 1);
         hops.end(quick);
-        assert_eq!((slots.in_use(), hops.left_behind()), (0, 0));
+        assert_eq!((slots.in_use(), hops.stuck()), (0, 0));
     }
 
     #[tokio::test]
-    async fn a_hop_that_is_answered_now_and_then_is_not_given_up() {
+    async fn a_hop_with_an_answer_now_and_then_is_not_abandoned() {
         let (hops, slots) = (Hops::new(2), Slots::new(2));
         let (hop, answered) = (begin(&hops, &slots).await, LastAnswer::default());
         hops.opened(hop, answered.clone());
         let began = Instant::now();
         std::thread::sleep(Duration::from_millis(20));
         answered.note();
-        assert_eq!(hops.give_up(began + SILENCE), GivenUp::default());
-        assert_eq!(hops.give_up(Instant::now() + SILENCE + SILENCE), GivenUp { count: 1, open: 1 });
+        assert_eq!(hops.abandon(began + SILENCE), Abandoned::default());
+        assert_eq!(hops.abandon(Instant::now() + SILENCE + SILENCE), Abandoned { count: 1, open: 1 });
         hops.end(hop);
     }
 
     #[tokio::test]
-    async fn beyond_the_bound_hops_keep_their_slots() {
+    async fn above_the_maximum_hops_keep_their_slots() {
         let (hops, slots) = (Hops::new(1), Slots::new(8));
-        let stuck = [begin(&hops, &slots).await, begin(&hops, &slots).await];
+        let hung = [begin(&hops, &slots).await, begin(&hops, &slots).await];
         let later = Instant::now() + 2 * SILENCE;
-        assert_eq!((hops.give_up(later).count, hops.give_up(later).count), (1, 0));
+        assert_eq!((hops.abandon(later).count, hops.abandon(later).count), (1, 0));
         assert!(hops.longest_silence(later) > SILENCE);
-        assert_eq!((slots.in_use(), hops.left_behind()), (1, 1));
-        for hop in stuck {
+        assert_eq!((slots.in_use(), hops.stuck()), (1, 1));
+        for hop in hung {
             hops.end(hop);
         }
-        assert_eq!((slots.in_use(), hops.left_behind()), (0, 0));
+        assert_eq!((slots.in_use(), hops.stuck()), (0, 0));
     }
 }

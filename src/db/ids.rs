@@ -1,4 +1,4 @@
-//! Primary keys, each with a type of its own, so that no function takes a session for a user.
+//! Types of primary keys, so that the compiler refuses a session's id in place of a user's.
 
 use std::fmt;
 

@@ -1,8 +1,8 @@
-//! Says what a start or a command waits for when something is locked, and who holds it.
+//! Reports which lock a start or a command waits for, and who holds it.
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         mpsc::{self, Receiver, RecvTimeoutError},
     },
     thread,
@@ -16,14 +16,15 @@ use diesel::{
     select, sql_query,
     sql_types::{Bool, Integer, Nullable, Text},
 };
+use parking_lot::Mutex;
 
 use super::connection::connect;
 use crate::config::Secret;
 
-/// How often it is asked whether the work waits.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often PostgreSQL is asked whether the work waits.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What a backend waits for, and the first of those that hold it.
+/// Selects the lock that a backend waits for, and the first of its holders.
 const WAITING: &str = "\
     SELECT l.locktype = 'advisory' AS is_advisory, l.relation::regclass::text AS relation, \
     h.pid, h.application_name \
@@ -46,7 +47,7 @@ struct Waiting {
 
 impl Waiting {
     fn describe(&self) -> String {
-        // We use advisory locks for nothing else.
+        // Advisory locks are used for nothing else.
         let what = match &self.relation {
             _ if self.is_advisory => "another server to apply its migrations",
             Some(relation) => &format!("a lock on {relation}"),
@@ -59,8 +60,8 @@ impl Waiting {
     }
 }
 
-/// Does `work`, whose connection bounds its waits with `lock_timeout`. If it waits for a lock, the log
-/// says once for which and who holds it; so does the error if it gives up.
+/// Does `work` on a connection with a `lock_timeout`. If it waits for a lock, logs once which one and who holds it;
+/// the error says the same if the wait times out.
 ///
 /// # Errors
 /// Those of `work`.
@@ -73,7 +74,7 @@ pub fn naming_locks<T>(
     let waits_for = Arc::new(Mutex::new(None));
     let (done, until) = mpsc::channel();
     let (url, seen) = (url.clone(), waits_for.clone());
-    // Not joined: on a stalled PostgreSQL it would not come back.
+    // Not joined, since it may hang on a stalled PostgreSQL.
     thread::spawn(move || watch(&url, backend, &until, &seen));
     let result = work(conn);
     drop(done);
@@ -81,7 +82,7 @@ pub fn naming_locks<T>(
         if !format!("{error:#}").contains("due to lock timeout") {
             return error;
         }
-        let lock = waits_for.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let lock = waits_for.lock().take();
         let lock = lock.unwrap_or_else(|| "a lock".into());
         error.context(format!("gave up waiting for {lock}; end that transaction, then try again"))
     })
@@ -89,7 +90,7 @@ pub fn naming_locks<T>(
 
 fn watch(url: &Secret, backend: i32, until: &Receiver<()>, seen: &Mutex<Option<String>>) {
     let mut connection = None;
-    while until.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+    while until.recv_timeout(CHECK_INTERVAL) == Err(RecvTimeoutError::Timeout) {
         if connection.is_none() {
             connection = connect(url).ok();
         }
@@ -99,7 +100,7 @@ fn watch(url: &Secret, backend: i32, until: &Receiver<()>, seen: &Mutex<Option<S
         match waiting(conn, backend) {
             Ok(Some(waiting)) => {
                 let text = waiting.describe();
-                let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut seen = seen.lock();
                 if seen.as_ref() != Some(&text) {
                     tracing::info!("waiting for {text}");
                     *seen = Some(text);

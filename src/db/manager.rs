@@ -1,16 +1,15 @@
-//! What the pool of r2d2 keeps: places for connections.
+//! The entries of r2d2's pool, whose connections are opened by the hops that use them.
 //!
-//! A place is handed out empty, and the hop that holds it opens the connection. r2d2 would open it on three
-//! threads of its own: a failure is tried again with a growing pause and seen by the hop only as time that is
-//! up, and connections that hang while they are opened would keep all others from being opened.
+//! r2d2 opens connections on three threads of its own. There a failure is retried with a growing pause, so that a hop
+//! sees only a timeout, and connections that hang while being opened block all others.
 //!
-//! r2d2 asks on every checkout whether a connection still works, and diesel's own manager then sends a statement.
-//! Under load that is one round trip in ten for nothing: a connection that answered within the last second is
-//! trusted, and one whose last use ended in an outage is closed.
+//! r2d2 checks a connection on every checkout, for which diesel's own manager sends a statement. Under load that is
+//! one round trip in ten: here a connection that answered within the last second is trusted, and one whose last use
+//! ended in an outage is closed.
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -22,24 +21,25 @@ use diesel::{
     connection::{Instrumentation, InstrumentationEvent, get_default_instrumentation},
     r2d2::{Error, R2D2Connection},
 };
+use parking_lot::Mutex;
 use r2d2::ManageConnection;
 
 use super::{connection, refusal::Refusal};
 
-/// After more than this without use a connection is asked whether it still works.
+/// A connection that was unused for longer is checked.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
-/// Cheap to clone.
+/// Opens connections; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Manager {
     url: Arc<str>,
-    /// Counts how often all connections lost their trust.
+    /// Increased to reentry all connections.
     epoch: Arc<AtomicU64>,
 }
 
-/// A place in the pool, with its connection once that was opened.
+/// An entry of the pool, with its connection once that is open.
 #[derive(Default)]
-pub(super) struct Place {
+pub(super) struct Entry {
     open: Option<Open>,
     /// Its last use ended in an outage.
     pub suspect: bool,
@@ -64,11 +64,11 @@ impl Default for LastAnswer {
 
 impl LastAnswer {
     pub fn note(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.0.lock() = Instant::now();
     }
 
     pub fn at(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 }
 
@@ -77,8 +77,8 @@ impl Manager {
         Self { url: connection::pooled_url(url).into(), epoch: Arc::default() }
     }
 
-    /// Connections that are open now are used no more.
-    pub fn distrust_all(&self) {
+    /// Lets all connections that are open now be replaced.
+    pub fn replace_all(&self) {
         self.epoch.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -90,15 +90,15 @@ impl Manager {
         connection::open_bounded(&self.url)
     }
 
-    /// Opens the place's connection unless it is open; blocks.
+    /// Opens the connection of the entry unless it is open; blocks.
     ///
     /// # Errors
     /// As [`Manager::open`].
     pub fn open_in<'a>(
         &self,
-        place: &'a mut Place,
+        entry: &'a mut Entry,
     ) -> Result<(&'a mut PgConnection, &'a LastAnswer), Refusal> {
-        let open = if let Some(open) = place.open.take() {
+        let open = if let Some(open) = entry.open.take() {
             open
         } else {
             let mut connection = self.open()?;
@@ -115,31 +115,31 @@ impl Manager {
             let epoch = self.epoch.load(Ordering::Relaxed);
             Open { connection, used_at: Instant::now(), answered, epoch }
         };
-        let open = place.open.insert(open);
+        let open = entry.open.insert(open);
         Ok((&mut open.connection, &open.answered))
     }
 }
 
-impl Place {
+impl Entry {
     pub fn is_open(&self) -> bool {
         self.open.is_some()
     }
 }
 
 impl ManageConnection for Manager {
-    type Connection = Place;
+    type Connection = Entry;
     type Error = Error;
 
-    fn connect(&self) -> Result<Place, Error> {
-        Ok(Place::default())
+    fn connect(&self) -> Result<Entry, Error> {
+        Ok(Entry::default())
     }
 
-    fn is_valid(&self, place: &mut Place) -> Result<(), Error> {
-        let Some(open) = &mut place.open else { return Ok(()) };
+    fn is_valid(&self, entry: &mut Entry) -> Result<(), Error> {
+        let Some(open) = &mut entry.open else { return Ok(()) };
         if open.epoch != self.epoch.load(Ordering::Relaxed) {
-            // Asking could take for ever.
-            let distrusted = diesel::ConnectionError::BadConnection("it is distrusted".into());
-            return Err(Error::ConnectionError(distrusted));
+            // Checking it could hang.
+            let replaced = diesel::ConnectionError::BadConnection("it is to be replaced".into());
+            return Err(Error::ConnectionError(replaced));
         }
         if open.used_at.elapsed() > TRUSTED_FOR {
             open.connection.ping().map_err(Error::QueryError)?;
@@ -148,12 +148,12 @@ impl ManageConnection for Manager {
         Ok(())
     }
 
-    /// A place without a connection is removed, so that there are never more connections than slots.
-    fn has_broken(&self, place: &mut Place) -> bool {
-        place.suspect
-            // In the middle of something.
+    /// Removes an entry without a connection, so that there are never more connections than slots.
+    fn has_broken(&self, entry: &mut Entry) -> bool {
+        entry.suspect
+            // The statement or transaction was not finished.
             || thread::panicking()
-            || place.open.as_mut().is_none_or(|open| {
+            || entry.open.as_mut().is_none_or(|open| {
                 open.epoch != self.epoch.load(Ordering::Relaxed) || open.connection.is_broken()
             })
     }

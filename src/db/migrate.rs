@@ -8,10 +8,10 @@ use super::connection::WAIT_FOR_LOCK;
 
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
-/// Any number that nobody else uses; the same in every replica.
+/// An arbitrary number, the same in every replica.
 const ADVISORY_LOCK: i64 = 0x006d_696e_7461_6765;
 
-/// Applies what is pending and returns the names. Replicas that start together take turns.
+/// Applies pending migrations and returns their names. Replicas that start together take turns.
 ///
 /// # Errors
 /// A migration failed; it was rolled back.
@@ -37,10 +37,7 @@ pub fn rollback(conn: &mut PgConnection, steps: u32) -> Result<Vec<String>> {
     })
 }
 
-/// Fails with what to do when the schema is behind this binary.
-///
-/// # Errors
-/// Migrations are pending, or the database cannot be read.
+/// Checks that no migration is pending; the error says what to do.
 pub fn check_current(conn: &mut PgConnection) -> Result<()> {
     let pending = conn.pending_migrations(MIGRATIONS).map_err(|error| anyhow!(error))?.len();
     ensure!(
@@ -50,8 +47,9 @@ pub fn check_current(conn: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
-/// The lock belongs to the session, so a crash releases it. Another server may take long for its
-/// migrations; but who waits for a table keeps all others from it, so for those there is less time.
+/// Works under an advisory lock of the session, which a crash releases. It may be held for long by the migrations of
+/// another server. The timeout for tables is shorter, because a waiting `ALTER TABLE` blocks all other statements on
+/// the table.
 fn locked<T>(conn: &mut PgConnection, work: impl FnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
     conn.batch_execute("SET lock_timeout = '120s'")?;
     sql_query("SELECT pg_advisory_lock($1)").bind::<BigInt, _>(ADVISORY_LOCK).execute(conn)?;

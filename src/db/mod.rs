@@ -1,20 +1,19 @@
 //! PostgreSQL through Diesel.
 //!
-//! Diesel blocks, so a request makes a hop to a blocking thread ([`Db::run`] or [`Db::tx`]), best only one.
-//! Every wait is bounded, and a bound that is hit is a [`DbError`] that becomes a 503:
+//! Diesel blocks, so a request runs its queries on a blocking thread: a *hop* ([`Db::query`], [`Db::query_tx`],
+//! [`Db::run`], [`Db::tx`]), preferably only one. Every wait has a limit, and exceeding it is a [`DbError`] that becomes
+//! a 503:
 //!
-//! - **Time.** All hops of a request share one budget of 2 s, of which 500 ms may be waiting for a slot and a
-//!   connection (`budget`). PostgreSQL has its own bounds below that: 1.8 s for a statement, 400 ms for a lock
-//!   (`connection`).
+//! - **Time.** All hops of a request share a budget of 2 s, of which at most 500 ms for waiting for a slot and a
+//!   connection (`budget`). PostgreSQL has shorter limits: 1.8 s for a statement, 400 ms for a lock (`connection`).
 //! - **Slots.** As many hops run at a time as there are connections, and a quarter of that for one account
-//!   (`slots`, [`charge_to`]): what waits for a locked row of one account leaves the others their slots. Waiting
-//!   for the account's own turn holds nothing and may take the budget but for 500 ms.
-//! - **An outage.** While PostgreSQL is away, requests fail at once instead of each finding that out by waiting
-//!   (`reach`).
-//! - **Silence.** A hop without an answer for 3 s is given up: its slot is free again, all connections that were
-//!   open then are replaced, and its thread is left behind (`hops`, `watch`).
+//!   (`slots`, [`charge_to`]), so that waits for a locked row of one account do not take all slots. Waiting for a
+//!   turn among the hops of the account takes no slot and may use the budget except for 500 ms.
+//! - **Outages.** While PostgreSQL is unavailable, requests fail at once instead of after a wait (`reach`).
+//! - **Silence.** A hop without an answer for 3 s is abandoned: its slot is free again, all connections that were
+//!   open then are replaced, and its thread is left inside libpq (`hops`, `watch`).
 //!
-//! SQL functions take `&mut PgConnection`, never the pool, so that they compose.
+//! SQL functions take `&mut PgConnection`, never the pool, so that one transaction can call several.
 
 mod answers;
 mod budget;
@@ -58,14 +57,14 @@ pub use self::{
 };
 use crate::{config::Secret, tasks::Tasks};
 
-/// How many threads may be left behind inside libpq, for each slot. PostgreSQL may still keep a backend for each.
-const LEFT_BEHIND_PER_SLOT: u32 = 2;
-/// How often a thread looks whether another has given a connection back.
-const LOOK: Duration = Duration::from_millis(5);
+/// Threads for each slot that may be stuck inside libpq. PostgreSQL may still have a backend for each.
+const MAX_STUCK_PER_SLOT: u32 = 2;
+/// How often a thread that waits for a connection checks for one.
+const CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
-/// What a failed piece of work says of its connection.
+/// Tells whether an error means that the connection is unusable.
 pub trait Outage {
-    /// PostgreSQL could not serve, so the connection is not to be used again.
+    /// PostgreSQL was unavailable, so the connection must not be used again.
     fn is_outage(&self) -> bool;
 }
 
@@ -82,71 +81,63 @@ struct Inner {
     probes: Probes,
 }
 
-/// What became of the pool's connections, for metrics.
+/// Counts of lost connections, for metrics.
 #[derive(Clone, Copy, Debug)]
 pub struct Losses {
-    /// How often PostgreSQL went away.
+    /// How often PostgreSQL became unavailable.
     pub outages: u64,
-    /// Hops that were never answered.
-    pub given_up: u64,
-    /// Those of them whose thread still waits.
-    pub left_behind: usize,
+    /// Hops that were abandoned, since PostgreSQL did not answer.
+    pub abandoned: u64,
+    /// Threads that still wait for an answer to one of those.
+    pub stuck: usize,
 }
 
 impl Db {
-    /// A pool that connects when it is first used, so that it can be built while PostgreSQL is away.
-    #[must_use]
+    /// Makes a pool that connects when it is first used, so that it can be made while PostgreSQL is unavailable.
     pub fn new(url: &Secret, size: u32, tasks: &Tasks) -> Self {
         let slots = Slots::new(size as usize);
         let manager = Manager::new(url.expose());
         let pool = Pool::builder()
-            // Each hop that holds a slot has a place, and each that was left behind.
-            .max_size(size.saturating_mul(1 + LEFT_BEHIND_PER_SLOT).saturating_add(1))
+            // Each hop with a slot has an entry in the pool, and each stuck one.
+            .max_size(size.saturating_mul(1 + MAX_STUCK_PER_SLOT).saturating_add(1))
             .min_idle(Some(0))
             .connection_timeout(Duration::from_millis(500))
             .error_handler(Box::new(r2d2::NopErrorHandler))
             .build_unchecked(manager.clone());
         let (reach, events) = Reach::new();
-        let hops = Hops::new((size * LEFT_BEHIND_PER_SLOT) as usize);
+        let hops = Hops::new((size * MAX_STUCK_PER_SLOT) as usize);
         let inner = Arc::new(Inner { pool, manager, slots, hops, reach, probes: Probes::default() });
         watch::start(&inner, events, tasks);
         Self(inner)
     }
 
-    /// Hops that are running, and how many may.
-    #[must_use]
+    /// The number of hops that run, and the maximum.
     pub fn in_use(&self) -> (usize, usize) {
         (self.0.slots.in_use(), self.0.slots.size())
     }
 
-    /// How many blocking threads a runtime needs, so that those left behind do not keep hops from running.
-    #[must_use]
+    /// The number of blocking threads that a runtime needs, so that stuck ones do not keep hops from running.
     pub fn threads(&self) -> usize {
-        self.0.slots.size() + self.0.hops.most()
+        self.0.slots.size() + self.0.hops.max_stuck()
     }
 
-    /// Why PostgreSQL is away, and since when; None while it can be reached.
-    #[must_use]
+    /// Why PostgreSQL is unavailable, and since when; None while it is available.
     pub fn away(&self) -> Option<Arc<Away>> {
         self.0.reach.away()
     }
 
-    /// Since the start.
-    #[must_use]
+    /// Counts since the start of the process.
     pub fn losses(&self) -> Losses {
         let Inner { reach, hops, .. } = &*self.0;
-        Losses { outages: reach.outages(), given_up: hops.given_up(), left_behind: hops.left_behind() }
+        Losses { outages: reach.outages(), abandoned: hops.abandoned(), stuck: hops.stuck() }
     }
 
-    /// How long the database has been answering, as of its last answer; zero when that was more than
-    /// 10 seconds ago.
-    #[must_use]
+    /// How long the database has been answering, until its last answer; zero if that was more than 10 seconds ago.
     pub fn answering_for(&self) -> Duration {
         self.0.reach.answering_for()
     }
 
-    /// How long ago the database last answered; the longest duration if it never did.
-    #[must_use]
+    /// How long ago the database last answered; `Duration::MAX` if it never did.
     pub fn answered_ago(&self) -> Duration {
         self.0.reach.answered_ago()
     }
@@ -154,8 +145,8 @@ impl Db {
     /// Runs `work` with a connection on a blocking thread.
     ///
     /// # Errors
-    /// Those of `work`; [`DbError::Busy`] when a bound was hit, in which case the statement may
-    /// still complete; [`DbError::Unavailable`] while PostgreSQL is away.
+    /// Those of `work`; [`DbError::Busy`] if a limit was exceeded, in which case the statement may
+    /// still complete; [`DbError::Unavailable`] while PostgreSQL is unavailable.
     ///
     /// # Panics
     /// If `work` does.
@@ -217,13 +208,13 @@ impl Db {
         self.query(move |conn| conn.transaction(queries)).await
     }
 
-    /// And how long it waited while others of its account did not keep it waiting.
+    /// Takes a slot, and measures the wait for it without the wait for the account's turn.
     async fn slot(&self, budget: Budget) -> Result<(Hop, Duration), DbError> {
         self.0.refuse_while_away()?;
-        // What is left then is longer than the wait for a lock, so that PostgreSQL still ends that first.
+        // The rest of the budget is longer than a wait for a lock, so that PostgreSQL ends that one first.
         let patience = budget.all.saturating_sub(budget.waits);
         let turn = time::timeout(patience, self.0.slots.turn(budget.account)).await;
-        let turn = turn.map_err(|_| DbError::Busy("the account's other requests take too long"))?;
+        let turn = turn.map_err(|_| DbError::Busy("other requests of the account take too long"))?;
         let begun = Instant::now();
         let slot = time::timeout(budget.waits, self.0.slots.take(turn)).await;
         let slot = slot.map_err(|_| DbError::Busy("no free slot"))?;
@@ -232,7 +223,7 @@ impl Db {
     }
 }
 
-/// One that runs; ended when it is dropped.
+/// A running hop; ended when it is dropped.
 struct Hop {
     id: u64,
     inner: Arc<Inner>,
@@ -245,7 +236,7 @@ impl Drop for Hop {
 }
 
 impl Hop {
-    /// The thread owns the hop: who asked may be gone before PostgreSQL answers.
+    /// Runs `work` on a thread that owns the hop, since the request may be gone before PostgreSQL answers.
     async fn run<T, E, F>(self, connect_by: Instant, deadline: Instant, work: F) -> Result<T, E>
     where
         T: Send + 'static,
@@ -254,17 +245,17 @@ impl Hop {
     {
         let thread = task::spawn_blocking(move || {
             let inner = &self.inner;
-            let mut place = inner.open_place(self.id, connect_by)?;
+            let mut entry = inner.open_entry(self.id, connect_by)?;
             if Instant::now() >= deadline {
-                // Who asked has been answered; the connection is there for the next.
+                // The request has been answered with an error; the next hop can use the connection.
                 return Err(DbError::Busy("no connection in time").into());
             }
-            let opened = inner.manager.open_in(&mut place);
+            let opened = inner.manager.open_in(&mut entry);
             let (connection, answered) = opened.map_err(|refusal| DbError::Unavailable(refusal.text))?;
             inner.hops.opened(self.id, answered.clone());
             let result = work(connection);
             if result.as_ref().is_err_and(Outage::is_outage) {
-                place.suspect = true;
+                entry.suspect = true;
                 inner.reach.suspect();
             } else {
                 inner.reach.answered();
@@ -292,21 +283,21 @@ impl Inner {
         }
     }
 
-    /// Whether there are connections that are open, or being opened, and answer.
+    /// Whether there are connections, open or being opened, that are not stuck.
     fn has_connections(&self) -> bool {
-        self.pool.state().connections as usize > self.hops.left_behind()
+        self.pool.state().connections as usize > self.hops.stuck()
     }
 
-    /// A place whose connection is open; blocks. When none can be opened it waits until then for one that
-    /// others give back.
-    fn open_place(&self, hop: u64, until: Instant) -> Result<PooledConnection<Manager>, DbError> {
-        if let Some(place) = self.idle() {
-            return Ok(place);
+    /// Returns an entry with an open connection; blocks. If none can be opened, waits for one that another hop
+    /// returns.
+    fn open_entry(&self, hop: u64, until: Instant) -> Result<PooledConnection<Manager>, DbError> {
+        if let Some(entry) = self.idle() {
+            return Ok(entry);
         }
         let cause = match self.reach.away() {
             Some(away) => away.cause.clone(),
             None => match self.open(hop) {
-                Ok(place) => return Ok(place),
+                Ok(entry) => return Ok(entry),
                 Err(cause) => {
                     self.reach.suspect();
                     cause
@@ -314,9 +305,9 @@ impl Inner {
             },
         };
         while self.has_connections() && Instant::now() < until {
-            thread::sleep(LOOK);
-            if let Some(place) = self.idle() {
-                return Ok(place);
+            thread::sleep(CHECK_INTERVAL);
+            if let Some(entry) = self.idle() {
+                return Ok(entry);
             }
         }
         Err(DbError::Unavailable(cause))
@@ -324,13 +315,14 @@ impl Inner {
 
     fn open(&self, hop: u64) -> Result<PooledConnection<Manager>, String> {
         self.hops.opens(hop);
-        let mut place = self.pool.get().map_err(|error| error.to_string())?;
-        self.manager.open_in(&mut place).map_err(|refusal| refusal.text)?;
-        Ok(place)
+        let mut entry = self.pool.get().map_err(|error| error.to_string())?;
+        self.manager.open_in(&mut entry).map_err(|refusal| refusal.text)?;
+        Ok(entry)
     }
 
-    /// Empty places are given back, so that there are never more connections than slots.
+    /// Takes an entry with an open connection, if there is one. Empty ones are dropped, so that there are never more
+    /// connections than slots.
     fn idle(&self) -> Option<PooledConnection<Manager>> {
-        std::iter::from_fn(|| self.pool.try_get()).find(|place| place.is_open())
+        std::iter::from_fn(|| self.pool.try_get()).find(|entry| entry.is_open())
     }
 }

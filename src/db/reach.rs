@@ -1,15 +1,15 @@
-//! Whether PostgreSQL can be reached: a breaker, so that while it is away requests fail at once.
+//! A circuit breaker: while PostgreSQL is unavailable, requests fail at once.
 //!
-//! A request that fails or takes long proves nothing about the others. It only raises a suspicion, upon which one
-//! probe opens a connection of its own; what that finds is what counts:
+//! A request that fails or takes long proves nothing about the others. It only starts a probe, which opens a connection
+//! of its own and decides:
 //!
-//! - it succeeds: PostgreSQL is there, however slow single statements may be;
-//! - it is refused: no connection is opened any more, but those that are open go on being used. That is so while
-//!   `max_connections` is used up, and while PostgreSQL is gone there are no open ones soon;
-//! - it is not answered, and no other statement was meanwhile: PostgreSQL is frozen or the path swallows
-//!   packets, and every request is refused.
+//! - it succeeds: PostgreSQL is available, however slow some statements are;
+//! - it is refused: no new connections are opened, but open ones are still used. So it is when `max_connections` is
+//!   reached; when PostgreSQL has ended, there are soon no open ones;
+//! - it gets no answer, and no other statement did since: PostgreSQL is frozen or the network drops packets, and every
+//!   request is refused.
 //!
-//! While PostgreSQL is away, a probe is sent again every 100 ms.
+//! While PostgreSQL is unavailable, a probe is sent every 100 ms.
 
 use std::{
     sync::{
@@ -24,25 +24,25 @@ use arc_swap::ArcSwapOption;
 
 use super::{answers::Answers, refusal::Refusal};
 
-/// How long a probe may go unanswered before another is sent, though it may still succeed. Opening a connection
-/// is about seven round trips, so this is enough for a path of 200 ms.
+/// Time after which an unanswered probe counts as silence and another is sent; it may still succeed. Opening a
+/// connection takes about seven round trips, so this is enough for a round trip of 200 ms.
 const PATIENCE: Duration = Duration::from_millis(1500);
 const BETWEEN_PROBES_WHILE_AWAY: Duration = Duration::from_millis(100);
-/// What only changed settings mend is asked for less often, since servers may lock out who fails to log in.
+/// Less often while the settings are refused, since servers may block addresses after failed logins.
 const BETWEEN_REFUSED_PROBES: Duration = Duration::from_secs(5);
 const BETWEEN_PROBES: Duration = Duration::from_millis(250);
 
-/// Why PostgreSQL is away, and since when.
+/// Why PostgreSQL is unavailable, and since when.
 #[derive(Clone, Debug)]
 pub struct Away {
     pub since: Instant,
-    /// It does not answer at all, so open connections are not used either.
+    /// It does not answer at all, so that open connections are not used either.
     pub is_silent: bool,
-    /// In one line.
+    /// One line.
     pub cause: String,
 }
 
-/// What is known now, for everybody.
+/// The current state, shared by all hops.
 pub(super) struct Reach {
     away: ArcSwapOption<Away>,
     outages: AtomicU64,
@@ -77,17 +77,17 @@ impl Reach {
         self.away.load().is_some()
     }
 
-    /// How often PostgreSQL went away.
+    /// How often PostgreSQL became unavailable.
     pub fn outages(&self) -> u64 {
         self.outages.load(Ordering::Relaxed)
     }
 
-    /// PostgreSQL has answered.
+    /// Records that PostgreSQL has answered.
     pub fn answered(&self) {
         self.answers.note(Instant::now());
     }
 
-    /// How long it has been answering, as of its last answer.
+    /// How long it has been answering, until its last answer.
     pub fn answering_for(&self) -> Duration {
         self.answers.lasting(Instant::now())
     }
@@ -101,23 +101,23 @@ impl Reach {
         self.answers.last().is_some_and(|last| last >= began)
     }
 
-    /// A request was not served: a probe finds out why.
+    /// Requests a probe, after a hop that failed or got no answer.
     pub fn suspect(&self) {
         if !self.suspected.swap(true, Ordering::Relaxed) {
-            self.tell(Event::Suspicion);
+            self.send(Event::Suspicion);
         }
     }
 
-    /// For the thread that judges.
-    pub fn tell(&self, event: Event) {
-        // At the end of the process the receiver is gone.
+    /// Sends an event to the thread that decides.
+    pub fn send(&self, event: Event) {
+        // An error means that the process ends.
         let _ = self.events.send(event);
     }
 }
 
-/// What the thread that judges remembers.
+/// The state of the thread that decides.
 pub(super) struct Judge {
-    /// When the probe that is waited for began.
+    /// When the current probe began.
     probe: Option<Instant>,
     not_before: Instant,
 }
@@ -127,7 +127,7 @@ impl Judge {
         Self { probe: None, not_before: now }
     }
 
-    /// A probe has ended. True if PostgreSQL is back after it was silent.
+    /// Handles the end of a probe. True if PostgreSQL answers again after silence.
     pub fn probed(
         &mut self,
         reach: &Reach,
@@ -141,7 +141,7 @@ impl Judge {
                 self.not_before = now + BETWEEN_PROBES;
                 reach.away.swap(None).is_some_and(|away| {
                     let seconds = now.duration_since(away.since).as_secs_f32();
-                    tracing::info!(seconds, "PostgreSQL can be reached again");
+                    tracing::info!(seconds, "PostgreSQL is available again");
                     away.is_silent
                 })
             }
@@ -152,16 +152,15 @@ impl Judge {
                 set_away(reach, false, refusal.text, now);
                 false
             }
-            // It took longer than it may, and knows nothing of now.
+            // It took too long, so its result is out of date.
             Err(_) => false,
         }
     }
 
-    /// Judges the silence of the probe that is under way; true if one is to begin now, for which there has to
-    /// be `room`.
+    /// Checks whether the current probe takes too long. True if one is to begin now; `room` says whether it may.
     pub fn turn(&mut self, reach: &Reach, room: bool, now: Instant) -> bool {
         if let Some(began) = self.probe.filter(|began| now - *began >= PATIENCE) {
-            set_away(reach, !reach.was_answered_since(began), "it does not answer".into(), now);
+            set_away(reach, !reach.was_answered_since(began), "no answer".into(), now);
             self.probe = None;
         }
         let wanted = reach.is_away() || reach.suspected.load(Ordering::Relaxed);
@@ -173,7 +172,7 @@ impl Judge {
         true
     }
 
-    /// How long there is nothing to do but to wait for events.
+    /// How long to wait for events until the next turn.
     pub fn rest(&self, reach: &Reach, longest: Duration, now: Instant) -> Duration {
         if self.probe.is_none() && (reach.is_away() || reach.suspected.load(Ordering::Relaxed)) {
             return self.not_before.saturating_duration_since(now).min(longest);
@@ -187,9 +186,9 @@ fn set_away(reach: &Reach, is_silent: bool, cause: String, now: Instant) {
     if before.is_none() {
         reach.outages.fetch_add(1, Ordering::Relaxed);
         let message = if is_silent {
-            "PostgreSQL does not answer: requests that need it are refused"
+            "PostgreSQL does not answer: requests that need it get 503"
         } else {
-            "no connection to PostgreSQL can be opened: requests that need a new one are refused"
+            "cannot open connections to PostgreSQL: requests that need a new one get 503"
         };
         tracing::warn!(error = cause, "{message}");
     }
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_suspicion_that_the_probe_does_not_bear_out_is_forgotten() {
+    fn a_successful_probe_ends_a_suspicion() {
         let mut trial = Trial::new();
         assert!(!trial.turn(0), "without a suspicion there is no probe");
         trial.reach.suspect();
@@ -248,12 +247,12 @@ mod tests {
     }
 
     #[test]
-    fn what_refuses_the_probe_is_asked_again_until_it_does_not() {
+    fn refused_probes_are_repeated_until_one_succeeds() {
         let mut trial = Trial::new();
         trial.reach.suspect();
         assert!(trial.turn(0));
         trial.probed(0, 2, Err("connection refused"));
-        assert_eq!(trial.silent(), Some(false), "open connections go on");
+        assert_eq!(trial.silent(), Some(false), "open connections are still used");
         assert!(!trial.turn(50) && trial.turn(110));
         trial.probed(110, 112, Err("the database system is starting up"));
         assert!(trial.turn(220));
@@ -262,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_changed_settings_mend_is_asked_for_every_five_seconds() {
+    fn with_refused_settings_a_probe_is_sent_every_five_seconds() {
         let mut trial = Trial::new();
         trial.reach.suspect();
         assert!(trial.turn(0));
@@ -271,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_refused_until_a_probe_is_let_in_and_open_connections_are_not_trusted_then() {
+    fn after_silence_the_first_successful_probe_replaces_all_connections() {
         let mut trial = Trial::new();
         trial.reach.suspect();
         assert!(trial.turn(0));
@@ -280,16 +279,16 @@ mod tests {
         assert!(trial.turn(1500), "another is sent");
         assert_eq!(trial.silent(), Some(true));
         trial.probed(0, 2000, Err("timeout expired"));
-        assert_eq!(trial.silent(), Some(true), "that libpq gives up is no answer");
+        assert_eq!(trial.silent(), Some(true), "a timeout of libpq is not an answer");
         assert!(trial.turn(3000));
-        assert!(trial.probed(1500, 3200, Ok(())), "a late answer is one");
+        assert!(trial.probed(1500, 3200, Ok(())), "a late answer counts");
         assert_eq!((trial.silent(), trial.reach.outages()), (None, 1));
         trial.probed(3000, 5000, Err("timeout expired"));
         assert_eq!(trial.silent(), None);
     }
 
     #[test]
-    fn a_probe_that_hangs_while_others_are_answered_is_no_silence() {
+    fn a_probe_that_hangs_while_statements_are_answered_is_not_silence() {
         let mut trial = Trial::new();
         trial.reach.suspect();
         let begin = Instant::now();
@@ -297,6 +296,6 @@ mod tests {
         assert!(trial.judge.turn(&trial.reach, true, begin));
         trial.reach.answered();
         trial.judge.turn(&trial.reach, true, begin + Duration::from_millis(1500));
-        assert_eq!(trial.silent(), Some(false), "only what is new hangs");
+        assert_eq!(trial.silent(), Some(false), "only new connections hang");
     }
 }

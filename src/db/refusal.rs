@@ -1,21 +1,20 @@
-//! Why a connection could not be opened, in words of ours.
+//! Explains why a connection could not be opened, without libpq's own text.
 //!
-//! libpq repeats host, user and database, and in a mistyped URL one of these is the password. So none of
-//! its texts is logged as it is.
+//! libpq repeats host, user and database, and in a mistyped URL one of these is the password. So its texts are never
+//! logged unchanged.
 
 use diesel::ConnectionError;
 
-/// A connection that was not opened.
+/// Why a connection was not opened.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     /// One line without any part of the URL.
     pub text: String,
-    /// Waiting does not mend it: the settings or the server's configuration have to change.
+    /// Waiting does not help: the settings or the configuration of PostgreSQL have to change.
     pub is_final: bool,
 }
 
-/// Parts of messages of libpq and PostgreSQL, all of which must be there, and what they mean. The first
-/// that fits counts.
+/// Parts of messages of libpq and PostgreSQL, all of which must occur, and their meaning. The first match counts.
 const FINAL: [(&[&str], &str); 21] = [
     (&["certificate verify failed"], BAD_CERTIFICATE),
     (&["server certificate for"], BAD_CERTIFICATE),
@@ -30,7 +29,7 @@ const FINAL: [(&[&str], &str); 21] = [
     (&["is not permitted to log in"], NO_ROLE),
     (
         &["database \"", "does not exist"],
-        "there is no database with the name in DATABASE_URL: create it or correct the name",
+        "the database in DATABASE_URL does not exist: create it or correct the name",
     ),
     (
         &["permission denied for database"],
@@ -41,58 +40,58 @@ const FINAL: [(&[&str], &str); 21] = [
     (&["invalid connection option"], BAD_OPTION),
     (&["invalid integer value"], BAD_OPTION),
     (&["invalid port number"], BAD_OPTION),
-    // Of libpq, as in: invalid sslmode value: "x". The server says FATAL: before its words.
+    // libpq: invalid sslmode value: "x".
     (&["invalid ", " value: \""], BAD_OPTION),
     (&["invalid URI"], BAD_OPTION),
     (&["definition of service"], BAD_OPTION),
 ];
-const BAD_CERTIFICATE: &str = "the certificate of PostgreSQL cannot be verified or ours cannot be used: look \
-                               at the host, sslmode, sslrootcert, sslcert and sslkey in DATABASE_URL";
-const NOT_ADMITTED: &str = "pg_hba.conf of PostgreSQL does not admit the connection: look at the user, the \
-                            database and sslmode in DATABASE_URL, and at the address of this machine";
+const BAD_CERTIFICATE: &str = "the certificate of PostgreSQL cannot be verified, or the client's cannot be used: \
+                               check the host, sslmode, sslrootcert, sslcert and sslkey in DATABASE_URL";
+const NOT_ADMITTED: &str = "pg_hba.conf of PostgreSQL does not allow the connection: check the user, the \
+                            database and sslmode in DATABASE_URL, and the address of this machine";
 const WRONG_PASSWORD: &str = "PostgreSQL does not accept the user and password in DATABASE_URL";
-const NO_ROLE: &str = "PostgreSQL has no role that may log in with the name of the user in DATABASE_URL: \
-                       create it or correct the name";
+const NO_ROLE: &str = "the user in DATABASE_URL does not exist in PostgreSQL or may not log in: create the \
+                       role or correct the name";
 const BAD_OPTION: &str = "an option in DATABASE_URL has a value that libpq or PostgreSQL does not support";
 
-const PASSING: [(&str, &str); 12] = [
-    ("Connection refused", "nothing accepts connections at the host and port of DATABASE_URL"),
+const TEMPORARY: [(&str, &str); 12] = [
+    ("Connection refused", "nothing accepts connections at the host and port in DATABASE_URL"),
     ("could not translate host name", "the host name in DATABASE_URL cannot be resolved"),
-    ("No such file or directory", "the socket that DATABASE_URL leads to does not exist"),
-    ("No route to host", "there is no way through the network to the host of DATABASE_URL"),
-    ("Network is unreachable", "there is no way through the network to the host of DATABASE_URL"),
+    ("No such file or directory", "the Unix socket in DATABASE_URL does not exist"),
+    ("No route to host", "the network has no route to the host in DATABASE_URL"),
+    ("Network is unreachable", "the network has no route to the host in DATABASE_URL"),
     ("the database system is", "PostgreSQL is starting, stopping or recovering"),
-    ("too many clients", NO_PLACE),
-    ("too many connections", NO_PLACE),
-    ("remaining connection slots", NO_PLACE),
+    ("too many clients", TOO_MANY),
+    ("too many connections", TOO_MANY),
+    ("remaining connection slots", TOO_MANY),
     ("not currently accepting connections", "the database accepts no connections at the moment"),
     ("timeout expired", "PostgreSQL does not answer in time"),
     ("server closed the connection", "the connection was closed before it could be used"),
 ];
-const NO_PLACE: &str = "PostgreSQL has as many connections as it admits";
+const TOO_MANY: &str = "PostgreSQL has reached its maximum number of connections";
 
 impl Refusal {
     pub fn of(error: &ConnectionError) -> Self {
         let text = one_line(&error.to_string());
-        // Of several hosts or addresses the last one decides: libpq does not go on after an answer.
+        // With several hosts or addresses the last one counts: libpq stops at the first answer.
         let last = text.rfind("connection to server").map_or(text.as_str(), |at| &text[at..]);
         let means = |parts: &[&str]| parts.iter().all(|part| last.contains(part));
         if let Some((_, meaning)) = FINAL.iter().find(|(parts, _)| means(parts)) {
             return Self { text: (*meaning).into(), is_final: true };
         }
-        let passing = PASSING.iter().find(|(part, _)| last.contains(part));
-        let text = passing.map_or_else(|| unquoted(last), |(_, meaning)| (*meaning).into());
+        let temporary = TEMPORARY.iter().find(|(part, _)| last.contains(part));
+        let text = temporary.map_or_else(|| unquoted(last), |(_, meaning)| (*meaning).into());
         Self { text, is_final: false }
     }
 }
 
-/// What is left of an unknown message before anything in quotes, which may be a part of the URL.
+/// Cuts an unknown message before its first quote, which may contain a part of the URL.
 fn unquoted(text: &str) -> String {
     let message = ["failed: ", "FATAL: "].iter().fold(text, |text, before| {
         text.rfind(before).map_or(text, |at| text[at + before.len()..].trim_start())
     });
     let said = message.split('"').next().unwrap_or_default().trim();
-    if said.is_empty() { "an unknown reason".into() } else { said.chars().take(200).collect() }
+    if said.is_empty() { "unknown reason".into() } else { said.chars().take(200).collect() }
 }
 
 pub(super) fn one_line(text: &str) -> String {
@@ -132,12 +131,12 @@ mod tests {
     }
 
     #[test]
-    fn of_an_unknown_message_nothing_in_quotes_is_repeated() {
+    fn quotes_in_unknown_messages_are_not_repeated() {
         let unknown = "connection to server at \"secret\" (10.0.0.1), port 1 failed: FATAL:  something new \
                        about \"secret\" and \"secret\"";
         assert_eq!(of(unknown), Refusal { text: "something new about".into(), is_final: false });
-        assert_eq!(of("\"secret\"").text, "an unknown reason");
-        assert_eq!(of("").text, "an unknown reason");
+        assert_eq!(of("\"secret\"").text, "unknown reason");
+        assert_eq!(of("").text, "unknown reason");
         assert_eq!(of(&"x".repeat(1000)).text.len(), 200);
     }
 }

@@ -1,10 +1,8 @@
-//! How many hops may run at a time: in all, and for one account.
+//! Limits how many hops run at a time, in total and per account.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(super) struct Slots {
@@ -13,25 +11,25 @@ pub(super) struct Slots {
     accounts: Arc<Accounts>,
 }
 
-/// The accounts that have hops, with the number of those that run or wait.
+/// The accounts with hops that run or wait, and their number.
 struct Accounts {
-    /// How many hops of one account may run.
+    /// The maximum of running hops of one account.
     each: usize,
     busy: Mutex<HashMap<u64, (usize, Arc<Semaphore>)>>,
 }
 
-/// The right to run a hop.
+/// The permit to run a hop.
 pub(super) struct Slot {
     _slot: OwnedSemaphorePermit,
     _turn: Turn,
 }
 
-/// That it is a hop's turn among those of its account, if it has one.
+/// A hop's turn among those of its account, if it has one.
 pub(super) struct Turn {
     _of_account: Option<(OwnedSemaphorePermit, Entry)>,
 }
 
-/// Keeps the account's entry; dropped at last.
+/// Keeps the entry of an account, and removes it with its last hop.
 struct Entry {
     account: u64,
     accounts: Arc<Accounts>,
@@ -43,17 +41,17 @@ impl Slots {
         Self { size, free: Arc::new(Semaphore::new(size)), accounts: Arc::new(accounts) }
     }
 
-    /// How many are taken.
+    /// The number of slots that are taken.
     pub fn in_use(&self) -> usize {
         self.size - self.free.available_permits().min(self.size)
     }
 
-    /// How many there are.
+    /// The number of slots.
     pub fn size(&self) -> usize {
         self.size
     }
 
-    /// Waits for its turn among the account's hops, without a slot.
+    /// Waits for a turn among the hops of the account; takes no slot.
     pub async fn turn(&self, account: Option<u64>) -> Turn {
         let of_account = match account {
             Some(account) => Some(self.accounts.turn(account).await),
@@ -70,7 +68,7 @@ impl Slots {
 
 impl Accounts {
     fn busy(&self) -> MutexGuard<'_, HashMap<u64, (usize, Arc<Semaphore>)>> {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+        self.busy.lock()
     }
 
     async fn turn(self: &Arc<Self>, account: u64) -> (OwnedSemaphorePermit, Entry) {
@@ -80,7 +78,7 @@ impl Accounts {
             *hops += 1;
             own.clone()
         };
-        // Made before the wait, so that one who gives up is counted off as well.
+        // Made before the wait, so that a hop which stops waiting is subtracted as well.
         let entry = Entry { account, accounts: self.clone() };
         (acquire(own).await, entry)
     }
@@ -123,7 +121,7 @@ mod tests {
         assert_eq!((unnamed.len(), slots.in_use()), (5, 8));
         drop((other, unnamed));
         drop(third);
-        assert!(take(&slots, Some(1)).now_or_never().is_none(), "who gave up has left nothing");
+        assert!(take(&slots, Some(1)).now_or_never().is_none(), "a hop that stopped waiting leaves nothing");
         drop(held);
         assert_eq!(slots.in_use(), 0);
         assert!(slots.accounts.busy().is_empty());

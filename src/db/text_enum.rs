@@ -1,10 +1,11 @@
-//! Maps an enum to the names that a `text` column holds.
+//! Enums in `text` columns.
 
-/// How an enum is written in a `text` column: its names, once, for both directions.
+/// Stores an enum in a `text` column under the names that it derives with `strum`.
 ///
-/// The enum itself derives `AsExpression` and `FromSqlRow` with `#[diesel(sql_type = Text)]`.
+/// The enum itself derives `AsExpression` and `FromSqlRow` with `#[diesel(sql_type = Text)]`, and
+/// `EnumString` and `IntoStaticStr`.
 macro_rules! text_enum {
-    ($name:ident { $($variant:ident = $text:literal),+ $(,)? }) => {
+    ($name:ident) => {
         const _: () = {
             use diesel::{
                 backend::Backend,
@@ -15,11 +16,8 @@ macro_rules! text_enum {
             };
 
             impl $name {
-                #[must_use]
                 pub fn as_str(self) -> &'static str {
-                    match self {
-                        $(Self::$variant => $text,)+
-                    }
+                    self.into()
                 }
             }
 
@@ -31,10 +29,8 @@ macro_rules! text_enum {
 
             impl FromSql<Text, Pg> for $name {
                 fn from_sql(bytes: <Pg as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
-                    match <String as FromSql<Text, Pg>>::from_sql(bytes)?.as_str() {
-                        $($text => Ok(Self::$variant),)+
-                        other => Err(format!("{other} is no {}", stringify!($name)).into()),
-                    }
+                    let text = <String as FromSql<Text, Pg>>::from_sql(bytes)?;
+                    text.parse().map_err(|_| format!("{text:?} is not a {}", stringify!($name)).into())
                 }
             }
         };

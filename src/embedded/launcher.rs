@@ -1,4 +1,4 @@
-//! Creates the cluster and brings its postgres up.
+//! Creates the cluster and starts its postgres.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -242,7 +242,7 @@ impl Launcher {
     }
 
     /// A program of this installation, run as the service user, in a directory it may enter, with
-    /// none of our environment: neither our secrets nor somebody's PGPORT.
+    /// none of our environment: neither secrets nor variables such as PGPORT.
     fn command(&self, program: &str) -> Result<Command, EmbeddedError> {
         let mut command = self.installation.command(program);
         command

@@ -13,8 +13,8 @@
 //! No TCP port is opened. The socket is guarded by the file system: its directory is 0700 and
 //! belongs to the user that runs postgres, the socket itself is 0700, and a directory found with
 //! another owner, another mode or as a symbolic link is refused. Only that user and root can get
-//! there, and both could read the data files anyway, so `trust` on the socket gives nobody
-//! anything new. `peer` would need a name for every uid, which containers often lack. TCP
+//! there, and both could read the data files anyway, so `trust` on the socket adds no
+//! access. `peer` would need a name for every uid, which containers often lack. TCP
 //! lines are written as `reject`, and both settings are also stored inside the cluster, so that
 //! starting it by hand does not open it either.
 //!
@@ -36,15 +36,16 @@ mod place;
 mod process;
 mod roles;
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use parking_lot::{Mutex, MutexGuard};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use launcher::Launcher;
 use place::Log;
@@ -52,10 +53,12 @@ use process::Postmaster;
 
 const NAME: &str = "mintage";
 const SOCKET: &str = ".s.PGSQL.5432";
+/// All but the unreserved characters of RFC 3986, section 2.3.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const POLL: Duration = Duration::from_millis(20);
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Why the private cluster is not available; every message is one line for an operator.
+/// Why the private cluster is not available. Messages are one line, for an operator.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
     /// No directory holds both initdb and postgres.
@@ -72,7 +75,7 @@ pub enum EmbeddedError {
     /// Another server holds the lock of this data directory.
     #[error("another mintage ({}) already uses {}", holder(*pid), directory.display())]
     AlreadyRunning { pid: Option<u32>, directory: PathBuf },
-    /// A postgres which no server of ours started runs on this cluster.
+    /// A postgres that no Mintage server has started runs on this cluster.
     #[error(
         "a PostgreSQL started by something else (pid {pid}) already uses {}: stop it first",
         directory.display()
@@ -84,33 +87,33 @@ pub enum EmbeddedError {
         file.display()
     )]
     PidFileBroken { pid: i32, file: PathBuf },
-    /// Root found nobody to run postgres as.
+    /// Root found no user to run postgres as.
     #[error(
         "PostgreSQL refuses to run as root and there is neither a user postgres nor a user nobody: run as another user or set DATABASE_URL"
     )]
     NoAccount,
-    /// Something that must be ours alone may not be.
+    /// A file or directory may be accessible to other users.
     #[error("{} {problem}", path.display())]
     Unsafe { path: PathBuf, problem: String },
-    /// The cluster exists where the user that runs postgres cannot get to.
+    /// The user that runs postgres cannot access the directory of the cluster.
     #[error("the user {user} cannot reach {}: make the directories above it traversable", directory.display())]
     Unreachable { user: String, directory: PathBuf },
     /// The operating system refused to run a program.
     #[error("cannot run {}: {cause}", program.display())]
     Spawn { program: PathBuf, cause: io::Error },
-    /// initdb or postgres gave up.
+    /// initdb or postgres failed.
     #[error("{program} failed: {cause} (see {})", log.display())]
     Failed { program: &'static str, log: PathBuf, cause: String },
-    /// postgres lives but is not ready; it is left running, so that a later start can adopt it.
+    /// postgres runs but is not ready in time; it is left running, so that a later start can adopt it.
     #[error(
-        "PostgreSQL (pid {pid}) is not ready after {seconds} s and was left to go on; see {} and start again later",
+        "PostgreSQL (pid {pid}) is not ready after {seconds} s and was left running; see {} and start again later",
         log.display()
     )]
     NotReady { pid: i32, seconds: u64, log: PathBuf },
-    /// The role of the server could not be made.
+    /// The role of the server could not be created.
     #[error("the embedded PostgreSQL cannot be prepared: {cause}")]
     Roles { cause: String },
-    /// Something about the files went wrong.
+    /// A file operation failed.
     #[error("{}: {cause}", path.display())]
     Io { path: PathBuf, cause: io::Error },
 }
@@ -119,12 +122,12 @@ fn holder(pid: Option<u32>) -> String {
     pid.map_or_else(|| "pid unknown".into(), |pid| format!("pid {pid}"))
 }
 
-/// Names the path in an I/O error, without which its message is no use to an operator.
+/// Adds the path to an I/O error, so that an operator can find the cause.
 fn at(path: &Path) -> impl FnOnce(io::Error) -> EmbeddedError {
     move |cause| EmbeddedError::Io { path: path.to_owned(), cause }
 }
 
-/// How [`Cluster::start`] came by a running postgres.
+/// How [`Cluster::start`] got a running postgres.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// There was no cluster; it was created.
@@ -197,18 +200,16 @@ impl Cluster {
 
     /// A libpq URL for the database `mintage` over the Unix socket, as the role that owns the database
     /// and is no superuser.
-    #[must_use]
     pub fn url(&self) -> String {
         url(&self.sockets, roles::SERVER)
     }
 
     /// As [`Cluster::url`], as the superuser. For administration and tests; the server has no use for it.
-    #[must_use]
     pub fn admin_url(&self) -> String {
         url(&self.sockets, roles::SUPERUSER)
     }
 
-    /// As [`Cluster::url`], for the cluster that another process of ours runs right now.
+    /// As [`Cluster::url`], for the cluster that another Mintage process runs.
     ///
     /// # Errors
     ///
@@ -222,27 +223,24 @@ impl Cluster {
         Ok(url(&place::sockets(&data_dir, &home, account.as_ref())?, roles::SERVER))
     }
 
-    /// Where the data really is, which is not below the data directory if postgres cannot go there.
-    #[must_use]
+    /// The directory of the data, which is not below the data directory if postgres cannot access that.
     pub fn directory(&self) -> &Path {
         &self.home
     }
 
-    /// How this cluster came to run.
-    #[must_use]
+    /// How postgres was started.
     pub fn outcome(&self) -> Outcome {
         self.outcome
     }
 
-    /// Whether postgres is still there.
-    #[must_use]
+    /// Whether postgres still runs.
     pub fn is_running(&self) -> bool {
         self.postmaster().as_mut().is_some_and(|p| !p.has_exited())
     }
 
-    /// Shuts postgres down: fast at first, at once if it has not obeyed within 10 seconds.
+    /// Stops postgres: by a fast shutdown, and by an immediate one if it has not ended within 10 seconds.
     ///
-    /// Open connections are cut and open transactions rolled back. Calling it again does nothing.
+    /// Open connections end and open transactions are rolled back. Calling it again does nothing.
     pub fn stop(&self) {
         let Some(mut postmaster) = self.postmaster().take() else {
             return;
@@ -253,35 +251,22 @@ impl Cluster {
                 return;
             }
         }
-        tracing::error!(pid = postmaster.pid, "PostgreSQL does not stop");
+        tracing::error!(pid = postmaster.pid, "the embedded PostgreSQL does not stop");
     }
 
-    /// That the disk of the data has little room left, if so: the likely reason when postgres died.
-    #[must_use]
+    /// Describes a lack of disk space, if there is one: the likely reason if postgres has ended.
     pub fn shortage(&self) -> Option<String> {
         place::shortage(&self.home)
     }
 
-    fn postmaster(&self) -> std::sync::MutexGuard<'_, Option<Postmaster>> {
-        self.postmaster.lock().unwrap_or_else(PoisonError::into_inner)
+    fn postmaster(&self) -> MutexGuard<'_, Option<Postmaster>> {
+        self.postmaster.lock()
     }
 }
 
 fn url(sockets: &Path, role: &str) -> String {
-    let host = percent_encode(sockets.as_os_str().as_bytes());
+    let host = percent_encode(sockets.as_os_str().as_bytes(), ENCODED);
     format!("postgresql:///{NAME}?host={host}&user={role}")
-}
-
-fn percent_encode(bytes: &[u8]) -> String {
-    let mut encoded = String::with_capacity(bytes.len() * 3);
-    for &byte in bytes {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]
@@ -290,7 +275,8 @@ mod tests {
 
     #[test]
     fn a_directory_is_percent_encoded_for_the_url() {
-        assert_eq!(percent_encode(b"/a b/\xc3\xa9-1"), "%2Fa%20b%2F%C3%A9-1");
+        let url = url(Path::new("/a b/é-1"), "app");
+        assert_eq!(url, "postgresql:///mintage?host=%2Fa%20b%2F%C3%A9-1&user=app");
     }
 
     #[test]
@@ -298,7 +284,7 @@ mod tests {
         let busy = EmbeddedError::AlreadyRunning { pid: Some(7), directory: "/d".into() };
         assert_eq!(busy.to_string(), "another mintage (pid 7) already uses /d");
         let full = anyhow::Error::from(at(Path::new("/d"))(io::Error::other("no space left")));
-        assert_eq!(format!("{full:#}"), "/d: no space left", "the cause is said once");
+        assert_eq!(format!("{full:#}"), "/d: no space left", "the cause is given once");
         assert!(EmbeddedError::NotInstalled.to_string().contains("apt-get install postgresql"));
     }
 }

@@ -1,4 +1,4 @@
-//! Where things are, who owns them, and making sure that nobody else gets at them.
+//! Directories, their owners, and checks that no other user can access them.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -17,17 +17,17 @@ use nix::unistd::{User, geteuid};
 use super::binaries::Installation;
 use super::{EmbeddedError, NAME, SOCKET, at};
 
-/// Holds the home when the service user cannot reach the data directory.
+/// Contains the home if the service user cannot access the data directory.
 const FALLBACK_ROOT: &str = "/var/lib";
-/// Holds the socket when the path of the home is too long for one.
+/// Contains the socket if the path of the home is too long.
 const SHORT_ROOT: &str = "/tmp";
-/// The least that any Unix allows (macOS: 104 bytes with the final zero).
-const SOCKET_PATH_LIMIT: usize = 103;
-const LOG_LIMIT: u64 = 10 * 1024 * 1024;
-/// What initdb needs (45 MB with version 15), or postgres for a recovery (WAL files of 16 MB each).
-const ENOUGH_MB: u128 = 64;
+/// The lowest limit of any Unix (macOS: 104 bytes with the final zero).
+const MAX_SOCKET_PATH: usize = 103;
+const MAX_LOG: u64 = 10 * 1024 * 1024;
+/// Needed by initdb (45 MB with version 15), and by postgres for a recovery (WAL files of 16 MB each).
+const MIN_FREE_MB: u128 = 64;
 
-/// The user that runs postgres when we are root.
+/// The user that runs postgres if this process is root.
 #[derive(Debug)]
 pub(super) struct Account {
     name: &'static str,
@@ -51,7 +51,7 @@ impl Account {
     }
 }
 
-/// `None` when postgres can run as the user that we are.
+/// Returns `None` if postgres can run as the user of this process.
 pub(super) fn service_account() -> Result<Option<Account>, EmbeddedError> {
     if effective_uid() != 0 {
         return Ok(None);
@@ -151,7 +151,7 @@ pub(super) fn home(
     Ok(home)
 }
 
-/// Only what the service user owns counts, or any local user could make us look there.
+/// Only a directory of the service user counts; any local user could create another.
 fn holds_cluster(home: &Path, account: &Account) -> bool {
     fs::symlink_metadata(home).is_ok_and(|meta| meta.is_dir() && meta.uid() == account.uid)
         && home.join("cluster").exists()
@@ -159,7 +159,7 @@ fn holds_cluster(home: &Path, account: &Account) -> bool {
 
 /// The directory of the socket: the home if its path is short enough.
 ///
-/// libpq takes a comma in a host for a list, so a path with one does not do either.
+/// libpq treats a host with a comma as a list, so such a path is moved as well.
 pub(super) fn sockets(
     data_dir: &Path,
     home: &Path,
@@ -167,7 +167,7 @@ pub(super) fn sockets(
 ) -> Result<PathBuf, EmbeddedError> {
     let path = home.join(SOCKET);
     let bytes = path.as_os_str().as_bytes();
-    if bytes.len() <= SOCKET_PATH_LIMIT && !bytes.contains(&b',') {
+    if bytes.len() <= MAX_SOCKET_PATH && !bytes.contains(&b',') {
         return Ok(home.to_owned());
     }
     private_directory(Path::new(SHORT_ROOT).join(stable_name(data_dir)), account)
@@ -175,8 +175,8 @@ pub(super) fn sockets(
 
 /// Creates a directory for the service user alone, or makes sure that it is one.
 ///
-/// The parent may be writable for everybody: what is checked and handed over is the opened
-/// directory itself, not whatever has its name a moment later.
+/// The parent may be writable by all users, so the opened directory itself is checked and handed over, not one that
+/// may have replaced it.
 fn private_directory(path: PathBuf, account: Option<&Account>) -> Result<PathBuf, EmbeddedError> {
     match DirBuilder::new().mode(0o700).create(&path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(at(&path)(error)),
@@ -193,7 +193,7 @@ fn private_directory(path: PathBuf, account: Option<&Account>) -> Result<PathBuf
         .map_err(at(&path))?;
     let meta = directory.metadata().map_err(at(&path))?;
     let owner = account.map_or_else(effective_uid, |account| account.uid);
-    // Ours and not yet handed over: we were killed just before that.
+    // Not handed over yet: an earlier process was killed just before that.
     if meta.uid() != owner && meta.uid() != effective_uid() {
         return Err(unsafe_because(format!(
             "belongs to uid {}: run as that user or choose another data directory",
@@ -222,17 +222,17 @@ pub(super) fn keep_from_cleaners(home: &Path) -> Result<File, EmbeddedError> {
     Ok(directory)
 }
 
-/// That there is little room for the database, if so. postgres seldom says it: its log is on the same disk.
+/// Describes a lack of disk space, if there is one. postgres rarely reports it, since its log is on the same disk.
 pub(super) fn shortage(directory: &Path) -> Option<String> {
     let disk = statvfs(directory).ok()?;
-    // What root may still use is of no use to postgres, which never runs as root.
+    // Without the blocks reserved for root, since postgres never runs as root.
     let free = u128::from(disk.blocks_available()) * u128::from(disk.fragment_size());
     lack_of(free).map(|lack| format!("{lack} on the disk of {}, make room", directory.display()))
 }
 
 fn lack_of(free: u128) -> Option<String> {
     let free = free / (1024 * 1024);
-    (free < ENOUGH_MB).then(|| format!("only {free} MB are free"))
+    (free < MIN_FREE_MB).then(|| format!("only {free} MB are free"))
 }
 
 /// A short name that is the same at every start; std's hashers do not promise that (FNV-1a).
@@ -250,7 +250,7 @@ pub(super) fn attempt_name() -> String {
     format!("unfinished-{}-{nanos}", std::process::id())
 }
 
-/// The log that initdb and postgres write; it belongs to us, they only inherit it opened.
+/// The log of initdb and postgres. They inherit the open file, which belongs to the user of this process.
 pub(super) struct Log {
     pub(super) path: PathBuf,
     file: File,
@@ -267,7 +267,7 @@ impl Log {
             .open(&path)
             .map_err(at(&path))?;
         let log = Self { path, file };
-        if log.len() > LOG_LIMIT {
+        if log.len() > MAX_LOG {
             log.file.set_len(0).map_err(at(&log.path))?;
         }
         Ok(log)
@@ -281,8 +281,7 @@ impl Log {
     pub(super) fn since(&self, from: u64) -> String {
         let mut bytes = Vec::new();
         let mut reader = &self.file;
-        let _ =
-            reader.seek(SeekFrom::Start(from)).and_then(|_| reader.take(LOG_LIMIT).read_to_end(&mut bytes));
+        let _ = reader.seek(SeekFrom::Start(from)).and_then(|_| reader.take(MAX_LOG).read_to_end(&mut bytes));
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
@@ -302,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn little_room_is_named_and_enough_is_not() {
+    fn a_lack_of_disk_space_is_reported() {
         assert_eq!(lack_of(0).as_deref(), Some("only 0 MB are free"));
         assert_eq!(lack_of(64 * 1024 * 1024 - 1).as_deref(), Some("only 63 MB are free"));
         assert_eq!(lack_of(64 * 1024 * 1024), None);
@@ -388,7 +387,7 @@ mod tests {
         let from = log.len();
         log.file.write_all(b"new\n").unwrap();
         assert_eq!(log.since(from), "new\n");
-        log.file.set_len(LOG_LIMIT + 1).unwrap();
+        log.file.set_len(MAX_LOG + 1).unwrap();
         assert_eq!(Log::open(path).unwrap().len(), 0);
         fs::remove_dir_all(dir).unwrap();
     }

@@ -1,4 +1,4 @@
-//! The running postgres: its pid file, its signals, and whether a pid is one at all.
+//! The running postgres: its pid file and signals, and whether a pid belongs to it.
 
 use std::fs;
 use std::io;
@@ -47,7 +47,7 @@ fn parse_pid(line: &[u8]) -> Option<i32> {
     pid.checked_abs().filter(|&pid| pid > 1)
 }
 
-/// Also of a number that is no pid of ours, such as that of the first process of a container.
+/// Whether a line is a number, also one that [`parse_pid`] refuses.
 fn is_number(line: &[u8]) -> bool {
     std::str::from_utf8(line).is_ok_and(|line| line.trim().parse::<i64>().is_ok())
 }
@@ -77,7 +77,7 @@ impl Postmaster {
         }
     }
 
-    /// Only while it lives: afterwards its pid may be somebody else's.
+    /// Sends a signal unless it has exited: then its pid may belong to another process.
     pub(super) fn signal(&mut self, signal: Signal) {
         if !self.has_exited() {
             let _ = kill(Pid::from_raw(self.pid), signal);
@@ -159,8 +159,8 @@ fn running_on(cluster: &Path) -> io::Result<Option<i32>> {
     Ok(pids.find(|&pid| serves(pid, cluster)))
 }
 
-/// Removes a pid file left by a crash that postgres would stop at for ever: its pid now belongs to an
-/// unrelated process, or it holds no pid, as after a crash on a full disk.
+/// Removes a pid file that a crash has left and that keeps postgres from starting: its pid now belongs to an unrelated
+/// process, or it contains none, as after a crash on a full disk.
 ///
 /// A pid that no process has is left for postgres to judge. It also checks that no orphan of the crash
 /// still uses the shared memory of the cluster; since version 12 it finds that memory without the file.

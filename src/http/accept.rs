@@ -1,53 +1,53 @@
-//! Content negotiation: what of `Accept` decides between the forms of an answer, and of `Accept-Encoding`
-//! between its codings (RFC 9110, sections 12.5.1 and 12.5.3).
+//! Content negotiation: `Accept` selects the media type of a response, `Accept-Encoding` its coding (RFC 9110,
+//! sections 12.5.1 and 12.5.3).
+//!
+//! The types of `actix_web::http::header` sort preferences, but do not tell which weight a given media type has.
 
 use actix_web::{
     HttpRequest,
     http::header::{self, HeaderName},
 };
 
-/// Whether the client would rather have `other` than `usual`. Whoever accepts neither gets the usual
-/// one: an answer in another form is worth more to people than a 406.
-#[must_use]
+/// Whether the client prefers `other` to `usual`, two media types. A client that accepts neither gets `usual`, which
+/// helps a person more than a 406.
 pub fn prefers(req: &HttpRequest, other: &str, usual: &str) -> bool {
-    let ranges = wishes(req, &header::ACCEPT);
+    let ranges = preferences(req, &header::ACCEPT);
     weight(&ranges, other) > weight(&ranges, usual)
 }
 
-/// A media range or a coding.
-pub struct Wish<'a> {
+/// A media range or a coding, with its weight from 0 to 1.
+pub struct Preference<'a> {
     pub name: &'a str,
     pub weight: f32,
 }
 
-/// What these headers list.
-#[must_use]
-pub fn wishes<'a>(req: &'a HttpRequest, header: &HeaderName) -> Vec<Wish<'a>> {
+/// Parses the list in these headers.
+pub fn preferences<'a>(req: &'a HttpRequest, header: &HeaderName) -> Vec<Preference<'a>> {
     let lists = req.headers().get_all(header).filter_map(|value| value.to_str().ok());
-    lists.flat_map(|list| list.split(',')).filter_map(wish).collect()
+    lists.flat_map(|list| list.split(',')).filter_map(preference).collect()
 }
 
-fn wish(text: &str) -> Option<Wish<'_>> {
+fn preference(text: &str) -> Option<Preference<'_>> {
     let mut parameters = text.split(';');
     let name = parameters.next()?.trim();
     let weight = parameters.find_map(|one| {
         let (name, value) = one.split_once('=')?;
         name.trim().eq_ignore_ascii_case("q").then(|| value.trim().parse().unwrap_or(0.0))
     });
-    Some(Wish { name, weight: weight.unwrap_or(1.0) })
+    Some(Preference { name, weight: weight.unwrap_or(1.0) })
 }
 
-/// What the most specific range that fits says; 0 if none fits.
-fn weight(ranges: &[Wish], media: &str) -> f32 {
+/// The weight of the most specific range that matches; 0 if none does.
+fn weight(ranges: &[Preference], media: &str) -> f32 {
     let kind = media.split('/').next().unwrap_or_default();
-    let specificity = |range: &Wish| match range.name.split_once('/') {
+    let specificity = |range: &Preference| match range.name.split_once('/') {
         _ if range.name.eq_ignore_ascii_case(media) => Some(2),
         Some((one, "*")) if one.eq_ignore_ascii_case(kind) => Some(1),
         Some(("*", "*")) => Some(0),
         _ => None,
     };
-    let fitting = ranges.iter().filter_map(|range| Some((specificity(range)?, range.weight)));
-    fitting.max_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))).map_or(0.0, |(_, weight)| weight)
+    let matching = ranges.iter().filter_map(|range| Some((specificity(range)?, range.weight)));
+    matching.max_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))).map_or(0.0, |(_, weight)| weight)
 }
 
 #[cfg(test)]

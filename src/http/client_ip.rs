@@ -1,4 +1,4 @@
-//! The client's address: the peer's, unless the peer is a proxy that we trust.
+//! The client's address: the peer's, unless the peer is a trusted proxy.
 
 use std::{
     borrow::Borrow,
@@ -12,19 +12,18 @@ use ipnet::IpNet;
 
 use super::{Problem, network::Network};
 
-/// The networks of `TRUSTED_PROXIES`; part of the application's data.
+/// The networks in `TRUSTED_PROXIES`; registered as application data.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies(pub Vec<IpNet>);
 
 impl TrustedProxies {
-    #[must_use]
     pub fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// `X-Forwarded-For` read from the right: each trusted proxy appended whom it saw, and what
-    /// stands left of the first untrusted address is the client's own claim.
+    /// Reads `X-Forwarded-For` from the right. Each trusted proxy has appended the address of its peer; entries to
+    /// the left of the first untrusted address may be forged by the client.
     fn client(&self, peer: IpAddr, lines: &[impl Borrow<str>]) -> IpAddr {
         let mut client = peer.to_canonical();
         for hop in lines.iter().rev().flat_map(|line| line.borrow().rsplit(',')) {
@@ -40,17 +39,17 @@ impl TrustedProxies {
     }
 }
 
-/// Some proxies add the port.
+/// Parses an entry, which may contain a port.
 fn parse(hop: &str) -> Option<IpAddr> {
     let bare = hop.trim_start_matches('[').trim_end_matches(']');
     bare.parse().ok().or_else(|| Some(hop.parse::<SocketAddr>().ok()?.ip()))
 }
 
+/// The client's address, as an extractor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientIp(pub IpAddr);
 
 impl ClientIp {
-    #[must_use]
     pub fn network(self) -> Network {
         Network::of(self.0)
     }
@@ -63,34 +62,38 @@ impl FromRequest for ClientIp {
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
         let peer = req.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
         let proxies = req.app_data::<web::Data<TrustedProxies>>().expect("set by the app");
-        // Bytes that are not UTF-8 stay as rubbish, which ends the walk. A line that is left out would let a client
-        // hide what its proxy appended to that line.
+        // Invalid UTF-8 is replaced, which does not parse and so ends the search. Skipping the line would let a client
+        // hide what its proxy has appended to that line.
         let lines = req.headers().get_all("x-forwarded-for");
         let lines: Vec<_> = lines.map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
         if !lines.is_empty() && !proxies.trusts(peer) {
-            warn_of_untrusted(peer);
+            warn_untrusted_peer(peer);
         }
         ready(Ok(Self(proxies.client(peer, &lines))))
     }
 }
 
-/// Tells the operator of a proxy that is not configured, once for each kind of address. Logs hold no addresses.
-fn warn_of_untrusted(peer: IpAddr) {
-    static OF_PRIVATE: AtomicBool = AtomicBool::new(false);
-    static OF_PUBLIC: AtomicBool = AtomicBool::new(false);
-    let (done, kind) =
-        if is_private(peer) { (&OF_PRIVATE, "a private address") } else { (&OF_PUBLIC, "a public address") };
+/// Warns about a proxy that is not configured, once for public and once for private addresses. Logs contain no
+/// addresses.
+fn warn_untrusted_peer(peer: IpAddr) {
+    static PRIVATE_WARNED: AtomicBool = AtomicBool::new(false);
+    static PUBLIC_WARNED: AtomicBool = AtomicBool::new(false);
+    let (done, kind) = if is_private(peer) {
+        (&PRIVATE_WARNED, "a private address")
+    } else {
+        (&PUBLIC_WARNED, "a public address")
+    };
     if !done.load(Ordering::Relaxed) && !done.swap(true, Ordering::Relaxed) {
         tracing::warn!(
             peer = kind,
-            "ignored X-Forwarded-For of a peer that is not in TRUSTED_PROXIES. If the peer is your reverse proxy, all \
-             clients behind it share one rate limit and one limit of connections: add its network to TRUSTED_PROXIES. \
-             If it is a client that sends the header by itself, nothing has to be done"
+            "ignored X-Forwarded-For from a peer that is not in TRUSTED_PROXIES. If the peer is your reverse proxy, add \
+             its network to TRUSTED_PROXIES, because all clients behind it share one rate limit and one connection \
+             limit. If it is a client that sent the header itself, no action is needed"
         );
     }
 }
 
-/// Loopback, private use, link-local and shared address space (RFC 6890).
+/// Whether the address is loopback, for private use, link-local or shared (RFC 6890).
 fn is_private(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => {
@@ -112,12 +115,12 @@ mod tests {
     }
 
     #[test]
-    fn a_header_from_a_stranger_is_not_believed() {
+    fn a_header_from_an_untrusted_peer_is_ignored() {
         assert_eq!(client("203.0.113.9", &["198.51.100.1"]), "203.0.113.9");
     }
 
     #[test]
-    fn only_what_trusted_proxies_appended_counts() {
+    fn only_entries_of_trusted_proxies_count() {
         let forged = ["1.2.3.4, 198.51.100.1", "10.0.0.7"];
         assert_eq!(client("10.0.0.1", &forged), "198.51.100.1");
         assert_eq!(client("::ffff:10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
@@ -128,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn rubbish_in_the_header_hides_nothing_right_of_it_and_lets_nothing_left_of_it_through() {
+    fn an_invalid_entry_ends_the_search() {
         assert_eq!(client("10.0.0.1", &["1.2.3.4, \u{fffd}, 198.51.100.1"]), "198.51.100.1");
         assert_eq!(client("10.0.0.1", &["1.2.3.4", "\u{fffd}, 198.51.100.1"]), "198.51.100.1");
         assert_eq!(client("10.0.0.1", &["1.2.3.4", "\u{fffd}"]), "10.0.0.1");

@@ -1,10 +1,10 @@
-//! A client's connection: what comes between two requests has a deadline, and a connection without a request ends when
-//! the server closes.
+//! A client's connection with a deadline for the head of each request. A connection without a request ends when the
+//! server closes.
 //!
 //! The HTTP server (actix-http 3.20) bounds the time in which the *first* request head of a connection has to arrive,
 //! and the time without any byte. A client that sends one request and then a single byte of the next one would keep
-//! its connection for good. Its own signal to stop makes it drop a request that has arrived and was not read yet; so that
-//! signal is not used, and a connection here ends only after a read has found nothing.
+//! its connection forever. Its own stop signal drops a request that has arrived but was not read yet. So that signal is
+//! not used, and a connection ends only after a read has found nothing.
 
 use std::{
     cell::Cell,
@@ -23,31 +23,31 @@ use tokio::{
 
 use super::shutdown::Closing;
 
-/// How long a request head may take to arrive, from its first byte to its last.
-pub const READ_HEAD: Duration = Duration::from_secs(5);
+/// Time from the first to the last byte of a request head.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A new connection is given this long to send its first byte, also when the server is closing: its request may be on
-/// the way, in particular after a TLS handshake.
-const FIRST_BYTE: Duration = Duration::from_millis(500);
+/// Time for the first byte of a new connection while the server is closing: its request may be on the way, in
+/// particular after a TLS handshake.
+const FIRST_BYTE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How often the HTTP server looks again at a connection without a request. When its worker is late by more than a
-/// second, it loses the timer that ends a connection whose body was not read (`TimerState::init` ignores that the
-/// timer has fired already), and would wait for good.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How often the task of an idle connection is woken. When its worker is late by more than a second, actix-http loses
+/// the timer that ends a connection with an unread body (`TimerState::init` ignores that the timer has already fired)
+/// and would wait forever.
+const RECHECK: Duration = Duration::from_secs(5);
 
-/// What the connection and the requests on it both know.
+/// State that a connection shares with its requests.
 #[derive(Default)]
 struct Phase {
-    /// A request was answered and the next one has not begun. False before the first request, whose head the server
-    /// bounds itself.
+    /// A request was answered and the next one has not begun. False before the first request, for whose head
+    /// actix-http has a timeout.
     between: Cell<bool>,
-    /// Bytes of a request have arrived that was not answered yet.
+    /// Bytes of a request have arrived and it was not answered yet.
     begun: Cell<bool>,
     /// Set by the first byte that arrives between two requests.
     deadline: Cell<Option<Instant>>,
 }
 
-/// A request is being answered while this lives; its handler bounds the time of its body.
+/// Marks that a request is being answered. Handlers limit the time for its body.
 pub(super) struct Answering(Option<Rc<Phase>>);
 
 impl Answering {
@@ -71,36 +71,36 @@ impl Drop for Answering {
     }
 }
 
-/// A stream (TCP or TLS) that counts as ended by the client when a request head takes longer than [`READ_HEAD`], and
-/// when the server is closing and no request has begun.
+/// A stream (TCP or TLS) that reports its end when a request head takes longer than [`HEAD_TIMEOUT`], or when the
+/// server is closing and no request has begun.
 pub struct Connection<S, G> {
     stream: S,
     phase: Rc<Phase>,
     timer: Option<Pin<Box<Sleep>>>,
     first_byte_until: Instant,
-    look_again_at: Option<Instant>,
+    recheck_at: Option<Instant>,
     /// None once the server is closing.
     closing: Option<Closing>,
-    /// Lives as long as the stream.
+    /// Dropped with the stream.
     _guard: G,
 }
 
 impl<S, G> Connection<S, G> {
     pub fn new(stream: S, closing: Closing, guard: G) -> Self {
-        let first_byte_until = Instant::now() + FIRST_BYTE;
+        let first_byte_until = Instant::now() + FIRST_BYTE_TIMEOUT;
         let closing = Some(closing);
-        let (phase, timer, look_again_at) = Default::default();
-        Self { stream, phase, timer, first_byte_until, look_again_at, closing, _guard: guard }
+        let (phase, timer, recheck_at) = Default::default();
+        Self { stream, phase, timer, first_byte_until, recheck_at, closing, _guard: guard }
     }
 
-    /// Lets the requests of this connection tell it when they are answered.
-    pub fn introduce(&self, requests: &mut Extensions) {
+    /// Gives the requests of this connection access to its state.
+    pub fn share_phase(&self, requests: &mut Extensions) {
         requests.insert(self.phase.clone());
     }
 
-    /// Completes at the deadline. The timer may have been set for an earlier one: it is set again only when it fires,
-    /// so that a busy connection does not touch it.
-    fn poll_late(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+    /// Completes at the deadline. A timer that is set for an earlier time is reset only when it fires, which is cheap
+    /// for busy connections.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if timer.deadline() > deadline {
             timer.as_mut().reset(deadline);
@@ -112,21 +112,21 @@ impl<S, G> Connection<S, G> {
         Poll::Ready(())
     }
 
-    /// Wakes the task after a while, once it has found nothing to read.
-    fn look_again(&mut self, cx: &mut Context<'_>) {
+    /// Wakes the task after [`RECHECK`]; to be called when there was nothing to read.
+    fn recheck(&mut self, cx: &mut Context<'_>) {
         if self.phase.begun.get() || !self.phase.between.get() {
             return;
         }
-        let at = *self.look_again_at.get_or_insert_with(|| Instant::now() + LOOK_AGAIN);
-        if self.poll_late(cx, at).is_ready() {
-            self.look_again_at = None;
+        let at = *self.recheck_at.get_or_insert_with(|| Instant::now() + RECHECK);
+        if self.poll_deadline(cx, at).is_ready() {
+            self.recheck_at = None;
             cx.waker().wake_by_ref();
         }
     }
 
-    /// Completes when the server is closing and this connection is of no use any more. It has to be asked after every
-    /// read that finds nothing, so that the task is woken.
-    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Completes when the server is closing and no request is expected. Must be polled after every read that finds
+    /// nothing, so that the task is woken.
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(closing) = &mut self.closing {
             ready!(closing.as_mut().poll(cx));
             self.closing = None;
@@ -134,7 +134,7 @@ impl<S, G> Connection<S, G> {
         match (self.phase.begun.get(), self.phase.between.get()) {
             (true, _) => Poll::Pending,
             (false, true) => Poll::Ready(()),
-            (false, false) => self.poll_late(cx, self.first_byte_until),
+            (false, false) => self.poll_deadline(cx, self.first_byte_until),
         }
     }
 }
@@ -143,7 +143,7 @@ impl<S: AsyncRead + Unpin, G: Unpin> AsyncRead for Connection<S, G> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if let Some(deadline) = this.phase.deadline.get()
-            && this.poll_late(cx, deadline).is_ready()
+            && this.poll_deadline(cx, deadline).is_ready()
         {
             return Poll::Ready(Ok(()));
         }
@@ -151,15 +151,15 @@ impl<S: AsyncRead + Unpin, G: Unpin> AsyncRead for Connection<S, G> {
         match Pin::new(&mut this.stream).poll_read(cx, buf) {
             Poll::Ready(read) => read?,
             Poll::Pending => {
-                this.look_again(cx);
-                return this.poll_over(cx).map(Ok);
+                this.recheck(cx);
+                return this.poll_closed(cx).map(Ok);
             }
         }
         let phase = &this.phase;
         if buf.filled().len() > before {
             phase.begun.set(true);
             if phase.between.get() && phase.deadline.get().is_none() {
-                phase.deadline.set(Some(Instant::now() + READ_HEAD));
+                phase.deadline.set(Some(Instant::now() + HEAD_TIMEOUT));
             }
         }
         Poll::Ready(Ok(()))
@@ -203,7 +203,7 @@ mod tests {
             Self { shutdown, client, connection }
         }
 
-        /// What a read finds now; none: it waits. An empty text is the end.
+        /// Returns what a read finds now: an empty text at the end, None if it has to wait.
         fn read(&mut self) -> Option<String> {
             let mut bytes = [0; 64];
             let read = self.connection.read(&mut bytes).now_or_never()?.expect("memory");
@@ -214,7 +214,7 @@ mod tests {
             self.client.write_all(text.as_bytes()).await.expect("memory");
         }
 
-        /// As the envelope does it around a request.
+        /// Does what the envelope does around a request.
         fn begin(&self) -> Answering {
             self.connection.phase.between.set(false);
             self.connection.phase.begun.set(true);
@@ -225,7 +225,7 @@ mod tests {
     const END: Option<&str> = Some("");
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_between_two_requests_ends_when_the_server_closes() {
+    async fn a_connection_between_requests_ends_when_the_server_closes() {
         let mut side = Side::new();
         side.send("one").await;
         assert_eq!(side.read().as_deref(), Some("one"));
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_that_waits_is_woken_when_the_server_closes() {
+    async fn a_waiting_connection_is_woken_when_the_server_closes() {
         let mut side = Side::new();
         drop(side.begin());
         let mut bytes = [0; 64];
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_that_has_arrived_is_read_although_the_server_is_closing() {
+    async fn a_request_that_has_arrived_is_read_while_the_server_closes() {
         let mut side = Side::new();
         drop(side.begin());
         side.send("two").await;
@@ -266,21 +266,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_idle_connection_is_looked_at_again() {
+    async fn the_task_of_an_idle_connection_is_woken_regularly() {
         let mut side = Side::new();
         drop(side.begin());
-        let mut looks = 0;
+        let mut polls = 0;
         let idle = std::future::poll_fn(|cx| {
-            looks += 1;
+            polls += 1;
             let mut bytes = [0; 64];
             Pin::new(&mut side.connection).poll_read(cx, &mut ReadBuf::new(&mut bytes))
         });
-        assert!(tokio::time::timeout(3 * LOOK_AGAIN, idle).await.is_err(), "it stays open");
-        assert!((5..20).contains(&looks), "{looks}");
+        assert!(tokio::time::timeout(3 * RECHECK, idle).await.is_err(), "it stays open");
+        assert!((5..20).contains(&polls), "{polls}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_new_connection_has_a_moment_for_its_first_byte() {
+    async fn a_new_connection_has_time_for_its_first_byte() {
         let (mut used, mut unused) = (Side::new(), Side::new());
         for side in [&mut used, &mut unused] {
             side.shutdown.enter(Stage::Closing);
@@ -288,7 +288,7 @@ mod tests {
         }
         used.send("one").await;
         assert_eq!(used.read().as_deref(), Some("one"));
-        tokio::time::advance(FIRST_BYTE).await;
+        tokio::time::advance(FIRST_BYTE_TIMEOUT).await;
         assert_eq!(used.read(), None);
         assert_eq!(unused.read().as_deref(), END);
     }

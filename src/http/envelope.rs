@@ -1,4 +1,4 @@
-//! The outermost layer around every request: its id, HEAD, panics, security headers, the log.
+//! The outermost middleware: request id, HEAD, panics, security headers, log.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -25,18 +25,14 @@ use actix_web::{
 use futures_util::FutureExt;
 
 use super::{
-    connection::Answering,
-    current::Current,
-    problem::{Problem, kind},
-    requests::Requests,
-    shutdown::Shutdown,
+    connection::Answering, current::Current, kind, problem::Problem, requests::Requests, shutdown::Shutdown,
     unread_body::RequestBody,
 };
 use crate::db;
 
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What the envelope needs to know; part of the application's data.
+/// Settings of [`envelope()`]; registered as application data.
 #[derive(Clone)]
 pub struct Envelope {
     pub public_url: Arc<str>,
@@ -44,10 +40,10 @@ pub struct Envelope {
     pub shutdown: Arc<Shutdown>,
 }
 
-/// Wraps the whole application; whatever fails inside leaves as a problem.
+/// Wraps the whole application and turns every error inside into a problem.
 ///
 /// # Errors
-/// Only ones that already hold their response.
+/// Only errors that contain their response.
 pub async fn envelope<B: MessageBody + 'static>(
     mut req: ServiceRequest,
     next: Next<B>,
@@ -55,16 +51,16 @@ pub async fn envelope<B: MessageBody + 'static>(
     let started = Instant::now();
     let _answering = Answering::begin(&req);
     let body = RequestBody::take(&mut req);
-    let (request_id, request_id_from) = match harmless_request_id(&req) {
+    let (request_id, request_id_from) = match client_request_id(&req) {
         Some(id) => (id, Some("client")),
         None => (new_request_id(), None),
     };
     let settings = req.app_data::<web::Data<Envelope>>().expect("set by the app").clone();
     let method = req.method().clone();
     let requests = req.app_data::<web::Data<Requests>>().cloned();
-    let place = requests.as_ref().map(|requests| requests.place(&method, req.path()));
+    let route = requests.as_ref().map(|requests| requests.route(&method, req.path()));
     if method == Method::HEAD {
-        // Routed as GET; the server leaves the body out, because it remembers the method.
+        // Routed as GET. The HTTP server remembers the method and sends no body.
         req.head_mut().method = Method::GET;
     }
     let public_url = settings.public_url.clone();
@@ -86,8 +82,8 @@ pub async fn envelope<B: MessageBody + 'static>(
         Ok(response) => response.response_mut(),
         Err(response) => response,
     };
-    if let (Some(requests), Some(place)) = (requests, place) {
-        requests.count(place, head.status(), started.elapsed());
+    if let (Some(requests), Some(route)) = (requests, route) {
+        requests.count(route, head.status(), started.elapsed());
     }
     add_headers(head.headers_mut(), request_id, &settings);
     if settings.shutdown.is_draining() {
@@ -96,7 +92,7 @@ pub async fn envelope<B: MessageBody + 'static>(
     result.map_err(|response| InternalError::from_response("failed", response).into())
 }
 
-/// The server leaves a body out by reading all of it, and a stream may have no end.
+/// Removes the body of a HEAD response if it is a stream: the server would read all of it, and it may have no end.
 fn without_stream(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     response.map_body(|_, body| match body.size() {
         BodySize::Stream => BoxBody::new(body::None::new()),
@@ -124,20 +120,20 @@ async fn handle<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, HttpResponse> {
     match AssertUnwindSafe(next.call(req)).catch_unwind().await {
-        Ok(Ok(response)) => Ok(speak_problem(response.map_into_boxed_body())),
+        Ok(Ok(response)) => Ok(as_problem(response.map_into_boxed_body())),
         Ok(Err(error)) => Err(error.error_response()),
         Err(panic) => Err(panicked(panic.as_ref()).error_response()),
     }
 }
 
-/// The framework and its crates answer some errors in plain text or without a body.
-fn speak_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+/// Turns errors that the framework answers in plain text or without a body into problems.
+fn as_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let status = response.status();
-    let spoken = response
+    let is_problem = response
         .headers()
         .get(header::CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().starts_with(b"application/problem+json"));
-    if spoken || !(status.is_client_error() || status.is_server_error()) {
+    if is_problem || !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
     let kind = kind::ALL.iter().find(|kind| kind.status == status.as_u16());
@@ -145,17 +141,17 @@ fn speak_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody>
     response.into_response(problem.error_response())
 }
 
-/// The id that the client has chosen, if it is harmless.
-fn harmless_request_id(req: &ServiceRequest) -> Option<HeaderValue> {
-    let harmless = |id: &&HeaderValue| {
+/// The id that the client has sent, if it has at most 64 letters, digits and `-_.`.
+fn client_request_id(req: &ServiceRequest) -> Option<HeaderValue> {
+    let is_valid = |id: &&HeaderValue| {
         (1..=64).contains(&id.len())
             && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
     };
-    req.headers().get(X_REQUEST_ID).filter(harmless).cloned()
+    req.headers().get(X_REQUEST_ID).filter(is_valid).cloned()
 }
 
-/// 128 bits that nobody can guess, without asking the operating system each time: a counter
-/// under SipHash with keys of this process.
+/// Makes an unpredictable id of 128 bits in hexadecimal: a counter under SipHash with keys of this process, which
+/// needs no system call.
 fn new_request_id() -> HeaderValue {
     static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(Default::default);
     static COUNTER: AtomicU64 = AtomicU64::new(0);
@@ -163,8 +159,8 @@ fn new_request_id() -> HeaderValue {
     let mut text = [0; 32];
     for (half, key) in text.chunks_exact_mut(16).zip(&*KEYS) {
         let hash = key.hash_one(number);
-        for (place, digit) in half.iter_mut().enumerate() {
-            *digit = b"0123456789abcdef"[(hash >> (4 * place) & 15) as usize];
+        for (n, digit) in half.iter_mut().enumerate() {
+            *digit = b"0123456789abcdef"[(hash >> (4 * n) & 15) as usize];
         }
     }
     HeaderValue::from_bytes(&text).expect("hexadecimal digits")
@@ -173,7 +169,7 @@ fn new_request_id() -> HeaderValue {
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Problem {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    Problem::internal(format!("panic: {}", text.unwrap_or("without a message")))
+    Problem::internal(format!("panic: {}", text.unwrap_or("no message")))
 }
 
 fn add_headers(headers: &mut header::HeaderMap, request_id: HeaderValue, settings: &Envelope) {
@@ -227,7 +223,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_panic_is_a_500_that_tells_only_the_request_id() {
+    async fn a_panic_is_a_500_with_only_the_request_id() {
         let (status, body) = answer("/boom").await;
         assert_eq!(status, 500);
         assert!(body.contains("internal-error") && body.contains("request_id"));

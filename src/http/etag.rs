@@ -1,20 +1,24 @@
-//! Optimistic concurrency: `ETag` out, `If-Match` in (RFC 9110, sections 8.8.3 and 13.1.1).
+//! Optimistic concurrency with `ETag` and `If-Match` (RFC 9110, sections 8.8.3 and 13.1.1).
+//!
+//! The types of `actix_web::http::header` skip what they cannot parse and split tags at commas; here a malformed
+//! `If-Match` is an error, since the client expects it to be checked.
 
 use actix_web::{HttpRequest, http::header};
 
-use super::problem::{Problem, kind};
+use super::{kind, problem::Problem};
 
-/// The strong entity tag of a row's version.
-#[must_use]
+/// The header with the strong entity tag of a row's version.
 pub fn of_version(version: i32) -> (header::HeaderName, String) {
     (header::ETAG, format!("\"{version}\""))
 }
 
-/// The condition under which a change may be made.
+/// The condition of a change.
 #[derive(Clone, Debug)]
 pub struct IfMatch(Option<Vec<String>>);
 
 impl IfMatch {
+    /// Parses the header of a request.
+    ///
     /// # Errors
     /// `malformed-header`.
     pub fn of(req: &HttpRequest) -> Result<Self, Problem> {
@@ -27,9 +31,10 @@ impl IfMatch {
         Ok(Self(Some(tags.ok_or_else(malformed)?.concat())))
     }
 
+    /// Compares with the current version, strongly: a weak tag never matches.
+    ///
     /// # Errors
-    /// `precondition-failed` unless the header is absent or names `version`; the comparison is
-    /// strong, so a weak tag never matches.
+    /// `precondition-failed` unless the header is absent or contains `version`.
     pub fn check(&self, version: i32) -> Result<(), Problem> {
         let Some(tags) = &self.0 else {
             return Ok(());
@@ -42,9 +47,8 @@ impl IfMatch {
     }
 }
 
-/// Whether `If-None-Match` names the tag, by weak comparison (RFC 9110 section 13.1.2). What is
-/// not a list of tags names nothing.
-#[must_use]
+/// Whether `If-None-Match` contains the tag, by weak comparison (RFC 9110, section 13.1.2). A malformed header
+/// contains none.
 pub fn none_match_has(req: &HttpRequest, etag: &header::HeaderValue) -> bool {
     req.headers().get_all(header::IF_NONE_MATCH).any(|value| {
         value == etag
@@ -55,7 +59,7 @@ pub fn none_match_has(req: &HttpRequest, etag: &header::HeaderValue) -> bool {
     })
 }
 
-/// The tags of a list, or None if it is none; a tag may contain commas.
+/// Parses a list of tags, which may contain commas; None if it is malformed.
 fn tags(mut text: &str) -> Option<Vec<String>> {
     let mut tags = Vec::new();
     loop {
@@ -78,7 +82,7 @@ mod tests {
     use super::tags;
 
     #[test]
-    fn lists_of_tags_are_read_as_rfc_9110_writes_them() {
+    fn lists_of_tags_are_parsed_by_rfc_9110() {
         assert_eq!(tags(r#""1""#).unwrap(), [r#""1""#]);
         assert_eq!(tags(r#" "a,b" ,W/"2", * "#).unwrap(), [r#""a,b""#, r#"W/"2""#, "*"]);
         for bad in ["", "1", "\"", "\"1", "\"1\" \"2\"", "\"1\",", "W/1", "w/\"1\""] {

@@ -1,4 +1,4 @@
-//! What no route answers: 404, or 405 with `Allow` where the path exists for other methods.
+//! Answers requests without a route: 404, or 405 with `Allow` where the path has other methods.
 
 use std::sync::Arc;
 
@@ -10,14 +10,13 @@ use actix_web::{
 };
 use utoipa::openapi::{OpenApi, PathItem};
 
-use super::problem::{Problem, kind};
+use super::{kind, problem::Problem};
 
 /// The paths of the OpenAPI document with their methods.
 #[derive(Clone)]
 pub struct Fallback(Arc<Vec<(ResourceDef, String)>>);
 
 impl Fallback {
-    #[must_use]
     pub fn new(document: &OpenApi) -> Self {
         let paths = document.paths.paths.iter();
         let known = paths.map(|(path, item)| (ResourceDef::new(path.as_str()), allow(item)));
@@ -45,7 +44,7 @@ fn allow(item: &PathItem) -> String {
     names.join(", ")
 }
 
-/// The application's default service.
+/// The default service of the application.
 pub async fn fallback(req: HttpRequest, known: web::Data<Fallback>) -> HttpResponse {
     let Some(allow) = known.allowed(req.path()) else {
         return Problem::new(&kind::NOT_FOUND).error_response();

@@ -1,4 +1,4 @@
-//! The JSON body of a request: bounded in size and time, strict, validated.
+//! Parses and validates JSON bodies, with limits on size and time.
 
 use std::time::Duration;
 
@@ -15,17 +15,18 @@ use tokio::time;
 use validator::{Validate, ValidationErrors};
 
 use super::{
-    problem::{FieldError, Problem, kind},
+    kind,
+    problem::{FieldError, Problem},
     text::find_nul,
 };
 
-const LIMIT: usize = 64 * 1024;
-const DEADLINE: Duration = Duration::from_secs(10);
+const MAX_BODY: usize = 64 * 1024;
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A validated request body.
 pub struct Json<T>(pub T);
 
-/// A validated request body that may be left out.
+/// A validated request body that can be left out.
 pub struct OptionalJson<T>(pub T);
 
 impl<T: DeserializeOwned + Validate + 'static> FromRequest for Json<T> {
@@ -73,7 +74,7 @@ fn check_headers(req: &HttpRequest) -> Result<(), Problem> {
         return Err(Problem::new(&kind::UNSUPPORTED_MEDIA_TYPE));
     }
     let length = req.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if length.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length > LIMIT as u64) {
+    if length.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length > MAX_BODY as u64) {
         return Err(Problem::new(&kind::PAYLOAD_TOO_LARGE));
     }
     Ok(())
@@ -85,24 +86,24 @@ async fn read(mut payload: Payload) -> Result<Bytes, Problem> {
         while let Some(chunk) = payload.next().await {
             let cut_off = |_| Problem::new(&kind::MALFORMED_JSON).detail("the body ended early");
             let chunk = chunk.map_err(cut_off)?;
-            if bytes.len() + chunk.len() > LIMIT {
+            if bytes.len() + chunk.len() > MAX_BODY {
                 return Err(Problem::new(&kind::PAYLOAD_TOO_LARGE));
             }
             bytes.extend_from_slice(&chunk);
         }
         Ok(bytes.freeze())
     };
-    time::timeout(DEADLINE, whole).await.map_err(|_| Problem::new(&kind::REQUEST_TIMEOUT))?
+    time::timeout(BODY_TIMEOUT, whole).await.map_err(|_| Problem::new(&kind::REQUEST_TIMEOUT))?
 }
 
-/// Not JSON is a 400; JSON of another shape is a 422 that names the field.
+/// Answers 400 to what is not JSON, and 422 with the field to JSON of another shape.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let value: Value = serde_json::from_slice(bytes)
         .map_err(|error| Problem::new(&kind::MALFORMED_JSON).detail(error.to_string()))?;
     if let Some(error) = find_nul(&value, &mut String::new()) {
         return Err(Problem::new(&kind::VALIDATION_FAILED).fields(vec![error]));
     }
-    // From the bytes again, since a `Value` has silently dropped repeated members.
+    // Parsed from the bytes again, since `Value` silently drops duplicate members.
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let pointer = pointer_of(error.path());
@@ -124,7 +125,7 @@ pub(super) fn pointer_of(path: &serde_path_to_error::Path) -> String {
     path.iter().map(part).collect()
 }
 
-/// serde tells only by its text which field is missing, unknown or repeated.
+/// Finds which field is missing, unknown or duplicate, which serde states only in its text.
 fn wrong_shape(pointer: String, text: &str) -> Problem {
     let text = text.split(" at line ").next().unwrap_or(text);
     let named = text.split('`').nth(1).unwrap_or_default();
@@ -135,21 +136,21 @@ fn wrong_shape(pointer: String, text: &str) -> Problem {
     if text.starts_with("missing field") {
         Problem::invalid(of_parent(pointer), "required", "is required")
     } else if text.starts_with("unknown field") {
-        Problem::invalid(of_parent(pointer), "unknown-field", "is not known here")
+        Problem::invalid(of_parent(pointer), "unknown-field", "is not a known field")
     } else if text.starts_with("duplicate field") {
-        Problem::invalid(of_parent(pointer), "duplicate-field", "is there twice")
+        Problem::invalid(of_parent(pointer), "duplicate-field", "is given more than once")
     } else {
         Problem::invalid(pointer, "type", text.to_owned())
     }
 }
 
-/// What validator found, with JSON Pointers; our bodies are flat.
+/// Converts the errors of validator to ones with JSON Pointers. Bodies are flat.
 pub(super) fn flatten(errors: &ValidationErrors) -> Vec<FieldError> {
     let all = errors.field_errors().into_iter();
     let mut list: Vec<_> = all
         .flat_map(|(field, errors)| errors.iter().map(move |error| (field.clone(), error)))
         .map(|(field, error)| {
-            // A rule about the whole body names the field to blame as a parameter.
+            // A rule about the whole body names the field in a parameter.
             let named = error.params.get("field").and_then(Value::as_str).unwrap_or(&field);
             FieldError {
                 pointer: format!("/{named}"),
@@ -183,7 +184,7 @@ mod tests {
         n: u8,
     }
 
-    /// The code of the problem, and pointer and code of its first field.
+    /// The code of the problem, and the pointer and code of its first field.
     fn refusal(body: &[u8]) -> (&'static str, String, String) {
         let problem = parse::<Body>(body).expect_err("refused");
         let json = problem.first_field().map(|field| (field.pointer.clone(), field.code.to_string()));
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn each_wrong_shape_is_named_with_its_place() {
+    fn errors_name_the_field_and_the_rule() {
         let cases = [
             (r"{}", "/name", "required"),
             (r#"{"name":"a","role":"admin"}"#, "/role", "unknown-field"),
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_malformed() {
+    fn invalid_json_is_malformed() {
         let deep = [b"[".repeat(10_000), b"]".repeat(10_000)].concat();
         for body in [&b""[..], b"{", b"nonsense", b"{\"name\":\"\xff\"}", &deep, b"{} {}"] {
             assert_eq!(refusal(body).0, "malformed-json");

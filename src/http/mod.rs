@@ -1,5 +1,5 @@
-//! What every endpoint shares: problem details, extractors, paging, ETags, the client's
-//! address and the envelope around each request.
+//! What endpoints share: problem details, extractors, paging, entity tags, the client's address and the envelope
+//! around each request.
 
 pub mod accept;
 mod client_ip;
@@ -9,6 +9,7 @@ mod envelope;
 pub mod etag;
 mod fallback;
 mod json;
+pub mod kind;
 mod network;
 mod openapi;
 pub mod page;
@@ -23,14 +24,15 @@ mod unread_body;
 
 pub use self::{
     client_ip::{ClientIp, TrustedProxies},
-    connection::{Connection, READ_HEAD},
+    connection::{Connection, HEAD_TIMEOUT},
     envelope::{Envelope, X_REQUEST_ID, envelope},
     fallback::{Fallback, fallback},
     json::{Json, OptionalJson},
+    kind::Kind,
     network::Network,
     openapi::complete,
     prepared::{Prepared, respond_once, respond_with},
-    problem::{Choice, FieldError, Kind, Problem, ProblemBody, kind},
+    problem::{Choice, FieldError, Problem, ProblemBody},
     problems::{problem_page, problem_pages},
     query::{Path, Query},
     requests::Requests,

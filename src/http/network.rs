@@ -1,4 +1,4 @@
-//! Groups client addresses into networks, by which limits count.
+//! The network of a client, for limits per network.
 
 use std::{
     fmt,
@@ -7,16 +7,14 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// The network that a client calls from: the /24 of an IPv4 address, the /48 of an IPv6 address.
+/// The network of a client: the /24 of an IPv4 address, the /48 of an IPv6 address.
 ///
-/// Limits that must not be escaped by taking the next address count by network: one household or
-/// server easily has a whole /48 of IPv6 (RFC 6177), and a /24 is the smallest IPv4 network that is
-/// routed on the internet.
+/// Limits count by network where a client could escape them by using its next address: a household or a server can
+/// have a whole /48 of IPv6 (RFC 6177), and a /24 is the smallest IPv4 network that is routed on the internet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network(IpNet);
 
 impl Network {
-    #[must_use]
     pub fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V4(address) => {
@@ -28,7 +26,6 @@ impl Network {
         })
     }
 
-    #[must_use]
     pub fn range(self) -> IpNet {
         self.0
     }

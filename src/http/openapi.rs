@@ -1,5 +1,5 @@
-//! Completes the generated document with what every operation has in common, so that an
-//! endpoint only states what is particular to it.
+//! Adds to the generated document what all operations have in common, so that an endpoint documents only what is
+//! specific to it.
 
 use std::collections::BTreeMap;
 
@@ -19,14 +19,17 @@ use utoipa::{
     },
 };
 
-use super::problem::{Choice, FieldError, Kind, ProblemBody, kind};
+use super::{
+    kind::{self, Example, Kind},
+    problem::{Choice, EXAMPLE_REQUEST_ID, FieldError, ProblemBody},
+};
 
 const EXAMPLE_URL: &str = "http://127.0.0.1:8080";
 const EXAMPLE_ID: &str = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1";
 const EXAMPLE_TIME: &str = "2026-11-20T09:30:00Z";
 
-/// Adds the problems that extractors and bounds can answer, the body, headers and examples of
-/// every problem, and the rules that hold for all schemas.
+/// Adds the problems of extractors and limits, the body, headers and examples of every problem, and rules that
+/// hold for all schemas.
 pub fn complete(document: &mut OpenApi) {
     let components = document.components.get_or_insert_default();
     let mut schemas: Vec<(String, RefOr<Schema>)> = Vec::new();
@@ -52,12 +55,11 @@ fn complete_schema(schema: &mut RefOr<Schema>) {
 }
 
 fn complete_object(object: &mut Object) {
-    // Only what is read refuses unknown members. What is written has all its members: a value
-    // that is not known is null.
-    let is_read =
+    // Only schemas of requests refuse unknown members. Responses have all their members: a missing value is null.
+    let is_request =
         matches!(object.additional_properties.as_deref(), Some(AdditionalProperties::FreeForm(false)));
     for (name, property) in &mut object.properties {
-        if !is_read && is_nullable(property) && !object.required.contains(name) {
+        if !is_request && is_nullable(property) && !object.required.contains(name) {
             object.required.push(name.clone());
         }
         if let RefOr::T(Schema::Object(property)) = property
@@ -82,22 +84,22 @@ fn is_nullable(schema: &RefOr<Schema>) -> bool {
     }
 }
 
-/// The headers that are described once, with an example.
+/// Describes headers that several operations have.
 fn add_headers(components: &mut Components) {
     let text = || ObjectBuilder::new().schema_type(Type::String);
     let uri = SchemaFormat::Custom("uri".into());
     let location = format!("{EXAMPLE_URL}/api/v1/users/{EXAMPLE_ID}");
     let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
     let headers: [(&str, &str, ObjectBuilder, Value); 5] = [
-        ("ETag", "The entity tag, for `If-Match`.", text(), json!("\"3\"")),
-        ("Location", "The address of what was created.", text().format(Some(uri)), json!(location)),
-        ("Retry-After", "Seconds to wait before the next try.", seconds, json!(1)),
+        ("ETag", "Entity tag of the version, for `If-Match`.", text(), json!("\"3\"")),
+        ("Location", "Address of the created resource.", text().format(Some(uri)), json!(location)),
+        ("Retry-After", "Seconds to wait before repeating the request.", seconds, json!(1)),
         ("WWW-Authenticate", "How to authenticate (RFC 6750).", text(), json!(r#"Bearer realm="mintage""#)),
         (
             "X-Request-Id",
-            "The id of the request in the server's log; the one that was sent, if any.",
+            "Id of the request, as in the server's log. A valid one that the client sends is kept.",
             text(),
-            json!(EXAMPLE_ID),
+            json!(EXAMPLE_REQUEST_ID),
         ),
     ];
     for (name, description, schema, example) in headers {
@@ -117,12 +119,12 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
     let mut places = Vec::new();
     for parameter in operation.parameters.iter_mut().flatten() {
         if let RefOr::T(parameter) = parameter {
-            never_null(parameter);
+            remove_null(parameter);
             places.push(parameter.parameter_in.clone());
         }
     }
     if let Some(body) = &mut operation.request_body {
-        absent_instead_of_null(body);
+        make_body_optional(body);
     }
     let general = general_problems(is_public, operation.request_body.is_some(), &places);
     let responses = &mut operation.responses.responses;
@@ -139,8 +141,8 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
     }
 }
 
-/// A parameter that is not given is absent.
-fn never_null(parameter: &mut Parameter) {
+/// Removes `null` from the types of a parameter: one without a value is left out.
+fn remove_null(parameter: &mut Parameter) {
     if let Some(RefOr::T(Schema::Object(Object { schema_type, .. }))) = &mut parameter.schema
         && let SchemaType::Array(types) = schema_type
     {
@@ -151,8 +153,8 @@ fn never_null(parameter: &mut Parameter) {
     }
 }
 
-/// An `Option` as body is one that may be left out, not one that may be `null`.
-fn absent_instead_of_null(body: &mut RefOr<RequestBody>) {
+/// Makes an optional body one that can be left out, not one that can be `null`.
+fn make_body_optional(body: &mut RefOr<RequestBody>) {
     let RefOr::T(body) = body else {
         return;
     };
@@ -166,7 +168,7 @@ fn absent_instead_of_null(body: &mut RefOr<RequestBody>) {
     }
 }
 
-/// What extractors and bounds answer, by status.
+/// The problems of extractors and limits, by status.
 fn general_problems(
     is_public: bool,
     has_body: bool,
@@ -243,43 +245,35 @@ fn complete_response(status: &str, response: &mut Response, components: &mut Com
     response.content.insert("application/problem+json".into(), content.build().into());
 }
 
-/// The problems that the description of a response names.
+/// The problems whose codes the description of a response contains.
 fn named(status: &str, response: &Response) -> impl Iterator<Item = &'static Kind> {
     kind::ALL.iter().copied().filter(move |kind| {
         kind.status.to_string() == status && response.description.contains(&format!("`{}`", kind.code))
     })
 }
 
-fn choices() -> Vec<Choice> {
-    let choice =
-        |id: i64, title: &str| Choice { id, title: title.into(), href: format!("/api/v1/coins/{id}") };
-    vec![choice(12, "Portal (PORTAL)"), choice(57, "Portal Gaming (PORTAL)")]
-}
-
 fn example(kind: &Kind) -> Value {
-    let blamed = |pointer: &str, code: &'static str, message: &'static str| {
-        vec![FieldError { pointer: pointer.into(), code: code.into(), message: message.into() }]
-    };
-    let errors = match kind.code {
-        "email-taken" => blamed("/email", "taken", "is taken"),
-        "username-taken" => blamed("/username", "taken", "is taken"),
-        "invalid-code" => blamed("/code", "invalid", "is wrong, expired or used up"),
-        "malformed-query" => blamed("/sort", "query", "unknown variant `size`"),
-        "validation-failed" => blamed("/email", "email", "must be an e-mail address"),
-        _ => Vec::new(),
-    };
+    let (mut errors, mut choices) = (Vec::new(), Vec::new());
+    match kind.example {
+        Example::Plain => {}
+        Example::Field(pointer, code, message) => {
+            errors.push(FieldError { pointer: pointer.into(), code: code.into(), message: message.into() });
+        }
+        Example::Choices(all) => choices.extend(all.iter().map(|(id, title, href)| Choice {
+            id: *id,
+            title: (*title).into(),
+            href: (*href).into(),
+        })),
+    }
     let body = ProblemBody {
         type_uri: format!("{EXAMPLE_URL}/problems/{}", kind.code),
         title: kind.title,
         status: kind.status,
         detail: errors.first().map(FieldError::to_string),
         code: kind.code,
-        request_id: EXAMPLE_ID.into(),
+        request_id: EXAMPLE_REQUEST_ID.into(),
         errors,
-        choices: match kind.code {
-            "ambiguous" => choices(),
-            _ => Vec::new(),
-        },
+        choices,
     };
     serde_json::to_value(body).expect("strings and numbers serialise")
 }

@@ -1,6 +1,6 @@
 //! Keyset paging: `?limit&cursor` in, `{data, next_cursor}` out.
 //!
-//! A page starts after the last id of the one before, so page 10,000 costs what page 1 costs.
+//! A page starts after the last id of the previous one, so every page takes the same time.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use uuid::Uuid;
 pub const DEFAULT_LIMIT: u32 = 20;
 pub const MAX_LIMIT: u32 = 100;
 
-/// Where a page starts; opaque to clients.
+/// The id after which a page starts; opaque to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor(pub Uuid);
 
@@ -26,11 +26,11 @@ impl<'de> Deserialize<'de> for Cursor {
         let text = Cow::<str>::deserialize(deserializer)?;
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text.as_bytes()).ok();
         let id = bytes.and_then(|bytes| Uuid::from_slice(&bytes).ok());
-        id.map(Self).ok_or_else(|| de::Error::custom("is not a cursor from `next_cursor`"))
+        id.map(Self).ok_or_else(|| de::Error::custom("is not a `next_cursor`"))
     }
 }
 
-/// A page from up to `limit + 1` rows: one more than asked for tells that there is a next page.
+/// Makes a page of up to `limit + 1` rows: the additional row shows that there is a next page.
 pub fn cut<T>(mut rows: Vec<T>, limit: u32, id: impl Fn(&T) -> Uuid) -> (Vec<T>, Option<Cursor>) {
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);

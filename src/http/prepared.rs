@@ -14,7 +14,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::Serialize;
 
 use super::{
-    accept::{self, Wish},
+    accept::{self, Preference},
     etag,
 };
 
@@ -69,7 +69,7 @@ impl Prepared {
 
     /// The best coding for this client, or 304 when it has that already.
     pub fn respond(&self, req: &HttpRequest) -> HttpResponse {
-        let variant = match preferred(&accept::wishes(req, &header::ACCEPT_ENCODING)) {
+        let variant = match preferred(&accept::preferences(req, &header::ACCEPT_ENCODING)) {
             Some("br") => &self.brotli,
             Some("zstd") => &self.zstd,
             Some("gzip") => &self.gzip,
@@ -129,10 +129,10 @@ impl Variant {
 
 /// The coding with the highest weight; of equals the smallest body. `*` stands for what is not named
 /// (RFC 9110 section 12.5.3).
-fn preferred(accepted: &[Wish]) -> Option<&'static str> {
+fn preferred(accepted: &[Preference]) -> Option<&'static str> {
     let weight_of = |coding: &str| {
-        let found = accepted.iter().find(|wish| wish.name.eq_ignore_ascii_case(coding));
-        found.map(|wish| wish.weight)
+        let found = accepted.iter().find(|one| one.name.eq_ignore_ascii_case(coding));
+        found.map(|one| one.weight)
     };
     let weight = |coding| weight_of(coding).or_else(|| weight_of("*")).unwrap_or(0.0);
     let mut best = (None, 0.0);
@@ -156,7 +156,7 @@ mod tests {
         let preferred = |accepted: &str| {
             let req =
                 TestRequest::default().insert_header((header::ACCEPT_ENCODING, accepted)).to_http_request();
-            super::preferred(&accept::wishes(&req, &header::ACCEPT_ENCODING))
+            super::preferred(&accept::preferences(&req, &header::ACCEPT_ENCODING))
         };
         assert_eq!(preferred("gzip, deflate, br, zstd"), Some("br"));
         assert_eq!(preferred("gzip"), Some("gzip"));

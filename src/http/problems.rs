@@ -1,40 +1,36 @@
-//! The pages that problem types point to.
-
-use std::fmt::Write;
+//! The HTML pages that the `type` of a problem links to.
 
 use actix_web::{HttpResponse, get, http::header};
+use askama::Template;
 
 use super::{
     Path, Problem,
-    problem::{Kind, kind},
+    kind::{self, Kind},
 };
-
-const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem}\
-                     code{background:#8882;padding:.1em .3em;border-radius:.2em}:root{color-scheme:light dark}";
 
 /// All problem types
 ///
-/// An HTML page that lists every sort of problem this server answers with.
+/// Returns an HTML page that lists every kind of problem.
 #[utoipa::path(
     tag = "system",
     security(()),
-    responses((status = 200, description = "The list.", body = String, content_type = "text/html",
+    responses((status = 200, description = "The HTML page.", body = String, content_type = "text/html",
         example = "<!doctype html><title>Problems</title>…"))
 )]
 #[get("/problems")]
 pub async fn problem_pages() -> HttpResponse {
-    page("Problems", &kind::ALL.iter().map(|kind| section(kind)).collect::<String>())
+    Page { title: "Problems", kinds: kind::ALL }.respond()
 }
 
 /// One problem type
 ///
-/// The HTML page that `type` of a problem (RFC 9457) points to: what it means and what to do.
+/// Returns the HTML page that the `type` of a problem (RFC 9457) links to. It explains the problem and what to do.
 #[utoipa::path(
     tag = "system",
     security(()),
     params(("code" = String, Path, description = "The problem's `code`.", example = "email-taken")),
     responses(
-        (status = 200, description = "The page.", body = String, content_type = "text/html",
+        (status = 200, description = "The HTML page.", body = String, content_type = "text/html",
             example = "<!doctype html><title>The e-mail address is taken</title>…"),
         (status = 404, description = "`not-found`: there is no such problem.")
     )
@@ -43,33 +39,25 @@ pub async fn problem_pages() -> HttpResponse {
 pub async fn problem_page(path: Path<String>) -> Result<HttpResponse, Problem> {
     let known = kind::ALL.iter().find(|kind| kind.code == path.0);
     let kind = known.ok_or_else(|| Problem::new(&kind::NOT_FOUND))?;
-    Ok(page(kind.title, &section(kind)))
+    Ok(Page { title: kind.title, kinds: &[kind] }.respond())
 }
 
-fn section(kind: &Kind) -> String {
-    let mut html = String::new();
-    let Kind { code, status, title, help } = kind;
-    let help = help.replace('&', "&amp;").replace('<', "&lt;");
-    // Text between backticks is code.
-    let help: String = help.split('`').enumerate().fold(String::new(), |mut text, (n, part)| {
-        let _ = if n % 2 == 1 { write!(text, "<code>{part}</code>") } else { write!(text, "{part}") };
-        text
-    });
-    let _ = write!(html, "<h2>{title}</h2><p><code>{code}</code>, HTTP {status}</p><p>{help}</p>");
-    html
+#[derive(Template)]
+#[template(path = "http/problems.html")]
+struct Page<'a> {
+    title: &'a str,
+    kinds: &'a [&'static Kind],
 }
 
-fn page(title: &str, body: &str) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("text/html; charset=utf-8")
-        .insert_header((header::CACHE_CONTROL, "public, max-age=3600"))
-        .insert_header((
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-        ))
-        .body(format!(
-            "<!doctype html><html lang=en><meta charset=utf-8>\
-             <meta name=viewport content=\"width=device-width\">\
-             <title>{title}</title><style>{STYLE}</style>{body}"
-        ))
+impl Page<'_> {
+    fn respond(&self) -> HttpResponse {
+        HttpResponse::Ok()
+            .content_type("text/html; charset=utf-8")
+            .insert_header((header::CACHE_CONTROL, "public, max-age=3600"))
+            .insert_header((
+                header::CONTENT_SECURITY_POLICY,
+                "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+            ))
+            .body(self.render().expect("writing into memory does not fail"))
+    }
 }

@@ -1,4 +1,4 @@
-//! Query and path parameters, as strict as bodies.
+//! Parses and validates query and path parameters.
 
 use std::future::{Ready, ready};
 
@@ -9,7 +9,8 @@ use validator::Validate;
 
 use super::{
     json::{flatten, pointer_of},
-    problem::{Problem, kind},
+    kind,
+    problem::Problem,
 };
 
 /// Validated query parameters.
@@ -26,7 +27,7 @@ impl<T: DeserializeOwned + Validate> FromRequest for Query<T> {
 
 fn parse<T: DeserializeOwned + Validate>(query: &str) -> Result<T, Problem> {
     let malformed = || Problem::new(&kind::MALFORMED_QUERY);
-    // The decoder below would replace what is not UTF-8 instead of refusing it.
+    // The decoder below replaces invalid UTF-8 instead of refusing it.
     match percent_decode_str(query).decode_utf8() {
         Ok(text) if !text.contains('\0') => {}
         _ => return Err(malformed().detail("the query string must be UTF-8 without U+0000")),
@@ -34,7 +35,7 @@ fn parse<T: DeserializeOwned + Validate>(query: &str) -> Result<T, Problem> {
     let pairs = serde_urlencoded::Deserializer::new(url::form_urlencoded::parse(query.as_bytes()));
     let value: T = serde_path_to_error::deserialize(pairs).map_err(|error| {
         let (pointer, message) = (pointer_of(error.path()), error.into_inner().to_string());
-        // What is there twice or unknown is named by serde's text only.
+        // serde names a duplicate or unknown parameter only in its text.
         let named = message.split('`').nth(1).unwrap_or_default();
         let pointer = if pointer.is_empty() { format!("/{named}") } else { pointer };
         malformed().field(pointer, "query", message)
@@ -43,7 +44,7 @@ fn parse<T: DeserializeOwned + Validate>(query: &str) -> Result<T, Problem> {
     Ok(value)
 }
 
-/// A path parameter; what does not parse is a 400.
+/// A path parameter; one that cannot be parsed is a 400.
 #[derive(Debug)]
 pub struct Path<T>(pub T);
 

@@ -1,5 +1,5 @@
-//! How many requests there were and how long they took, by route of the document: labels that
-//! nobody can multiply. Counting takes no lock and allocates nothing.
+//! Counts requests and their durations by route of the OpenAPI document, so that clients cannot create new labels.
+//! Counting takes no lock and allocates nothing.
 
 use std::{
     collections::HashMap,
@@ -24,9 +24,9 @@ struct Counts {
     durations: Histogram,
 }
 
-/// Where a request is counted.
+/// The indexes under which a request is counted.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct RouteIndex {
     route: usize,
     method: usize,
 }
@@ -34,12 +34,11 @@ pub(super) struct Place {
 pub struct Requests {
     exact: HashMap<String, usize>,
     patterns: Vec<(ResourceDef, usize)>,
-    /// By route and method; the last route is any that is not in the document.
+    /// By route and method; the last one is for paths that are not in the document.
     routes: Vec<(String, [Counts; METHODS.len()])>,
 }
 
 impl Requests {
-    #[must_use]
     pub fn new(document: &OpenApi) -> Self {
         let names = document.paths.paths.keys().cloned().chain(["other".into()]);
         let routes: Vec<_> = names.map(|name| (name, Default::default())).collect();
@@ -55,19 +54,19 @@ impl Requests {
         }
     }
 
-    pub(super) fn place(&self, method: &Method, path: &str) -> Place {
+    pub(super) fn route(&self, method: &Method, path: &str) -> RouteIndex {
         let pattern = || self.patterns.iter().find(|(pattern, _)| pattern.is_match(path));
         let known = self.exact.get(path).copied().or_else(|| Some(pattern()?.1));
         let name = if *method == Method::HEAD { "GET" } else { method.as_str() };
         let other = METHODS.len() - 1;
-        Place {
+        RouteIndex {
             route: known.unwrap_or(self.routes.len() - 1),
             method: METHODS.iter().position(|known| *known == name).unwrap_or(other),
         }
     }
 
-    pub(super) fn count(&self, place: Place, status: StatusCode, took: Duration) {
-        let counts = &self.routes[place.route].1[place.method];
+    pub(super) fn count(&self, route: RouteIndex, status: StatusCode, took: Duration) {
+        let counts = &self.routes[route.route].1[route.method];
         let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
         counts.by_class[class].fetch_add(1, Ordering::Relaxed);
         counts.durations.count(took);
@@ -80,7 +79,7 @@ impl Requests {
             })
         };
         let name = "mintage_http_requests_total";
-        text.family(name, "counter", "Requests by route, method and class of status.");
+        text.family(name, "counter", "Requests by route, method and status class.");
         for (route, method, counts) in all() {
             for (class, count) in CLASSES.iter().zip(&counts.by_class) {
                 let count = count.load(Ordering::Relaxed);
@@ -90,7 +89,7 @@ impl Requests {
             }
         }
         let name = "mintage_http_request_duration_seconds";
-        text.family(name, "histogram", "From the head of a request to the head of its answer.");
+        text.family(name, "histogram", "Time from the head of a request to the head of its response.");
         for (route, method, counts) in all() {
             counts.durations.write(text, name, &[("route", route), ("method", method)]);
         }

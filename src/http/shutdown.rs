@@ -1,17 +1,18 @@
-//! How far the server has stopped: what every connection and every request may have to know.
+//! The stages of a shutdown, visible to every connection and request.
 
 use std::pin::Pin;
 
 use tokio::sync::watch;
 
-/// One after the other.
+/// The stages, in order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     #[default]
     Serving,
-    /// Not ready any more, but everything is served. Each answer closes its connection, so that clients go elsewhere.
+    /// Not ready, but every request is served. Each response closes its connection, so that clients move to other
+    /// servers.
     Draining,
-    /// The listener is closed. Streams and connections without a request end; requests that have begun are finished.
+    /// The listener is closed. Streams and idle connections end; requests that have begun are finished.
     Closing,
 }
 
@@ -22,20 +23,18 @@ pub struct Shutdown(watch::Sender<Stage>);
 pub type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Shutdown {
-    /// Wakes all that wait for this stage.
+    /// Enters a stage and wakes everything that waits for it.
     pub fn enter(&self, stage: Stage) {
         self.0.send_replace(stage);
     }
 
-    #[must_use]
     pub fn is_draining(&self) -> bool {
         *self.0.borrow() >= Stage::Draining
     }
 
-    #[must_use]
     pub fn closing(&self) -> Closing {
         let mut stage = self.0.subscribe();
-        // Without a sender the server is gone.
+        // An error means that the sender was dropped with the server.
         Box::pin(async move { drop(stage.wait_for(|stage| *stage == Stage::Closing).await) })
     }
 }

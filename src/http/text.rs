@@ -1,4 +1,4 @@
-//! Text that may go into the database and onto a screen.
+//! Checks text that is stored and displayed.
 
 use icu_properties::{
     CodePointMapData, CodePointSetData,
@@ -9,7 +9,7 @@ use validator::ValidationError;
 
 use super::problem::FieldError;
 
-/// The first string in `value` with a NUL, which PostgreSQL's `text` cannot hold.
+/// Finds the first string in `value` with a NUL, which PostgreSQL's `text` cannot store.
 pub(super) fn find_nul(value: &Value, pointer: &mut String) -> Option<FieldError> {
     let start = pointer.len();
     let mut step = |part: &str, child: &Value| {
@@ -33,11 +33,10 @@ pub(super) fn find_nul(value: &Value, pointer: &mut String) -> Option<FieldError
     }
 }
 
-/// Characters that show nothing or reorder the text around them, so that one text looks like
-/// another: controls, Unicode's `Default_Ignorable_Code_Point` (direction marks, zero-width
-/// blanks, tags, fillers), line and paragraph separators, and a few blanks that Unicode counts
-/// among the symbols. Joiners and variation selectors stay: scripts and emoji need them.
-#[must_use]
+/// Whether a character is invisible or reorders the text around it, so that one text can look like another: control
+/// characters, Unicode's `Default_Ignorable_Code_Point` (direction marks, zero-width spaces, tags, fillers), line and
+/// paragraph separators, and a few blank symbols. Joiners and variation selectors are allowed: scripts and emoji need
+/// them.
 pub fn is_deceptive(c: char) -> bool {
     let ignorable = CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c);
     c.is_control()
@@ -53,33 +52,32 @@ fn is_selector(c: char) -> bool {
     CodePointSetData::new::<VariationSelector>().contains(c)
 }
 
-/// For validator: text that others read. A joiner stands between two characters that show, a
-/// variation selector after one; anywhere else they would only hide something.
+/// Validates text that other people read. A joiner must stand between two visible characters and a variation selector
+/// after one; anywhere else they could only hide something.
 ///
 /// # Errors
 /// `control-character`.
 pub fn check_display_text(text: &str) -> Result<(), ValidationError> {
-    let shows = |c: &char| !c.is_whitespace() && !is_joiner(*c) && !is_selector(*c);
+    let is_visible = |c: &char| !c.is_whitespace() && !is_joiner(*c) && !is_selector(*c);
     let (mut before, mut rest) = (None, text.chars().peekable());
     while let Some(c) = rest.next() {
-        let follows = before.as_ref().is_some_and(shows);
+        let follows = before.as_ref().is_some_and(is_visible);
         let misplaced = if is_joiner(c) {
-            !(follows || before.is_some_and(is_selector)) || !rest.peek().is_some_and(shows)
+            !(follows || before.is_some_and(is_selector)) || !rest.peek().is_some_and(is_visible)
         } else {
             is_selector(c) && !follows
         };
         if misplaced || is_deceptive(c) {
             return Err(ValidationError::new("control-character")
-                .with_message("must not contain control characters or characters that show nothing".into()));
+                .with_message("must not contain control characters or invisible characters".into()));
         }
         before = Some(c);
     }
     Ok(())
 }
 
-/// Whether a person sees anything: a letter, a number, a sign or a symbol. Blanks, marks without a
-/// letter and private characters alone are no name.
-#[must_use]
+/// Whether text contains a visible character: a letter, a number, punctuation or a symbol. Spaces, marks without a
+/// letter and private-use characters do not count.
 pub fn is_visible(text: &str) -> bool {
     let category = CodePointMapData::<GeneralCategory>::new();
     let groups = [
@@ -97,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_the_world_and_emoji_are_text() {
+    fn names_in_any_script_and_emoji_are_accepted() {
         for text in [
             "Ada Lovelace",
             "Zoë O’Neil-Ada",
@@ -116,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_shows_nothing_or_turns_the_text_around_is_refused() {
+    fn invisible_and_reordering_characters_are_refused() {
         let ignorable = "\u{ad}\u{34f}\u{61c}\u{115f}\u{1160}\u{17b4}\u{180e}\u{200b}\u{200e}\u{200f}\u{202e}\
                          \u{2060}\u{2066}\u{3164}\u{feff}\u{ffa0}\u{fff0}\u{e0001}\u{e0041}\u{e007f}";
         for c in ignorable.chars().chain("\u{0}\u{9}\u{2028}\u{2800}\u{fff9}\u{fffb}\u{1d159}".chars()) {
@@ -126,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn joiners_and_selectors_stand_where_they_do_something() {
+    fn misplaced_joiners_and_selectors_are_refused() {
         for text in [
             "\u{200d}A",
             "A\u{200d}",

@@ -1,9 +1,9 @@
 //! Ends a connection whose request body was not read to its end.
 //!
-//! The HTTP server (actix-http 3.20) drains a chunked body that a handler has dropped, without a bound in time or size,
-//! before it looks at the connection again: a body that never ends would keep its connection for good. A body that is
-//! still held when the response ends is not drained: the server closes the connection after at most one second
-//! (`client_disconnect_timeout`). So the response holds the body of its request.
+//! The HTTP server (actix-http 3.20) drains a chunked body that a handler has dropped, without a limit on time or size,
+//! before it continues with the connection: a body that never ends would keep its connection forever. A body that
+//! still exists when the response ends is not drained: the server closes the connection after at most one second
+//! (`client_disconnect_timeout`). So the response keeps the body of its request.
 
 use std::{
     cell::RefCell,
@@ -21,13 +21,13 @@ use actix_web::{
 };
 use futures_util::stream;
 
-/// The body of a request, which its handler reads and its response keeps.
+/// The body of a request, read by its handler and kept by its response.
 #[derive(Clone)]
 pub(super) struct RequestBody(Rc<RefCell<Payload>>);
 
 impl RequestBody {
-    /// Takes the body of a request with `Transfer-Encoding` and leaves a stream of the same bytes. None for the other
-    /// requests: bodies with a `Content-Length` are never drained.
+    /// Takes the body of a request with `Transfer-Encoding` and leaves a stream of the same bytes. None for other
+    /// requests: a body with `Content-Length` is never drained.
     pub fn take(req: &mut ServiceRequest) -> Option<Self> {
         if !req.headers().contains_key(header::TRANSFER_ENCODING) {
             return None;
@@ -42,7 +42,7 @@ impl RequestBody {
         Some(body)
     }
 
-    /// The response body, which from now on keeps this one.
+    /// Wraps the response body so that it keeps this one.
     pub fn held_by(self, response: BoxBody) -> BoxBody {
         BoxBody::new(Holding { response, _request: self })
     }

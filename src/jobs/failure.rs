@@ -1,22 +1,19 @@
-//! Defines why a run of a job failed and whether another run may succeed.
+//! Why a run of a job failed, and whether it is repeated.
 
 use std::fmt;
 
-use crate::{
-    db::{DbError, Outage},
-    http::Problem,
-};
+use crate::db::{DbError, Outage};
 
-/// Why an attempt failed, and whether another one may succeed.
+/// Why an attempt failed, and whether to repeat it.
 #[derive(Debug)]
 pub enum Failure {
-    /// Try again after a while.
+    /// Repeat it later.
     Retry(anyhow::Error),
-    /// No attempt will succeed: the job is dead at once.
+    /// No attempt can succeed: the job is dead at once.
     Permanent(anyhow::Error),
 }
 
-/// `?` retries: only who knows better says [`Failure::Permanent`].
+/// `?` means a retry; [`Failure::Permanent`] is always explicit.
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::Retry(error)
@@ -35,13 +32,7 @@ impl From<diesel::result::Error> for Failure {
     }
 }
 
-impl From<Problem> for Failure {
-    fn from(problem: Problem) -> Self {
-        Self::Retry(anyhow::Error::msg(problem.to_string()))
-    }
-}
-
-/// So that a job can say `db.tx(|conn| Ok::<_, Failure>(…))`.
+/// Lets a job return its own failures from a transaction ([`Db::tx`](crate::db::Db::tx)).
 impl Outage for Failure {
     fn is_outage(&self) -> bool {
         let (Self::Retry(error) | Self::Permanent(error)) = self;
@@ -49,10 +40,11 @@ impl Outage for Failure {
     }
 }
 
-const LONGEST: usize = 500;
+/// In characters.
+const MAX_TEXT: usize = 500;
 
-/// For logs and admins: one line of bounded length. Mail servers like to repeat addresses and
-/// links, which are personal or secret, so those go.
+/// For logs and admins: one line of limited length. Mail servers repeat addresses and links, which are personal or
+/// secret, so those are replaced.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self::Retry(error) | Self::Permanent(error)) = self;
@@ -63,7 +55,7 @@ impl fmt::Display for Failure {
             _ => word,
         });
         let line = words.collect::<Vec<_>>().join(" ");
-        f.write_str(line.char_indices().nth(LONGEST).map_or(&line, |(end, _)| &line[..end]))
+        f.write_str(line.char_indices().nth(MAX_TEXT).map_or(&line, |(end, _)| &line[..end]))
     }
 }
 
@@ -74,11 +66,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn its_text_is_one_short_line_without_addresses_and_links() {
+    fn the_text_is_one_short_line_without_addresses_and_links() {
         let error = anyhow!("550 <ada@example.com>: no\r\nsuch\0user, see https://example.com/#token=x")
             .context("not sent");
         let text = Failure::Permanent(error).to_string();
         assert_eq!(text, "not sent: 550 [address] no such user, see [link]");
-        assert_eq!(Failure::Retry(anyhow!("é".repeat(1000))).to_string().chars().count(), LONGEST);
+        assert_eq!(Failure::Retry(anyhow!("é".repeat(1000))).to_string().chars().count(), MAX_TEXT);
     }
 }

@@ -1,4 +1,4 @@
-//! Answers `GET /api/v1/admin/jobs`: lists jobs.
+//! `GET /admin/jobs`: lists jobs.
 
 use actix_web::{
     get,
@@ -25,12 +25,12 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListJobs {
-    /// Jobs on a page.
+    /// Maximum number of jobs on a page.
     #[serde(default = "default_limit")]
     #[param(minimum = 1, maximum = 100, default = 20)]
     #[validate(range(min = 1, max = MAX_LIMIT, message = "must be from 1 to 100"))]
     limit: u32,
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the previous page.
     #[param(value_type = Option<String>, pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")]
     cursor: Option<Cursor>,
     /// Only jobs in this state.
@@ -44,18 +44,17 @@ fn default_limit() -> u32 {
 
 #[derive(Serialize, ToSchema)]
 pub struct JobList {
-    /// In the order of enqueueing.
+    /// The jobs, oldest first.
     data: Vec<JobView>,
-    /// Pass it as `cursor` for the next page; null on the last.
+    /// The `cursor` of the next page; null on the last page.
     #[schema(value_type = Option<String>, example = "AZnzsFsKfMCxxUy786Ow8Q")]
     next_cursor: Option<Cursor>,
 }
 
 /// List jobs
 ///
-/// For admins. What is to be done in the background, such as sending a mail: `waiting` for its
-/// time or its next attempt, `running`, or `dead` after too many failures. What was done is gone;
-/// what has been dead for 30 days, too.
+/// Lists work in the background, such as sending a mail; for admins. A job is `waiting` for its time or its next
+/// attempt, `running`, or `dead` after too many failures. Completed jobs are deleted at once, dead ones after 30 days.
 #[utoipa::path(
     tag = "jobs",
     security(("bearer" = [])),
@@ -69,8 +68,7 @@ pub struct JobList {
 pub async fn list_jobs(_: Admin, query: Query<ListJobs>, db: Data<Db>) -> Result<Json<JobList>, Problem> {
     let Query(ListJobs { limit, cursor, state }) = query;
     let after = cursor.map(|cursor| cursor.0);
-    let rows =
-        db.run(move |conn| Ok::<_, Problem>(store::list(conn, state, after, i64::from(limit) + 1)?)).await?;
+    let rows = db.query(move |conn| store::list(conn, state, after, i64::from(limit) + 1)).await?;
     let (data, next_cursor) = page::cut(rows, limit, |job| job.id);
     Ok(Json(JobList { data, next_cursor }))
 }

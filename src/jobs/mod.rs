@@ -1,19 +1,16 @@
-//! Work that outlives a request: a queue in PostgreSQL.
+//! A job queue in PostgreSQL, for work that outlives a request.
 //!
-//! A job is enqueued in the caller's transaction ([`enqueue`]), so it exists exactly if what it
-//! announces does. A [`Worker`] claims it under a lease (`FOR UPDATE SKIP LOCKED`, committed at
-//! once: neither lock nor connection is held while it runs) and deletes it when it is done. A run
-//! that fails, panics or takes too long is repeated after a growing wait; after a limit the job
-//! is dead until an admin retries it. The lease is short and renewed by whoever runs the job; a
-//! run that vanishes with its process is repeated when the lease is over. So a job runs **at
-//! least once** and must be idempotent.
+//! A job is enqueued in the caller's transaction ([`enqueue`]), so it exists only if that commits. A [`Worker`] claims
+//! it under a lease (`FOR UPDATE SKIP LOCKED`, committed at once: no lock and no connection is held while it runs) and
+//! deletes it when it is completed. A run that fails, panics or takes too long is repeated after a growing wait; after
+//! too many attempts the job is dead until an admin retries it. The lease is short and renewed during the run, so a run
+//! that ends with its process is repeated soon. So a job runs **at least once** and must be idempotent.
 //!
-//! Why not a crate: `apalis-diesel-postgres` also enqueues in the caller's transaction, but wants
-//! a pool of its own with connections pinned for heartbeats and listening, a schema and ten
-//! migrations beside ours, and the system's time instead of [`Clock`](crate::clock::Clock).
-//! `fang` never looks again at a task whose process died. crates.io's `crates_io_worker`, the
-//! model in shape, keeps the row locked while a job runs. What is needed of them is two tables
-//! and these files.
+//! Why not a crate: `apalis-diesel-postgres` also enqueues in the caller's transaction, but needs a pool of its own with
+//! connections pinned for heartbeats and listening, a schema and ten migrations of its own, and the system's time
+//! instead of [`Clock`](crate::clock::Clock). `fang` does not repeat a task whose process died. crates.io's
+//! `crates_io_worker`, the model for this, keeps the row locked while a job runs. All that is needed is two tables and
+//! these files.
 
 mod failure;
 mod list;
@@ -41,17 +38,17 @@ pub use self::{
     worker::{LEASE, Wake, Worker},
 };
 
-/// One kind of work.
+/// A kind of job; its fields are the payload.
 pub trait Job: Serialize + DeserializeOwned + Send + 'static {
-    /// Stable, kebab-case; stored with each job.
+    /// Stored with each job, in kebab-case. It must never change.
     const KIND: &'static str;
-    /// What a run needs beside its payload; given at registration.
+    /// What a run needs besides the payload; given at registration.
     type Context: Clone + Send + Sync + 'static;
 
-    /// One attempt, within 3 minutes. It may happen more than once, also after it succeeded.
+    /// Makes one attempt, within 3 minutes. It may be repeated, even after it succeeded.
     ///
     /// # Errors
-    /// See [`Failure`]; its text is shown to admins, so it must hold no secret.
+    /// See [`Failure`]. Its text is shown to admins, so it must not contain secrets.
     fn run(
         self,
         running: Running,
@@ -59,14 +56,14 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
-/// The attempt under way.
+/// The current attempt of a job.
 #[derive(Clone, Copy, Debug)]
 pub struct Running {
-    /// The job's id, the same in every attempt.
+    /// The id of the job, the same in every attempt.
     pub id: Uuid,
     /// Counted from 1.
     pub attempt: i32,
-    /// As `attempt`, but a retry by an admin begins again at 1.
+    /// As `attempt`, but restarted at 1 when an admin retries the job.
     pub attempt_in_turn: i32,
     /// When the attempt began.
     pub now: DateTime<Utc>,

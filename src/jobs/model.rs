@@ -1,48 +1,63 @@
-//! Defines the states of a job and what admins see of it.
+//! The state of a job, and its representation in the API.
 
 use chrono::{DateTime, Utc};
 use diesel::{deserialize::FromSqlRow, expression::AsExpression, prelude::*, sql_types::Text};
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::db::{schema::jobs, text_enum};
 
-/// Where a job is. One that was done is gone.
-#[derive(AsExpression, FromSqlRow, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// State of a job; completed jobs are deleted.
+#[derive(
+    AsExpression,
+    FromSqlRow,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    EnumString,
+    IntoStaticStr,
+)]
 #[diesel(sql_type = Text)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum JobState {
-    /// Until it is due.
+    /// Not due yet.
     Waiting,
     Running,
-    /// Given up.
+    /// Failed permanently or too often.
     Dead,
 }
 
-text_enum!(JobState { Waiting = "waiting", Running = "running", Dead = "dead" });
+text_enum!(JobState);
 
-/// A job as admins see it: without its payload, which may be personal.
+/// A job without its payload, which may contain personal data.
 #[derive(Queryable, Selectable, Serialize, ToSchema)]
 #[diesel(table_name = jobs)]
 #[schema(as = Job)]
 pub struct JobView {
-    /// `UUIDv7`, in the order of enqueueing.
+    /// `UUIDv7`: ids ascend in the order in which jobs are enqueued.
     #[schema(example = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1")]
     pub id: Uuid,
     #[schema(example = "test-mail")]
     pub kind: String,
     #[schema(inline)]
     pub state: JobState,
-    /// Runs so far.
+    /// Number of attempts that have begun.
     #[schema(minimum = 0, example = 3)]
     pub attempts: i32,
-    /// After so many failed runs it is dead.
+    /// Number of failed attempts after which the job is dead.
     #[schema(minimum = 1, example = 30)]
     pub max_attempts: i32,
-    /// When it runs next; while it runs, when another server may take it over.
+    /// When the job runs next; while it runs, when its lease ends and another server may take it over.
     pub due_at: DateTime<Utc>,
-    /// Why the last run failed.
+    /// Why the last failed attempt failed; null if none has.
     #[schema(example = "the mail server cannot be reached: Connection refused (os error 111)")]
     pub last_error: Option<String>,
     pub last_error_at: Option<DateTime<Utc>>,

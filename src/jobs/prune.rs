@@ -1,4 +1,4 @@
-//! Deletes jobs that have been dead for 30 days.
+//! Deletes dead jobs.
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -8,8 +8,7 @@ use crate::db::Db;
 
 const KEEP_DEAD: TimeDelta = TimeDelta::days(30);
 
-/// Removes jobs that have been dead for 30 days: nobody will retry them, and what they hold may
-/// be personal.
+/// Deletes jobs that have been dead for 30 days, since their payload may contain personal data.
 #[derive(Serialize, Deserialize)]
 pub struct PruneJobs {}
 
@@ -19,7 +18,7 @@ impl Job for PruneJobs {
 
     async fn run(self, running: Running, db: &Db) -> Result<(), Failure> {
         let limit = running.now - KEEP_DEAD;
-        while db.run(move |conn| Ok::<_, Failure>(store::prune(conn, limit)?)).await? {}
+        while db.query(move |conn| store::prune(conn, limit)).await? {}
         Ok(())
     }
 }

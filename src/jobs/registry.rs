@@ -1,4 +1,4 @@
-//! Maps each kind of job to the code that runs it.
+//! The kinds of jobs that a server runs, and their schedules.
 
 use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
 
@@ -10,8 +10,8 @@ use super::{Failure, Job, Running, schedule::Schedule};
 type Run = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
 type Runner = Arc<dyn Fn(Value, Running) -> Run + Send + Sync>;
 
-/// Which kinds of jobs this server runs, and which of them by the clock. Other kinds that are in
-/// the table are left to a replica that knows them.
+/// The kinds of jobs that this server runs, and the schedules. Other kinds in the table are left to replicas that know
+/// them.
 #[derive(Clone, Default)]
 pub struct Registry {
     runners: HashMap<&'static str, Runner>,
@@ -19,14 +19,15 @@ pub struct Registry {
 }
 
 impl Registry {
+    /// Adds a kind of job.
     #[must_use]
     pub fn register<J: Job>(mut self, context: J::Context) -> Self {
         let runner = move |payload, running| -> Run {
             let context = context.clone();
             Box::pin(async move {
-                // What serde says may quote the payload. A newer replica may be able to read it.
+                // The text of serde may quote the payload. Retried, since a newer replica may be able to read it.
                 let job: J = serde_json::from_value(payload)
-                    .map_err(|_| Failure::Retry(anyhow!("its payload cannot be read")))?;
+                    .map_err(|_| Failure::Retry(anyhow!("the payload cannot be read")))?;
                 job.run(running, &context).await
             })
         };
@@ -35,11 +36,8 @@ impl Registry {
         self
     }
 
-    /// Enqueues this job once in every interval (counted from 1970), whatever the number of
-    /// replicas. Slots that passed while no server ran are not made up for.
-    ///
-    /// # Panics
-    /// If the job cannot be serialised.
+    /// Enqueues this job once in every interval (counted from 1970), for all replicas together. Intervals in which no
+    /// server ran are skipped.
     #[must_use]
     pub fn every<J: Job>(mut self, interval: Duration, name: &'static str, job: &J) -> Self {
         let payload = serde_json::to_value(job).expect("a job serialises");

@@ -1,4 +1,4 @@
-//! Answers `POST /api/v1/admin/jobs/{id}/retry`: runs a dead job again.
+//! `POST /admin/jobs/{id}/retry`: makes a job due at once.
 
 use actix_web::{
     post,
@@ -17,15 +17,15 @@ use crate::{
 
 /// Retry a job
 ///
-/// For admins. Makes a dead or waiting job due at once, with as many attempts as a new one has.
+/// Makes a dead or waiting job due at once, with as many attempts as a new job has; for admins.
 #[utoipa::path(
     tag = "jobs",
     security(("bearer" = [])),
     params(("id" = Uuid, Path, description = "The job's id.")),
     responses(
-        (status = 200, description = "The job, which will run within a moment.", body = JobView),
+        (status = 200, description = "The job, which runs within seconds.", body = JobView),
         (status = 403, description = "`forbidden`: not an admin."),
-        (status = 404, description = "`not-found`: there is no such job; it may have been done."),
+        (status = 404, description = "`not-found`: there is no such job; it may be completed."),
         (status = 409, description = "`job-running`.")
     )
 )]

@@ -1,4 +1,4 @@
-//! Enqueues the jobs that run by the clock.
+//! Enqueues a job in every interval.
 
 use std::time::Duration;
 
@@ -6,16 +6,19 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::store;
-use crate::{clock::start_of_slot, db::Db, http::Problem};
+use crate::{
+    clock::start_of_slot,
+    db::{Db, DbError},
+};
 
-/// A job by the clock.
+/// A job that is enqueued once in every interval.
 #[derive(Clone)]
 pub(super) struct Schedule {
     name: &'static str,
     interval: Duration,
     kind: &'static str,
     payload: Value,
-    /// The last slot that this process has looked after: no query until the next one.
+    /// The last slot that this process has handled: no query until the next one.
     seen: Option<DateTime<Utc>>,
 }
 
@@ -24,20 +27,20 @@ impl Schedule {
         Self { name, interval, kind, payload, seen: None }
     }
 
-    /// Enqueues the job if a slot has begun that no replica has entered yet.
-    pub async fn attend(&mut self, db: &Db, now: DateTime<Utc>) -> Result<(), Problem> {
+    /// Enqueues the job if a slot has begun for which no replica has done so.
+    pub async fn tick(&mut self, db: &Db, now: DateTime<Utc>) -> Result<(), DbError> {
         let slot = start_of_slot(now, self.interval);
-        // The next slot may have begun for another replica already, the one after it not.
+        // The next slot may have begun for a replica whose clock is slightly ahead, but not the one after it.
         let ahead = slot + self.interval * 2;
         if self.seen.is_some_and(|seen| seen >= slot && seen < ahead) {
             return Ok(());
         }
         let (name, kind, payload) = (self.name, self.kind, self.payload.clone());
-        db.tx(move |conn| {
+        db.query_tx(move |conn| {
             if store::enter_slot(conn, name, slot, ahead)? {
                 store::insert(conn, kind, &payload, now)?;
             }
-            Ok::<_, Problem>(())
+            Ok(())
         })
         .await?;
         self.seen = Some(slot);

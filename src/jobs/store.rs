@@ -1,13 +1,7 @@
 //! The SQL of jobs.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::{
-    PgConnection, QueryResult,
-    dsl::{Eq, Filter, Find},
-    prelude::*,
-    result::Error,
-    sql_query,
-};
+use diesel::{PgConnection, QueryResult, dsl::auto_type, prelude::*, result::Error, sql_query};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -18,18 +12,14 @@ use super::{
 use crate::db::schema::{job_schedules, jobs};
 
 pub(super) const CHANNEL: &str = "mintage_jobs";
-/// With the waits between them about a day.
+/// About a day, with the waits between them.
 pub(super) const MAX_ATTEMPTS: i32 = 30;
-/// Far below the statement timeout.
-const AT_ONCE: i64 = 1000;
-/// What was written so much later than now was written by a clock that was ahead; what is enqueued to be
-/// done a little later is not.
-const AHEAD: TimeDelta = TimeDelta::minutes(1);
+/// Rows that a statement changes: well within the statement timeout.
+const BATCH: i64 = 1000;
+/// A time that is further in the future was written by a clock that was ahead.
+const TOLERANCE: TimeDelta = TimeDelta::minutes(1);
 
-/// Enqueues with the caller's transaction; workers hear of it when that commits.
-///
-/// # Errors
-/// The database cannot be written.
+/// Enqueues a job in the caller's transaction; workers are notified when it commits.
 pub fn enqueue<J: Job>(conn: &mut PgConnection, job: &J, now: DateTime<Utc>) -> QueryResult<Uuid> {
     let payload = serde_json::to_value(job).map_err(|error| Error::SerializationError(error.into()))?;
     insert(conn, J::KIND, &payload, now)
@@ -61,19 +51,19 @@ fn notify(conn: &mut PgConnection) -> QueryResult<()> {
     Ok(())
 }
 
-/// A job to run, under a lease.
+/// A job that this server runs under a lease.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = jobs)]
 pub(super) struct Claimed {
     pub id: Uuid,
     pub kind: String,
     pub payload: Value,
-    /// The number of this run.
+    /// The number of this attempt.
     pub attempts: i32,
     pub max_attempts: i32,
 }
 
-/// Takes up to `limit` jobs that are due, or whose lease is over; in a transaction.
+/// Claims up to `limit` jobs that are due or whose lease has ended; must be called in a transaction.
 pub(super) fn claim(
     conn: &mut PgConnection,
     kinds: &[&str],
@@ -102,23 +92,23 @@ pub(super) fn claim(
         .get_results(conn)
 }
 
-/// Makes jobs due that a clock which was ahead has put off: what was enqueued or has failed later than
-/// now, is to wait for longer than `longest_wait`, or has a lease longer than any.
+/// Makes jobs due that a clock which was ahead has postponed: enqueued or failed in the future, due after more than
+/// `max_wait`, or with too long a lease.
 pub(super) fn recover(
     conn: &mut PgConnection,
     now: DateTime<Utc>,
-    longest_wait: TimeDelta,
+    max_wait: TimeDelta,
     lease: TimeDelta,
 ) -> QueryResult<usize> {
-    let put_off = jobs::due_at.gt(now + longest_wait + AHEAD);
-    let enqueued_ahead = jobs::attempts.eq(0).and(jobs::created_at.gt(now + AHEAD));
-    let failed_ahead = jobs::last_error_at.gt(now + AHEAD).assume_not_null();
-    let waiting = jobs::state.eq(JobState::Waiting).and(put_off.or(enqueued_ahead).or(failed_ahead));
-    let running = jobs::state.eq(JobState::Running).and(jobs::due_at.gt(now + lease + AHEAD));
+    let postponed = jobs::due_at.gt(now + max_wait + TOLERANCE);
+    let enqueued_ahead = jobs::attempts.eq(0).and(jobs::created_at.gt(now + TOLERANCE));
+    let failed_ahead = jobs::last_error_at.gt(now + TOLERANCE).assume_not_null();
+    let waiting = jobs::state.eq(JobState::Waiting).and(postponed.or(enqueued_ahead).or(failed_ahead));
+    let running = jobs::state.eq(JobState::Running).and(jobs::due_at.gt(now + lease + TOLERANCE));
     let odd: Vec<Uuid> = jobs::table
         .filter(jobs::due_at.gt(now).and(waiting.or(running)))
         .order(jobs::id)
-        .limit(AT_ONCE)
+        .limit(BATCH)
         .select(jobs::id)
         .for_update()
         .skip_locked()
@@ -126,7 +116,7 @@ pub(super) fn recover(
     if odd.is_empty() {
         return Ok(0);
     }
-    // Where the run that holds a lease is alive, it renews it in time.
+    // A run that is alive renews its lease in time.
     let leased = jobs::table.filter(jobs::id.eq_any(&odd).and(jobs::state.eq(JobState::Running)));
     diesel::update(leased).set(jobs::due_at.eq(now + lease)).execute(conn)?;
     let waiting = jobs::table.filter(jobs::id.eq_any(&odd).and(jobs::state.eq(JobState::Waiting)));
@@ -134,17 +124,17 @@ pub(super) fn recover(
     Ok(odd.len())
 }
 
-/// Lengthens the lease; false if this run has lost it.
+/// Extends the lease; false if this run has lost it.
 pub(super) fn renew(conn: &mut PgConnection, running: Running, until: DateTime<Utc>) -> QueryResult<bool> {
     Ok(diesel::update(leased(running)).set(jobs::due_at.eq(until)).execute(conn)? == 1)
 }
 
-/// The job is done; false if this run has lost its lease.
+/// Deletes a completed job; false if this run has lost its lease.
 pub(super) fn finish(conn: &mut PgConnection, running: Running) -> QueryResult<bool> {
     Ok(diesel::delete(leased(running)).execute(conn)? == 1)
 }
 
-/// The run failed: to be repeated at that time, or never; false if it has lost its lease.
+/// Records a failed run, to be repeated at `retry_at` or never; false if it has lost its lease.
 pub(super) fn fail(
     conn: &mut PgConnection,
     running: Running,
@@ -164,16 +154,14 @@ pub(super) fn fail(
     Ok(changed == 1)
 }
 
-type Leased = Filter<Filter<Find<jobs::table, Uuid>, Eq<jobs::state, JobState>>, Eq<jobs::attempts, i32>>;
-
-fn leased(running: Running) -> Leased {
-    jobs::table
-        .find(running.id)
-        .filter(jobs::state.eq(JobState::Running))
-        .filter(jobs::attempts.eq(running.attempt))
+#[auto_type]
+fn leased(running: Running) -> _ {
+    let (id, attempt): (Uuid, i32) = (running.id, running.attempt);
+    let state: JobState = JobState::Running;
+    jobs::table.find(id).filter(jobs::state.eq(state)).filter(jobs::attempts.eq(attempt))
 }
 
-/// In the order of enqueueing.
+/// Lists jobs in the order in which they were enqueued.
 pub(super) fn list(
     conn: &mut PgConnection,
     state: Option<JobState>,
@@ -190,7 +178,7 @@ pub(super) fn list(
     query.load(conn)
 }
 
-/// Makes a job that does not run now due at once, with as many attempts as a new one.
+/// Makes a job that is not running due at once, with as many attempts as a new one.
 ///
 /// # Errors
 /// `NotFound` when there is no such job or it is running.
@@ -199,7 +187,7 @@ pub(super) fn retry(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> Qu
         .set((
             jobs::state.eq(JobState::Waiting),
             jobs::due_at.eq(now),
-            // The number of attempts goes on, since it also is the fencing number.
+            // `attempts` is not reset, since it is also the fencing token.
             jobs::max_attempts.eq(jobs::attempts + MAX_ATTEMPTS),
         ))
         .returning(JobView::as_returning())
@@ -208,10 +196,7 @@ pub(super) fn retry(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> Qu
     Ok(view)
 }
 
-/// How many there are in each state; none for a state without any.
-///
-/// # Errors
-/// The database cannot be read.
+/// Counts jobs by state; states without jobs are left out.
 pub fn count(conn: &mut PgConnection) -> QueryResult<Vec<(JobState, i64)>> {
     jobs::table.group_by(jobs::state).select((jobs::state, diesel::dsl::count_star())).load(conn)
 }
@@ -220,8 +205,8 @@ pub(super) fn exists(conn: &mut PgConnection, id: Uuid) -> QueryResult<bool> {
     diesel::select(diesel::dsl::exists(jobs::table.find(id))).get_result(conn)
 }
 
-/// Moves a schedule on to this slot; false if another replica was first. A slot from `ahead` on was
-/// entered by a clock that was ahead.
+/// Advances a schedule to this slot; false if another replica has done so. A stored slot of `ahead` or later was
+/// written by a clock that was ahead.
 pub(super) fn enter_slot(
     conn: &mut PgConnection,
     name: &str,
@@ -241,14 +226,14 @@ pub(super) fn enter_slot(
     Ok(moved == 1)
 }
 
-/// Removes jobs that died before `limit`; true if there may be more.
+/// Deletes jobs that have been dead since before `limit`; true if there may be more.
 pub(super) fn prune(conn: &mut PgConnection, limit: DateTime<Utc>) -> QueryResult<bool> {
     let old = jobs::table
         .filter(jobs::state.eq(JobState::Dead).and(jobs::due_at.lt(limit)))
         .order(jobs::id)
-        .limit(AT_ONCE)
+        .limit(BATCH)
         .select(jobs::id);
     let removed =
         diesel::delete(jobs::table.filter(jobs::id.eq_any(old.load::<Uuid>(conn)?))).execute(conn)?;
-    Ok(i64::try_from(removed).unwrap_or(i64::MAX) >= AT_ONCE)
+    Ok(i64::try_from(removed).unwrap_or(i64::MAX) >= BATCH)
 }

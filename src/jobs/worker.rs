@@ -1,4 +1,4 @@
-//! Runs due jobs, renews their leases and records how each run ended.
+//! Claims jobs, runs them and records the results.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -11,7 +11,6 @@ use chrono::TimeDelta;
 use diesel::{PgConnection, QueryResult};
 use futures_util::FutureExt;
 use tokio::{sync::Notify, task::JoinSet, time};
-use uuid::Uuid;
 
 use super::{
     Failure, Registry, Running,
@@ -19,31 +18,30 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    db::{Change, Db, Follow},
-    http::Problem,
+    db::{Change, Db, DbError, Follow},
 };
 
-/// Jobs that run at the same time, of each server.
-const AT_ONCE: usize = 8;
-/// How often due jobs are looked for; new ones are heard of at once.
+/// Jobs that a server runs at the same time.
+const MAX_RUNNING: usize = 8;
+/// How often due jobs are queried; a notification announces new ones.
 const POLL: Duration = Duration::from_secs(1);
-/// After an outage of the database the wake-up comes earlier.
+/// When the database is available again, a notification ends the wait.
 const POLL_IN_OUTAGE: Duration = Duration::from_secs(5);
 /// A run that takes longer has failed.
-const LONGEST_RUN: Duration = Duration::from_mins(3);
-/// How long a job belongs to the run that claimed it or renewed the claim.
+const MAX_RUN: Duration = Duration::from_mins(3);
+/// How long a job belongs to a run after it was claimed or its lease renewed.
 pub const LEASE: TimeDelta = TimeDelta::seconds(30);
 const RENEW: Duration = Duration::from_secs(10);
-/// How long runs may go on when the server stops.
+/// Time for running jobs when the server stops.
 const FINISH: Duration = Duration::from_secs(30);
 const FIRST_WAIT: Duration = Duration::from_secs(10);
-const LONGEST_WAIT: Duration = Duration::from_hours(1);
-/// How often jobs are looked for that a wrong clock has put off.
+const MAX_WAIT: Duration = Duration::from_hours(1);
+/// How often jobs are queried that a wrong clock has postponed.
 const RECOVER: Duration = Duration::from_secs(10);
-/// A result that the database does not take is offered again, since else the job runs twice.
+/// Recording a result is repeated, since otherwise the job runs twice.
 const RECORD_TRIES: u32 = 5;
 
-/// Hears of new jobs.
+/// Wakes the worker when a job was enqueued.
 #[derive(Default)]
 pub struct Wake(Notify);
 
@@ -61,7 +59,7 @@ impl Follow for Wake {
     }
 }
 
-/// Runs jobs, one worker a server.
+/// Runs jobs; each server has one.
 pub struct Worker {
     db: Db,
     clock: Clock,
@@ -71,13 +69,12 @@ pub struct Worker {
 }
 
 impl Worker {
-    #[must_use]
     pub fn new(db: Db, clock: Clock, registry: Registry, wake: Arc<Wake>) -> Self {
         Self { db, clock, registry, wake, recovered_at: None }
     }
 
-    /// Works until `stop` completes, then lets what runs finish, for up to 30 seconds. What is
-    /// cut off then is repeated when its lease is over.
+    /// Runs jobs until `stop` completes, then waits up to 30 seconds for the running ones. A job that is cut off is
+    /// repeated when its lease ends.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
         let mut runs = JoinSet::new();
@@ -87,63 +84,63 @@ impl Worker {
                 biased;
                 () = &mut stop => break,
                 Some(_) = runs.join_next() => {}
-                () = self.wake.0.notified(), if runs.len() < AT_ONCE => {}
+                () = self.wake.0.notified(), if runs.len() < MAX_RUNNING => {}
                 () = time::sleep(pause) => {}
             }
-            pause = match self.look(&mut runs).await {
+            pause = match self.start_due(&mut runs).await {
                 Ok(()) => POLL,
-                Err(problem) => {
-                    tracing::warn!(%problem, "jobs have to wait");
+                Err(error) => {
+                    tracing::warn!(%error, "cannot read due jobs; retrying");
                     POLL_IN_OUTAGE
                 }
             };
         }
         let finished = time::timeout(FINISH, async { while runs.join_next().await.is_some() {} }).await;
         if finished.is_err() {
-            tracing::warn!(count = runs.len(), "jobs were cut off; they are repeated later");
+            tracing::warn!(count = runs.len(), "cut off running jobs; they are repeated later");
         }
     }
 
-    /// Begins what is due, as far as there is room.
-    async fn look(&mut self, runs: &mut JoinSet<()>) -> Result<(), Problem> {
+    /// Starts due jobs, up to [`MAX_RUNNING`].
+    async fn start_due(&mut self, runs: &mut JoinSet<()>) -> Result<(), DbError> {
         let now = self.clock.now();
         for schedule in &mut self.registry.schedules {
-            schedule.attend(&self.db, now).await?;
+            schedule.tick(&self.db, now).await?;
         }
         if self.recovered_at.is_none_or(|at| at.elapsed() >= RECOVER) {
-            let recover = move |conn: &mut PgConnection| store::recover(conn, now, longest_back_off(), LEASE);
-            let count = self.db.tx(move |conn| Ok::<_, Problem>(recover(conn)?)).await?;
+            let recover = move |conn: &mut _| store::recover(conn, now, max_back_off(), LEASE);
+            let count = self.db.query_tx(recover).await?;
             if count > 0 {
-                tracing::warn!(count, "jobs were put off by a clock that was ahead: they are due now");
+                tracing::warn!(count, "jobs postponed by a clock that was ahead are due now");
             }
             self.recovered_at = Some(Instant::now());
         }
-        let room = i64::try_from(AT_ONCE - runs.len()).expect("a small number");
+        let room = i64::try_from(MAX_RUNNING - runs.len()).expect("a small number");
         if room > 0 {
             let kinds = self.registry.kinds();
-            let claim = move |conn: &mut PgConnection| store::claim(conn, &kinds, room, now, now + LEASE);
-            for job in self.db.tx(move |conn| Ok::<_, Problem>(claim(conn)?)).await? {
-                runs.spawn(attend(self.db.clone(), self.clock.clone(), self.registry.clone(), job));
+            let claim = move |conn: &mut _| store::claim(conn, &kinds, room, now, now + LEASE);
+            for job in self.db.query_tx(claim).await? {
+                runs.spawn(run_and_record(self.db.clone(), self.clock.clone(), self.registry.clone(), job));
             }
         }
         Ok(())
     }
 }
 
-/// One run, and what becomes of the job.
-async fn attend(db: Db, clock: Clock, registry: Registry, job: Claimed) {
+/// Runs a job and records the result.
+async fn run_and_record(db: Db, clock: Clock, registry: Registry, job: Claimed) {
     let attempt_in_turn = job.attempts + MAX_ATTEMPTS - job.max_attempts;
     let running = Running { id: job.id, attempt: job.attempts, attempt_in_turn, now: clock.now() };
     let last = job.attempts >= job.max_attempts;
     let kind = job.kind.clone();
     let result = if job.attempts > job.max_attempts {
-        // Its last run never ended: it may be what kills the process.
-        Err(Failure::Permanent(anyhow!("its last run vanished with its process, or lost the database")))
+        // The last attempt never ended: the job itself may crash the process.
+        Err(Failure::Permanent(anyhow!("the last attempt ended with its process, or lost the database")))
     } else {
         tokio::select! {
             result = run(&registry, job, running) => result,
             () = hold_lease(&db, &clock, running) => {
-                tracing::warn!(id = %running.id, kind, "another run of a job has begun: this one is cut off");
+                tracing::warn!(id = %running.id, kind, "lost the lease of a job to another run; cut off this one");
                 return;
             }
         }
@@ -151,17 +148,17 @@ async fn attend(db: Db, clock: Clock, registry: Registry, job: Claimed) {
     let now = clock.now();
     let recorded = match result {
         Ok(()) => {
-            tracing::debug!(id = %running.id, kind, "job done");
+            tracing::debug!(id = %running.id, kind, "job completed");
             record(&db, move |conn| store::finish(conn, running)).await
         }
         Err(failure) => {
             let error = failure.to_string();
             let retry = matches!(failure, Failure::Retry(_)) && !last;
-            let retry_at = retry.then(|| now + back_off(running.attempt_in_turn, random()));
+            let retry_at = retry.then(|| now + back_off(running.attempt_in_turn, fastrand::f64()));
             if let Some(at) = retry_at {
-                tracing::warn!(id = %running.id, kind, error, retry_at = at.to_rfc3339(), "a job failed");
+                tracing::warn!(id = %running.id, kind, error, retry_at = at.to_rfc3339(), "job failed");
             } else {
-                tracing::error!(id = %running.id, kind, error, "a job is dead");
+                tracing::error!(id = %running.id, kind, error, "job failed permanently");
             }
             record(&db, move |conn| store::fail(conn, running, retry_at, &error, now)).await
         }
@@ -169,44 +166,43 @@ async fn attend(db: Db, clock: Clock, registry: Registry, job: Claimed) {
     match recorded {
         Ok(true) => {}
         Ok(false) => {
-            tracing::warn!(id = %running.id, "another run of a job has begun: this one does not count");
+            tracing::warn!(id = %running.id, "lost the lease of a job to another run; the result of this one is ignored");
         }
-        Err(problem) => tracing::warn!(id = %running.id, %problem, "the end of a job was not written"),
+        Err(error) => tracing::warn!(id = %running.id, %error, "cannot record the result of a job"),
     }
 }
 
 async fn run(registry: &Registry, job: Claimed, running: Running) -> Result<(), Failure> {
     let run = AssertUnwindSafe(registry.run(&job.kind, job.payload, running)).catch_unwind();
-    match time::timeout(LONGEST_RUN, run).await {
+    match time::timeout(MAX_RUN, run).await {
         Ok(Ok(result)) => result,
-        // The panic's text is in the log, and may hold anything.
-        Ok(Err(_)) => Err(anyhow!("it panicked").into()),
-        Err(_) => Err(anyhow!("it took longer than {} s", LONGEST_RUN.as_secs()).into()),
+        // The log has the text of the panic, which may contain secrets.
+        Ok(Err(_)) => Err(anyhow!("the job panicked").into()),
+        Err(_) => Err(anyhow!("the job took longer than {} s", MAX_RUN.as_secs()).into()),
     }
 }
 
-/// Renews the lease as long as it is there.
+/// Renews the lease; completes when it is lost.
 async fn hold_lease(db: &Db, clock: &Clock, running: Running) {
     loop {
         time::sleep(RENEW).await;
         let until = clock.now() + LEASE;
-        match db.run(move |conn| Ok::<_, Problem>(store::renew(conn, running, until)?)).await {
+        match db.query(move |conn| store::renew(conn, running, until)).await {
             Ok(true) => {}
             Ok(false) => return,
-            Err(problem) => tracing::warn!(id = %running.id, %problem, "the lease of a job was not renewed"),
+            Err(error) => tracing::warn!(id = %running.id, %error, "cannot renew the lease of a job"),
         }
     }
 }
 
-/// Writes the end of a run down; the fencing makes it harmless to try again.
+/// Records the result of a run. Repeating it is safe, since the attempt's number is a fencing token.
 async fn record(
     db: &Db,
     write: impl Fn(&mut PgConnection) -> QueryResult<bool> + Clone + Send + 'static,
-) -> Result<bool, Problem> {
+) -> Result<bool, DbError> {
     let mut tried = 1;
     loop {
-        let write = write.clone();
-        match db.run(move |conn| Ok::<_, Problem>(write(conn)?)).await {
+        match db.query(write.clone()).await {
             Err(_) if tried < RECORD_TRIES => tried += 1,
             result => return result,
         }
@@ -214,20 +210,16 @@ async fn record(
     }
 }
 
-/// Doubles from 10 s to an hour, plus up to a quarter so that jobs that failed together do not
-/// come back together.
-fn back_off(attempt: i32, random: u8) -> TimeDelta {
+/// Doubles from 10 s to an hour, plus up to a quarter at random (0 to 1), so that jobs which failed together are not
+/// repeated together.
+fn back_off(attempt: i32, random: f64) -> TimeDelta {
     let doublings = (attempt - 1).clamp(0, 12).unsigned_abs();
-    let wait = (FIRST_WAIT * 2u32.pow(doublings)).min(LONGEST_WAIT);
-    TimeDelta::from_std(wait + wait / 4 * u32::from(random) / 255).unwrap_or(TimeDelta::hours(1))
+    let wait = (FIRST_WAIT * 2u32.pow(doublings)).min(MAX_WAIT);
+    TimeDelta::from_std(wait.mul_f64(1.0 + random / 4.0)).unwrap_or(TimeDelta::hours(1))
 }
 
-fn longest_back_off() -> TimeDelta {
-    back_off(i32::MAX, u8::MAX)
-}
-
-fn random() -> u8 {
-    Uuid::now_v7().as_bytes()[15]
+fn max_back_off() -> TimeDelta {
+    back_off(i32::MAX, 1.0)
 }
 
 #[cfg(test)]
@@ -236,8 +228,8 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_an_hour() {
-        let waits: Vec<_> = [1, 2, 3, 9, 10, 30].map(|attempt| back_off(attempt, 0).num_seconds()).into();
+        let waits: Vec<_> = [1, 2, 3, 9, 10, 30].map(|attempt| back_off(attempt, 0.0).num_seconds()).into();
         assert_eq!(waits, [10, 20, 40, 2560, 3600, 3600]);
-        assert_eq!(back_off(1, 255), TimeDelta::milliseconds(12_500));
+        assert_eq!(back_off(1, 1.0), TimeDelta::milliseconds(12_500));
     }
 }

@@ -8,18 +8,18 @@ use std::{
 use anyhow::{Context, Result};
 use tokio::{sync::Semaphore, task, time};
 
-/// Of the reader of the console.
+/// Time for the reader of stdout.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A thread that prints to a pipe that is not read cannot be interrupted: no more than one hangs.
+/// At most one thread prints, since one that writes to a full pipe cannot be interrupted.
 static CONSOLE: Semaphore = Semaphore::const_new(1);
 
 /// Prints the mail within 10 seconds.
 ///
 /// # Errors
-/// Stdout is closed, full, or not read. In that last case the mail may still be printed later.
+/// Stdout is closed, full or not read. If it is not read, the mail may still be printed later.
 pub(super) async fn print(mail: String) -> Result<()> {
-    let unread = "nothing reads stdout";
+    let unread = "stdout is not read";
     let turn = time::timeout(PATIENCE, CONSOLE.acquire()).await.context(unread)?;
     let printing = task::spawn_blocking(move || {
         let _turn = turn;

@@ -1,4 +1,4 @@
-//! Mails as files, for tests and for trying things out.
+//! Writes mails to files, for tests and development.
 
 use std::{
     fs::{self, DirBuilder, OpenOptions},
@@ -9,8 +9,8 @@ use std::{
 
 use uuid::Uuid;
 
-/// Writes `<id>.eml`, whole or not at all; the same mail again replaces itself. Only for our own user
-/// to read: mails hold links that let people in.
+/// Writes `<id>.eml` atomically, replacing an earlier one. Only the user of the process can read it, because mails
+/// contain links that log people in.
 pub(super) fn write(directory: &Path, id: Uuid, message: &[u8]) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let unfinished = directory.join(format!("{id}.unfinished"));
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_else_can_read_them() {
+    fn other_users_cannot_read_mails() {
         let parent = tempfile::tempdir().expect("directory");
         let directory = parent.path().join("mail");
         for text in ["a long text", "another"] {

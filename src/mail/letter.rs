@@ -1,27 +1,27 @@
-//! Renders a letter as plain text and HTML.
+//! The content of a mail, rendered as text and HTML.
 
 use askama::Template;
 
 use super::Mail;
 
-/// What a mail says; the templates make text and HTML of it.
+/// The content of a mail, from which the templates make text and HTML.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Letter<'a> {
     pub subject: &'a str,
-    /// Whom to greet. Whoever registers a stranger's address also chooses this name, so one that
-    /// could be an advertisement is left out.
+    /// The name in the greeting. Someone who registers another person's address also chooses this name, so one that
+    /// could contain an advertisement is left out.
     pub name: Option<&'a str>,
-    /// Before the button.
+    /// Paragraphs before the button.
     pub paragraphs: &'a [&'a str],
-    /// The one thing to do.
+    /// The button.
     pub action: Option<Action<'a>>,
-    /// To type where the link cannot be opened, and how long it is good for.
+    /// A code to enter instead of opening the link, and how long it is valid.
     pub code: Option<(&'a str, &'a str)>,
-    /// After it, in small type.
+    /// Paragraphs at the end, in small type.
     pub notes: &'a [&'a str],
 }
 
-/// A button.
+/// A button with a link.
 #[derive(Clone, Copy, Debug)]
 pub struct Action<'a> {
     pub label: &'a str,
@@ -45,10 +45,9 @@ struct Text<'a> {
 }
 
 impl Letter<'_> {
-    /// The mail from the product of that name.
-    #[must_use]
+    /// Renders the mail with the name of the product as its signature.
     pub fn render(&self, product: &str) -> Mail {
-        let greeting = self.name.filter(|name| looks_like_a_name(name));
+        let greeting = self.name.filter(|name| is_harmless_name(name));
         let letter = self;
         let rendered = "writing to memory";
         Mail {
@@ -59,8 +58,8 @@ impl Letter<'_> {
     }
 }
 
-/// Letters, with what joins them in names: nothing that a mail program would make a link of.
-fn looks_like_a_name(name: &str) -> bool {
+/// Whether a name has only letters, spaces, hyphens and apostrophes, of which mail programs make no link.
+fn is_harmless_name(name: &str) -> bool {
     let joins = |c: char| matches!(c, ' ' | '-' | '\'' | '’');
     name.chars().count() <= 50 && name.chars().all(|c| c.is_alphabetic() || joins(c))
 }
@@ -72,14 +71,14 @@ mod tests {
     const CODE: Letter = Letter {
         subject: "Confirm <b>",
         name: Some("Zoë O'Neil-Ada"),
-        paragraphs: &["Somebody wrote <script>alert(1)</script> & more."],
+        paragraphs: &["Someone wrote <script>alert(1)</script> & more."],
         action: Some(Action { label: "Confirm", link: "https://app.example.com/confirm#token=a&b" }),
         code: Some(("123456", "10 minutes")),
         notes: &["Not you? Then do nothing."],
     };
 
     #[test]
-    fn text_and_html_say_the_same() {
+    fn text_and_html_have_the_same_content() {
         let mail = CODE.render("Acme & Co");
         let link = "https://app.example.com/confirm#token=a";
         for part in ["Zoë", "Confirm", "123456", "10 minutes", "Not you? Then do nothing.", link] {
@@ -90,21 +89,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_filled_in_is_escaped_in_html() {
+    fn values_are_escaped_in_html() {
         let html = CODE.render("Acme & Co").html;
         assert!(!html.contains("<script>") && html.contains("&#60;script&#62;alert"), "{html}");
         assert!(html.contains("token=a&#38;b") && html.contains("Acme &#38; Co"), "{html}");
     }
 
     #[test]
-    fn a_letter_without_button_and_code_has_none() {
+    fn button_and_code_are_optional() {
         let mail = Letter { subject: "Hello", paragraphs: &["Only this."], ..Letter::default() }.render("X");
         assert_eq!(mail.text, "Hello,\n\nOnly this.\n\n-- \nX");
         assert!(!mail.html.contains("href"));
     }
 
     #[test]
-    fn a_name_that_could_be_an_advertisement_is_not_greeted() {
+    fn names_that_could_be_advertisements_are_left_out() {
         for name in
             ["You won at evil.example", "http://evil.example", "Ada\r\nBcc: x", "☎ 0900 1", &"a".repeat(51)]
         {

@@ -1,4 +1,4 @@
-//! Renders letters and hands them to SMTP, files or the console.
+//! Sends mails by the configured transport.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -8,16 +8,15 @@ use tokio::task;
 
 use super::{
     Letter, Mail, console, file, message,
-    smtp::{Refusal, Smtp},
+    smtp::{Smtp, SmtpRefusal},
 };
 use crate::{
     config::{self, MailTransport},
     jobs::{Failure, Running},
 };
 
-/// From this attempt on what a server refuses for good is given up; before it, some say 5xx when they
-/// mean 4xx.
-const TRIES_OF_REFUSED: i32 = 3;
+/// Attempts for a mail that the server refuses with 5xx, since some servers answer 5xx to temporary errors.
+const MAX_REFUSED: i32 = 3;
 
 /// Sends mails; cheap to clone.
 #[derive(Clone)]
@@ -38,10 +37,10 @@ enum Transport {
 }
 
 impl Mailer {
-    /// Connects to nothing yet.
+    /// Makes a mailer, which connects when it sends.
     ///
     /// # Errors
-    /// `MAIL_CA` cannot be read, or `MAIL_FROM` has a domain that cannot be one.
+    /// `MAIL_CA` cannot be read, or the domain of `MAIL_FROM` is not valid.
     pub fn new(settings: &config::Mail) -> Result<Self> {
         let transport = match &settings.transport {
             MailTransport::Smtp(settings) => Transport::Smtp(Smtp::new(settings.clone())?),
@@ -57,14 +56,12 @@ impl Mailer {
         })))
     }
 
-    /// What mails call this service.
-    #[must_use]
+    /// `PRODUCT_NAME`, the name of this service in mails.
     pub fn product(&self) -> &str {
         &self.0.product
     }
 
-    /// `APP_URL`, where links lead; None: to pages of our own.
-    #[must_use]
+    /// `APP_URL`, the base of links; None for the built-in pages.
     pub fn app_url(&self) -> Option<&str> {
         self.0.app_url.as_deref()
     }
@@ -80,15 +77,15 @@ impl Mailer {
     /// Sends the mail of this job, whose id becomes the Message-ID, within 3 minutes.
     ///
     /// # Errors
-    /// Worth a retry, unless the server refused this mail a few times.
+    /// Temporary, unless the server has refused this mail [`MAX_REFUSED`] times.
     pub async fn send(&self, job: &Running, to: &str, mail: Mail) -> Result<(), Failure> {
         let Inner { transport, from, .. } = &*self.0;
         let text = format!("--- mail to {to} ---\nSubject: {}\n\n{}\n---\n", mail.subject, mail.text);
         let message = message::build(job.id, job.now, from, to, mail).map_err(Failure::Permanent)?;
         match transport {
             Transport::Smtp(smtp) => smtp.send(&message).await.map_err(|refusal| match refusal {
-                Refusal::Mail(error) if job.attempt_in_turn >= TRIES_OF_REFUSED => Failure::Permanent(error),
-                Refusal::Mail(error) | Refusal::Server(error) => Failure::Retry(error),
+                SmtpRefusal::Mail(error) if job.attempt_in_turn >= MAX_REFUSED => Failure::Permanent(error),
+                SmtpRefusal::Mail(error) | SmtpRefusal::Server(error) => Failure::Retry(error),
             }),
             Transport::File(directory) => {
                 let (directory, id) = (directory.clone(), job.id);
@@ -104,7 +101,7 @@ impl Mailer {
     /// Connects to the mail server and logs in.
     ///
     /// # Errors
-    /// What is wrong, in one line.
+    /// One line.
     pub async fn check(&self) -> Result<()> {
         let Transport::Smtp(smtp) = &self.0.transport else {
             bail!("mails are not sent by SMTP: set MAIL_SERVER");

@@ -1,4 +1,4 @@
-//! The message as it travels (RFC 5322).
+//! Builds the message of a mail (RFC 5322).
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::Mail;
 
-/// RFC 3834: so that nobody's absence notice answers.
+/// Prevents automatic replies (RFC 3834).
 #[derive(Clone)]
 struct AutoSubmitted;
 
@@ -31,7 +31,7 @@ impl Header for AutoSubmitted {
     }
 }
 
-/// With the same id it is the same message: who gets it twice sees one.
+/// Builds a message. Its id is derived from `id`, so that mail programs show a repeated mail once.
 pub(super) fn build(id: Uuid, now: DateTime<Utc>, from: &Mailbox, to: &str, mail: Mail) -> Result<Message> {
     // A line break would begin another header.
     let subject = mail.subject.replace(char::is_control, " ");
@@ -46,13 +46,13 @@ pub(super) fn build(id: Uuid, now: DateTime<Utc>, from: &Mailbox, to: &str, mail
         .context("the mail cannot be built")
 }
 
-/// With the domain in A-labels, which every server understands.
+/// Converts the domain to A-labels (RFC 5890), which every server supports.
 pub(super) fn with_ascii_domain(mailbox: &Mailbox) -> Result<Mailbox> {
     Ok(Mailbox::new(mailbox.name.clone(), address(mailbox.email.as_ref())?))
 }
 
 fn address(text: &str) -> Result<Address> {
-    let wrong = "the mail's address cannot be used";
+    let wrong = "the address is not valid for mail";
     let (local, domain) = text.rsplit_once('@').context(wrong)?;
     let domain = idna::domain_to_ascii_strict(domain).ok().context(wrong)?;
     Address::new(local, domain).ok().context(wrong)
@@ -74,9 +74,9 @@ mod tests {
     }
 
     #[test]
-    fn it_has_the_headers_of_an_automatic_mail() {
+    fn messages_have_the_headers_of_an_automatic_mail() {
         let bytes = built("ada@bücher.example", "Grüße").expect("built");
-        assert!(bytes.is_ascii(), "no server has to know 8BITMIME");
+        assert!(bytes.is_ascii(), "no server needs 8BITMIME");
         let mail = MessageParser::default().parse(&bytes).expect("a mail");
         assert_eq!(mail.subject(), Some("Grüße"));
         assert_eq!(mail.message_id(), Some("00000000-0000-0000-0000-000000000000@example.com"));
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn no_header_can_be_smuggled_in() {
+    fn headers_cannot_be_injected() {
         for evil in ["Hi\r\nBcc: eve@example.com", "Hi\nBcc: eve@example.com", "Hi\rBcc: eve@example.com\0"] {
             let bytes = built("ada@example.com", evil).expect("built");
             let mail = MessageParser::default().parse(&bytes).expect("a mail");

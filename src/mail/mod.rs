@@ -1,8 +1,7 @@
-//! Mail: what it says, how it is built, how it leaves.
+//! Renders, builds and sends mails.
 //!
-//! Only jobs send mail, so no request waits for a mail server and nothing is lost while it is
-//! away. A mail is a job with a [`Mailer`] as its context; it fills in a [`Letter`] and sends it.
-//! `test_mail.rs` is the pattern to copy.
+//! Only jobs send mail, so no request waits for a mail server and no mail is lost during an outage. A mail is a job
+//! with a [`Mailer`] as its context; it fills in a [`Letter`] and sends it. `test_mail.rs` is the example to copy.
 
 mod console;
 mod file;
@@ -18,7 +17,7 @@ pub use self::{
     test_mail::TestMail,
 };
 
-/// A mail without its envelope: the same in two forms.
+/// A mail without its addresses; `text` and `html` have the same content.
 #[derive(Clone, Debug)]
 pub struct Mail {
     pub subject: String,

@@ -1,12 +1,12 @@
-//! SMTP with a few connections kept open.
+//! Sends mails by SMTP and keeps a few connections open.
 //!
-//! lettre's own pool takes a connection back also when the wait for its answer was given up, and
-//! the next mail would read that answer as its own. Here a connection is kept only when a mail
-//! went through whole, and every step has a bound.
+//! lettre's own pool (seen in 0.11) also reuses a connection after a send whose future was dropped while it waited for
+//! an answer; the next mail then reads that answer as its own. Here a connection is reused only after a mail was
+//! accepted, and every step has a timeout.
 
 use std::{
     fs,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -23,27 +23,28 @@ use lettre::{
         response::Response,
     },
 };
+use parking_lot::Mutex;
 use tokio::time;
 
 use crate::config::{self, MailSecurity, Mask};
 
-/// To reach the server, agree on TLS and log in.
+/// Time to connect, negotiate TLS and log in.
 const CONNECT: Duration = Duration::from_secs(10);
 const COMMAND: Duration = Duration::from_secs(10);
-/// To take a mail. Servers that look into it first are slow, and who does not wait for their
-/// answer sends the mail again (RFC 5321 section 4.5.3.2.6).
-const TAKE: Duration = Duration::from_mins(2);
-/// To say that an idle connection still works.
-const ALIVE: Duration = Duration::from_secs(3);
-const MOST_IDLE: usize = 4;
-/// A connection is kept at least so long, and at most twice.
-const KEPT_IDLE: Duration = Duration::from_secs(15);
+/// Time to accept a mail. Servers that scan mails are slow, and a client that does not wait for their answer sends the
+/// mail twice (RFC 5321, section 4.5.3.2.6).
+const ACCEPT: Duration = Duration::from_mins(2);
+/// Time for an idle connection to answer.
+const PROBE: Duration = Duration::from_secs(3);
+const MAX_IDLE: usize = 4;
+/// How long an idle connection is kept, up to twice that.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Why a mail was not taken.
-pub(super) enum Refusal {
-    /// This mail: a 5xx, or something in it that the server cannot take.
+/// Why a mail was not accepted.
+pub(super) enum SmtpRefusal {
+    /// This mail: a 5xx, or an address that the server does not support.
     Mail(anyhow::Error),
-    /// The server does not work, not now, or not for us.
+    /// The server: it is unavailable or refuses our login or sender.
     Server(anyhow::Error),
 }
 
@@ -53,19 +54,19 @@ pub(super) struct Smtp {
     tls: Option<TlsParameters>,
     hello: ClientId,
     idle: Idle,
-    /// Takes the login out of what the server says.
+    /// Removes the login from the server's texts.
     mask: Mask,
 }
 
-type Idle = Arc<Mutex<Waiting>>;
+type Idle = Arc<Mutex<IdleConnections>>;
 
-/// What waits for the next mail.
+/// Connections for the next mails.
 #[derive(Default)]
-struct Waiting {
-    /// Each since when.
+struct IdleConnections {
+    /// Each with the time since which it is idle.
     connections: Vec<(AsyncSmtpConnection, Instant)>,
-    /// Whether somebody ends those that are not needed any more.
-    is_watched: bool,
+    /// Whether a task closes connections that were idle for too long.
+    has_closer: bool,
 }
 
 impl Smtp {
@@ -77,7 +78,7 @@ impl Smtp {
         let mask = match &settings.login {
             None => Mask::default(),
             Some((user, password)) => {
-                // What AUTH PLAIN sends, which some servers repeat in base64 (RFC 4616).
+                // The message of AUTH PLAIN, which some servers repeat in base64 (RFC 4616).
                 let plain = format!("\0{user}\0{}", password.expose());
                 Mask::new([plain.as_str(), user, password.expose()])
             }
@@ -85,22 +86,24 @@ impl Smtp {
         Ok(Self { settings, tls, hello: ClientId::default(), idle: Idle::default(), mask })
     }
 
-    pub async fn send(&self, message: &Message) -> Result<(), Refusal> {
+    pub async fn send(&self, message: &Message) -> Result<(), SmtpRefusal> {
         let mut conn = match self.take_idle().await {
             Some(conn) => conn,
-            None => self.connect().await.map_err(Refusal::Server)?,
+            None => self.connect().await.map_err(SmtpRefusal::Server)?,
         };
         let envelope = message.envelope();
         let from = Mail::new(envelope.from().cloned(), options(envelope, conn.server_info())?);
-        // Who refuses the sender would refuse every mail: that is for the operator to mend.
+        // A server that refuses the sender refuses every mail: the operator has to change MAIL_FROM.
         self.step(COMMAND, conn.command(from)).await.map_err(
-            |(Refusal::Mail(error) | Refusal::Server(error))| Refusal::Server(error.context("MAIL_FROM")),
+            |(SmtpRefusal::Mail(error) | SmtpRefusal::Server(error))| {
+                SmtpRefusal::Server(error.context("MAIL_FROM"))
+            },
         )?;
         for to in envelope.to() {
             self.step(COMMAND, conn.command(Rcpt::new(to.clone(), Vec::new()))).await?;
         }
         self.step(COMMAND, conn.command(Data)).await?;
-        self.step(TAKE, conn.message(&message.formatted())).await?;
+        self.step(ACCEPT, conn.message(&message.formatted())).await?;
         self.keep(conn);
         Ok(())
     }
@@ -127,7 +130,7 @@ impl Smtp {
         if let Some(tls) = self.tls.clone().filter(|_| *security == MailSecurity::StartTls) {
             conn.starttls(tls, &self.hello)
                 .await
-                .map_err(|error| ("no STARTTLS with the mail server", error))?;
+                .map_err(|error| ("cannot start TLS (STARTTLS) with the mail server", error))?;
         }
         if let Some((user, password)) = login {
             let credentials = Credentials::new(user.clone(), password.expose().to_owned());
@@ -142,65 +145,61 @@ impl Smtp {
         &self,
         bound: Duration,
         answer: impl Future<Output = Result<Response, Error>>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), SmtpRefusal> {
         let Ok(answer) = time::timeout(bound, answer).await else {
-            return Err(Refusal::Server(anyhow!("the mail server did not answer in time")));
+            return Err(SmtpRefusal::Server(anyhow!("the mail server did not answer in time")));
         };
         answer.map(drop).map_err(|error| {
             let text = self.mask.text(&error.to_string());
             if error.is_permanent() {
-                Refusal::Mail(anyhow!("the mail server refused the mail: {text}"))
+                SmtpRefusal::Mail(anyhow!("the mail server refused the mail: {text}"))
             } else {
-                Refusal::Server(anyhow!("the mail server did not take the mail: {text}"))
+                SmtpRefusal::Server(anyhow!("the mail server did not accept the mail: {text}"))
             }
         })
     }
 
-    /// A connection that still answers.
+    /// Takes an idle connection that still answers.
     async fn take_idle(&self) -> Option<AsyncSmtpConnection> {
         loop {
-            let (mut conn, _) = lock(&self.idle).connections.pop()?;
-            if time::timeout(ALIVE, conn.test_connected()).await == Ok(true) {
+            let (mut conn, _) = self.idle.lock().connections.pop()?;
+            if time::timeout(PROBE, conn.test_connected()).await == Ok(true) {
                 return Some(conn);
             }
         }
     }
 
     fn keep(&self, conn: AsyncSmtpConnection) {
-        let mut idle = lock(&self.idle);
-        if idle.connections.len() < MOST_IDLE {
+        let mut idle = self.idle.lock();
+        if idle.connections.len() < MAX_IDLE {
             idle.connections.push((conn, Instant::now()));
         }
-        if !std::mem::replace(&mut idle.is_watched, true) {
-            tokio::spawn(watch(self.idle.clone()));
+        if !std::mem::replace(&mut idle.has_closer, true) {
+            tokio::spawn(close_idle(self.idle.clone()));
         }
     }
 }
 
-fn lock(idle: &Idle) -> MutexGuard<'_, Waiting> {
-    idle.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Takes leave of connections that nobody needs any more, until there are none.
-async fn watch(idle: Idle) {
+/// Closes idle connections; ends when none is left.
+async fn close_idle(idle: Idle) {
     loop {
-        time::sleep(KEPT_IDLE).await;
+        time::sleep(IDLE_TIMEOUT).await;
         let old: Vec<_> = {
-            let mut idle = lock(&idle);
-            idle.is_watched = !idle.connections.is_empty();
-            if !idle.is_watched {
+            let mut idle = idle.lock();
+            idle.has_closer = !idle.connections.is_empty();
+            if !idle.has_closer {
                 return;
             }
-            idle.connections.extract_if(.., |(_, since)| since.elapsed() >= KEPT_IDLE).collect()
+            idle.connections.extract_if(.., |(_, since)| since.elapsed() >= IDLE_TIMEOUT).collect()
         };
         for (mut conn, _) in old {
-            let _ = time::timeout(ALIVE, conn.quit()).await;
+            let _ = time::timeout(PROBE, conn.quit()).await;
         }
     }
 }
 
-/// What the server has to know of the envelope; the message itself is ASCII.
-fn options(envelope: &Envelope, server: &ServerInfo) -> Result<Vec<MailParameter>, Refusal> {
+/// Parameters of `MAIL FROM`: SMTPUTF8 (RFC 6531) if an address is not ASCII; the message itself always is.
+fn options(envelope: &Envelope, server: &ServerInfo) -> Result<Vec<MailParameter>, SmtpRefusal> {
     let mut addresses = envelope.from().into_iter().chain(envelope.to());
     if addresses.all(|address| AsRef::<str>::as_ref(address).is_ascii()) {
         return Ok(Vec::new());
@@ -208,7 +207,7 @@ fn options(envelope: &Envelope, server: &ServerInfo) -> Result<Vec<MailParameter
     if server.supports_feature(Extension::SmtpUtfEight) {
         return Ok(vec![MailParameter::SmtpUtfEight]);
     }
-    Err(Refusal::Mail(anyhow!("the address is not ASCII and the mail server has no SMTPUTF8")))
+    Err(SmtpRefusal::Mail(anyhow!("the address is not ASCII and the mail server does not support SMTPUTF8")))
 }
 
 fn tls(settings: &config::Smtp) -> Result<TlsParameters> {
@@ -218,5 +217,5 @@ fn tls(settings: &config::Smtp) -> Result<TlsParameters> {
         let pem = fs::read(path).with_context(unreadable)?;
         builder = builder.add_root_certificate(Certificate::from_pem(&pem).with_context(unreadable)?);
     }
-    builder.build_rustls().context("TLS cannot be set up for mail")
+    builder.build_rustls().context("cannot set up TLS for mail")
 }

@@ -1,11 +1,11 @@
-//! Defines the mail of `mintage send-test-mail`.
+//! The test mail of `mintage send-test-mail`.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Letter, Mailer};
 use crate::jobs::{Failure, Job, Running};
 
-/// Shows an operator that mails arrive: `mintage send-test-mail`.
+/// Lets an operator check that mails arrive.
 #[derive(Serialize, Deserialize)]
 pub struct TestMail {
     pub to: String,
@@ -18,7 +18,7 @@ impl Job for TestMail {
     async fn run(self, running: Running, mailer: &Mailer) -> Result<(), Failure> {
         let product = mailer.product();
         let subject = format!("Test mail from {product}");
-        let paragraph = format!("This mail was sent to see whether mails from {product} arrive. They do.");
+        let paragraph = format!("This is a test mail. {product} can send mails to this address.");
         let letter = Letter { subject: &subject, paragraphs: &[&paragraph], ..Letter::default() };
         mailer.send_letter(&running, &self.to, &letter).await
     }

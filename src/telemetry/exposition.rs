@@ -1,4 +1,4 @@
-//! Metrics in Prometheus' text format (0.0.4), written by hand: it is a few lines a metric.
+//! Metrics in the text format of Prometheus (0.0.4).
 
 use std::{
     fmt::{Display, Write},
@@ -8,16 +8,17 @@ use std::{
 
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The text as it grows.
+/// The text of the metrics, built piece by piece.
 #[derive(Default)]
 pub struct Exposition(pub String);
 
 impl Exposition {
-    /// Begins a metric; `kind` is `counter`, `gauge` or `histogram`.
+    /// Begins a metric of the type `counter`, `gauge` or `histogram`.
     pub fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
+    /// Adds a sample of the metric that was begun.
     pub fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         self.0.push_str(name);
         for (number, (label, value)) in labels.iter().enumerate() {
@@ -29,7 +30,7 @@ impl Exposition {
         let _ = writeln!(self.0, "{after} {value}");
     }
 
-    /// A metric with one sample and no labels.
+    /// Adds a metric with one sample and no labels.
     pub fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
         self.family(name, kind, help);
         self.sample(name, &[], value);
@@ -39,7 +40,7 @@ impl Exposition {
 /// Upper bounds in seconds; the last bucket has none.
 const BOUNDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
-/// How often something took how long; counting is two additions.
+/// A histogram of durations; counting is two additions.
 #[derive(Default)]
 pub struct Histogram {
     buckets: [AtomicU64; BOUNDS.len() + 1],
@@ -55,7 +56,7 @@ impl Histogram {
         self.micros.fetch_add(micros, Ordering::Relaxed);
     }
 
-    /// Nothing when nothing was counted.
+    /// Adds the samples, or none if nothing was counted.
     pub fn write(&self, text: &mut Exposition, name: &str, labels: &[(&str, &str)]) {
         let counts: Vec<u64> = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
         let total: u64 = counts.iter().sum();

@@ -1,7 +1,7 @@
-//! Logs and metrics. Logs: text for people in development, one JSON object a line in production.
+//! Logs and metrics. Logs are text in development and one JSON object per line in production.
 //!
-//! What is logged never holds a secret, a token, an e-mail or network address. Logging never waits
-//! and never fails: see `output.rs`.
+//! Logs never contain secrets, tokens, e-mail addresses or network addresses. Logging never blocks and never fails: see
+//! `output.rs`.
 
 mod exposition;
 mod output;
@@ -21,12 +21,12 @@ pub use self::exposition::{CONTENT_TYPE, Exposition, Histogram};
 use self::{output::STDERR, repeats::Repeats};
 use crate::config::{Log, LogFormat};
 
-/// How long the end of the process waits for the reader of its last lines.
-const LAST_LINES: Duration = Duration::from_secs(1);
+/// Time to write the last lines when the process ends.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Installs the process-wide subscriber; a second call (tests) changes nothing.
+/// Installs the subscriber of the process; a second call (in tests) does nothing.
 pub fn init(log: &Log) {
-    // Clients that send nonsense instead of HTTP must not be able to fill the log.
+    // Without its lines about malformed requests, with which clients could flood the log.
     let filter = EnvFilter::new(format!("actix_http=off,{}", log.level));
     let builder = fmt().with_env_filter(filter).with_writer(|| Line).log_internal_errors(false);
     let builder = builder.with_ansi(io::stderr().is_terminal());
@@ -34,33 +34,32 @@ pub fn init(log: &Log) {
         LogFormat::Text => builder.with_target(false).map_event_format(Repeats::new).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).map_event_format(Repeats::new).try_init(),
     };
-    // An error means that a subscriber is already there, which is all we want.
+    // An error means that a subscriber is installed already.
     if installed.is_ok() {
         panic::set_hook(Box::new(log_panic));
     }
 }
 
-/// Log lines that were never written, since the start.
-#[must_use]
+/// Number of log lines that were dropped since the start.
 pub fn dropped_log_lines() -> u64 {
     STDERR.dropped()
 }
 
-/// Writes a line to stderr, after what was logged before. As logging, it neither waits nor fails.
+/// Writes a line to stderr, after everything that was logged before. Like logging, it neither blocks nor fails.
 pub fn write_line(line: &str) {
     STDERR.push(format!("{line}\n").as_bytes());
 }
 
-/// Has the last lines written at the end of the process, if that takes no longer than a second.
+/// Writes the last lines when dropped at the end of the process, within a second.
 pub struct FlushAtEnd;
 
 impl Drop for FlushAtEnd {
     fn drop(&mut self) {
-        STDERR.flush(LAST_LINES);
+        STDERR.flush(FLUSH_TIMEOUT);
     }
 }
 
-/// A formatted event, which comes in one piece.
+/// Writes formatted events, each in one call.
 struct Line;
 
 impl Write for Line {
@@ -74,12 +73,12 @@ impl Write for Line {
     }
 }
 
-/// The hook of the standard library writes to stderr itself, and so waits for its reader.
+/// Logs a panic. The standard library's hook writes to stderr directly, which can block.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let thread = thread::current();
-    let thread = thread.name().unwrap_or("without a name");
+    let thread = thread.name().unwrap_or("unnamed");
     let location = panic.location().map(ToString::to_string);
-    let text = panic.payload_as_str().unwrap_or("without a text");
+    let text = panic.payload_as_str().unwrap_or("no message");
     let backtrace = Backtrace::capture();
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
     tracing::error!(thread, location, text, backtrace, "a thread panicked");

@@ -1,28 +1,30 @@
-//! Where log lines go: into a bounded buffer, and from there to stderr by a thread of its own.
+//! Writes log lines to stderr from a buffer of limited size, on a thread of its own.
 //!
-//! Nothing that logs waits for the reader. When the reader is slow or gone, or the disk is full,
-//! lines are dropped and counted.
+//! Logging never waits for the reader of stderr. If the reader is slow or gone, or the disk is full, lines are dropped
+//! and counted.
 
 use std::{
     io::{self, ErrorKind, Write},
     mem,
     sync::{
-        Condvar, LazyLock, Mutex, MutexGuard, PoisonError,
+        LazyLock,
         atomic::{AtomicU64, Ordering},
     },
     thread,
     time::Duration,
 };
 
-/// Bytes that may wait while as many are being written: about a thousand lines.
-const MOST_WAITING: usize = 256 * 1024;
-/// Between two tries on a descriptor that does not block.
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+/// Size of the buffer in bytes, about a thousand lines; as many may be being written.
+const MAX_WAITING: usize = 256 * 1024;
+/// Between two attempts on a non-blocking descriptor.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// That of the process, with its thread.
+/// The output of the process, with its thread.
 pub(super) static STDERR: LazyLock<&'static Output> = LazyLock::new(|| {
     let output: &'static Output = Box::leak(Box::default());
-    // Without a thread the lines are counted as dropped once the buffer is full.
+    // If the thread cannot be started, lines are dropped and counted once the buffer is full.
     let _ = thread::Builder::new().name("log".into()).spawn(|| output.write_to(io::stderr()));
     output
 });
@@ -41,10 +43,10 @@ struct State {
 }
 
 impl Output {
-    /// Takes a whole line, or drops it; never waits.
+    /// Adds a line to the buffer, or drops it; never blocks.
     pub fn push(&self, line: &[u8]) {
         let mut state = self.state();
-        if state.waiting.len() + line.len() > MOST_WAITING {
+        if state.waiting.len() + line.len() > MAX_WAITING {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -53,20 +55,19 @@ impl Output {
         self.changed.notify_all();
     }
 
-    /// Lines that were never written, since the start.
+    /// Number of lines that were dropped since the start.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Waits until all has been written; false if that takes longer.
+    /// Waits until everything is written; false if that takes longer than `within`.
     pub fn flush(&self, within: Duration) -> bool {
         let busy = |state: &mut State| state.is_writing || !state.waiting.is_empty();
-        let waited = self.changed.wait_timeout_while(self.state(), within, busy);
-        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+        !self.changed.wait_while_for(&mut self.state(), busy, within).timed_out()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn write_to(&self, to: impl Write) {
@@ -84,7 +85,7 @@ impl Output {
             let total = self.dropped.fetch_add(failed, Ordering::Relaxed) + failed;
             if written > 0 && total > reported {
                 let lines = total - reported;
-                tracing::error!(lines, total, "log lines were dropped: nothing took them in time");
+                tracing::error!(lines, total, "log lines were dropped, since stderr was not read in time");
                 reported = total;
             }
             self.state().is_writing = false;
@@ -92,10 +93,10 @@ impl Output {
         }
     }
 
-    /// All that waits, once there is something.
+    /// Waits for lines, and takes all of them.
     fn next(&self) -> Vec<u8> {
-        let waited = self.changed.wait_while(self.state(), |state| state.waiting.is_empty());
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
+        self.changed.wait_while(&mut state, |state| state.waiting.is_empty());
         state.is_writing = true;
         mem::take(&mut state.waiting)
     }
@@ -103,7 +104,7 @@ impl Output {
 
 struct Lines<W> {
     to: W,
-    /// The last line was cut off, as by a disk that was full: the next one must not continue it.
+    /// The last line was cut off, for example by a full disk, so that the next one needs a line break before it.
     is_torn: bool,
 }
 
@@ -124,7 +125,7 @@ impl<W: Write> Lines<W> {
                     self.is_torn = !bytes.is_empty();
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Another program has made our terminal or pipe non-blocking.
+                // Another program has made the terminal or pipe non-blocking.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(PAUSE),
                 Err(error) => return Err(error),
             }
@@ -141,7 +142,7 @@ mod tests {
 
     const BOUND: Duration = Duration::from_mins(1);
 
-    /// What a test lets through, and what has arrived.
+    /// A writer whose results a test decides.
     struct Gate {
         manner: mpsc::Receiver<io::Result<usize>>,
         arrived: Arc<Mutex<Vec<u8>>>,
@@ -150,7 +151,7 @@ mod tests {
     impl Write for Gate {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let count = self.manner.recv().unwrap_or(Ok(usize::MAX))?.min(bytes.len());
-            self.arrived.lock().expect("lock").extend_from_slice(&bytes[..count]);
+            self.arrived.lock().extend_from_slice(&bytes[..count]);
             Ok(count)
         }
 
@@ -161,7 +162,7 @@ mod tests {
 
     type Manner = mpsc::Sender<io::Result<usize>>;
 
-    /// An output whose every write takes what is sent here, and everything once this is dropped.
+    /// An output whose writes have the results that are sent here, and succeed once the sender is dropped.
     fn output() -> (&'static Output, Manner, Arc<Mutex<Vec<u8>>>) {
         let output: &'static Output = Box::leak(Box::default());
         let (manner, arrived) = (mpsc::channel(), Arc::default());
@@ -171,7 +172,7 @@ mod tests {
     }
 
     fn text(arrived: &Mutex<Vec<u8>>) -> String {
-        String::from_utf8(arrived.lock().expect("lock").clone()).expect("text")
+        String::from_utf8(arrived.lock().clone()).expect("text")
     }
 
     #[test]
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_room_is_dropped_and_counted_and_nobody_waits() {
+    fn lines_above_the_limit_are_dropped_and_counted_without_waiting() {
         let (output, open, arrived) = output();
         let line = [b'x'; 1023].iter().chain(b"\n").copied().collect::<Vec<_>>();
         for _ in 0..2000 {
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_fails_is_counted_and_a_torn_one_is_ended() {
+    fn failed_lines_are_counted_and_torn_ones_are_ended() {
         let (output, manner, arrived) = output();
         for one in [
             Ok(3),

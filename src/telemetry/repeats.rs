@@ -1,18 +1,18 @@
-//! One line a second of a message that repeats itself.
+//! Limits repeated log lines to one per second.
 //!
-//! An outage would else write a line for every request. Lines are the same when they come from the
-//! same place in the code and all their fields but the request's id are equal: a line about another
-//! user, or with another cause, is never left out. The next line that is written says how many were.
+//! Otherwise an outage would log a line for every request. Lines are equal if they come from the same place in the code
+//! and have the same fields except for the request id: a line about another user, or with another cause, is never left
+//! out. The next one that is written has the number of those left out.
 
 use std::{
     collections::HashMap,
     fmt::{self, Debug, Write},
     hash::{BuildHasher, Hash, Hasher, RandomState},
     mem,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
@@ -23,10 +23,10 @@ use tracing_subscriber::{
 };
 
 const PERIOD: Duration = Duration::from_secs(1);
-/// Different lines that are remembered; more than that within a second are all written.
-const MOST: usize = 256;
+/// Different lines that are remembered; further ones within a second are all written.
+const MAX_LINES: usize = 256;
 
-/// Formats events, warnings and errors at most once a second.
+/// Formats events, but the same warning or error at most once a second.
 pub(super) struct Repeats<F> {
     inner: F,
     keys: RandomState,
@@ -38,7 +38,7 @@ impl<F> Repeats<F> {
         Self { inner, keys: RandomState::new(), seen: Mutex::default() }
     }
 
-    /// How many lines like this one were left out before it; None to leave this one out, too.
+    /// Returns how many equal lines were left out before this one, or None to leave it out as well.
     fn judge(&self, event: &Event<'_>) -> Option<u64> {
         if *event.metadata().level() > Level::WARN {
             return Some(0);
@@ -46,7 +46,7 @@ impl<F> Repeats<F> {
         let mut hash = Fields(self.keys.build_hasher());
         event.metadata().callsite().hash(&mut hash.0);
         event.record(&mut hash);
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).judge(hash.0.finish(), Instant::now())
+        self.seen.lock().judge(hash.0.finish(), Instant::now())
     }
 }
 
@@ -97,18 +97,18 @@ impl Seen {
             seen.written_at = now;
             return Some(mem::take(&mut seen.left_out));
         }
-        if self.0.len() >= MOST {
+        if self.0.len() >= MAX_LINES {
             self.0.retain(|_, line| is_recent(line));
         }
-        if self.0.len() < MOST {
+        if self.0.len() < MAX_LINES {
             self.0.insert(line, Line { written_at: now, left_out: 0 });
         }
         Some(0)
     }
 }
 
-/// Hashes all fields but the request's id. Who chose that id counts, so that no client hides the lines
-/// of others by choosing one.
+/// Hashes all fields except for the request id. `request_id_from` is included, so that no client can hide the lines of
+/// others by choosing ids.
 struct Fields<H>(H);
 
 impl<H: Hasher> Visit for Fields<H> {
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_line_is_written_once_a_second_and_then_says_how_many_were_left_out() {
+    fn equal_lines_are_written_once_a_second_with_the_number_left_out() {
         let (mut seen, start) = (Seen::default(), Instant::now());
         let at = |millis| start + Duration::from_millis(millis);
         assert_eq!(seen.judge(1, at(0)), Some(0));
@@ -147,13 +147,13 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_and_what_does_not_fit_is_written() {
+    fn memory_is_limited_and_further_lines_are_written() {
         let (mut seen, start) = (Seen::default(), Instant::now());
         for line in 0..10_000 {
             assert_eq!(seen.judge(line, start), Some(0));
         }
         assert_eq!(seen.judge(9_999, start), Some(0), "not remembered, so not left out");
-        assert_eq!(seen.0.len(), MOST);
+        assert_eq!(seen.0.len(), MAX_LINES);
         seen.judge(10_000, start + PERIOD);
         assert_eq!(seen.0.len(), 1, "old ones make room");
     }
@@ -163,7 +163,7 @@ mod tests {
 
     impl io::Write for Written {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("lock").extend_from_slice(bytes);
+            self.0.lock().extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -184,7 +184,7 @@ mod tests {
         }
     }
 
-    /// The lines of [`log`], some of it over and again after a period.
+    /// The lines of [`log`], and of one more after a period.
     fn written<F>(subscriber: F) -> Vec<String>
     where
         F: FnOnce(Written) -> Box<dyn Subscriber + Send + Sync>,
@@ -195,12 +195,12 @@ mod tests {
             std::thread::sleep(PERIOD);
             fail(7, "no slot");
         });
-        let bytes = written.0.lock().expect("lock").clone();
+        let bytes = written.0.lock().clone();
         String::from_utf8(bytes).expect("text").lines().map(str::to_owned).collect()
     }
 
     #[test]
-    fn lines_differ_by_their_fields_but_not_by_the_request() {
+    fn lines_that_differ_only_in_the_request_id_are_equal() {
         let builder = || tracing_subscriber::fmt().with_ansi(false);
         let text = written(|to| {
             let to = move || to.clone();

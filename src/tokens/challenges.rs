@@ -41,8 +41,11 @@ const UNARMED_LIFETIME: TimeDelta = TimeDelta::days(7);
 const BATCH: i64 = 1000;
 
 /// What a challenge is good for. What is made for one purpose is no good for another.
-#[derive(AsExpression, FromSqlRow, Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(
+    AsExpression, FromSqlRow, Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr,
+)]
 #[diesel(sql_type = Text)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Purpose {
     ConfirmEmail,
     ResetPassword,
@@ -72,14 +75,7 @@ impl Purpose {
     }
 }
 
-text_enum!(Purpose {
-    ConfirmEmail = "confirm-email",
-    ResetPassword = "reset-password",
-    ChangePassword = "change-password",
-    ChangeEmail = "change-email",
-    UndoEmailChange = "undo-email-change",
-    UnlockLogin = "unlock-login",
-});
+text_enum!(Purpose);
 
 /// Whose challenge it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

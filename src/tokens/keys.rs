@@ -32,15 +32,18 @@ const CHANNEL: &str = "mintage_signing_keys";
 /// Twice as long as the JWKS may be cached.
 const PUBLISHED_FOR: TimeDelta = TimeDelta::minutes(10);
 
-#[derive(AsExpression, FromSqlRow, Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(
+    AsExpression, FromSqlRow, Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr,
+)]
 #[diesel(sql_type = Text)]
+#[strum(serialize_all = "lowercase")]
 pub enum KeyState {
     Next,
     Current,
     Retired,
 }
 
-text_enum!(KeyState { Next = "next", Current = "current", Retired = "retired" });
+text_enum!(KeyState);
 
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = signing_keys)]

@@ -20,7 +20,6 @@ use reqwest::{
     redirect,
 };
 use tokio::time;
-use uuid::Uuid;
 
 pub use self::{
     failure::{Advice, Failure, after_failure, clean, next_day},
@@ -208,9 +207,8 @@ fn brief_wait(advice: Advice, tried: u32) -> Option<Duration> {
 }
 
 /// Up to half of `wait`, so that replicas and servers do not march in step.
-pub fn jitter(wait: Duration) -> Duration {
-    let random = Uuid::now_v7().as_bytes()[15];
-    wait / 2 * u32::from(random) / 256
+pub(super) fn jitter(wait: Duration) -> Duration {
+    wait.mul_f64(fastrand::f64() / 2.0)
 }
 
 #[cfg(test)]

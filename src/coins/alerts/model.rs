@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::{deserialize::FromSqlRow, expression::AsExpression, prelude::*, sql_types::Text};
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -10,9 +11,23 @@ use super::super::history::Metric;
 use crate::db::{schema::alerts, text_enum};
 
 /// Which side of the threshold is a crossing.
-#[derive(AsExpression, FromSqlRow, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(
+    AsExpression,
+    FromSqlRow,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    EnumString,
+    IntoStaticStr,
+)]
 #[diesel(sql_type = Text)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Direction {
     Above,
     Below,
@@ -28,7 +43,7 @@ impl Direction {
     }
 }
 
-text_enum!(Direction { Above = "above", Below = "below" });
+text_enum!(Direction);
 
 /// When a number of a coin crosses a threshold, you get a mail.
 #[derive(Clone, Queryable, Selectable, Insertable, Serialize, ToSchema)]

@@ -94,7 +94,7 @@ async fn a_server_that_receives_no_changes_is_not_ready() {
     user.get("/api/v1/user").await.assert(200);
     assert!(began.elapsed() >= Duration::from_secs(14), "{:?}", began.elapsed());
     let problem = app.anyone().get("/readyz").await.assert_problem(503, "unavailable").json();
-    assert_eq!(problem["detail"], "the database answers, but changes in it do not arrive");
+    assert_eq!(problem["detail"], "the database answers, but notifications of changes do not arrive");
     holder.batch_execute("ROLLBACK").unwrap();
     eventually("ready", async || app.anyone().get("/readyz").await.status == 200).await;
     user.post_empty("/api/v1/auth/logout").await.assert(204);
@@ -109,7 +109,7 @@ async fn a_start_that_meets_a_locked_table_ends_with_an_error() {
     let error =
         fail(&mut mintage(home.path(), &[("DATABASE_URL", url.expose()), ("SECRET_KEY", SECRET_KEY)]));
     assert!(
-        error.contains("cannot load what is kept in memory") && error.contains("lock timeout"),
+        error.contains("cannot load data from PostgreSQL into memory") && error.contains("lock timeout"),
         "{error}"
     );
 }

@@ -22,7 +22,7 @@ async fn a_stolen_key_is_revoked_while_the_server_runs() {
     assert!(error.contains("there is no signing key \"-nonsense\""), "{error}");
 
     let said = succeed(mintage(home.path(), &[]).args(["keys", "revoke", "--", &stolen]));
-    let signs = format!("{next} signs from now on");
+    let signs = format!("{next} is the current key now");
     for part in [&format!("revoked {stolen}, which was the current key"), &signs, "log in again", "5 minutes"]
     {
         assert!(said.contains(part), "no {part:?} in {said}");

@@ -9,7 +9,7 @@ async fn the_first_start_needs_no_settings_and_prints_where_everything_is() {
     let home = directory();
     let mut server = Server::start(home.path(), &[]);
     for part in
-        ["/apidocs/", ".mintage/postgres (embedded PostgreSQL, created)", "demonstration", "127.0.0.1:"]
+        ["/apidocs/", ".mintage/postgres (embedded PostgreSQL, created)", "built-in demo data", "127.0.0.1:"]
     {
         assert!(server.welcome.contains(part), "{part} is missing in: {}", server.welcome);
     }

@@ -78,7 +78,7 @@ async fn a_job_that_kills_its_process_each_time_is_dead_in_the_end() {
     sql_query(crashed).execute(&mut database.connect()).unwrap();
     let _worker = queue.worker();
     queue.until_state(id, "dead").await;
-    assert!(queue.row(id).unwrap().last_error.unwrap().contains("vanished"));
+    assert!(queue.row(id).unwrap().last_error.unwrap().contains("ended with its process"));
     assert!(queue.trace.begun().is_empty());
 }
 

@@ -91,7 +91,7 @@ async fn a_panic_is_a_failed_run_and_the_worker_goes_on() {
     let _worker = queue.worker();
     let id = queue.enqueue(&Work::Panic);
     eventually("the failure", async || queue.row(id).unwrap().last_error.is_some()).await;
-    assert_eq!(queue.row(id).unwrap().last_error.unwrap(), "it panicked");
+    assert_eq!(queue.row(id).unwrap().last_error.unwrap(), "the job panicked");
     queue.until_gone(queue.enqueue(&Work::Succeed(1))).await;
 }
 

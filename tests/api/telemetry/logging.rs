@@ -309,7 +309,7 @@ async fn the_log_holds_no_secret_and_no_address() {
     let forgotten = json!({"email": "ada@example.com"});
     client.post("/api/v1/auth/password/forgot", &forgotten).await.assert(202);
     let path = home.path().join("log");
-    let refused = async || fs::read_to_string(&path).unwrap().contains("a job failed");
+    let refused = async || fs::read_to_string(&path).unwrap().contains("job failed");
     eventually("the refusal", refused).await;
     assert!(server.stop().success());
     let log = fs::read_to_string(path).unwrap();
