@@ -6,7 +6,7 @@
 //! time, also when an admin asks for one. Back-off and budgets are kept in the database as well.
 //!
 //! A slot in call order: [`Sync::attend`] claims it, [`market`] asks the providers in order until
-//! one answers, while [`social`](super::social) collects what people say about the coins, which is
+//! one answers, while [`social`] collects what people say about the coins, which is
 //! done well within [`LEASE`]. [`Sync::publish`] commits both when both are there; else the market,
 //! with what people said before, and [`Sync::add`] the rest: prices do not wait for a slow source.
 //! The slot is held until then, so that no two replicas read the sources at a time.
