@@ -1,5 +1,8 @@
 //! What is measured, one function each.
 
+mod enumeration;
+mod streams;
+
 use std::{
     fs,
     process::Command,
@@ -15,7 +18,7 @@ use mintage_bench::{
     sys,
 };
 
-use crate::{Row, timing, wrk};
+use crate::{Row, wrk};
 
 type Measure = fn() -> Result<Vec<Row>>;
 
@@ -27,9 +30,9 @@ pub const ALL: [(&str, Measure); 10] = [
     ("refresh", refresh),
     ("users", users),
     ("vader", vader),
-    ("streams", crate::streams::streams),
+    ("streams", streams::streams),
     ("start", start),
-    ("enumeration", timing::enumeration),
+    ("enumeration", enumeration::enumeration),
 ];
 
 const ROUNDS: usize = 5;
