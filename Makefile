@@ -10,12 +10,21 @@ run: ## Serve the API on http://127.0.0.1:8080, with a PostgreSQL of its own
 test: ## Run all tests; the last line counts them
 	@scripts/setup.sh scripts/test.sh
 
+coverage: ## Run all tests and print how much of src/ they execute
+	@scripts/setup.sh scripts/coverage.sh
+
 lint: ## Check the format and run clippy
 	cargo fmt --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 
+doc: ## Build the documentation of the source, private items too
+	RUSTDOCFLAGS='--deny warnings' cargo doc --locked --workspace --no-deps --document-private-items
+
 deny: ## Check licences, sources and known vulnerabilities of the dependencies
 	@scripts/deny.sh
+
+postman: ## Generate the Postman collection from openapi/openapi.json and postman/flow
+	@node postman/generate.mjs
 
 newman: ## Run the Postman collection against a fresh server
 	@scripts/setup.sh postman/run.sh
@@ -32,7 +41,12 @@ chaos: ## Break what Mintage depends on and write bench/FAULTS.md (about 5 minut
 	@scripts/setup.sh cargo build --locked --release --workspace
 	target/release/mintage-chaos
 
+hooks: ## Install the git hooks: format, spelling, commit messages, clippy
+	python3 -m venv target/ci
+	target/ci/bin/pip install --quiet --disable-pip-version-check --requirement .ci/tools/requirements.txt
+	target/ci/bin/pre-commit install
+
 setup: ## Install a C compiler, libpq and PostgreSQL, if missing
 	@scripts/setup.sh
 
-.PHONY: help run test lint deny newman browser bench chaos setup
+.PHONY: help run test coverage lint doc deny postman newman browser bench chaos hooks setup

@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 
-node scripts/check-postman.mjs
+node postman/generate.mjs --check
 .ci/tools/install.sh
 cargo build --quiet --bin mintage
 target=$(cargo metadata --format-version 1 --no-deps |

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Holds the dependencies to deny.toml.
-#   scripts/deny.sh [licences|advisories]     both without an argument
+#   scripts/deny.sh [dependencies|advisories]     both without an argument
 # Exits with 77 if the advisories could not be looked at, because their database could not be fetched.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,7 +11,7 @@ if ! command -v cargo-deny >/dev/null; then
     exit 1
 fi
 
-licences() { cargo-deny --locked check --hide-inclusion-graph licenses bans sources; }
+dependencies() { cargo-deny --locked check --hide-inclusion-graph licenses bans sources; }
 
 advisories() {
     # A machine without a way to github.com must not fail, and must not look as if all were well.
@@ -23,8 +23,8 @@ advisories() {
 }
 
 case ${1-all} in
-    licences | advisories) "$1" ;;
-    all) licences && advisories ;;
+    dependencies | advisories) "$1" ;;
+    all) dependencies && advisories ;;
     *)
         echo "deny: no such check: $1" >&2
         exit 2

@@ -4,8 +4,6 @@
 //! rounds: the machine may be busy with other things, but then it is for both.
 
 mod rows;
-mod streams;
-mod timing;
 mod wrk;
 
 use std::{env, fs};

@@ -14,7 +14,7 @@ const HIGH_TAIL: f64 = 0.975;
 pub struct Scored {
     /// VADER's compound of the untouched text, from -1 to 1.
     pub compound: f64,
-    /// [`super::basic`] of it, from -1 to 1.
+    /// [`super::basic()`] of it, from -1 to 1.
     pub basic: f64,
 }
 

@@ -32,7 +32,9 @@ pub fn directory() -> TempDir {
 pub fn mintage(home: &Path, settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mintage"));
     command.current_dir(home).env_clear().stdin(Stdio::null());
-    command.envs(["PATH", "HOME"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    // The last one is set where coverage is measured.
+    let kept = ["PATH", "HOME", "LLVM_PROFILE_FILE"];
+    command.envs(kept.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     command.envs([("BIND", "127.0.0.1:0"), ("BCRYPT_COST", "4"), ("RATE_LIMITS", "off")]);
     // No service outside is called.
     command.envs([("COINS_PROVIDERS", "demo"), ("SOCIAL_PROVIDERS", "none")]);

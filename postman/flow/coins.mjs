@@ -1,0 +1,268 @@
+const namesCurrency = () =>
+  pm.test('names the currency', () => pm.expect(body.currency).to.match(/^[A-Z]{3}$/));
+
+const listsOnlyTheSymbol = () =>
+  pm.test('has the coin once', () => {
+    pm.expect(body.data.map(({ symbol }) => symbol)).to.eql([pm.environment.get('symbol')]);
+  });
+
+const listRefused = (when, about, query, at, problem = 'validation-failed') => ({
+  call: 'list_coins',
+  when,
+  about,
+  query,
+  problem,
+  at,
+});
+
+export const coins = {
+  name: 'coins',
+  about: 'Market data of the last sync, or demonstration data.',
+  steps: [
+    {
+      call: 'list_coins',
+      test: [
+        namesCurrency,
+        () => {
+          pm.test('lists coins by rank', () => {
+            pm.expect(body.data).to.be.an('array').that.is.not.empty;
+            for (const coin of body.data) pm.expect(coin).to.have.property('social');
+            const ranks = body.data.map((coin) => coin.rank);
+            pm.expect(ranks).to.eql([...ranks].sort((a, b) => a - b));
+          });
+          pm.environment.set('symbol', body.data[0].symbol);
+        },
+      ],
+    },
+    {
+      call: 'list_coins',
+      when: 'sorted',
+      about: 'Five coins, the cheapest first.',
+      query: { sort: 'price', order: 'asc', limit: 5 },
+      test: [
+        namesCurrency,
+        () =>
+          pm.test('lists five by price', () => {
+            const prices = body.data.map((coin) => coin.price);
+            pm.expect(prices).to.have.lengthOf(5);
+            pm.expect(prices).to.eql([...prices].sort((a, b) => a - b));
+          }),
+      ],
+    },
+    {
+      call: 'list_coins',
+      when: 'filtered',
+      about: 'Matches part of the name or the start of the symbol, in any case.',
+      query: { q: '{{symbol}}' },
+      test: [
+        namesCurrency,
+        () =>
+          pm.test('lists what matches', () => {
+            const text = pm.environment.get('symbol').toLowerCase();
+            pm.expect(body.data).to.not.be.empty;
+            for (const { name, symbol } of body.data) {
+              pm.expect(name.toLowerCase().includes(text) || symbol.toLowerCase().startsWith(text)).to.be.true;
+            }
+          }),
+      ],
+    },
+    listRefused(
+      'an unknown order',
+      'Unknown values are refused, not ignored.',
+      { sort: 'size' },
+      ['/sort', 'query'],
+      'malformed-query',
+    ),
+    listRefused('too many', '`limit` is at most 250.', { limit: 251 }, ['/limit', 'range']),
+    listRefused('an unknown currency', 'The server does not offer this currency.', { currency: 'XXX' }, [
+      '/currency',
+      'currency',
+    ]),
+    {
+      call: 'list_coins',
+      when: 'some fields',
+      about: 'Only the requested fields of the requested coins. Unknown symbols are left out.',
+      query: { symbols: '{{symbol}},nope', fields: 'price,social.sentiment' },
+      answer: 'SparseCoinList',
+      test: () =>
+        pm.test('has only these members', () => {
+          pm.expect(body.data).to.have.lengthOf(1);
+          pm.expect(body.data[0]).to.have.all.keys('id', 'symbol', 'price', 'social');
+        }),
+    },
+    listRefused('an unknown field', 'Unknown fields are refused, not ignored.', { fields: 'prize' }, [
+      '/fields',
+      'unknown-field',
+    ]),
+    {
+      call: 'list_coins',
+      when: 'as a table',
+      about: 'CSV (RFC 4180) for spreadsheets.',
+      query: { limit: 3 },
+      headers: { Accept: 'text/csv' },
+      test: () =>
+        pm.test('has a header and a row for each coin', () => {
+          const lines = pm.response.text().split('\r\n');
+          pm.expect(lines[0]).to.match(/^id,symbol,name,slug,rank,price,.*,currency,source,as_of,stale$/);
+          pm.expect(lines).to.have.lengthOf(5);
+        }),
+    },
+    {
+      call: 'list_coins',
+      when: 'by sentiment',
+      about: 'Coins without posts come last.',
+      query: { sort: 'sentiment' },
+      test: () =>
+        pm.test('lists the highest sentiment first', () => {
+          const sentiments = body.data.map(({ social }) => social?.sentiment ?? -2);
+          pm.expect(sentiments).to.eql([...sentiments].sort((a, b) => b - a));
+        }),
+    },
+    {
+      call: 'read_coin',
+      test: [
+        namesCurrency,
+        () => {
+          pm.test('is that coin', () => {
+            pm.expect(body.data.symbol).to.eql(pm.environment.get('symbol'));
+            pm.expect(body.data).to.have.property('social');
+          });
+          pm.test('has its latest points', () => pm.expect(body.history).to.be.an('array'));
+          pm.environment.set('coin', body.data.id);
+        },
+      ],
+    },
+    {
+      call: 'read_coin',
+      when: 'unknown',
+      about: 'No coin has this name.',
+      path: { coin: 'NOSUCHCOIN' },
+      problem: 'not-found',
+    },
+    {
+      call: 'read_history',
+      query: { interval: '1h', metric: 'price' },
+      test: () =>
+        pm.test('has points in order', () => {
+          pm.expect(body.interval_seconds).to.eql(3600);
+          const times = body.data.map(({ at }) => Date.parse(at));
+          pm.expect(times).to.eql([...times].sort((a, b) => a - b));
+        }),
+    },
+    {
+      call: 'read_history',
+      when: 'too many points',
+      about: 'An answer has at most 1000 points; use a longer interval for a longer time.',
+      query: { interval: '1d', from: '2001-01-01T00:00:00Z' },
+      problem: 'validation-failed',
+      at: ['/from', 'range'],
+    },
+    {
+      call: 'read_chart',
+      query: { metric: 'price', range: '7d', theme: 'dark' },
+      test: () =>
+        pm.test('is a picture with a title', () => {
+          pm.expect(pm.response.text()).to.match(/^<svg /).and.to.include('<title');
+        }),
+    },
+    {
+      call: 'read_chart',
+      when: 'unknown range',
+      about: '`range` is one of 1d, 7d, 30d, 90d and 1y.',
+      query: { range: '2d' },
+      problem: 'malformed-query',
+      at: ['/range', 'query'],
+    },
+    {
+      call: 'stream_coins',
+      when: 'an unknown currency',
+      about:
+        'A stream of Server-Sent Events lasts until the token expires, so this collection only tests what is refused.',
+      query: { currency: 'XXX' },
+      problem: 'validation-failed',
+      at: ['/currency', 'currency'],
+    },
+    {
+      call: 'stream_coins',
+      when: 'without a token',
+      about: 'Streams need a token.',
+      token: null,
+      problem: 'missing-token',
+    },
+    { call: 'list_coins', when: 'without a token', about: 'Coins need a token.', token: null, problem: 'missing-token' },
+    {
+      call: 'list_coins',
+      when: 'with a made-up token',
+      about: 'This server has not signed the token.',
+      token: 'e30.e30.c2ln',
+      problem: 'invalid-token',
+    },
+  ],
+};
+
+export const watchlist = {
+  name: 'watchlist',
+  about: 'The coins you watch.',
+  steps: [
+    { call: 'watch_coin' },
+    { call: 'watch_coin', when: 'again', about: 'Watching a coin twice changes nothing.' },
+    {
+      call: 'watch_coin',
+      when: 'unknown',
+      about: 'No coin has this name.',
+      path: { coin: 'NOSUCHCOIN' },
+      problem: 'not-found',
+    },
+    { call: 'list_watchlist', test: listsOnlyTheSymbol },
+    {
+      call: 'list_coins',
+      when: 'on your watchlist',
+      about: 'The coins you watch, with their market data.',
+      query: { watchlist: true },
+      test: listsOnlyTheSymbol,
+    },
+    { call: 'unwatch_coin' },
+  ],
+};
+
+export const alerts = {
+  name: 'alerts',
+  about: 'Alerts send a mail when a number of a coin crosses a threshold.',
+  steps: [
+    {
+      call: 'create_alert',
+      // Far above any price, so that no mail is sent.
+      change: { threshold: 1e14 },
+      test: () => {
+        pm.test('is armed, with the default hysteresis', () => {
+          pm.expect(body.armed).to.eql(true);
+          pm.expect(body.hysteresis).to.be.closeTo(2e12, 1);
+        });
+        pm.environment.set('alert_id', body.id);
+      },
+    },
+    {
+      call: 'create_alert',
+      when: 'a sentiment beyond 1',
+      about: 'Sentiment ranges from -1 to 1.',
+      change: { metric: 'sentiment', direction: 'below', threshold: -2 },
+      problem: 'validation-failed',
+      at: ['/threshold', 'range'],
+    },
+    {
+      call: 'list_alerts',
+      test: () =>
+        pm.test('has the alert', () => {
+          pm.expect(body.data.map(({ id }) => id)).to.include(pm.environment.get('alert_id'));
+        }),
+    },
+    { call: 'delete_alert', path: { id: '{{alert_id}}' } },
+    {
+      call: 'delete_alert',
+      when: 'again',
+      about: 'The alert no longer exists.',
+      path: { id: '{{alert_id}}' },
+      problem: 'not-found',
+    },
+  ],
+};

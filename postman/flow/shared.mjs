@@ -1,0 +1,34 @@
+// Scripts that several requests use.
+
+/** Makes up an account, so that the collection can be run again and again. */
+export const makeUpAccount = () => {
+  // A new account for each run.
+  const random = pm.variables.replaceIn('{{$randomUUID}}').slice(0, 13);
+  pm.environment.set('email', `ada-${random}@example.com`);
+  pm.environment.set('password', `correct horse ${random}`);
+  pm.environment.set('username', `ada.${random}`);
+};
+
+export const isTokenPair = () => {
+  pm.test('is a pair of tokens', () => {
+    pm.expect(body.token_type).to.eql('Bearer');
+    pm.expect(body.access_token.split('.')).to.have.lengthOf(3);
+    pm.expect(body.refresh_token.split('.')).to.have.lengthOf(3);
+    pm.expect(body.expires_in).to.be.above(0);
+    pm.expect(body.refresh_expires_in).to.be.above(body.expires_in);
+  });
+  pm.test('is not stored by caches', () => pm.expect(pm.response.headers.get('Cache-Control')).to.eql('no-store'));
+};
+
+export const keepTokens = () => {
+  pm.environment.set('access_token', body.access_token);
+  pm.environment.set('refresh_token', body.refresh_token);
+};
+
+/** A log-in with the account of this run, from which on its tokens are used. */
+export const logIn = (step) => ({ call: 'login', ...step, test: [isTokenPair, keepTokens] });
+
+export const hasEntityTag = () =>
+  pm.test('has an entity tag', () => pm.expect(pm.response.headers.get('ETag')).to.match(/^"\d+"$/));
+
+export const UNKNOWN_ID = '00000000-0000-7000-8000-000000000000';
