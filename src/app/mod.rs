@@ -32,7 +32,7 @@ use utoipa_actix_web::{AppExt, scope, service_config::ServiceConfig};
 use self::connections::Connections;
 pub use self::{document::document, serve::Server};
 use crate::{
-    auth,
+    auth::{self, challenges::ChallengeKeys},
     clock::Clock,
     coins,
     config::{self, Accounts, Config, Profile, SecretKey, Server as ServerSettings, Tokens},
@@ -46,7 +46,7 @@ use crate::{
     mail::Mailer,
     passwords::{Hasher, Policy},
     tasks::Tasks,
-    tokens::{self, Activity, Blocklist, ChallengeKeys, Jwt, KeyRing, Sealer},
+    tokens::{self, Activity, Blocklist, Jwt, KeyRing, Sealer},
     users,
 };
 

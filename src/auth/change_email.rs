@@ -4,7 +4,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
 
-use super::mails::EmailChangeMail;
+use super::{
+    challenges::{self, Opening, Purpose, Subject},
+    current_password::check_password,
+    mails::EmailChangeMail,
+};
 use crate::{
     clock::Clock,
     db::Db,
@@ -12,11 +16,8 @@ use crate::{
     jobs,
     limits::Limits,
     passwords,
-    tokens::{
-        CurrentUser,
-        challenges::{self, Opening, Purpose, Subject},
-    },
-    users::{self, EmailAddress, check_new_email},
+    tokens::CurrentUser,
+    users::{EmailAddress, check_new_email},
 };
 
 #[derive(Deserialize, Validate, ToSchema)]
@@ -61,7 +62,7 @@ pub async fn change_email(
     let Json(ChangeEmail { new_email, password }) = body;
     let email = EmailAddress::parse(&new_email).expect("validated");
     let now = clock.now();
-    let verified = users::check_password(password, me.id, &db, &hasher, &limits, address, now).await?;
+    let verified = check_password(password, me.id, &db, &hasher, &limits, address, now).await?;
     db.tx(move |conn| {
         let account = verified.lock(conn)?;
         if account.email_canonical == email.canonical() {

@@ -4,7 +4,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
 
-use super::mails::PasswordChangeMail;
+use super::{
+    challenges::{self, Opening, Purpose, Subject},
+    current_password::check_password,
+    mails::PasswordChangeMail,
+};
 use crate::{
     clock::Clock,
     db::Db,
@@ -12,11 +16,7 @@ use crate::{
     jobs,
     limits::Limits,
     passwords,
-    tokens::{
-        CurrentUser,
-        challenges::{self, Opening, Purpose, Subject},
-    },
-    users,
+    tokens::CurrentUser,
 };
 
 #[derive(Deserialize, Validate, ToSchema)]
@@ -54,7 +54,7 @@ pub async fn change_password(
 ) -> Result<HttpResponse, Problem> {
     let now = clock.now();
     let verified =
-        users::check_password(body.0.current_password, me.id, &db, &hasher, &limits, address, now).await?;
+        check_password(body.0.current_password, me.id, &db, &hasher, &limits, address, now).await?;
     db.tx(move |conn| {
         let account = verified.lock(conn)?;
         limits.budgets.spend(conn, super::PASSWORD_CHANGES, &account.email_canonical, now)?;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use super::{
+    challenges::{self, Challenge, ChallengeKeys, Purpose, Subject},
     mails::{Notice, NoticeMail},
     new_password,
     proof::{Checker, Proof, check_code, check_proof, refused},
@@ -23,8 +24,7 @@ use crate::{
     limits::Limits,
     passwords::{Hasher, Policy, Verdict},
     tokens::{
-        Blocklist, ChallengeKeys, Ended, Role,
-        challenges::{self, Challenge, Purpose, Subject},
+        Blocklist, Ended, Role,
         sessions::{self, Which},
     },
     users::{self, EmailAddress, NewUser, check_email},

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use super::{
+    challenges::{self, Challenge, ChallengeKeys, Opening, Owner, Purpose, Subject},
     confirm::Confirmed,
     mails::{Notice, NoticeMail, UndoMail},
     proof::{Checker, Proof, check_code, refused},
@@ -20,10 +21,7 @@ use crate::{
     http::{ClientIp, Json, Problem, kind},
     jobs,
     limits::Limits,
-    tokens::{
-        ChallengeKeys, CurrentUser,
-        challenges::{self, Challenge, Opening, Owner, Purpose, Subject},
-    },
+    tokens::CurrentUser,
     users::{self, check_email},
 };
 

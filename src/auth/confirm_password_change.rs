@@ -4,6 +4,7 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::{
+    challenges::{ChallengeKeys, Owner, Purpose},
     new_password,
     proof::{Checker, Proof, check_six_digits, refused},
 };
@@ -13,10 +14,7 @@ use crate::{
     http::{ClientIp, Json, Problem},
     limits::Limits,
     passwords,
-    tokens::{
-        Blocklist, ChallengeKeys, CurrentUser,
-        challenges::{Owner, Purpose},
-    },
+    tokens::{Blocklist, CurrentUser},
     users,
 };
 

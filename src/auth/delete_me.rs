@@ -3,7 +3,10 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::mails::{Notice, NoticeMail};
+use super::{
+    current_password::check_password,
+    mails::{Notice, NoticeMail},
+};
 use crate::{
     clock::Clock,
     db::Db,
@@ -55,7 +58,7 @@ pub async fn delete_me(
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
     let now = clock.now();
-    let verified = users::check_password(body.0.password, me.id, &db, &hasher, &limits, address, now).await?;
+    let verified = check_password(body.0.password, me.id, &db, &hasher, &limits, address, now).await?;
     let ended = db
         .tx(move |conn| {
             let account = verified.lock(conn)?;

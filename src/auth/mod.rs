@@ -1,11 +1,13 @@
 //! How people get in and out: register, log in, refresh, log out, their sessions; and what goes
 //! through their mailbox: confirm, recover, change the password or the address, notices.
 
+pub mod challenges;
 mod change_email;
 mod change_password;
 mod confirm;
 mod confirm_email_change;
 mod confirm_password_change;
+mod current_password;
 mod delete_me;
 mod end_session;
 mod forgot_password;

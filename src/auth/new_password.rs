@@ -7,6 +7,7 @@ use uuid::Uuid;
 use validator::ValidationError;
 
 use super::{
+    challenges,
     mails::{Notice, NoticeMail},
     proof::refused,
 };
@@ -16,7 +17,7 @@ use crate::{
     jobs,
     passwords::{self, Hasher, Policy},
     tokens::{
-        Ended, challenges,
+        Ended,
         sessions::{self, Which},
     },
     users::{self, Account},

@@ -6,14 +6,11 @@ use actix_web::web::Data;
 use chrono::{DateTime, Utc};
 use validator::ValidationError;
 
+use super::challenges::{self, Attempt, Challenge, ChallengeKeys, CodeForm, Owner, Purpose};
 use crate::{
     db::{self, Db},
     http::{Network, Problem, kind},
     limits::{Limits, RateLimit},
-    tokens::{
-        ChallengeKeys, CodeForm,
-        challenges::{self, Attempt, Challenge, Owner, Purpose},
-    },
     users::EmailAddress,
 };
 

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use super::{
+    challenges::{self, ChallengeKeys, Opening, Purpose, Subject},
     mails::{ConfirmationMail, RegistrationMail},
     new_password, store,
 };
@@ -18,10 +19,7 @@ use crate::{
     jobs,
     limits::Limits,
     passwords,
-    tokens::{
-        ChallengeKeys, Role,
-        challenges::{self, Opening, Purpose, Subject},
-    },
+    tokens::Role,
     users::{self, EmailAddress, NewUser, User, check_name, check_new_email, check_new_username},
 };
 

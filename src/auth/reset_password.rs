@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 use validator::{Validate, ValidationError};
 
 use super::{
+    challenges::{self, ChallengeKeys, Purpose},
     new_password,
     proof::{Checker, Proof, check_code, check_proof, refused},
 };
@@ -14,10 +15,7 @@ use crate::{
     http::{ClientIp, Json, Problem},
     limits::Limits,
     passwords,
-    tokens::{
-        Blocklist, ChallengeKeys,
-        challenges::{self, Purpose},
-    },
+    tokens::Blocklist,
     users::{self, check_email},
 };
 

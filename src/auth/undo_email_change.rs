@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::{
+    challenges::{self, Challenge, ChallengeKeys, Purpose},
     confirm::Confirmed,
     mails::{Notice, NoticeMail, Reason, ResetMail},
     proof::{Checker, Proof, refused},
@@ -20,8 +21,7 @@ use crate::{
     jobs,
     limits::Limits,
     tokens::{
-        Blocklist, ChallengeKeys, Ended,
-        challenges::{self, Challenge, Purpose},
+        Blocklist, Ended,
         sessions::{self, Which},
     },
     users,

@@ -3,16 +3,15 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::proof::{Checker, Proof, refused};
+use super::{
+    challenges::{self, ChallengeKeys, Purpose},
+    proof::{Checker, Proof, refused},
+};
 use crate::{
     clock::Clock,
     db::Db,
     http::{ClientIp, Json, Problem},
     limits::Limits,
-    tokens::{
-        ChallengeKeys,
-        challenges::{self, Purpose},
-    },
     users,
 };
 

@@ -9,11 +9,12 @@ use diesel::{Connection, PgConnection};
 
 use super::{database::with_connection, output::print};
 use crate::{
+    auth::challenges,
     config::Config,
     db::{self, migrate},
     passwords::{Hasher, Policy},
     tokens::{
-        Role, challenges,
+        Role,
         sessions::{self, Which},
     },
     users::{self, Account, EmailAddress, NewUser},

@@ -6,13 +6,10 @@
 //! - [`reuse`]: refresh tokens that come a second time;
 //! - [`Blocklist`]: ended sessions whose access tokens have not expired yet;
 //! - [`login_networks`]: from where a user has logged in lately;
-//! - [`challenges`]: what a person proves by mail, with a link or a code;
 //! - [`CurrentUser`], [`Admin`]: extractors that an endpoint names to be protected.
 
 pub mod activity;
 mod blocklist;
-pub mod challenges;
-mod code;
 mod current_user;
 mod end_all;
 mod jwks;
@@ -23,7 +20,6 @@ pub mod reuse;
 mod role;
 mod rotation;
 mod seal;
-mod secrets;
 pub mod sessions;
 mod verified;
 
@@ -32,7 +28,6 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub use self::{
     activity::Activity,
     blocklist::Blocklist,
-    code::CodeForm,
     current_user::{Admin, CurrentUser, PossiblyExpired, Uncounted},
     end_all::end_all,
     jwt::{AccessToken, Jwt, RefreshClaims, Refusal},
@@ -42,7 +37,6 @@ pub use self::{
     },
     role::Role,
     seal::{Sealer, derive_key},
-    secrets::{ChallengeKeys, Secrets},
     sessions::Ended,
 };
 

@@ -72,7 +72,7 @@ pub fn lock_account(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<Acc
 }
 
 /// As [`lock_account`]; None also if the password is another one.
-pub(super) fn lock_with_hash(conn: &mut PgConnection, id: Uuid, hash: &str) -> QueryResult<Option<Account>> {
+pub fn lock_with_hash(conn: &mut PgConnection, id: Uuid, hash: &str) -> QueryResult<Option<Account>> {
     users::table
         .find(id)
         .filter(users::password_hash.eq(hash))

@@ -2,14 +2,14 @@ use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use serde::{Deserialize, Serialize};
 
-use super::{super::store, CODE_LIFETIME, KEEP_IT, Mailing};
+use super::{CODE_LIFETIME, KEEP_IT, Mailing};
 use crate::{
+    auth::{
+        challenges::{self, Challenge, Opening, Purpose, Secrets, Subject},
+        store,
+    },
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
-    tokens::{
-        Secrets,
-        challenges::{self, Challenge, Opening, Purpose, Subject},
-    },
     users::{self, EmailAddress},
 };
 

@@ -5,10 +5,10 @@ use uuid::Uuid;
 
 use super::{Mailing, arm_for};
 use crate::{
+    auth::challenges::{self, Purpose},
     jobs::{Failure, Job, Running},
     limits::RateLimit,
     mail::{Action, Letter},
-    tokens::challenges::{self, Purpose},
     users,
 };
 

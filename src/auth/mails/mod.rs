@@ -29,15 +29,12 @@ pub(super) use self::{
     reset::{Reason, ResetMail},
     undo::UndoMail,
 };
+use super::challenges::{self, ChallengeKeys, Opening, Purpose, Secrets, Subject};
 use crate::{
     db::Db,
     jobs::{Registry, Running},
     limits::Limits,
     mail::Mailer,
-    tokens::{
-        ChallengeKeys, Secrets,
-        challenges::{self, Opening, Purpose, Subject},
-    },
     users::Account,
 };
 

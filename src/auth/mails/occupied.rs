@@ -5,12 +5,9 @@ use uuid::Uuid;
 
 use super::Mailing;
 use crate::{
+    auth::challenges::{self, Challenge, Secrets},
     jobs::{Failure, Running},
     mail::{Action, Letter},
-    tokens::{
-        Secrets,
-        challenges::{self, Challenge},
-    },
     users::{self, EmailAddress},
 };
 

@@ -3,9 +3,9 @@ use uuid::Uuid;
 
 use super::{CODE_LIFETIME, KEEP_IT, Mailing};
 use crate::{
+    auth::challenges,
     jobs::{Failure, Job, Running},
     mail::Letter,
-    tokens::challenges,
     users,
 };
 

@@ -2,9 +2,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{CODE_LIFETIME, KEEP_IT, Mailing, arm_for};
 use crate::{
+    auth::challenges::Purpose,
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
-    tokens::challenges::Purpose,
     users::{self, EmailAddress},
 };
 

@@ -3,9 +3,9 @@ use uuid::Uuid;
 
 use super::Mailing;
 use crate::{
+    auth::challenges,
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
-    tokens::challenges,
 };
 
 /// To the old address after a change: what happened, and the link that undoes it.

@@ -5,17 +5,13 @@ use chrono::{DateTime, Utc};
 use diesel::PgConnection;
 use uuid::Uuid;
 
-use super::{
-    account::{self, Account},
-    guesses::Guess,
-    store,
-};
 use crate::{
     db::Db,
     http::{ClientIp, Problem, kind},
     limits::Limits,
     passwords::{Hasher, Verdict},
     tokens::Refusal,
+    users::{self, Account, Guess},
 };
 
 /// A password that was right a moment ago.
@@ -25,14 +21,14 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// Locks the account like [`super::lock_account`]. Verifying takes a while, so who acts on it asks
+    /// Locks the account like [`users::lock_account`]. Verifying takes a while, so who acts on it asks
     /// in the same transaction whether that still is the password: else a thief who was being let in
     /// would survive a reset.
     ///
     /// # Errors
     /// The password was changed, or the account is gone.
     pub fn lock(&self, conn: &mut PgConnection) -> Result<Account, Problem> {
-        Ok(account::lock_with_hash(conn, self.user, &self.hash)?.ok_or(Refusal::Revoked)?)
+        Ok(users::lock_with_hash(conn, self.user, &self.hash)?.ok_or(Refusal::Revoked)?)
     }
 }
 
@@ -53,7 +49,7 @@ pub async fn check_password(
     let (guess, stored) = db
         .tx(move |conn| {
             let guess = Guess::of_user(conn, &counted, user, network, now)?;
-            Ok::<_, Problem>((guess, store::find_hash(conn, user)?))
+            Ok::<_, Problem>((guess, users::find_hash(conn, user)?))
         })
         .await?;
     let stored = stored.ok_or(Refusal::Revoked)?;

@@ -5,6 +5,9 @@
 //! undone change, a deleted account) deletes the row, and the job then finds nothing to mail.
 //! A code is tried under a lock of the row, whose counter grows with each wrong one.
 
+mod code;
+mod secrets;
+
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -20,9 +23,10 @@ use diesel::{
 };
 use uuid::Uuid;
 
-use super::{
+use self::secrets::hash_token;
+pub use self::{
     code::CodeForm,
-    secrets::{ChallengeKeys, Secrets, hash_token},
+    secrets::{ChallengeKeys, Secrets},
 };
 use crate::{
     db::{schema::challenges, text_enum},

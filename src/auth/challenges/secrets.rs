@@ -12,8 +12,11 @@ use aws_lc_rs::{
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
-use super::{code::CodeForm, seal::derive_key};
-use crate::config::{Secret, SecretKey};
+use super::code::CodeForm;
+use crate::{
+    config::{Secret, SecretKey},
+    tokens::derive_key,
+};
 
 /// What a mail carries; never logged, hence no `Debug`.
 pub struct Secrets {
