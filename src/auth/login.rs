@@ -18,10 +18,7 @@ use crate::{
     jobs,
     limits::Limits,
     passwords::{self, Verdict},
-    tokens::{
-        Activity, Blocklist, Jwt,
-        sessions::{self, Lifetimes},
-    },
+    tokens::{Activity, Blocklist, Jwt, Lifetimes, sessions},
     users::{self, EmailAddress, Guess, Login},
 };
 

@@ -42,7 +42,7 @@ pub use self::{
 use crate::{
     http::{ClientIp, Problem},
     limits::{Limits, RateLimit},
-    tokens::sessions::Client,
+    tokens::Client,
 };
 
 /// What one address may ask of the endpoints that anyone can call and that cost a hash or a mail.

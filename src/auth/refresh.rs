@@ -16,9 +16,8 @@ use crate::{
     jobs,
     limits::Limits,
     tokens::{
-        Activity, Blocklist, Jwt, Refusal,
+        self, Activity, Blocklist, Exchange, Jwt, Lifetimes, Presented, Refusal,
         reuse::{self, Settled},
-        sessions::{self, Exchange, Lifetimes, Presented},
     },
     users,
 };
@@ -85,7 +84,7 @@ pub async fn refresh(
     let presented = Presented { claims, expires_at, seen_here, client: super::client(&req, address) };
     let hop_times = times.clone();
     let exchange =
-        move |conn: &mut PgConnection| Ok::<_, Problem>(sessions::exchange(conn, presented, &hop_times)?);
+        move |conn: &mut PgConnection| Ok::<_, Problem>(tokens::exchange(conn, presented, &hop_times)?);
     let presented = match db.run(exchange).await? {
         Exchange::Granted(grant) => return token_pair::respond(&jwt, grant, &times),
         Exchange::NotNewest(presented) => presented,

@@ -14,7 +14,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult, pg::PgRowByRowLoadingMode, prelude::*, sql_query, sql_types};
 use uuid::Uuid;
 
-use super::sessions::Ended;
 use crate::{
     clock::Clock,
     db::{Change, Follow, schema::blocklist},
@@ -24,6 +23,13 @@ const CHANNEL: &str = "mintage_blocklist";
 /// How long entries are kept beyond their time. When a clock has been ahead by up to that, the tokens of
 /// an ended session are not accepted again once it is right.
 const KEPT: TimeDelta = TimeDelta::hours(1);
+
+/// A session that ended, and when the last of its access tokens has expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    pub session: Uuid,
+    pub until: DateTime<Utc>,
+}
 
 /// A view in memory of the `blocklist` table.
 pub struct Blocklist {

@@ -11,7 +11,8 @@ use uuid::Uuid;
 use super::{
     activity::Activity,
     blocklist::{Blocklist, Standing},
-    jwt::{AccessToken, Jwt, Refusal},
+    claims::AccessToken,
+    jwt::{Jwt, Refusal},
     role::Role,
 };
 use crate::{

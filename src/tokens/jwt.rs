@@ -8,11 +8,10 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::{
+    claims::{AccessToken, RefreshClaims},
     keys::{Key, KeyRing, Pair, Ring},
-    role::Role,
     verified::{Verified, VerifiedTokens},
 };
 use crate::{
@@ -68,26 +67,6 @@ struct Claims<T> {
     exp: i64,
     #[serde(flatten)]
     own: T,
-}
-
-/// What an access token says.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct AccessToken {
-    pub sub: Uuid,
-    pub sid: Uuid,
-    pub jti: Uuid,
-    pub role: Role,
-    /// The refresh token that was issued with it.
-    pub generation: i32,
-}
-
-/// What a refresh token says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RefreshClaims {
-    pub sub: Uuid,
-    pub sid: Uuid,
-    pub jti: Uuid,
-    pub generation: i32,
 }
 
 /// Why a token was not accepted.
@@ -314,8 +293,12 @@ mod tests {
 
     use chrono::TimeDelta;
     use proptest::prelude::*;
+    use uuid::Uuid;
 
-    use super::{super::keys::fake, *};
+    use super::{
+        super::{keys::fake, role::Role},
+        *,
+    };
     use crate::config::Config;
 
     #[derive(Clone, Debug)]

@@ -17,9 +17,13 @@ use diesel::{PgConnection, QueryResult, prelude::*};
 use ipnet::IpNet;
 
 use super::{
+    blocklist::Ended,
+    client::Client,
     jwt::SKEW,
+    lifetimes::Lifetimes,
+    refresh::{Grant, Presented, RefreshToken},
     role::Role,
-    sessions::{self, Client, Ended, Grant, Lifetimes, Presented, RefreshToken, Which},
+    sessions::{self, Which},
 };
 use crate::{
     db::schema::{refresh_tokens, sessions as rows, users},

@@ -16,7 +16,7 @@ use diesel::{
 use ipnet::IpNet;
 use uuid::Uuid;
 
-use super::{jwt::RefreshClaims, role::Role};
+use super::{claims::RefreshClaims, role::Role};
 
 /// What becomes of a session and its tokens if the presented one is the newest.
 pub(super) struct RotateNewest<'a> {

@@ -1,7 +1,4 @@
-//! Sessions and the rotation of their refresh tokens: a refresh token is exchanged for the next
-//! *generation*. What becomes of one that was exchanged before: [`reuse`](super::reuse).
-
-use std::net::IpAddr;
+//! Sessions: a log-in starts one; it ends when it is logged out, superseded or expired.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult, pg::Pg, prelude::*, sql_types::Bool};
@@ -10,22 +7,18 @@ use uuid::Uuid;
 
 use super::{
     activity::{Activity, WRITTEN_LATE},
-    blocklist,
-    jwt::{LEEWAY, RefreshClaims},
+    blocklist::{self, Ended},
+    client::Client,
+    jwt::LEEWAY,
+    lifetimes::Lifetimes,
     login_networks,
+    refresh::{Grant, RefreshToken},
     role::Role,
-    rotation::RotateNewest,
 };
-use crate::{
-    clock::Clock,
-    config,
-    db::schema::{refresh_tokens, sessions},
-    http::Network,
-};
+use crate::{db::schema::sessions, http::Network};
 
 /// Beyond these a user's least recently used sessions end.
 const MOST_PER_USER: usize = 100;
-const LONGEST_USER_AGENT: usize = 256;
 /// Rows that housekeeping touches in one statement.
 const BATCH: usize = 1000;
 
@@ -39,131 +32,6 @@ pub struct Session {
     pub created_at: DateTime<Utc>,
     pub last_seen_at: DateTime<Utc>,
     pub refresh_expires_at: DateTime<Utc>,
-}
-
-/// A session that ended, and when the last of its access tokens has expired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended {
-    pub session: Uuid,
-    pub until: DateTime<Utc>,
-}
-
-/// Who is on the other end.
-#[derive(Clone, Debug)]
-pub struct Client {
-    pub address: IpAddr,
-    pub user_agent: Option<String>,
-}
-
-impl Client {
-    #[must_use]
-    pub fn new(address: IpAddr, user_agent: Option<&str>) -> Self {
-        let cut = |text: &str| text.chars().filter(|c| !c.is_control()).take(LONGEST_USER_AGENT).collect();
-        Self { address, user_agent: user_agent.map(cut) }
-    }
-}
-
-/// The times that a log-in or a refresh depends on.
-#[derive(Clone, Debug)]
-pub struct Lifetimes {
-    pub now: DateTime<Utc>,
-    /// See [`Clock::earliest`].
-    earliest: DateTime<Utc>,
-    pub access_expires_at: DateTime<Utc>,
-    remembered: (TimeDelta, TimeDelta),
-    short: (TimeDelta, TimeDelta),
-    pub(super) grace: TimeDelta,
-}
-
-impl Lifetimes {
-    #[must_use]
-    pub fn new(settings: &config::Tokens, clock: &Clock) -> Self {
-        let now = clock.now();
-        let delta = |duration| TimeDelta::from_std(duration).expect("the settings are bounded");
-        Self {
-            now,
-            earliest: clock.earliest(),
-            access_expires_at: now + delta(settings.access_ttl),
-            remembered: (delta(settings.refresh_idle_ttl), delta(settings.refresh_max_ttl)),
-            short: (delta(settings.short_idle_ttl), delta(settings.short_max_ttl)),
-            grace: delta(settings.refresh_grace),
-        }
-    }
-
-    /// Whether what expires then has expired.
-    pub(super) fn is_over(&self, expires_at: DateTime<Utc>) -> bool {
-        expires_at <= self.now - LEEWAY
-    }
-
-    /// As [`Lifetimes::is_over`], and the system clock agrees.
-    pub(super) fn is_surely_over(&self, expires_at: DateTime<Utc>) -> bool {
-        expires_at <= self.earliest - LEEWAY
-    }
-
-    fn of(&self, remember: bool) -> (TimeDelta, TimeDelta) {
-        if remember { self.remembered } else { self.short }
-    }
-}
-
-/// What tokens to issue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
-    pub role: Role,
-    pub claims: RefreshClaims,
-    pub issued_at: DateTime<Utc>,
-    pub expires_at: DateTime<Utc>,
-}
-
-/// What became of a refresh token.
-#[derive(Debug)]
-pub enum Exchange {
-    Granted(Grant),
-    /// Or expired; to be settled with [`reuse::settle`](super::reuse::settle).
-    NotNewest(Presented),
-}
-
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = refresh_tokens)]
-pub(super) struct RefreshToken {
-    session_id: Uuid,
-    generation: i32,
-    id: Uuid,
-    issued_at: DateTime<Utc>,
-    expires_at: DateTime<Utc>,
-}
-
-impl RefreshToken {
-    fn new(session_id: Uuid, generation: i32, now: DateTime<Utc>, expires_at: DateTime<Utc>) -> Self {
-        Self { session_id, generation, id: Uuid::now_v7(), issued_at: now, expires_at }
-    }
-
-    /// Column by column: an `Option` would make a statement that diesel does not keep prepared.
-    fn insert(&self, conn: &mut PgConnection) -> QueryResult<()> {
-        diesel::insert_into(refresh_tokens::table)
-            .values((
-                refresh_tokens::session_id.eq(self.session_id),
-                refresh_tokens::generation.eq(self.generation),
-                refresh_tokens::id.eq(self.id),
-                refresh_tokens::issued_at.eq(self.issued_at),
-                refresh_tokens::expires_at.eq(self.expires_at),
-            ))
-            .execute(conn)?;
-        Ok(())
-    }
-
-    pub(super) fn grant(self, user: Uuid, role: Role) -> Grant {
-        Grant {
-            role,
-            claims: RefreshClaims {
-                sub: user,
-                sid: self.session_id,
-                jti: self.id,
-                generation: self.generation,
-            },
-            issued_at: self.issued_at,
-            expires_at: self.expires_at,
-        }
-    }
 }
 
 /// Starts a session for a user whose password was right.
@@ -220,44 +88,6 @@ fn surplus(conn: &mut PgConnection, user: Uuid, new: Uuid, activity: &Activity) 
         .collect();
     by_use.sort_unstable_by(|one, other| other.cmp(one));
     Ok(by_use.into_iter().skip(MOST_PER_USER - 1).map(|(_, id)| id).collect())
-}
-
-/// A refresh token that came, and who sent it.
-#[derive(Debug)]
-pub struct Presented {
-    pub claims: RefreshClaims,
-    pub expires_at: DateTime<Utc>,
-    /// The newest generation whose access token this replica has seen.
-    pub seen_here: Option<i32>,
-    pub client: Client,
-}
-
-/// Exchanges the refresh token if it is the newest of its session, and has not expired.
-///
-/// # Errors
-/// The database cannot be written.
-pub fn exchange(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) -> QueryResult<Exchange> {
-    let Presented { claims, seen_here, client, .. } = &presented;
-    let next_id = Uuid::now_v7();
-    let rotated = RotateNewest {
-        presented: claims,
-        next_id,
-        seen: seen_here.unwrap_or(-1),
-        user_agent: client.user_agent.as_deref(),
-        address: client.address.into(),
-        now: times.now,
-        expired_before: times.now - LEEWAY,
-        access_expires_at: times.access_expires_at,
-        refresh_expires_at: (times.now + times.remembered.0, times.now + times.short.0),
-        settled_before: times.now - times.grace,
-    }
-    .run(conn)?;
-    let Some((expires_at, role)) = rotated else {
-        return Ok(Exchange::NotNewest(presented));
-    };
-    let claims =
-        RefreshClaims { jti: next_id, generation: claims.generation + 1, sub: claims.sub, sid: claims.sid };
-    Ok(Exchange::Granted(Grant { role, claims, issued_at: times.now, expires_at }))
 }
 
 /// The user's live sessions, the most recently used first.

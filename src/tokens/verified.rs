@@ -15,7 +15,7 @@ use std::{
 use siphasher::sip128::{Hasher128, SipHasher13};
 use uuid::Uuid;
 
-use super::jwt::AccessToken;
+use super::claims::AccessToken;
 
 const SHARDS: usize = 16;
 /// Tokens that are remembered at the most, about 10 MB.

@@ -1,0 +1,174 @@
+//! The side that proves: finds the challenge of a token or a code, and uses it up.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    PgConnection, QueryResult,
+    connection::SimpleConnection,
+    dsl::{exists, select},
+    prelude::*,
+};
+use uuid::Uuid;
+
+use super::{
+    code::CodeForm,
+    model::{Challenge, Condition, Purpose, Subject},
+    secrets::{ChallengeKeys, hash_token},
+};
+use crate::{
+    db::schema::challenges,
+    http::Network,
+    limits::{Budgets, RateLimit},
+};
+
+/// Wrong codes of eight characters that one network may try at one challenge: it is used up long before
+/// the [`CodeForm::max_tries`] of all, so strangers do not stop the owner. Longer than a code works.
+const TRIES_OF_NETWORK: RateLimit =
+    RateLimit { name: "wrong codes from a network", burst: 5, every: Duration::from_mins(15) };
+
+/// The live challenge of this token. One that was used is found too: whether that is an answer
+/// or a refusal depends on the purpose.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn find_by_token(
+    conn: &mut PgConnection,
+    purpose: Purpose,
+    token: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<Option<Challenge>> {
+    challenges::table
+        .filter(challenges::token_hash.eq(hash_token(token)))
+        .filter(challenges::purpose.eq(purpose).and(challenges::expires_at.gt(now)))
+        .select(Challenge::as_select())
+        .first(conn)
+        .optional()
+}
+
+/// Whose code it may be.
+#[derive(Clone)]
+pub enum Owner {
+    /// The person who reads mail at this canonical address.
+    Address(String),
+    User(Uuid),
+}
+
+/// A code that was typed.
+pub struct Attempt {
+    pub purpose: Purpose,
+    pub owner: Owner,
+    /// As [`CodeForm::read`] gives it.
+    pub code: String,
+    /// Where it was typed.
+    pub network: Network,
+}
+
+/// The live challenge of this code. Counts a wrong one, in a transaction of its own, so it must not run
+/// in one that a wrong code rolls back; a right one is no try, so a person who has it may correct what
+/// else was refused. The rows are locked meanwhile: tries at once are one after the other. Several
+/// registrations of one address each have a code; a try counts for all of them. Without any challenge
+/// the same statements run, so that the time does not tell whether there is one. For the same reason
+/// the commit does not wait for the disk; a crash of PostgreSQL may forget a few tries.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn try_code(
+    conn: &mut PgConnection,
+    keys: &ChallengeKeys,
+    budgets: &Budgets,
+    attempt: &Attempt,
+    now: DateTime<Utc>,
+) -> QueryResult<Option<Challenge>> {
+    let Attempt { purpose, owner, code, network } = attempt;
+    let form = purpose.code_form();
+    let (is_owners, nothing): (Condition, String) = match owner {
+        Owner::Address(canonical) => {
+            (Box::new(challenges::email_canonical.eq(canonical.clone()).nullable()), canonical.clone())
+        }
+        Owner::User(id) => (Subject::User(*id).is_its(), id.to_string()),
+    };
+    conn.transaction(|conn| {
+        conn.batch_execute("SET LOCAL synchronous_commit TO off")?;
+        // Several rows are locked in this order everywhere.
+        let tried = challenges::table
+            .filter(challenges::purpose.eq(purpose).and(challenges::code_expires_at.gt(now)))
+            .filter(challenges::tries.lt(form.max_tries()))
+            .filter(is_owners)
+            .order(challenges::id)
+            .select((Challenge::as_select(), challenges::code_hash.assume_not_null()))
+            .for_update()
+            .load::<(Challenge, Vec<u8>)>(conn)?;
+        let mut subjects: Vec<String> =
+            tried.iter().map(|(one, _)| format!("{} {network}", one.id)).collect();
+        if subjects.is_empty() {
+            subjects.push(format!("{nothing} {network}"));
+        }
+        let mut open = Vec::new();
+        for (place, subject) in subjects.iter().enumerate() {
+            if form == CodeForm::SixDigits || !budgets.is_used_up(conn, TRIES_OF_NETWORK, subject, now)? {
+                open.extend(tried.get(place));
+            }
+        }
+        let right =
+            open.iter().find(|(one, hash)| keys.is_code(one.id, code, hash)).map(|(one, _)| one.clone());
+        let wrong: Vec<Uuid> = open.iter().map(|(one, _)| one.id).filter(|_| right.is_none()).collect();
+        if right.is_none() && form == CodeForm::EightCharacters {
+            for subject in &subjects {
+                // One that is used up stays so.
+                let _ = budgets.take(conn, TRIES_OF_NETWORK, subject, now)?;
+            }
+        }
+        diesel::update(challenges::table.filter(challenges::id.eq_any(wrong)))
+            .set(challenges::tries.eq(challenges::tries + 1))
+            .execute(conn)?;
+        Ok(right)
+    })
+}
+
+/// Locks all challenges of this address, for who ends several of them at once.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn lock_all(conn: &mut PgConnection, email_canonical: &str) -> QueryResult<()> {
+    challenges::table
+        .filter(challenges::email_canonical.eq(email_canonical))
+        .order(challenges::id)
+        .select(challenges::id)
+        .for_update()
+        .load::<Uuid>(conn)?;
+    Ok(())
+}
+
+/// Uses a challenge up; false if somebody else was first, or it is gone. Whoever also changes the
+/// user's row locks that before.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn consume(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> QueryResult<bool> {
+    let live = challenges::consumed_at.is_null().and(challenges::expires_at.gt(now));
+    let consumed = diesel::update(challenges::table.find(id).filter(live))
+        .set(challenges::consumed_at.eq(now))
+        .execute(conn)?;
+    Ok(consumed == 1)
+}
+
+/// Whether it was used, as far as that is still known.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn is_consumed(conn: &mut PgConnection, id: Uuid) -> QueryResult<bool> {
+    let used = challenges::table.find(id).filter(challenges::consumed_at.is_not_null());
+    select(exists(used)).get_result(conn)
+}
+
+/// A registration has become an account: its challenge survives with that.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn hand_over(conn: &mut PgConnection, id: Uuid, user: Uuid) -> QueryResult<()> {
+    diesel::update(challenges::table.find(id))
+        .set((challenges::user_id.eq(user), challenges::registration_id.eq(None::<Uuid>)))
+        .execute(conn)?;
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! What our tokens claim.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::role::Role;
+
+/// What an access token says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AccessToken {
+    pub sub: Uuid,
+    pub sid: Uuid,
+    pub jti: Uuid,
+    pub role: Role,
+    /// The refresh token that was issued with it.
+    pub generation: i32,
+}
+
+/// What a refresh token says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefreshClaims {
+    pub sub: Uuid,
+    pub sid: Uuid,
+    pub jti: Uuid,
+    pub generation: i32,
+}
