@@ -96,9 +96,6 @@ pub(super) fn delete(conn: &mut PgConnection, ended: &[Registration]) -> QueryRe
 }
 
 /// Removes at most 1,000 that nobody confirmed in time; true if there may be more.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
     let expired: Vec<Uuid> = registrations::table
         .filter(registrations::expires_at.lt(now))

@@ -30,7 +30,6 @@ struct Debts {
 }
 
 impl RateLimits {
-    #[must_use]
     pub fn new(enabled: bool, clock: Clock) -> Self {
         Self { enabled, clock, hasher: RandomState::new(), debts: Mutex::default() }
     }
@@ -50,9 +49,6 @@ impl RateLimits {
 
     /// As [`RateLimits::check`], for a client's address. Of IPv6, where one client has a whole
     /// /64 and easily a /48, both are counted.
-    ///
-    /// # Errors
-    /// As [`RateLimits::check`].
     pub fn check_address(&self, limit: RateLimit, address: IpAddr) -> Result<(), Problem> {
         match address {
             IpAddr::V4(address) => self.check(limit, address),

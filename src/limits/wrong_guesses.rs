@@ -27,7 +27,6 @@ struct Guesses {
 }
 
 impl WrongGuesses {
-    #[must_use]
     pub fn new(clock: Clock) -> Self {
         Self { clock, passwords: Guesses::new("password", 1000), codes: Guesses::new("code", 100) }
     }

@@ -89,9 +89,6 @@ pub enum Verdict {
 
 impl Hasher {
     /// Starts the threads; they end when the last clone is dropped.
-    ///
-    /// # Errors
-    /// The operating system gives no thread.
     pub fn start(settings: &Passwords, tasks: &Tasks) -> std::io::Result<Self> {
         let queue = Arc::new(Queue::new(settings, estimate(settings.cost)));
         for number in 0..settings.threads {
@@ -104,15 +101,11 @@ impl Hasher {
     }
 
     /// Hashes that run or wait, and how many may.
-    #[must_use]
     pub fn in_use(&self) -> (usize, usize) {
         self.queue.0.in_use()
     }
 
     /// Hashes on this thread, for the command line.
-    ///
-    /// # Errors
-    /// The cost is out of bcrypt's range.
     pub fn hash_now(password: &str, cost: u32) -> BcryptResult<String> {
         bcrypt::hash(prehash(password), cost)
     }
@@ -130,17 +123,12 @@ impl Hasher {
 }
 
 impl Place<'_> {
-    /// # Errors
-    /// A hashing thread panicked.
     pub async fn hash(self, password: String) -> Result<String, Problem> {
         let cost = self.hasher.cost;
         self.run(move || Hasher::hash_now(&password, cost)).await?.map_err(Problem::internal)
     }
 
     /// With a salt of the caller's, so that equal passwords have equal hashes under it.
-    ///
-    /// # Errors
-    /// A hashing thread panicked.
     pub async fn hash_with_salt(self, password: String, salt: [u8; 16]) -> Result<String, Problem> {
         let cost = self.hasher.cost;
         let hash = move || bcrypt::hash_with_salt(prehash(&password), cost, salt);
@@ -150,9 +138,6 @@ impl Place<'_> {
     /// As [`Place::verify`]; if that says [`Verdict::Wrong`], also whether the password is that of one of
     /// those who wait, whose hashes share a salt. That takes as long if there are none, or many; those
     /// with another salt than the first are not looked at.
-    ///
-    /// # Errors
-    /// As [`Place::verify`].
     pub async fn verify_or_waits(
         self,
         password: String,
@@ -170,9 +155,6 @@ impl Place<'_> {
     }
 
     /// Without a stored hash (no such account) it takes as long and says [`Verdict::Wrong`].
-    ///
-    /// # Errors
-    /// A hashing thread panicked, or what is stored is no hash.
     pub async fn verify(self, password: String, stored: Option<String>) -> Result<Verdict, Problem> {
         let (cost, dummy) = (self.hasher.cost, self.hasher.dummy.clone());
         self.run(move || verify(&password, stored.as_deref(), &dummy, cost)).await?.map_err(Problem::internal)

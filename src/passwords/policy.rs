@@ -44,7 +44,6 @@ pub struct Policy {
 
 impl Policy {
     /// `public_url` is an address such as `https://api.example.com`, of which `example` counts too.
-    #[must_use]
     pub fn new(product_name: &str, public_url: &str) -> Self {
         let name = product_name.to_lowercase();
         let url = Url::parse(public_url).ok();

@@ -61,19 +61,16 @@ impl Activity {
     }
 
     /// The newest generation that this replica saw in use.
-    #[must_use]
     pub fn generation(&self, session: Uuid) -> Option<i32> {
         self.lock().get(&session).map(|entry| entry.seen.generation)
     }
 
     /// When this replica last saw it in use, unless that is written already.
-    #[must_use]
     pub(super) fn last_use(&self, session: Uuid) -> Option<DateTime<Utc>> {
         self.lock().get(&session).map(|entry| entry.last)
     }
 
     /// What has to be written.
-    #[must_use]
     pub fn pending(&self) -> Vec<(Uuid, Seen)> {
         let entries = self.lock();
         let pending = entries.iter().filter(|(_, entry)| !entry.written);

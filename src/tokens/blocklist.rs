@@ -57,25 +57,21 @@ pub enum Standing {
 }
 
 impl Blocklist {
-    #[must_use]
     pub fn new(clock: Clock, max_staleness: Duration) -> Self {
         let state = State { ended: HashMap::new(), confirmed_at: Instant::now(), swept: 0 };
         Self { clock, max_staleness, state: RwLock::new(state) }
     }
 
     /// Whether it is known who is logged out and which keys are revoked; if not, no token is accepted.
-    #[must_use]
     pub fn is_current(&self) -> bool {
         self.standing(Uuid::nil()) == Standing::Good
     }
 
     /// How long ago the database confirmed the list.
-    #[must_use]
     pub fn confirmed_ago(&self) -> Duration {
         self.state.read().unwrap_or_else(PoisonError::into_inner).confirmed_at.elapsed()
     }
 
-    #[must_use]
     pub fn standing(&self, session: Uuid) -> Standing {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         if state.ended.contains_key(&session) {

@@ -12,7 +12,6 @@ pub struct Client {
 }
 
 impl Client {
-    #[must_use]
     pub fn new(address: IpAddr, user_agent: Option<&str>) -> Self {
         let cut = |text: &str| text.chars().filter(|c| !c.is_control()).take(LONGEST_USER_AGENT).collect();
         Self { address, user_agent: user_agent.map(cut) }

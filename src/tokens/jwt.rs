@@ -94,7 +94,6 @@ pub struct Jwt {
 }
 
 impl Jwt {
-    #[must_use]
     pub fn new(keys: Arc<KeyRing>, clock: Clock, issuer: &str, settings: &config::Tokens) -> Self {
         let validation = |kind: TokenKind| {
             let mut validation = Validation::new(kind.algorithm());
@@ -116,8 +115,6 @@ impl Jwt {
         }
     }
 
-    /// # Errors
-    /// The signing key is unusable, or there is none.
     pub fn issue_access(
         &self,
         token: AccessToken,
@@ -128,9 +125,6 @@ impl Jwt {
     }
 
     /// The same claims and times give the same token: HMAC is deterministic.
-    ///
-    /// # Errors
-    /// The signing key is unusable, or there is none.
     pub fn issue_refresh(
         &self,
         claims: RefreshClaims,
@@ -157,16 +151,12 @@ impl Jwt {
     }
 
     /// Accepted access tokens: with a remembered signature, and with one that was checked.
-    #[must_use]
     pub fn access_tokens(&self) -> (u64, u64) {
         self.verified.counts()
     }
 
     /// As [`Jwt::verify_access`], for logging out: that must also work late. With the token comes
     /// whether it is still good, by its times.
-    ///
-    /// # Errors
-    /// Why the token is refused, whenever it was issued.
     pub fn verify_expired_access(&self, token: &str) -> Result<(AccessToken, Result<(), Refusal>), Refusal> {
         let claims = self.verify::<AccessToken>(token, TokenKind::Access)?;
         Ok((claims.own, self.check_times(claims.iat, claims.exp)))
@@ -174,9 +164,6 @@ impl Jwt {
 
     /// With the token comes when it expires, which is not checked here: that is for the database, which
     /// knows the token.
-    ///
-    /// # Errors
-    /// Why the token is refused, whenever it was issued.
     pub fn verify_refresh(&self, token: &str) -> Result<(RefreshClaims, DateTime<Utc>), Refusal> {
         let Claims { own, exp, .. } = self.verify(token, TokenKind::Refresh)?;
         Ok((own, DateTime::from_timestamp(exp, 0).ok_or(Refusal::Invalid)?))

@@ -18,7 +18,6 @@ pub struct Lifetimes {
 }
 
 impl Lifetimes {
-    #[must_use]
     pub fn new(settings: &config::Tokens, clock: &Clock) -> Self {
         let now = clock.now();
         let delta = |duration| TimeDelta::from_std(duration).expect("the settings are bounded");

@@ -88,9 +88,6 @@ pub enum Exchange {
 }
 
 /// Exchanges the refresh token if it is the newest of its session, and has not expired.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn exchange(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) -> QueryResult<Exchange> {
     let Presented { claims, seen_here, client, .. } = &presented;
     let next_id = Uuid::now_v7();

@@ -75,9 +75,6 @@ struct Session {
 
 /// Decides about a token that was not the newest of its session a moment ago, or has expired; in a
 /// transaction.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) -> QueryResult<Settled> {
     let Presented { claims, expires_at, seen_here, client } = presented;
     // The row lock makes racing requests take turns. A database that was restored from a backup does

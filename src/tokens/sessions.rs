@@ -91,9 +91,6 @@ fn surplus(conn: &mut PgConnection, user: Uuid, new: Uuid, activity: &Activity) 
 }
 
 /// The user's live sessions, the most recently used first.
-///
-/// # Errors
-/// The database cannot be read.
 pub fn list(conn: &mut PgConnection, user: Uuid, now: DateTime<Utc>) -> QueryResult<Vec<Session>> {
     sessions::table
         .filter(sessions::user_id.eq(user).and(sessions::refresh_expires_at.gt(now)))
@@ -103,9 +100,6 @@ pub fn list(conn: &mut PgConnection, user: Uuid, now: DateTime<Utc>) -> QueryRes
 }
 
 /// Whether this session of this user is still live.
-///
-/// # Errors
-/// The database cannot be read.
 pub fn is_live(conn: &mut PgConnection, user: Uuid, session: Uuid) -> QueryResult<bool> {
     let row = sessions::table.filter(sessions::id.eq(session).and(sessions::user_id.eq(user)));
     diesel::select(diesel::dsl::exists(row)).get_result(conn)
@@ -122,9 +116,6 @@ pub enum Which<'a> {
 /// Ends sessions of a user and blocks their access tokens.
 ///
 /// Whoever also changes the user's row does that first: locks are taken in this order.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn end(conn: &mut PgConnection, user: Uuid, which: Which) -> QueryResult<Vec<Ended>> {
     let wanted: Box<dyn BoxableExpression<sessions::table, Pg, SqlType = Bool>> = match which {
         Which::These(ids) => Box::new(sessions::id.eq_any(ids)),
@@ -152,9 +143,6 @@ pub fn end(conn: &mut PgConnection, user: Uuid, which: Which) -> QueryResult<Vec
 
 /// Removes sessions and blocklist entries that no token could belong to for an hour, at most
 /// [`BATCH`] of each; true if there may be more.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
     let limit = now - LEEWAY - TimeDelta::hours(1);
     let over = sessions::expires_at.lt(limit).and(sessions::access_expires_at.lt(limit));

@@ -26,22 +26,16 @@ pub struct Account {
 impl Account {
     /// The name to begin a mail with: only a person's own, which is certain where the address is
     /// confirmed. Else whoever registers a stranger's address could write to him in our name.
-    #[must_use]
     pub fn greeting(&self) -> Option<&str> {
         self.name.as_deref().filter(|_| self.email_confirmed)
     }
 }
 
-/// # Errors
-/// The database cannot be read.
 pub fn find_account(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<Account>> {
     users::table.find(id).select(Account::as_select()).first(conn).optional()
 }
 
 /// The account whose address this is, in any spelling.
-///
-/// # Errors
-/// The database cannot be read.
 pub fn find_account_of(conn: &mut PgConnection, email: &EmailAddress) -> QueryResult<Option<Account>> {
     users::table
         .filter(users::email_canonical.eq(email.canonical()))
@@ -51,9 +45,6 @@ pub fn find_account_of(conn: &mut PgConnection, email: &EmailAddress) -> QueryRe
 }
 
 /// As [`find_account_of`], and locks the row like [`lock_account`].
-///
-/// # Errors
-/// The database cannot be read.
 pub fn lock_account_of(conn: &mut PgConnection, email: &EmailAddress) -> QueryResult<Option<Account>> {
     users::table
         .filter(users::email_canonical.eq(email.canonical()))
@@ -64,9 +55,6 @@ pub fn lock_account_of(conn: &mut PgConnection, email: &EmailAddress) -> QueryRe
 }
 
 /// Locks the user's row: whoever changes sessions or challenges as well does this first.
-///
-/// # Errors
-/// The database cannot be read.
 pub fn lock_account(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<Account>> {
     users::table.find(id).select(Account::as_select()).for_update().first(conn).optional()
 }
@@ -83,17 +71,11 @@ pub fn lock_with_hash(conn: &mut PgConnection, id: Uuid, hash: &str) -> QueryRes
 }
 
 /// Locks the user's row like [`lock_account`] and gives its password hash.
-///
-/// # Errors
-/// The database cannot be read.
 pub fn lock_hash(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<String>> {
     users::table.find(id).select(users::password_hash).for_update().first(conn).optional()
 }
 
 /// Only advice: who registers it first has it.
-///
-/// # Errors
-/// The database cannot be read.
 pub fn is_username_taken(conn: &mut PgConnection, username: &str) -> QueryResult<bool> {
     let canonical = username.to_ascii_lowercase();
     let same = users::table.filter(users::username_canonical.eq(canonical));
@@ -101,9 +83,6 @@ pub fn is_username_taken(conn: &mut PgConnection, username: &str) -> QueryResult
 }
 
 /// Also forgets where the user has logged in: a thief of the old password may have done so.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn set_password(conn: &mut PgConnection, id: Uuid, hash: &str, now: DateTime<Utc>) -> QueryResult<()> {
     diesel::update(users::table.find(id))
         .set((
@@ -116,9 +95,6 @@ pub fn set_password(conn: &mut PgConnection, id: Uuid, hash: &str, now: DateTime
 }
 
 /// The person reads mail at this address; false if it is not the account's any more.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn confirm_email(
     conn: &mut PgConnection,
     id: Uuid,
@@ -162,9 +138,6 @@ pub fn change_email(
 /// Gives the account to the person who reads mail at its address, or for whom an operator vouches:
 /// a new password, and neither name nor username of the person who had it before. The caller also
 /// ends the sessions and deletes the challenges.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn take_over(conn: &mut PgConnection, id: Uuid, hash: &str, now: DateTime<Utc>) -> QueryResult<()> {
     let none = None::<String>;
     diesel::update(users::table.find(id))

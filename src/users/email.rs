@@ -20,7 +20,6 @@ pub struct EmailAddress {
 
 impl EmailAddress {
     /// None if it is not an address (the syntax of HTML's `<input type=email>`, with Unicode).
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() > LONGEST_UNFOLDED {
             return None;
@@ -52,30 +51,22 @@ impl EmailAddress {
             && !local.contains("=?")
     }
 
-    #[must_use]
     pub fn given(&self) -> &str {
         &self.given
     }
 
     /// Trimmed, NFKC, lower case, the domain in A-labels (RFC 5891).
-    #[must_use]
     pub fn canonical(&self) -> &str {
         &self.canonical
     }
 }
 
 /// For validator: an address that may be somebody's.
-///
-/// # Errors
-/// `email`.
 pub fn check_email(email: &str) -> Result<(), ValidationError> {
     EmailAddress::parse(email).map(drop).ok_or_else(not_an_address)
 }
 
 /// For validator: an address that becomes somebody's, so a mail can be sent there.
-///
-/// # Errors
-/// `email`.
 pub fn check_new_email(email: &str) -> Result<(), ValidationError> {
     EmailAddress::parse(email).filter(EmailAddress::is_deliverable).map(drop).ok_or_else(not_an_address)
 }

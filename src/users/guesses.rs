@@ -67,9 +67,6 @@ impl Guess {
     }
 
     /// By a person who is logged in and repeats the password; in a transaction.
-    ///
-    /// # Errors
-    /// As [`Guess::at_login`].
     pub fn of_user(
         conn: &mut PgConnection,
         limits: &Limits,
@@ -100,9 +97,6 @@ impl Guess {
     }
 
     /// Takes the count back, and that of the wrong ones before it in the same budgets.
-    ///
-    /// # Errors
-    /// The database cannot be written.
     pub fn was_right(&self, conn: &mut PgConnection, limits: &Limits) -> QueryResult<()> {
         if let Some(shared) = self.shared {
             limits.budgets.restore(conn, shared, &self.account)?;
@@ -111,9 +105,6 @@ impl Guess {
     }
 
     /// Takes this count back: the server was too busy to check it.
-    ///
-    /// # Errors
-    /// The database cannot be written.
     pub fn was_not_checked(&self, conn: &mut PgConnection, limits: &Limits) -> QueryResult<()> {
         if let Some(shared) = self.shared {
             limits.budgets.refund(conn, shared, &self.account)?;
@@ -127,9 +118,6 @@ impl Guess {
 }
 
 /// Whether log-ins of this user from new networks are stopped.
-///
-/// # Errors
-/// The database cannot be read.
 pub fn is_login_stopped(
     conn: &mut PgConnection,
     limits: &Limits,
@@ -141,9 +129,6 @@ pub fn is_login_stopped(
 
 /// Lets the user log in again, after he has proved to read mail at the account's address: the wrong
 /// passwords of others are forgotten, and those to come do not count for this network.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn allow_login(
     conn: &mut PgConnection,
     limits: &Limits,

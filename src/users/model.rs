@@ -56,9 +56,6 @@ pub fn check_name(name: &str) -> Result<(), ValidationError> {
 
 /// For validator: 3 to 32 of `a-z A-Z 0-9 . _ -`, starting with a letter or digit. Without an
 /// `@` it cannot be mistaken for an e-mail address, and without Unicode not for another name.
-///
-/// # Errors
-/// `username`.
 pub fn check_username(username: &str) -> Result<(), ValidationError> {
     let bytes = username.as_bytes();
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
@@ -96,7 +93,6 @@ const RESERVED: &[&str] = &[
 
 /// Whether a username is reserved for the people who run the service. Case, dots, dashes and
 /// underscores make no difference.
-#[must_use]
 pub fn is_reserved_username(username: &str) -> bool {
     let bare = username.to_ascii_lowercase().replace(['.', '_', '-'], "");
     RESERVED.contains(&bare.as_str())

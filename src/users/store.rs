@@ -29,7 +29,6 @@ pub struct NewUser {
 }
 
 impl NewUser {
-    #[must_use]
     pub fn new(email: &EmailAddress, password_hash: String, role: Role, now: DateTime<Utc>) -> Self {
         Self {
             id: Uuid::now_v7(),
@@ -71,7 +70,6 @@ pub enum Login {
 
 impl Login {
     /// One text for all spellings that mean the same account.
-    #[must_use]
     pub fn canonical(&self) -> String {
         match self {
             Self::Email(email) => email.canonical().to_owned(),
@@ -94,8 +92,6 @@ pub fn insert(conn: &mut PgConnection, user: &NewUser) -> QueryResult<User> {
     diesel::insert_into(users::table).values(user).returning(User::as_returning()).get_result(conn)
 }
 
-/// # Errors
-/// The database cannot be read.
 pub fn find_credentials(conn: &mut PgConnection, login: &Login) -> QueryResult<Option<Credentials>> {
     let query = users::table.select((users::id, users::role, users::password_hash)).into_boxed();
     let name = login.canonical();
@@ -106,8 +102,6 @@ pub fn find_credentials(conn: &mut PgConnection, login: &Login) -> QueryResult<O
     query.first(conn).optional()
 }
 
-/// # Errors
-/// The database cannot be read.
 pub fn find_hash(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<String>> {
     users::table.find(id).select(users::password_hash).first(conn).optional()
 }
@@ -184,18 +178,12 @@ pub(super) fn update(
 }
 
 /// Removes the account with all that is its own.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn delete(conn: &mut PgConnection, id: Uuid) -> QueryResult<()> {
     diesel::delete(users::table.find(id)).execute(conn)?;
     Ok(())
 }
 
 /// After a log-in with a hash of an outdated cost; no change that the user would notice.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn set_password_hash(conn: &mut PgConnection, id: Uuid, old: &str, new: &str) -> QueryResult<()> {
     // Not if the password was changed meanwhile.
     let unchanged = users::table.find(id).filter(users::password_hash.eq(old));
@@ -204,9 +192,6 @@ pub fn set_password_hash(conn: &mut PgConnection, id: Uuid, old: &str, new: &str
 }
 
 /// Makes an account an admin. The caller ends its sessions, whose tokens carry the role.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn promote(conn: &mut PgConnection, id: Uuid) -> QueryResult<()> {
     let promoted = (users::role.eq(Role::Admin), users::version.eq(users::version + 1));
     diesel::update(users::table.find(id)).set(promoted).execute(conn)?;

@@ -16,9 +16,6 @@ const BATCH: i64 = 1000;
 
 /// Ends what is pending for a user after the password or the address has changed. The right to
 /// undo an earlier change of the address stays: the one who made this change may be the thief.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn cancel(conn: &mut PgConnection, user: Uuid) -> QueryResult<()> {
     let pending = challenges::user_id.eq(user).and(challenges::consumed_at.is_null());
     let undoable = challenges::purpose.eq(Purpose::UndoEmailChange);
@@ -28,9 +25,6 @@ pub fn cancel(conn: &mut PgConnection, user: Uuid) -> QueryResult<()> {
 
 /// As [`cancel`], and also ends the right to undo any change of the address: whoever has the account
 /// now has nothing to give back.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn cancel_all(conn: &mut PgConnection, user: Uuid) -> QueryResult<()> {
     let pending = challenges::user_id.eq(user).and(challenges::consumed_at.is_null());
     diesel::delete(challenges::table.filter(pending)).execute(conn)?;
@@ -38,9 +32,6 @@ pub fn cancel_all(conn: &mut PgConnection, user: Uuid) -> QueryResult<()> {
 }
 
 /// Ends every reservation of this address and gives the accounts that can no longer get it back.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn release(conn: &mut PgConnection, email_canonical: &str, now: DateTime<Utc>) -> QueryResult<Vec<Uuid>> {
     let undo = challenges::purpose
         .eq(Purpose::UndoEmailChange)
@@ -51,9 +42,6 @@ pub fn release(conn: &mut PgConnection, email_canonical: &str, now: DateTime<Utc
 }
 
 /// As [`cancel`], and also ends the right to undo later changes than the one that was undone.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn cancel_after(conn: &mut PgConnection, user: Uuid, undone: &Challenge) -> QueryResult<()> {
     cancel(conn, user)?;
     let later = challenges::purpose
@@ -65,9 +53,6 @@ pub fn cancel_after(conn: &mut PgConnection, user: Uuid, undone: &Challenge) -> 
 }
 
 /// Whether the owner of this address, somebody else than `user`, can still get it back.
-///
-/// # Errors
-/// The database cannot be read.
 pub fn is_reserved(
     conn: &mut PgConnection,
     email_canonical: &str,
@@ -83,9 +68,6 @@ pub fn is_reserved(
 }
 
 /// Removes at most 1,000 that have expired; true if there may be more.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
     let expired: Vec<Uuid> = challenges::table
         .filter(challenges::expires_at.lt(now))

@@ -58,9 +58,6 @@ pub fn open(conn: &mut PgConnection, id: Uuid, what: &Opening, now: DateTime<Utc
 
 /// Opens a challenge with the id of the job that mails it, unless a newer one can still be used by the
 /// subject: a mail that was held up must not replace one that has arrived. False then.
-///
-/// # Errors
-/// As [`open`].
 pub fn open_in_turn(
     conn: &mut PgConnection,
     id: Uuid,
@@ -81,9 +78,6 @@ pub fn open_in_turn(
 
 /// Makes the secrets for a mail and starts their clock; None when the challenge is gone or was
 /// used, so that there is nothing to mail.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn arm(
     conn: &mut PgConnection,
     keys: &ChallengeKeys,
@@ -114,9 +108,6 @@ pub fn arm(
 }
 
 /// Whether it was opened and is still known.
-///
-/// # Errors
-/// The database cannot be read.
 pub fn is_there(conn: &mut PgConnection, id: Uuid) -> QueryResult<bool> {
     select(exists(challenges::table.find(id))).get_result(conn)
 }

@@ -28,7 +28,6 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    #[must_use]
     pub fn code_form(self) -> CodeForm {
         match self {
             Self::ChangePassword => CodeForm::SixDigits,
@@ -90,7 +89,6 @@ pub struct Challenge {
 }
 
 impl Challenge {
-    #[must_use]
     pub fn subject(&self) -> Subject {
         match (self.user_id, self.registration_id) {
             (Some(id), _) => Subject::User(id),
@@ -98,7 +96,6 @@ impl Challenge {
         }
     }
 
-    #[must_use]
     pub fn user(&self) -> Option<Uuid> {
         self.user_id
     }

@@ -29,9 +29,6 @@ const TRIES_OF_NETWORK: RateLimit =
 
 /// The live challenge of this token. One that was used is found too: whether that is an answer
 /// or a refusal depends on the purpose.
-///
-/// # Errors
-/// The database cannot be read.
 pub fn find_by_token(
     conn: &mut PgConnection,
     purpose: Purpose,
@@ -70,9 +67,6 @@ pub struct Attempt {
 /// registrations of one address each have a code; a try counts for all of them. Without any challenge
 /// the same statements run, so that the time does not tell whether there is one. For the same reason
 /// the commit does not wait for the disk; a crash of PostgreSQL may forget a few tries.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn try_code(
     conn: &mut PgConnection,
     keys: &ChallengeKeys,
@@ -127,9 +121,6 @@ pub fn try_code(
 }
 
 /// Locks all challenges of this address, for who ends several of them at once.
-///
-/// # Errors
-/// The database cannot be read.
 pub fn lock_all(conn: &mut PgConnection, email_canonical: &str) -> QueryResult<()> {
     challenges::table
         .filter(challenges::email_canonical.eq(email_canonical))
@@ -142,9 +133,6 @@ pub fn lock_all(conn: &mut PgConnection, email_canonical: &str) -> QueryResult<(
 
 /// Uses a challenge up; false if somebody else was first, or it is gone. Whoever also changes the
 /// user's row locks that before.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn consume(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> QueryResult<bool> {
     let live = challenges::consumed_at.is_null().and(challenges::expires_at.gt(now));
     let consumed = diesel::update(challenges::table.find(id).filter(live))
@@ -154,18 +142,12 @@ pub fn consume(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> QueryRe
 }
 
 /// Whether it was used, as far as that is still known.
-///
-/// # Errors
-/// The database cannot be read.
 pub fn is_consumed(conn: &mut PgConnection, id: Uuid) -> QueryResult<bool> {
     let used = challenges::table.find(id).filter(challenges::consumed_at.is_not_null());
     select(exists(used)).get_result(conn)
 }
 
 /// A registration has become an account: its challenge survives with that.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn hand_over(conn: &mut PgConnection, id: Uuid, user: Uuid) -> QueryResult<()> {
     diesel::update(challenges::table.find(id))
         .set((challenges::user_id.eq(user), challenges::registration_id.eq(None::<Uuid>)))

@@ -31,7 +31,6 @@ pub struct ChallengeKeys {
 }
 
 impl ChallengeKeys {
-    #[must_use]
     pub fn new(secret: &SecretKey) -> Self {
         let derive = |secret: &Secret| {
             Key::new(HMAC_SHA256, &derive_key(secret.expose().as_bytes(), b"challenges v1"))
@@ -40,7 +39,6 @@ impl ChallengeKeys {
     }
 
     /// The same for the same challenge.
-    #[must_use]
     pub fn secrets(&self, challenge: Uuid, form: CodeForm) -> Secrets {
         let token = mac(&self.current, "token", challenge, "");
         let code = mac(&self.current, "code", challenge, "");
@@ -49,7 +47,6 @@ impl ChallengeKeys {
     }
 
     /// The salt of the passwords that are registered with this address and wait.
-    #[must_use]
     pub fn salt(&self, email_canonical: &str) -> [u8; 16] {
         let tag = hmac::sign(&self.current, &[b"salt", email_canonical.as_bytes()].concat());
         *tag.as_ref().first_chunk().expect("32 bytes")

@@ -87,7 +87,6 @@ fn arm_for(
 }
 
 /// Adds the kinds of mails to the registry.
-#[must_use]
 pub fn jobs(registry: Registry, mailing: &Mailing) -> Registry {
     registry
         .register::<RegistrationMail>(mailing.clone())
