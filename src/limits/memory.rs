@@ -2,9 +2,10 @@ use std::{
     collections::{BTreeSet, HashMap},
     hash::{BuildHasher, Hash, RandomState},
     net::IpAddr,
-    sync::{Mutex, PoisonError},
     time::Duration,
 };
+
+use parking_lot::Mutex;
 
 use super::{RateLimit, too_many};
 use crate::{clock::Clock, http::Problem};
@@ -43,7 +44,7 @@ impl RateLimits {
             return Ok(());
         }
         let key = self.hasher.hash_one((limit.name, key));
-        let mut debts = self.debts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut debts = self.debts.lock();
         debts.count(limit, key, self.clock.now().timestamp_micros()).map_err(too_many)
     }
 

@@ -1,9 +1,7 @@
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 
 use crate::{clock::Clock, telemetry::Exposition};
 
@@ -56,7 +54,7 @@ impl Guesses {
     /// How many there were in the current hour; warns once an hour.
     fn count(&self, now: DateTime<Utc>) -> u64 {
         self.total.fetch_add(1, Ordering::Relaxed);
-        let mut hour = self.hour.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hour = self.hour.lock();
         if (now - hour.0).abs() >= HOUR {
             *hour = (now, 0);
         }

@@ -3,16 +3,14 @@
 //! It serves `last_seen_at`, and it tells whether the answer to a refresh has arrived: then an
 //! access token of that generation is seen. In each minute the first use of a session is written.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
     PgConnection, QueryResult, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query,
     sql_types,
 };
+use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 /// Sessions that are remembered between two flushes.
@@ -94,7 +92,7 @@ impl Activity {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Entry>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock()
     }
 }
 

@@ -6,12 +6,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult, pg::PgRowByRowLoadingMode, prelude::*, sql_query, sql_types};
+use parking_lot::RwLock;
 use uuid::Uuid;
 
 use crate::{
@@ -69,11 +69,11 @@ impl Blocklist {
 
     /// How long ago the database confirmed the list.
     pub fn confirmed_ago(&self) -> Duration {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).confirmed_at.elapsed()
+        self.state.read().confirmed_at.elapsed()
     }
 
     pub fn standing(&self, session: Uuid) -> Standing {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.read();
         if state.ended.contains_key(&session) {
             Standing::Ended
         } else if state.confirmed_at.elapsed() > self.max_staleness {
@@ -90,7 +90,7 @@ impl Blocklist {
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.state.write());
     }
 }
 

@@ -5,13 +5,9 @@
 //! collide without the key. Only the signature check is saved: times are compared on each hit,
 //! the blocklist is asked on each request, and a changed key ring makes every entry worthless.
 
-use std::{
-    collections::HashMap,
-    hash::Hasher,
-    mem,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::HashMap, hash::Hasher, mem};
 
+use parking_lot::{Mutex, MutexGuard};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use uuid::Uuid;
 
@@ -81,13 +77,13 @@ impl VerifiedTokens {
 
     /// How often a token was found, and how often one was new.
     pub fn counts(&self) -> (u64, u64) {
-        let shards = self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner));
+        let shards = self.shards.iter().map(|shard| shard.lock());
         shards.fold((0, 0), |(found, added), shard| (found + shard.found, added + shard.added))
     }
 
-    fn shard(&self, key: u128) -> std::sync::MutexGuard<'_, Shard> {
+    fn shard(&self, key: u128) -> MutexGuard<'_, Shard> {
         let number = usize::from(key.to_le_bytes()[0]) % SHARDS;
-        self.shards[number].lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[number].lock()
     }
 }
 
@@ -120,7 +116,7 @@ mod tests {
             assert!(cache.get(favourite).is_some(), "after {n}");
         }
         let size = |shard: &Mutex<Shard>| {
-            let shard = shard.lock().expect("lock");
+            let shard = shard.lock();
             shard.young.len() + shard.old.len()
         };
         assert!(cache.shards.iter().map(size).sum::<usize>() <= CAPACITY);
