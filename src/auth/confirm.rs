@@ -127,7 +127,7 @@ pub async fn confirm(
             db.tx(move |conn| create_account(conn, &challenge, id, hash, allowed, pointer, now)).await?
         }
         Subject::User(id) => {
-            let stored = db.run(move |conn| Ok::<_, Problem>(users::find_hash(conn, id)?)).await?;
+            let stored = db.query(move |conn| users::find_hash(conn, id)).await?;
             let stored = stored.ok_or_else(|| refused(pointer))?;
             let verdict = hasher.reserve(network)?.verify(password.clone(), Some(stored.clone())).await?;
             let new = if verdict == Verdict::Wrong {

@@ -57,7 +57,7 @@ pub async fn check_password(
         Ok(verdict) => verdict,
         Err(problem) => {
             let counted = limits.clone();
-            db.run(move |conn| Ok::<_, Problem>(guess.was_not_checked(conn, &counted)?)).await?;
+            db.query(move |conn| guess.was_not_checked(conn, &counted)).await?;
             return Err(problem);
         }
     };
@@ -69,7 +69,7 @@ pub async fn check_password(
         Verdict::Right | Verdict::RightButOutdated(_) => {
             // At once: what the password is for may still be refused.
             let counted = limits.clone();
-            db.run(move |conn| Ok::<_, Problem>(guess.was_right(conn, &counted)?)).await?;
+            db.query(move |conn| guess.was_right(conn, &counted)).await?;
             Ok(Verified { user, hash: stored })
         }
     }

@@ -29,8 +29,7 @@ pub async fn end_session(
     db: Data<Db>,
     blocklist: Data<Blocklist>,
 ) -> Result<HttpResponse, Problem> {
-    let ended =
-        db.tx(move |conn| Ok::<_, Problem>(sessions::end(conn, me.id, Which::These(&[path.0]))?)).await?;
+    let ended = db.query_tx(move |conn| sessions::end(conn, me.id, Which::These(&[path.0]))).await?;
     if ended.is_empty() {
         return Err(Problem::new(&kind::NOT_FOUND));
     }

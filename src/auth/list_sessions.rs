@@ -59,7 +59,7 @@ pub async fn list_sessions(
     clock: Data<Clock>,
 ) -> Result<Json<SessionList>, Problem> {
     let now = clock.now();
-    let rows: Vec<Session> = db.run(move |conn| Ok::<_, Problem>(sessions::list(conn, me.id, now)?)).await?;
+    let rows: Vec<Session> = db.query(move |conn| sessions::list(conn, me.id, now)).await?;
     let body = |session: Session| SessionBody {
         id: session.id,
         current: session.id == me.session,

@@ -131,7 +131,7 @@ pub async fn login(
         Ok(checked) => checked,
         Err(problem) => {
             if let Some(guess) = guess {
-                db.run(move |conn| Ok::<_, Problem>(guess.was_not_checked(conn, &limits)?)).await?;
+                db.query(move |conn| guess.was_not_checked(conn, &limits)).await?;
             }
             return Err(problem);
         }

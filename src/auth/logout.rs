@@ -60,17 +60,16 @@ pub async fn logout(
         unexpired?;
     }
     let ended = db
-        .tx(move |conn| {
+        .query_tx(move |conn| {
             // An old token that someone found must not end anything once its session is over.
             if !sessions::is_live(conn, me.id, me.session)? {
                 return Ok(Vec::new());
             }
-            let ended = match scope {
-                Scope::This => sessions::end(conn, me.id, Which::These(&[me.session]))?,
-                Scope::Others => sessions::end(conn, me.id, Which::AllBut(me.session))?,
-                Scope::All => sessions::end(conn, me.id, Which::All)?,
-            };
-            Ok::<_, Problem>(ended)
+            match scope {
+                Scope::This => sessions::end(conn, me.id, Which::These(&[me.session])),
+                Scope::Others => sessions::end(conn, me.id, Which::AllBut(me.session)),
+                Scope::All => sessions::end(conn, me.id, Which::All),
+            }
         })
         .await?;
     blocklist.refuse(&ended);

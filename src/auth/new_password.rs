@@ -42,7 +42,7 @@ pub(super) async fn hash(
     policy: &Policy,
     address: ClientIp,
 ) -> Result<String, Problem> {
-    let account = db.run(move |conn| Ok::<_, Problem>(users::find_account(conn, user)?)).await?;
+    let account = db.query(move |conn| users::find_account(conn, user)).await?;
     let account = account.ok_or_else(|| refused("/code"))?;
     let personal = [Some(account.email.as_str()), account.username.as_deref(), account.name.as_deref()];
     policy.check(&password, &personal).map_err(|error| invalid("/new_password", error))?;

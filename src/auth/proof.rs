@@ -69,10 +69,7 @@ impl Proof {
         let Checker { db, limits, keys, network, now } = with;
         let found = match self {
             Self::Token(token) => {
-                let find = move |conn: &mut _| {
-                    Ok::<_, Problem>(challenges::find_by_token(conn, purpose, &token, now)?)
-                };
-                db.run(find).await?
+                db.query(move |conn| challenges::find_by_token(conn, purpose, &token, now)).await?
             }
             Self::Code { owner, code } => {
                 match &owner {

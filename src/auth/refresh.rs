@@ -83,9 +83,7 @@ pub async fn refresh(
     let seen_here = activity.generation(session);
     let presented = Presented { claims, expires_at, seen_here, client: super::client(&req, address) };
     let hop_times = times.clone();
-    let exchange =
-        move |conn: &mut PgConnection| Ok::<_, Problem>(tokens::exchange(conn, presented, &hop_times)?);
-    let presented = match db.run(exchange).await? {
+    let presented = match db.query(move |conn| tokens::exchange(conn, presented, &hop_times)).await? {
         Exchange::Granted(grant) => return token_pair::respond(&jwt, grant, &times),
         Exchange::NotNewest(presented) => presented,
     };

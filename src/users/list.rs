@@ -79,7 +79,7 @@ pub async fn list_users(_: Admin, query: Query<ListUsers>, db: Data<Db>) -> Resu
         after: query.cursor.map(|cursor| cursor.0),
     };
     let limit = query.limit;
-    let rows = db.run(move |conn| Ok::<_, Problem>(store::list(conn, filter, i64::from(limit) + 1)?)).await?;
+    let rows = db.query(move |conn| store::list(conn, filter, i64::from(limit) + 1)).await?;
     let (data, next_cursor) = page::cut(rows, limit, |user| user.id);
     Ok(Json(UserList { data, next_cursor }))
 }

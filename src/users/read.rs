@@ -24,7 +24,7 @@ use crate::{
 )]
 #[get("/users/{id}")]
 pub async fn read_user(_: Admin, path: Path<Uuid>, db: Data<Db>) -> Result<HttpResponse, Problem> {
-    let user: Option<User> = db.run(move |conn| Ok::<_, Problem>(store::find(conn, path.0)?)).await?;
+    let user: Option<User> = db.query(move |conn| store::find(conn, path.0)).await?;
     let user = user.ok_or_else(|| Problem::new(&kind::NOT_FOUND))?;
     Ok(HttpResponse::Ok().insert_header(etag::of_version(user.version)).json(user))
 }

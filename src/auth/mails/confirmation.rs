@@ -31,12 +31,12 @@ impl Job for ConfirmationMail {
         let keys = mailing.keys.clone();
         let armed = mailing
             .db
-            .tx(move |conn| {
+            .query_tx(move |conn| {
                 let Some(asked_at) = open(conn, &email, running)? else {
                     return Ok(None);
                 };
                 let armed = challenges::arm(conn, &keys, running.id, running.now)?;
-                Ok::<_, Failure>(armed.map(|(challenge, secrets)| (challenge, secrets, asked_at)))
+                Ok(armed.map(|(challenge, secrets)| (challenge, secrets, asked_at)))
             })
             .await?;
         match armed {

@@ -29,8 +29,7 @@ impl Job for EmailChangeMail {
         let Some(user) = challenge.user() else {
             return Ok(());
         };
-        let find = move |conn: &mut _| Ok::<_, Failure>(users::find_account(conn, user)?);
-        let Some(account) = mailing.db.run(find).await? else {
+        let Some(account) = mailing.db.query(move |conn| users::find_account(conn, user)).await? else {
             return Ok(());
         };
         let asked = format!(

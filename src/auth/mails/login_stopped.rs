@@ -34,7 +34,7 @@ impl Job for LoginStoppedMail {
         let (keys, limits) = (mailing.keys.clone(), mailing.limits.clone());
         let found = mailing
             .db
-            .tx(move |conn| {
+            .query_tx(move |conn| {
                 let Some(account) = users::lock_account(conn, account)? else {
                     return Ok(None);
                 };
@@ -51,7 +51,7 @@ impl Job for LoginStoppedMail {
                     return Ok(None);
                 }
                 let armed = arm_for(conn, &keys, &running, Purpose::UnlockLogin, &account)?;
-                Ok::<_, Failure>(armed.map(|secrets| (account, secrets)))
+                Ok(armed.map(|secrets| (account, secrets)))
             })
             .await?;
         let Some((account, secrets)) = found else {

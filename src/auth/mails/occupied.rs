@@ -21,12 +21,12 @@ pub(super) async fn arm_unless_occupied(
     let (keys, run) = (mailing.keys.clone(), *running);
     let found = mailing
         .db
-        .tx(move |conn| {
+        .query_tx(move |conn| {
             let Some((challenge, secrets)) = challenges::arm(conn, &keys, id, run.now)? else {
                 return Ok(None);
             };
             let occupied = occupied(conn, &challenge, &run)?;
-            Ok::<_, Failure>(Some((challenge, secrets, occupied)))
+            Ok(Some((challenge, secrets, occupied)))
         })
         .await?;
     match found {

@@ -23,13 +23,13 @@ impl Job for PasswordChangeMail {
         let keys = mailing.keys.clone();
         let found = mailing
             .db
-            .tx(move |conn| {
+            .query_tx(move |conn| {
                 let Some((challenge, secrets)) = challenges::arm(conn, &keys, self.challenge, running.now)?
                 else {
                     return Ok(None);
                 };
                 let account = challenge.user().map(|id| users::find_account(conn, id)).transpose()?;
-                Ok::<_, Failure>(account.flatten().map(|account| (account, secrets)))
+                Ok(account.flatten().map(|account| (account, secrets)))
             })
             .await?;
         let Some((account, secrets)) = found else {

@@ -37,12 +37,12 @@ impl Job for ResetMail {
         let keys = mailing.keys.clone();
         let found = mailing
             .db
-            .tx(move |conn| {
+            .query_tx(move |conn| {
                 let Some(account) = users::lock_account_of(conn, &email)? else {
                     return Ok(None);
                 };
                 let armed = arm_for(conn, &keys, &running, Purpose::ResetPassword, &account)?;
-                Ok::<_, Failure>(armed.map(|secrets| (account, secrets)))
+                Ok(armed.map(|secrets| (account, secrets)))
             })
             .await?;
         let Some((account, secrets)) = found else {

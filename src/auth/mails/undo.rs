@@ -22,7 +22,7 @@ impl Job for UndoMail {
         let keys = mailing.keys.clone();
         let armed = mailing
             .db
-            .tx(move |conn| Ok::<_, Failure>(challenges::arm(conn, &keys, self.challenge, running.now)?))
+            .query_tx(move |conn| challenges::arm(conn, &keys, self.challenge, running.now))
             .await?;
         let Some((challenge, secrets)) = armed else {
             return Ok(());
