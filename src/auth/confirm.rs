@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    db::{Db, constraint_violated},
+    db::{Db, UserId, constraint_violated},
     http::{ClientIp, Json, Problem},
     jobs,
     limits::Limits,
@@ -193,7 +193,7 @@ fn create_account(
 fn confirm_account(
     conn: &mut PgConnection,
     challenge: &Challenge,
-    user: Uuid,
+    user: UserId,
     verified: &str,
     new: Option<String>,
     now: DateTime<Utc>,

@@ -3,10 +3,9 @@
 use actix_web::web::Data;
 use chrono::{DateTime, Utc};
 use diesel::PgConnection;
-use uuid::Uuid;
 
 use crate::{
-    db::Db,
+    db::{Db, UserId},
     http::{ClientIp, Problem, kind},
     limits::Limits,
     passwords::{Hasher, Verdict},
@@ -16,7 +15,7 @@ use crate::{
 
 /// A password that was right a moment ago.
 pub struct Verified {
-    user: Uuid,
+    user: UserId,
     hash: String,
 }
 
@@ -36,7 +35,7 @@ impl Verified {
 /// `wrong-password`; too many guesses; no place in the hashing queue.
 pub async fn check_password(
     password: String,
-    user: Uuid,
+    user: UserId,
     db: &Db,
     hasher: &Hasher,
     limits: &Data<Limits>,

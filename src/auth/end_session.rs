@@ -1,8 +1,7 @@
 use actix_web::{HttpResponse, delete, web::Data};
-use uuid::Uuid;
 
 use crate::{
-    db::Db,
+    db::{Db, SessionId},
     http::{Path, Problem, kind},
     tokens::{
         Blocklist, CurrentUser,
@@ -25,7 +24,7 @@ use crate::{
 #[delete("/auth/sessions/{id}")]
 pub async fn end_session(
     me: CurrentUser,
-    path: Path<Uuid>,
+    path: Path<SessionId>,
     db: Data<Db>,
     blocklist: Data<Blocklist>,
 ) -> Result<HttpResponse, Problem> {

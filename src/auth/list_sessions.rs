@@ -7,11 +7,10 @@ use actix_web::{
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::{
     clock::Clock,
-    db::Db,
+    db::{Db, SessionId},
     http::Problem,
     tokens::{
         CurrentUser,
@@ -28,8 +27,8 @@ pub struct SessionList {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Session)]
 pub struct SessionBody {
-    #[schema(example = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1")]
-    id: Uuid,
+    #[schema(value_type = Uuid, example = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1")]
+    id: SessionId,
     /// Whether it is the session of this request.
     current: bool,
     created_at: DateTime<Utc>,

@@ -12,7 +12,7 @@ use super::{
     proof::refused,
 };
 use crate::{
-    db::Db,
+    db::{Db, UserId},
     http::{ClientIp, Problem},
     jobs,
     passwords::{self, Hasher, Policy},
@@ -36,7 +36,7 @@ pub(super) fn invalid(pointer: &'static str, error: ValidationError) -> Problem 
 /// Checks it against the account's address and names and the service's words as well, then hashes it.
 pub(super) async fn hash(
     password: String,
-    user: Uuid,
+    user: UserId,
     db: &Db,
     hasher: &Data<Hasher>,
     policy: &Policy,
@@ -54,7 +54,7 @@ pub(super) async fn hash(
 pub(super) fn set(
     conn: &mut PgConnection,
     challenge: Uuid,
-    user: Uuid,
+    user: UserId,
     hash: &str,
     now: DateTime<Utc>,
 ) -> Result<Option<(Account, Vec<Ended>)>, Problem> {

@@ -11,7 +11,8 @@ use diesel::{
     sql_types,
 };
 use parking_lot::{Mutex, MutexGuard};
-use uuid::Uuid;
+
+use crate::db::SessionId;
 
 /// Sessions that are remembered between two flushes.
 const CAPACITY: usize = 100_000;
@@ -39,11 +40,11 @@ struct Entry {
 /// What was seen since the last flush, and shortly before.
 #[derive(Default)]
 pub struct Activity {
-    seen: Mutex<HashMap<Uuid, Entry>>,
+    seen: Mutex<HashMap<SessionId, Entry>>,
 }
 
 impl Activity {
-    pub fn note(&self, session: Uuid, generation: i32, now: DateTime<Utc>) {
+    pub fn note(&self, session: SessionId, generation: i32, now: DateTime<Utc>) {
         let first = now.timestamp();
         let mut entries = self.lock();
         if !entries.contains_key(&session) && entries.len() >= CAPACITY {
@@ -59,24 +60,24 @@ impl Activity {
     }
 
     /// The newest generation that this replica saw in use.
-    pub fn generation(&self, session: Uuid) -> Option<i32> {
+    pub fn generation(&self, session: SessionId) -> Option<i32> {
         self.lock().get(&session).map(|entry| entry.seen.generation)
     }
 
     /// When this replica last saw it in use, unless that is written already.
-    pub(super) fn last_use(&self, session: Uuid) -> Option<DateTime<Utc>> {
+    pub(super) fn last_use(&self, session: SessionId) -> Option<DateTime<Utc>> {
         self.lock().get(&session).map(|entry| entry.last)
     }
 
     /// What has to be written.
-    pub fn pending(&self) -> Vec<(Uuid, Seen)> {
+    pub fn pending(&self) -> Vec<(SessionId, Seen)> {
         let entries = self.lock();
         let pending = entries.iter().filter(|(_, entry)| !entry.written);
         pending.map(|(session, entry)| (*session, entry.seen)).collect()
     }
 
     /// Marks what was pending as written, unless it has changed since.
-    pub fn written(&self, news: &[(Uuid, Seen)]) {
+    pub fn written(&self, news: &[(SessionId, Seen)]) {
         let mut entries = self.lock();
         for (session, seen) in news {
             if let Some(entry) = entries.get_mut(session).filter(|entry| entry.seen == *seen) {
@@ -91,7 +92,7 @@ impl Activity {
         self.lock().retain(|_, entry| !entry.written || entry.last.timestamp() / MINUTE >= minute);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Entry>> {
         self.seen.lock()
     }
 }
@@ -102,11 +103,11 @@ impl Activity {
 ///
 /// # Errors
 /// The database cannot be written, or not in time.
-pub fn store(conn: &mut PgConnection, news: &[(Uuid, Seen)]) -> QueryResult<Vec<(Uuid, Seen)>> {
+pub fn store(conn: &mut PgConnection, news: &[(SessionId, Seen)]) -> QueryResult<Vec<(SessionId, Seen)>> {
     #[derive(QueryableByName)]
     struct Skipped {
         #[diesel(sql_type = sql_types::Uuid)]
-        id: Uuid,
+        id: SessionId,
     }
     let ids: Vec<_> = news.iter().map(|(session, _)| *session).collect();
     let generations: Vec<_> = news.iter().map(|(_, seen)| seen.generation).collect();

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     clock::Clock,
-    db::{Change, Follow, schema::blocklist},
+    db::{Change, Follow, SessionId, schema::blocklist},
 };
 
 const CHANNEL: &str = "mintage_blocklist";
@@ -27,7 +27,7 @@ const KEPT: TimeDelta = TimeDelta::hours(1);
 /// A session that ended, and when the last of its access tokens has expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {
-    pub session: Uuid,
+    pub session: SessionId,
     pub until: DateTime<Utc>,
 }
 
@@ -41,7 +41,7 @@ pub struct Blocklist {
 struct State {
     /// Session to the Unix second when its last access token expires; 32 bits, since there
     /// may be millions.
-    ended: HashMap<Uuid, u32>,
+    ended: HashMap<SessionId, u32>,
     confirmed_at: Instant,
     /// Entries that expired by this Unix second were dropped.
     swept: i64,
@@ -64,7 +64,7 @@ impl Blocklist {
 
     /// Whether it is known who is logged out and which keys are revoked; if not, no token is accepted.
     pub fn is_current(&self) -> bool {
-        self.standing(Uuid::nil()) == Standing::Good
+        self.standing(SessionId(Uuid::nil())) == Standing::Good
     }
 
     /// How long ago the database confirmed the list.
@@ -72,7 +72,7 @@ impl Blocklist {
         self.state.read().confirmed_at.elapsed()
     }
 
-    pub fn standing(&self, session: Uuid) -> Standing {
+    pub fn standing(&self, session: SessionId) -> Standing {
         let state = self.state.read();
         if state.ended.contains_key(&session) {
             Standing::Ended
@@ -104,7 +104,7 @@ impl Follow for Blocklist {
         let rows = blocklist::table
             .filter(blocklist::expires_at.gt(self.clock.earliest() - KEPT))
             .select((blocklist::session_id, blocklist::expires_at))
-            .load_iter::<(Uuid, DateTime<Utc>), PgRowByRowLoadingMode>(conn)?;
+            .load_iter::<(SessionId, DateTime<Utc>), PgRowByRowLoadingMode>(conn)?;
         let mut loaded = HashMap::new();
         for row in rows {
             let (session, until) = row?;
@@ -121,7 +121,7 @@ impl Follow for Blocklist {
 
     fn notified(&self, _: &mut PgConnection, payload: &str) -> QueryResult<Change<'_>> {
         let entry = payload.split_once(' ').and_then(|(session, until)| {
-            let session = session.parse().ok()?;
+            let session = SessionId(session.parse().ok()?);
             let until = DateTime::from_timestamp(until.parse().ok()?, 0)?;
             Some(Ended { session, until })
         });
@@ -167,7 +167,7 @@ pub(super) fn block(conn: &mut PgConnection, ended: &[Ended]) -> QueryResult<()>
 
 /// Removes at most so many entries that expired an hour ago.
 pub(super) fn prune(conn: &mut PgConnection, now: DateTime<Utc>, most: usize) -> QueryResult<usize> {
-    let expired: Vec<Uuid> = blocklist::table
+    let expired: Vec<SessionId> = blocklist::table
         .filter(blocklist::expires_at.lt(now - KEPT))
         .select(blocklist::session_id)
         .limit(most.try_into().expect("small"))
@@ -185,7 +185,7 @@ mod tests {
     fn an_ended_session_is_refused_until_its_entry_expires() {
         let clock = Clock::default();
         let list = Blocklist::new(clock.clone(), Duration::from_mins(5));
-        let (session, other) = (Uuid::now_v7(), Uuid::now_v7());
+        let (session, other) = (SessionId(Uuid::now_v7()), SessionId(Uuid::now_v7()));
         list.refuse(&[Ended { session, until: clock.now() + TimeDelta::minutes(10) }]);
         assert_eq!((list.standing(session), list.standing(other)), (Standing::Ended, Standing::Good));
         clock.advance(Duration::from_mins(69));
@@ -200,10 +200,10 @@ mod tests {
     fn without_news_for_too_long_nobody_is_known_to_be_good() {
         let clock = Clock::default();
         let list = Blocklist::new(clock.clone(), Duration::ZERO);
-        let session = Uuid::now_v7();
+        let session = SessionId(Uuid::now_v7());
         list.refuse(&[Ended { session, until: clock.now() }]);
         std::thread::sleep(Duration::from_millis(1));
         assert_eq!(list.standing(session), Standing::Ended);
-        assert_eq!(list.standing(Uuid::now_v7()), Standing::Unknown);
+        assert_eq!(list.standing(SessionId(Uuid::now_v7())), Standing::Unknown);
     }
 }

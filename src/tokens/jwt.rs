@@ -286,7 +286,10 @@ mod tests {
         super::{keys::fake, role::Role},
         *,
     };
-    use crate::config::Config;
+    use crate::{
+        config::Config,
+        db::{SessionId, UserId},
+    };
 
     #[derive(Clone, Debug)]
     enum Step {
@@ -333,7 +336,7 @@ mod tests {
                 match step {
                     Step::Issue { lifetime, from_now } => {
                         let (sub, sid, jti) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
-                        let token = AccessToken { sub, sid, jti, role: Role::User, generation: 0 };
+                        let token = AccessToken { sub: UserId(sub), sid: SessionId(sid), jti, role: Role::User, generation: 0 };
                         let from = clock.now() + TimeDelta::seconds(from_now);
                         let until = from + TimeDelta::seconds(lifetime);
                         tokens.push(remembering.issue_access(token, from, until).expect("signed"));

@@ -9,7 +9,7 @@ use super::{
     claims::RefreshClaims, client::Client, jwt::LEEWAY, lifetimes::Lifetimes, role::Role,
     rotation::RotateNewest,
 };
-use crate::db::schema::refresh_tokens;
+use crate::db::{SessionId, UserId, schema::refresh_tokens};
 
 /// What tokens to issue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Grant {
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = refresh_tokens)]
 pub(super) struct RefreshToken {
-    pub(super) session_id: Uuid,
+    pub(super) session_id: SessionId,
     generation: i32,
     id: Uuid,
     issued_at: DateTime<Utc>,
@@ -32,7 +32,7 @@ pub(super) struct RefreshToken {
 
 impl RefreshToken {
     pub(super) fn new(
-        session_id: Uuid,
+        session_id: SessionId,
         generation: i32,
         now: DateTime<Utc>,
         expires_at: DateTime<Utc>,
@@ -54,7 +54,7 @@ impl RefreshToken {
         Ok(())
     }
 
-    pub(super) fn grant(self, user: Uuid, role: Role) -> Grant {
+    pub(super) fn grant(self, user: UserId, role: Role) -> Grant {
         Grant {
             role,
             claims: RefreshClaims {

@@ -15,7 +15,10 @@ use super::{
     refresh::{Grant, RefreshToken},
     role::Role,
 };
-use crate::{db::schema::sessions, http::Network};
+use crate::{
+    db::{SessionId, UserId, schema::sessions},
+    http::Network,
+};
 
 /// Beyond these a user's least recently used sessions end.
 const MOST_PER_USER: usize = 100;
@@ -26,7 +29,7 @@ const BATCH: usize = 1000;
 #[derive(Queryable, Selectable, Debug)]
 #[diesel(table_name = sessions)]
 pub struct Session {
-    pub id: Uuid,
+    pub id: SessionId,
     pub user_agent: Option<String>,
     pub address: Option<IpNet>,
     pub created_at: DateTime<Utc>,
@@ -40,7 +43,7 @@ pub struct Session {
 /// A foreign key violation when the user was deleted meanwhile.
 pub fn start(
     conn: &mut PgConnection,
-    user: (Uuid, Role),
+    user: (UserId, Role),
     remember: bool,
     client: Client,
     times: &Lifetimes,
@@ -48,7 +51,7 @@ pub fn start(
 ) -> QueryResult<(Grant, Vec<Ended>)> {
     let (idle, max) = times.of(remember);
     let now = times.now;
-    let token = RefreshToken::new(Uuid::now_v7(), 0, now, now + idle.min(max));
+    let token = RefreshToken::new(SessionId(Uuid::now_v7()), 0, now, now + idle.min(max));
     diesel::insert_into(sessions::table)
         .values((
             sessions::id.eq(token.session_id),
@@ -73,8 +76,13 @@ pub fn start(
 /// The least recently used of a user's sessions beyond [`MOST_PER_USER`], of which one is `new`.
 ///
 /// One that was used since its log-in may have been used later than is written, and counts as used then.
-fn surplus(conn: &mut PgConnection, user: Uuid, new: Uuid, activity: &Activity) -> QueryResult<Vec<Uuid>> {
-    let others: Vec<(Uuid, DateTime<Utc>, DateTime<Utc>)> = sessions::table
+fn surplus(
+    conn: &mut PgConnection,
+    user: UserId,
+    new: SessionId,
+    activity: &Activity,
+) -> QueryResult<Vec<SessionId>> {
+    let others: Vec<(SessionId, DateTime<Utc>, DateTime<Utc>)> = sessions::table
         .filter(sessions::user_id.eq(user).and(sessions::id.ne(new)))
         .select((sessions::id, sessions::created_at, sessions::last_seen_at))
         .load(conn)?;
@@ -91,7 +99,7 @@ fn surplus(conn: &mut PgConnection, user: Uuid, new: Uuid, activity: &Activity) 
 }
 
 /// The user's live sessions, the most recently used first.
-pub fn list(conn: &mut PgConnection, user: Uuid, now: DateTime<Utc>) -> QueryResult<Vec<Session>> {
+pub fn list(conn: &mut PgConnection, user: UserId, now: DateTime<Utc>) -> QueryResult<Vec<Session>> {
     sessions::table
         .filter(sessions::user_id.eq(user).and(sessions::refresh_expires_at.gt(now)))
         .order((sessions::last_seen_at.desc(), sessions::id.desc()))
@@ -100,7 +108,7 @@ pub fn list(conn: &mut PgConnection, user: Uuid, now: DateTime<Utc>) -> QueryRes
 }
 
 /// Whether this session of this user is still live.
-pub fn is_live(conn: &mut PgConnection, user: Uuid, session: Uuid) -> QueryResult<bool> {
+pub fn is_live(conn: &mut PgConnection, user: UserId, session: SessionId) -> QueryResult<bool> {
     let row = sessions::table.filter(sessions::id.eq(session).and(sessions::user_id.eq(user)));
     diesel::select(diesel::dsl::exists(row)).get_result(conn)
 }
@@ -108,21 +116,21 @@ pub fn is_live(conn: &mut PgConnection, user: Uuid, session: Uuid) -> QueryResul
 /// Which of a user's sessions to end.
 #[derive(Clone, Copy, Debug)]
 pub enum Which<'a> {
-    These(&'a [Uuid]),
-    AllBut(Uuid),
+    These(&'a [SessionId]),
+    AllBut(SessionId),
     All,
 }
 
 /// Ends sessions of a user and blocks their access tokens.
 ///
 /// Whoever also changes the user's row does that first: locks are taken in this order.
-pub fn end(conn: &mut PgConnection, user: Uuid, which: Which) -> QueryResult<Vec<Ended>> {
+pub fn end(conn: &mut PgConnection, user: UserId, which: Which) -> QueryResult<Vec<Ended>> {
     let wanted: Box<dyn BoxableExpression<sessions::table, Pg, SqlType = Bool>> = match which {
         Which::These(ids) => Box::new(sessions::id.eq_any(ids)),
         Which::AllBut(id) => Box::new(sessions::id.ne(id)),
         Which::All => Box::new(sessions::id.is_not_null()),
     };
-    let picked: Vec<Uuid> = sessions::table
+    let picked: Vec<SessionId> = sessions::table
         .filter(sessions::user_id.eq(user).and(wanted))
         .select(sessions::id)
         .order(sessions::id)
@@ -133,7 +141,7 @@ pub fn end(conn: &mut PgConnection, user: Uuid, which: Which) -> QueryResult<Vec
     }
     let ended: Vec<Ended> = diesel::delete(sessions::table.filter(sessions::id.eq_any(picked)))
         .returning((sessions::id, sessions::access_expires_at))
-        .load::<(Uuid, DateTime<Utc>)>(conn)?
+        .load::<(SessionId, DateTime<Utc>)>(conn)?
         .into_iter()
         .map(|(session, expires_at)| Ended { session, until: expires_at + LEEWAY })
         .collect();
@@ -146,7 +154,7 @@ pub fn end(conn: &mut PgConnection, user: Uuid, which: Which) -> QueryResult<Vec
 pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
     let limit = now - LEEWAY - TimeDelta::hours(1);
     let over = sessions::expires_at.lt(limit).and(sessions::access_expires_at.lt(limit));
-    let old: Vec<Uuid> = sessions::table
+    let old: Vec<SessionId> = sessions::table
         .filter(over)
         .select(sessions::id)
         .order(sessions::id)

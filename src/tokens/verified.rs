@@ -99,10 +99,12 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::{super::role::Role, *};
+    use crate::db::{SessionId, UserId};
 
     fn verified() -> Verified {
         let (sub, sid, jti) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
-        let token = AccessToken { sub, sid, jti, role: Role::User, generation: 0 };
+        let token =
+            AccessToken { sub: UserId(sub), sid: SessionId(sid), jti, role: Role::User, generation: 0 };
         Verified { token, issued_at: 0, expires_at: 0, ring: 0 }
     }
 

@@ -2,16 +2,18 @@
 
 use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult, prelude::*};
-use uuid::Uuid;
 
 use super::email::EmailAddress;
-use crate::{db::schema::users, tokens::login_networks};
+use crate::{
+    db::{UserId, schema::users},
+    tokens::login_networks,
+};
 
 /// What the flows through a mailbox look at.
 #[derive(Queryable, Selectable, Clone)]
 #[diesel(table_name = users)]
 pub struct Account {
-    pub id: Uuid,
+    pub id: UserId,
     pub email: String,
     pub email_canonical: String,
     pub username: Option<String>,
@@ -31,7 +33,7 @@ impl Account {
     }
 }
 
-pub fn find_account(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<Account>> {
+pub fn find_account(conn: &mut PgConnection, id: UserId) -> QueryResult<Option<Account>> {
     users::table.find(id).select(Account::as_select()).first(conn).optional()
 }
 
@@ -55,12 +57,12 @@ pub fn lock_account_of(conn: &mut PgConnection, email: &EmailAddress) -> QueryRe
 }
 
 /// Locks the user's row: whoever changes sessions or challenges as well does this first.
-pub fn lock_account(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<Account>> {
+pub fn lock_account(conn: &mut PgConnection, id: UserId) -> QueryResult<Option<Account>> {
     users::table.find(id).select(Account::as_select()).for_update().first(conn).optional()
 }
 
 /// As [`lock_account`]; None also if the password is another one.
-pub fn lock_with_hash(conn: &mut PgConnection, id: Uuid, hash: &str) -> QueryResult<Option<Account>> {
+pub fn lock_with_hash(conn: &mut PgConnection, id: UserId, hash: &str) -> QueryResult<Option<Account>> {
     users::table
         .find(id)
         .filter(users::password_hash.eq(hash))
@@ -71,7 +73,7 @@ pub fn lock_with_hash(conn: &mut PgConnection, id: Uuid, hash: &str) -> QueryRes
 }
 
 /// Locks the user's row like [`lock_account`] and gives its password hash.
-pub fn lock_hash(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<String>> {
+pub fn lock_hash(conn: &mut PgConnection, id: UserId) -> QueryResult<Option<String>> {
     users::table.find(id).select(users::password_hash).for_update().first(conn).optional()
 }
 
@@ -83,7 +85,7 @@ pub fn is_username_taken(conn: &mut PgConnection, username: &str) -> QueryResult
 }
 
 /// Also forgets where the user has logged in: a thief of the old password may have done so.
-pub fn set_password(conn: &mut PgConnection, id: Uuid, hash: &str, now: DateTime<Utc>) -> QueryResult<()> {
+pub fn set_password(conn: &mut PgConnection, id: UserId, hash: &str, now: DateTime<Utc>) -> QueryResult<()> {
     diesel::update(users::table.find(id))
         .set((
             users::password_hash.eq(hash),
@@ -97,7 +99,7 @@ pub fn set_password(conn: &mut PgConnection, id: Uuid, hash: &str, now: DateTime
 /// The person reads mail at this address; false if it is not the account's any more.
 pub fn confirm_email(
     conn: &mut PgConnection,
-    id: Uuid,
+    id: UserId,
     canonical: &str,
     now: DateTime<Utc>,
 ) -> QueryResult<bool> {
@@ -118,7 +120,7 @@ pub fn confirm_email(
 /// A violation of `users_email_key` or `users_email_reserved`.
 pub fn change_email(
     conn: &mut PgConnection,
-    id: Uuid,
+    id: UserId,
     (email, canonical): (&str, &str),
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
@@ -138,7 +140,7 @@ pub fn change_email(
 /// Gives the account to the person who reads mail at its address, or for whom an operator vouches:
 /// a new password, and neither name nor username of the person who had it before. The caller also
 /// ends the sessions and deletes the challenges.
-pub fn take_over(conn: &mut PgConnection, id: Uuid, hash: &str, now: DateTime<Utc>) -> QueryResult<()> {
+pub fn take_over(conn: &mut PgConnection, id: UserId, hash: &str, now: DateTime<Utc>) -> QueryResult<()> {
     let none = None::<String>;
     diesel::update(users::table.find(id))
         .set((

@@ -13,6 +13,7 @@ use diesel::{PgConnection, QueryResult};
 use uuid::Uuid;
 
 use crate::{
+    db::UserId,
     http::{Network, Problem},
     limits::{Limits, RateLimit, Spent},
     tokens::login_networks::{self, Known},
@@ -52,12 +53,12 @@ impl Guess {
     pub fn at_login(
         conn: &mut PgConnection,
         limits: &Limits,
-        account: Option<Uuid>,
+        account: Option<UserId>,
         name: &str,
         network: Network,
         now: DateTime<Utc>,
     ) -> Result<Self, Problem> {
-        let shared = match login_networks::find(conn, account.unwrap_or_default(), network, now)? {
+        let shared = match login_networks::find(conn, account.unwrap_or(UserId(Uuid::nil())), network, now)? {
             Some(Known::ByLogin) => None,
             Some(Known::BySession) => Some(FROM_SESSIONS),
             None => Some(FROM_NEW_NETWORKS),
@@ -70,7 +71,7 @@ impl Guess {
     pub fn of_user(
         conn: &mut PgConnection,
         limits: &Limits,
-        user: Uuid,
+        user: UserId,
         network: Network,
         now: DateTime<Utc>,
     ) -> Result<Self, Problem> {
@@ -121,7 +122,7 @@ impl Guess {
 pub fn is_login_stopped(
     conn: &mut PgConnection,
     limits: &Limits,
-    user: Uuid,
+    user: UserId,
     now: DateTime<Utc>,
 ) -> QueryResult<bool> {
     limits.budgets.is_used_up(conn, FROM_NEW_NETWORKS, &user.to_string(), now)
@@ -132,7 +133,7 @@ pub fn is_login_stopped(
 pub fn allow_login(
     conn: &mut PgConnection,
     limits: &Limits,
-    user: Uuid,
+    user: UserId,
     network: Network,
     now: DateTime<Utc>,
 ) -> QueryResult<()> {

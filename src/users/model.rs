@@ -2,11 +2,10 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use validator::ValidationError;
 
 use crate::{
-    db::schema::users,
+    db::{UserId, schema::users},
     http::{check_display_text, is_visible},
     tokens::Role,
 };
@@ -16,8 +15,8 @@ use crate::{
 #[diesel(table_name = users)]
 pub struct User {
     /// `UUIDv7`; the `sub` of the user's tokens.
-    #[schema(example = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1")]
-    pub id: Uuid,
+    #[schema(value_type = Uuid, example = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1")]
+    pub id: UserId,
     /// As the person wrote it.
     #[schema(example = "ada@example.com", format = "email")]
     pub email: String,

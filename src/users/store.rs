@@ -10,12 +10,15 @@ use diesel::{
 use uuid::Uuid;
 
 use super::{email::EmailAddress, model::User};
-use crate::{db::schema::users, tokens::Role};
+use crate::{
+    db::{UserId, schema::users},
+    tokens::Role,
+};
 
 #[derive(Insertable, Clone)]
 #[diesel(table_name = users)]
 pub struct NewUser {
-    id: Uuid,
+    id: UserId,
     email: String,
     email_canonical: String,
     username: Option<String>,
@@ -31,7 +34,7 @@ pub struct NewUser {
 impl NewUser {
     pub fn new(email: &EmailAddress, password_hash: String, role: Role, now: DateTime<Utc>) -> Self {
         Self {
-            id: Uuid::now_v7(),
+            id: UserId(Uuid::now_v7()),
             email: email.given().to_owned(),
             email_canonical: email.canonical().to_owned(),
             username: None,
@@ -81,7 +84,7 @@ impl Login {
 /// What a log-in is checked against.
 #[derive(Queryable)]
 pub struct Credentials {
-    pub id: Uuid,
+    pub id: UserId,
     pub role: Role,
     pub password_hash: String,
 }
@@ -102,15 +105,15 @@ pub fn find_credentials(conn: &mut PgConnection, login: &Login) -> QueryResult<O
     query.first(conn).optional()
 }
 
-pub fn find_hash(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<String>> {
+pub fn find_hash(conn: &mut PgConnection, id: UserId) -> QueryResult<Option<String>> {
     users::table.find(id).select(users::password_hash).first(conn).optional()
 }
 
-pub(super) fn find(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<User>> {
+pub(super) fn find(conn: &mut PgConnection, id: UserId) -> QueryResult<Option<User>> {
     users::table.find(id).select(User::as_select()).first(conn).optional()
 }
 
-pub(super) fn find_for_update(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<User>> {
+pub(super) fn find_for_update(conn: &mut PgConnection, id: UserId) -> QueryResult<Option<User>> {
     users::table.find(id).select(User::as_select()).for_update().first(conn).optional()
 }
 
@@ -121,7 +124,7 @@ pub(super) struct Filter {
     pub role: Option<Role>,
     /// Start of an e-mail address, username or name, in any case.
     pub prefix: Option<String>,
-    pub after: Option<Uuid>,
+    pub after: Option<UserId>,
 }
 
 /// In the order of registration.
@@ -162,7 +165,7 @@ pub(super) struct Change {
 
 pub(super) fn update(
     conn: &mut PgConnection,
-    id: Uuid,
+    id: UserId,
     change: Change,
     now: DateTime<Utc>,
 ) -> QueryResult<User> {
@@ -178,13 +181,13 @@ pub(super) fn update(
 }
 
 /// Removes the account with all that is its own.
-pub fn delete(conn: &mut PgConnection, id: Uuid) -> QueryResult<()> {
+pub fn delete(conn: &mut PgConnection, id: UserId) -> QueryResult<()> {
     diesel::delete(users::table.find(id)).execute(conn)?;
     Ok(())
 }
 
 /// After a log-in with a hash of an outdated cost; no change that the user would notice.
-pub fn set_password_hash(conn: &mut PgConnection, id: Uuid, old: &str, new: &str) -> QueryResult<()> {
+pub fn set_password_hash(conn: &mut PgConnection, id: UserId, old: &str, new: &str) -> QueryResult<()> {
     // Not if the password was changed meanwhile.
     let unchanged = users::table.find(id).filter(users::password_hash.eq(old));
     diesel::update(unchanged).set(users::password_hash.eq(new)).execute(conn)?;
@@ -192,7 +195,7 @@ pub fn set_password_hash(conn: &mut PgConnection, id: Uuid, old: &str, new: &str
 }
 
 /// Makes an account an admin. The caller ends its sessions, whose tokens carry the role.
-pub fn promote(conn: &mut PgConnection, id: Uuid) -> QueryResult<()> {
+pub fn promote(conn: &mut PgConnection, id: UserId) -> QueryResult<()> {
     let promoted = (users::role.eq(Role::Admin), users::version.eq(users::version + 1));
     diesel::update(users::table.find(id)).set(promoted).execute(conn)?;
     Ok(())

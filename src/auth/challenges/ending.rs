@@ -9,14 +9,14 @@ use diesel::{
 use uuid::Uuid;
 
 use super::model::{Challenge, Purpose};
-use crate::db::schema::challenges;
+use crate::db::{UserId, schema::challenges};
 
 /// Rows that housekeeping deletes in one statement.
 const BATCH: i64 = 1000;
 
 /// Ends what is pending for a user after the password or the address has changed. The right to
 /// undo an earlier change of the address stays: the one who made this change may be the thief.
-pub fn cancel(conn: &mut PgConnection, user: Uuid) -> QueryResult<()> {
+pub fn cancel(conn: &mut PgConnection, user: UserId) -> QueryResult<()> {
     let pending = challenges::user_id.eq(user).and(challenges::consumed_at.is_null());
     let undoable = challenges::purpose.eq(Purpose::UndoEmailChange);
     diesel::delete(challenges::table.filter(pending.and(diesel::dsl::not(undoable)))).execute(conn)?;
@@ -25,14 +25,18 @@ pub fn cancel(conn: &mut PgConnection, user: Uuid) -> QueryResult<()> {
 
 /// As [`cancel`], and also ends the right to undo any change of the address: whoever has the account
 /// now has nothing to give back.
-pub fn cancel_all(conn: &mut PgConnection, user: Uuid) -> QueryResult<()> {
+pub fn cancel_all(conn: &mut PgConnection, user: UserId) -> QueryResult<()> {
     let pending = challenges::user_id.eq(user).and(challenges::consumed_at.is_null());
     diesel::delete(challenges::table.filter(pending)).execute(conn)?;
     Ok(())
 }
 
 /// Ends every reservation of this address and gives the accounts that can no longer get it back.
-pub fn release(conn: &mut PgConnection, email_canonical: &str, now: DateTime<Utc>) -> QueryResult<Vec<Uuid>> {
+pub fn release(
+    conn: &mut PgConnection,
+    email_canonical: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<Vec<UserId>> {
     let undo = challenges::purpose
         .eq(Purpose::UndoEmailChange)
         .and(challenges::email_canonical.eq(email_canonical))
@@ -42,7 +46,7 @@ pub fn release(conn: &mut PgConnection, email_canonical: &str, now: DateTime<Utc
 }
 
 /// As [`cancel`], and also ends the right to undo later changes than the one that was undone.
-pub fn cancel_after(conn: &mut PgConnection, user: Uuid, undone: &Challenge) -> QueryResult<()> {
+pub fn cancel_after(conn: &mut PgConnection, user: UserId, undone: &Challenge) -> QueryResult<()> {
     cancel(conn, user)?;
     let later = challenges::purpose
         .eq(Purpose::UndoEmailChange)
@@ -56,7 +60,7 @@ pub fn cancel_after(conn: &mut PgConnection, user: Uuid, undone: &Challenge) -> 
 pub fn is_reserved(
     conn: &mut PgConnection,
     email_canonical: &str,
-    user: Option<Uuid>,
+    user: Option<UserId>,
     now: DateTime<Utc>,
 ) -> QueryResult<bool> {
     let undo = challenges::table

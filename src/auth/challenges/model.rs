@@ -11,7 +11,7 @@ use diesel::{
 use uuid::Uuid;
 
 use super::code::CodeForm;
-use crate::db::{schema::challenges, text_enum};
+use crate::db::{UserId, schema::challenges, text_enum};
 
 pub(super) const CODE_LIFETIME: TimeDelta = TimeDelta::minutes(10);
 
@@ -58,7 +58,7 @@ text_enum!(Purpose {
 /// Whose challenge it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
-    User(Uuid),
+    User(UserId),
     Registration(Uuid),
 }
 
@@ -79,7 +79,7 @@ impl Subject {
 pub struct Challenge {
     pub id: Uuid,
     pub purpose: Purpose,
-    user_id: Option<Uuid>,
+    user_id: Option<UserId>,
     registration_id: Option<Uuid>,
     /// Where it is mailed.
     pub email: String,
@@ -96,7 +96,7 @@ impl Challenge {
         }
     }
 
-    pub fn user(&self) -> Option<Uuid> {
+    pub fn user(&self) -> Option<UserId> {
         self.user_id
     }
 }

@@ -17,7 +17,7 @@ use super::{
     secrets::{ChallengeKeys, hash_token},
 };
 use crate::{
-    db::schema::challenges,
+    db::{UserId, schema::challenges},
     http::Network,
     limits::{Budgets, RateLimit},
 };
@@ -48,7 +48,7 @@ pub fn find_by_token(
 pub enum Owner {
     /// The person who reads mail at this canonical address.
     Address(String),
-    User(Uuid),
+    User(UserId),
 }
 
 /// A code that was typed.
@@ -148,7 +148,7 @@ pub fn is_consumed(conn: &mut PgConnection, id: Uuid) -> QueryResult<bool> {
 }
 
 /// A registration has become an account: its challenge survives with that.
-pub fn hand_over(conn: &mut PgConnection, id: Uuid, user: Uuid) -> QueryResult<()> {
+pub fn hand_over(conn: &mut PgConnection, id: Uuid, user: UserId) -> QueryResult<()> {
     diesel::update(challenges::table.find(id))
         .set((challenges::user_id.eq(user), challenges::registration_id.eq(None::<Uuid>)))
         .execute(conn)?;

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::{Mailing, arm_for};
 use crate::{
     auth::challenges::{self, Purpose},
+    db::UserId,
     jobs::{Failure, Job, Running},
     limits::RateLimit,
     mail::{Action, Letter},
@@ -17,7 +17,7 @@ use crate::{
 #[derive(Serialize, Deserialize)]
 pub struct LoginStoppedMail {
     /// None where no account has the name that was tried: that takes as long and mails nothing.
-    pub account: Option<Uuid>,
+    pub account: Option<UserId>,
 }
 
 const ONE_A_DAY: RateLimit =

@@ -1,10 +1,9 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::super::{number, store};
 use crate::{
-    db::Db,
+    db::{Db, UserId},
     jobs::{Failure, Job, Running},
     mail::{Action, Letter, Mailer},
     users,
@@ -13,7 +12,7 @@ use crate::{
 /// Tells of one crossing.
 #[derive(Serialize, Deserialize)]
 pub struct CoinAlertMail {
-    pub user: Uuid,
+    pub user: UserId,
     pub coin: i64,
     pub metric: String,
     pub currency: Option<String>,
