@@ -5,7 +5,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::{
-    challenges::{self, Opening, Purpose, Subject},
+    challenges::{self, NewChallenge, Purpose, Subject},
     current_password::check_password,
     mails::EmailChangeMail,
 };
@@ -65,19 +65,15 @@ pub async fn change_email(
     let verified = check_password(password, me.id, &db, &hasher, &limits, address, now).await?;
     db.tx(move |conn| {
         let account = verified.lock(conn)?;
-        if account.email_canonical == email.canonical() {
+        if account.email.canonical() == email.canonical() {
             return Err(Problem::invalid("/new_email", "unchanged", "is your address already"));
         }
         limits.budgets.spend(conn, super::ADDRESS_CHANGES, &me.id.to_string(), now)?;
-        super::spend_mail(conn, &limits, super::ADDRESS_CHANGES, email.canonical(), now)?;
-        let opening = Opening {
-            purpose: Purpose::ChangeEmail,
-            subject: Subject::User(me.id),
-            email: email.given(),
-            email_canonical: email.canonical(),
-        };
+        super::spend_mail(conn, &limits, super::ADDRESS_CHANGES, &email, now)?;
+        let new =
+            NewChallenge { purpose: Purpose::ChangeEmail, subject: Subject::User(me.id), email: &email };
         let challenge = Uuid::now_v7();
-        challenges::open(conn, challenge, &opening, now)?;
+        challenges::open(conn, challenge, &new, now)?;
         jobs::enqueue(conn, &EmailChangeMail { challenge }, now)?;
         Ok(())
     })

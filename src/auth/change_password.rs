@@ -5,7 +5,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::{
-    challenges::{self, Opening, Purpose, Subject},
+    challenges::{self, NewChallenge, Purpose, Subject},
     current_password::check_password,
     mails::PasswordChangeMail,
 };
@@ -57,15 +57,14 @@ pub async fn change_password(
         check_password(body.0.current_password, me.id, &db, &hasher, &limits, address, now).await?;
     db.tx(move |conn| {
         let account = verified.lock(conn)?;
-        limits.budgets.spend(conn, super::PASSWORD_CHANGES, &account.email_canonical, now)?;
-        let opening = Opening {
+        limits.budgets.spend(conn, super::PASSWORD_CHANGES, account.email.canonical(), now)?;
+        let new = NewChallenge {
             purpose: Purpose::ChangePassword,
             subject: Subject::User(me.id),
             email: &account.email,
-            email_canonical: &account.email_canonical,
         };
         let challenge = Uuid::now_v7();
-        challenges::open(conn, challenge, &opening, now)?;
+        challenges::open(conn, challenge, &new, now)?;
         jobs::enqueue(conn, &PasswordChangeMail { challenge }, now)?;
         Ok::<_, Problem>(())
     })

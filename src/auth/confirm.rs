@@ -27,7 +27,7 @@ use crate::{
         Blocklist, Ended, Role,
         sessions::{self, Which},
     },
-    users::{self, EmailAddress, NewUser, check_email},
+    users::{self, NewUser, check_email},
 };
 
 /// Either `token` from the link, or `email` and `code`; and the password.
@@ -107,7 +107,7 @@ pub async fn confirm(
     let pointer = proof.pointer();
     let with = Checker { db: &db, limits: &limits, keys: &keys, network, now };
     let challenge = proof.find(Purpose::ConfirmEmail, with).await?;
-    let confirmed = Confirmed { email: challenge.email.clone() };
+    let confirmed = Confirmed { email: challenge.email.given().to_owned() };
     if challenge.consumed_at.is_some() {
         return Ok(JsonBody(confirmed));
     }
@@ -117,9 +117,9 @@ pub async fn confirm(
     })?;
     // Only what is new to the account has to satisfy it.
     let allowed = policy
-        .check(&password, &[Some(&challenge.email)])
+        .check(&password, &[Some(challenge.email.given())])
         .map_err(|error| new_password::invalid("/password", error));
-    let salt = keys.salt(&challenge.email_canonical);
+    let salt = keys.salt(&challenge.email);
     let done = match challenge.subject() {
         Subject::Registration(id) => {
             // As registrations are hashed, so that it can be compared with all of them at once.
@@ -155,8 +155,8 @@ fn create_account(
     pointer: &str,
     now: DateTime<Utc>,
 ) -> Result<bool, Problem> {
-    let pending = store::lock_all(conn, &challenge.email_canonical)?;
-    challenges::lock_all(conn, &challenge.email_canonical)?;
+    let pending = store::lock_all(conn, &challenge.email)?;
+    challenges::lock_all(conn, &challenge.email)?;
     if !challenges::consume(conn, challenge.id, now)? {
         return Ok(challenges::is_consumed(conn, challenge.id)?);
     }
@@ -167,8 +167,7 @@ fn create_account(
         Some(own) => (own.name.clone(), own.username.clone()),
         None => allowed.map(|()| (None, None))?,
     };
-    let email = EmailAddress::parse(&challenge.email).ok_or_else(|| Problem::internal("a stored address"))?;
-    let new = NewUser::new(&email, hash, Role::User, now).confirmed();
+    let new = NewUser::new(challenge.email.clone(), hash, Role::User, now).confirmed();
     let wanted = new.clone().named(name.clone(), username);
     let inserted = conn.transaction(|conn| users::insert(conn, &wanted));
     let inserted = match inserted {
@@ -208,12 +207,12 @@ fn confirm_account(
         return Err(Problem::unavailable("the password was changed during the confirmation"));
     }
     let Some(hash) = new else {
-        let is_its = users::confirm_email(conn, user, &challenge.email_canonical, now)?;
+        let is_its = users::confirm_email(conn, user, &challenge.email, now)?;
         return Ok(is_its.then(Vec::new));
     };
     users::take_over(conn, user, &hash, now)?;
     challenges::cancel_all(conn, user)?;
-    let notice = NoticeMail { email: challenge.email.clone(), notice: Notice::PasswordChanged };
+    let notice = NoticeMail { email: challenge.email.given().to_owned(), notice: Notice::PasswordChanged };
     jobs::enqueue(conn, &notice, now)?;
     Ok(Some(sessions::end(conn, user, Which::All)?))
 }

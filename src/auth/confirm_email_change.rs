@@ -10,7 +10,7 @@ use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use super::{
-    challenges::{self, Challenge, ChallengeKeys, Opening, Owner, Purpose, Subject},
+    challenges::{self, Challenge, ChallengeKeys, NewChallenge, Owner, Purpose, Subject},
     confirm::Confirmed,
     mails::{Notice, NoticeMail, UndoMail},
     proof::{Checker, Proof, check_code, refused},
@@ -89,7 +89,7 @@ pub async fn confirm_email_change(
     let pointer = proof.pointer();
     let with = Checker { db: &db, limits: &limits, keys: &keys, network: address.network(), now };
     let challenge = proof.find_unused(Purpose::ChangeEmail, with).await?;
-    let confirmed = Confirmed { email: challenge.email.clone() };
+    let confirmed = Confirmed { email: challenge.email.given().to_owned() };
     if !db.tx(move |conn| apply(conn, &limits, &challenge, now)).await? {
         return Err(refused(pointer));
     }
@@ -110,24 +110,20 @@ fn apply(
     if !challenges::consume(conn, challenge.id, now)? {
         return Ok(false);
     }
-    users::change_email(conn, user, (&challenge.email, &challenge.email_canonical), now).map_err(taken)?;
+    users::change_email(conn, user, &challenge.email, now).map_err(taken)?;
     challenges::cancel(conn, user)?;
     if !old.email_confirmed {
         // Else anyone could reserve any address: by registering it and changing to another one.
-        if super::may_mail(conn, limits, super::ADDRESS_CHANGES, &old.email_canonical, now)? {
-            let notice = NoticeMail { email: old.email, notice: Notice::AddressChanged };
+        if super::may_mail(conn, limits, super::ADDRESS_CHANGES, &old.email, now)? {
+            let notice = NoticeMail { email: old.email.given().to_owned(), notice: Notice::AddressChanged };
             jobs::enqueue(conn, &notice, now)?;
         }
         return Ok(true);
     }
     let undo = Uuid::now_v7();
-    let opening = Opening {
-        purpose: Purpose::UndoEmailChange,
-        subject: Subject::User(user),
-        email: &old.email,
-        email_canonical: &old.email_canonical,
-    };
-    challenges::open(conn, undo, &opening, now)?;
+    let new =
+        NewChallenge { purpose: Purpose::UndoEmailChange, subject: Subject::User(user), email: &old.email };
+    challenges::open(conn, undo, &new, now)?;
     jobs::enqueue(conn, &UndoMail { challenge: undo }, now)?;
     Ok(true)
 }

@@ -47,7 +47,7 @@ pub async fn forgot_password(
     db::charge_to(email.canonical());
     let (job, now) = (ResetMail { email: email.given().to_owned(), reason: Reason::Asked }, clock.now());
     db.tx(move |conn| {
-        super::spend_mail(conn, &limits, super::PASSWORD_RESETS, email.canonical(), now)?;
+        super::spend_mail(conn, &limits, super::PASSWORD_RESETS, &email, now)?;
         Ok::<_, Problem>(jobs::enqueue(conn, &job, now)?)
     })
     .await?;

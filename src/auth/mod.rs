@@ -43,6 +43,7 @@ use crate::{
     http::{ClientIp, Problem},
     limits::{Limits, RateLimit},
     tokens::Client,
+    users::EmailAddress,
 };
 
 /// What one address may ask of the endpoints that anyone can call and that cost a hash or a mail.
@@ -66,16 +67,16 @@ const PASSWORD_RESETS: RateLimit =
 const PASSWORD_CHANGES: RateLimit =
     RateLimit { name: "mails: password change", burst: 4, every: Duration::from_hours(3) };
 
-/// Spends a mail of this kind to this canonical address.
+/// Spends a mail of this kind to this address.
 fn spend_mail(
     conn: &mut PgConnection,
     limits: &Limits,
     kind: RateLimit,
-    address: &str,
+    email: &EmailAddress,
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
-    limits.budgets.spend(conn, kind, address, now)?;
-    limits.budgets.spend(conn, MAILS, address, now)?;
+    limits.budgets.spend(conn, kind, email.canonical(), now)?;
+    limits.budgets.spend(conn, MAILS, email.canonical(), now)?;
     Ok(())
 }
 
@@ -85,10 +86,10 @@ fn may_mail(
     conn: &mut PgConnection,
     limits: &Limits,
     kind: RateLimit,
-    address: &str,
+    email: &EmailAddress,
     now: DateTime<Utc>,
 ) -> Result<bool, Problem> {
-    match spend_mail(conn, limits, kind, address, now) {
+    match spend_mail(conn, limits, kind, email, now) {
         Ok(()) => Ok(true),
         Err(problem) if problem.kind().status == 429 => Ok(false),
         Err(problem) => Err(problem),

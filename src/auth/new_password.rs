@@ -44,7 +44,7 @@ pub(super) async fn hash(
 ) -> Result<String, Problem> {
     let account = db.query(move |conn| users::find_account(conn, user)).await?;
     let account = account.ok_or_else(|| refused("/code"))?;
-    let personal = [Some(account.email.as_str()), account.username.as_deref(), account.name.as_deref()];
+    let personal = [Some(account.email.given()), account.username.as_deref(), account.name.as_deref()];
     policy.check(&password, &personal).map_err(|error| invalid("/new_password", error))?;
     hasher.reserve(address.network())?.hash(password).await
 }
@@ -67,7 +67,7 @@ pub(super) fn set(
     users::set_password(conn, user, hash, now)?;
     challenges::cancel(conn, user)?;
     let ended = sessions::end(conn, user, Which::All)?;
-    let notice = NoticeMail { email: account.email.clone(), notice: Notice::PasswordChanged };
+    let notice = NoticeMail { email: account.email.given().to_owned(), notice: Notice::PasswordChanged };
     jobs::enqueue(conn, &notice, now)?;
     Ok(Some((account, ended)))
 }

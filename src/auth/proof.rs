@@ -40,9 +40,7 @@ impl Proof {
     pub fn new(token: Option<String>, email: Option<&str>, code: Option<String>) -> Self {
         match (token, email.and_then(EmailAddress::parse), code) {
             (Some(token), _, _) => Self::Token(token),
-            (None, Some(email), Some(code)) => {
-                Self::Code { owner: Owner::Address(email.canonical().to_owned()), code }
-            }
+            (None, Some(email), Some(code)) => Self::Code { owner: Owner::Address(email), code },
             _ => unreachable!("validated"),
         }
     }
@@ -73,7 +71,7 @@ impl Proof {
             }
             Self::Code { owner, code } => {
                 match &owner {
-                    Owner::Address(address) => db::charge_to(address),
+                    Owner::Address(email) => db::charge_to(email.canonical()),
                     Owner::User(user) => db::charge_to(user),
                 }
                 let code = purpose.code_form().read(&code).expect("validated");

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use super::{
-    challenges::{self, ChallengeKeys, Opening, Purpose, Subject},
+    challenges::{self, ChallengeKeys, NewChallenge, Purpose, Subject},
     mails::{ConfirmationMail, RegistrationMail},
     new_password, store,
 };
@@ -99,20 +99,19 @@ pub async fn register(
     if settings.require_confirmation {
         // With a salt of the address, so that the password of a confirmation can be compared with those
         // of all its registrations at once.
-        let hash = place.hash_with_salt(password, keys.salt(email.canonical())).await?;
-        let pending = store::Registration::new(&email, name, username, hash, now);
+        let hash = place.hash_with_salt(password, keys.salt(&email)).await?;
+        let pending = store::Registration::new(email, name, username, hash, now);
         db.tx(move |conn| wait_for_confirmation(conn, &limits, &pending, now)).await?;
         return Ok(HttpResponse::Accepted().finish());
     }
     let hash = place.hash(password).await?;
-    let new = NewUser::new(&email, hash, Role::User, now).named(name, username);
-    let canonical = email.canonical().to_owned();
+    let new = NewUser::new(email.clone(), hash, Role::User, now).named(name, username);
     let mail = settings.invite_confirmation.then(|| ConfirmationMail { email: email.given().to_owned() });
     let user: User = db
         .tx(move |conn| {
             let user = users::insert(conn, &new).map_err(taken)?;
             if let Some(mail) = mail
-                && super::may_mail(conn, &limits, super::CONFIRMATIONS, &canonical, now)?
+                && super::may_mail(conn, &limits, super::CONFIRMATIONS, &email, now)?
             {
                 jobs::enqueue(conn, &mail, now)?;
             }
@@ -135,16 +134,15 @@ fn wait_for_confirmation(
     {
         return Err(username_taken());
     }
-    super::spend_mail(conn, limits, super::CONFIRMATIONS, &pending.email_canonical, now)?;
+    super::spend_mail(conn, limits, super::CONFIRMATIONS, &pending.email, now)?;
     store::insert(conn, pending)?;
-    let opening = Opening {
+    let new = NewChallenge {
         purpose: Purpose::ConfirmEmail,
         subject: Subject::Registration(pending.id),
         email: &pending.email,
-        email_canonical: &pending.email_canonical,
     };
     let challenge = Uuid::now_v7();
-    challenges::open(conn, challenge, &opening, now)?;
+    challenges::open(conn, challenge, &new, now)?;
     jobs::enqueue(conn, &RegistrationMail { challenge }, now)?;
     Ok(())
 }

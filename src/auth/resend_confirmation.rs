@@ -48,7 +48,7 @@ pub async fn resend_confirmation(
     db::charge_to(email.canonical());
     let (job, now) = (ConfirmationMail { email: email.given().to_owned() }, clock.now());
     db.tx(move |conn| {
-        super::spend_mail(conn, &limits, super::CONFIRMATIONS, email.canonical(), now)?;
+        super::spend_mail(conn, &limits, super::CONFIRMATIONS, &email, now)?;
         Ok::<_, Problem>(jobs::enqueue(conn, &job, now)?)
     })
     .await?;

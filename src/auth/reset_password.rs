@@ -92,7 +92,7 @@ pub async fn reset_password(
                 return Err(refused(pointer));
             };
             // Whoever has the token or the code reads mail there.
-            users::confirm_email(conn, user, &account.email_canonical, now)?;
+            users::confirm_email(conn, user, &account.email, now)?;
             users::allow_login(conn, &limits, user, address.network(), now)?;
             // Enough time for the former address to object. From now on it cannot take back an account
             // that was handed over, with what its new owner has put into it.

@@ -21,8 +21,8 @@ const BATCH: i64 = 1000;
 #[diesel(table_name = registrations)]
 pub(super) struct Registration {
     pub id: Uuid,
-    pub email: String,
-    pub email_canonical: String,
+    #[diesel(select_expression = (registrations::email, registrations::email_canonical), skip_insertion)]
+    pub email: EmailAddress,
     pub username: Option<String>,
     pub username_canonical: Option<String>,
     pub name: Option<String>,
@@ -33,7 +33,7 @@ pub(super) struct Registration {
 
 impl Registration {
     pub fn new(
-        email: &EmailAddress,
+        email: EmailAddress,
         name: Option<String>,
         username: Option<String>,
         password_hash: String,
@@ -41,8 +41,7 @@ impl Registration {
     ) -> Self {
         Self {
             id: Uuid::now_v7(),
-            email: email.given().to_owned(),
-            email_canonical: email.canonical().to_owned(),
+            email,
             username_canonical: username.as_deref().map(str::to_ascii_lowercase),
             username,
             name,
@@ -54,7 +53,11 @@ impl Registration {
 }
 
 pub(super) fn insert(conn: &mut PgConnection, registration: &Registration) -> QueryResult<()> {
-    diesel::insert_into(registrations::table).values(registration).execute(conn)?;
+    let email = (
+        registrations::email.eq(registration.email.given()),
+        registrations::email_canonical.eq(registration.email.canonical()),
+    );
+    diesel::insert_into(registrations::table).values((registration, email)).execute(conn)?;
     Ok(())
 }
 
@@ -79,9 +82,9 @@ pub(super) fn find_hashes(
 }
 
 /// Locks all registrations of this address, so that of two confirmations one is first.
-pub(super) fn lock_all(conn: &mut PgConnection, email_canonical: &str) -> QueryResult<Vec<Registration>> {
+pub(super) fn lock_all(conn: &mut PgConnection, email: &EmailAddress) -> QueryResult<Vec<Registration>> {
     registrations::table
-        .filter(registrations::email_canonical.eq(email_canonical))
+        .filter(registrations::email_canonical.eq(email.canonical()))
         .select(Registration::as_select())
         .order(registrations::id)
         .for_update()

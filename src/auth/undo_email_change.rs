@@ -68,7 +68,7 @@ pub async fn undo_email_change(
     let proof = Proof::Token(body.0.token);
     let with = Checker { db: &db, limits: &limits, keys: &keys, network: address.network(), now };
     let found = proof.find(Purpose::UndoEmailChange, with).await?;
-    let confirmed = Confirmed { email: found.email.clone() };
+    let confirmed = Confirmed { email: found.email.given().to_owned() };
     let ended = db.tx(move |conn| apply(conn, &found, now)).await?;
     blocklist.refuse(&ended.ok_or_else(|| refused("/token"))?);
     Ok(JsonBody(confirmed))
@@ -88,12 +88,16 @@ fn apply(
         return Ok(None);
     }
     // Nobody else can have it: the challenge has reserved it until this moment.
-    users::change_email(conn, user, (&challenge.email, &challenge.email_canonical), now)?;
+    users::change_email(conn, user, &challenge.email, now)?;
     challenges::cancel_after(conn, user, challenge)?;
     let ended = sessions::end(conn, user, Which::All)?;
-    jobs::enqueue(conn, &ResetMail { email: challenge.email.clone(), reason: Reason::Undone }, now)?;
-    if before.email_canonical != challenge.email_canonical {
-        let notice = NoticeMail { email: before.email, notice: Notice::AddressTakenBack };
+    jobs::enqueue(
+        conn,
+        &ResetMail { email: challenge.email.given().to_owned(), reason: Reason::Undone },
+        now,
+    )?;
+    if before.email.canonical() != challenge.email.canonical() {
+        let notice = NoticeMail { email: before.email.given().to_owned(), notice: Notice::AddressTakenBack };
         jobs::enqueue(conn, &notice, now)?;
     }
     Ok(Some(ended))

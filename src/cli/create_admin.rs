@@ -72,8 +72,8 @@ fn create_or_promote(
         ));
     }
     // The former address of another account is reserved for that. The operator's word counts more.
-    let released = challenges::release(conn, email.canonical(), now)?;
-    let new = NewUser::new(email, hash.to_owned(), Role::Admin, now).confirmed();
+    let released = challenges::release(conn, email, now)?;
+    let new = NewUser::new(email.clone(), hash.to_owned(), Role::Admin, now).confirmed();
     let user = users::insert(conn, &new).context("the account cannot be created")?;
     let mut done = vec![format!("created admin {} with id {}", user.email, user.id)];
     done.extend(released.iter().map(|former| {
@@ -100,7 +100,7 @@ fn promote(
             "{} is the address of this account only since {}; before, the account had another address and \
              may be a stranger's. Give --force to promote it all the same: that sets a new password, removes \
              its names, ends its sessions and deletes every link for it, also the one that undoes the change",
-            account.email,
+            account.email.given(),
             changed_at.format("%-d %B %Y at %H:%M UTC")
         );
     }

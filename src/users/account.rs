@@ -14,8 +14,8 @@ use crate::{
 #[diesel(table_name = users)]
 pub struct Account {
     pub id: UserId,
-    pub email: String,
-    pub email_canonical: String,
+    #[diesel(select_expression = (users::email, users::email_canonical))]
+    pub email: EmailAddress,
     pub username: Option<String>,
     pub name: Option<String>,
     #[diesel(select_expression = users::email_confirmed_at.is_not_null())]
@@ -100,10 +100,10 @@ pub fn set_password(conn: &mut PgConnection, id: UserId, hash: &str, now: DateTi
 pub fn confirm_email(
     conn: &mut PgConnection,
     id: UserId,
-    canonical: &str,
+    email: &EmailAddress,
     now: DateTime<Utc>,
 ) -> QueryResult<bool> {
-    let account = users::table.find(id).filter(users::email_canonical.eq(canonical));
+    let account = users::table.find(id).filter(users::email_canonical.eq(email.canonical()));
     let confirmed = diesel::update(account)
         .set((
             users::email_confirmed_at.eq(now),
@@ -121,13 +121,13 @@ pub fn confirm_email(
 pub fn change_email(
     conn: &mut PgConnection,
     id: UserId,
-    (email, canonical): (&str, &str),
+    email: &EmailAddress,
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
     diesel::update(users::table.find(id))
         .set((
-            users::email.eq(email),
-            users::email_canonical.eq(canonical),
+            users::email.eq(email.given()),
+            users::email_canonical.eq(email.canonical()),
             users::email_confirmed_at.eq(now),
             users::email_changed_at.eq(now),
             users::version.eq(users::version + 1),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use diesel::Queryable;
 use lettre::Address;
 use unicode_normalization::UnicodeNormalization;
 use validator::{ValidateEmail, ValidationError};
@@ -12,7 +13,8 @@ const LONGEST: usize = 254;
 /// an address has more than four bytes for one byte of the canonical form.
 const LONGEST_UNFOLDED: usize = 1024;
 
-#[derive(Clone, PartialEq, Eq)]
+/// In a row it stands for two columns, in this order: `email` and `email_canonical`.
+#[derive(Queryable, Clone, PartialEq, Eq)]
 pub struct EmailAddress {
     given: String,
     canonical: String,

@@ -19,8 +19,8 @@ use crate::{
 #[diesel(table_name = users)]
 pub struct NewUser {
     id: UserId,
-    email: String,
-    email_canonical: String,
+    #[diesel(skip_insertion)]
+    email: EmailAddress,
     username: Option<String>,
     username_canonical: Option<String>,
     name: Option<String>,
@@ -32,11 +32,10 @@ pub struct NewUser {
 }
 
 impl NewUser {
-    pub fn new(email: &EmailAddress, password_hash: String, role: Role, now: DateTime<Utc>) -> Self {
+    pub fn new(email: EmailAddress, password_hash: String, role: Role, now: DateTime<Utc>) -> Self {
         Self {
             id: UserId(Uuid::now_v7()),
-            email: email.given().to_owned(),
-            email_canonical: email.canonical().to_owned(),
+            email,
             username: None,
             username_canonical: None,
             name: None,
@@ -92,7 +91,8 @@ pub struct Credentials {
 /// # Errors
 /// A violation of `users_email_key`, `users_email_reserved` or `users_username_key`.
 pub fn insert(conn: &mut PgConnection, user: &NewUser) -> QueryResult<User> {
-    diesel::insert_into(users::table).values(user).returning(User::as_returning()).get_result(conn)
+    let email = (users::email.eq(user.email.given()), users::email_canonical.eq(user.email.canonical()));
+    diesel::insert_into(users::table).values((user, email)).returning(User::as_returning()).get_result(conn)
 }
 
 pub fn find_credentials(conn: &mut PgConnection, login: &Login) -> QueryResult<Option<Credentials>> {

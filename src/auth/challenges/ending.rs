@@ -9,7 +9,10 @@ use diesel::{
 use uuid::Uuid;
 
 use super::model::{Challenge, Purpose};
-use crate::db::{UserId, schema::challenges};
+use crate::{
+    db::{UserId, schema::challenges},
+    users::EmailAddress,
+};
 
 /// Rows that housekeeping deletes in one statement.
 const BATCH: i64 = 1000;
@@ -34,12 +37,12 @@ pub fn cancel_all(conn: &mut PgConnection, user: UserId) -> QueryResult<()> {
 /// Ends every reservation of this address and gives the accounts that can no longer get it back.
 pub fn release(
     conn: &mut PgConnection,
-    email_canonical: &str,
+    email: &EmailAddress,
     now: DateTime<Utc>,
 ) -> QueryResult<Vec<UserId>> {
     let undo = challenges::purpose
         .eq(Purpose::UndoEmailChange)
-        .and(challenges::email_canonical.eq(email_canonical))
+        .and(challenges::email_canonical.eq(email.canonical()))
         .and(challenges::consumed_at.is_null().and(challenges::expires_at.gt(now)));
     let user = challenges::user_id.assume_not_null();
     diesel::delete(challenges::table.filter(undo)).returning(user).get_results(conn)
@@ -59,13 +62,13 @@ pub fn cancel_after(conn: &mut PgConnection, user: UserId, undone: &Challenge) -
 /// Whether the owner of this address, somebody else than `user`, can still get it back.
 pub fn is_reserved(
     conn: &mut PgConnection,
-    email_canonical: &str,
+    email: &EmailAddress,
     user: Option<UserId>,
     now: DateTime<Utc>,
 ) -> QueryResult<bool> {
     let undo = challenges::table
         .filter(challenges::purpose.eq(Purpose::UndoEmailChange))
-        .filter(challenges::email_canonical.eq(email_canonical))
+        .filter(challenges::email_canonical.eq(email.canonical()))
         .filter(challenges::user_id.is_distinct_from(user))
         .filter(challenges::consumed_at.is_null().and(challenges::expires_at.gt(now)));
     select(exists(undo)).get_result(conn)

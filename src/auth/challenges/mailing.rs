@@ -12,17 +12,17 @@ use super::{
     model::{CODE_LIFETIME, Challenge, Purpose, Subject},
     secrets::{ChallengeKeys, Secrets, hash_token},
 };
-use crate::db::schema::challenges;
+use crate::{db::schema::challenges, users::EmailAddress};
 
 /// For as long as that the mail may be delayed.
 const UNARMED_LIFETIME: TimeDelta = TimeDelta::days(7);
 
-/// What to open: the address as it was given and in its canonical form.
-pub struct Opening<'a> {
+/// What to open.
+pub struct NewChallenge<'a> {
     pub purpose: Purpose,
     pub subject: Subject,
-    pub email: &'a str,
-    pub email_canonical: &'a str,
+    /// Where it is mailed.
+    pub email: &'a EmailAddress,
 }
 
 /// Opens a challenge, which replaces the subject's earlier ones of this purpose; changes of the
@@ -30,7 +30,7 @@ pub struct Opening<'a> {
 ///
 /// # Errors
 /// A foreign key violation when the subject is gone.
-pub fn open(conn: &mut PgConnection, id: Uuid, what: &Opening, now: DateTime<Utc>) -> QueryResult<()> {
+pub fn open(conn: &mut PgConnection, id: Uuid, what: &NewChallenge, now: DateTime<Utc>) -> QueryResult<()> {
     let (user_id, registration_id) = match what.subject {
         Subject::User(id) => (Some(id), None),
         Subject::Registration(id) => (None, Some(id)),
@@ -45,8 +45,8 @@ pub fn open(conn: &mut PgConnection, id: Uuid, what: &Opening, now: DateTime<Utc
             challenges::purpose.eq(what.purpose),
             challenges::user_id.eq(user_id),
             challenges::registration_id.eq(registration_id),
-            challenges::email.eq(what.email),
-            challenges::email_canonical.eq(what.email_canonical),
+            challenges::email.eq(what.email.given()),
+            challenges::email_canonical.eq(what.email.canonical()),
             challenges::created_at.eq(now),
             challenges::expires_at.eq(now + UNARMED_LIFETIME),
         ))
@@ -61,7 +61,7 @@ pub fn open(conn: &mut PgConnection, id: Uuid, what: &Opening, now: DateTime<Utc
 pub fn open_in_turn(
     conn: &mut PgConnection,
     id: Uuid,
-    what: &Opening,
+    what: &NewChallenge,
     now: DateTime<Utc>,
 ) -> QueryResult<bool> {
     let newer = challenges::purpose.eq(what.purpose).and(challenges::id.gt(id));

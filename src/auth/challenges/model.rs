@@ -11,7 +11,10 @@ use diesel::{
 use uuid::Uuid;
 
 use super::code::CodeForm;
-use crate::db::{UserId, schema::challenges, text_enum};
+use crate::{
+    db::{UserId, schema::challenges, text_enum},
+    users::EmailAddress,
+};
 
 pub(super) const CODE_LIFETIME: TimeDelta = TimeDelta::minutes(10);
 
@@ -82,8 +85,8 @@ pub struct Challenge {
     user_id: Option<UserId>,
     registration_id: Option<Uuid>,
     /// Where it is mailed.
-    pub email: String,
-    pub email_canonical: String,
+    #[diesel(select_expression = (challenges::email, challenges::email_canonical))]
+    pub email: EmailAddress,
     pub created_at: DateTime<Utc>,
     pub consumed_at: Option<DateTime<Utc>>,
 }

@@ -20,6 +20,7 @@ use crate::{
     db::{UserId, schema::challenges},
     http::Network,
     limits::{Budgets, RateLimit},
+    users::EmailAddress,
 };
 
 /// Wrong codes of eight characters that one network may try at one challenge: it is used up long before
@@ -46,8 +47,8 @@ pub fn find_by_token(
 /// Whose code it may be.
 #[derive(Clone)]
 pub enum Owner {
-    /// The person who reads mail at this canonical address.
-    Address(String),
+    /// The person who reads mail at this address.
+    Address(EmailAddress),
     User(UserId),
 }
 
@@ -77,8 +78,9 @@ pub fn try_code(
     let Attempt { purpose, owner, code, network } = attempt;
     let form = purpose.code_form();
     let (is_owners, nothing): (Condition, String) = match owner {
-        Owner::Address(canonical) => {
-            (Box::new(challenges::email_canonical.eq(canonical.clone()).nullable()), canonical.clone())
+        Owner::Address(email) => {
+            let canonical = email.canonical().to_owned();
+            (Box::new(challenges::email_canonical.eq(canonical.clone()).nullable()), canonical)
         }
         Owner::User(id) => (Subject::User(*id).is_its(), id.to_string()),
     };
@@ -121,9 +123,9 @@ pub fn try_code(
 }
 
 /// Locks all challenges of this address, for who ends several of them at once.
-pub fn lock_all(conn: &mut PgConnection, email_canonical: &str) -> QueryResult<()> {
+pub fn lock_all(conn: &mut PgConnection, email: &EmailAddress) -> QueryResult<()> {
     challenges::table
-        .filter(challenges::email_canonical.eq(email_canonical))
+        .filter(challenges::email_canonical.eq(email.canonical()))
         .order(challenges::id)
         .select(challenges::id)
         .for_update()

@@ -16,6 +16,7 @@ use super::code::CodeForm;
 use crate::{
     config::{Secret, SecretKey},
     tokens::derive_key,
+    users::EmailAddress,
 };
 
 /// What a mail carries; never logged, hence no `Debug`.
@@ -47,8 +48,8 @@ impl ChallengeKeys {
     }
 
     /// The salt of the passwords that are registered with this address and wait.
-    pub fn salt(&self, email_canonical: &str) -> [u8; 16] {
-        let tag = hmac::sign(&self.current, &[b"salt", email_canonical.as_bytes()].concat());
+    pub fn salt(&self, email: &EmailAddress) -> [u8; 16] {
+        let tag = hmac::sign(&self.current, &[b"salt", email.canonical().as_bytes()].concat());
         *tag.as_ref().first_chunk().expect("32 bytes")
     }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{CODE_LIFETIME, KEEP_IT, Mailing};
 use crate::{
     auth::{
-        challenges::{self, Challenge, Opening, Purpose, Secrets, Subject},
+        challenges::{self, Challenge, NewChallenge, Purpose, Secrets, Subject},
         store,
     },
     jobs::{Failure, Job, Running},
@@ -55,23 +55,21 @@ fn open(
     running: Running,
 ) -> QueryResult<Option<DateTime<Utc>>> {
     // Locked before their challenges, as whoever confirms does.
-    let (subject, email, email_canonical, asked_at) =
-        if let Some(account) = users::lock_account_of(conn, email)? {
-            if account.email_confirmed {
-                return Ok(None);
-            }
-            (Subject::User(account.id), account.email, account.email_canonical, account.created_at)
-        } else {
-            let pending = store::lock_all(conn, email.canonical())?;
-            match pending.into_iter().rfind(|one| one.expires_at > running.now) {
-                Some(one) => (Subject::Registration(one.id), one.email, one.email_canonical, one.created_at),
-                None => return Ok(None),
-            }
-        };
-    let opening =
-        Opening { purpose: Purpose::ConfirmEmail, subject, email: &email, email_canonical: &email_canonical };
+    let (subject, email, asked_at) = if let Some(account) = users::lock_account_of(conn, email)? {
+        if account.email_confirmed {
+            return Ok(None);
+        }
+        (Subject::User(account.id), account.email, account.created_at)
+    } else {
+        let pending = store::lock_all(conn, email)?;
+        match pending.into_iter().rfind(|one| one.expires_at > running.now) {
+            Some(one) => (Subject::Registration(one.id), one.email, one.created_at),
+            None => return Ok(None),
+        }
+    };
+    let new = NewChallenge { purpose: Purpose::ConfirmEmail, subject, email: &email };
     // With the job's id, so that another attempt finds it again.
-    let is_open = challenges::open_in_turn(conn, running.id, &opening, running.now)?;
+    let is_open = challenges::open_in_turn(conn, running.id, &new, running.now)?;
     Ok(is_open.then_some(asked_at))
 }
 
@@ -106,5 +104,5 @@ pub(super) async fn send(
         ],
         ..Letter::default()
     };
-    mailing.mailer.send_letter(running, &challenge.email, &letter).await
+    mailing.mailer.send_letter(running, challenge.email.given(), &letter).await
 }

@@ -53,6 +53,6 @@ impl Job for EmailChangeMail {
             ],
             ..Letter::default()
         };
-        mailing.mailer.send_letter(&running, &challenge.email, &letter).await
+        mailing.mailer.send_letter(&running, challenge.email.given(), &letter).await
     }
 }

@@ -46,7 +46,7 @@ impl Job for LoginStoppedMail {
                 // finds its challenge.
                 let is_first = !challenges::is_there(conn, running.id)?;
                 if is_first
-                    && limits.budgets.take(conn, ONE_A_DAY, &account.email_canonical, running.now)?.is_err()
+                    && limits.budgets.take(conn, ONE_A_DAY, account.email.canonical(), running.now)?.is_err()
                 {
                     return Ok(None);
                 }
@@ -82,6 +82,6 @@ impl Job for LoginStoppedMail {
             ],
             ..Letter::default()
         };
-        mailing.mailer.send_letter(&running, &account.email, &letter).await
+        mailing.mailer.send_letter(&running, account.email.given(), &letter).await
     }
 }

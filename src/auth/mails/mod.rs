@@ -29,7 +29,7 @@ pub(super) use self::{
     reset::{Reason, ResetMail},
     undo::UndoMail,
 };
-use super::challenges::{self, ChallengeKeys, Opening, Purpose, Secrets, Subject};
+use super::challenges::{self, ChallengeKeys, NewChallenge, Purpose, Secrets, Subject};
 use crate::{
     db::Db,
     jobs::{Registry, Running},
@@ -74,13 +74,8 @@ fn arm_for(
     purpose: Purpose,
     account: &Account,
 ) -> QueryResult<Option<Secrets>> {
-    let opening = Opening {
-        purpose,
-        subject: Subject::User(account.id),
-        email: &account.email,
-        email_canonical: &account.email_canonical,
-    };
-    if !challenges::open_in_turn(conn, running.id, &opening, running.now)? {
+    let new = NewChallenge { purpose, subject: Subject::User(account.id), email: &account.email };
+    if !challenges::open_in_turn(conn, running.id, &new, running.now)? {
         return Ok(None);
     }
     Ok(challenges::arm(conn, keys, running.id, running.now)?.map(|(_, secrets)| secrets))

@@ -8,7 +8,7 @@ use crate::{
     auth::challenges::{self, Challenge, Secrets},
     jobs::{Failure, Running},
     mail::{Action, Letter},
-    users::{self, EmailAddress},
+    users,
 };
 
 /// Arms the challenge. None when there is nothing to mail: it is gone, or somebody else has its
@@ -46,12 +46,11 @@ fn occupied(
     running: &Running,
 ) -> QueryResult<Option<Occupied>> {
     let other = |id| Some(id) != challenge.user();
-    let email = EmailAddress::parse(&challenge.email);
-    let account = email.map(|email| users::find_account_of(conn, &email)).transpose()?.flatten();
+    let account = users::find_account_of(conn, &challenge.email)?;
     if account.is_some_and(|account| other(account.id)) {
         return Ok(Some(Occupied::ByAccount));
     }
-    let reserved = challenges::is_reserved(conn, &challenge.email_canonical, challenge.user(), running.now)?;
+    let reserved = challenges::is_reserved(conn, &challenge.email, challenge.user(), running.now)?;
     Ok(reserved.then_some(Occupied::UntilLately))
 }
 
@@ -96,5 +95,5 @@ async fn tell(
             ..Letter::default()
         },
     };
-    mailing.mailer.send_letter(running, &challenge.email, &letter).await
+    mailing.mailer.send_letter(running, challenge.email.given(), &letter).await
 }

@@ -48,6 +48,6 @@ impl Job for PasswordChangeMail {
             ],
             ..Letter::default()
         };
-        mailing.mailer.send_letter(&running, &account.email, &letter).await
+        mailing.mailer.send_letter(&running, account.email.given(), &letter).await
     }
 }

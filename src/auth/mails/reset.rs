@@ -75,6 +75,6 @@ impl Job for ResetMail {
             code: Some((&secrets.code, CODE_LIFETIME)),
             notes: &["The link works once, for 30 minutes.", otherwise, KEEP_IT],
         };
-        mailing.mailer.send_letter(&running, &account.email, &letter).await
+        mailing.mailer.send_letter(&running, account.email.given(), &letter).await
     }
 }

@@ -50,6 +50,6 @@ impl Job for UndoMail {
             ],
             ..Letter::default()
         };
-        mailing.mailer.send_letter(&running, &challenge.email, &letter).await
+        mailing.mailer.send_letter(&running, challenge.email.given(), &letter).await
     }
 }

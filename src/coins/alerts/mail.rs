@@ -70,6 +70,6 @@ impl Job for CoinAlertMail {
             notes: &[&why],
             ..Letter::default()
         };
-        mailer.send_letter(&running, &account.email, &letter).await
+        mailer.send_letter(&running, account.email.given(), &letter).await
     }
 }
