@@ -24,8 +24,8 @@ use crate::{
     limits::Limits,
     passwords::{Hasher, Policy, Verdict},
     tokens::{
-        Blocklist, Ended, Role,
-        sessions::{self, Which},
+        Blocklist, EndedSessions, Role,
+        sessions::{self, Selection},
     },
     users::{self, NewUser, check_email},
 };
@@ -137,8 +137,7 @@ pub async fn confirm(
                 None
             };
             let ended = db.tx(move |conn| confirm_account(conn, &challenge, id, &stored, new, now)).await?;
-            blocklist.refuse(ended.as_deref().unwrap_or_default());
-            ended.is_some()
+            ended.map(|ended| ended.refuse(&blocklist)).is_some()
         }
     };
     if done { Ok(JsonBody(confirmed)) } else { Err(refused(pointer)) }
@@ -196,23 +195,23 @@ fn confirm_account(
     verified: &str,
     new: Option<String>,
     now: DateTime<Utc>,
-) -> Result<Option<Vec<Ended>>, Problem> {
+) -> Result<Option<EndedSessions>, Problem> {
     let Some(current) = users::lock_hash(conn, user)? else {
         return Ok(None);
     };
     if !challenges::consume(conn, challenge.id, now)? {
-        return Ok(challenges::is_consumed(conn, challenge.id)?.then(Vec::new));
+        return Ok(challenges::is_consumed(conn, challenge.id)?.then(EndedSessions::default));
     }
     if current != verified {
         return Err(Problem::unavailable("the password was changed during the confirmation"));
     }
     let Some(hash) = new else {
         let is_its = users::confirm_email(conn, user, &challenge.email, now)?;
-        return Ok(is_its.then(Vec::new));
+        return Ok(is_its.then(EndedSessions::default));
     };
     users::take_over(conn, user, &hash, now)?;
     challenges::cancel_all(conn, user)?;
     let notice = NoticeMail { email: challenge.email.given().to_owned(), notice: Notice::PasswordChanged };
     jobs::enqueue(conn, &notice, now)?;
-    Ok(Some(sessions::end(conn, user, Which::All)?))
+    Ok(Some(sessions::end(conn, user, Selection::All)?))
 }

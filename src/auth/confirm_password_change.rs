@@ -75,6 +75,6 @@ pub async fn confirm_password_change(
             Ok(ended)
         })
         .await?;
-    blocklist.refuse(&ended);
+    ended.refuse(&blocklist);
     Ok(HttpResponse::NoContent().finish())
 }

@@ -16,7 +16,7 @@ use crate::{
     passwords,
     tokens::{
         Blocklist, CurrentUser,
-        sessions::{self, Which},
+        sessions::{self, Selection},
     },
     users,
 };
@@ -62,7 +62,7 @@ pub async fn delete_me(
     let ended = db
         .tx(move |conn| {
             let account = verified.lock(conn)?;
-            let ended = sessions::end(conn, me.id, Which::All)?;
+            let ended = sessions::end(conn, me.id, Selection::All)?;
             users::delete(conn, me.id)?;
             // Else anyone could have a stranger mailed by registering and deleting, again and again.
             if account.email_confirmed {
@@ -73,6 +73,6 @@ pub async fn delete_me(
             Ok::<_, Problem>(ended)
         })
         .await?;
-    blocklist.refuse(&ended);
+    ended.refuse(&blocklist);
     Ok(HttpResponse::NoContent().finish())
 }

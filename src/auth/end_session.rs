@@ -5,7 +5,7 @@ use crate::{
     http::{Path, Problem, kind},
     tokens::{
         Blocklist, CurrentUser,
-        sessions::{self, Which},
+        sessions::{self, Selection},
     },
 };
 
@@ -28,10 +28,9 @@ pub async fn end_session(
     db: Data<Db>,
     blocklist: Data<Blocklist>,
 ) -> Result<HttpResponse, Problem> {
-    let ended = db.query_tx(move |conn| sessions::end(conn, me.id, Which::These(&[path.0]))).await?;
-    if ended.is_empty() {
-        return Err(Problem::new(&kind::NOT_FOUND));
+    let ended = db.query_tx(move |conn| sessions::end(conn, me.id, Selection::Only(&[path.0]))).await?;
+    match ended.refuse(&blocklist) {
+        0 => Err(Problem::new(&kind::NOT_FOUND)),
+        _ => Ok(HttpResponse::NoContent().finish()),
     }
-    blocklist.refuse(&ended);
-    Ok(HttpResponse::NoContent().finish())
 }

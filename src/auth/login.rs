@@ -18,7 +18,10 @@ use crate::{
     jobs,
     limits::Limits,
     passwords::{self, Verdict},
-    tokens::{Activity, Blocklist, Jwt, Lifetimes, sessions},
+    tokens::{
+        Activity, Blocklist, Jwt, Lifetimes,
+        sessions::{self, NewSession},
+    },
     users::{self, EmailAddress, Guess, Login},
 };
 
@@ -161,10 +164,11 @@ pub async fn login(
             if let Some(guess) = guess {
                 guess.was_right(conn, &limits)?;
             }
-            Ok(sessions::start(conn, (user.id, user.role), remember, client, &start_times, &activity)?)
+            let new = NewSession { user: user.id, role: user.role, remember, client };
+            Ok(sessions::start(conn, new, &start_times, &activity)?)
         })
         .await?;
-    blocklist.refuse(&ended);
+    ended.refuse(&blocklist);
     token_pair::respond(&jwt, grant, &times)
 }
 

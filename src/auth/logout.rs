@@ -7,8 +7,8 @@ use crate::{
     db::Db,
     http::{OptionalJson, Problem},
     tokens::{
-        Blocklist, PossiblyExpired,
-        sessions::{self, Which},
+        Blocklist, EndedSessions, PossiblyExpired,
+        sessions::{self, Selection},
     },
 };
 
@@ -63,15 +63,15 @@ pub async fn logout(
         .query_tx(move |conn| {
             // An old token that someone found must not end anything once its session is over.
             if !sessions::is_live(conn, me.id, me.session)? {
-                return Ok(Vec::new());
+                return Ok(EndedSessions::default());
             }
             match scope {
-                Scope::This => sessions::end(conn, me.id, Which::These(&[me.session])),
-                Scope::Others => sessions::end(conn, me.id, Which::AllBut(me.session)),
-                Scope::All => sessions::end(conn, me.id, Which::All),
+                Scope::This => sessions::end(conn, me.id, Selection::Only(&[me.session])),
+                Scope::Others => sessions::end(conn, me.id, Selection::AllBut(me.session)),
+                Scope::All => sessions::end(conn, me.id, Selection::All),
             }
         })
         .await?;
-    blocklist.refuse(&ended);
+    ended.refuse(&blocklist);
     Ok(HttpResponse::NoContent().finish())
 }

@@ -17,8 +17,8 @@ use crate::{
     jobs,
     passwords::{self, Hasher, Policy},
     tokens::{
-        Ended,
-        sessions::{self, Which},
+        EndedSessions,
+        sessions::{self, Selection},
     },
     users::{self, Account},
 };
@@ -57,7 +57,7 @@ pub(super) fn set(
     user: UserId,
     hash: &str,
     now: DateTime<Utc>,
-) -> Result<Option<(Account, Vec<Ended>)>, Problem> {
+) -> Result<Option<(Account, EndedSessions)>, Problem> {
     let Some(account) = users::lock_account(conn, user)? else {
         return Ok(None);
     };
@@ -66,7 +66,7 @@ pub(super) fn set(
     }
     users::set_password(conn, user, hash, now)?;
     challenges::cancel(conn, user)?;
-    let ended = sessions::end(conn, user, Which::All)?;
+    let ended = sessions::end(conn, user, Selection::All)?;
     let notice = NoticeMail { email: account.email.given().to_owned(), notice: Notice::PasswordChanged };
     jobs::enqueue(conn, &notice, now)?;
     Ok(Some((account, ended)))

@@ -93,7 +93,7 @@ pub async fn refresh(
         Settled::Unknown => Err(invalid()),
         Settled::Unclear => Err(Problem::unavailable("a clock is wrong: the token may have expired, or not")),
         Settled::Reused(reuse) => {
-            blocklist.refuse(&reuse.ended);
+            reuse.ended.refuse(&blocklist);
             tracing::warn!(%user, %session, "a refresh token was used twice: the session has ended");
             Err(Problem::new(&kind::REFRESH_TOKEN_REUSED).challenge(true))
         }

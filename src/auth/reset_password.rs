@@ -102,6 +102,6 @@ pub async fn reset_password(
             Ok(ended)
         })
         .await?;
-    blocklist.refuse(&ended);
+    ended.refuse(&blocklist);
     Ok(HttpResponse::NoContent().finish())
 }

@@ -21,8 +21,8 @@ use crate::{
     jobs,
     limits::Limits,
     tokens::{
-        Blocklist, Ended,
-        sessions::{self, Which},
+        Blocklist, EndedSessions,
+        sessions::{self, Selection},
     },
     users,
 };
@@ -70,7 +70,7 @@ pub async fn undo_email_change(
     let found = proof.find(Purpose::UndoEmailChange, with).await?;
     let confirmed = Confirmed { email: found.email.given().to_owned() };
     let ended = db.tx(move |conn| apply(conn, &found, now)).await?;
-    blocklist.refuse(&ended.ok_or_else(|| refused("/token"))?);
+    ended.ok_or_else(|| refused("/token"))?.refuse(&blocklist);
     Ok(JsonBody(confirmed))
 }
 
@@ -79,7 +79,7 @@ fn apply(
     conn: &mut PgConnection,
     challenge: &Challenge,
     now: DateTime<Utc>,
-) -> Result<Option<Vec<Ended>>, Problem> {
+) -> Result<Option<EndedSessions>, Problem> {
     let user = challenge.user().ok_or_else(|| Problem::internal("an undo without a user"))?;
     let Some(before) = users::lock_account(conn, user)? else {
         return Ok(None);
@@ -90,7 +90,7 @@ fn apply(
     // Nobody else can have it: the challenge has reserved it until this moment.
     users::change_email(conn, user, &challenge.email, now)?;
     challenges::cancel_after(conn, user, challenge)?;
-    let ended = sessions::end(conn, user, Which::All)?;
+    let ended = sessions::end(conn, user, Selection::All)?;
     jobs::enqueue(
         conn,
         &ResetMail { email: challenge.email.given().to_owned(), reason: Reason::Undone },

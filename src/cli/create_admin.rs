@@ -15,7 +15,7 @@ use crate::{
     passwords::{Hasher, Policy},
     tokens::{
         Role,
-        sessions::{self, Which},
+        sessions::{self, Selection},
     },
     users::{self, Account, EmailAddress, NewUser},
 };
@@ -107,7 +107,7 @@ fn promote(
     users::take_over(conn, account.id, hash, now)?;
     users::promote(conn, account.id)?;
     challenges::cancel_all(conn, account.id)?;
-    sessions::end(conn, account.id, Which::All)?;
+    sessions::end(conn, account.id, Selection::All)?.leave_to_servers();
     Ok(())
 }
 

@@ -24,11 +24,49 @@ const CHANNEL: &str = "mintage_blocklist";
 /// an ended session are not accepted again once it is right.
 const KEPT: TimeDelta = TimeDelta::hours(1);
 
-/// A session that ended, and when the last of its access tokens has expired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended {
+/// A session that has ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
     pub session: SessionId,
+    /// When the last of its access tokens has expired.
     pub until: DateTime<Utc>,
+}
+
+/// Sessions that a transaction has ended. It is to be refused when that has committed, so that this server
+/// accepts none of their access tokens from the next request on; other servers learn of it by NOTIFY.
+#[must_use = "the access tokens of ended sessions have to be refused"]
+#[derive(Debug, Default)]
+pub struct EndedSessions(Vec<Ended>);
+
+impl EndedSessions {
+    /// Adds the sessions to the table, and notifies the other servers when the transaction commits.
+    pub(super) fn block(conn: &mut PgConnection, ended: Vec<Ended>) -> QueryResult<Self> {
+        let row =
+            |ended: &Ended| (blocklist::session_id.eq(ended.session), blocklist::expires_at.eq(ended.until));
+        diesel::insert_into(blocklist::table)
+            .values(ended.iter().map(row).collect::<Vec<_>>())
+            .on_conflict_do_nothing()
+            .execute(conn)?;
+        for Ended { session, until } in &ended {
+            sql_query("SELECT pg_notify($1, $2)")
+                .bind::<sql_types::Text, _>(CHANNEL)
+                .bind::<sql_types::Text, _>(format!("{session} {}", until.timestamp()))
+                .execute(conn)?;
+        }
+        Ok(Self(ended))
+    }
+
+    /// Makes this server refuse their access tokens; returns how many sessions there are.
+    pub fn refuse(self, blocklist: &Blocklist) -> usize {
+        blocklist.refuse(&self.0);
+        self.0.len()
+    }
+
+    /// Leaves that to the running servers, in a process that serves no requests; returns how many sessions
+    /// there are.
+    pub fn leave_to_servers(self) -> usize {
+        self.0.len()
+    }
 }
 
 /// A view in memory of the `blocklist` table.
@@ -84,7 +122,7 @@ impl Blocklist {
     }
 
     /// Takes effect with the next request on this replica.
-    pub fn refuse(&self, ended: &[Ended]) {
+    fn refuse(&self, ended: &[Ended]) {
         let entries = ended.iter().map(|ended| (ended.session, seconds(ended.until)));
         self.change(|state| state.ended.extend(entries));
     }
@@ -148,23 +186,6 @@ fn seconds(time: DateTime<Utc>) -> u32 {
     u32::try_from(time.timestamp()).unwrap_or(u32::MAX)
 }
 
-/// Writes ended sessions down and tells the other replicas when the transaction commits.
-pub(super) fn block(conn: &mut PgConnection, ended: &[Ended]) -> QueryResult<()> {
-    let row =
-        |ended: &Ended| (blocklist::session_id.eq(ended.session), blocklist::expires_at.eq(ended.until));
-    diesel::insert_into(blocklist::table)
-        .values(ended.iter().map(row).collect::<Vec<_>>())
-        .on_conflict_do_nothing()
-        .execute(conn)?;
-    for Ended { session, until } in ended {
-        sql_query("SELECT pg_notify($1, $2)")
-            .bind::<sql_types::Text, _>(CHANNEL)
-            .bind::<sql_types::Text, _>(format!("{session} {}", until.timestamp()))
-            .execute(conn)?;
-    }
-    Ok(())
-}
-
 /// Removes at most so many entries that expired an hour ago.
 pub(super) fn prune(conn: &mut PgConnection, now: DateTime<Utc>, most: usize) -> QueryResult<usize> {
     let expired: Vec<SessionId> = blocklist::table
@@ -186,7 +207,7 @@ mod tests {
         let clock = Clock::default();
         let list = Blocklist::new(clock.clone(), Duration::from_mins(5));
         let (session, other) = (SessionId(Uuid::now_v7()), SessionId(Uuid::now_v7()));
-        list.refuse(&[Ended { session, until: clock.now() + TimeDelta::minutes(10) }]);
+        EndedSessions(vec![Ended { session, until: clock.now() + TimeDelta::minutes(10) }]).refuse(&list);
         assert_eq!((list.standing(session), list.standing(other)), (Standing::Ended, Standing::Good));
         clock.advance(Duration::from_mins(69));
         list.confirmed();
@@ -201,7 +222,7 @@ mod tests {
         let clock = Clock::default();
         let list = Blocklist::new(clock.clone(), Duration::ZERO);
         let session = SessionId(Uuid::now_v7());
-        list.refuse(&[Ended { session, until: clock.now() }]);
+        EndedSessions(vec![Ended { session, until: clock.now() }]).refuse(&list);
         std::thread::sleep(Duration::from_millis(1));
         assert_eq!(list.standing(session), Standing::Ended);
         assert_eq!(list.standing(SessionId(Uuid::now_v7())), Standing::Unknown);

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-const LONGEST_USER_AGENT: usize = 256;
+/// Characters of a `User-Agent` that are kept.
+const MAX_USER_AGENT: usize = 256;
 
 /// Who is on the other end.
 #[derive(Clone, Debug)]
@@ -13,7 +14,7 @@ pub struct Client {
 
 impl Client {
     pub fn new(address: IpAddr, user_agent: Option<&str>) -> Self {
-        let cut = |text: &str| text.chars().filter(|c| !c.is_control()).take(LONGEST_USER_AGENT).collect();
+        let cut = |text: &str| text.chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT).collect();
         Self { address, user_agent: user_agent.map(cut) }
     }
 }

@@ -5,6 +5,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::jwt::LEEWAY;
 use crate::{clock::Clock, config};
 
+/// How long a session lives.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ttl {
+    /// Without a refresh.
+    pub idle: TimeDelta,
+    /// However often it is refreshed.
+    pub max: TimeDelta,
+}
+
 /// The times that a log-in or a refresh depends on.
 #[derive(Clone, Debug)]
 pub struct Lifetimes {
@@ -12,8 +21,8 @@ pub struct Lifetimes {
     /// See [`Clock::earliest`].
     earliest: DateTime<Utc>,
     pub access_expires_at: DateTime<Utc>,
-    pub(super) remembered: (TimeDelta, TimeDelta),
-    pub(super) short: (TimeDelta, TimeDelta),
+    pub(super) remembered: Ttl,
+    pub(super) short: Ttl,
     pub(super) grace: TimeDelta,
 }
 
@@ -25,8 +34,8 @@ impl Lifetimes {
             now,
             earliest: clock.earliest(),
             access_expires_at: now + delta(settings.access_ttl),
-            remembered: (delta(settings.refresh_idle_ttl), delta(settings.refresh_max_ttl)),
-            short: (delta(settings.short_idle_ttl), delta(settings.short_max_ttl)),
+            remembered: Ttl { idle: delta(settings.refresh_idle_ttl), max: delta(settings.refresh_max_ttl) },
+            short: Ttl { idle: delta(settings.short_idle_ttl), max: delta(settings.short_max_ttl) },
             grace: delta(settings.refresh_grace),
         }
     }
@@ -41,7 +50,7 @@ impl Lifetimes {
         expires_at <= self.earliest - LEEWAY
     }
 
-    pub(super) fn of(&self, remember: bool) -> (TimeDelta, TimeDelta) {
+    pub(super) fn of(&self, remember: bool) -> Ttl {
         if remember { self.remembered } else { self.short }
     }
 }

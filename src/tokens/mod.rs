@@ -32,7 +32,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::{
     activity::Activity,
-    blocklist::{Blocklist, Ended},
+    blocklist::{Blocklist, EndedSessions},
     claims::{AccessToken, RefreshClaims},
     client::Client,
     current_user::{Admin, CurrentUser, PossiblyExpired, Uncounted},

@@ -100,7 +100,8 @@ pub fn exchange(conn: &mut PgConnection, presented: Presented, times: &Lifetimes
         now: times.now,
         expired_before: times.now - LEEWAY,
         access_expires_at: times.access_expires_at,
-        refresh_expires_at: (times.now + times.remembered.0, times.now + times.short.0),
+        remembered_until: times.now + times.remembered.idle,
+        short_until: times.now + times.short.idle,
         settled_before: times.now - times.grace,
     }
     .run(conn)?;

@@ -17,13 +17,13 @@ use diesel::{PgConnection, QueryResult, prelude::*};
 use ipnet::IpNet;
 
 use super::{
-    blocklist::Ended,
+    blocklist::EndedSessions,
     client::Client,
     jwt::SKEW,
     lifetimes::Lifetimes,
     refresh::{Grant, Presented, RefreshToken},
     role::Role,
-    sessions::{self, Which},
+    sessions::{self, Selection},
 };
 use crate::{
     db::schema::{refresh_tokens, sessions as rows, users},
@@ -38,7 +38,7 @@ const REISSUED_FOR: TimeDelta = TimeDelta::hours(1);
 const SET_BACK: TimeDelta = TimeDelta::hours(2);
 /// Lost answers of one generation after the other, each of which is given again. Honest clients lose
 /// few; somebody who takes turns with the owner needs every one.
-const MOST_IN_A_ROW: i32 = 3;
+const MAX_IN_A_ROW: i32 = 3;
 
 /// What became of a refresh token that is not the newest of its session.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub enum Settled {
 /// A session that ended because a refresh token was used twice.
 #[derive(Debug)]
 pub struct Reuse {
-    pub ended: Vec<Ended>,
+    pub ended: EndedSessions,
     pub logged_in_at: DateTime<Utc>,
     /// Of the log-in or the last exchange.
     pub user_agent: Option<String>,
@@ -125,7 +125,7 @@ pub fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) 
             diesel::update(newest).set(refresh_tokens::reissues.eq(reissues)).execute(conn)?;
         }
         Decision::Reuse => {
-            let ended = sessions::end(conn, claims.sub, Which::These(&[claims.sid]))?;
+            let ended = sessions::end(conn, claims.sub, Selection::Only(&[claims.sid]))?;
             let Session { created_at, user_agent, .. } = session;
             return Ok(Settled::Reused(Reuse { ended, logged_in_at: created_at, user_agent }));
         }
@@ -189,7 +189,7 @@ impl Again {
             && !self.newest_was_seen
             && self.same_client
             && self.newest_reissues == 0
-            && reissues < MOST_IN_A_ROW;
+            && reissues < MAX_IN_A_ROW;
         if lost { Decision::Lost { reissues: reissues + 1 } } else { Decision::Reuse }
     }
 }

@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use super::{
     activity::{Activity, WRITTEN_LATE},
-    blocklist::{self, Ended},
+    blocklist::{self, Ended, EndedSessions},
     client::Client,
     jwt::LEEWAY,
-    lifetimes::Lifetimes,
+    lifetimes::{Lifetimes, Ttl},
     login_networks,
     refresh::{Grant, RefreshToken},
     role::Role,
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Beyond these a user's least recently used sessions end.
-const MOST_PER_USER: usize = 100;
+const MAX_PER_USER: usize = 100;
 /// Rows that housekeeping touches in one statement.
 const BATCH: usize = 1000;
 
@@ -37,25 +37,34 @@ pub struct Session {
     pub refresh_expires_at: DateTime<Utc>,
 }
 
-/// Starts a session for a user whose password was right.
+/// A log-in.
+#[derive(Debug)]
+pub struct NewSession {
+    pub user: UserId,
+    pub role: Role,
+    /// Keep it for long, see [`Lifetimes`].
+    pub remember: bool,
+    pub client: Client,
+}
+
+/// Starts a session for a user whose password was right. Of a user who has [`MAX_PER_USER`], the least
+/// recently used session ends.
 ///
 /// # Errors
 /// A foreign key violation when the user was deleted meanwhile.
 pub fn start(
     conn: &mut PgConnection,
-    user: (UserId, Role),
-    remember: bool,
-    client: Client,
+    new: NewSession,
     times: &Lifetimes,
     activity: &Activity,
-) -> QueryResult<(Grant, Vec<Ended>)> {
-    let (idle, max) = times.of(remember);
-    let now = times.now;
+) -> QueryResult<(Grant, EndedSessions)> {
+    let NewSession { user, role, remember, client } = new;
+    let (Ttl { idle, max }, now) = (times.of(remember), times.now);
     let token = RefreshToken::new(SessionId(Uuid::now_v7()), 0, now, now + idle.min(max));
     diesel::insert_into(sessions::table)
         .values((
             sessions::id.eq(token.session_id),
-            sessions::user_id.eq(user.0),
+            sessions::user_id.eq(user),
             sessions::remember.eq(remember),
             sessions::user_agent.eq(client.user_agent),
             sessions::address.eq(IpNet::from(client.address)),
@@ -67,13 +76,13 @@ pub fn start(
         ))
         .execute(conn)?;
     token.insert(conn)?;
-    login_networks::remember(conn, user.0, Network::of(client.address), now)?;
-    let surplus = surplus(conn, user.0, token.session_id, activity)?;
-    let ended = end(conn, user.0, Which::These(&surplus))?;
-    Ok((token.grant(user.0, user.1), ended))
+    login_networks::remember(conn, user, Network::of(client.address), now)?;
+    let surplus = surplus(conn, user, token.session_id, activity)?;
+    let ended = end(conn, user, Selection::Only(&surplus))?;
+    Ok((token.grant(user, role), ended))
 }
 
-/// The least recently used of a user's sessions beyond [`MOST_PER_USER`], of which one is `new`.
+/// The least recently used of a user's sessions beyond [`MAX_PER_USER`], of which one is `new`.
 ///
 /// One that was used since its log-in may have been used later than is written, and counts as used then.
 fn surplus(
@@ -95,7 +104,7 @@ fn surplus(
         })
         .collect();
     by_use.sort_unstable_by(|one, other| other.cmp(one));
-    Ok(by_use.into_iter().skip(MOST_PER_USER - 1).map(|(_, id)| id).collect())
+    Ok(by_use.into_iter().skip(MAX_PER_USER - 1).map(|(_, id)| id).collect())
 }
 
 /// The user's live sessions, the most recently used first.
@@ -113,22 +122,22 @@ pub fn is_live(conn: &mut PgConnection, user: UserId, session: SessionId) -> Que
     diesel::select(diesel::dsl::exists(row)).get_result(conn)
 }
 
-/// Which of a user's sessions to end.
+/// Some of a user's sessions.
 #[derive(Clone, Copy, Debug)]
-pub enum Which<'a> {
-    These(&'a [SessionId]),
+pub enum Selection<'a> {
+    Only(&'a [SessionId]),
     AllBut(SessionId),
     All,
 }
 
 /// Ends sessions of a user and blocks their access tokens.
 ///
-/// Whoever also changes the user's row does that first: locks are taken in this order.
-pub fn end(conn: &mut PgConnection, user: UserId, which: Which) -> QueryResult<Vec<Ended>> {
-    let wanted: Box<dyn BoxableExpression<sessions::table, Pg, SqlType = Bool>> = match which {
-        Which::These(ids) => Box::new(sessions::id.eq_any(ids)),
-        Which::AllBut(id) => Box::new(sessions::id.ne(id)),
-        Which::All => Box::new(sessions::id.is_not_null()),
+/// A transaction that also changes the user's row does that first: locks are taken in this order.
+pub fn end(conn: &mut PgConnection, user: UserId, selection: Selection) -> QueryResult<EndedSessions> {
+    let wanted: Box<dyn BoxableExpression<sessions::table, Pg, SqlType = Bool>> = match selection {
+        Selection::Only(ids) => Box::new(sessions::id.eq_any(ids)),
+        Selection::AllBut(id) => Box::new(sessions::id.ne(id)),
+        Selection::All => Box::new(sessions::id.is_not_null()),
     };
     let picked: Vec<SessionId> = sessions::table
         .filter(sessions::user_id.eq(user).and(wanted))
@@ -137,16 +146,15 @@ pub fn end(conn: &mut PgConnection, user: UserId, which: Which) -> QueryResult<V
         .for_update()
         .load(conn)?;
     if picked.is_empty() {
-        return Ok(Vec::new());
+        return Ok(EndedSessions::default());
     }
-    let ended: Vec<Ended> = diesel::delete(sessions::table.filter(sessions::id.eq_any(picked)))
+    let ended = diesel::delete(sessions::table.filter(sessions::id.eq_any(picked)))
         .returning((sessions::id, sessions::access_expires_at))
         .load::<(SessionId, DateTime<Utc>)>(conn)?
         .into_iter()
         .map(|(session, expires_at)| Ended { session, until: expires_at + LEEWAY })
         .collect();
-    blocklist::block(conn, &ended)?;
-    Ok(ended)
+    EndedSessions::block(conn, ended)
 }
 
 /// Removes sessions and blocklist entries that no token could belong to for an hour, at most
