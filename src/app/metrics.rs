@@ -27,9 +27,14 @@ const CONNECTIONS: usize = 64;
 const LONGEST_QUERY: Duration = Duration::from_secs(1);
 
 /// Answers `GET /metrics`; runs when it is awaited, until it is stopped.
-pub(super) fn serve(listener: TcpListener, services: &Services, sync: Arc<coins::Sync>) -> Result<Server> {
+pub(super) fn serve(
+    listener: TcpListener,
+    services: &Services,
+    of_api: Arc<Connections>,
+    sync: Arc<coins::Sync>,
+) -> Result<Server> {
     let services = Data::new(services.clone());
-    let sync = Data::from(sync);
+    let (of_api, sync) = (Data::from(of_api), Data::from(sync));
     let serving = Serving {
         workers: 1,
         blocking_threads: services.db.threads(),
@@ -41,6 +46,7 @@ pub(super) fn serve(listener: TcpListener, services: &Services, sync: Arc<coins:
         App::new()
             .app_data(services.envelope.clone())
             .app_data(services.clone())
+            .app_data(of_api.clone())
             .app_data(sync.clone())
             .route("/metrics", web::get().to(metrics))
             .wrap(from_fn(envelope))
@@ -48,12 +54,16 @@ pub(super) fn serve(listener: TcpListener, services: &Services, sync: Arc<coins:
     Ok(server)
 }
 
-async fn metrics(services: Data<Services>, sync: Data<coins::Sync>) -> HttpResponse {
+async fn metrics(
+    services: Data<Services>,
+    connections: Data<Connections>,
+    sync: Data<coins::Sync>,
+) -> HttpResponse {
     let mut text = Exposition::default();
     if let Some(requests) = &services.requests {
         requests.write(&mut text);
     }
-    services.connections.write(&mut text);
+    connections.write(&mut text);
     services.tasks.write(&mut text);
     let name = "mintage_log_lines_dropped_total";
     text.single(name, "counter", "Log lines that nothing took in time.", dropped_log_lines());
@@ -67,7 +77,7 @@ async fn metrics(services: Data<Services>, sync: Data<coins::Sync>) -> HttpRespo
     text.single(name, "counter", "Database connections that did not answer.", losses.given_up);
     let name = "mintage_database_threads_left_behind";
     text.single(name, "gauge", "Threads that still wait for one of those.", losses.left_behind);
-    let (waiting, places) = services.hasher.in_use();
+    let (waiting, places) = services.auth.hasher.in_use();
     text.single("mintage_hash_queue", "gauge", "Password hashes that run or wait.", waiting);
     text.single("mintage_hash_queue_places", "gauge", "Hashes that may run or wait at a time.", places);
     let (remembered, checked) = services.jwt.access_tokens();

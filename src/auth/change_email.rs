@@ -5,18 +5,14 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::{
+    Auth,
     challenges::{self, NewChallenge, Purpose, Subject},
-    current_password::check_password,
     mails::EmailChangeMail,
 };
 use crate::{
-    clock::Clock,
-    db::Db,
-    http::{ClientIp, Json, Problem},
+    http::{Json, Problem},
     jobs,
-    limits::Limits,
-    passwords,
-    tokens::CurrentUser,
+    tokens::{Client, CurrentUser},
     users::{EmailAddress, check_new_email},
 };
 
@@ -52,31 +48,30 @@ pub struct ChangeEmail {
 #[post("/auth/email/change")]
 pub async fn change_email(
     me: CurrentUser,
+    client: Client,
     body: Json<ChangeEmail>,
-    db: Data<Db>,
-    hasher: Data<passwords::Hasher>,
-    limits: Data<Limits>,
-    address: ClientIp,
-    clock: Data<Clock>,
+    auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
     let Json(ChangeEmail { new_email, password }) = body;
     let email = EmailAddress::parse(&new_email).expect("validated");
-    let now = clock.now();
-    let verified = check_password(password, me.id, &db, &hasher, &limits, address, now).await?;
-    db.tx(move |conn| {
-        let account = verified.lock(conn)?;
-        if account.email.canonical() == email.canonical() {
-            return Err(Problem::invalid("/new_email", "unchanged", "is your address already"));
-        }
-        limits.budgets.spend(conn, super::ADDRESS_CHANGES, &me.id.to_string(), now)?;
-        super::spend_mail(conn, &limits, super::ADDRESS_CHANGES, &email, now)?;
-        let new =
-            NewChallenge { purpose: Purpose::ChangeEmail, subject: Subject::User(me.id), email: &email };
-        let challenge = Uuid::now_v7();
-        challenges::open(conn, challenge, &new, now)?;
-        jobs::enqueue(conn, &EmailChangeMail { challenge }, now)?;
-        Ok(())
-    })
-    .await?;
+    let now = auth.now();
+    let verified = auth.check_password(password, me.id, client.network(), now).await?;
+    let limits = auth.limits.clone();
+    auth.db
+        .tx(move |conn| {
+            let account = verified.lock(conn)?;
+            if account.email.canonical() == email.canonical() {
+                return Err(Problem::invalid("/new_email", "unchanged", "is your address already"));
+            }
+            limits.budgets.spend(conn, super::ADDRESS_CHANGES, &me.id.to_string(), now)?;
+            super::spend_mail(conn, &limits, super::ADDRESS_CHANGES, &email, now)?;
+            let new =
+                NewChallenge { purpose: Purpose::ChangeEmail, subject: Subject::User(me.id), email: &email };
+            let challenge = Uuid::now_v7();
+            challenges::open(conn, challenge, &new, now)?;
+            jobs::enqueue(conn, &EmailChangeMail { challenge }, now)?;
+            Ok(())
+        })
+        .await?;
     Ok(HttpResponse::Accepted().finish())
 }

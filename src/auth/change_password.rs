@@ -5,18 +5,14 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::{
+    Auth,
     challenges::{self, NewChallenge, Purpose, Subject},
-    current_password::check_password,
     mails::PasswordChangeMail,
 };
 use crate::{
-    clock::Clock,
-    db::Db,
-    http::{ClientIp, Json, Problem},
+    http::{Json, Problem},
     jobs,
-    limits::Limits,
-    passwords,
-    tokens::CurrentUser,
+    tokens::{Client, CurrentUser},
 };
 
 #[derive(Deserialize, Validate, ToSchema)]
@@ -45,29 +41,27 @@ pub struct ChangePassword {
 #[post("/auth/password/change")]
 pub async fn change_password(
     me: CurrentUser,
+    client: Client,
     body: Json<ChangePassword>,
-    db: Data<Db>,
-    hasher: Data<passwords::Hasher>,
-    limits: Data<Limits>,
-    address: ClientIp,
-    clock: Data<Clock>,
+    auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
-    let now = clock.now();
-    let verified =
-        check_password(body.0.current_password, me.id, &db, &hasher, &limits, address, now).await?;
-    db.tx(move |conn| {
-        let account = verified.lock(conn)?;
-        limits.budgets.spend(conn, super::PASSWORD_CHANGES, account.email.canonical(), now)?;
-        let new = NewChallenge {
-            purpose: Purpose::ChangePassword,
-            subject: Subject::User(me.id),
-            email: &account.email,
-        };
-        let challenge = Uuid::now_v7();
-        challenges::open(conn, challenge, &new, now)?;
-        jobs::enqueue(conn, &PasswordChangeMail { challenge }, now)?;
-        Ok::<_, Problem>(())
-    })
-    .await?;
+    let now = auth.now();
+    let verified = auth.check_password(body.0.current_password, me.id, client.network(), now).await?;
+    let limits = auth.limits.clone();
+    auth.db
+        .tx(move |conn| {
+            let account = verified.lock(conn)?;
+            limits.budgets.spend(conn, super::PASSWORD_CHANGES, account.email.canonical(), now)?;
+            let new = NewChallenge {
+                purpose: Purpose::ChangePassword,
+                subject: Subject::User(me.id),
+                email: &account.email,
+            };
+            let challenge = Uuid::now_v7();
+            challenges::open(conn, challenge, &new, now)?;
+            jobs::enqueue(conn, &PasswordChangeMail { challenge }, now)?;
+            Ok::<_, Problem>(())
+        })
+        .await?;
     Ok(HttpResponse::Accepted().finish())
 }

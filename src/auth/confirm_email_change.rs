@@ -10,19 +10,18 @@ use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use super::{
-    challenges::{self, Challenge, ChallengeKeys, NewChallenge, Owner, Purpose, Subject},
+    Auth,
+    challenges::{self, Challenge, NewChallenge, Owner, Purpose, Subject},
     confirm::Confirmed,
     mails::{Notice, NoticeMail, UndoMail},
-    proof::{Checker, Proof, check_code, refused},
+    proof::{Proof, check_code, refused},
 };
 use crate::{
-    clock::Clock,
-    db::{Db, constraint_violated},
-    http::{ClientIp, Json, Problem, kind},
+    http::{Json, Problem, kind},
     jobs,
     limits::Limits,
-    tokens::CurrentUser,
-    users::{self, check_email},
+    tokens::{Client, CurrentUser},
+    users::{self, Taken, check_email},
 };
 
 /// `token` from the link; or `code`, with your access token or with the new address as `email`.
@@ -71,26 +70,23 @@ fn check(body: &ConfirmEmailChange) -> Result<(), ValidationError> {
 )]
 #[post("/auth/email/change/confirm")]
 pub async fn confirm_email_change(
+    client: Client,
     me: Result<CurrentUser, Problem>,
     body: Json<ConfirmEmailChange>,
-    address: ClientIp,
-    db: Data<Db>,
-    limits: Data<Limits>,
-    keys: Data<ChallengeKeys>,
-    clock: Data<Clock>,
+    auth: Data<Auth>,
 ) -> Result<JsonBody<Confirmed>, Problem> {
-    limits.requests.check_address(super::PER_ADDRESS, address.0)?;
+    auth.limits.requests.check_address(super::PER_ADDRESS, client.address)?;
     let Json(ConfirmEmailChange { token, email, code }) = body;
-    let now = clock.now();
+    let now = auth.now();
     let proof = match (token, email, code) {
         (None, None, Some(code)) => Proof::Code { owner: Owner::User(me?.id), code },
         (token, email, code) => Proof::new(token, email.as_deref(), code),
     };
     let pointer = proof.pointer();
-    let with = Checker { db: &db, limits: &limits, keys: &keys, network: address.network(), now };
-    let challenge = proof.find_unused(Purpose::ChangeEmail, with).await?;
+    let challenge = proof.find_unused(Purpose::ChangeEmail, &auth, client.network()).await?;
     let confirmed = Confirmed { email: challenge.email.given().to_owned() };
-    if !db.tx(move |conn| apply(conn, &limits, &challenge, now)).await? {
+    let limits = auth.limits.clone();
+    if !auth.db.tx(move |conn| apply(conn, &limits, &challenge, now)).await? {
         return Err(refused(pointer));
     }
     Ok(JsonBody(confirmed))
@@ -130,8 +126,8 @@ fn apply(
 
 /// Whoever gets here reads mail at the address, so this gives nothing away.
 fn taken(error: Error) -> Problem {
-    match constraint_violated(&error) {
-        Some("users_email_key" | "users_email_reserved") => Problem::new(&kind::EMAIL_TAKEN),
+    match Taken::by(&error) {
+        Some(Taken::Email) => Problem::new(&kind::EMAIL_TAKEN),
         _ => error.into(),
     }
 }

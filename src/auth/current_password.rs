@@ -1,14 +1,13 @@
 //! Asks for the password again, so that a stolen access token is not enough.
 
-use actix_web::web::Data;
 use chrono::{DateTime, Utc};
 use diesel::PgConnection;
 
+use super::Auth;
 use crate::{
-    db::{Db, UserId},
-    http::{ClientIp, Problem, kind},
-    limits::Limits,
-    passwords::{Hasher, Verdict},
+    db::UserId,
+    http::{Network, Problem, kind},
+    passwords::Verdict,
     tokens::Refusal,
     users::{self, Account, Guess},
 };
@@ -31,45 +30,41 @@ impl Verified {
     }
 }
 
-/// # Errors
-/// `wrong-password`; too many guesses; no place in the hashing queue.
-pub async fn check_password(
-    password: String,
-    user: UserId,
-    db: &Db,
-    hasher: &Hasher,
-    limits: &Data<Limits>,
-    address: ClientIp,
-    now: DateTime<Utc>,
-) -> Result<Verified, Problem> {
-    let network = address.network();
-    let place = hasher.reserve(network)?;
-    let counted = limits.clone();
-    let (guess, stored) = db
-        .tx(move |conn| {
-            let guess = Guess::of_user(conn, &counted, user, network, now)?;
-            Ok::<_, Problem>((guess, users::find_hash(conn, user)?))
-        })
-        .await?;
-    let stored = stored.ok_or(Refusal::Revoked)?;
-    let verdict = match place.verify(password, Some(stored.clone())).await {
-        Ok(verdict) => verdict,
-        Err(problem) => {
-            let counted = limits.clone();
-            db.query(move |conn| guess.was_not_checked(conn, &counted)).await?;
-            return Err(problem);
-        }
-    };
-    match verdict {
-        Verdict::Wrong => {
-            limits.wrong_guesses.count_password();
-            Err(Problem::new(&kind::WRONG_PASSWORD))
-        }
-        Verdict::Right | Verdict::RightButOutdated(_) => {
-            // At once: what the password is for may still be refused.
-            let counted = limits.clone();
-            db.query(move |conn| guess.was_right(conn, &counted)).await?;
-            Ok(Verified { user, hash: stored })
+impl Auth {
+    /// Checks the current password of a person who is logged in.
+    ///
+    /// # Errors
+    /// `wrong-password`; `too-many-requests`; `overloaded`.
+    pub(super) async fn check_password(
+        &self,
+        password: String,
+        user: UserId,
+        network: Network,
+        now: DateTime<Utc>,
+    ) -> Result<Verified, Problem> {
+        let permit = self.hasher.reserve(network)?;
+        let limits = self.limits.clone();
+        let count = move |conn: &mut _| -> Result<_, Problem> {
+            let guess = Guess::of_user(conn, &limits, user, network, now)?;
+            Ok((guess, users::find_hash(conn, user)?))
+        };
+        let (guess, stored) = self.db.tx(count).await?;
+        let stored = stored.ok_or(Refusal::Revoked)?;
+        let limits = self.limits.clone();
+        match permit.verify(password, Some(stored.clone())).await {
+            Ok(Verdict::Wrong) => {
+                limits.wrong_guesses.count_password();
+                Err(Problem::new(&kind::WRONG_PASSWORD))
+            }
+            Ok(Verdict::Right | Verdict::RightButOutdated(_)) => {
+                // At once: what the password is for may still be refused.
+                self.db.query(move |conn| guess.was_right(conn, &limits)).await?;
+                Ok(Verified { user, hash: stored })
+            }
+            Err(problem) => {
+                self.db.query(move |conn| guess.was_not_checked(conn, &limits)).await?;
+                Err(problem)
+            }
         }
     }
 }

@@ -4,18 +4,14 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::{
-    current_password::check_password,
+    Auth,
     mails::{Notice, NoticeMail},
 };
 use crate::{
-    clock::Clock,
-    db::Db,
-    http::{ClientIp, Json, Problem},
+    http::{Json, Problem},
     jobs,
-    limits::Limits,
-    passwords,
     tokens::{
-        Blocklist, CurrentUser,
+        Client, CurrentUser,
         sessions::{self, Selection},
     },
     users,
@@ -46,20 +42,16 @@ pub struct DeleteMe {
     )
 )]
 #[delete("/user")]
-#[expect(clippy::too_many_arguments, reason = "each is an extractor")]
 pub async fn delete_me(
     me: CurrentUser,
+    client: Client,
     body: Json<DeleteMe>,
-    db: Data<Db>,
-    hasher: Data<passwords::Hasher>,
-    limits: Data<Limits>,
-    address: ClientIp,
-    blocklist: Data<Blocklist>,
-    clock: Data<Clock>,
+    auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
-    let now = clock.now();
-    let verified = check_password(body.0.password, me.id, &db, &hasher, &limits, address, now).await?;
-    let ended = db
+    let now = auth.now();
+    let verified = auth.check_password(body.0.password, me.id, client.network(), now).await?;
+    let ended = auth
+        .db
         .tx(move |conn| {
             let account = verified.lock(conn)?;
             let ended = sessions::end(conn, me.id, Selection::All)?;
@@ -73,6 +65,6 @@ pub async fn delete_me(
             Ok::<_, Problem>(ended)
         })
         .await?;
-    ended.refuse(&blocklist);
+    ended.refuse(&auth.blocklist);
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,10 +1,11 @@
 use actix_web::{HttpResponse, delete, web::Data};
 
+use super::Auth;
 use crate::{
-    db::{Db, SessionId},
+    db::SessionId,
     http::{Path, Problem, kind},
     tokens::{
-        Blocklist, CurrentUser,
+        CurrentUser,
         sessions::{self, Selection},
     },
 };
@@ -25,11 +26,10 @@ use crate::{
 pub async fn end_session(
     me: CurrentUser,
     path: Path<SessionId>,
-    db: Data<Db>,
-    blocklist: Data<Blocklist>,
+    auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
-    let ended = db.query_tx(move |conn| sessions::end(conn, me.id, Selection::Only(&[path.0]))).await?;
-    match ended.refuse(&blocklist) {
+    let ended = auth.db.query_tx(move |conn| sessions::end(conn, me.id, Selection::Only(&[path.0]))).await?;
+    match ended.refuse(&auth.blocklist) {
         0 => Err(Problem::new(&kind::NOT_FOUND)),
         _ => Ok(HttpResponse::NoContent().finish()),
     }

@@ -8,9 +8,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::Auth;
 use crate::{
-    clock::Clock,
-    db::{Db, SessionId},
+    db::SessionId,
     http::Problem,
     tokens::{
         CurrentUser,
@@ -52,13 +52,9 @@ pub struct SessionBody {
     responses((status = 200, description = "The live sessions.", body = SessionList))
 )]
 #[get("/auth/sessions")]
-pub async fn list_sessions(
-    me: CurrentUser,
-    db: Data<Db>,
-    clock: Data<Clock>,
-) -> Result<Json<SessionList>, Problem> {
-    let now = clock.now();
-    let rows: Vec<Session> = db.query(move |conn| sessions::list(conn, me.id, now)).await?;
+pub async fn list_sessions(me: CurrentUser, auth: Data<Auth>) -> Result<Json<SessionList>, Problem> {
+    let now = auth.now();
+    let rows: Vec<Session> = auth.db.query(move |conn| sessions::list(conn, me.id, now)).await?;
     let body = |session: Session| SessionBody {
         id: session.id,
         current: session.id == me.session,

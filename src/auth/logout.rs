@@ -3,11 +3,11 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::Validate;
 
+use super::Auth;
 use crate::{
-    db::Db,
     http::{OptionalJson, Problem},
     tokens::{
-        Blocklist, EndedSessions, PossiblyExpired,
+        EndedSessions, PossiblyExpired,
         sessions::{self, Selection},
     },
 };
@@ -51,15 +51,15 @@ pub enum Scope {
 pub async fn logout(
     me: PossiblyExpired,
     body: OptionalJson<Logout>,
-    db: Data<Db>,
-    blocklist: Data<Blocklist>,
+    auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
     let PossiblyExpired { user: me, unexpired } = me;
     let OptionalJson(Logout { scope }) = body;
     if !matches!(scope, Scope::This) {
         unexpired?;
     }
-    let ended = db
+    let ended = auth
+        .db
         .query_tx(move |conn| {
             // An old token that someone found must not end anything once its session is over.
             if !sessions::is_live(conn, me.id, me.session)? {
@@ -72,6 +72,6 @@ pub async fn logout(
             }
         })
         .await?;
-    ended.refuse(&blocklist);
+    ended.refuse(&auth.blocklist);
     Ok(HttpResponse::NoContent().finish())
 }

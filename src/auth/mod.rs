@@ -22,6 +22,7 @@ mod refresh;
 mod register;
 mod resend_confirmation;
 mod reset_password;
+mod services;
 mod store;
 mod token_pair;
 mod undo_email_change;
@@ -29,20 +30,19 @@ mod unlock_login;
 
 use std::time::Duration;
 
-use actix_web::{HttpRequest, http::header};
 use chrono::{DateTime, Utc};
 use diesel::PgConnection;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::{
-    mails::{Mailing, jobs},
+    mails::{MailContext, jobs},
     pages::{Pages, routes as pages},
+    services::Auth,
     store::prune,
 };
 use crate::{
-    http::{ClientIp, Problem},
+    http::Problem,
     limits::{Limits, RateLimit},
-    tokens::Client,
     users::EmailAddress,
 };
 
@@ -115,9 +115,4 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(undo_email_change::undo_email_change)
         .service(unlock_login::unlock_login)
         .service(delete_me::delete_me);
-}
-
-fn client(req: &HttpRequest, address: ClientIp) -> Client {
-    let user_agent = req.headers().get(header::USER_AGENT);
-    Client::new(address.0, user_agent.and_then(|value| value.to_str().ok()))
 }

@@ -1,21 +1,19 @@
 //! A new password for an account that is there.
 
-use actix_web::web::Data;
 use chrono::{DateTime, Utc};
 use diesel::PgConnection;
 use uuid::Uuid;
 use validator::ValidationError;
 
 use super::{
-    challenges,
+    Auth, challenges,
     mails::{Notice, NoticeMail},
     proof::refused,
 };
 use crate::{
-    db::{Db, UserId},
-    http::{ClientIp, Problem},
-    jobs,
-    passwords::{self, Hasher, Policy},
+    db::UserId,
+    http::{Network, Problem},
+    jobs, passwords,
     tokens::{
         EndedSessions,
         sessions::{self, Selection},
@@ -35,18 +33,16 @@ pub(super) fn invalid(pointer: &'static str, error: ValidationError) -> Problem 
 
 /// Checks it against the account's address and names and the service's words as well, then hashes it.
 pub(super) async fn hash(
+    auth: &Auth,
     password: String,
     user: UserId,
-    db: &Db,
-    hasher: &Data<Hasher>,
-    policy: &Policy,
-    address: ClientIp,
+    network: Network,
 ) -> Result<String, Problem> {
-    let account = db.query(move |conn| users::find_account(conn, user)).await?;
+    let account = auth.db.query(move |conn| users::find_account(conn, user)).await?;
     let account = account.ok_or_else(|| refused("/code"))?;
     let personal = [Some(account.email.given()), account.username.as_deref(), account.name.as_deref()];
-    policy.check(&password, &personal).map_err(|error| invalid("/new_password", error))?;
-    hasher.reserve(address.network())?.hash(password).await
+    auth.policy.check(&password, &personal).map_err(|error| invalid("/new_password", error))?;
+    auth.hasher.reserve(network)?.hash(password).await
 }
 
 /// Uses the challenge up, sets the password, ends all sessions and whatever was pending, and has the

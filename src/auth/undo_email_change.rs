@@ -9,19 +9,17 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::{
-    challenges::{self, Challenge, ChallengeKeys, Purpose},
+    Auth,
+    challenges::{self, Challenge, Purpose},
     confirm::Confirmed,
     mails::{Notice, NoticeMail, Reason, ResetMail},
-    proof::{Checker, Proof, refused},
+    proof::{Proof, refused},
 };
 use crate::{
-    clock::Clock,
-    db::Db,
-    http::{ClientIp, Json, Problem},
+    http::{Json, Problem},
     jobs,
-    limits::Limits,
     tokens::{
-        Blocklist, EndedSessions,
+        Client, EndedSessions,
         sessions::{self, Selection},
     },
     users,
@@ -55,22 +53,17 @@ pub struct UndoEmailChange {
 )]
 #[post("/auth/email/change/undo")]
 pub async fn undo_email_change(
+    client: Client,
     body: Json<UndoEmailChange>,
-    address: ClientIp,
-    db: Data<Db>,
-    limits: Data<Limits>,
-    keys: Data<ChallengeKeys>,
-    blocklist: Data<Blocklist>,
-    clock: Data<Clock>,
+    auth: Data<Auth>,
 ) -> Result<JsonBody<Confirmed>, Problem> {
-    limits.requests.check_address(super::PER_ADDRESS, address.0)?;
-    let now = clock.now();
+    auth.limits.requests.check_address(super::PER_ADDRESS, client.address)?;
+    let now = auth.now();
     let proof = Proof::Token(body.0.token);
-    let with = Checker { db: &db, limits: &limits, keys: &keys, network: address.network(), now };
-    let found = proof.find(Purpose::UndoEmailChange, with).await?;
+    let found = proof.find(Purpose::UndoEmailChange, &auth, client.network()).await?;
     let confirmed = Confirmed { email: found.email.given().to_owned() };
-    let ended = db.tx(move |conn| apply(conn, &found, now)).await?;
-    ended.ok_or_else(|| refused("/token"))?.refuse(&blocklist);
+    let ended = auth.db.tx(move |conn| apply(conn, &found, now)).await?;
+    ended.ok_or_else(|| refused("/token"))?.refuse(&auth.blocklist);
     Ok(JsonBody(confirmed))
 }
 

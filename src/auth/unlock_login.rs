@@ -4,14 +4,13 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::{
-    challenges::{self, ChallengeKeys, Purpose},
-    proof::{Checker, Proof, refused},
+    Auth,
+    challenges::{self, Purpose},
+    proof::{Proof, refused},
 };
 use crate::{
-    clock::Clock,
-    db::Db,
-    http::{ClientIp, Json, Problem},
-    limits::Limits,
+    http::{Json, Problem},
+    tokens::Client,
     users,
 };
 
@@ -41,25 +40,23 @@ pub struct UnlockLogin {
 )]
 #[post("/auth/login/unlock")]
 pub async fn unlock_login(
+    client: Client,
     body: Json<UnlockLogin>,
-    address: ClientIp,
-    db: Data<Db>,
-    limits: Data<Limits>,
-    keys: Data<ChallengeKeys>,
-    clock: Data<Clock>,
+    auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
-    limits.requests.check_address(super::PER_ADDRESS, address.0)?;
-    let (now, network) = (clock.now(), address.network());
-    let with = Checker { db: &db, limits: &limits, keys: &keys, network, now };
-    let challenge = Proof::Token(body.0.token).find_unused(Purpose::UnlockLogin, with).await?;
+    auth.limits.requests.check_address(super::PER_ADDRESS, client.address)?;
+    let (now, network) = (auth.now(), client.network());
+    let challenge = Proof::Token(body.0.token).find_unused(Purpose::UnlockLogin, &auth, network).await?;
     let user = challenge.user().ok_or_else(|| Problem::internal("an unlock without a user"))?;
-    db.tx(move |conn| {
-        let is_there = users::lock_account(conn, user)?.is_some();
-        if !is_there || !challenges::consume(conn, challenge.id, now)? {
-            return Err(refused("/token"));
-        }
-        Ok(users::allow_login(conn, &limits, user, network, now)?)
-    })
-    .await?;
+    let limits = auth.limits.clone();
+    auth.db
+        .tx(move |conn| {
+            let is_there = users::lock_account(conn, user)?.is_some();
+            if !is_there || !challenges::consume(conn, challenge.id, now)? {
+                return Err(refused("/token"));
+            }
+            Ok(users::allow_login(conn, &limits, user, network, now)?)
+        })
+        .await?;
     Ok(HttpResponse::NoContent().finish())
 }

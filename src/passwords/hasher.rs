@@ -42,7 +42,7 @@ impl Drop for Closing {
 
 /// A place in the queue, for one password. Taken first of all, so that a request that gets none is
 /// refused at once and costs nothing.
-pub struct Place<'a> {
+pub struct HashPermit<'a> {
     hasher: &'a Hasher,
     taken: Taken,
 }
@@ -115,14 +115,14 @@ impl Hasher {
     /// # Errors
     /// `overloaded`: the queue is full, this network has its share of it, or the wait would be longer
     /// than 2 seconds.
-    pub fn reserve(&self, network: Network) -> Result<Place<'_>, Problem> {
+    pub fn reserve(&self, network: Network) -> Result<HashPermit<'_>, Problem> {
         let queue = self.queue.0.clone();
         queue.enter(network)?;
-        Ok(Place { hasher: self, taken: Taken { queue, network } })
+        Ok(HashPermit { hasher: self, taken: Taken { queue, network } })
     }
 }
 
-impl Place<'_> {
+impl HashPermit<'_> {
     pub async fn hash(self, password: String) -> Result<String, Problem> {
         let cost = self.hasher.cost;
         self.run(move || Hasher::hash_now(&password, cost)).await?.map_err(Problem::internal)
@@ -135,10 +135,10 @@ impl Place<'_> {
         Ok(self.run(hash).await?.map_err(Problem::internal)?.to_string())
     }
 
-    /// As [`Place::verify`]; if that says [`Verdict::Wrong`], also whether the password is that of one of
+    /// As [`HashPermit::verify`]; if that says [`Verdict::Wrong`], also whether the password is that of one of
     /// those who wait, whose hashes share a salt. That takes as long if there are none, or many; those
     /// with another salt than the first are not looked at.
-    pub async fn verify_or_waits(
+    pub async fn verify_with_pending(
         self,
         password: String,
         stored: Option<String>,
@@ -290,7 +290,7 @@ mod tests {
         }
         assert!(stored[0] == stored[2] && stored[0] != stored[1]);
         let waits = async |password: &str, account: Option<String>, stored: &[String]| {
-            let verified = place().verify_or_waits(password.into(), account, stored.to_vec());
+            let verified = place().verify_with_pending(password.into(), account, stored.to_vec());
             verified.await.expect("verdict")
         };
         for (password, expected) in [("correct horse", true), ("battery staple", true), ("x", false)] {

@@ -117,7 +117,7 @@ pub fn confirm_email(
 /// To an address at which the person has proved to read mail.
 ///
 /// # Errors
-/// A violation of `users_email_key` or `users_email_reserved`.
+/// [`Taken::Email`](super::Taken) is to be expected.
 pub fn change_email(
     conn: &mut PgConnection,
     id: UserId,

@@ -21,7 +21,8 @@ pub use self::{
     guesses::{Guess, allow_login, is_login_stopped},
     model::{User, check_name, check_new_username},
     store::{
-        Credentials, Login, NewUser, delete, find_credentials, find_hash, insert, promote, set_password_hash,
+        Credentials, Login, NewUser, Taken, delete, find_credentials, find_hash, insert, promote,
+        set_password_hash,
     },
 };
 

@@ -5,13 +5,15 @@ use diesel::{
     PgConnection, QueryResult,
     dsl::sql,
     prelude::*,
+    result::Error,
     sql_types::{Bool, Nullable, Text},
 };
 use uuid::Uuid;
 
 use super::{email::EmailAddress, model::User};
 use crate::{
-    db::{UserId, schema::users},
+    db::{UserId, constraint_violated, schema::users},
+    http::{Problem, kind},
     tokens::Role,
 };
 
@@ -80,6 +82,33 @@ impl Login {
     }
 }
 
+/// What another account has, or has reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    Email,
+    Username,
+}
+
+impl Taken {
+    /// Why a statement failed, if it would have given two accounts the same.
+    pub fn by(error: &Error) -> Option<Self> {
+        match constraint_violated(error)? {
+            "users_email_key" | "users_email_reserved" => Some(Self::Email),
+            "users_username_key" => Some(Self::Username),
+            _ => None,
+        }
+    }
+
+    /// The answer to a request whose body has `email` or `username`.
+    pub fn problem(self) -> Problem {
+        let (kind, pointer) = match self {
+            Self::Email => (&kind::EMAIL_TAKEN, "/email"),
+            Self::Username => (&kind::USERNAME_TAKEN, "/username"),
+        };
+        Problem::new(kind).field(pointer, "taken", "is taken")
+    }
+}
+
 /// What a log-in is checked against.
 #[derive(Queryable)]
 pub struct Credentials {
@@ -89,7 +118,7 @@ pub struct Credentials {
 }
 
 /// # Errors
-/// A violation of `users_email_key`, `users_email_reserved` or `users_username_key`.
+/// [`Taken`] says which are to be expected.
 pub fn insert(conn: &mut PgConnection, user: &NewUser) -> QueryResult<User> {
     let email = (users::email.eq(user.email.given()), users::email_canonical.eq(user.email.canonical()));
     diesel::insert_into(users::table).values((user, email)).returning(User::as_returning()).get_result(conn)

@@ -9,11 +9,10 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    db::{Db, constraint_violated},
+    db::Db,
     http::{
         Json, Problem,
         etag::{self, IfMatch},
-        kind,
     },
     tokens::{CurrentUser, Refusal},
 };
@@ -82,11 +81,9 @@ pub async fn update_me(
             {
                 return Err(Problem::invalid("/username", "reserved", RESERVED_MESSAGE));
             }
-            store::update(conn, me.id, change, now).map_err(|error| match constraint_violated(&error) {
-                Some("users_username_key") => {
-                    Problem::new(&kind::USERNAME_TAKEN).field("/username", "taken", "is taken")
-                }
-                _ => error.into(),
+            store::update(conn, me.id, change, now).map_err(|error| match store::Taken::by(&error) {
+                Some(taken) => taken.problem(),
+                None => error.into(),
             })
         })
         .await?;

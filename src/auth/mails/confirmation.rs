@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use serde::{Deserialize, Serialize};
 
-use super::{CODE_LIFETIME, KEEP_IT, Mailing};
+use super::{CODE_LIFETIME, KEEP_IT, MailContext};
 use crate::{
     auth::{
         challenges::{self, Challenge, NewChallenge, Purpose, Secrets, Subject},
@@ -22,14 +22,14 @@ pub struct ConfirmationMail {
 
 impl Job for ConfirmationMail {
     const KIND: &'static str = "mail-confirmation";
-    type Context = Mailing;
+    type Context = MailContext;
 
-    async fn run(self, running: Running, mailing: &Mailing) -> Result<(), Failure> {
+    async fn run(self, running: Running, context: &MailContext) -> Result<(), Failure> {
         let Some(email) = EmailAddress::parse(&self.email) else {
             return Ok(());
         };
-        let keys = mailing.keys.clone();
-        let armed = mailing
+        let keys = context.keys.clone();
+        let armed = context
             .db
             .query_tx(move |conn| {
                 let Some(asked_at) = open(conn, &email, running)? else {
@@ -41,7 +41,7 @@ impl Job for ConfirmationMail {
             .await?;
         match armed {
             Some((challenge, secrets, asked_at)) => {
-                send(mailing, &running, &challenge, &secrets, asked_at).await
+                send(context, &running, &challenge, &secrets, asked_at).await
             }
             None => Ok(()),
         }
@@ -74,7 +74,7 @@ fn open(
 }
 
 pub(super) async fn send(
-    mailing: &Mailing,
+    context: &MailContext,
     running: &Running,
     challenge: &Challenge,
     secrets: &Secrets,
@@ -84,13 +84,13 @@ pub(super) async fn send(
     let asked = format!(
         "Confirm this address only if you asked for an account at {} on {}. You will type the password of the \
          account: repeat the one that you registered with, or choose a new one.",
-        mailing.mailer.product(),
+        context.mailer.product(),
         asked_at.format("%-d %B %Y at %H:%M:%S UTC"),
     );
     let letter = Letter {
         subject: "Please confirm your e-mail address",
         paragraphs: &[&asked],
-        action: Some(Action { label: "Confirm the address", link: &mailing.link("confirm", secrets) }),
+        action: Some(Action { label: "Confirm the address", link: &context.link("confirm", secrets) }),
         code: Some((&secrets.code, CODE_LIFETIME)),
         notes: &[
             "The link works for 24 hours.",
@@ -104,5 +104,5 @@ pub(super) async fn send(
         ],
         ..Letter::default()
     };
-    mailing.mailer.send_letter(running, challenge.email.given(), &letter).await
+    context.mailer.send_letter(running, challenge.email.given(), &letter).await
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Mailing, arm_for};
+use super::{MailContext, arm_for};
 use crate::{
     auth::challenges::{self, Purpose},
     db::UserId,
@@ -25,14 +25,14 @@ const ONE_A_DAY: RateLimit =
 
 impl Job for LoginStoppedMail {
     const KIND: &'static str = "mail-login-stopped";
-    type Context = Mailing;
+    type Context = MailContext;
 
-    async fn run(self, running: Running, mailing: &Mailing) -> Result<(), Failure> {
+    async fn run(self, running: Running, context: &MailContext) -> Result<(), Failure> {
         let Some(account) = self.account else {
             return Ok(());
         };
-        let (keys, limits) = (mailing.keys.clone(), mailing.limits.clone());
-        let found = mailing
+        let (keys, limits) = (context.keys.clone(), context.limits.clone());
+        let found = context
             .db
             .query_tx(move |conn| {
                 let Some(account) = users::lock_account(conn, account)? else {
@@ -60,7 +60,7 @@ impl Job for LoginStoppedMail {
         let happened = format!(
             "There were 100 log-ins with a wrong password in a row to your account at {}, from places where \
              you have not logged in lately. None of them got in.",
-            mailing.mailer.product()
+            context.mailer.product()
         );
         let letter = Letter {
             subject: "Log-ins from new places are stopped",
@@ -74,7 +74,7 @@ impl Job for LoginStoppedMail {
             ],
             action: Some(Action {
                 label: "Let me log in here",
-                link: &mailing.link("unlock-login", &secrets),
+                link: &context.link("unlock-login", &secrets),
             }),
             notes: &[
                 "The link works once, for 24 hours. If you do not need it, do nothing.",
@@ -82,6 +82,6 @@ impl Job for LoginStoppedMail {
             ],
             ..Letter::default()
         };
-        mailing.mailer.send_letter(&running, account.email.given(), &letter).await
+        context.mailer.send_letter(&running, account.email.given(), &letter).await
     }
 }

@@ -40,7 +40,7 @@ use crate::{
 
 /// What these jobs need.
 #[derive(Clone)]
-pub struct Mailing {
+pub struct MailContext {
     pub db: Db,
     pub mailer: Mailer,
     pub keys: Data<ChallengeKeys>,
@@ -49,7 +49,7 @@ pub struct Mailing {
     pub app_url: Arc<str>,
 }
 
-impl Mailing {
+impl MailContext {
     /// The token is in the fragment, which no server gets to see or logs.
     fn link(&self, page: &str, secrets: &Secrets) -> String {
         format!("{}#token={}", self.page(page), secrets.token)
@@ -82,14 +82,14 @@ fn arm_for(
 }
 
 /// Adds the kinds of mails to the registry.
-pub fn jobs(registry: Registry, mailing: &Mailing) -> Registry {
+pub fn jobs(registry: Registry, context: &MailContext) -> Registry {
     registry
-        .register::<RegistrationMail>(mailing.clone())
-        .register::<ConfirmationMail>(mailing.clone())
-        .register::<ResetMail>(mailing.clone())
-        .register::<PasswordChangeMail>(mailing.clone())
-        .register::<EmailChangeMail>(mailing.clone())
-        .register::<UndoMail>(mailing.clone())
-        .register::<LoginStoppedMail>(mailing.clone())
-        .register::<NoticeMail>(mailing.clone())
+        .register::<RegistrationMail>(context.clone())
+        .register::<ConfirmationMail>(context.clone())
+        .register::<ResetMail>(context.clone())
+        .register::<PasswordChangeMail>(context.clone())
+        .register::<EmailChangeMail>(context.clone())
+        .register::<UndoMail>(context.clone())
+        .register::<LoginStoppedMail>(context.clone())
+        .register::<NoticeMail>(context.clone())
 }

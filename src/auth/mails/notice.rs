@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::Mailing;
+use super::MailContext;
 use crate::{
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
@@ -114,18 +114,18 @@ impl Notice {
 
 impl Job for NoticeMail {
     const KIND: &'static str = "mail-notice";
-    type Context = Mailing;
+    type Context = MailContext;
 
-    async fn run(self, running: Running, mailing: &Mailing) -> Result<(), Failure> {
-        let (subject, paragraphs, button) = self.notice.says(mailing.mailer.product());
-        let button = button.map(|(label, page)| (label, mailing.page(page)));
+    async fn run(self, running: Running, context: &MailContext) -> Result<(), Failure> {
+        let (subject, paragraphs, button) = self.notice.says(context.mailer.product());
+        let button = button.map(|(label, page)| (label, context.page(page)));
         let letter = Letter {
             subject,
             paragraphs: &paragraphs.iter().map(String::as_str).collect::<Vec<_>>(),
             action: button.as_ref().map(|(label, link)| Action { label, link }),
             ..Letter::default()
         };
-        mailing.mailer.send_letter(&running, &self.email, &letter).await
+        context.mailer.send_letter(&running, &self.email, &letter).await
     }
 }
 

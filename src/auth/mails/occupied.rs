@@ -3,7 +3,7 @@
 use diesel::{PgConnection, QueryResult};
 use uuid::Uuid;
 
-use super::Mailing;
+use super::MailContext;
 use crate::{
     auth::challenges::{self, Challenge, Secrets},
     jobs::{Failure, Running},
@@ -14,12 +14,12 @@ use crate::{
 /// Arms the challenge. None when there is nothing to mail: it is gone, or somebody else has its
 /// address and was told. It is armed then as well, so that what can be tried with it is the same.
 pub(super) async fn arm_unless_occupied(
-    mailing: &Mailing,
+    context: &MailContext,
     running: &Running,
     id: Uuid,
 ) -> Result<Option<(Challenge, Secrets)>, Failure> {
-    let (keys, run) = (mailing.keys.clone(), *running);
-    let found = mailing
+    let (keys, run) = (context.keys.clone(), *running);
+    let found = context
         .db
         .query_tx(move |conn| {
             let Some((challenge, secrets)) = challenges::arm(conn, &keys, id, run.now)? else {
@@ -33,7 +33,7 @@ pub(super) async fn arm_unless_occupied(
         None => Ok(None),
         Some((challenge, secrets, None)) => Ok(Some((challenge, secrets))),
         Some((challenge, _, Some(occupied))) => {
-            tell(mailing, running, &challenge, occupied).await?;
+            tell(context, running, &challenge, occupied).await?;
             Ok(None)
         }
     }
@@ -65,13 +65,13 @@ enum Occupied {
 /// To an address that cannot be had, instead of what would confirm it. Whoever asked for it has
 /// got the same answer as always.
 async fn tell(
-    mailing: &Mailing,
+    context: &MailContext,
     running: &Running,
     challenge: &Challenge,
     occupied: Occupied,
 ) -> Result<(), Failure> {
     let wanted =
-        format!("Somebody, probably you, wanted to use this address at {}.", mailing.mailer.product());
+        format!("Somebody, probably you, wanted to use this address at {}.", context.mailer.product());
     let letter = match occupied {
         Occupied::ByAccount => Letter {
             subject: "You already have an account",
@@ -80,7 +80,7 @@ async fn tell(
                 "It has an account there already, so nothing has changed: log in as usual. If you have \
                  forgotten the password, choose a new one.",
             ],
-            action: Some(Action { label: "Choose a new password", link: &mailing.page("reset-password") }),
+            action: Some(Action { label: "Choose a new password", link: &context.page("reset-password") }),
             notes: &["If it was not you, do nothing."],
             ..Letter::default()
         },
@@ -95,5 +95,5 @@ async fn tell(
             ..Letter::default()
         },
     };
-    mailing.mailer.send_letter(running, challenge.email.given(), &letter).await
+    context.mailer.send_letter(running, challenge.email.given(), &letter).await
 }

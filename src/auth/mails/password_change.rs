@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{CODE_LIFETIME, KEEP_IT, Mailing};
+use super::{CODE_LIFETIME, KEEP_IT, MailContext};
 use crate::{
     auth::challenges,
     jobs::{Failure, Job, Running},
@@ -17,11 +17,11 @@ pub struct PasswordChangeMail {
 
 impl Job for PasswordChangeMail {
     const KIND: &'static str = "mail-password-change";
-    type Context = Mailing;
+    type Context = MailContext;
 
-    async fn run(self, running: Running, mailing: &Mailing) -> Result<(), Failure> {
-        let keys = mailing.keys.clone();
-        let found = mailing
+    async fn run(self, running: Running, context: &MailContext) -> Result<(), Failure> {
+        let keys = context.keys.clone();
+        let found = context
             .db
             .query_tx(move |conn| {
                 let Some((challenge, secrets)) = challenges::arm(conn, &keys, self.challenge, running.now)?
@@ -35,7 +35,7 @@ impl Job for PasswordChangeMail {
         let Some((account, secrets)) = found else {
             return Ok(());
         };
-        let asked = format!("With this code you can change your password at {}.", mailing.mailer.product());
+        let asked = format!("With this code you can change your password at {}.", context.mailer.product());
         let letter = Letter {
             subject: "Your code for a new password",
             name: account.greeting(),
@@ -48,6 +48,6 @@ impl Job for PasswordChangeMail {
             ],
             ..Letter::default()
         };
-        mailing.mailer.send_letter(&running, account.email.given(), &letter).await
+        context.mailer.send_letter(&running, account.email.given(), &letter).await
     }
 }

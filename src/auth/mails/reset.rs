@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{CODE_LIFETIME, KEEP_IT, Mailing, arm_for};
+use super::{CODE_LIFETIME, KEEP_IT, MailContext, arm_for};
 use crate::{
     auth::challenges::Purpose,
     jobs::{Failure, Job, Running},
@@ -28,14 +28,14 @@ pub enum Reason {
 
 impl Job for ResetMail {
     const KIND: &'static str = "mail-password-reset";
-    type Context = Mailing;
+    type Context = MailContext;
 
-    async fn run(self, running: Running, mailing: &Mailing) -> Result<(), Failure> {
+    async fn run(self, running: Running, context: &MailContext) -> Result<(), Failure> {
         let Some(email) = EmailAddress::parse(&self.email) else {
             return Ok(());
         };
-        let keys = mailing.keys.clone();
-        let found = mailing
+        let keys = context.keys.clone();
+        let found = context
             .db
             .query_tx(move |conn| {
                 let Some(account) = users::lock_account_of(conn, &email)? else {
@@ -48,7 +48,7 @@ impl Job for ResetMail {
         let Some((account, secrets)) = found else {
             return Ok(());
         };
-        let product = mailing.mailer.product();
+        let product = context.mailer.product();
         let (asked, otherwise) = match self.reason {
             Reason::Asked => (
                 format!(
@@ -70,11 +70,11 @@ impl Job for ResetMail {
             paragraphs: &[&asked],
             action: Some(Action {
                 label: "Choose a new password",
-                link: &mailing.link("reset-password", &secrets),
+                link: &context.link("reset-password", &secrets),
             }),
             code: Some((&secrets.code, CODE_LIFETIME)),
             notes: &["The link works once, for 30 minutes.", otherwise, KEEP_IT],
         };
-        mailing.mailer.send_letter(&running, account.email.given(), &letter).await
+        context.mailer.send_letter(&running, account.email.given(), &letter).await
     }
 }
