@@ -12,7 +12,7 @@ use crate::{
 /// How long a registration waits.
 const LIFETIME: TimeDelta = TimeDelta::days(7);
 /// Registrations that a log-in may wait for; limits on mails keep them fewer.
-const MOST_LOOKED_AT: i64 = 100;
+const MAX_COMPARED: i64 = 100;
 /// Rows that housekeeping deletes in one statement.
 const BATCH: i64 = 1000;
 
@@ -74,11 +74,7 @@ pub(super) fn find_hashes(
         Login::Email(_) => live.filter(registrations::email_canonical.eq(name)),
         Login::Username(_) => live.filter(registrations::username_canonical.eq(name)),
     };
-    of_it
-        .select(registrations::password_hash)
-        .order(registrations::id.desc())
-        .limit(MOST_LOOKED_AT)
-        .load(conn)
+    of_it.select(registrations::password_hash).order(registrations::id.desc()).limit(MAX_COMPARED).load(conn)
 }
 
 /// Locks all registrations of this address, so that of two confirmations one is first.

@@ -40,8 +40,8 @@ impl Drop for Closing {
     }
 }
 
-/// A place in the queue, for one password. Taken first of all, so that a request that gets none is
-/// refused at once and costs nothing.
+/// The right to hash one password. It is taken before anything else, so that a request that gets none is refused
+/// at once and costs nothing.
 pub struct HashPermit<'a> {
     hasher: &'a Hasher,
     taken: Taken,
@@ -110,7 +110,7 @@ impl Hasher {
         bcrypt::hash(prehash(password), cost)
     }
 
-    /// A place for a client of this network.
+    /// Takes a permit for a client of this network.
     ///
     /// # Errors
     /// `overloaded`: the queue is full, this network has its share of it, or the wait would be longer
@@ -135,26 +135,27 @@ impl HashPermit<'_> {
         Ok(self.run(hash).await?.map_err(Problem::internal)?.to_string())
     }
 
-    /// As [`HashPermit::verify`]; if that says [`Verdict::Wrong`], also whether the password is that of one of
-    /// those who wait, whose hashes share a salt. That takes as long if there are none, or many; those
-    /// with another salt than the first are not looked at.
+    /// Verifies as [`HashPermit::verify`]. If that finds [`Verdict::Wrong`], it also compares the password with
+    /// hashes of pending registrations, and returns whether one of them matches. They must share a salt: those
+    /// with another one than the first are not compared. It takes as long with none of them or with many.
     pub async fn verify_with_pending(
         self,
         password: String,
         stored: Option<String>,
-        waiting: Vec<String>,
+        pending: Vec<String>,
     ) -> Result<(Verdict, bool), Problem> {
         let (cost, dummy) = (self.hasher.cost, self.hasher.dummy.clone());
         self.run(move || {
             let verdict = verify(&password, stored.as_deref(), &dummy, cost)?;
-            let waits = verdict == Verdict::Wrong && is_one_of(&password, &waiting, &dummy, cost)?;
-            Ok((verdict, waits))
+            let matches_pending = verdict == Verdict::Wrong && is_one_of(&password, &pending, &dummy, cost)?;
+            Ok((verdict, matches_pending))
         })
         .await?
         .map_err(|error: BcryptError| Problem::internal(error))
     }
 
-    /// Without a stored hash (no such account) it takes as long and says [`Verdict::Wrong`].
+    /// Compares a password with a stored hash. Without one (no such account) it takes as long, and finds
+    /// [`Verdict::Wrong`].
     pub async fn verify(self, password: String, stored: Option<String>) -> Result<Verdict, Problem> {
         let (cost, dummy) = (self.hasher.cost, self.hasher.dummy.clone());
         self.run(move || verify(&password, stored.as_deref(), &dummy, cost)).await?.map_err(Problem::internal)
@@ -253,9 +254,9 @@ mod tests {
     async fn what_is_past_72_bytes_counts() {
         let hasher = hasher(4);
         let long = "é".repeat(100);
-        let place = || hasher.reserve(network()).expect("a place");
-        let hash = place().hash(long.clone() + "1").await.expect("hash");
-        let verify = |password| place().verify(password, Some(hash.clone()));
+        let permit = || hasher.reserve(network()).expect("a permit");
+        let hash = permit().hash(long.clone() + "1").await.expect("hash");
+        let verify = |password| permit().verify(password, Some(hash.clone()));
         assert_eq!(verify(long.clone() + "1").await.expect("verdict"), Verdict::Right);
         assert_eq!(verify(long + "2").await.expect("verdict"), Verdict::Wrong);
     }
@@ -264,11 +265,11 @@ mod tests {
     async fn a_hash_of_another_cost_is_right_and_made_anew() {
         let old = Hasher::hash_now("correct horse", 5).expect("hash");
         let hasher = hasher(4);
-        let place = || hasher.reserve(network()).expect("a place");
-        let verdict = place().verify("correct horse".into(), Some(old)).await.expect("verdict");
+        let permit = || hasher.reserve(network()).expect("a permit");
+        let verdict = permit().verify("correct horse".into(), Some(old)).await.expect("verdict");
         let Verdict::RightButOutdated(new) = verdict else { panic!("{verdict:?}") };
         assert_eq!(cost_of(&new), Some(4));
-        let verdict = place().verify("correct horse".into(), Some(new)).await.expect("verdict");
+        let verdict = permit().verify("correct horse".into(), Some(new)).await.expect("verdict");
         assert_eq!(verdict, Verdict::Right);
     }
 
@@ -276,29 +277,29 @@ mod tests {
     async fn without_an_account_the_same_work_says_wrong() {
         let hasher = hasher(4);
         assert!(bcrypt::verify("x", &hasher.dummy).is_ok(), "the dummy must be a hash");
-        let place = hasher.reserve(network()).expect("a place");
-        assert_eq!(place.verify("x".into(), None).await.expect("verdict"), Verdict::Wrong);
+        let permit = hasher.reserve(network()).expect("a permit");
+        assert_eq!(permit.verify("x".into(), None).await.expect("verdict"), Verdict::Wrong);
     }
 
     #[tokio::test]
-    async fn of_many_hashes_with_one_salt_any_may_be_the_passwords() {
+    async fn a_password_is_compared_with_all_pending_hashes_at_once() {
         let hasher = hasher(4);
-        let place = || hasher.reserve(network()).expect("a place");
+        let permit = || hasher.reserve(network()).expect("a permit");
         let mut stored = Vec::new();
         for password in ["correct horse", "battery staple", "correct horse"] {
-            stored.push(place().hash_with_salt(password.into(), [7; 16]).await.expect("hash"));
+            stored.push(permit().hash_with_salt(password.into(), [7; 16]).await.expect("hash"));
         }
         assert!(stored[0] == stored[2] && stored[0] != stored[1]);
-        let waits = async |password: &str, account: Option<String>, stored: &[String]| {
-            let verified = place().verify_with_pending(password.into(), account, stored.to_vec());
+        let check = async |password: &str, account: Option<String>, stored: &[String]| {
+            let verified = permit().verify_with_pending(password.into(), account, stored.to_vec());
             verified.await.expect("verdict")
         };
         for (password, expected) in [("correct horse", true), ("battery staple", true), ("x", false)] {
-            assert_eq!(waits(password, None, &stored).await, (Verdict::Wrong, expected));
+            assert_eq!(check(password, None, &stored).await, (Verdict::Wrong, expected));
         }
-        assert_eq!(waits("x", None, &[]).await, (Verdict::Wrong, false));
-        assert_eq!(waits("battery staple", Some(stored[1].clone()), &stored).await, (Verdict::Right, false));
-        let verify = |stored| place().verify("battery staple".into(), Some(stored));
+        assert_eq!(check("x", None, &[]).await, (Verdict::Wrong, false));
+        assert_eq!(check("battery staple", Some(stored[1].clone()), &stored).await, (Verdict::Right, false));
+        let verify = |stored| permit().verify("battery staple".into(), Some(stored));
         assert_eq!(verify(stored[1].clone()).await.expect("verdict"), Verdict::Right);
     }
 
@@ -316,24 +317,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_place_is_free_again_when_the_hash_is_made_and_when_the_request_has_gone() {
+    async fn a_permit_is_free_again_when_the_hash_is_made_and_when_the_request_has_gone() {
         let hasher = hasher(4);
-        let place = || hasher.reserve(network()).expect("a place");
-        place().hash("password".into()).await.expect("hash");
-        drop(place());
+        let permit = || hasher.reserve(network()).expect("a permit");
+        permit().hash("password".into()).await.expect("hash");
+        drop(permit());
         let release = block(&hasher);
-        drop(place().hash("password".into()).now_or_never());
+        drop(permit().hash("password".into()).now_or_never());
         assert_eq!(hasher.in_use().0, 0);
         drop(release);
-        place().hash("password".into()).await.expect("hash");
+        permit().hash("password".into()).await.expect("hash");
         assert_eq!(hasher.in_use().0, 0);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_not_begun_in_time_is_given_up_and_its_place_is_free() {
+    async fn a_hash_that_is_not_begun_in_time_is_given_up_and_its_permit_is_free() {
         let hasher = hasher(4);
         let release = block(&hasher);
-        let waiting = hasher.reserve(network()).expect("a place").hash("password".into());
+        let waiting = hasher.reserve(network()).expect("a permit").hash("password".into());
         assert_eq!(waiting.await.expect_err("refused").kind().code, "overloaded");
         assert_eq!(hasher.in_use().0, 0);
         drop(release);

@@ -25,7 +25,7 @@ pub(super) const LEEWAY: TimeDelta = TimeDelta::seconds(5);
 /// How far ahead the clock may have been when something of ours was written.
 pub(super) const SKEW: TimeDelta = TimeDelta::minutes(1);
 /// Ours have about 500 bytes.
-const LONGEST: usize = 2048;
+const MAX_LENGTH: usize = 2048;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -198,7 +198,7 @@ impl Jwt {
         token: &str,
         kind: TokenKind,
     ) -> Result<Claims<T>, Refusal> {
-        if token.len() > LONGEST {
+        if token.len() > MAX_LENGTH {
             return Err(Refusal::Invalid);
         }
         let ring = self.keys.current();

@@ -8,10 +8,10 @@ use unicode_normalization::UnicodeNormalization;
 use validator::{ValidateEmail, ValidationError};
 
 /// RFC 5321 section 4.5.3.1.3, less the angle brackets.
-const LONGEST: usize = 254;
+const MAX_LENGTH: usize = 254;
 /// In bytes, before folding, which takes time and can make eighteen characters of one. No spelling of
 /// an address has more than four bytes for one byte of the canonical form.
-const LONGEST_UNFOLDED: usize = 1024;
+const MAX_UNFOLDED: usize = 1024;
 
 /// In a row it stands for two columns, in this order: `email` and `email_canonical`.
 #[derive(Queryable, Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct EmailAddress {
 impl EmailAddress {
     /// None if it is not an address (the syntax of HTML's `<input type=email>`, with Unicode).
     pub fn parse(text: &str) -> Option<Self> {
-        if text.len() > LONGEST_UNFOLDED {
+        if text.len() > MAX_UNFOLDED {
             return None;
         }
         // It must be an address before any folding.
@@ -35,8 +35,8 @@ impl EmailAddress {
         let (local, domain) = folded.rsplit_once('@')?;
         let domain = idna::domain_to_ascii_strict(domain).ok()?;
         let canonical = format!("{local}@{domain}");
-        let usable = canonical.len() <= LONGEST
-            && given.len() <= LONGEST
+        let usable = canonical.len() <= MAX_LENGTH
+            && given.len() <= MAX_LENGTH
             && domain.contains('.')
             && !given.chars().any(|c| c.is_control() || c.is_whitespace())
             && canonical.validate_email();
