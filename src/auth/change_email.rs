@@ -1,7 +1,6 @@
 use actix_web::{HttpResponse, post, web::Data};
 use serde::Deserialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use validator::Validate;
 
 use super::{
@@ -67,8 +66,7 @@ pub async fn change_email(
             super::spend_mail(conn, &limits, super::ADDRESS_CHANGES, &email, now)?;
             let new =
                 NewChallenge { purpose: Purpose::ChangeEmail, subject: Subject::User(me.id), email: &email };
-            let challenge = Uuid::now_v7();
-            challenges::open(conn, challenge, &new, now)?;
+            let challenge = challenges::open(conn, &new, now)?;
             jobs::enqueue(conn, &EmailChangeMail { challenge }, now)?;
             Ok(())
         })

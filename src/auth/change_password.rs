@@ -1,7 +1,6 @@
 use actix_web::{HttpResponse, post, web::Data};
 use serde::Deserialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use validator::Validate;
 
 use super::{
@@ -57,8 +56,7 @@ pub async fn change_password(
                 subject: Subject::User(me.id),
                 email: &account.email,
             };
-            let challenge = Uuid::now_v7();
-            challenges::open(conn, challenge, &new, now)?;
+            let challenge = challenges::open(conn, &new, now)?;
             jobs::enqueue(conn, &PasswordChangeMail { challenge }, now)?;
             Ok::<_, Problem>(())
         })

@@ -205,7 +205,7 @@ fn confirm_account(
     };
     users::take_over(conn, user, &hash, now)?;
     challenges::cancel_all(conn, user)?;
-    let notice = NoticeMail { email: challenge.email.given().to_owned(), notice: Notice::PasswordChanged };
+    let notice = NoticeMail::to(&challenge.email, Notice::PasswordChanged);
     jobs::enqueue(conn, &notice, now)?;
     Ok(Some(sessions::end(conn, user, Selection::All)?))
 }

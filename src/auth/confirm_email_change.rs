@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use diesel::{PgConnection, result::Error};
 use serde::Deserialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use super::{
@@ -111,15 +110,14 @@ fn apply(
     if !old.email_confirmed {
         // Else anyone could reserve any address: by registering it and changing to another one.
         if super::may_mail(conn, limits, super::ADDRESS_CHANGES, &old.email, now)? {
-            let notice = NoticeMail { email: old.email.given().to_owned(), notice: Notice::AddressChanged };
+            let notice = NoticeMail::to(&old.email, Notice::AddressChanged);
             jobs::enqueue(conn, &notice, now)?;
         }
         return Ok(true);
     }
-    let undo = Uuid::now_v7();
     let new =
         NewChallenge { purpose: Purpose::UndoEmailChange, subject: Subject::User(user), email: &old.email };
-    challenges::open(conn, undo, &new, now)?;
+    let undo = challenges::open(conn, &new, now)?;
     jobs::enqueue(conn, &UndoMail { challenge: undo }, now)?;
     Ok(true)
 }

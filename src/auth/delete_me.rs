@@ -58,8 +58,7 @@ pub async fn delete_me(
             users::delete(conn, me.id)?;
             // Else anyone could have a stranger mailed by registering and deleting, again and again.
             if account.email_confirmed {
-                let notice =
-                    NoticeMail { email: account.email.given().to_owned(), notice: Notice::AccountDeleted };
+                let notice = NoticeMail::to(&account.email, Notice::AccountDeleted);
                 jobs::enqueue(conn, &notice, now)?;
             }
             Ok::<_, Problem>(ended)

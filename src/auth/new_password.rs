@@ -63,7 +63,7 @@ pub(super) fn set(
     users::set_password(conn, user, hash, now)?;
     challenges::cancel(conn, user)?;
     let ended = sessions::end(conn, user, Selection::All)?;
-    let notice = NoticeMail { email: account.email.given().to_owned(), notice: Notice::PasswordChanged };
+    let notice = NoticeMail::to(&account.email, Notice::PasswordChanged);
     jobs::enqueue(conn, &notice, now)?;
     Ok(Some((account, ended)))
 }

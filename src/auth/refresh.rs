@@ -96,7 +96,7 @@ fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) -> R
     {
         let (logged_in_at, user_agent) = (reuse.logged_in_at, reuse.user_agent.clone());
         let notice = Notice::SessionReused { logged_in_at, user_agent };
-        jobs::enqueue(conn, &NoticeMail { email: account.email.given().to_owned(), notice }, times.now)?;
+        jobs::enqueue(conn, &NoticeMail::to(&account.email, notice), times.now)?;
     }
     Ok(settled)
 }

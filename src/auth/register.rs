@@ -3,7 +3,6 @@ use chrono::{DateTime, Utc};
 use diesel::PgConnection;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use super::{
@@ -133,8 +132,7 @@ fn wait_for_confirmation(
         subject: Subject::Registration(pending.id),
         email: &pending.email,
     };
-    let challenge = Uuid::now_v7();
-    challenges::open(conn, challenge, &new, now)?;
+    let challenge = challenges::open(conn, &new, now)?;
     jobs::enqueue(conn, &RegistrationMail { challenge }, now)?;
     Ok(())
 }

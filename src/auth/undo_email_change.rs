@@ -90,7 +90,7 @@ fn apply(
         now,
     )?;
     if before.email.canonical() != challenge.email.canonical() {
-        let notice = NoticeMail { email: before.email.given().to_owned(), notice: Notice::AddressTakenBack };
+        let notice = NoticeMail::to(&before.email, Notice::AddressTakenBack);
         jobs::enqueue(conn, &notice, now)?;
     }
     Ok(Some(ended))

@@ -25,28 +25,35 @@ pub struct NewChallenge<'a> {
     pub email: &'a EmailAddress,
 }
 
-/// Opens a challenge, which replaces the subject's earlier ones of this purpose; changes of the
-/// address can be undone one by one, so those stay. Opening the same `id` again changes nothing.
+/// Opens a challenge and returns its id, for the job that mails it. It replaces the subject's earlier ones of this
+/// purpose; changes of the address can be undone one by one, so those stay.
 ///
 /// # Errors
 /// A foreign key violation when the subject is gone.
-pub fn open(conn: &mut PgConnection, id: Uuid, what: &NewChallenge, now: DateTime<Utc>) -> QueryResult<()> {
-    let (user_id, registration_id) = match what.subject {
+pub fn open(conn: &mut PgConnection, new: &NewChallenge, now: DateTime<Utc>) -> QueryResult<Uuid> {
+    let id = Uuid::now_v7();
+    insert(conn, id, new, now)?;
+    Ok(id)
+}
+
+/// Changes nothing if the same `id` was opened before.
+fn insert(conn: &mut PgConnection, id: Uuid, new: &NewChallenge, now: DateTime<Utc>) -> QueryResult<()> {
+    let (user_id, registration_id) = match new.subject {
         Subject::User(id) => (Some(id), None),
         Subject::Registration(id) => (None, Some(id)),
     };
-    if what.purpose != Purpose::UndoEmailChange {
-        let earlier = challenges::purpose.eq(what.purpose).and(challenges::id.ne(id));
-        diesel::delete(challenges::table.filter(earlier).filter(what.subject.is_its())).execute(conn)?;
+    if new.purpose != Purpose::UndoEmailChange {
+        let earlier = challenges::purpose.eq(new.purpose).and(challenges::id.ne(id));
+        diesel::delete(challenges::table.filter(earlier).filter(new.subject.is_its())).execute(conn)?;
     }
     diesel::insert_into(challenges::table)
         .values((
             challenges::id.eq(id),
-            challenges::purpose.eq(what.purpose),
+            challenges::purpose.eq(new.purpose),
             challenges::user_id.eq(user_id),
             challenges::registration_id.eq(registration_id),
-            challenges::email.eq(what.email.given()),
-            challenges::email_canonical.eq(what.email.canonical()),
+            challenges::email.eq(new.email.given()),
+            challenges::email_canonical.eq(new.email.canonical()),
             challenges::created_at.eq(now),
             challenges::expires_at.eq(now + UNARMED_LIFETIME),
         ))
@@ -61,17 +68,17 @@ pub fn open(conn: &mut PgConnection, id: Uuid, what: &NewChallenge, now: DateTim
 pub fn open_in_turn(
     conn: &mut PgConnection,
     id: Uuid,
-    what: &NewChallenge,
+    new: &NewChallenge,
     now: DateTime<Utc>,
 ) -> QueryResult<bool> {
-    let newer = challenges::purpose.eq(what.purpose).and(challenges::id.gt(id));
+    let newer = challenges::purpose.eq(new.purpose).and(challenges::id.gt(id));
     let usable = challenges::consumed_at.is_null().and(challenges::expires_at.gt(now));
-    let newer = challenges::table.filter(newer.and(usable)).filter(what.subject.is_its());
+    let newer = challenges::table.filter(newer.and(usable)).filter(new.subject.is_its());
     let is_late: bool = select(exists(newer)).get_result(conn)?;
     if is_late {
         tracing::debug!(%id, "a mail is not sent: a newer one takes its place");
     } else {
-        open(conn, id, what, now)?;
+        insert(conn, id, new, now)?;
     }
     Ok(!is_late)
 }

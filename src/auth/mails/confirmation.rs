@@ -28,14 +28,12 @@ impl Job for ConfirmationMail {
         let Some(email) = EmailAddress::parse(&self.email) else {
             return Ok(());
         };
-        let keys = context.keys.clone();
         let armed = context
-            .db
-            .query_tx(move |conn| {
+            .query_tx(move |conn, keys| {
                 let Some(asked_at) = open(conn, &email, running)? else {
                     return Ok(None);
                 };
-                let armed = challenges::arm(conn, &keys, running.id, running.now)?;
+                let armed = challenges::arm(conn, keys, running.id, running.now)?;
                 Ok(armed.map(|(challenge, secrets)| (challenge, secrets, asked_at)))
             })
             .await?;

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{CODE_LIFETIME, KEEP_IT, MailContext, occupied::arm_unless_occupied};
+use super::{CODE_LIFETIME, KEEP_IT, MailContext, address_in_use::arm_unless_in_use};
 use crate::{
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
@@ -23,7 +23,7 @@ impl Job for EmailChangeMail {
     type Context = MailContext;
 
     async fn run(self, running: Running, context: &MailContext) -> Result<(), Failure> {
-        let Some((challenge, secrets)) = arm_unless_occupied(context, &running, self.challenge).await? else {
+        let Some((challenge, secrets)) = arm_unless_in_use(context, &running, self.challenge).await? else {
             return Ok(());
         };
         let Some(user) = challenge.user() else {

@@ -31,10 +31,9 @@ impl Job for LoginStoppedMail {
         let Some(account) = self.account else {
             return Ok(());
         };
-        let (keys, limits) = (context.keys.clone(), context.limits.clone());
+        let limits = context.limits.clone();
         let found = context
-            .db
-            .query_tx(move |conn| {
+            .query_tx(move |conn, keys| {
                 let Some(account) = users::lock_account(conn, account)? else {
                     return Ok(None);
                 };
@@ -50,7 +49,7 @@ impl Job for LoginStoppedMail {
                 {
                     return Ok(None);
                 }
-                let armed = arm_for(conn, &keys, &running, Purpose::UnlockLogin, &account)?;
+                let armed = arm_for(conn, keys, &running, Purpose::UnlockLogin, &account)?;
                 Ok(armed.map(|secrets| (account, secrets)))
             })
             .await?;

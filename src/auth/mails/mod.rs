@@ -4,11 +4,11 @@
 //! The recipient is greeted by name only where the address is confirmed: else a stranger could
 //! write in our name, and in his words, to anyone whose address he registers.
 
+mod address_in_use;
 mod confirmation;
 mod email_change;
 mod login_stopped;
 mod notice;
-mod occupied;
 mod password_change;
 mod registration;
 mod reset;
@@ -31,14 +31,14 @@ pub(super) use self::{
 };
 use super::challenges::{self, ChallengeKeys, NewChallenge, Purpose, Secrets, Subject};
 use crate::{
-    db::Db,
+    db::{Db, DbError},
     jobs::{Registry, Running},
     limits::Limits,
     mail::Mailer,
     users::Account,
 };
 
-/// What these jobs need.
+/// What the jobs need that mail.
 #[derive(Clone)]
 pub struct MailContext {
     pub db: Db,
@@ -50,6 +50,15 @@ pub struct MailContext {
 }
 
 impl MailContext {
+    /// Runs queries in a transaction. They get the keys that make the secrets of challenges.
+    async fn query_tx<T: Send + 'static>(
+        &self,
+        queries: impl FnOnce(&mut PgConnection, &ChallengeKeys) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T, DbError> {
+        let keys = self.keys.clone();
+        self.db.query_tx(move |conn| queries(conn, &keys)).await
+    }
+
     /// The token is in the fragment, which no server gets to see or logs.
     fn link(&self, page: &str, secrets: &Secrets) -> String {
         format!("{}#token={}", self.page(page), secrets.token)

@@ -5,6 +5,7 @@ use super::MailContext;
 use crate::{
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
+    users::EmailAddress,
 };
 
 /// Says what has happened, without any secret. It goes to the address that the account had then,
@@ -13,6 +14,12 @@ use crate::{
 pub struct NoticeMail {
     pub email: String,
     pub notice: Notice,
+}
+
+impl NoticeMail {
+    pub fn to(email: &EmailAddress, notice: Notice) -> Self {
+        Self { email: email.given().to_owned(), notice }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -33,7 +40,7 @@ pub enum Notice {
 
 impl Notice {
     /// The subject, the paragraphs, and the label and the page of the button if there is one.
-    fn says(self, product: &str) -> (&'static str, Vec<String>, Option<(&'static str, &'static str)>) {
+    fn content(self, product: &str) -> (&'static str, Vec<String>, Option<(&'static str, &'static str)>) {
         match self {
             Self::PasswordChanged => (
                 "Your password was changed",
@@ -117,7 +124,7 @@ impl Job for NoticeMail {
     type Context = MailContext;
 
     async fn run(self, running: Running, context: &MailContext) -> Result<(), Failure> {
-        let (subject, paragraphs, button) = self.notice.says(context.mailer.product());
+        let (subject, paragraphs, button) = self.notice.content(context.mailer.product());
         let button = button.map(|(label, page)| (label, context.page(page)));
         let letter = Letter {
             subject,

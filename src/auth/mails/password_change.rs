@@ -20,11 +20,9 @@ impl Job for PasswordChangeMail {
     type Context = MailContext;
 
     async fn run(self, running: Running, context: &MailContext) -> Result<(), Failure> {
-        let keys = context.keys.clone();
         let found = context
-            .db
-            .query_tx(move |conn| {
-                let Some((challenge, secrets)) = challenges::arm(conn, &keys, self.challenge, running.now)?
+            .query_tx(move |conn, keys| {
+                let Some((challenge, secrets)) = challenges::arm(conn, keys, self.challenge, running.now)?
                 else {
                     return Ok(None);
                 };

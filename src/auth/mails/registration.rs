@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{MailContext, confirmation, occupied::arm_unless_occupied};
+use super::{MailContext, address_in_use::arm_unless_in_use, confirmation};
 use crate::jobs::{Failure, Job, Running};
 
 /// After `POST /auth/register` where confirmation is required: a link and a code, or, when the
@@ -16,7 +16,7 @@ impl Job for RegistrationMail {
     type Context = MailContext;
 
     async fn run(self, running: Running, context: &MailContext) -> Result<(), Failure> {
-        match arm_unless_occupied(context, &running, self.challenge).await? {
+        match arm_unless_in_use(context, &running, self.challenge).await? {
             None => Ok(()),
             Some((challenge, secrets)) => {
                 confirmation::send(context, &running, &challenge, &secrets, challenge.created_at).await

@@ -34,14 +34,12 @@ impl Job for ResetMail {
         let Some(email) = EmailAddress::parse(&self.email) else {
             return Ok(());
         };
-        let keys = context.keys.clone();
         let found = context
-            .db
-            .query_tx(move |conn| {
+            .query_tx(move |conn, keys| {
                 let Some(account) = users::lock_account_of(conn, &email)? else {
                     return Ok(None);
                 };
-                let armed = arm_for(conn, &keys, &running, Purpose::ResetPassword, &account)?;
+                let armed = arm_for(conn, keys, &running, Purpose::ResetPassword, &account)?;
                 Ok(armed.map(|secrets| (account, secrets)))
             })
             .await?;

@@ -19,10 +19,8 @@ impl Job for UndoMail {
     type Context = MailContext;
 
     async fn run(self, running: Running, context: &MailContext) -> Result<(), Failure> {
-        let keys = context.keys.clone();
         let armed = context
-            .db
-            .query_tx(move |conn| challenges::arm(conn, &keys, self.challenge, running.now))
+            .query_tx(move |conn, keys| challenges::arm(conn, keys, self.challenge, running.now))
             .await?;
         let Some((challenge, secrets)) = armed else {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What becomes of a challenge for an address that somebody else may have.
+//! Challenges for an address that another account may have: its owner gets a notice instead of the secrets.
 
 use diesel::{PgConnection, QueryResult};
 use uuid::Uuid;
@@ -11,69 +11,66 @@ use crate::{
     users,
 };
 
-/// Arms the challenge. None when there is nothing to mail: it is gone, or somebody else has its
-/// address and was told. It is armed then as well, so that what can be tried with it is the same.
-pub(super) async fn arm_unless_occupied(
+/// Arms the challenge. None when its secrets are not to be mailed: it is gone, or another account has its address
+/// and a notice was sent there. It is armed then as well, so that guesses at it find the same as always.
+pub(super) async fn arm_unless_in_use(
     context: &MailContext,
     running: &Running,
     id: Uuid,
 ) -> Result<Option<(Challenge, Secrets)>, Failure> {
-    let (keys, run) = (context.keys.clone(), *running);
+    let run = *running;
     let found = context
-        .db
-        .query_tx(move |conn| {
-            let Some((challenge, secrets)) = challenges::arm(conn, &keys, id, run.now)? else {
+        .query_tx(move |conn, keys| {
+            let Some((challenge, secrets)) = challenges::arm(conn, keys, id, run.now)? else {
                 return Ok(None);
             };
-            let occupied = occupied(conn, &challenge, &run)?;
-            Ok(Some((challenge, secrets, occupied)))
+            let in_use = address_in_use(conn, &challenge, &run)?;
+            Ok(Some((challenge, secrets, in_use)))
         })
         .await?;
     match found {
         None => Ok(None),
         Some((challenge, secrets, None)) => Ok(Some((challenge, secrets))),
-        Some((challenge, _, Some(occupied))) => {
-            tell(context, running, &challenge, occupied).await?;
+        Some((challenge, _, Some(in_use))) => {
+            send_notice(context, running, &challenge, in_use).await?;
             Ok(None)
         }
     }
 }
 
-/// Whether somebody else than the challenge's own user has its address.
-fn occupied(
+/// Why the challenge's own user cannot have its address, if so.
+fn address_in_use(
     conn: &mut PgConnection,
     challenge: &Challenge,
     running: &Running,
-) -> QueryResult<Option<Occupied>> {
-    let other = |id| Some(id) != challenge.user();
+) -> QueryResult<Option<InUse>> {
     let account = users::find_account_of(conn, &challenge.email)?;
-    if account.is_some_and(|account| other(account.id)) {
-        return Ok(Some(Occupied::ByAccount));
+    if account.is_some_and(|account| Some(account.id) != challenge.user()) {
+        return Ok(Some(InUse::ByAccount));
     }
     let reserved = challenges::is_reserved(conn, &challenge.email, challenge.user(), running.now)?;
-    Ok(reserved.then_some(Occupied::UntilLately))
+    Ok(reserved.then_some(InUse::Reserved))
 }
 
-/// Why an address cannot be had.
+/// Why an account cannot have an address.
 #[derive(Clone, Copy)]
-enum Occupied {
+enum InUse {
     ByAccount,
-    /// It was an account's until lately, and may become it again.
-    UntilLately,
+    /// Another account had it until lately, and may get it back.
+    Reserved,
 }
 
-/// To an address that cannot be had, instead of what would confirm it. Whoever asked for it has
-/// got the same answer as always.
-async fn tell(
+/// Mails to the address why it cannot be had. The person who asked for it has got the same answer as always.
+async fn send_notice(
     context: &MailContext,
     running: &Running,
     challenge: &Challenge,
-    occupied: Occupied,
+    in_use: InUse,
 ) -> Result<(), Failure> {
     let wanted =
         format!("Somebody, probably you, wanted to use this address at {}.", context.mailer.product());
-    let letter = match occupied {
-        Occupied::ByAccount => Letter {
+    let letter = match in_use {
+        InUse::ByAccount => Letter {
             subject: "You already have an account",
             paragraphs: &[
                 &wanted,
@@ -84,7 +81,7 @@ async fn tell(
             notes: &["If it was not you, do nothing."],
             ..Letter::default()
         },
-        Occupied::UntilLately => Letter {
+        InUse::Reserved => Letter {
             subject: "This address is still reserved",
             paragraphs: &[
                 &wanted,
