@@ -11,6 +11,7 @@ use validator::{Validate, ValidationError};
 
 use super::{
     Auth,
+    caller::Caller,
     challenges::{self, Challenge, Purpose, Subject},
     mails::{Notice, NoticeMail},
     new_password,
@@ -23,7 +24,7 @@ use crate::{
     jobs,
     passwords::Verdict,
     tokens::{
-        Client, EndedSessions, Role,
+        EndedSessions, Role,
         sessions::{self, Selection},
     },
     users::{self, NewUser, Taken, check_email},
@@ -88,11 +89,10 @@ pub struct Confirmed {
 )]
 #[post("/auth/confirm")]
 pub async fn confirm(
-    client: Client,
+    Caller(client): Caller,
     body: Json<Confirm>,
     auth: Data<Auth>,
 ) -> Result<JsonBody<Confirmed>, Problem> {
-    auth.limits.requests.check_address(super::PER_ADDRESS, client.address)?;
     let Json(Confirm { token, email, code, password }) = body;
     let (now, network) = (auth.now(), client.network());
     let proof = Proof::new(token, email.as_deref(), code);

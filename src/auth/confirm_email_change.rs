@@ -10,6 +10,7 @@ use validator::{Validate, ValidationError};
 
 use super::{
     Auth,
+    caller::Caller,
     challenges::{self, Challenge, NewChallenge, Owner, Purpose, Subject},
     confirm::Confirmed,
     mails::{Notice, NoticeMail, UndoMail},
@@ -19,7 +20,7 @@ use crate::{
     http::{Json, Problem, kind},
     jobs,
     limits::Limits,
-    tokens::{Client, CurrentUser},
+    tokens::CurrentUser,
     users::{self, Taken, check_email},
 };
 
@@ -69,12 +70,11 @@ fn check(body: &ConfirmEmailChange) -> Result<(), ValidationError> {
 )]
 #[post("/auth/email/change/confirm")]
 pub async fn confirm_email_change(
-    client: Client,
+    Caller(client): Caller,
     me: Result<CurrentUser, Problem>,
     body: Json<ConfirmEmailChange>,
     auth: Data<Auth>,
 ) -> Result<JsonBody<Confirmed>, Problem> {
-    auth.limits.requests.check_address(super::PER_ADDRESS, client.address)?;
     let Json(ConfirmEmailChange { token, email, code }) = body;
     let now = auth.now();
     let proof = match (token, email, code) {

@@ -5,11 +5,11 @@ use validator::Validate;
 
 use super::{
     Auth,
+    caller::Caller,
     mails::{Reason, ResetMail},
 };
 use crate::{
     http::{Json, Problem},
-    tokens::Client,
     users::check_email,
 };
 
@@ -36,11 +36,10 @@ pub struct ForgotPassword {
 )]
 #[post("/auth/password/forgot")]
 pub async fn forgot_password(
-    client: Client,
+    _: Caller,
     body: Json<ForgotPassword>,
     auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
-    auth.limits.requests.check_address(super::PER_ADDRESS, client.address)?;
     auth.mail_if_known(&body.0.email, super::PASSWORD_RESETS, |email| ResetMail {
         email,
         reason: Reason::Asked,

@@ -7,6 +7,7 @@ use validator::{Validate, ValidationError};
 
 use super::{
     Auth,
+    caller::Caller,
     mails::LoginStoppedMail,
     store,
     token_pair::{self, TokenPair},
@@ -16,10 +17,7 @@ use crate::{
     http::{Json, Network, Problem, kind},
     jobs,
     passwords::Verdict,
-    tokens::{
-        Client,
-        sessions::{self, NewSession},
-    },
+    tokens::sessions::{self, NewSession},
     users::{self, Credentials, EmailAddress, Guess, Login},
 };
 
@@ -74,8 +72,11 @@ const CHECKED: TimeDelta = TimeDelta::seconds(10);
     )
 )]
 #[post("/auth/login")]
-pub async fn login(client: Client, body: Json<LoginBody>, auth: Data<Auth>) -> Result<HttpResponse, Problem> {
-    auth.limits.requests.check_address(super::PER_ADDRESS, client.address)?;
+pub async fn login(
+    Caller(client): Caller,
+    body: Json<LoginBody>,
+    auth: Data<Auth>,
+) -> Result<HttpResponse, Problem> {
     let Json(LoginBody { email, username, password, remember }) = body;
     let login = match (email, username) {
         (Some(email), _) => EmailAddress::parse(&email).map(Login::Email),

@@ -1,6 +1,7 @@
 //! How people get in and out: register, log in, refresh, log out, their sessions; and what goes
 //! through their mailbox: confirm, recover, change the password or the address, notices.
 
+mod caller;
 pub mod challenges;
 mod change_email;
 mod change_password;

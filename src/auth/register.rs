@@ -7,6 +7,7 @@ use validator::{Validate, ValidationError};
 
 use super::{
     Auth,
+    caller::Caller,
     challenges::{self, NewChallenge, Purpose, Subject},
     mails::{ConfirmationMail, RegistrationMail},
     new_password, store,
@@ -17,7 +18,7 @@ use crate::{
     jobs,
     limits::Limits,
     passwords,
-    tokens::{Client, Role},
+    tokens::Role,
     users::{self, EmailAddress, NewUser, Taken, User, check_name, check_new_email, check_new_username},
 };
 
@@ -76,12 +77,11 @@ fn check_password(body: &Register) -> Result<(), ValidationError> {
 )]
 #[post("/auth/register")]
 pub async fn register(
-    client: Client,
+    Caller(client): Caller,
     body: Json<Register>,
     auth: Data<Auth>,
     envelope: Data<Envelope>,
 ) -> Result<HttpResponse, Problem> {
-    auth.limits.requests.check_address(super::PER_ADDRESS, client.address)?;
     let Json(Register { email, password, name, username }) = body;
     let email = EmailAddress::parse(&email).expect("validated");
     db::charge_to(email.canonical());

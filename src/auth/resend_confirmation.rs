@@ -3,10 +3,9 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::{Auth, mails::ConfirmationMail};
+use super::{Auth, caller::Caller, mails::ConfirmationMail};
 use crate::{
     http::{Json, Problem},
-    tokens::Client,
     users::check_email,
 };
 
@@ -34,10 +33,9 @@ pub struct ResendConfirmation {
 )]
 #[post("/auth/confirm/resend")]
 pub async fn resend_confirmation(
-    client: Client,
+    _: Caller,
     body: Json<ResendConfirmation>,
     auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
-    auth.limits.requests.check_address(super::PER_ADDRESS, client.address)?;
     auth.mail_if_known(&body.0.email, super::CONFIRMATIONS, |email| ConfirmationMail { email }).await
 }

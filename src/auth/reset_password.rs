@@ -6,13 +6,13 @@ use validator::{Validate, ValidationError};
 
 use super::{
     Auth,
+    caller::Caller,
     challenges::{self, Purpose},
     new_password,
     proof::{Proof, check_code, check_proof, refused},
 };
 use crate::{
     http::{Json, Problem},
-    tokens::Client,
     users::{self, check_email},
 };
 
@@ -63,11 +63,10 @@ fn check(body: &ResetPassword) -> Result<(), ValidationError> {
 )]
 #[post("/auth/password/reset")]
 pub async fn reset_password(
-    client: Client,
+    Caller(client): Caller,
     body: Json<ResetPassword>,
     auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
-    auth.limits.requests.check_address(super::PER_ADDRESS, client.address)?;
     let Json(ResetPassword { token, email, code, new_password }) = body;
     let (now, network) = (auth.now(), client.network());
     let proof = Proof::new(token, email.as_deref(), code);

@@ -10,6 +10,7 @@ use validator::Validate;
 
 use super::{
     Auth,
+    caller::Caller,
     challenges::{self, Challenge, Purpose},
     confirm::Confirmed,
     mails::{Notice, NoticeMail, Reason, ResetMail},
@@ -19,7 +20,7 @@ use crate::{
     http::{Json, Problem},
     jobs,
     tokens::{
-        Client, EndedSessions,
+        EndedSessions,
         sessions::{self, Selection},
     },
     users,
@@ -53,11 +54,10 @@ pub struct UndoEmailChange {
 )]
 #[post("/auth/email/change/undo")]
 pub async fn undo_email_change(
-    client: Client,
+    Caller(client): Caller,
     body: Json<UndoEmailChange>,
     auth: Data<Auth>,
 ) -> Result<JsonBody<Confirmed>, Problem> {
-    auth.limits.requests.check_address(super::PER_ADDRESS, client.address)?;
     let now = auth.now();
     let proof = Proof::Token(body.0.token);
     let found = proof.find(Purpose::UndoEmailChange, &auth, client.network()).await?;

@@ -5,12 +5,12 @@ use validator::Validate;
 
 use super::{
     Auth,
+    caller::Caller,
     challenges::{self, Purpose},
     proof::{Proof, refused},
 };
 use crate::{
     http::{Json, Problem},
-    tokens::Client,
     users,
 };
 
@@ -40,11 +40,10 @@ pub struct UnlockLogin {
 )]
 #[post("/auth/login/unlock")]
 pub async fn unlock_login(
-    client: Client,
+    Caller(client): Caller,
     body: Json<UnlockLogin>,
     auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
-    auth.limits.requests.check_address(super::PER_ADDRESS, client.address)?;
     let (now, network) = (auth.now(), client.network());
     let challenge = Proof::Token(body.0.token).find_unused(Purpose::UnlockLogin, &auth, network).await?;
     let user = challenge.user().ok_or_else(|| Problem::internal("an unlock without a user"))?;
