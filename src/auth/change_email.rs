@@ -1,3 +1,5 @@
+//! Begins the change of an address: mails a link and a code to the new one.
+
 use actix_web::{HttpResponse, post, web::Data};
 use serde::Deserialize;
 use utoipa::ToSchema;

@@ -1,3 +1,5 @@
+//! Begins the change of a password: mails a code to the account's address.
+
 use actix_web::{HttpResponse, post, web::Data};
 use serde::Deserialize;
 use utoipa::ToSchema;

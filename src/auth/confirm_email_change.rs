@@ -1,3 +1,5 @@
+//! Completes the change of an address with the link or code from the mail.
+
 use actix_web::{
     post,
     web::{Data, Json as JsonBody},

@@ -1,3 +1,5 @@
+//! Completes the change of a password with the code from the mail.
+
 use actix_web::{HttpResponse, post, web::Data};
 use serde::Deserialize;
 use utoipa::ToSchema;

@@ -1,3 +1,5 @@
+//! Answers `DELETE /api/v1/user`: deletes the account of the current user.
+
 use actix_web::{HttpResponse, delete, web::Data};
 use serde::Deserialize;
 use utoipa::ToSchema;

@@ -1,3 +1,5 @@
+//! Answers `DELETE /api/v1/auth/sessions/{id}`: ends one of the current user's sessions.
+
 use actix_web::{HttpResponse, delete, web::Data};
 
 use super::Auth;

@@ -1,3 +1,5 @@
+//! Requests the mail that resets a password.
+
 use actix_web::{HttpResponse, post, web::Data};
 use serde::Deserialize;
 use utoipa::ToSchema;

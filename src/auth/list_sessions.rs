@@ -1,3 +1,5 @@
+//! Lists the sessions of the current user.
+
 use std::net::IpAddr;
 
 use actix_web::{

@@ -1,3 +1,5 @@
+//! Checks name and password and starts a session.
+
 use actix_web::{HttpResponse, post, web::Data};
 use chrono::TimeDelta;
 use diesel::{PgConnection, connection::SimpleConnection};

@@ -1,3 +1,5 @@
+//! Answers `POST /api/v1/auth/logout`: ends the session of the token, the others, or all.
+
 use actix_web::{HttpResponse, post, web::Data};
 use serde::Deserialize;
 use utoipa::ToSchema;

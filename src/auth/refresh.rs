@@ -1,3 +1,5 @@
+//! Exchanges a refresh token for a new pair of tokens.
+
 use actix_web::{HttpResponse, post, web::Data};
 use diesel::PgConnection;
 use serde::Deserialize;

@@ -1,3 +1,5 @@
+//! Registers an account.
+
 use actix_web::{HttpResponse, http::header, post, web::Data};
 use chrono::{DateTime, Utc};
 use diesel::PgConnection;

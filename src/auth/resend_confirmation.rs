@@ -1,3 +1,5 @@
+//! Requests another confirmation mail.
+
 use actix_web::{HttpResponse, post, web::Data};
 use serde::Deserialize;
 use utoipa::ToSchema;

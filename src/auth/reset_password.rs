@@ -1,3 +1,5 @@
+//! Sets a new password with the link or code from the mail.
+
 use actix_web::{HttpResponse, post, web::Data};
 use chrono::TimeDelta;
 use serde::Deserialize;

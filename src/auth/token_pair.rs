@@ -1,3 +1,5 @@
+//! Builds the answer that carries an access and a refresh token.
+
 use actix_web::HttpResponse;
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -1,3 +1,5 @@
+//! Undoes the change of an address with the link from the mail.
+
 use actix_web::{
     post,
     web::{Data, Json as JsonBody},

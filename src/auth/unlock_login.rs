@@ -1,3 +1,5 @@
+//! Lifts a stop of log-ins with the link from the mail.
+
 use actix_web::{HttpResponse, post, web::Data};
 use serde::Deserialize;
 use utoipa::ToSchema;

@@ -1,3 +1,5 @@
+//! Limits how often something may be done, counted in the memory of this server.
+
 use std::{
     collections::{BTreeSet, HashMap},
     hash::{BuildHasher, Hash, RandomState},

@@ -1,3 +1,5 @@
+//! Counts wrong passwords and codes over all accounts, and warns.
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};

@@ -1,3 +1,5 @@
+//! Answers `GET /.well-known/jwks.json`: publishes the public signing keys.
+
 use actix_web::{HttpResponse, get, http::header, web::Data};
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -1,3 +1,5 @@
+//! Defines the roles of accounts.
+
 use diesel::{deserialize::FromSqlRow, expression::AsExpression, sql_types::Text};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -1,3 +1,5 @@
+//! Answers `GET /api/v1/users`: lists accounts.
+
 use actix_web::{
     get,
     web::{Data, Json},

@@ -1,3 +1,5 @@
+//! Defines an account as the API shows it, and the rules for names.
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use serde::Serialize;

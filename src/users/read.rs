@@ -1,3 +1,5 @@
+//! Answers `GET /api/v1/users/{id}`: reads an account.
+
 use actix_web::{HttpResponse, get, web::Data};
 
 use super::{model::User, store};

@@ -1,3 +1,5 @@
+//! Answers `GET /api/v1/user`: reads the account of the current user.
+
 use actix_web::{HttpResponse, get, web::Data};
 
 use super::{model::User, store};

@@ -1,3 +1,5 @@
+//! Answers `PATCH /api/v1/user`: changes the name and username of the current user.
+
 use actix_web::{HttpRequest, HttpResponse, patch, web::Data};
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;

@@ -1,9 +1,11 @@
 //! Challenges: what a person proves by mail, once, with the token of a link or with a code.
 //!
-//! A challenge is *opened* in the transaction that asks for it and *armed* by the job that mails
-//! it; only then is there something to guess. Whatever makes it pointless meanwhile (a reset, an
-//! undone change, a deleted account) deletes the row, and the job then finds nothing to mail.
-//! A code is tried under a lock of the row, whose counter grows with each wrong one.
+//! 1. The transaction that asks for a proof opens a challenge ([`open`]).
+//! 2. The job that mails it arms it ([`arm`]): only then are there secrets to guess, and their time begins.
+//! 3. A request shows the token ([`find_by_token`]) or the code ([`try_code`]), and [`consume`] uses it up.
+//!
+//! What makes a challenge pointless meanwhile (a reset, an undone change, a deleted account) deletes the row
+//! ([`cancel`]); the job then finds nothing to mail.
 
 mod code;
 mod ending;

@@ -62,12 +62,14 @@ pub struct Attempt {
     pub network: Network,
 }
 
-/// The live challenge of this code. Counts a wrong one, in a transaction of its own, so it must not run
-/// in one that a wrong code rolls back; a right one is no try, so a person who has it may correct what
-/// else was refused. The rows are locked meanwhile: tries at once are one after the other. Several
-/// registrations of one address each have a code; a try counts for all of them. Without any challenge
-/// the same statements run, so that the time does not tell whether there is one. For the same reason
-/// the commit does not wait for the disk; a crash of PostgreSQL may forget a few tries.
+/// Finds the live challenge of a code.
+///
+/// - A wrong code is counted, in a transaction of its own: do not call this in one that a wrong code rolls back.
+/// - A right code is not counted, so that a person who has it may correct what else was refused.
+/// - Tries at the same time run one after the other: the rows are locked meanwhile.
+/// - A try counts for every pending registration of the address, since each has a code of its own.
+/// - Without any challenge the same statements run, and the commit does not wait for the disk: the time does not
+///   show whether there is one. A crash of PostgreSQL may forget a few tries.
 pub fn try_code(
     conn: &mut PgConnection,
     keys: &ChallengeKeys,

@@ -1,3 +1,5 @@
+//! Sends the mail that asks the owner to confirm an address.
+
 use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use serde::{Deserialize, Serialize};

@@ -1,3 +1,5 @@
+//! Sends the mail that confirms a new address.
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

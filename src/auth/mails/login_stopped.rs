@@ -1,3 +1,5 @@
+//! Sends the mail that lets the owner lift a stop of log-ins.
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};

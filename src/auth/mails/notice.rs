@@ -1,3 +1,5 @@
+//! Sends mails that tell the owner of a change to the account.
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 

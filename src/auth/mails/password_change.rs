@@ -1,3 +1,5 @@
+//! Sends the mail with the code for a new password.
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

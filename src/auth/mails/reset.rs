@@ -1,3 +1,5 @@
+//! Sends the mail with the link and the code that reset a password.
+
 use serde::{Deserialize, Serialize};
 
 use super::{CODE_LIFETIME, KEEP_IT, MailContext, arm_for};

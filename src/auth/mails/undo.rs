@@ -1,3 +1,5 @@
+//! Sends the mail that lets the owner undo a change of the address.
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
