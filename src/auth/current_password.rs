@@ -13,12 +13,12 @@ use crate::{
 };
 
 /// A password that was right a moment ago.
-pub struct Verified {
+pub struct CheckedPassword {
     user: UserId,
     hash: String,
 }
 
-impl Verified {
+impl CheckedPassword {
     /// Locks the account like [`users::lock_account`]. Verifying takes a while, so who acts on it asks
     /// in the same transaction whether that still is the password: else a thief who was being let in
     /// would survive a reset.
@@ -41,7 +41,7 @@ impl Auth {
         user: UserId,
         network: Network,
         now: DateTime<Utc>,
-    ) -> Result<Verified, Problem> {
+    ) -> Result<CheckedPassword, Problem> {
         let permit = self.hasher.reserve(network)?;
         let limits = self.limits.clone();
         let count = move |conn: &mut _| -> Result<_, Problem> {
@@ -59,7 +59,7 @@ impl Auth {
             Ok(Verdict::Right | Verdict::RightButOutdated(_)) => {
                 // At once: what the password is for may still be refused.
                 self.db.query(move |conn| guess.was_right(conn, &limits)).await?;
-                Ok(Verified { user, hash: stored })
+                Ok(CheckedPassword { user, hash: stored })
             }
             Err(problem) => {
                 self.db.query(move |conn| guess.was_not_checked(conn, &limits)).await?;

@@ -44,16 +44,16 @@ impl Drop for Closing {
 /// at once and costs nothing.
 pub struct HashPermit<'a> {
     hasher: &'a Hasher,
-    taken: Taken,
+    slot: QueueSlot,
 }
 
-/// Gives the place back when the hash has been made, or the request has ended before it was queued.
-struct Taken {
+/// A place in the queue. It is given back when the hash has been made, or the request has ended before it was queued.
+struct QueueSlot {
     queue: Arc<Queue>,
     network: Network,
 }
 
-impl Drop for Taken {
+impl Drop for QueueSlot {
     fn drop(&mut self) {
         self.queue.leave(self.network);
     }
@@ -118,7 +118,7 @@ impl Hasher {
     pub fn reserve(&self, network: Network) -> Result<HashPermit<'_>, Problem> {
         let queue = self.queue.0.clone();
         queue.enter(network)?;
-        Ok(HashPermit { hasher: self, taken: Taken { queue, network } })
+        Ok(HashPermit { hasher: self, slot: QueueSlot { queue, network } })
     }
 }
 
@@ -162,13 +162,13 @@ impl HashPermit<'_> {
     }
 
     async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-        let Taken { ref queue, network } = self.taken;
+        let QueueSlot { ref queue, network } = self.slot;
         let queue = queue.clone();
         let (answer, mut answered) = oneshot::channel();
-        let taken = self.taken;
+        let slot = self.slot;
         let job = Box::new(move || {
             let result = work();
-            drop(taken);
+            drop(slot);
             let _ = answer.send(result);
         });
         // Dropped with the request of a client that has gone.

@@ -1,4 +1,4 @@
-//! What our tokens claim.
+//! Defines what access and refresh tokens say.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     claims::{AccessToken, RefreshClaims},
     keys::{Key, KeyRing, Pair, Ring},
-    verified::{Verified, VerifiedTokens},
+    verified::{VerifiedToken, VerifiedTokens},
 };
 use crate::{
     clock::Clock,
@@ -145,7 +145,7 @@ impl Jwt {
         }
         let Claims { own, iat, exp, .. } = self.verify::<AccessToken>(token, TokenKind::Access)?;
         self.check_times(iat, exp)?;
-        let verified = Verified { token: own.clone(), issued_at: iat, expires_at: exp, ring };
+        let verified = VerifiedToken { token: own.clone(), issued_at: iat, expires_at: exp, ring };
         self.verified.insert(key, verified);
         Ok(own)
     }

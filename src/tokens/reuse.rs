@@ -63,7 +63,7 @@ pub struct Reuse {
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = rows)]
-struct Session {
+struct SessionRow {
     generation: i32,
     seen_generation: i32,
     access_expires_at: DateTime<Utc>,
@@ -83,11 +83,11 @@ pub fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) 
         .filter(rows::id.eq(claims.sid).and(rows::user_id.eq(claims.sub)))
         .filter(rows::generation.ge(claims.generation))
         .select((
-            Session::as_select(),
+            SessionRow::as_select(),
             users::table.find(claims.sub).select(users::role).single_value().assume_not_null(),
         ))
         .for_update()
-        .first::<(Session, Role)>(conn)
+        .first::<(SessionRow, Role)>(conn)
         .optional()?;
     let Some((session, role)) = session else {
         return Ok(Settled::Unknown);
@@ -126,7 +126,7 @@ pub fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) 
         }
         Decision::Reuse => {
             let ended = sessions::end(conn, claims.sub, Selection::Only(&[claims.sid]))?;
-            let Session { created_at, user_agent, .. } = session;
+            let SessionRow { created_at, user_agent, .. } = session;
             return Ok(Settled::Reused(Reuse { ended, logged_in_at: created_at, user_agent }));
         }
     }

@@ -20,7 +20,7 @@ const GENERATION: usize = CAPACITY / SHARDS / 2;
 
 /// What a verified token says.
 #[derive(Clone, Debug)]
-pub struct Verified {
+pub struct VerifiedToken {
     pub token: AccessToken,
     pub issued_at: i64,
     pub expires_at: i64,
@@ -31,8 +31,8 @@ pub struct Verified {
 /// Two generations a shard: what was not used during the life of a generation is forgotten.
 #[derive(Default)]
 struct Shard {
-    young: HashMap<u128, Verified>,
-    old: HashMap<u128, Verified>,
+    young: HashMap<u128, VerifiedToken>,
+    old: HashMap<u128, VerifiedToken>,
     /// How often a token was found, and how often one was new.
     found: u64,
     added: u64,
@@ -57,7 +57,7 @@ impl VerifiedTokens {
         hasher.finish128().as_u128()
     }
 
-    pub fn get(&self, key: u128) -> Option<Verified> {
+    pub fn get(&self, key: u128) -> Option<VerifiedToken> {
         let mut shard = self.shard(key);
         if let Some(found) = shard.young.get(&key).cloned() {
             shard.found += 1;
@@ -69,7 +69,7 @@ impl VerifiedTokens {
         Some(found)
     }
 
-    pub fn insert(&self, key: u128, verified: Verified) {
+    pub fn insert(&self, key: u128, verified: VerifiedToken) {
         let mut shard = self.shard(key);
         shard.added += 1;
         shard.insert(key, verified);
@@ -88,7 +88,7 @@ impl VerifiedTokens {
 }
 
 impl Shard {
-    fn insert(&mut self, key: u128, verified: Verified) {
+    fn insert(&mut self, key: u128, verified: VerifiedToken) {
         if self.young.len() >= GENERATION {
             self.old = mem::take(&mut self.young);
         }
@@ -101,11 +101,11 @@ mod tests {
     use super::{super::role::Role, *};
     use crate::db::{SessionId, UserId};
 
-    fn verified() -> Verified {
+    fn verified() -> VerifiedToken {
         let (sub, sid, jti) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
         let token =
             AccessToken { sub: UserId(sub), sid: SessionId(sid), jti, role: Role::User, generation: 0 };
-        Verified { token, issued_at: 0, expires_at: 0, ring: 0 }
+        VerifiedToken { token, issued_at: 0, expires_at: 0, ring: 0 }
     }
 
     #[test]

@@ -187,7 +187,7 @@ fn like_prefix(text: &str) -> String {
 
 /// A change to one's own account: outer None leaves a field as it is, inner None clears it.
 #[derive(Debug, Default)]
-pub(super) struct Change {
+pub(super) struct ProfileChange {
     pub name: Option<Option<String>>,
     pub username: Option<Option<String>>,
 }
@@ -195,7 +195,7 @@ pub(super) struct Change {
 pub(super) fn update(
     conn: &mut PgConnection,
     id: UserId,
-    change: Change,
+    change: ProfileChange,
     now: DateTime<Utc>,
 ) -> QueryResult<User> {
     let name = change.name.map(|name| users::name.eq(name.map(|name| name.trim().to_owned())));

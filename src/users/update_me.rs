@@ -71,7 +71,7 @@ pub async fn update_me(
 ) -> Result<HttpResponse, Problem> {
     let condition = IfMatch::of(&req)?;
     let Json(UpdateMe { name, username }) = body;
-    let change = store::Change { name, username };
+    let change = store::ProfileChange { name, username };
     let now = clock.now();
     let user: User = db
         .tx(move |conn| {
