@@ -2,11 +2,11 @@
 
 use std::{net::TcpListener, sync::Arc};
 
-use actix_web::{dev::ServerHandle, rt};
+use actix_web::{dev::ServerHandle, rt, web::Data};
 use anyhow::{Context, Result};
 use tokio::{sync::watch, task::JoinHandle};
 
-use super::{Services, housekeeping, jobs, metrics};
+use super::{Internals, Services, housekeeping, jobs, metrics};
 use crate::{coins::Alerts, config, jobs::Worker, market, social::read_queries, tasks::Tasks};
 
 pub(super) struct Background {
@@ -25,10 +25,12 @@ impl Background {
     /// `SOCIAL_QUERIES` cannot be read, or the listener fails.
     pub fn start(
         services: Services,
+        internals: Internals,
         social: &config::Social,
         metrics: Option<TcpListener>,
         stopping: watch::Receiver<bool>,
     ) -> Result<Self> {
+        let Internals { connections, mails, wake, fingerprints } = internals;
         let (db, clock) = (services.db.get_ref().clone(), services.clock.get_ref().clone());
         let queries = social.queries.as_deref().map(read_queries).transpose()?;
         let sync = Arc::new(market::Sync::new(
@@ -37,22 +39,23 @@ impl Background {
             services.coin_settings.clone(),
             services.social_settings.clone(),
             queries.unwrap_or_default(),
-            services.fingerprints.clone(),
+            fingerprints,
             Arc::new(Alerts),
         ));
-        let metrics =
-            metrics.map(|listener| metrics::serve(listener, &services, sync.clone())).transpose()?;
+        let metrics = metrics
+            .map(|listener| metrics::serve(listener, &services, connections, sync.clone()))
+            .transpose()?;
         let metrics = metrics.map(|server| {
             let handle = server.handle();
             rt::spawn(server);
             handle
         });
         let tasks = services.tasks.get_ref().clone();
-        let its = services.clone();
+        let (jobs_db, jobs_clock) = (db.clone(), clock.clone());
         let worker = spawn(&tasks, "jobs", move || {
-            let (db, clock) = (its.db.get_ref().clone(), its.clock.get_ref().clone());
             let mut stopping = stopping.clone();
-            Worker::new(db, clock, jobs::registry(&its.mailing), its.wake.clone()).run(async move {
+            let registry = jobs::registry(&mails);
+            Worker::new(jobs_db.clone(), jobs_clock.clone(), registry, wake.clone()).run(async move {
                 let _ = stopping.wait_for(|stopping| *stopping).await;
             })
         });
@@ -61,10 +64,10 @@ impl Background {
             let syncing = syncing.clone();
             async move { syncing.run().await }
         });
-        let (its, its_db) = (services.clone(), db.clone());
+        let (auth, db_of_it) = (services.auth.clone(), db.clone());
         let housekeeping = spawn(&tasks, "housekeeping", move || {
-            let (settings, activity) = (its.token_settings.clone(), its.activity.clone());
-            housekeeping::run(its_db.clone(), clock.clone(), settings, activity)
+            let (settings, activity) = (Data::new(auth.tokens.clone()), auth.activity.clone());
+            housekeeping::run(db_of_it.clone(), clock.clone(), settings, activity)
         });
         Ok(Self { services, sync, metrics, worker, tasks: vec![sync_of_coins, housekeeping] })
     }

@@ -8,12 +8,12 @@ use diesel::{PgConnection, QueryResult};
 use tokio::time;
 
 use crate::{
-    auth,
+    auth::{self, challenges},
     clock::Clock,
     config,
     db::{Db, DbError},
     limits,
-    tokens::{self, Activity, activity, challenges, login_networks, sessions},
+    tokens::{self, Activity, activity, login_networks, sessions},
 };
 
 const FLUSH: Duration = Duration::from_secs(5);

@@ -9,11 +9,11 @@ use crate::{
     mail::TestMail,
 };
 
-pub fn registry(mailing: &auth::Mailing) -> Registry {
+pub fn registry(context: &auth::MailContext) -> Registry {
     let registry = Registry::default()
-        .register::<TestMail>(mailing.mailer.clone())
-        .register::<CoinAlertMail>((mailing.db.clone(), mailing.mailer.clone()))
-        .register::<PruneJobs>(mailing.db.clone())
+        .register::<TestMail>(context.mailer.clone())
+        .register::<CoinAlertMail>((context.db.clone(), context.mailer.clone()))
+        .register::<PruneJobs>(context.db.clone())
         .every(Duration::from_hours(1), "prune-jobs", &PruneJobs {});
-    auth::jobs(registry, mailing)
+    auth::jobs(registry, context)
 }

@@ -27,9 +27,14 @@ const MAX_CONNECTIONS: usize = 64;
 const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Makes a server for `GET /metrics`, which runs when it is awaited.
-pub(super) fn serve(listener: TcpListener, services: &Services, sync: Arc<market::Sync>) -> Result<Server> {
+pub(super) fn serve(
+    listener: TcpListener,
+    services: &Services,
+    of_api: Arc<Connections>,
+    sync: Arc<market::Sync>,
+) -> Result<Server> {
     let services = Data::new(services.clone());
-    let sync = Data::from(sync);
+    let (of_api, sync) = (Data::from(of_api), Data::from(sync));
     let serving = Serving {
         workers: 1,
         blocking_threads: services.db.threads(),
@@ -41,6 +46,7 @@ pub(super) fn serve(listener: TcpListener, services: &Services, sync: Arc<market
         App::new()
             .app_data(services.envelope.clone())
             .app_data(services.clone())
+            .app_data(of_api.clone())
             .app_data(sync.clone())
             .route("/metrics", web::get().to(metrics))
             .wrap(from_fn(envelope))
@@ -48,12 +54,16 @@ pub(super) fn serve(listener: TcpListener, services: &Services, sync: Arc<market
     Ok(server)
 }
 
-async fn metrics(services: Data<Services>, sync: Data<market::Sync>) -> HttpResponse {
+async fn metrics(
+    services: Data<Services>,
+    connections: Data<Connections>,
+    sync: Data<market::Sync>,
+) -> HttpResponse {
     let mut text = Exposition::default();
     if let Some(requests) = &services.requests {
         requests.write(&mut text);
     }
-    services.connections.write(&mut text);
+    connections.write(&mut text);
     services.tasks.write(&mut text);
     let name = "mintage_log_lines_dropped_total";
     text.single(
@@ -77,7 +87,7 @@ async fn metrics(services: Data<Services>, sync: Data<market::Sync>) -> HttpResp
     );
     let name = "mintage_database_threads_left_behind";
     text.single(name, "gauge", "Threads that still wait for an abandoned connection.", losses.stuck);
-    let (waiting, places) = services.hasher.in_use();
+    let (waiting, places) = services.auth.hasher.in_use();
     text.single("mintage_hash_queue", "gauge", "Password hashes that run or wait.", waiting);
     text.single("mintage_hash_queue_places", "gauge", "Maximum of password hashes that run or wait.", places);
     let (remembered, checked) = services.jwt.access_tokens();

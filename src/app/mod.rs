@@ -32,10 +32,10 @@ use utoipa_actix_web::{AppExt, scope, service_config::ServiceConfig};
 use self::connections::Connections;
 pub use self::{document::document, serve::Server};
 use crate::{
-    auth,
+    auth::{self, Auth, challenges::ChallengeKeys},
     clock::Clock,
     coins,
-    config::{self, Accounts, Config, Profile, SecretKey, Server as ServerSettings, Tokens},
+    config::{self, Config, Profile, Secret, SecretKey, Server as ServerSettings},
     db::{Db, Follow, Follower, connect_patiently, migrate, naming_locks, set_clock},
     http::{
         Envelope, Fallback, Requests, TrustedProxies, X_REQUEST_ID, envelope, fallback, problem_page,
@@ -48,7 +48,7 @@ use crate::{
     passwords::{Hasher, Policy},
     social::Fingerprints,
     tasks::Tasks,
-    tokens::{self, Activity, Blocklist, ChallengeKeys, Jwt, KeyRing, Sealer},
+    tokens::{self, Activity, Blocklist, Jwt, KeyRing, Sealer},
     users,
 };
 
@@ -82,118 +82,144 @@ struct Services {
     document: Data<document::Document>,
     /// None with `API_DOCS=off`.
     swagger_ui: Option<Profile>,
-    limits: Data<Limits>,
-    connections: Arc<Connections>,
-    /// Counted only for those who look.
+    /// None without `METRICS_BIND`: requests are counted only where the figures can be read.
     requests: Option<Data<Requests>>,
     clock: Data<Clock>,
     db: Data<Db>,
-    hasher: Data<Hasher>,
-    policy: Data<Policy>,
+    limits: Data<Limits>,
     keys: Data<KeyRing>,
     jwt: Data<Jwt>,
     blocklist: Data<Blocklist>,
     activity: Data<Activity>,
-    token_settings: Data<Tokens>,
-    coins: Data<coins::View>,
-    mailing: auth::Mailing,
-    challenge_keys: Data<ChallengeKeys>,
-    accounts: Data<Accounts>,
+    auth: Data<Auth>,
     pages: Data<auth::Pages>,
-    wake: Arc<Wake>,
+    coins: Data<coins::View>,
     coin_settings: Data<config::Coins>,
     streams: Data<coins::Streams>,
     social_settings: Data<config::Social>,
-    fingerprints: Fingerprints,
     cors_origins: Vec<String>,
 }
 
-impl Services {
-    /// Connects, migrates, and loads what is kept in memory; blocks.
-    fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Self, [Follower; 2])> {
-        let url = config.database.url.as_ref().expect("resolved before the start");
-        let mut conn = connect_patiently(url, &config.database)?;
-        set_clock(&mut conn, clock)?;
-        let keys = naming_locks(url, &mut conn, |conn| {
-            if config.database.auto_migrate {
-                for name in migrate::run(conn)? {
-                    tracing::info!(name, "migrated");
-                }
+/// What no handler asks for: connections, and what background work needs.
+struct Internals {
+    connections: Arc<Connections>,
+    mails: auth::MailContext,
+    wake: Arc<Wake>,
+    fingerprints: Fingerprints,
+}
+
+/// Connects, migrates, and loads what is kept in memory; blocks. The followers keep that in step for as long as
+/// they live.
+fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services, Internals, [Follower; 2])> {
+    let url = config.database.url.as_ref().expect("resolved before the start");
+    let keys = Arc::new(prepare_database(url, config, secret, clock)?);
+    let blocklist = Arc::new(Blocklist::new(clock.clone(), config.tokens.max_staleness));
+    let coins = Arc::new(coins::View::new(clock.clone(), &config.coins));
+    let wake = Arc::new(Wake::default());
+    let tasks = Tasks::default();
+    // On one connection and the keys first, so that while the blocklist is current, they are, too.
+    let views: Vec<Arc<dyn Follow>> = vec![keys.clone(), blocklist.clone(), wake.clone()];
+    // Coins on their own: preparing many in many currencies takes a while, and no log-out waits for that.
+    let followers = [
+        Follower::start("follow-tokens", url, clock, views, &tasks)?,
+        Follower::start("follow-coins", url, clock, vec![coins.clone()], &tasks)?,
+    ];
+
+    let ServerSettings { public_url, trusted_proxies, cors_origins, .. } = &config.server;
+    let document = document::document();
+    let db = Db::new(url, config.database.pool_size, &tasks);
+    let clock = Data::new(clock.clone());
+    let budgets = tokens::derive_key(secret.current.expose().as_bytes(), b"budgets v1");
+    let limits = Data::new(Limits::new(config.server.rate_limits, &budgets, &clock));
+    let challenge_keys = Data::new(ChallengeKeys::new(secret));
+    let jwt = Data::new(Jwt::new(keys.clone(), clock.get_ref().clone(), public_url, &config.tokens));
+    let blocklist = Data::from(blocklist);
+    let activity = Data::new(Activity::default());
+    let mails = auth::MailContext {
+        db: db.clone(),
+        mailer: Mailer::new(&config.mail)?,
+        keys: challenge_keys.clone(),
+        limits: limits.clone(),
+        app_url: config.mail.app_url.as_ref().unwrap_or(public_url).as_str().into(),
+    };
+    let auth = Auth {
+        db: db.clone(),
+        clock: clock.clone(),
+        limits: limits.clone(),
+        hasher: start_hasher(config, &tasks)?,
+        policy: Policy::new(&config.mail.product_name, public_url),
+        challenge_keys,
+        jwt: jwt.clone(),
+        blocklist: blocklist.clone(),
+        activity: activity.clone(),
+        accounts: config.accounts,
+        tokens: config.tokens.clone(),
+    };
+    let services = Services {
+        tasks: Data::new(tasks),
+        envelope: Data::new(Envelope {
+            public_url: public_url.as_str().into(),
+            https: public_url.starts_with("https:"),
+            shutdown: Arc::default(),
+        }),
+        proxies: Data::new(TrustedProxies(trusted_proxies.clone())),
+        fallback: Data::new(Fallback::new(&document)),
+        document: Data::new(document::Document::new(&document, config.server.api_docs)),
+        swagger_ui: config.server.api_docs.then_some(config.profile),
+        requests: config.server.metrics_bind.map(|_| Data::new(Requests::new(&document))),
+        clock,
+        db: Data::new(db),
+        limits,
+        keys: Data::from(keys),
+        jwt,
+        blocklist,
+        activity,
+        auth: Data::new(auth),
+        pages: Data::new(auth::Pages { product_name: config.mail.product_name.clone() }),
+        coins: Data::from(coins),
+        coin_settings: Data::new(config.coins.clone()),
+        streams: Data::new(coins::Streams::default()),
+        social_settings: Data::new(config.social.clone()),
+        cors_origins: cors_origins.clone(),
+    };
+    let internals = Internals {
+        connections: Arc::new(Connections::of_api(&config.server, config.database.pool_size)),
+        mails,
+        wake,
+        fingerprints: Fingerprints::new(secret),
+    };
+    Ok((services, internals, followers))
+}
+
+/// Migrates, creates what a new database lacks, and reads the signing keys.
+fn prepare_database(url: &Secret, config: &Config, secret: &SecretKey, clock: &Clock) -> Result<KeyRing> {
+    let mut conn = connect_patiently(url, &config.database)?;
+    set_clock(&mut conn, clock)?;
+    naming_locks(url, &mut conn, |conn| {
+        if config.database.auto_migrate {
+            for name in migrate::run(conn)? {
+                tracing::info!(name, "migrated");
             }
-            migrate::check_current(conn)?;
-            let sealer = Arc::new(Sealer::new(secret));
-            tokens::create_if_absent(conn, &sealer, clock.now())?;
-            market::ensure_demo(conn, clock.now())?;
-            KeyRing::load(conn, sealer)
-        })?;
-        let keys = Arc::new(keys);
-        let blocklist = Arc::new(Blocklist::new(clock.clone(), config.tokens.max_staleness));
-        let coins = Arc::new(coins::View::new(clock.clone(), &config.coins));
-        let wake = Arc::new(Wake::default());
-        // On one connection and the keys first, so that while the blocklist is current, they are, too.
-        let views: Vec<Arc<dyn Follow>> = vec![keys.clone(), blocklist.clone(), wake.clone()];
-        // Coins on their own: preparing many in many currencies takes a while, and no log-out waits for that.
-        let tasks = Tasks::default();
-        let followers = [
-            Follower::start("follow-tokens", url, clock, views, &tasks)?,
-            Follower::start("follow-coins", url, clock, vec![coins.clone()], &tasks)?,
-        ];
-
-        let ServerSettings { public_url, trusted_proxies, cors_origins, .. } = &config.server;
-        let document = document::document();
-        let db = Db::new(url, config.database.pool_size, &tasks);
-        let challenge_keys = Data::new(ChallengeKeys::new(secret));
-        let budgets = tokens::derive_key(secret.current.expose().as_bytes(), b"budgets v1");
-        let limits = Data::new(Limits::new(config.server.rate_limits, &budgets, clock));
-        let mut passwords = config.passwords.clone();
-        if !config.server.rate_limits {
-            passwords.queue_per_network = usize::MAX;
         }
-        let services = Self {
-            tasks: Data::new(tasks.clone()),
-            envelope: Data::new(Envelope {
-                public_url: public_url.as_str().into(),
-                https: public_url.starts_with("https:"),
-                shutdown: Arc::default(),
-            }),
-            proxies: Data::new(TrustedProxies(trusted_proxies.clone())),
-            fallback: Data::new(Fallback::new(&document)),
-            document: Data::new(document::Document::new(&document, config.server.api_docs)),
-            swagger_ui: config.server.api_docs.then_some(config.profile),
-            limits: limits.clone(),
-            connections: Arc::new(Connections::of_api(&config.server, config.database.pool_size)),
-            requests: config.server.metrics_bind.map(|_| Data::new(Requests::new(&document))),
-            clock: Data::new(clock.clone()),
-            db: Data::new(db.clone()),
-            hasher: Data::new(Hasher::start(&passwords, &tasks)?),
-            policy: Data::new(Policy::new(&config.mail.product_name, public_url)),
-            jwt: Data::new(Jwt::new(keys.clone(), clock.clone(), public_url, &config.tokens)),
-            keys: Data::from(keys),
-            blocklist: Data::from(blocklist),
-            activity: Data::new(Activity::default()),
-            token_settings: Data::new(config.tokens.clone()),
-            coins: Data::from(coins),
-            mailing: auth::Mailing {
-                db,
-                mailer: Mailer::new(&config.mail)?,
-                keys: challenge_keys.clone(),
-                limits,
-                app_url: config.mail.app_url.as_ref().unwrap_or(public_url).as_str().into(),
-            },
-            challenge_keys,
-            accounts: Data::new(config.accounts),
-            pages: Data::new(auth::Pages { product_name: config.mail.product_name.clone() }),
-            wake,
-            coin_settings: Data::new(config.coins.clone()),
-            streams: Data::new(coins::Streams::default()),
-            social_settings: Data::new(config.social.clone()),
-            fingerprints: Fingerprints::new(secret),
-            cors_origins: cors_origins.clone(),
-        };
-        Ok((services, followers))
-    }
+        migrate::check_current(conn)?;
+        let sealer = Arc::new(Sealer::new(secret));
+        tokens::create_if_absent(conn, &sealer, clock.now())?;
+        market::ensure_demo(conn, clock.now())?;
+        KeyRing::load(conn, sealer)
+    })
+}
 
-    /// The application as one worker runs it.
+fn start_hasher(config: &Config, tasks: &Tasks) -> Result<Hasher> {
+    let mut passwords = config.passwords.clone();
+    if !config.server.rate_limits {
+        passwords.queue_per_network = usize::MAX;
+    }
+    Ok(Hasher::start(&passwords, tasks)?)
+}
+
+impl Services {
+    /// The application as one worker runs it. Every service is named here, so that one that is not registered
+    /// does not compile.
     fn application(
         &self,
     ) -> App<
@@ -205,40 +231,59 @@ impl Services {
             InitError = (),
         > + use<>,
     > {
+        let Self {
+            tasks,
+            envelope: envelope_settings,
+            proxies,
+            fallback: fallback_routes,
+            document,
+            swagger_ui,
+            requests,
+            clock,
+            db,
+            limits,
+            keys,
+            jwt,
+            blocklist,
+            activity,
+            auth,
+            pages,
+            coins,
+            coin_settings,
+            streams,
+            social_settings,
+            cors_origins,
+        } = self.clone();
         let (mut app, _) = App::new().into_utoipa_app().configure(routes).split_for_parts();
-        if let Some(requests) = &self.requests {
-            app = app.app_data(requests.clone());
+        if let Some(requests) = requests {
+            app = app.app_data(requests);
         }
-        app.app_data(self.tasks.clone())
-            .app_data(self.envelope.clone())
-            .app_data(self.proxies.clone())
-            .app_data(self.fallback.clone())
-            .app_data(self.document.clone())
-            .app_data(self.limits.clone())
-            .app_data(self.clock.clone())
-            .app_data(self.db.clone())
-            .app_data(self.hasher.clone())
-            .app_data(self.policy.clone())
-            .app_data(self.keys.clone())
-            .app_data(self.jwt.clone())
-            .app_data(self.blocklist.clone())
-            .app_data(self.activity.clone())
-            .app_data(self.token_settings.clone())
-            .app_data(self.challenge_keys.clone())
-            .app_data(self.accounts.clone())
-            .app_data(self.pages.clone())
-            .app_data(self.coins.clone())
-            .app_data(self.coin_settings.clone())
-            .app_data(self.streams.clone())
-            .app_data(self.social_settings.clone())
+        app.app_data(tasks)
+            .app_data(envelope_settings)
+            .app_data(proxies)
+            .app_data(fallback_routes)
+            .app_data(document)
+            .app_data(clock)
+            .app_data(db)
+            .app_data(limits)
+            .app_data(keys)
+            .app_data(jwt)
+            .app_data(blocklist)
+            .app_data(activity)
+            .app_data(auth)
+            .app_data(pages)
+            .app_data(coins)
+            .app_data(coin_settings)
+            .app_data(streams)
+            .app_data(social_settings)
             .configure(|app| {
-                if let Some(profile) = self.swagger_ui {
+                if let Some(profile) = swagger_ui {
                     app.route("/apidocs", web::get().to(apidocs::to_apidocs));
                     app.service(apidocs::apidocs(profile == Profile::Development));
                 }
             })
             .default_service(web::to(fallback))
-            .wrap(Condition::new(!self.cors_origins.is_empty(), cors(&self.cors_origins)))
+            .wrap(Condition::new(!cors_origins.is_empty(), cors(&cors_origins)))
             .wrap(from_fn(envelope))
     }
 }

@@ -14,9 +14,10 @@ use tokio::{
 };
 
 use super::{
-    Services,
+    Internals, Services,
     background::Background,
     listen::{Serving, listen, tls_acceptor},
+    start,
 };
 use crate::{
     clock::Clock,
@@ -34,6 +35,7 @@ const MIN_DRAIN: Duration = Duration::from_millis(200);
 pub struct Server {
     config: Config,
     services: Services,
+    internals: Internals,
     listener: TcpListener,
     metrics: Option<TcpListener>,
     /// Keep the views up to date until the server ends.
@@ -49,8 +51,8 @@ impl Server {
         let listen = |address| listen(address).with_context(|| format!("cannot listen on {address}"));
         let listener = listen(config.server.bind)?;
         let metrics = config.server.metrics_bind.map(listen).transpose()?;
-        let (services, followers) = Services::start(&config, secret, clock)?;
-        Ok(Self { config, services, listener, metrics, _followers: followers })
+        let (services, internals, followers) = start(&config, secret, clock)?;
+        Ok(Self { config, services, internals, listener, metrics, _followers: followers })
     }
 
     /// The address of the listener, with the actual port.
@@ -94,20 +96,20 @@ impl Server {
     /// # Errors
     /// The TLS files are not usable, the listener fails, or a background task requests the end of the process.
     pub async fn serve(self, stop: impl Future<Output = ()> + 'static) -> Result<()> {
-        let Self { config, services, listener, metrics, _followers } = self;
+        let Self { config, services, internals, listener, metrics, _followers } = self;
         let application = services.clone();
         let serving = Serving {
             workers: config.server.workers,
             blocking_threads: services.db.threads(),
             tls: config.server.tls.as_ref().map(tls_acceptor).transpose()?,
-            connections: services.connections.clone(),
+            connections: internals.connections.clone(),
             shutdown: services.envelope.shutdown.clone(),
         };
         let (running, door) = serving.start(listener, move || application.application())?;
 
         let handle = running.handle();
         let (shutdown, drain_delay) = (services.envelope.shutdown.clone(), config.server.drain_delay);
-        let connections = services.connections.clone();
+        let connections = internals.connections.clone();
         let (begin_stop, stopping) = watch::channel(false);
         let (ended, (all_closed, closed)) = (begin_stop.clone(), oneshot::channel());
         let tasks = services.tasks.clone();
@@ -131,7 +133,7 @@ impl Server {
             }
             let _ = all_closed.send(());
         });
-        let background = Background::start(services, &config.social, metrics, stopping)?;
+        let background = Background::start(services, internals, &config.social, metrics, stopping)?;
         let served = tokio::select! {
             served = running => served,
             Ok(()) = closed => Ok(()),

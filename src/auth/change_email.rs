@@ -3,22 +3,18 @@
 use actix_web::{HttpResponse, post, web::Data};
 use serde::Deserialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use validator::Validate;
 
-use super::mails::EmailChangeMail;
+use super::{
+    Auth,
+    challenges::{self, NewChallenge, Purpose, Subject},
+    mails::EmailChangeMail,
+};
 use crate::{
-    clock::Clock,
-    db::Db,
-    http::{ClientIp, Json, Problem},
+    http::{Json, Problem},
     jobs,
-    limits::Limits,
-    passwords,
-    tokens::{
-        CurrentUser,
-        challenges::{self, Opening, Purpose, Subject},
-    },
-    users::{self, EmailAddress, check_new_email},
+    tokens::{Client, CurrentUser},
+    users::{EmailAddress, check_new_email},
 };
 
 #[derive(Deserialize, Validate, ToSchema)]
@@ -53,35 +49,29 @@ pub struct ChangeEmail {
 #[post("/auth/email/change")]
 pub async fn change_email(
     me: CurrentUser,
+    client: Client,
     body: Json<ChangeEmail>,
-    db: Data<Db>,
-    hasher: Data<passwords::Hasher>,
-    limits: Data<Limits>,
-    address: ClientIp,
-    clock: Data<Clock>,
+    auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
     let Json(ChangeEmail { new_email, password }) = body;
     let email = EmailAddress::parse(&new_email).expect("validated");
-    let now = clock.now();
-    let verified = users::check_password(password, me.id, &db, &hasher, &limits, address, now).await?;
-    db.tx(move |conn| {
-        let account = verified.lock(conn)?;
-        if account.email_canonical == email.canonical() {
-            return Err(Problem::invalid("/new_email", "unchanged", "is your address already"));
-        }
-        limits.budgets.spend(conn, super::ADDRESS_CHANGES, &me.id.to_string(), now)?;
-        super::spend_mail(conn, &limits, super::ADDRESS_CHANGES, email.canonical(), now)?;
-        let opening = Opening {
-            purpose: Purpose::ChangeEmail,
-            subject: Subject::User(me.id),
-            email: email.given(),
-            email_canonical: email.canonical(),
-        };
-        let challenge = Uuid::now_v7();
-        challenges::open(conn, challenge, &opening, now)?;
-        jobs::enqueue(conn, &EmailChangeMail { challenge }, now)?;
-        Ok(())
-    })
-    .await?;
+    let now = auth.now();
+    let verified = auth.check_password(password, me.id, client.network(), now).await?;
+    let limits = auth.limits.clone();
+    auth.db
+        .tx(move |conn| {
+            let account = verified.lock(conn)?;
+            if account.email.canonical() == email.canonical() {
+                return Err(Problem::invalid("/new_email", "unchanged", "is your address already"));
+            }
+            limits.budgets.spend(conn, super::ADDRESS_CHANGES, &me.id.to_string(), now)?;
+            super::spend_mail(conn, &limits, super::ADDRESS_CHANGES, &email, now)?;
+            let new =
+                NewChallenge { purpose: Purpose::ChangeEmail, subject: Subject::User(me.id), email: &email };
+            let challenge = challenges::open(conn, &new, now)?;
+            jobs::enqueue(conn, &EmailChangeMail { challenge }, now)?;
+            Ok(())
+        })
+        .await?;
     Ok(HttpResponse::Accepted().finish())
 }

@@ -3,22 +3,17 @@
 use actix_web::{HttpResponse, post, web::Data};
 use serde::Deserialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use validator::Validate;
 
-use super::mails::PasswordChangeMail;
+use super::{
+    Auth,
+    challenges::{self, NewChallenge, Purpose, Subject},
+    mails::PasswordChangeMail,
+};
 use crate::{
-    clock::Clock,
-    db::Db,
-    http::{ClientIp, Json, Problem},
+    http::{Json, Problem},
     jobs,
-    limits::Limits,
-    passwords,
-    tokens::{
-        CurrentUser,
-        challenges::{self, Opening, Purpose, Subject},
-    },
-    users,
+    tokens::{Client, CurrentUser},
 };
 
 #[derive(Deserialize, Validate, ToSchema)]
@@ -47,30 +42,26 @@ pub struct ChangePassword {
 #[post("/auth/password/change")]
 pub async fn change_password(
     me: CurrentUser,
+    client: Client,
     body: Json<ChangePassword>,
-    db: Data<Db>,
-    hasher: Data<passwords::Hasher>,
-    limits: Data<Limits>,
-    address: ClientIp,
-    clock: Data<Clock>,
+    auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
-    let now = clock.now();
-    let verified =
-        users::check_password(body.0.current_password, me.id, &db, &hasher, &limits, address, now).await?;
-    db.tx(move |conn| {
-        let account = verified.lock(conn)?;
-        limits.budgets.spend(conn, super::PASSWORD_CHANGES, &account.email_canonical, now)?;
-        let opening = Opening {
-            purpose: Purpose::ChangePassword,
-            subject: Subject::User(me.id),
-            email: &account.email,
-            email_canonical: &account.email_canonical,
-        };
-        let challenge = Uuid::now_v7();
-        challenges::open(conn, challenge, &opening, now)?;
-        jobs::enqueue(conn, &PasswordChangeMail { challenge }, now)?;
-        Ok::<_, Problem>(())
-    })
-    .await?;
+    let now = auth.now();
+    let verified = auth.check_password(body.0.current_password, me.id, client.network(), now).await?;
+    let limits = auth.limits.clone();
+    auth.db
+        .tx(move |conn| {
+            let account = verified.lock(conn)?;
+            limits.budgets.spend(conn, super::PASSWORD_CHANGES, account.email.canonical(), now)?;
+            let new = NewChallenge {
+                purpose: Purpose::ChangePassword,
+                subject: Subject::User(me.id),
+                email: &account.email,
+            };
+            let challenge = challenges::open(conn, &new, now)?;
+            jobs::enqueue(conn, &PasswordChangeMail { challenge }, now)?;
+            Ok::<_, Problem>(())
+        })
+        .await?;
     Ok(HttpResponse::Accepted().finish())
 }

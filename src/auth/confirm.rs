@@ -12,24 +12,24 @@ use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use super::{
+    Auth,
+    caller::Caller,
+    challenges::{self, Challenge, Purpose, Subject},
     mails::{Notice, NoticeMail},
     new_password,
-    proof::{Checker, Proof, check_code, check_proof, refused},
+    proof::{Proof, check_code, check_proof, refused},
     store,
 };
 use crate::{
-    clock::Clock,
-    db::{Db, constraint_violated},
-    http::{ClientIp, Json, Problem},
+    db::UserId,
+    http::{Json, Problem},
     jobs,
-    limits::Limits,
-    passwords::{Hasher, Policy, Verdict},
+    passwords::Verdict,
     tokens::{
-        Blocklist, ChallengeKeys, Ended, Role,
-        challenges::{self, Challenge, Purpose, Subject},
-        sessions::{self, Which},
+        EndedSessions, Role,
+        sessions::{self, Selection},
     },
-    users::{self, EmailAddress, NewUser, check_email},
+    users::{self, NewUser, Taken, check_email},
 };
 
 /// Either `token` from the link, or `email` and `code`; and the password.
@@ -90,26 +90,17 @@ pub struct Confirmed {
     )
 )]
 #[post("/auth/confirm")]
-#[expect(clippy::too_many_arguments, reason = "each is an extractor")]
 pub async fn confirm(
+    Caller(client): Caller,
     body: Json<Confirm>,
-    address: ClientIp,
-    db: Data<Db>,
-    limits: Data<Limits>,
-    keys: Data<ChallengeKeys>,
-    hasher: Data<Hasher>,
-    policy: Data<Policy>,
-    blocklist: Data<Blocklist>,
-    clock: Data<Clock>,
+    auth: Data<Auth>,
 ) -> Result<JsonBody<Confirmed>, Problem> {
-    limits.requests.check_address(super::PER_ADDRESS, address.0)?;
     let Json(Confirm { token, email, code, password }) = body;
-    let (now, network) = (clock.now(), address.network());
+    let (now, network) = (auth.now(), client.network());
     let proof = Proof::new(token, email.as_deref(), code);
     let pointer = proof.pointer();
-    let with = Checker { db: &db, limits: &limits, keys: &keys, network, now };
-    let challenge = proof.find(Purpose::ConfirmEmail, with).await?;
-    let confirmed = Confirmed { email: challenge.email.clone() };
+    let challenge = proof.find(Purpose::ConfirmEmail, &auth, network).await?;
+    let confirmed = Confirmed { email: challenge.email.given().to_owned() };
     if challenge.consumed_at.is_some() {
         return Ok(JsonBody(confirmed));
     }
@@ -118,29 +109,31 @@ pub async fn confirm(
         Problem::invalid("/password", "required", message)
     })?;
     // Only what is new to the account has to satisfy it.
-    let allowed = policy
-        .check(&password, &[Some(&challenge.email)])
+    let allowed = auth
+        .policy
+        .check(&password, &[Some(challenge.email.given())])
         .map_err(|error| new_password::invalid("/password", error));
-    let salt = keys.salt(&challenge.email_canonical);
+    let salt = auth.challenge_keys.salt(&challenge.email);
     let done = match challenge.subject() {
         Subject::Registration(id) => {
             // As registrations are hashed, so that it can be compared with all of them at once.
-            let hash = hasher.reserve(network)?.hash_with_salt(password, salt).await?;
-            db.tx(move |conn| create_account(conn, &challenge, id, hash, allowed, pointer, now)).await?
+            let hash = auth.hasher.reserve(network)?.hash_with_salt(password, salt).await?;
+            auth.db.tx(move |conn| create_account(conn, &challenge, id, hash, allowed, pointer, now)).await?
         }
         Subject::User(id) => {
-            let stored = db.run(move |conn| Ok::<_, Problem>(users::find_hash(conn, id)?)).await?;
+            let stored = auth.db.query(move |conn| users::find_hash(conn, id)).await?;
             let stored = stored.ok_or_else(|| refused(pointer))?;
-            let verdict = hasher.reserve(network)?.verify(password.clone(), Some(stored.clone())).await?;
+            let verdict =
+                auth.hasher.reserve(network)?.verify(password.clone(), Some(stored.clone())).await?;
             let new = if verdict == Verdict::Wrong {
                 allowed?;
-                Some(hasher.reserve(network)?.hash(password).await?)
+                Some(auth.hasher.reserve(network)?.hash(password).await?)
             } else {
                 None
             };
-            let ended = db.tx(move |conn| confirm_account(conn, &challenge, id, &stored, new, now)).await?;
-            blocklist.refuse(ended.as_deref().unwrap_or_default());
-            ended.is_some()
+            let ended =
+                auth.db.tx(move |conn| confirm_account(conn, &challenge, id, &stored, new, now)).await?;
+            ended.map(|ended| ended.refuse(&auth.blocklist)).is_some()
         }
     };
     if done { Ok(JsonBody(confirmed)) } else { Err(refused(pointer)) }
@@ -157,8 +150,8 @@ fn create_account(
     pointer: &str,
     now: DateTime<Utc>,
 ) -> Result<bool, Problem> {
-    let pending = store::lock_all(conn, &challenge.email_canonical)?;
-    challenges::lock_all(conn, &challenge.email_canonical)?;
+    let pending = store::lock_all(conn, &challenge.email)?;
+    challenges::lock_all(conn, &challenge.email)?;
     if !challenges::consume(conn, challenge.id, now)? {
         return Ok(challenges::is_consumed(conn, challenge.id)?);
     }
@@ -169,20 +162,19 @@ fn create_account(
         Some(own) => (own.name.clone(), own.username.clone()),
         None => allowed.map(|()| (None, None))?,
     };
-    let email = EmailAddress::parse(&challenge.email).ok_or_else(|| Problem::internal("a stored address"))?;
-    let new = NewUser::new(&email, hash, Role::User, now).confirmed();
+    let new = NewUser::new(challenge.email.clone(), hash, Role::User, now).confirmed();
     let wanted = new.clone().named(name.clone(), username);
     let inserted = conn.transaction(|conn| users::insert(conn, &wanted));
     let inserted = match inserted {
         // Somebody was faster with the username; the account can choose another one.
-        Err(error) if constraint_violated(&error) == Some("users_username_key") => {
+        Err(error) if Taken::by(&error) == Some(Taken::Username) => {
             users::insert(conn, &new.named(name, None))
         }
         inserted => inserted,
     };
-    let user = inserted.map_err(|error| match constraint_violated(&error) {
+    let user = inserted.map_err(|error| match Taken::by(&error) {
         // An account got this address meanwhile, in another way.
-        Some("users_email_key" | "users_email_reserved") => refused(pointer),
+        Some(Taken::Email) => refused(pointer),
         _ => error.into(),
     })?;
     challenges::hand_over(conn, challenge.id, user.id)?;
@@ -195,27 +187,27 @@ fn create_account(
 fn confirm_account(
     conn: &mut PgConnection,
     challenge: &Challenge,
-    user: Uuid,
+    user: UserId,
     verified: &str,
     new: Option<String>,
     now: DateTime<Utc>,
-) -> Result<Option<Vec<Ended>>, Problem> {
+) -> Result<Option<EndedSessions>, Problem> {
     let Some(current) = users::lock_hash(conn, user)? else {
         return Ok(None);
     };
     if !challenges::consume(conn, challenge.id, now)? {
-        return Ok(challenges::is_consumed(conn, challenge.id)?.then(Vec::new));
+        return Ok(challenges::is_consumed(conn, challenge.id)?.then(EndedSessions::default));
     }
     if current != verified {
         return Err(Problem::unavailable("the password was changed during the confirmation"));
     }
     let Some(hash) = new else {
-        let is_its = users::confirm_email(conn, user, &challenge.email_canonical, now)?;
-        return Ok(is_its.then(Vec::new));
+        let is_its = users::confirm_email(conn, user, &challenge.email, now)?;
+        return Ok(is_its.then(EndedSessions::default));
     };
     users::take_over(conn, user, &hash, now)?;
     challenges::cancel_all(conn, user)?;
-    let notice = NoticeMail { email: challenge.email.clone(), notice: Notice::PasswordChanged };
+    let notice = NoticeMail::to(&challenge.email, Notice::PasswordChanged);
     jobs::enqueue(conn, &notice, now)?;
-    Ok(Some(sessions::end(conn, user, Which::All)?))
+    Ok(Some(sessions::end(conn, user, Selection::All)?))
 }

@@ -8,25 +8,22 @@ use chrono::{DateTime, Utc};
 use diesel::{PgConnection, result::Error};
 use serde::Deserialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use super::{
+    Auth,
+    caller::Caller,
+    challenges::{self, Challenge, NewChallenge, Owner, Purpose, Subject},
     confirm::Confirmed,
     mails::{Notice, NoticeMail, UndoMail},
-    proof::{Checker, Proof, check_code, refused},
+    proof::{Proof, check_code, refused},
 };
 use crate::{
-    clock::Clock,
-    db::{Db, constraint_violated},
-    http::{ClientIp, Json, Problem, kind},
+    http::{Json, Problem, kind},
     jobs,
     limits::Limits,
-    tokens::{
-        ChallengeKeys, CurrentUser,
-        challenges::{self, Challenge, Opening, Owner, Purpose, Subject},
-    },
-    users::{self, check_email},
+    tokens::CurrentUser,
+    users::{self, Taken, check_email},
 };
 
 /// `token` from the link; or `code`, with your access token or with the new address as `email`.
@@ -75,26 +72,22 @@ fn check(body: &ConfirmEmailChange) -> Result<(), ValidationError> {
 )]
 #[post("/auth/email/change/confirm")]
 pub async fn confirm_email_change(
+    Caller(client): Caller,
     me: Result<CurrentUser, Problem>,
     body: Json<ConfirmEmailChange>,
-    address: ClientIp,
-    db: Data<Db>,
-    limits: Data<Limits>,
-    keys: Data<ChallengeKeys>,
-    clock: Data<Clock>,
+    auth: Data<Auth>,
 ) -> Result<JsonBody<Confirmed>, Problem> {
-    limits.requests.check_address(super::PER_ADDRESS, address.0)?;
     let Json(ConfirmEmailChange { token, email, code }) = body;
-    let now = clock.now();
+    let now = auth.now();
     let proof = match (token, email, code) {
         (None, None, Some(code)) => Proof::Code { owner: Owner::User(me?.id), code },
         (token, email, code) => Proof::new(token, email.as_deref(), code),
     };
     let pointer = proof.pointer();
-    let with = Checker { db: &db, limits: &limits, keys: &keys, network: address.network(), now };
-    let challenge = proof.find_unused(Purpose::ChangeEmail, with).await?;
-    let confirmed = Confirmed { email: challenge.email.clone() };
-    if !db.tx(move |conn| apply(conn, &limits, &challenge, now)).await? {
+    let challenge = proof.find_unused(Purpose::ChangeEmail, &auth, client.network()).await?;
+    let confirmed = Confirmed { email: challenge.email.given().to_owned() };
+    let limits = auth.limits.clone();
+    if !auth.db.tx(move |conn| apply(conn, &limits, &challenge, now)).await? {
         return Err(refused(pointer));
     }
     Ok(JsonBody(confirmed))
@@ -114,32 +107,27 @@ fn apply(
     if !challenges::consume(conn, challenge.id, now)? {
         return Ok(false);
     }
-    users::change_email(conn, user, (&challenge.email, &challenge.email_canonical), now).map_err(taken)?;
+    users::change_email(conn, user, &challenge.email, now).map_err(taken)?;
     challenges::cancel(conn, user)?;
     if !old.email_confirmed {
         // Else anyone could reserve any address: by registering it and changing to another one.
-        if super::may_mail(conn, limits, super::ADDRESS_CHANGES, &old.email_canonical, now)? {
-            let notice = NoticeMail { email: old.email, notice: Notice::AddressChanged };
+        if super::may_mail(conn, limits, super::ADDRESS_CHANGES, &old.email, now)? {
+            let notice = NoticeMail::to(&old.email, Notice::AddressChanged);
             jobs::enqueue(conn, &notice, now)?;
         }
         return Ok(true);
     }
-    let undo = Uuid::now_v7();
-    let opening = Opening {
-        purpose: Purpose::UndoEmailChange,
-        subject: Subject::User(user),
-        email: &old.email,
-        email_canonical: &old.email_canonical,
-    };
-    challenges::open(conn, undo, &opening, now)?;
+    let new =
+        NewChallenge { purpose: Purpose::UndoEmailChange, subject: Subject::User(user), email: &old.email };
+    let undo = challenges::open(conn, &new, now)?;
     jobs::enqueue(conn, &UndoMail { challenge: undo }, now)?;
     Ok(true)
 }
 
 /// Whoever gets here reads mail at the address, so this gives nothing away.
 fn taken(error: Error) -> Problem {
-    match constraint_violated(&error) {
-        Some("users_email_key" | "users_email_reserved") => Problem::new(&kind::EMAIL_TAKEN),
+    match Taken::by(&error) {
+        Some(Taken::Email) => Problem::new(&kind::EMAIL_TAKEN),
         _ => error.into(),
     }
 }

@@ -6,19 +6,14 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::{
+    Auth,
+    challenges::{Owner, Purpose},
     new_password,
-    proof::{Checker, Proof, check_six_digits, refused},
+    proof::{Proof, check_six_digits, refused},
 };
 use crate::{
-    clock::Clock,
-    db::Db,
-    http::{ClientIp, Json, Problem},
-    limits::Limits,
-    passwords,
-    tokens::{
-        Blocklist, ChallengeKeys, CurrentUser,
-        challenges::{Owner, Purpose},
-    },
+    http::{Json, Problem},
+    tokens::{Client, CurrentUser},
     users,
 };
 
@@ -51,34 +46,28 @@ pub struct ConfirmPasswordChange {
     )
 )]
 #[post("/auth/password/change/confirm")]
-#[expect(clippy::too_many_arguments, reason = "each is an extractor")]
 pub async fn confirm_password_change(
     me: CurrentUser,
+    client: Client,
     body: Json<ConfirmPasswordChange>,
-    db: Data<Db>,
-    hasher: Data<passwords::Hasher>,
-    policy: Data<passwords::Policy>,
-    limits: Data<Limits>,
-    address: ClientIp,
-    keys: Data<ChallengeKeys>,
-    blocklist: Data<Blocklist>,
-    clock: Data<Clock>,
+    auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
     let Json(ConfirmPasswordChange { code, new_password }) = body;
-    let now = clock.now();
+    let (now, network) = (auth.now(), client.network());
     let proof = Proof::Code { owner: Owner::User(me.id), code };
-    let with = Checker { db: &db, limits: &limits, keys: &keys, network: address.network(), now };
-    let challenge = proof.find_unused(Purpose::ChangePassword, with).await?.id;
-    let hash = new_password::hash(new_password, me.id, &db, &hasher, &policy, address).await?;
-    let ended = db
+    let challenge = proof.find_unused(Purpose::ChangePassword, &auth, network).await?.id;
+    let hash = new_password::hash(&auth, new_password, me.id, network).await?;
+    let limits = auth.limits.clone();
+    let ended = auth
+        .db
         .tx(move |conn| {
             let Some((_, ended)) = new_password::set(conn, challenge, me.id, &hash, now)? else {
                 return Err(refused("/code"));
             };
-            users::allow_login(conn, &limits, me.id, address.network(), now)?;
+            users::allow_login(conn, &limits, me.id, network, now)?;
             Ok(ended)
         })
         .await?;
-    blocklist.refuse(&ended);
+    ended.refuse(&auth.blocklist);
     Ok(HttpResponse::NoContent().finish())
 }

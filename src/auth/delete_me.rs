@@ -5,17 +5,16 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::mails::{Notice, NoticeMail};
+use super::{
+    Auth,
+    mails::{Notice, NoticeMail},
+};
 use crate::{
-    clock::Clock,
-    db::Db,
-    http::{ClientIp, Json, Problem},
+    http::{Json, Problem},
     jobs,
-    limits::Limits,
-    passwords,
     tokens::{
-        Blocklist, CurrentUser,
-        sessions::{self, Which},
+        Client, CurrentUser,
+        sessions::{self, Selection},
     },
     users,
 };
@@ -45,32 +44,28 @@ pub struct DeleteMe {
     )
 )]
 #[delete("/user")]
-#[expect(clippy::too_many_arguments, reason = "each is an extractor")]
 pub async fn delete_me(
     me: CurrentUser,
+    client: Client,
     body: Json<DeleteMe>,
-    db: Data<Db>,
-    hasher: Data<passwords::Hasher>,
-    limits: Data<Limits>,
-    address: ClientIp,
-    blocklist: Data<Blocklist>,
-    clock: Data<Clock>,
+    auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
-    let now = clock.now();
-    let verified = users::check_password(body.0.password, me.id, &db, &hasher, &limits, address, now).await?;
-    let ended = db
+    let now = auth.now();
+    let verified = auth.check_password(body.0.password, me.id, client.network(), now).await?;
+    let ended = auth
+        .db
         .tx(move |conn| {
             let account = verified.lock(conn)?;
-            let ended = sessions::end(conn, me.id, Which::All)?;
+            let ended = sessions::end(conn, me.id, Selection::All)?;
             users::delete(conn, me.id)?;
             // Else anyone could have a stranger mailed by registering and deleting, again and again.
             if account.email_confirmed {
-                let notice = NoticeMail { email: account.email, notice: Notice::AccountDeleted };
+                let notice = NoticeMail::to(&account.email, Notice::AccountDeleted);
                 jobs::enqueue(conn, &notice, now)?;
             }
             Ok::<_, Problem>(ended)
         })
         .await?;
-    blocklist.refuse(&ended);
+    ended.refuse(&auth.blocklist);
     Ok(HttpResponse::NoContent().finish())
 }

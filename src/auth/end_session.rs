@@ -1,14 +1,14 @@
 //! Answers `DELETE /api/v1/auth/sessions/{id}`: ends one of the current user's sessions.
 
 use actix_web::{HttpResponse, delete, web::Data};
-use uuid::Uuid;
 
+use super::Auth;
 use crate::{
-    db::Db,
+    db::SessionId,
     http::{Path, Problem, kind},
     tokens::{
-        Blocklist, CurrentUser,
-        sessions::{self, Which},
+        CurrentUser,
+        sessions::{self, Selection},
     },
 };
 
@@ -27,15 +27,12 @@ use crate::{
 #[delete("/auth/sessions/{id}")]
 pub async fn end_session(
     me: CurrentUser,
-    path: Path<Uuid>,
-    db: Data<Db>,
-    blocklist: Data<Blocklist>,
+    path: Path<SessionId>,
+    auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
-    let ended =
-        db.tx(move |conn| Ok::<_, Problem>(sessions::end(conn, me.id, Which::These(&[path.0]))?)).await?;
-    if ended.is_empty() {
-        return Err(Problem::new(&kind::NOT_FOUND));
+    let ended = auth.db.query_tx(move |conn| sessions::end(conn, me.id, Selection::Only(&[path.0]))).await?;
+    match ended.refuse(&auth.blocklist) {
+        0 => Err(Problem::new(&kind::NOT_FOUND)),
+        _ => Ok(HttpResponse::NoContent().finish()),
     }
-    blocklist.refuse(&ended);
-    Ok(HttpResponse::NoContent().finish())
 }

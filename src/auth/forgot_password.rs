@@ -5,14 +5,14 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::mails::{Reason, ResetMail};
+use super::{
+    Auth,
+    caller::Caller,
+    mails::{Reason, ResetMail},
+};
 use crate::{
-    clock::Clock,
-    db::{self, Db},
-    http::{ClientIp, Json, Problem},
-    jobs,
-    limits::Limits,
-    users::{EmailAddress, check_email},
+    http::{Json, Problem},
+    users::check_email,
 };
 
 #[derive(Deserialize, Validate, ToSchema)]
@@ -38,20 +38,13 @@ pub struct ForgotPassword {
 )]
 #[post("/auth/password/forgot")]
 pub async fn forgot_password(
+    _: Caller,
     body: Json<ForgotPassword>,
-    address: ClientIp,
-    db: Data<Db>,
-    limits: Data<Limits>,
-    clock: Data<Clock>,
+    auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
-    limits.requests.check_address(super::PER_ADDRESS, address.0)?;
-    let email = EmailAddress::parse(&body.0.email).expect("validated");
-    db::charge_to(email.canonical());
-    let (job, now) = (ResetMail { email: email.given().to_owned(), reason: Reason::Asked }, clock.now());
-    db.tx(move |conn| {
-        super::spend_mail(conn, &limits, super::PASSWORD_RESETS, email.canonical(), now)?;
-        Ok::<_, Problem>(jobs::enqueue(conn, &job, now)?)
+    auth.mail_if_known(&body.0.email, super::PASSWORD_RESETS, |email| ResetMail {
+        email,
+        reason: Reason::Asked,
     })
-    .await?;
-    Ok(HttpResponse::Accepted().finish())
+    .await
 }

@@ -9,11 +9,10 @@ use actix_web::{
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
+use super::Auth;
 use crate::{
-    clock::Clock,
-    db::Db,
+    db::SessionId,
     http::Problem,
     tokens::{
         CurrentUser,
@@ -30,8 +29,8 @@ pub struct SessionList {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Session)]
 pub struct SessionBody {
-    #[schema(example = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1")]
-    id: Uuid,
+    #[schema(value_type = Uuid, example = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1")]
+    id: SessionId,
     /// Whether it is the session of this request.
     current: bool,
     created_at: DateTime<Utc>,
@@ -55,13 +54,9 @@ pub struct SessionBody {
     responses((status = 200, description = "The live sessions.", body = SessionList))
 )]
 #[get("/auth/sessions")]
-pub async fn list_sessions(
-    me: CurrentUser,
-    db: Data<Db>,
-    clock: Data<Clock>,
-) -> Result<Json<SessionList>, Problem> {
-    let now = clock.now();
-    let rows: Vec<Session> = db.run(move |conn| Ok::<_, Problem>(sessions::list(conn, me.id, now)?)).await?;
+pub async fn list_sessions(me: CurrentUser, auth: Data<Auth>) -> Result<Json<SessionList>, Problem> {
+    let now = auth.now();
+    let rows: Vec<Session> = auth.db.query(move |conn| sessions::list(conn, me.id, now)).await?;
     let body = |session: Session| SessionBody {
         id: session.id,
         current: session.id == me.session,

@@ -1,30 +1,26 @@
 //! Checks name and password and starts a session.
 
-use actix_web::{HttpRequest, HttpResponse, post, web::Data};
+use actix_web::{HttpResponse, post, web::Data};
 use chrono::TimeDelta;
-use diesel::connection::SimpleConnection;
+use diesel::{PgConnection, connection::SimpleConnection};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::{Validate, ValidationError};
 
 use super::{
+    Auth,
+    caller::Caller,
     mails::LoginStoppedMail,
     store,
     token_pair::{self, TokenPair},
 };
 use crate::{
-    clock::Clock,
-    config,
-    db::{self, Db},
-    http::{ClientIp, Json, Problem, kind},
+    db,
+    http::{Json, Network, Problem, kind},
     jobs,
-    limits::Limits,
-    passwords::{self, Verdict},
-    tokens::{
-        Activity, Blocklist, Jwt,
-        sessions::{self, Lifetimes},
-    },
-    users::{self, EmailAddress, Guess, Login},
+    passwords::Verdict,
+    tokens::sessions::{self, NewSession},
+    users::{self, Credentials, EmailAddress, Guess, Login},
 };
 
 /// Either `email` or `username`, and the password.
@@ -78,22 +74,11 @@ const CHECKED: TimeDelta = TimeDelta::seconds(10);
     )
 )]
 #[post("/auth/login")]
-#[expect(clippy::too_many_arguments, reason = "each is an extractor")]
 pub async fn login(
-    req: HttpRequest,
+    Caller(client): Caller,
     body: Json<LoginBody>,
-    address: ClientIp,
-    db: Data<Db>,
-    hasher: Data<passwords::Hasher>,
-    limits: Data<Limits>,
-    jwt: Data<Jwt>,
-    settings: Data<config::Tokens>,
-    accounts: Data<config::Accounts>,
-    clock: Data<Clock>,
-    activity: Data<Activity>,
-    blocklist: Data<Blocklist>,
+    auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
-    limits.requests.check_address(super::PER_ADDRESS, address.0)?;
     let Json(LoginBody { email, username, password, remember }) = body;
     let login = match (email, username) {
         (Some(email), _) => EmailAddress::parse(&email).map(Login::Email),
@@ -102,47 +87,32 @@ pub async fn login(
     if let Some(login) = &login {
         db::charge_to(&login.canonical());
     }
-    let network = address.network();
-    let place = hasher.reserve(network)?;
-    let (look, now, counted) = (accounts.require_confirmation, clock.now(), limits.clone());
-    let (found, pending, guess) = db
-        .tx(move |conn| {
-            let Some(login) = login else { return Ok((None, Vec::new(), None)) };
-            let found = users::find_credentials(conn, &login)?;
-            let pending = if look { store::find_hashes(conn, &login, now)? } else { Vec::new() };
-            // What a crash of PostgreSQL forgets is less than a second of guesses.
-            conn.batch_execute("SET LOCAL synchronous_commit TO off")?;
-            let account = found.as_ref().map(|user| user.id);
-            let guess = Guess::at_login(conn, &counted, account, &login.canonical(), network, now)?;
-            if guess.is_last {
-                jobs::enqueue(conn, &LoginStoppedMail { account }, now + CHECKED)?;
-            }
-            Ok::<_, Problem>((found, pending, Some(guess)))
-        })
-        .await?;
-
-    if let Some(user) = &found {
+    let (permit, check_pending) =
+        (auth.hasher.reserve(client.network())?, auth.accounts.require_confirmation);
+    let Candidate { account, pending, guess } = find(&auth, login, client.network()).await?;
+    if let Some(user) = &account {
         db::charge_to(&user.id);
     }
-    let stored = found.as_ref().map(|user| user.password_hash.clone());
-    // Anyone may register any address, so a registration that waits says nothing about an account:
-    // whether or not there is one, it is looked at, and if there is none, that takes as long.
-    let checked = if look {
-        place.verify_or_waits(password, stored, pending).await
+    let stored = account.as_ref().map(|user| user.password_hash.clone());
+    // Anyone may register any address, so a pending registration says nothing about an account: it is
+    // compared whether or not there is an account, and if there is none, that takes as long.
+    let checked = if check_pending {
+        permit.verify_with_pending(password, stored, pending).await
     } else {
-        place.verify(password, stored).await.map(|verdict| (verdict, false))
+        permit.verify(password, stored).await.map(|verdict| (verdict, false))
     };
-    let (verdict, waits) = match checked {
+    let limits = auth.limits.clone();
+    let (verdict, matches_pending) = match checked {
         Ok(checked) => checked,
         Err(problem) => {
             if let Some(guess) = guess {
-                db.run(move |conn| Ok::<_, Problem>(guess.was_not_checked(conn, &limits)?)).await?;
+                auth.db.query(move |conn| guess.was_not_checked(conn, &limits)).await?;
             }
             return Err(problem);
         }
     };
-    let Some(user) = found.filter(|_| verdict != Verdict::Wrong) else {
-        if waits {
+    let Some(user) = account.filter(|_| verdict != Verdict::Wrong) else {
+        if matches_pending {
             // It stays counted as a wrong one: the password is that of a registration, which a stranger
             // may have made for the address of an account.
             return Err(Problem::new(&kind::EMAIL_UNCONFIRMED));
@@ -151,26 +121,54 @@ pub async fn login(
         return Err(wrong());
     };
 
-    let times = Lifetimes::new(&settings, &clock);
-    let (client, start_times) = (super::client(&req, address), times.clone());
-    let (grant, ended) = db
-        .tx(move |conn| {
-            let current = users::lock_hash(conn, user.id)?;
-            if current.ok_or_else(wrong)? != user.password_hash {
-                // By its owner, or by a log-in that rehashed it: the next try tells.
-                return Err(Problem::unavailable("the password was changed during the log-in"));
-            }
-            if let Verdict::RightButOutdated(new) = &verdict {
-                users::set_password_hash(conn, user.id, &user.password_hash, new)?;
-            }
-            if let Some(guess) = guess {
-                guess.was_right(conn, &limits)?;
-            }
-            Ok(sessions::start(conn, (user.id, user.role), remember, client, &start_times, &activity)?)
-        })
-        .await?;
-    blocklist.refuse(&ended);
-    token_pair::respond(&jwt, grant, &times)
+    let times = auth.lifetimes();
+    let (start_times, activity) = (times.clone(), auth.activity.clone());
+    let start = move |conn: &mut PgConnection| {
+        let current = users::lock_hash(conn, user.id)?;
+        if current.ok_or_else(wrong)? != user.password_hash {
+            // By its owner, or by a log-in that rehashed it: the next try shows which.
+            return Err(Problem::unavailable("the password was changed during the log-in"));
+        }
+        if let Verdict::RightButOutdated(new) = &verdict {
+            users::set_password_hash(conn, user.id, &user.password_hash, new)?;
+        }
+        if let Some(guess) = guess {
+            guess.was_right(conn, &limits)?;
+        }
+        let new = NewSession { user: user.id, role: user.role, remember, client };
+        Ok(sessions::start(conn, new, &start_times, &activity)?)
+    };
+    let (grant, ended) = auth.db.tx(start).await?;
+    ended.refuse(&auth.blocklist);
+    token_pair::respond(&auth.jwt, grant, &times)
+}
+
+/// What a password is compared with.
+#[derive(Default)]
+struct Candidate {
+    account: Option<Credentials>,
+    /// The hashes of pending registrations, where confirmation is required.
+    pending: Vec<String>,
+    guess: Option<Guess>,
+}
+
+/// Counts a guess at this account, and finds what it is compared with. None is a text that is no address.
+async fn find(auth: &Auth, name: Option<Login>, network: Network) -> Result<Candidate, Problem> {
+    let (check_pending, now, limits) = (auth.accounts.require_confirmation, auth.now(), auth.limits.clone());
+    let find = move |conn: &mut PgConnection| -> Result<Candidate, Problem> {
+        let Some(name) = name else { return Ok(Candidate::default()) };
+        let found = users::find_credentials(conn, &name)?;
+        let pending = if check_pending { store::find_hashes(conn, &name, now)? } else { Vec::new() };
+        // What a crash of PostgreSQL forgets is less than a second of guesses.
+        conn.batch_execute("SET LOCAL synchronous_commit TO off")?;
+        let account = found.as_ref().map(|user| user.id);
+        let guess = Guess::at_login(conn, &limits, account, &name.canonical(), network, now)?;
+        if guess.is_last {
+            jobs::enqueue(conn, &LoginStoppedMail { account }, now + CHECKED)?;
+        }
+        Ok(Candidate { account: found, pending, guess: Some(guess) })
+    };
+    auth.db.tx(find).await
 }
 
 fn wrong() -> Problem {

@@ -1,16 +1,16 @@
-//! Answers `POST /api/v1/auth/logout`: ends the session of the token.
+//! Answers `POST /api/v1/auth/logout`: ends the session of the token, the others, or all.
 
 use actix_web::{HttpResponse, post, web::Data};
 use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::Validate;
 
+use super::Auth;
 use crate::{
-    db::Db,
     http::{OptionalJson, Problem},
     tokens::{
-        Blocklist, PossiblyExpired,
-        sessions::{self, Which},
+        EndedSessions, PossiblyExpired,
+        sessions::{self, Selection},
     },
 };
 
@@ -53,28 +53,27 @@ pub enum Scope {
 pub async fn logout(
     me: PossiblyExpired,
     body: OptionalJson<Logout>,
-    db: Data<Db>,
-    blocklist: Data<Blocklist>,
+    auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
     let PossiblyExpired { user: me, unexpired } = me;
     let OptionalJson(Logout { scope }) = body;
     if !matches!(scope, Scope::This) {
         unexpired?;
     }
-    let ended = db
-        .tx(move |conn| {
+    let ended = auth
+        .db
+        .query_tx(move |conn| {
             // An old token that someone found must not end anything once its session is over.
             if !sessions::is_live(conn, me.id, me.session)? {
-                return Ok(Vec::new());
+                return Ok(EndedSessions::default());
             }
-            let ended = match scope {
-                Scope::This => sessions::end(conn, me.id, Which::These(&[me.session]))?,
-                Scope::Others => sessions::end(conn, me.id, Which::AllBut(me.session))?,
-                Scope::All => sessions::end(conn, me.id, Which::All)?,
-            };
-            Ok::<_, Problem>(ended)
+            match scope {
+                Scope::This => sessions::end(conn, me.id, Selection::Only(&[me.session])),
+                Scope::Others => sessions::end(conn, me.id, Selection::AllBut(me.session)),
+                Scope::All => sessions::end(conn, me.id, Selection::All),
+            }
         })
         .await?;
-    blocklist.refuse(&ended);
+    ended.refuse(&auth.blocklist);
     Ok(HttpResponse::NoContent().finish())
 }

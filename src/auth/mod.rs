@@ -1,11 +1,14 @@
 //! How people get in and out: register, log in, refresh, log out, their sessions; and what goes
 //! through their mailbox: confirm, recover, change the password or the address, notices.
 
+mod caller;
+pub mod challenges;
 mod change_email;
 mod change_password;
 mod confirm;
 mod confirm_email_change;
 mod confirm_password_change;
+mod current_password;
 mod delete_me;
 mod end_session;
 mod forgot_password;
@@ -20,6 +23,7 @@ mod refresh;
 mod register;
 mod resend_confirmation;
 mod reset_password;
+mod services;
 mod store;
 mod token_pair;
 mod undo_email_change;
@@ -27,20 +31,20 @@ mod unlock_login;
 
 use std::time::Duration;
 
-use actix_web::{HttpRequest, http::header};
 use chrono::{DateTime, Utc};
 use diesel::PgConnection;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::{
-    mails::{Mailing, jobs},
+    mails::{MailContext, jobs},
     pages::{Pages, routes as pages},
+    services::Auth,
     store::prune,
 };
 use crate::{
-    http::{ClientIp, Problem},
+    http::Problem,
     limits::{Limits, RateLimit},
-    tokens::sessions::Client,
+    users::EmailAddress,
 };
 
 /// What one address may ask of the endpoints that anyone can call and that cost a hash or a mail.
@@ -64,16 +68,16 @@ const PASSWORD_RESETS: RateLimit =
 const PASSWORD_CHANGES: RateLimit =
     RateLimit { name: "mails: password change", burst: 4, every: Duration::from_hours(3) };
 
-/// Spends a mail of this kind to this canonical address.
+/// Spends a mail of this kind to this address.
 fn spend_mail(
     conn: &mut PgConnection,
     limits: &Limits,
     kind: RateLimit,
-    address: &str,
+    email: &EmailAddress,
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
-    limits.budgets.spend(conn, kind, address, now)?;
-    limits.budgets.spend(conn, MAILS, address, now)?;
+    limits.budgets.spend(conn, kind, email.canonical(), now)?;
+    limits.budgets.spend(conn, MAILS, email.canonical(), now)?;
     Ok(())
 }
 
@@ -83,10 +87,10 @@ fn may_mail(
     conn: &mut PgConnection,
     limits: &Limits,
     kind: RateLimit,
-    address: &str,
+    email: &EmailAddress,
     now: DateTime<Utc>,
 ) -> Result<bool, Problem> {
-    match spend_mail(conn, limits, kind, address, now) {
+    match spend_mail(conn, limits, kind, email, now) {
         Ok(()) => Ok(true),
         Err(problem) if problem.kind().status == 429 => Ok(false),
         Err(problem) => Err(problem),
@@ -112,9 +116,4 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(undo_email_change::undo_email_change)
         .service(unlock_login::unlock_login)
         .service(delete_me::delete_me);
-}
-
-fn client(req: &HttpRequest, address: ClientIp) -> Client {
-    let user_agent = req.headers().get(header::USER_AGENT);
-    Client::new(address.0, user_agent.and_then(|value| value.to_str().ok()))
 }

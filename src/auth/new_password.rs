@@ -1,23 +1,22 @@
 //! A new password for an account that is there.
 
-use actix_web::web::Data;
 use chrono::{DateTime, Utc};
 use diesel::PgConnection;
 use uuid::Uuid;
 use validator::ValidationError;
 
 use super::{
+    Auth, challenges,
     mails::{Notice, NoticeMail},
     proof::refused,
 };
 use crate::{
-    db::Db,
-    http::{ClientIp, Problem},
-    jobs,
-    passwords::{self, Hasher, Policy},
+    db::UserId,
+    http::{Network, Problem},
+    jobs, passwords,
     tokens::{
-        Ended, challenges,
-        sessions::{self, Which},
+        EndedSessions,
+        sessions::{self, Selection},
     },
     users::{self, Account},
 };
@@ -34,18 +33,16 @@ pub(super) fn invalid(pointer: &'static str, error: ValidationError) -> Problem 
 
 /// Checks it against the account's address and names and the service's words as well, then hashes it.
 pub(super) async fn hash(
+    auth: &Auth,
     password: String,
-    user: Uuid,
-    db: &Db,
-    hasher: &Data<Hasher>,
-    policy: &Policy,
-    address: ClientIp,
+    user: UserId,
+    network: Network,
 ) -> Result<String, Problem> {
-    let account = db.run(move |conn| Ok::<_, Problem>(users::find_account(conn, user)?)).await?;
+    let account = auth.db.query(move |conn| users::find_account(conn, user)).await?;
     let account = account.ok_or_else(|| refused("/code"))?;
-    let personal = [Some(account.email.as_str()), account.username.as_deref(), account.name.as_deref()];
-    policy.check(&password, &personal).map_err(|error| invalid("/new_password", error))?;
-    hasher.reserve(address.network())?.hash(password).await
+    let personal = [Some(account.email.given()), account.username.as_deref(), account.name.as_deref()];
+    auth.policy.check(&password, &personal).map_err(|error| invalid("/new_password", error))?;
+    auth.hasher.reserve(network)?.hash(password).await
 }
 
 /// Uses the challenge up, sets the password, ends all sessions and whatever was pending, and has the
@@ -53,10 +50,10 @@ pub(super) async fn hash(
 pub(super) fn set(
     conn: &mut PgConnection,
     challenge: Uuid,
-    user: Uuid,
+    user: UserId,
     hash: &str,
     now: DateTime<Utc>,
-) -> Result<Option<(Account, Vec<Ended>)>, Problem> {
+) -> Result<Option<(Account, EndedSessions)>, Problem> {
     let Some(account) = users::lock_account(conn, user)? else {
         return Ok(None);
     };
@@ -65,8 +62,8 @@ pub(super) fn set(
     }
     users::set_password(conn, user, hash, now)?;
     challenges::cancel(conn, user)?;
-    let ended = sessions::end(conn, user, Which::All)?;
-    let notice = NoticeMail { email: account.email.clone(), notice: Notice::PasswordChanged };
+    let ended = sessions::end(conn, user, Selection::All)?;
+    let notice = NoticeMail::to(&account.email, Notice::PasswordChanged);
     jobs::enqueue(conn, &notice, now)?;
     Ok(Some((account, ended)))
 }

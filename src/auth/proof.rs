@@ -2,18 +2,16 @@
 
 use std::time::Duration;
 
-use actix_web::web::Data;
-use chrono::{DateTime, Utc};
 use validator::ValidationError;
 
+use super::{
+    Auth,
+    challenges::{self, Attempt, Challenge, CodeForm, Owner, Purpose},
+};
 use crate::{
-    db::{self, Db},
+    db,
     http::{Network, Problem, kind},
-    limits::{Limits, RateLimit},
-    tokens::{
-        ChallengeKeys, CodeForm,
-        challenges::{self, Attempt, Challenge, Owner, Purpose},
-    },
+    limits::RateLimit,
     users::EmailAddress,
 };
 
@@ -28,24 +26,12 @@ pub(super) enum Proof {
     Code { owner: Owner, code: String },
 }
 
-/// What a proof is checked with.
-pub(super) struct Checker<'a> {
-    pub db: &'a Db,
-    pub limits: &'a Data<Limits>,
-    pub keys: &'a Data<ChallengeKeys>,
-    /// Where it comes from.
-    pub network: Network,
-    pub now: DateTime<Utc>,
-}
-
 impl Proof {
     /// From fields that [`check_proof`] has let pass.
     pub fn new(token: Option<String>, email: Option<&str>, code: Option<String>) -> Self {
         match (token, email.and_then(EmailAddress::parse), code) {
             (Some(token), _, _) => Self::Token(token),
-            (None, Some(email), Some(code)) => {
-                Self::Code { owner: Owner::Address(email.canonical().to_owned()), code }
-            }
+            (None, Some(email), Some(code)) => Self::Code { owner: Owner::Address(email), code },
             _ => unreachable!("validated"),
         }
     }
@@ -59,41 +45,43 @@ impl Proof {
     }
 
     /// As [`Proof::find`], and refuses what was used.
-    pub async fn find_unused(self, purpose: Purpose, with: Checker<'_>) -> Result<Challenge, Problem> {
+    pub async fn find_unused(
+        self,
+        purpose: Purpose,
+        auth: &Auth,
+        network: Network,
+    ) -> Result<Challenge, Problem> {
         let pointer = self.pointer();
-        let found = self.find(purpose, with).await?;
+        let found = self.find(purpose, auth, network).await?;
         Some(found).filter(|challenge| challenge.consumed_at.is_none()).ok_or_else(|| refused(pointer))
     }
 
     /// Finds what it proves. A wrong code, an unknown address, a code that expired and one that was
     /// tried too often are answered alike, after the same statements.
-    pub async fn find(self, purpose: Purpose, with: Checker<'_>) -> Result<Challenge, Problem> {
+    pub async fn find(self, purpose: Purpose, auth: &Auth, network: Network) -> Result<Challenge, Problem> {
         let pointer = self.pointer();
-        let Checker { db, limits, keys, network, now } = with;
+        let now = auth.now();
         let found = match self {
             Self::Token(token) => {
-                let find = move |conn: &mut _| {
-                    Ok::<_, Problem>(challenges::find_by_token(conn, purpose, &token, now)?)
-                };
-                db.run(find).await?
+                auth.db.query(move |conn| challenges::find_by_token(conn, purpose, &token, now)).await?
             }
             Self::Code { owner, code } => {
                 match &owner {
-                    Owner::Address(address) => db::charge_to(address),
+                    Owner::Address(email) => db::charge_to(email.canonical()),
                     Owner::User(user) => db::charge_to(user),
                 }
                 let code = purpose.code_form().read(&code).expect("validated");
                 let attempt = Attempt { purpose, owner, code, network };
-                let (keys, used) = (keys.clone(), limits.clone());
+                let (keys, limits) = (auth.challenge_keys.clone(), auth.limits.clone());
                 let try_it = move |conn: &mut _| {
                     if let (CodeForm::SixDigits, Owner::User(user)) = (purpose.code_form(), &attempt.owner) {
-                        used.budgets.spend(conn, SIX_DIGITS, &user.to_string(), now)?;
+                        limits.budgets.spend(conn, SIX_DIGITS, &user.to_string(), now)?;
                     }
-                    Ok::<_, Problem>(challenges::try_code(conn, &keys, &used.budgets, &attempt, now)?)
+                    Ok::<_, Problem>(challenges::try_code(conn, &keys, &limits.budgets, &attempt, now)?)
                 };
-                let found = db.run(try_it).await?;
+                let found = auth.db.run(try_it).await?;
                 if found.is_none() {
-                    limits.wrong_guesses.count_code();
+                    auth.limits.wrong_guesses.count_code();
                 }
                 found
             }

@@ -1,26 +1,23 @@
 //! Exchanges a refresh token for a new pair of tokens.
 
-use actix_web::{HttpRequest, HttpResponse, post, web::Data};
+use actix_web::{HttpResponse, post, web::Data};
 use diesel::PgConnection;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::Validate;
 
 use super::{
+    Auth,
     mails::{Notice, NoticeMail},
     token_pair::{self, TokenPair},
 };
 use crate::{
-    clock::Clock,
-    config,
-    db::{self, Db},
-    http::{ClientIp, Json, Problem, kind},
+    db,
+    http::{Json, Problem, kind},
     jobs,
-    limits::Limits,
     tokens::{
-        Activity, Blocklist, Jwt, Refusal,
+        self, Client, Exchange, Lifetimes, Presented, Refusal,
         reuse::{self, Settled},
-        sessions::{self, Exchange, Lifetimes, Presented},
     },
     users,
 };
@@ -56,49 +53,35 @@ pub struct Refresh {
     )
 )]
 #[post("/auth/refresh")]
-#[expect(clippy::too_many_arguments, reason = "each is an extractor")]
-pub async fn refresh(
-    req: HttpRequest,
-    body: Json<Refresh>,
-    address: ClientIp,
-    db: Data<Db>,
-    jwt: Data<Jwt>,
-    settings: Data<config::Tokens>,
-    clock: Data<Clock>,
-    activity: Data<Activity>,
-    blocklist: Data<Blocklist>,
-    limits: Data<Limits>,
-) -> Result<HttpResponse, Problem> {
+pub async fn refresh(client: Client, body: Json<Refresh>, auth: Data<Auth>) -> Result<HttpResponse, Problem> {
     let invalid = || Problem::new(&kind::INVALID_REFRESH_TOKEN).challenge(true);
     // The key ring is as old as the blocklist: a key may have been revoked meanwhile.
-    if !blocklist.is_current() {
+    if !auth.blocklist.is_current() {
         return Err(Problem::unavailable("the key ring is out of date"));
     }
     let (claims, expires_at) =
-        jwt.verify_refresh(&body.0.refresh_token).map_err(|refusal| match refusal {
+        auth.jwt.verify_refresh(&body.0.refresh_token).map_err(|refusal| match refusal {
             Refusal::Unverifiable => refusal.into(),
             _ => invalid(),
         })?;
-    let times = Lifetimes::new(&settings, &clock);
+    let times = auth.lifetimes();
     let (session, user) = (claims.sid, claims.sub);
     db::charge_to(&user);
-    limits.requests.check(super::REFRESHES, session)?;
-    let seen_here = activity.generation(session);
-    let presented = Presented { claims, expires_at, seen_here, client: super::client(&req, address) };
+    auth.limits.requests.check(super::REFRESHES, session)?;
+    let seen_here = auth.activity.generation(session);
+    let presented = Presented { claims, expires_at, seen_here, client };
     let hop_times = times.clone();
-    let exchange =
-        move |conn: &mut PgConnection| Ok::<_, Problem>(sessions::exchange(conn, presented, &hop_times)?);
-    let presented = match db.run(exchange).await? {
-        Exchange::Granted(grant) => return token_pair::respond(&jwt, grant, &times),
+    let presented = match auth.db.query(move |conn| tokens::exchange(conn, presented, &hop_times)).await? {
+        Exchange::Granted(grant) => return token_pair::respond(&auth.jwt, grant, &times),
         Exchange::NotNewest(presented) => presented,
     };
     let hop_times = times.clone();
-    match db.tx(move |conn| settle(conn, presented, &hop_times)).await? {
-        Settled::Reissued(grant) => token_pair::respond(&jwt, grant, &times),
+    match auth.db.tx(move |conn| settle(conn, presented, &hop_times)).await? {
+        Settled::Reissued(grant) => token_pair::respond(&auth.jwt, grant, &times),
         Settled::Unknown => Err(invalid()),
         Settled::Unclear => Err(Problem::unavailable("a clock is wrong: the token may have expired, or not")),
         Settled::Reused(reuse) => {
-            blocklist.refuse(&reuse.ended);
+            reuse.ended.refuse(&auth.blocklist);
             tracing::warn!(%user, %session, "a refresh token was used twice: the session has ended");
             Err(Problem::new(&kind::REFRESH_TOKEN_REUSED).challenge(true))
         }
@@ -115,7 +98,7 @@ fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) -> R
     {
         let (logged_in_at, user_agent) = (reuse.logged_in_at, reuse.user_agent.clone());
         let notice = Notice::SessionReused { logged_in_at, user_agent };
-        jobs::enqueue(conn, &NoticeMail { email: account.email, notice }, times.now)?;
+        jobs::enqueue(conn, &NoticeMail::to(&account.email, notice), times.now)?;
     }
     Ok(settled)
 }

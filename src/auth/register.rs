@@ -5,26 +5,23 @@ use chrono::{DateTime, Utc};
 use diesel::PgConnection;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use super::{
+    Auth,
+    caller::Caller,
+    challenges::{self, NewChallenge, Purpose, Subject},
     mails::{ConfirmationMail, RegistrationMail},
     new_password, store,
 };
 use crate::{
-    clock::Clock,
-    config,
-    db::{self, Db, constraint_violated},
-    http::{ClientIp, Envelope, Json, Problem, kind},
+    db,
+    http::{Envelope, Json, Problem},
     jobs,
     limits::Limits,
     passwords,
-    tokens::{
-        ChallengeKeys, Role,
-        challenges::{self, Opening, Purpose, Subject},
-    },
-    users::{self, EmailAddress, NewUser, User, check_name, check_new_email, check_new_username},
+    tokens::Role,
+    users::{self, EmailAddress, NewUser, Taken, User, check_name, check_new_email, check_new_username},
 };
 
 #[derive(Deserialize, Validate, ToSchema)]
@@ -81,48 +78,39 @@ fn check_password(body: &Register) -> Result<(), ValidationError> {
     )
 )]
 #[post("/auth/register")]
-#[expect(clippy::too_many_arguments, reason = "each is an extractor")]
 pub async fn register(
+    Caller(client): Caller,
     body: Json<Register>,
-    address: ClientIp,
-    db: Data<Db>,
-    hasher: Data<passwords::Hasher>,
-    policy: Data<passwords::Policy>,
-    limits: Data<Limits>,
-    settings: Data<config::Accounts>,
+    auth: Data<Auth>,
     envelope: Data<Envelope>,
-    keys: Data<ChallengeKeys>,
-    clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
-    limits.requests.check_address(super::PER_ADDRESS, address.0)?;
     let Json(Register { email, password, name, username }) = body;
     let email = EmailAddress::parse(&email).expect("validated");
     db::charge_to(email.canonical());
-    policy.check(&password, &[]).map_err(|error| new_password::invalid("/password", error))?;
-    let (place, now) = (hasher.reserve(address.network())?, clock.now());
-    if settings.require_confirmation {
+    auth.policy.check(&password, &[]).map_err(|error| new_password::invalid("/password", error))?;
+    let (permit, now, limits) = (auth.hasher.reserve(client.network())?, auth.now(), auth.limits.clone());
+    if auth.accounts.require_confirmation {
         // With a salt of the address, so that the password of a confirmation can be compared with those
         // of all its registrations at once.
-        let hash = place.hash_with_salt(password, keys.salt(email.canonical())).await?;
-        let pending = store::Registration::new(&email, name, username, hash, now);
-        db.tx(move |conn| wait_for_confirmation(conn, &limits, &pending, now)).await?;
+        let hash = permit.hash_with_salt(password, auth.challenge_keys.salt(&email)).await?;
+        let pending = store::Registration::new(email, name, username, hash, now);
+        auth.db.tx(move |conn| wait_for_confirmation(conn, &limits, &pending, now)).await?;
         return Ok(HttpResponse::Accepted().finish());
     }
-    let hash = place.hash(password).await?;
-    let new = NewUser::new(&email, hash, Role::User, now).named(name, username);
-    let canonical = email.canonical().to_owned();
-    let mail = settings.invite_confirmation.then(|| ConfirmationMail { email: email.given().to_owned() });
-    let user: User = db
-        .tx(move |conn| {
-            let user = users::insert(conn, &new).map_err(taken)?;
-            if let Some(mail) = mail
-                && super::may_mail(conn, &limits, super::CONFIRMATIONS, &canonical, now)?
-            {
-                jobs::enqueue(conn, &mail, now)?;
-            }
-            Ok::<_, Problem>(user)
-        })
-        .await?;
+    let hash = permit.hash(password).await?;
+    let new = NewUser::new(email.clone(), hash, Role::User, now).named(name, username);
+    let invites = auth.accounts.invite_confirmation;
+    let create = move |conn: &mut PgConnection| -> Result<User, Problem> {
+        let user = users::insert(conn, &new).map_err(|error| match Taken::by(&error) {
+            Some(taken) => taken.problem(),
+            None => error.into(),
+        })?;
+        if invites && super::may_mail(conn, &limits, super::CONFIRMATIONS, &email, now)? {
+            jobs::enqueue(conn, &ConfirmationMail { email: email.given().to_owned() }, now)?;
+        }
+        Ok(user)
+    };
+    let user = auth.db.tx(create).await?;
     let location = format!("{}/api/v1/users/{}", envelope.public_url, user.id);
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(user))
 }
@@ -137,32 +125,16 @@ fn wait_for_confirmation(
     if let Some(username) = &pending.username
         && users::is_username_taken(conn, username)?
     {
-        return Err(username_taken());
+        return Err(Taken::Username.problem());
     }
-    super::spend_mail(conn, limits, super::CONFIRMATIONS, &pending.email_canonical, now)?;
+    super::spend_mail(conn, limits, super::CONFIRMATIONS, &pending.email, now)?;
     store::insert(conn, pending)?;
-    let opening = Opening {
+    let new = NewChallenge {
         purpose: Purpose::ConfirmEmail,
         subject: Subject::Registration(pending.id),
         email: &pending.email,
-        email_canonical: &pending.email_canonical,
     };
-    let challenge = Uuid::now_v7();
-    challenges::open(conn, challenge, &opening, now)?;
+    let challenge = challenges::open(conn, &new, now)?;
     jobs::enqueue(conn, &RegistrationMail { challenge }, now)?;
     Ok(())
-}
-
-fn taken(error: diesel::result::Error) -> Problem {
-    match constraint_violated(&error) {
-        Some("users_email_key" | "users_email_reserved") => {
-            Problem::new(&kind::EMAIL_TAKEN).field("/email", "taken", "is taken")
-        }
-        Some("users_username_key") => username_taken(),
-        _ => error.into(),
-    }
-}
-
-fn username_taken() -> Problem {
-    Problem::new(&kind::USERNAME_TAKEN).field("/username", "taken", "is taken")
 }

@@ -5,14 +5,10 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::mails::ConfirmationMail;
+use super::{Auth, caller::Caller, mails::ConfirmationMail};
 use crate::{
-    clock::Clock,
-    db::{self, Db},
-    http::{ClientIp, Json, Problem},
-    jobs,
-    limits::Limits,
-    users::{EmailAddress, check_email},
+    http::{Json, Problem},
+    users::check_email,
 };
 
 #[derive(Deserialize, Validate, ToSchema)]
@@ -39,20 +35,9 @@ pub struct ResendConfirmation {
 )]
 #[post("/auth/confirm/resend")]
 pub async fn resend_confirmation(
+    _: Caller,
     body: Json<ResendConfirmation>,
-    address: ClientIp,
-    db: Data<Db>,
-    limits: Data<Limits>,
-    clock: Data<Clock>,
+    auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
-    limits.requests.check_address(super::PER_ADDRESS, address.0)?;
-    let email = EmailAddress::parse(&body.0.email).expect("validated");
-    db::charge_to(email.canonical());
-    let (job, now) = (ConfirmationMail { email: email.given().to_owned() }, clock.now());
-    db.tx(move |conn| {
-        super::spend_mail(conn, &limits, super::CONFIRMATIONS, email.canonical(), now)?;
-        Ok::<_, Problem>(jobs::enqueue(conn, &job, now)?)
-    })
-    .await?;
-    Ok(HttpResponse::Accepted().finish())
+    auth.mail_if_known(&body.0.email, super::CONFIRMATIONS, |email| ConfirmationMail { email }).await
 }

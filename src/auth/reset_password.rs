@@ -7,19 +7,14 @@ use utoipa::ToSchema;
 use validator::{Validate, ValidationError};
 
 use super::{
+    Auth,
+    caller::Caller,
+    challenges::{self, Purpose},
     new_password,
-    proof::{Checker, Proof, check_code, check_proof, refused},
+    proof::{Proof, check_code, check_proof, refused},
 };
 use crate::{
-    clock::Clock,
-    db::Db,
-    http::{ClientIp, Json, Problem},
-    limits::Limits,
-    passwords,
-    tokens::{
-        Blocklist, ChallengeKeys,
-        challenges::{self, Purpose},
-    },
+    http::{Json, Problem},
     users::{self, check_email},
 };
 
@@ -69,35 +64,28 @@ fn check(body: &ResetPassword) -> Result<(), ValidationError> {
     )
 )]
 #[post("/auth/password/reset")]
-#[expect(clippy::too_many_arguments, reason = "each is an extractor")]
 pub async fn reset_password(
+    Caller(client): Caller,
     body: Json<ResetPassword>,
-    address: ClientIp,
-    db: Data<Db>,
-    hasher: Data<passwords::Hasher>,
-    policy: Data<passwords::Policy>,
-    limits: Data<Limits>,
-    keys: Data<ChallengeKeys>,
-    blocklist: Data<Blocklist>,
-    clock: Data<Clock>,
+    auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
-    limits.requests.check_address(super::PER_ADDRESS, address.0)?;
     let Json(ResetPassword { token, email, code, new_password }) = body;
-    let now = clock.now();
+    let (now, network) = (auth.now(), client.network());
     let proof = Proof::new(token, email.as_deref(), code);
     let pointer = proof.pointer();
-    let with = Checker { db: &db, limits: &limits, keys: &keys, network: address.network(), now };
-    let challenge = proof.find_unused(Purpose::ResetPassword, with).await?;
+    let challenge = proof.find_unused(Purpose::ResetPassword, &auth, network).await?;
     let user = challenge.user().ok_or_else(|| refused(pointer))?;
-    let hash = new_password::hash(new_password, user, &db, &hasher, &policy, address).await?;
-    let ended = db
+    let hash = new_password::hash(&auth, new_password, user, network).await?;
+    let limits = auth.limits.clone();
+    let ended = auth
+        .db
         .tx(move |conn| {
             let Some((account, ended)) = new_password::set(conn, challenge.id, user, &hash, now)? else {
                 return Err(refused(pointer));
             };
             // Whoever has the token or the code reads mail there.
-            users::confirm_email(conn, user, &account.email_canonical, now)?;
-            users::allow_login(conn, &limits, user, address.network(), now)?;
+            users::confirm_email(conn, user, &account.email, now)?;
+            users::allow_login(conn, &limits, user, network, now)?;
             // Enough time for the former address to object. From now on it cannot take back an account
             // that was handed over, with what its new owner has put into it.
             if account.email_changed_at.is_some_and(|at| now - at >= OBJECTION) {
@@ -106,6 +94,6 @@ pub async fn reset_password(
             Ok(ended)
         })
         .await?;
-    blocklist.refuse(&ended);
+    ended.refuse(&auth.blocklist);
     Ok(HttpResponse::NoContent().finish())
 }

@@ -12,7 +12,7 @@ use crate::{
 /// How long a registration waits.
 const LIFETIME: TimeDelta = TimeDelta::days(7);
 /// Registrations that a log-in may wait for; limits on mails keep them fewer.
-const MOST_LOOKED_AT: i64 = 100;
+const MAX_COMPARED: i64 = 100;
 /// Rows that housekeeping deletes in one statement.
 const BATCH: i64 = 1000;
 
@@ -21,8 +21,8 @@ const BATCH: i64 = 1000;
 #[diesel(table_name = registrations)]
 pub(super) struct Registration {
     pub id: Uuid,
-    pub email: String,
-    pub email_canonical: String,
+    #[diesel(select_expression = (registrations::email, registrations::email_canonical), skip_insertion)]
+    pub email: EmailAddress,
     pub username: Option<String>,
     pub username_canonical: Option<String>,
     pub name: Option<String>,
@@ -33,7 +33,7 @@ pub(super) struct Registration {
 
 impl Registration {
     pub fn new(
-        email: &EmailAddress,
+        email: EmailAddress,
         name: Option<String>,
         username: Option<String>,
         password_hash: String,
@@ -41,8 +41,7 @@ impl Registration {
     ) -> Self {
         Self {
             id: Uuid::now_v7(),
-            email: email.given().to_owned(),
-            email_canonical: email.canonical().to_owned(),
+            email,
             username_canonical: username.as_deref().map(str::to_ascii_lowercase),
             username,
             name,
@@ -54,7 +53,11 @@ impl Registration {
 }
 
 pub(super) fn insert(conn: &mut PgConnection, registration: &Registration) -> QueryResult<()> {
-    diesel::insert_into(registrations::table).values(registration).execute(conn)?;
+    let email = (
+        registrations::email.eq(registration.email.given()),
+        registrations::email_canonical.eq(registration.email.canonical()),
+    );
+    diesel::insert_into(registrations::table).values((registration, email)).execute(conn)?;
     Ok(())
 }
 
@@ -71,17 +74,13 @@ pub(super) fn find_hashes(
         Login::Email(_) => live.filter(registrations::email_canonical.eq(name)),
         Login::Username(_) => live.filter(registrations::username_canonical.eq(name)),
     };
-    of_it
-        .select(registrations::password_hash)
-        .order(registrations::id.desc())
-        .limit(MOST_LOOKED_AT)
-        .load(conn)
+    of_it.select(registrations::password_hash).order(registrations::id.desc()).limit(MAX_COMPARED).load(conn)
 }
 
 /// Locks all registrations of this address, so that of two confirmations one is first.
-pub(super) fn lock_all(conn: &mut PgConnection, email_canonical: &str) -> QueryResult<Vec<Registration>> {
+pub(super) fn lock_all(conn: &mut PgConnection, email: &EmailAddress) -> QueryResult<Vec<Registration>> {
     registrations::table
-        .filter(registrations::email_canonical.eq(email_canonical))
+        .filter(registrations::email_canonical.eq(email.canonical()))
         .select(Registration::as_select())
         .order(registrations::id)
         .for_update()
@@ -96,9 +95,6 @@ pub(super) fn delete(conn: &mut PgConnection, ended: &[Registration]) -> QueryRe
 }
 
 /// Removes at most 1,000 that nobody confirmed in time; true if there may be more.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
     let expired: Vec<Uuid> = registrations::table
         .filter(registrations::expires_at.lt(now))

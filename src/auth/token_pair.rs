@@ -7,10 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     http::Problem,
-    tokens::{
-        AccessToken, Jwt,
-        sessions::{Grant, Lifetimes},
-    },
+    tokens::{AccessToken, Grant, Jwt, Lifetimes},
 };
 
 /// A token response (RFC 6749 section 5.1).

@@ -11,20 +11,19 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::{
+    Auth,
+    caller::Caller,
+    challenges::{self, Challenge, Purpose},
     confirm::Confirmed,
     mails::{Notice, NoticeMail, Reason, ResetMail},
-    proof::{Checker, Proof, refused},
+    proof::{Proof, refused},
 };
 use crate::{
-    clock::Clock,
-    db::Db,
-    http::{ClientIp, Json, Problem},
+    http::{Json, Problem},
     jobs,
-    limits::Limits,
     tokens::{
-        Blocklist, ChallengeKeys, Ended,
-        challenges::{self, Challenge, Purpose},
-        sessions::{self, Which},
+        EndedSessions,
+        sessions::{self, Selection},
     },
     users,
 };
@@ -57,22 +56,16 @@ pub struct UndoEmailChange {
 )]
 #[post("/auth/email/change/undo")]
 pub async fn undo_email_change(
+    Caller(client): Caller,
     body: Json<UndoEmailChange>,
-    address: ClientIp,
-    db: Data<Db>,
-    limits: Data<Limits>,
-    keys: Data<ChallengeKeys>,
-    blocklist: Data<Blocklist>,
-    clock: Data<Clock>,
+    auth: Data<Auth>,
 ) -> Result<JsonBody<Confirmed>, Problem> {
-    limits.requests.check_address(super::PER_ADDRESS, address.0)?;
-    let now = clock.now();
+    let now = auth.now();
     let proof = Proof::Token(body.0.token);
-    let with = Checker { db: &db, limits: &limits, keys: &keys, network: address.network(), now };
-    let found = proof.find(Purpose::UndoEmailChange, with).await?;
-    let confirmed = Confirmed { email: found.email.clone() };
-    let ended = db.tx(move |conn| apply(conn, &found, now)).await?;
-    blocklist.refuse(&ended.ok_or_else(|| refused("/token"))?);
+    let found = proof.find(Purpose::UndoEmailChange, &auth, client.network()).await?;
+    let confirmed = Confirmed { email: found.email.given().to_owned() };
+    let ended = auth.db.tx(move |conn| apply(conn, &found, now)).await?;
+    ended.ok_or_else(|| refused("/token"))?.refuse(&auth.blocklist);
     Ok(JsonBody(confirmed))
 }
 
@@ -81,7 +74,7 @@ fn apply(
     conn: &mut PgConnection,
     challenge: &Challenge,
     now: DateTime<Utc>,
-) -> Result<Option<Vec<Ended>>, Problem> {
+) -> Result<Option<EndedSessions>, Problem> {
     let user = challenge.user().ok_or_else(|| Problem::internal("an undo without a user"))?;
     let Some(before) = users::lock_account(conn, user)? else {
         return Ok(None);
@@ -90,12 +83,16 @@ fn apply(
         return Ok(None);
     }
     // Nobody else can have it: the challenge has reserved it until this moment.
-    users::change_email(conn, user, (&challenge.email, &challenge.email_canonical), now)?;
+    users::change_email(conn, user, &challenge.email, now)?;
     challenges::cancel_after(conn, user, challenge)?;
-    let ended = sessions::end(conn, user, Which::All)?;
-    jobs::enqueue(conn, &ResetMail { email: challenge.email.clone(), reason: Reason::Undone }, now)?;
-    if before.email_canonical != challenge.email_canonical {
-        let notice = NoticeMail { email: before.email, notice: Notice::AddressTakenBack };
+    let ended = sessions::end(conn, user, Selection::All)?;
+    jobs::enqueue(
+        conn,
+        &ResetMail { email: challenge.email.given().to_owned(), reason: Reason::Undone },
+        now,
+    )?;
+    if before.email.canonical() != challenge.email.canonical() {
+        let notice = NoticeMail::to(&before.email, Notice::AddressTakenBack);
         jobs::enqueue(conn, &notice, now)?;
     }
     Ok(Some(ended))

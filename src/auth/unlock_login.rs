@@ -5,16 +5,14 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::Validate;
 
-use super::proof::{Checker, Proof, refused};
+use super::{
+    Auth,
+    caller::Caller,
+    challenges::{self, Purpose},
+    proof::{Proof, refused},
+};
 use crate::{
-    clock::Clock,
-    db::Db,
-    http::{ClientIp, Json, Problem},
-    limits::Limits,
-    tokens::{
-        ChallengeKeys,
-        challenges::{self, Purpose},
-    },
+    http::{Json, Problem},
     users,
 };
 
@@ -44,25 +42,22 @@ pub struct UnlockLogin {
 )]
 #[post("/auth/login/unlock")]
 pub async fn unlock_login(
+    Caller(client): Caller,
     body: Json<UnlockLogin>,
-    address: ClientIp,
-    db: Data<Db>,
-    limits: Data<Limits>,
-    keys: Data<ChallengeKeys>,
-    clock: Data<Clock>,
+    auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
-    limits.requests.check_address(super::PER_ADDRESS, address.0)?;
-    let (now, network) = (clock.now(), address.network());
-    let with = Checker { db: &db, limits: &limits, keys: &keys, network, now };
-    let challenge = Proof::Token(body.0.token).find_unused(Purpose::UnlockLogin, with).await?;
+    let (now, network) = (auth.now(), client.network());
+    let challenge = Proof::Token(body.0.token).find_unused(Purpose::UnlockLogin, &auth, network).await?;
     let user = challenge.user().ok_or_else(|| Problem::internal("an unlock without a user"))?;
-    db.tx(move |conn| {
-        let is_there = users::lock_account(conn, user)?.is_some();
-        if !is_there || !challenges::consume(conn, challenge.id, now)? {
-            return Err(refused("/token"));
-        }
-        Ok(users::allow_login(conn, &limits, user, network, now)?)
-    })
-    .await?;
+    let limits = auth.limits.clone();
+    auth.db
+        .tx(move |conn| {
+            let is_there = users::lock_account(conn, user)?.is_some();
+            if !is_there || !challenges::consume(conn, challenge.id, now)? {
+                return Err(refused("/token"));
+            }
+            Ok(users::allow_login(conn, &limits, user, network, now)?)
+        })
+        .await?;
     Ok(HttpResponse::NoContent().finish())
 }

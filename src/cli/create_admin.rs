@@ -11,12 +11,13 @@ use diesel::{Connection, PgConnection};
 
 use super::{database::with_connection, output::print};
 use crate::{
+    auth::challenges,
     config::Config,
     db::{self, migrate},
     passwords::{Hasher, Policy},
     tokens::{
-        Role, challenges,
-        sessions::{self, Which},
+        Role,
+        sessions::{self, Selection},
     },
     users::{self, Account, EmailAddress, NewUser},
 };
@@ -74,8 +75,8 @@ fn create_or_promote(
         ));
     }
     // The address may be reserved as the former one of another account. The operator's command has priority.
-    let released = challenges::release(conn, email.canonical(), now)?;
-    let new = NewUser::new(email, hash.to_owned(), Role::Admin, now).confirmed();
+    let released = challenges::release(conn, email, now)?;
+    let new = NewUser::new(email.clone(), hash.to_owned(), Role::Admin, now).confirmed();
     let user = users::insert(conn, &new).context("the account cannot be created")?;
     let mut done = vec![format!("created admin {} with id {}", user.email, user.id)];
     done.extend(released.iter().map(|former| {
@@ -101,14 +102,14 @@ fn promote(
             "this account has the address {} only since {}; it had another address before and may belong to \
              someone else. Use --force to promote it anyway: that sets a new password, removes its names, ends \
              its sessions and deletes all its links, also the one that undoes the change",
-            account.email,
+            account.email.given(),
             changed_at.format("%-d %B %Y at %H:%M UTC")
         );
     }
     users::take_over(conn, account.id, hash, now)?;
     users::promote(conn, account.id)?;
     challenges::cancel_all(conn, account.id)?;
-    sessions::end(conn, account.id, Which::All)?;
+    sessions::end(conn, account.id, Selection::All)?.leave_to_servers();
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use crate::{
     db,
     tokens::{
         self, Sealer,
-        sessions::{self, Which},
+        sessions::{self, Selection},
     },
     users::{self, EmailAddress},
 };
@@ -51,7 +51,7 @@ fn end_those_of(conn: &mut PgConnection, email: &EmailAddress) -> Result<()> {
     let ended = conn.transaction(|conn| -> Result<usize> {
         let account =
             users::lock_account_of(conn, email)?.context("there is no account with this address")?;
-        Ok(sessions::end(conn, account.id, Which::All)?.len())
+        Ok(sessions::end(conn, account.id, Selection::All)?.leave_to_servers())
     })?;
     Ok(print(format_args!("ended {}", count(ended)))?)
 }

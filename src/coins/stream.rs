@@ -24,11 +24,11 @@ use futures_util::stream;
 use serde::Deserialize;
 use tokio::{sync::watch, time};
 use utoipa::IntoParams;
-use uuid::Uuid;
 use validator::Validate;
 
 use super::view::{Version, View};
 use crate::{
+    db::UserId,
     http::{Closing, Envelope, Problem, Query, kind},
     tokens::{CurrentUser, Uncounted},
 };
@@ -46,16 +46,16 @@ const RETRY_SECONDS: u64 = 5;
 
 /// The streams that are open on this server.
 #[derive(Default)]
-pub struct Streams(Mutex<HashMap<Uuid, usize>>);
+pub struct Streams(Mutex<HashMap<UserId, usize>>);
 
 /// One open stream.
 struct Place {
     streams: Arc<Streams>,
-    user: Uuid,
+    user: UserId,
 }
 
 impl Streams {
-    fn enter(self: Arc<Self>, user: Uuid, most: usize) -> Result<Place, Problem> {
+    fn enter(self: Arc<Self>, user: UserId, most: usize) -> Result<Place, Problem> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let own = open.get(&user).copied().unwrap_or_default();
         if own >= MOST_OF_USER {
@@ -203,12 +203,14 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     #[test]
     fn places_are_bounded_and_given_back() {
         let streams = Arc::new(Streams::default());
-        let (ada, bob) = (Uuid::now_v7(), Uuid::now_v7());
+        let (ada, bob) = (UserId(Uuid::now_v7()), UserId(Uuid::now_v7()));
         let enter = |user, most| streams.clone().enter(user, most);
         let code = |result: Result<Place, Problem>| result.err().map(|problem| problem.kind().code);
         let room = |result: Result<Place, Problem>| result.unwrap_or_else(|problem| panic!("{problem}"));

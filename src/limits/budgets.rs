@@ -40,7 +40,6 @@ struct FreeAt {
 impl Budgets {
     /// `key` is derived from `SECRET_KEY`: the table names budgets by an HMAC, so it tells a reader
     /// of a stolen dump neither whose they are nor which addresses were tried.
-    #[must_use]
     pub fn new(enabled: bool, key: &[u8]) -> Self {
         Self { enabled, key: hmac::Key::new(HMAC_SHA256, key) }
     }
@@ -65,9 +64,6 @@ impl Budgets {
 
     /// As [`Budgets::spend`], also with `RATE_LIMITS=off`. When nothing is left, the inner error is how
     /// long to wait.
-    ///
-    /// # Errors
-    /// The database cannot be written.
     pub fn take(
         &self,
         conn: &mut PgConnection,
@@ -100,9 +96,6 @@ impl Budgets {
     }
 
     /// Whether [`Budgets::take`] would refuse; for what is spent only afterwards.
-    ///
-    /// # Errors
-    /// The database cannot be read.
     pub fn is_used_up(
         &self,
         conn: &mut PgConnection,
@@ -116,9 +109,6 @@ impl Budgets {
     }
 
     /// Gives one unit back: what it was spent for did not happen.
-    ///
-    /// # Errors
-    /// The database cannot be written.
     pub fn refund(&self, conn: &mut PgConnection, limit: RateLimit, subject: &str) -> QueryResult<()> {
         if self.enabled {
             sql_query("UPDATE budgets SET free_at = free_at - $2 WHERE key = $1")
@@ -130,9 +120,6 @@ impl Budgets {
     }
 
     /// Makes the whole budget available again.
-    ///
-    /// # Errors
-    /// The database cannot be written.
     pub fn restore(&self, conn: &mut PgConnection, limit: RateLimit, subject: &str) -> QueryResult<()> {
         if !self.enabled {
             return Ok(());
@@ -153,9 +140,6 @@ fn delta(duration: Duration) -> TimeDelta {
 }
 
 /// Removes at most 1,000 budgets that are whole again; true if there may be more.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
     let whole: Vec<Vec<u8>> = budgets::table
         .filter(budgets::free_at.lt(now))

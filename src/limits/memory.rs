@@ -4,9 +4,10 @@ use std::{
     collections::{BTreeSet, HashMap},
     hash::{BuildHasher, Hash, RandomState},
     net::IpAddr,
-    sync::{Mutex, PoisonError},
     time::Duration,
 };
+
+use parking_lot::Mutex;
 
 use super::{RateLimit, too_many};
 use crate::{clock::Clock, http::Problem};
@@ -32,7 +33,6 @@ struct Debts {
 }
 
 impl RateLimits {
-    #[must_use]
     pub fn new(enabled: bool, clock: Clock) -> Self {
         Self { enabled, clock, hasher: RandomState::new(), debts: Mutex::default() }
     }
@@ -46,15 +46,12 @@ impl RateLimits {
             return Ok(());
         }
         let key = self.hasher.hash_one((limit.name, key));
-        let mut debts = self.debts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut debts = self.debts.lock();
         debts.count(limit, key, self.clock.now().timestamp_micros()).map_err(too_many)
     }
 
     /// As [`RateLimits::check`], for a client's address. Of IPv6, where one client has a whole
     /// /64 and easily a /48, both are counted.
-    ///
-    /// # Errors
-    /// As [`RateLimits::check`].
     pub fn check_address(&self, limit: RateLimit, address: IpAddr) -> Result<(), Problem> {
         match address {
             IpAddr::V4(address) => self.check(limit, address),

@@ -34,7 +34,6 @@ pub struct Limits {
 
 impl Limits {
     /// With `enabled` false (`RATE_LIMITS=off`) nothing is refused but codes that were tried too often.
-    #[must_use]
     pub fn new(enabled: bool, key: &[u8], clock: &Clock) -> Self {
         Self {
             requests: RateLimits::new(enabled, clock.clone()),

@@ -1,11 +1,9 @@
-//! Limits how many wrong passwords and codes this server accepts over all accounts.
+//! Counts wrong passwords and codes over all accounts, and logs a warning when there are many.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 
 use crate::{clock::Clock, telemetry::Exposition};
 
@@ -29,7 +27,6 @@ struct Guesses {
 }
 
 impl WrongGuesses {
-    #[must_use]
     pub fn new(clock: Clock) -> Self {
         Self { clock, passwords: Guesses::new("password", 1000), codes: Guesses::new("code", 100) }
     }
@@ -59,7 +56,7 @@ impl Guesses {
     /// How many there were in the current hour; warns once an hour.
     fn count(&self, now: DateTime<Utc>) -> u64 {
         self.total.fetch_add(1, Ordering::Relaxed);
-        let mut hour = self.hour.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hour = self.hour.lock();
         if (now - hour.0).abs() >= HOUR {
             *hour = (now, 0);
         }

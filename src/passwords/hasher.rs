@@ -40,20 +40,20 @@ impl Drop for Closing {
     }
 }
 
-/// A place in the queue, for one password. Taken first of all, so that a request that gets none is
-/// refused at once and costs nothing.
-pub struct Place<'a> {
+/// The right to hash one password. It is taken before anything else, so that a request that gets none is refused
+/// at once and costs nothing.
+pub struct HashPermit<'a> {
     hasher: &'a Hasher,
-    taken: Taken,
+    slot: QueueSlot,
 }
 
-/// Gives the place back when the hash has been made, or the request has ended before it was queued.
-struct Taken {
+/// A place in the queue. It is given back when the hash has been made, or the request has ended before it was queued.
+struct QueueSlot {
     queue: Arc<Queue>,
     network: Network,
 }
 
-impl Drop for Taken {
+impl Drop for QueueSlot {
     fn drop(&mut self) {
         self.queue.leave(self.network);
     }
@@ -89,9 +89,6 @@ pub enum Verdict {
 
 impl Hasher {
     /// Starts the threads; they end when the last clone is dropped.
-    ///
-    /// # Errors
-    /// The operating system gives no thread.
     pub fn start(settings: &Passwords, tasks: &Tasks) -> std::io::Result<Self> {
         let queue = Arc::new(Queue::new(settings, estimate(settings.cost)));
         for number in 0..settings.threads {
@@ -104,88 +101,74 @@ impl Hasher {
     }
 
     /// Hashes that run or wait, and how many may.
-    #[must_use]
     pub fn in_use(&self) -> (usize, usize) {
         self.queue.0.in_use()
     }
 
     /// Hashes on this thread, for the command line.
-    ///
-    /// # Errors
-    /// The cost is out of bcrypt's range.
     pub fn hash_now(password: &str, cost: u32) -> BcryptResult<String> {
         bcrypt::hash(prehash(password), cost)
     }
 
-    /// A place for a client of this network.
+    /// Takes a permit for a client of this network.
     ///
     /// # Errors
     /// `overloaded`: the queue is full, this network has its share of it, or the wait would be longer
     /// than 2 seconds.
-    pub fn reserve(&self, network: Network) -> Result<Place<'_>, Problem> {
+    pub fn reserve(&self, network: Network) -> Result<HashPermit<'_>, Problem> {
         let queue = self.queue.0.clone();
         queue.enter(network)?;
-        Ok(Place { hasher: self, taken: Taken { queue, network } })
+        Ok(HashPermit { hasher: self, slot: QueueSlot { queue, network } })
     }
 }
 
-impl Place<'_> {
-    /// # Errors
-    /// A hashing thread panicked.
+impl HashPermit<'_> {
     pub async fn hash(self, password: String) -> Result<String, Problem> {
         let cost = self.hasher.cost;
         self.run(move || Hasher::hash_now(&password, cost)).await?.map_err(Problem::internal)
     }
 
     /// With a salt of the caller's, so that equal passwords have equal hashes under it.
-    ///
-    /// # Errors
-    /// A hashing thread panicked.
     pub async fn hash_with_salt(self, password: String, salt: [u8; 16]) -> Result<String, Problem> {
         let cost = self.hasher.cost;
         let hash = move || bcrypt::hash_with_salt(prehash(&password), cost, salt);
         Ok(self.run(hash).await?.map_err(Problem::internal)?.to_string())
     }
 
-    /// As [`Place::verify`]; if that says [`Verdict::Wrong`], also whether the password is that of one of
-    /// those who wait, whose hashes share a salt. That takes as long if there are none, or many; those
-    /// with another salt than the first are not looked at.
-    ///
-    /// # Errors
-    /// As [`Place::verify`].
-    pub async fn verify_or_waits(
+    /// Verifies as [`HashPermit::verify`]. If that finds [`Verdict::Wrong`], it also compares the password with
+    /// hashes of pending registrations, and returns whether one of them matches. They must share a salt: those
+    /// with another one than the first are not compared. It takes as long with none of them or with many.
+    pub async fn verify_with_pending(
         self,
         password: String,
         stored: Option<String>,
-        waiting: Vec<String>,
+        pending: Vec<String>,
     ) -> Result<(Verdict, bool), Problem> {
         let (cost, dummy) = (self.hasher.cost, self.hasher.dummy.clone());
         self.run(move || {
             let verdict = verify(&password, stored.as_deref(), &dummy, cost)?;
-            let waits = verdict == Verdict::Wrong && is_one_of(&password, &waiting, &dummy, cost)?;
-            Ok((verdict, waits))
+            let matches_pending = verdict == Verdict::Wrong && is_one_of(&password, &pending, &dummy, cost)?;
+            Ok((verdict, matches_pending))
         })
         .await?
         .map_err(|error: BcryptError| Problem::internal(error))
     }
 
-    /// Without a stored hash (no such account) it takes as long and says [`Verdict::Wrong`].
-    ///
-    /// # Errors
-    /// A hashing thread panicked, or what is stored is no hash.
+    /// Compares a password with a stored hash. Without one (no such account) it takes as long, and finds
+    /// [`Verdict::Wrong`].
     pub async fn verify(self, password: String, stored: Option<String>) -> Result<Verdict, Problem> {
         let (cost, dummy) = (self.hasher.cost, self.hasher.dummy.clone());
         self.run(move || verify(&password, stored.as_deref(), &dummy, cost)).await?.map_err(Problem::internal)
     }
 
     async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-        let Taken { ref queue, network } = self.taken;
+        let QueueSlot { ref queue, network } = self.slot;
         let queue = queue.clone();
         let (answer, mut answered) = oneshot::channel();
-        let taken = self.taken;
+        let slot = self.slot;
         let job = Box::new(move || {
             let result = work();
-            drop(taken);
+            drop(slot);
             let _ = answer.send(result);
         });
         // Dropped with the request of a client that has gone.
@@ -271,9 +254,9 @@ mod tests {
     async fn what_is_past_72_bytes_counts() {
         let hasher = hasher(4);
         let long = "é".repeat(100);
-        let place = || hasher.reserve(network()).expect("a place");
-        let hash = place().hash(long.clone() + "1").await.expect("hash");
-        let verify = |password| place().verify(password, Some(hash.clone()));
+        let permit = || hasher.reserve(network()).expect("a permit");
+        let hash = permit().hash(long.clone() + "1").await.expect("hash");
+        let verify = |password| permit().verify(password, Some(hash.clone()));
         assert_eq!(verify(long.clone() + "1").await.expect("verdict"), Verdict::Right);
         assert_eq!(verify(long + "2").await.expect("verdict"), Verdict::Wrong);
     }
@@ -282,11 +265,11 @@ mod tests {
     async fn a_hash_of_another_cost_is_right_and_made_anew() {
         let old = Hasher::hash_now("correct horse", 5).expect("hash");
         let hasher = hasher(4);
-        let place = || hasher.reserve(network()).expect("a place");
-        let verdict = place().verify("correct horse".into(), Some(old)).await.expect("verdict");
+        let permit = || hasher.reserve(network()).expect("a permit");
+        let verdict = permit().verify("correct horse".into(), Some(old)).await.expect("verdict");
         let Verdict::RightButOutdated(new) = verdict else { panic!("{verdict:?}") };
         assert_eq!(cost_of(&new), Some(4));
-        let verdict = place().verify("correct horse".into(), Some(new)).await.expect("verdict");
+        let verdict = permit().verify("correct horse".into(), Some(new)).await.expect("verdict");
         assert_eq!(verdict, Verdict::Right);
     }
 
@@ -294,29 +277,29 @@ mod tests {
     async fn without_an_account_the_same_work_says_wrong() {
         let hasher = hasher(4);
         assert!(bcrypt::verify("x", &hasher.dummy).is_ok(), "the dummy must be a hash");
-        let place = hasher.reserve(network()).expect("a place");
-        assert_eq!(place.verify("x".into(), None).await.expect("verdict"), Verdict::Wrong);
+        let permit = hasher.reserve(network()).expect("a permit");
+        assert_eq!(permit.verify("x".into(), None).await.expect("verdict"), Verdict::Wrong);
     }
 
     #[tokio::test]
-    async fn of_many_hashes_with_one_salt_any_may_be_the_passwords() {
+    async fn a_password_is_compared_with_all_pending_hashes_at_once() {
         let hasher = hasher(4);
-        let place = || hasher.reserve(network()).expect("a place");
+        let permit = || hasher.reserve(network()).expect("a permit");
         let mut stored = Vec::new();
         for password in ["correct horse", "battery staple", "correct horse"] {
-            stored.push(place().hash_with_salt(password.into(), [7; 16]).await.expect("hash"));
+            stored.push(permit().hash_with_salt(password.into(), [7; 16]).await.expect("hash"));
         }
         assert!(stored[0] == stored[2] && stored[0] != stored[1]);
-        let waits = async |password: &str, account: Option<String>, stored: &[String]| {
-            let verified = place().verify_or_waits(password.into(), account, stored.to_vec());
+        let check = async |password: &str, account: Option<String>, stored: &[String]| {
+            let verified = permit().verify_with_pending(password.into(), account, stored.to_vec());
             verified.await.expect("verdict")
         };
         for (password, expected) in [("correct horse", true), ("battery staple", true), ("x", false)] {
-            assert_eq!(waits(password, None, &stored).await, (Verdict::Wrong, expected));
+            assert_eq!(check(password, None, &stored).await, (Verdict::Wrong, expected));
         }
-        assert_eq!(waits("x", None, &[]).await, (Verdict::Wrong, false));
-        assert_eq!(waits("battery staple", Some(stored[1].clone()), &stored).await, (Verdict::Right, false));
-        let verify = |stored| place().verify("battery staple".into(), Some(stored));
+        assert_eq!(check("x", None, &[]).await, (Verdict::Wrong, false));
+        assert_eq!(check("battery staple", Some(stored[1].clone()), &stored).await, (Verdict::Right, false));
+        let verify = |stored| permit().verify("battery staple".into(), Some(stored));
         assert_eq!(verify(stored[1].clone()).await.expect("verdict"), Verdict::Right);
     }
 
@@ -334,24 +317,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_place_is_free_again_when_the_hash_is_made_and_when_the_request_has_gone() {
+    async fn a_permit_is_free_again_when_the_hash_is_made_and_when_the_request_has_gone() {
         let hasher = hasher(4);
-        let place = || hasher.reserve(network()).expect("a place");
-        place().hash("password".into()).await.expect("hash");
-        drop(place());
+        let permit = || hasher.reserve(network()).expect("a permit");
+        permit().hash("password".into()).await.expect("hash");
+        drop(permit());
         let release = block(&hasher);
-        drop(place().hash("password".into()).now_or_never());
+        drop(permit().hash("password".into()).now_or_never());
         assert_eq!(hasher.in_use().0, 0);
         drop(release);
-        place().hash("password".into()).await.expect("hash");
+        permit().hash("password".into()).await.expect("hash");
         assert_eq!(hasher.in_use().0, 0);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_not_begun_in_time_is_given_up_and_its_place_is_free() {
+    async fn a_hash_that_is_not_begun_in_time_is_given_up_and_its_permit_is_free() {
         let hasher = hasher(4);
         let release = block(&hasher);
-        let waiting = hasher.reserve(network()).expect("a place").hash("password".into());
+        let waiting = hasher.reserve(network()).expect("a permit").hash("password".into());
         assert_eq!(waiting.await.expect_err("refused").kind().code, "overloaded");
         assert_eq!(hasher.in_use().0, 0);
         drop(release);

@@ -9,6 +9,6 @@ mod policy;
 mod queue;
 
 pub use self::{
-    hasher::{Hasher, Place, Verdict},
+    hasher::{HashPermit, Hasher, Verdict},
     policy::{Policy, check},
 };

@@ -6,8 +6,8 @@ use std::{collections::HashSet, sync::LazyLock};
 use url::Url;
 use validator::ValidationError;
 
-const SHORTEST: usize = 8;
-const LONGEST: usize = 256;
+const MIN_LENGTH: usize = 8;
+const MAX_LENGTH: usize = 256;
 
 /// The entries of 8 or more characters of Django's list of 20,000 common passwords (BSD-3-Clause).
 static COMMON: LazyLock<HashSet<&str>> = LazyLock::new(|| include_str!("common.txt").lines().collect());
@@ -19,11 +19,11 @@ static COMMON: LazyLock<HashSet<&str>> = LazyLock::new(|| include_str!("common.t
 pub fn check(password: &str, personal: &[Option<&str>]) -> Result<(), ValidationError> {
     let refused = |code, message: String| Err(ValidationError::new(code).with_message(message.into()));
     let length = password.chars().count();
-    if length < SHORTEST {
-        return refused("too-short", format!("must have at least {SHORTEST} characters"));
+    if length < MIN_LENGTH {
+        return refused("too-short", format!("must have at least {MIN_LENGTH} characters"));
     }
-    if length > LONGEST {
-        return refused("too-long", format!("must have at most {LONGEST} characters"));
+    if length > MAX_LENGTH {
+        return refused("too-long", format!("must have at most {MAX_LENGTH} characters"));
     }
     let lower = password.to_lowercase();
     let same_character = lower.chars().skip(1).eq(lower.chars().take(length - 1));
@@ -44,7 +44,6 @@ pub struct Policy {
 
 impl Policy {
     /// `public_url` is an address such as `https://api.example.com`, of which `example` counts too.
-    #[must_use]
     pub fn new(product_name: &str, public_url: &str) -> Self {
         let name = product_name.to_lowercase();
         let url = Url::parse(public_url).ok();

@@ -8,9 +8,10 @@
 use std::{
     collections::HashMap,
     mem,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::{
     config::Passwords,
@@ -73,7 +74,7 @@ impl Queue {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// How many places are taken, and how many there are.
@@ -169,7 +170,7 @@ impl Queue {
                 state.running += 1;
                 return Some(job.work);
             }
-            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+            self.arrived.wait(&mut state);
         }
     }
 

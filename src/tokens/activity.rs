@@ -3,17 +3,16 @@
 //! It serves `last_seen_at`, and it tells whether the answer to a refresh has arrived: then an
 //! access token of that generation is seen. In each minute the first use of a session is written.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
     PgConnection, QueryResult, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query,
     sql_types,
 };
-use uuid::Uuid;
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::db::SessionId;
 
 /// Sessions that are remembered between two flushes.
 const CAPACITY: usize = 100_000;
@@ -41,11 +40,11 @@ struct Entry {
 /// What was seen since the last flush, and shortly before.
 #[derive(Default)]
 pub struct Activity {
-    seen: Mutex<HashMap<Uuid, Entry>>,
+    seen: Mutex<HashMap<SessionId, Entry>>,
 }
 
 impl Activity {
-    pub fn note(&self, session: Uuid, generation: i32, now: DateTime<Utc>) {
+    pub fn note(&self, session: SessionId, generation: i32, now: DateTime<Utc>) {
         let first = now.timestamp();
         let mut entries = self.lock();
         if !entries.contains_key(&session) && entries.len() >= CAPACITY {
@@ -61,27 +60,24 @@ impl Activity {
     }
 
     /// The newest generation that this replica saw in use.
-    #[must_use]
-    pub fn generation(&self, session: Uuid) -> Option<i32> {
+    pub fn generation(&self, session: SessionId) -> Option<i32> {
         self.lock().get(&session).map(|entry| entry.seen.generation)
     }
 
     /// When this replica last saw it in use, unless that is written already.
-    #[must_use]
-    pub(super) fn last_use(&self, session: Uuid) -> Option<DateTime<Utc>> {
+    pub(super) fn last_use(&self, session: SessionId) -> Option<DateTime<Utc>> {
         self.lock().get(&session).map(|entry| entry.last)
     }
 
     /// What has to be written.
-    #[must_use]
-    pub fn pending(&self) -> Vec<(Uuid, Seen)> {
+    pub fn pending(&self) -> Vec<(SessionId, Seen)> {
         let entries = self.lock();
         let pending = entries.iter().filter(|(_, entry)| !entry.written);
         pending.map(|(session, entry)| (*session, entry.seen)).collect()
     }
 
     /// Marks what was pending as written, unless it has changed since.
-    pub fn written(&self, news: &[(Uuid, Seen)]) {
+    pub fn written(&self, news: &[(SessionId, Seen)]) {
         let mut entries = self.lock();
         for (session, seen) in news {
             if let Some(entry) = entries.get_mut(session).filter(|entry| entry.seen == *seen) {
@@ -96,8 +92,8 @@ impl Activity {
         self.lock().retain(|_, entry| !entry.written || entry.last.timestamp() / MINUTE >= minute);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Entry>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionId, Entry>> {
+        self.seen.lock()
     }
 }
 
@@ -107,11 +103,11 @@ impl Activity {
 ///
 /// # Errors
 /// The database cannot be written, or not in time.
-pub fn store(conn: &mut PgConnection, news: &[(Uuid, Seen)]) -> QueryResult<Vec<(Uuid, Seen)>> {
+pub fn store(conn: &mut PgConnection, news: &[(SessionId, Seen)]) -> QueryResult<Vec<(SessionId, Seen)>> {
     #[derive(QueryableByName)]
     struct Skipped {
         #[diesel(sql_type = sql_types::Uuid)]
-        id: Uuid,
+        id: SessionId,
     }
     let ids: Vec<_> = news.iter().map(|(session, _)| *session).collect();
     let generations: Vec<_> = news.iter().map(|(_, seen)| seen.generation).collect();

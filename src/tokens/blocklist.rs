@@ -6,17 +6,17 @@
 
 use std::{
     collections::HashMap,
-    sync::{PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult, pg::PgRowByRowLoadingMode, prelude::*, sql_query, sql_types};
+use parking_lot::RwLock;
 use uuid::Uuid;
 
 use crate::{
     clock::Clock,
-    db::{Change, Follow, schema::blocklist},
+    db::{Change, Follow, SessionId, schema::blocklist},
 };
 
 const CHANNEL: &str = "mintage_blocklist";
@@ -24,11 +24,49 @@ const CHANNEL: &str = "mintage_blocklist";
 /// an ended session are not accepted again once it is right.
 const KEPT: TimeDelta = TimeDelta::hours(1);
 
-/// A session that ended, and when the last of its access tokens has expired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended {
-    pub session: Uuid,
+/// A session that has ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
+    pub session: SessionId,
+    /// When the last of its access tokens has expired.
     pub until: DateTime<Utc>,
+}
+
+/// Sessions that a transaction has ended. It is to be refused when that has committed, so that this server
+/// accepts none of their access tokens from the next request on; other servers learn of it by NOTIFY.
+#[must_use = "the access tokens of ended sessions have to be refused"]
+#[derive(Debug, Default)]
+pub struct EndedSessions(Vec<Ended>);
+
+impl EndedSessions {
+    /// Adds the sessions to the table, and notifies the other servers when the transaction commits.
+    pub(super) fn block(conn: &mut PgConnection, ended: Vec<Ended>) -> QueryResult<Self> {
+        let row =
+            |ended: &Ended| (blocklist::session_id.eq(ended.session), blocklist::expires_at.eq(ended.until));
+        diesel::insert_into(blocklist::table)
+            .values(ended.iter().map(row).collect::<Vec<_>>())
+            .on_conflict_do_nothing()
+            .execute(conn)?;
+        for Ended { session, until } in &ended {
+            sql_query("SELECT pg_notify($1, $2)")
+                .bind::<sql_types::Text, _>(CHANNEL)
+                .bind::<sql_types::Text, _>(format!("{session} {}", until.timestamp()))
+                .execute(conn)?;
+        }
+        Ok(Self(ended))
+    }
+
+    /// Makes this server refuse their access tokens; returns how many sessions there are.
+    pub fn refuse(self, blocklist: &Blocklist) -> usize {
+        blocklist.refuse(&self.0);
+        self.0.len()
+    }
+
+    /// Leaves that to the running servers, in a process that serves no requests; returns how many sessions
+    /// there are.
+    pub fn leave_to_servers(self) -> usize {
+        self.0.len()
+    }
 }
 
 /// A view in memory of the `blocklist` table.
@@ -41,7 +79,7 @@ pub struct Blocklist {
 struct State {
     /// Session to the Unix second when its last access token expires; 32 bits, since there
     /// may be millions.
-    ended: HashMap<Uuid, u32>,
+    ended: HashMap<SessionId, u32>,
     confirmed_at: Instant,
     /// Entries that expired by this Unix second were dropped.
     swept: i64,
@@ -57,27 +95,23 @@ pub enum Standing {
 }
 
 impl Blocklist {
-    #[must_use]
     pub fn new(clock: Clock, max_staleness: Duration) -> Self {
         let state = State { ended: HashMap::new(), confirmed_at: Instant::now(), swept: 0 };
         Self { clock, max_staleness, state: RwLock::new(state) }
     }
 
     /// Whether it is known who is logged out and which keys are revoked; if not, no token is accepted.
-    #[must_use]
     pub fn is_current(&self) -> bool {
-        self.standing(Uuid::nil()) == Standing::Good
+        self.standing(SessionId(Uuid::nil())) == Standing::Good
     }
 
     /// How long ago the database confirmed the list.
-    #[must_use]
     pub fn confirmed_ago(&self) -> Duration {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).confirmed_at.elapsed()
+        self.state.read().confirmed_at.elapsed()
     }
 
-    #[must_use]
-    pub fn standing(&self, session: Uuid) -> Standing {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+    pub fn standing(&self, session: SessionId) -> Standing {
+        let state = self.state.read();
         if state.ended.contains_key(&session) {
             Standing::Ended
         } else if state.confirmed_at.elapsed() > self.max_staleness {
@@ -88,13 +122,13 @@ impl Blocklist {
     }
 
     /// Takes effect with the next request on this replica.
-    pub fn refuse(&self, ended: &[Ended]) {
+    fn refuse(&self, ended: &[Ended]) {
         let entries = ended.iter().map(|ended| (ended.session, seconds(ended.until)));
         self.change(|state| state.ended.extend(entries));
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.state.write());
     }
 }
 
@@ -108,7 +142,7 @@ impl Follow for Blocklist {
         let rows = blocklist::table
             .filter(blocklist::expires_at.gt(self.clock.earliest() - KEPT))
             .select((blocklist::session_id, blocklist::expires_at))
-            .load_iter::<(Uuid, DateTime<Utc>), PgRowByRowLoadingMode>(conn)?;
+            .load_iter::<(SessionId, DateTime<Utc>), PgRowByRowLoadingMode>(conn)?;
         let mut loaded = HashMap::new();
         for row in rows {
             let (session, until) = row?;
@@ -125,7 +159,7 @@ impl Follow for Blocklist {
 
     fn notified(&self, _: &mut PgConnection, payload: &str) -> QueryResult<Change<'_>> {
         let entry = payload.split_once(' ').and_then(|(session, until)| {
-            let session = session.parse().ok()?;
+            let session = SessionId(session.parse().ok()?);
             let until = DateTime::from_timestamp(until.parse().ok()?, 0)?;
             Some(Ended { session, until })
         });
@@ -152,26 +186,9 @@ fn seconds(time: DateTime<Utc>) -> u32 {
     u32::try_from(time.timestamp()).unwrap_or(u32::MAX)
 }
 
-/// Writes ended sessions down and tells the other replicas when the transaction commits.
-pub(super) fn block(conn: &mut PgConnection, ended: &[Ended]) -> QueryResult<()> {
-    let row =
-        |ended: &Ended| (blocklist::session_id.eq(ended.session), blocklist::expires_at.eq(ended.until));
-    diesel::insert_into(blocklist::table)
-        .values(ended.iter().map(row).collect::<Vec<_>>())
-        .on_conflict_do_nothing()
-        .execute(conn)?;
-    for Ended { session, until } in ended {
-        sql_query("SELECT pg_notify($1, $2)")
-            .bind::<sql_types::Text, _>(CHANNEL)
-            .bind::<sql_types::Text, _>(format!("{session} {}", until.timestamp()))
-            .execute(conn)?;
-    }
-    Ok(())
-}
-
 /// Removes at most so many entries that expired an hour ago.
 pub(super) fn prune(conn: &mut PgConnection, now: DateTime<Utc>, most: usize) -> QueryResult<usize> {
-    let expired: Vec<Uuid> = blocklist::table
+    let expired: Vec<SessionId> = blocklist::table
         .filter(blocklist::expires_at.lt(now - KEPT))
         .select(blocklist::session_id)
         .limit(most.try_into().expect("small"))
@@ -189,8 +206,8 @@ mod tests {
     fn an_ended_session_is_refused_until_its_entry_expires() {
         let clock = Clock::default();
         let list = Blocklist::new(clock.clone(), Duration::from_mins(5));
-        let (session, other) = (Uuid::now_v7(), Uuid::now_v7());
-        list.refuse(&[Ended { session, until: clock.now() + TimeDelta::minutes(10) }]);
+        let (session, other) = (SessionId(Uuid::now_v7()), SessionId(Uuid::now_v7()));
+        EndedSessions(vec![Ended { session, until: clock.now() + TimeDelta::minutes(10) }]).refuse(&list);
         assert_eq!((list.standing(session), list.standing(other)), (Standing::Ended, Standing::Good));
         clock.advance(Duration::from_mins(69));
         list.confirmed();
@@ -204,10 +221,10 @@ mod tests {
     fn without_news_for_too_long_nobody_is_known_to_be_good() {
         let clock = Clock::default();
         let list = Blocklist::new(clock.clone(), Duration::ZERO);
-        let session = Uuid::now_v7();
-        list.refuse(&[Ended { session, until: clock.now() }]);
+        let session = SessionId(Uuid::now_v7());
+        EndedSessions(vec![Ended { session, until: clock.now() }]).refuse(&list);
         std::thread::sleep(Duration::from_millis(1));
         assert_eq!(list.standing(session), Standing::Ended);
-        assert_eq!(list.standing(Uuid::now_v7()), Standing::Unknown);
+        assert_eq!(list.standing(SessionId(Uuid::now_v7())), Standing::Unknown);
     }
 }

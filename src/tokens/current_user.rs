@@ -6,7 +6,6 @@ use std::{
 };
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web::Data};
-use uuid::Uuid;
 
 use super::{
     activity::Activity,
@@ -17,7 +16,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    db,
+    db::{self, SessionId, UserId},
     http::{Problem, kind},
     limits::{Limits, RateLimit},
 };
@@ -29,8 +28,8 @@ const PER_USER: RateLimit =
 /// The holder of a valid access token of a live session. No query is made.
 #[derive(Clone, Debug)]
 pub struct CurrentUser {
-    pub id: Uuid,
-    pub session: Uuid,
+    pub id: UserId,
+    pub session: SessionId,
     pub role: Role,
 }
 

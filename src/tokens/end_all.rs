@@ -6,7 +6,7 @@ use diesel::{Connection, PgConnection, QueryResult, prelude::*};
 use uuid::Uuid;
 
 use super::{keys, seal::Sealer};
-use crate::db::schema::sessions;
+use crate::db::{SessionId, schema::sessions};
 
 /// Rows that are locked at a time.
 const BATCH: i64 = 1000;
@@ -23,13 +23,13 @@ pub fn end_all(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<Utc>) -> 
     keys::replace_all(conn, sealer, now)?;
     let ids = sessions::table.select(sessions::id);
     // Sessions with the new keys may begin meanwhile. Their ids are later ones (UUIDv7).
-    let Some(last) = ids.order(sessions::id.desc()).first::<Uuid>(conn).optional()? else {
+    let Some(last) = ids.order(sessions::id.desc()).first::<SessionId>(conn).optional()? else {
         return Ok(0);
     };
-    let (mut after, mut ended) = (Uuid::nil(), 0);
+    let (mut after, mut ended) = (SessionId(Uuid::nil()), 0);
     while after < last {
-        let batch = conn.transaction(|conn| -> QueryResult<Vec<Uuid>> {
-            let batch: Vec<Uuid> = ids
+        let batch = conn.transaction(|conn| -> QueryResult<Vec<SessionId>> {
+            let batch: Vec<SessionId> = ids
                 .filter(sessions::id.gt(after).and(sessions::id.le(last)))
                 .order(sessions::id)
                 .limit(BATCH)

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     claims::{AccessToken, RefreshClaims},
     keys::{Key, KeyRing, Pair, Ring},
-    verified::{Verified, VerifiedTokens},
+    verified::{VerifiedToken, VerifiedTokens},
 };
 use crate::{
     clock::Clock,
@@ -25,7 +25,7 @@ pub(super) const LEEWAY: TimeDelta = TimeDelta::seconds(5);
 /// How far ahead the clock may have been when something of ours was written.
 pub(super) const SKEW: TimeDelta = TimeDelta::minutes(1);
 /// Ours have about 500 bytes.
-const LONGEST: usize = 2048;
+const MAX_LENGTH: usize = 2048;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -94,7 +94,6 @@ pub struct Jwt {
 }
 
 impl Jwt {
-    #[must_use]
     pub fn new(keys: Arc<KeyRing>, clock: Clock, issuer: &str, settings: &config::Tokens) -> Self {
         let validation = |kind: TokenKind| {
             let mut validation = Validation::new(kind.algorithm());
@@ -116,8 +115,6 @@ impl Jwt {
         }
     }
 
-    /// # Errors
-    /// The signing key is unusable, or there is none.
     pub fn issue_access(
         &self,
         token: AccessToken,
@@ -128,9 +125,6 @@ impl Jwt {
     }
 
     /// The same claims and times give the same token: HMAC is deterministic.
-    ///
-    /// # Errors
-    /// The signing key is unusable, or there is none.
     pub fn issue_refresh(
         &self,
         claims: RefreshClaims,
@@ -151,22 +145,18 @@ impl Jwt {
         }
         let Claims { own, iat, exp, .. } = self.verify::<AccessToken>(token, TokenKind::Access)?;
         self.check_times(iat, exp)?;
-        let verified = Verified { token: own.clone(), issued_at: iat, expires_at: exp, ring };
+        let verified = VerifiedToken { token: own.clone(), issued_at: iat, expires_at: exp, ring };
         self.verified.insert(key, verified);
         Ok(own)
     }
 
     /// Accepted access tokens: with a remembered signature, and with one that was checked.
-    #[must_use]
     pub fn access_tokens(&self) -> (u64, u64) {
         self.verified.counts()
     }
 
     /// As [`Jwt::verify_access`], for logging out: that must also work late. With the token comes
     /// whether it is still good, by its times.
-    ///
-    /// # Errors
-    /// Why the token is refused, whenever it was issued.
     pub fn verify_expired_access(&self, token: &str) -> Result<(AccessToken, Result<(), Refusal>), Refusal> {
         let claims = self.verify::<AccessToken>(token, TokenKind::Access)?;
         Ok((claims.own, self.check_times(claims.iat, claims.exp)))
@@ -174,9 +164,6 @@ impl Jwt {
 
     /// With the token comes when it expires, which is not checked here: that is for the database, which
     /// knows the token.
-    ///
-    /// # Errors
-    /// Why the token is refused, whenever it was issued.
     pub fn verify_refresh(&self, token: &str) -> Result<(RefreshClaims, DateTime<Utc>), Refusal> {
         let Claims { own, exp, .. } = self.verify(token, TokenKind::Refresh)?;
         Ok((own, DateTime::from_timestamp(exp, 0).ok_or(Refusal::Invalid)?))
@@ -211,7 +198,7 @@ impl Jwt {
         token: &str,
         kind: TokenKind,
     ) -> Result<Claims<T>, Refusal> {
-        if token.len() > LONGEST {
+        if token.len() > MAX_LENGTH {
             return Err(Refusal::Invalid);
         }
         let ring = self.keys.current();
@@ -299,7 +286,10 @@ mod tests {
         super::{keys::fake, role::Role},
         *,
     };
-    use crate::config::Config;
+    use crate::{
+        config::Config,
+        db::{SessionId, UserId},
+    };
 
     #[derive(Clone, Debug)]
     enum Step {
@@ -346,7 +336,7 @@ mod tests {
                 match step {
                     Step::Issue { lifetime, from_now } => {
                         let (sub, sid, jti) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
-                        let token = AccessToken { sub, sid, jti, role: Role::User, generation: 0 };
+                        let token = AccessToken { sub: UserId(sub), sid: SessionId(sid), jti, role: Role::User, generation: 0 };
                         let from = clock.now() + TimeDelta::seconds(from_now);
                         let until = from + TimeDelta::seconds(lifetime);
                         tokens.push(remembering.issue_access(token, from, until).expect("signed"));

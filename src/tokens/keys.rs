@@ -101,8 +101,6 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// # Errors
-    /// The keys cannot be read or opened.
     pub fn load(conn: &mut PgConnection, sealer: Arc<Sealer>) -> Result<Self> {
         let ring = ArcSwap::from_pointee(read_whole(conn, &sealer)?);
         Ok(Self { sealer, ring })
@@ -114,7 +112,6 @@ impl KeyRing {
     }
 
     /// Whether this server can sign; without its `SECRET_KEY` it cannot open the keys.
-    #[must_use]
     pub fn can_sign(&self) -> bool {
         self.current().signing().is_some()
     }
@@ -144,9 +141,6 @@ impl Follow for KeyRing {
 }
 
 /// Creates the first two keys; replicas that start together create them once.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn create_if_absent(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<Utc>) -> Result<()> {
     conn.transaction(|conn| {
         lock(conn)?;
@@ -159,9 +153,6 @@ pub fn create_if_absent(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<
 
 /// Whether there are keys, which only the `SECRET_KEY` that sealed them opens. Also answers for a
 /// database without any table.
-///
-/// # Errors
-/// The database cannot be read.
 pub fn has_keys(conn: &mut PgConnection) -> QueryResult<bool> {
     let has_table = select(sql::<Bool>("to_regclass('signing_keys') IS NOT NULL")).get_result(conn)?;
     Ok(has_table && select(exists(signing_keys::table.select(signing_keys::kid))).get_result(conn)?)
@@ -169,9 +160,6 @@ pub fn has_keys(conn: &mut PgConnection) -> QueryResult<bool> {
 
 /// Replaces all keys with two new ones: from then on no server accepts a token issued before. The
 /// former keys are not opened, so the `SECRET_KEY` that sealed them may be lost.
-///
-/// # Errors
-/// The database cannot be written.
 pub(super) fn replace_all(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<Utc>) -> Result<()> {
     conn.transaction(|conn| {
         lock(conn)?;
@@ -257,17 +245,11 @@ fn promote_next(conn: &mut PgConnection) -> Result<(String, DateTime<Utc>)> {
 }
 
 /// Newest first.
-///
-/// # Errors
-/// The database cannot be read.
 pub fn list_keys(conn: &mut PgConnection) -> QueryResult<Vec<KeyRow>> {
     signing_keys::table.order(signing_keys::created_at.desc()).select(KeyRow::as_select()).load(conn)
 }
 
 /// Removes keys that retired before `limit`, when all they signed has expired.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn prune_retired(conn: &mut PgConnection, limit: DateTime<Utc>) -> QueryResult<()> {
     let old = signing_keys::table.filter(signing_keys::retired_at.lt(limit));
     if diesel::delete(old).execute(conn)? > 0 {

@@ -10,10 +10,12 @@ use diesel::{
     sql_types::{BigInt, Timestamptz},
 };
 use ipnet::IpNet;
-use uuid::Uuid;
 
 use crate::{
-    db::schema::{login_networks, sessions},
+    db::{
+        UserId,
+        schema::{login_networks, sessions},
+    },
     http::Network,
 };
 
@@ -32,12 +34,9 @@ pub enum Known {
 }
 
 /// Whether the user was in this network lately, and how that is known.
-///
-/// # Errors
-/// The database cannot be read.
 pub fn find(
     conn: &mut PgConnection,
-    user: Uuid,
+    user: UserId,
     network: Network,
     now: DateTime<Utc>,
 ) -> QueryResult<Option<Known>> {
@@ -61,7 +60,7 @@ pub fn find(
 /// A foreign key violation when the user was deleted meanwhile.
 pub fn remember(
     conn: &mut PgConnection,
-    user: Uuid,
+    user: UserId,
     network: Network,
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
@@ -89,18 +88,12 @@ pub fn remember(
 }
 
 /// After a new password: a thief of the old one may have logged in from any of them.
-///
-/// # Errors
-/// The database cannot be written.
-pub fn forget_all(conn: &mut PgConnection, user: Uuid) -> QueryResult<()> {
+pub fn forget_all(conn: &mut PgConnection, user: UserId) -> QueryResult<()> {
     diesel::delete(login_networks::table.filter(login_networks::user_id.eq(user))).execute(conn)?;
     Ok(())
 }
 
 /// Removes at most 1,000 that were not used for 30 days; true if there may be more.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
     let count = sql_query(
         "DELETE FROM login_networks WHERE (user_id, network) IN ( \

@@ -3,28 +3,28 @@
 //! - [`KeyRing`]: the signing keys; the public halves are published as JWKS;
 //! - [`Jwt`]: issues and verifies access and refresh tokens;
 //! - [`sessions`]: a session is the chain of tokens that one log-in started;
+//! - [`exchange`]: a refresh token for the next of its session;
 //! - [`reuse`]: refresh tokens that come a second time;
 //! - [`Blocklist`]: ended sessions whose access tokens have not expired yet;
 //! - [`login_networks`]: from where a user has logged in lately;
-//! - [`challenges`]: what a person proves by mail, with a link or a code;
 //! - [`CurrentUser`], [`Admin`]: extractors that an endpoint names to be protected.
 
 pub mod activity;
 mod blocklist;
-pub mod challenges;
 mod claims;
-mod code;
+mod client;
 mod current_user;
 mod end_all;
 mod jwks;
 mod jwt;
 mod keys;
+mod lifetimes;
 pub mod login_networks;
+mod refresh;
 pub mod reuse;
 mod role;
 mod rotation;
 mod seal;
-mod secrets;
 pub mod sessions;
 mod verified;
 
@@ -32,9 +32,9 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::{
     activity::Activity,
-    blocklist::{Blocklist, Ended},
+    blocklist::{Blocklist, EndedSessions},
     claims::{AccessToken, RefreshClaims},
-    code::CodeForm,
+    client::Client,
     current_user::{Admin, CurrentUser, PossiblyExpired, Uncounted},
     end_all::end_all,
     jwt::{Jwt, Refusal},
@@ -42,9 +42,10 @@ pub use self::{
         KeyRing, KeyRow, KeyState, Revoked, create_if_absent, has_keys, list_keys, prune_retired, revoke,
         rotate,
     },
+    lifetimes::Lifetimes,
+    refresh::{Exchange, Grant, Presented, exchange},
     role::Role,
     seal::{Sealer, derive_key},
-    secrets::{ChallengeKeys, Secrets},
 };
 
 pub fn routes(config: &mut ServiceConfig) {

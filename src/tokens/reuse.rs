@@ -17,10 +17,13 @@ use diesel::{PgConnection, QueryResult, prelude::*};
 use ipnet::IpNet;
 
 use super::{
-    blocklist::Ended,
+    blocklist::EndedSessions,
+    client::Client,
     jwt::SKEW,
+    lifetimes::Lifetimes,
+    refresh::{Grant, Presented, RefreshToken},
     role::Role,
-    sessions::{self, Client, Grant, Lifetimes, Presented, RefreshToken, Which},
+    sessions::{self, Selection},
 };
 use crate::{
     db::schema::{refresh_tokens, sessions as rows, users},
@@ -35,7 +38,7 @@ const REISSUED_FOR: TimeDelta = TimeDelta::hours(1);
 const SET_BACK: TimeDelta = TimeDelta::hours(2);
 /// Lost answers of one generation after the other, each of which is given again. Honest clients lose
 /// few; somebody who takes turns with the owner needs every one.
-const MOST_IN_A_ROW: i32 = 3;
+const MAX_IN_A_ROW: i32 = 3;
 
 /// What became of a refresh token that is not the newest of its session.
 #[derive(Debug)]
@@ -52,7 +55,7 @@ pub enum Settled {
 /// A session that ended because a refresh token was used twice.
 #[derive(Debug)]
 pub struct Reuse {
-    pub ended: Vec<Ended>,
+    pub ended: EndedSessions,
     pub logged_in_at: DateTime<Utc>,
     /// Of the log-in or the last exchange.
     pub user_agent: Option<String>,
@@ -60,7 +63,7 @@ pub struct Reuse {
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = rows)]
-struct Session {
+struct SessionRow {
     generation: i32,
     seen_generation: i32,
     access_expires_at: DateTime<Utc>,
@@ -72,9 +75,6 @@ struct Session {
 
 /// Decides about a token that was not the newest of its session a moment ago, or has expired; in a
 /// transaction.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) -> QueryResult<Settled> {
     let Presented { claims, expires_at, seen_here, client } = presented;
     // The row lock makes racing requests take turns. A database that was restored from a backup does
@@ -83,11 +83,11 @@ pub fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) 
         .filter(rows::id.eq(claims.sid).and(rows::user_id.eq(claims.sub)))
         .filter(rows::generation.ge(claims.generation))
         .select((
-            Session::as_select(),
+            SessionRow::as_select(),
             users::table.find(claims.sub).select(users::role).single_value().assume_not_null(),
         ))
         .for_update()
-        .first::<(Session, Role)>(conn)
+        .first::<(SessionRow, Role)>(conn)
         .optional()?;
     let Some((session, role)) = session else {
         return Ok(Settled::Unknown);
@@ -125,8 +125,8 @@ pub fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) 
             diesel::update(newest).set(refresh_tokens::reissues.eq(reissues)).execute(conn)?;
         }
         Decision::Reuse => {
-            let ended = sessions::end(conn, claims.sub, Which::These(&[claims.sid]))?;
-            let Session { created_at, user_agent, .. } = session;
+            let ended = sessions::end(conn, claims.sub, Selection::Only(&[claims.sid]))?;
+            let SessionRow { created_at, user_agent, .. } = session;
             return Ok(Settled::Reused(Reuse { ended, logged_in_at: created_at, user_agent }));
         }
     }
@@ -189,7 +189,7 @@ impl Again {
             && !self.newest_was_seen
             && self.same_client
             && self.newest_reissues == 0
-            && reissues < MOST_IN_A_ROW;
+            && reissues < MAX_IN_A_ROW;
         if lost { Decision::Lost { reissues: reissues + 1 } } else { Decision::Reuse }
     }
 }

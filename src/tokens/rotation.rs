@@ -30,8 +30,10 @@ pub(super) struct RotateNewest<'a> {
     /// Sessions whose refresh token expired by then are left as they are.
     pub expired_before: DateTime<Utc>,
     pub access_expires_at: DateTime<Utc>,
-    /// When the next refresh token expires, with and without "remember", within the session's limit.
-    pub refresh_expires_at: (DateTime<Utc>, DateTime<Utc>),
+    /// When the next refresh token expires if the session is remembered, within the session's limit.
+    pub remembered_until: DateTime<Utc>,
+    /// When it expires if the session is not remembered.
+    pub short_until: DateTime<Utc>,
     /// Tokens that were rotated earlier are removed now and then.
     pub settled_before: DateTime<Utc>,
 }
@@ -53,9 +55,9 @@ impl QueryFragment<Pg> for RotateNewest<'_> {
         out.push_sql("), access_expires_at = greatest(s.access_expires_at, ");
         out.push_bind_param::<Timestamptz, _>(&self.access_expires_at)?;
         out.push_sql("), refresh_expires_at = least(s.expires_at, CASE WHEN s.remember THEN ");
-        out.push_bind_param::<Timestamptz, _>(&self.refresh_expires_at.0)?;
+        out.push_bind_param::<Timestamptz, _>(&self.remembered_until)?;
         out.push_sql(" ELSE ");
-        out.push_bind_param::<Timestamptz, _>(&self.refresh_expires_at.1)?;
+        out.push_bind_param::<Timestamptz, _>(&self.short_until)?;
         out.push_sql(" END), last_seen_at = ");
         out.push_bind_param::<Timestamptz, _>(&self.now)?;
         out.push_sql(", user_agent = ");

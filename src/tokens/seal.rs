@@ -25,13 +25,10 @@ pub struct Opened {
 }
 
 impl Sealer {
-    #[must_use]
     pub fn new(secret: &SecretKey) -> Self {
         Self { current: derive(&secret.current), previous: secret.previous.as_ref().map(derive) }
     }
 
-    /// # Errors
-    /// The operating system has no randomness.
     pub fn seal(&self, plain: &[u8], context: &str) -> Result<Vec<u8>, Unspecified> {
         let mut text = plain.to_vec();
         let nonce = self.current.seal_in_place_append_tag(Aad::from(context), &mut text)?;
@@ -55,7 +52,6 @@ fn derive(secret: &Secret) -> RandomizedNonceKey {
 }
 
 /// A key for one purpose (HKDF-SHA-256, RFC 5869): none of them gives another one away.
-#[must_use]
 pub fn derive_key(secret: &[u8], purpose: &[u8]) -> [u8; 32] {
     let material = Salt::new(HKDF_SHA256, b"mintage").extract(secret);
     let mut key = [0; 32];

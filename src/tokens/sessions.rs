@@ -1,7 +1,4 @@
-//! Sessions and the rotation of their refresh tokens: a refresh token is exchanged for the next
-//! *generation*. What becomes of one that was exchanged before: [`reuse`](super::reuse).
-
-use std::net::IpAddr;
+//! Sessions: a log-in starts one; it ends when it is logged out, superseded or expired.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult, pg::Pg, prelude::*, sql_types::Bool};
@@ -10,23 +7,21 @@ use uuid::Uuid;
 
 use super::{
     activity::{Activity, WRITTEN_LATE},
-    blocklist::{self, Ended},
-    claims::RefreshClaims,
+    blocklist::{self, Ended, EndedSessions},
+    client::Client,
     jwt::LEEWAY,
+    lifetimes::{Lifetimes, Ttl},
     login_networks,
+    refresh::{Grant, RefreshToken},
     role::Role,
-    rotation::RotateNewest,
 };
 use crate::{
-    clock::Clock,
-    config,
-    db::schema::{refresh_tokens, sessions},
+    db::{SessionId, UserId, schema::sessions},
     http::Network,
 };
 
 /// Beyond these a user's least recently used sessions end.
-const MOST_PER_USER: usize = 100;
-const LONGEST_USER_AGENT: usize = 256;
+const MAX_PER_USER: usize = 100;
 /// Rows that housekeeping touches in one statement.
 const BATCH: usize = 1000;
 
@@ -34,7 +29,7 @@ const BATCH: usize = 1000;
 #[derive(Queryable, Selectable, Debug)]
 #[diesel(table_name = sessions)]
 pub struct Session {
-    pub id: Uuid,
+    pub id: SessionId,
     pub user_agent: Option<String>,
     pub address: Option<IpNet>,
     pub created_at: DateTime<Utc>,
@@ -42,143 +37,34 @@ pub struct Session {
     pub refresh_expires_at: DateTime<Utc>,
 }
 
-/// Who is on the other end.
-#[derive(Clone, Debug)]
-pub struct Client {
-    pub address: IpAddr,
-    pub user_agent: Option<String>,
-}
-
-impl Client {
-    #[must_use]
-    pub fn new(address: IpAddr, user_agent: Option<&str>) -> Self {
-        let cut = |text: &str| text.chars().filter(|c| !c.is_control()).take(LONGEST_USER_AGENT).collect();
-        Self { address, user_agent: user_agent.map(cut) }
-    }
-}
-
-/// The times that a log-in or a refresh depends on.
-#[derive(Clone, Debug)]
-pub struct Lifetimes {
-    pub now: DateTime<Utc>,
-    /// See [`Clock::earliest`].
-    earliest: DateTime<Utc>,
-    pub access_expires_at: DateTime<Utc>,
-    remembered: (TimeDelta, TimeDelta),
-    short: (TimeDelta, TimeDelta),
-    pub(super) grace: TimeDelta,
-}
-
-impl Lifetimes {
-    #[must_use]
-    pub fn new(settings: &config::Tokens, clock: &Clock) -> Self {
-        let now = clock.now();
-        let delta = |duration| TimeDelta::from_std(duration).expect("the settings are bounded");
-        Self {
-            now,
-            earliest: clock.earliest(),
-            access_expires_at: now + delta(settings.access_ttl),
-            remembered: (delta(settings.refresh_idle_ttl), delta(settings.refresh_max_ttl)),
-            short: (delta(settings.short_idle_ttl), delta(settings.short_max_ttl)),
-            grace: delta(settings.refresh_grace),
-        }
-    }
-
-    /// Whether what expires then has expired.
-    pub(super) fn is_over(&self, expires_at: DateTime<Utc>) -> bool {
-        expires_at <= self.now - LEEWAY
-    }
-
-    /// As [`Lifetimes::is_over`], and the system clock agrees.
-    pub(super) fn is_surely_over(&self, expires_at: DateTime<Utc>) -> bool {
-        expires_at <= self.earliest - LEEWAY
-    }
-
-    fn of(&self, remember: bool) -> (TimeDelta, TimeDelta) {
-        if remember { self.remembered } else { self.short }
-    }
-}
-
-/// What tokens to issue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
-    pub role: Role,
-    pub claims: RefreshClaims,
-    pub issued_at: DateTime<Utc>,
-    pub expires_at: DateTime<Utc>,
-}
-
-/// What became of a refresh token.
+/// A log-in.
 #[derive(Debug)]
-pub enum Exchange {
-    Granted(Grant),
-    /// Or expired; to be settled with [`reuse::settle`](super::reuse::settle).
-    NotNewest(Presented),
+pub struct NewSession {
+    pub user: UserId,
+    pub role: Role,
+    /// Keep it for long, see [`Lifetimes`].
+    pub remember: bool,
+    pub client: Client,
 }
 
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = refresh_tokens)]
-pub(super) struct RefreshToken {
-    session_id: Uuid,
-    generation: i32,
-    id: Uuid,
-    issued_at: DateTime<Utc>,
-    expires_at: DateTime<Utc>,
-}
-
-impl RefreshToken {
-    fn new(session_id: Uuid, generation: i32, now: DateTime<Utc>, expires_at: DateTime<Utc>) -> Self {
-        Self { session_id, generation, id: Uuid::now_v7(), issued_at: now, expires_at }
-    }
-
-    /// Column by column: an `Option` would make a statement that diesel does not keep prepared.
-    fn insert(&self, conn: &mut PgConnection) -> QueryResult<()> {
-        diesel::insert_into(refresh_tokens::table)
-            .values((
-                refresh_tokens::session_id.eq(self.session_id),
-                refresh_tokens::generation.eq(self.generation),
-                refresh_tokens::id.eq(self.id),
-                refresh_tokens::issued_at.eq(self.issued_at),
-                refresh_tokens::expires_at.eq(self.expires_at),
-            ))
-            .execute(conn)?;
-        Ok(())
-    }
-
-    pub(super) fn grant(self, user: Uuid, role: Role) -> Grant {
-        Grant {
-            role,
-            claims: RefreshClaims {
-                sub: user,
-                sid: self.session_id,
-                jti: self.id,
-                generation: self.generation,
-            },
-            issued_at: self.issued_at,
-            expires_at: self.expires_at,
-        }
-    }
-}
-
-/// Starts a session for a user whose password was right.
+/// Starts a session for a user whose password was right. Of a user who has [`MAX_PER_USER`], the least
+/// recently used session ends.
 ///
 /// # Errors
 /// A foreign key violation when the user was deleted meanwhile.
 pub fn start(
     conn: &mut PgConnection,
-    user: (Uuid, Role),
-    remember: bool,
-    client: Client,
+    new: NewSession,
     times: &Lifetimes,
     activity: &Activity,
-) -> QueryResult<(Grant, Vec<Ended>)> {
-    let (idle, max) = times.of(remember);
-    let now = times.now;
-    let token = RefreshToken::new(Uuid::now_v7(), 0, now, now + idle.min(max));
+) -> QueryResult<(Grant, EndedSessions)> {
+    let NewSession { user, role, remember, client } = new;
+    let (Ttl { idle, max }, now) = (times.of(remember), times.now);
+    let token = RefreshToken::new(SessionId(Uuid::now_v7()), 0, now, now + idle.min(max));
     diesel::insert_into(sessions::table)
         .values((
             sessions::id.eq(token.session_id),
-            sessions::user_id.eq(user.0),
+            sessions::user_id.eq(user),
             sessions::remember.eq(remember),
             sessions::user_agent.eq(client.user_agent),
             sessions::address.eq(IpNet::from(client.address)),
@@ -190,17 +76,22 @@ pub fn start(
         ))
         .execute(conn)?;
     token.insert(conn)?;
-    login_networks::remember(conn, user.0, Network::of(client.address), now)?;
-    let surplus = surplus(conn, user.0, token.session_id, activity)?;
-    let ended = end(conn, user.0, Which::These(&surplus))?;
-    Ok((token.grant(user.0, user.1), ended))
+    login_networks::remember(conn, user, Network::of(client.address), now)?;
+    let surplus = surplus(conn, user, token.session_id, activity)?;
+    let ended = end(conn, user, Selection::Only(&surplus))?;
+    Ok((token.grant(user, role), ended))
 }
 
-/// The least recently used of a user's sessions beyond [`MOST_PER_USER`], of which one is `new`.
+/// The least recently used of a user's sessions beyond [`MAX_PER_USER`], of which one is `new`.
 ///
 /// One that was used since its log-in may have been used later than is written, and counts as used then.
-fn surplus(conn: &mut PgConnection, user: Uuid, new: Uuid, activity: &Activity) -> QueryResult<Vec<Uuid>> {
-    let others: Vec<(Uuid, DateTime<Utc>, DateTime<Utc>)> = sessions::table
+fn surplus(
+    conn: &mut PgConnection,
+    user: UserId,
+    new: SessionId,
+    activity: &Activity,
+) -> QueryResult<Vec<SessionId>> {
+    let others: Vec<(SessionId, DateTime<Utc>, DateTime<Utc>)> = sessions::table
         .filter(sessions::user_id.eq(user).and(sessions::id.ne(new)))
         .select((sessions::id, sessions::created_at, sessions::last_seen_at))
         .load(conn)?;
@@ -213,52 +104,11 @@ fn surplus(conn: &mut PgConnection, user: Uuid, new: Uuid, activity: &Activity) 
         })
         .collect();
     by_use.sort_unstable_by(|one, other| other.cmp(one));
-    Ok(by_use.into_iter().skip(MOST_PER_USER - 1).map(|(_, id)| id).collect())
-}
-
-/// A refresh token that came, and who sent it.
-#[derive(Debug)]
-pub struct Presented {
-    pub claims: RefreshClaims,
-    pub expires_at: DateTime<Utc>,
-    /// The newest generation whose access token this replica has seen.
-    pub seen_here: Option<i32>,
-    pub client: Client,
-}
-
-/// Exchanges the refresh token if it is the newest of its session, and has not expired.
-///
-/// # Errors
-/// The database cannot be written.
-pub fn exchange(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) -> QueryResult<Exchange> {
-    let Presented { claims, seen_here, client, .. } = &presented;
-    let next_id = Uuid::now_v7();
-    let rotated = RotateNewest {
-        presented: claims,
-        next_id,
-        seen: seen_here.unwrap_or(-1),
-        user_agent: client.user_agent.as_deref(),
-        address: client.address.into(),
-        now: times.now,
-        expired_before: times.now - LEEWAY,
-        access_expires_at: times.access_expires_at,
-        refresh_expires_at: (times.now + times.remembered.0, times.now + times.short.0),
-        settled_before: times.now - times.grace,
-    }
-    .run(conn)?;
-    let Some((expires_at, role)) = rotated else {
-        return Ok(Exchange::NotNewest(presented));
-    };
-    let claims =
-        RefreshClaims { jti: next_id, generation: claims.generation + 1, sub: claims.sub, sid: claims.sid };
-    Ok(Exchange::Granted(Grant { role, claims, issued_at: times.now, expires_at }))
+    Ok(by_use.into_iter().skip(MAX_PER_USER - 1).map(|(_, id)| id).collect())
 }
 
 /// The user's live sessions, the most recently used first.
-///
-/// # Errors
-/// The database cannot be read.
-pub fn list(conn: &mut PgConnection, user: Uuid, now: DateTime<Utc>) -> QueryResult<Vec<Session>> {
+pub fn list(conn: &mut PgConnection, user: UserId, now: DateTime<Utc>) -> QueryResult<Vec<Session>> {
     sessions::table
         .filter(sessions::user_id.eq(user).and(sessions::refresh_expires_at.gt(now)))
         .order((sessions::last_seen_at.desc(), sessions::id.desc()))
@@ -267,62 +117,52 @@ pub fn list(conn: &mut PgConnection, user: Uuid, now: DateTime<Utc>) -> QueryRes
 }
 
 /// Whether this session of this user is still live.
-///
-/// # Errors
-/// The database cannot be read.
-pub fn is_live(conn: &mut PgConnection, user: Uuid, session: Uuid) -> QueryResult<bool> {
+pub fn is_live(conn: &mut PgConnection, user: UserId, session: SessionId) -> QueryResult<bool> {
     let row = sessions::table.filter(sessions::id.eq(session).and(sessions::user_id.eq(user)));
     diesel::select(diesel::dsl::exists(row)).get_result(conn)
 }
 
-/// Which of a user's sessions to end.
+/// Some of a user's sessions.
 #[derive(Clone, Copy, Debug)]
-pub enum Which<'a> {
-    These(&'a [Uuid]),
-    AllBut(Uuid),
+pub enum Selection<'a> {
+    Only(&'a [SessionId]),
+    AllBut(SessionId),
     All,
 }
 
 /// Ends sessions of a user and blocks their access tokens.
 ///
-/// Whoever also changes the user's row does that first: locks are taken in this order.
-///
-/// # Errors
-/// The database cannot be written.
-pub fn end(conn: &mut PgConnection, user: Uuid, which: Which) -> QueryResult<Vec<Ended>> {
-    let wanted: Box<dyn BoxableExpression<sessions::table, Pg, SqlType = Bool>> = match which {
-        Which::These(ids) => Box::new(sessions::id.eq_any(ids)),
-        Which::AllBut(id) => Box::new(sessions::id.ne(id)),
-        Which::All => Box::new(sessions::id.is_not_null()),
+/// A transaction that also changes the user's row does that first: locks are taken in this order.
+pub fn end(conn: &mut PgConnection, user: UserId, selection: Selection) -> QueryResult<EndedSessions> {
+    let wanted: Box<dyn BoxableExpression<sessions::table, Pg, SqlType = Bool>> = match selection {
+        Selection::Only(ids) => Box::new(sessions::id.eq_any(ids)),
+        Selection::AllBut(id) => Box::new(sessions::id.ne(id)),
+        Selection::All => Box::new(sessions::id.is_not_null()),
     };
-    let picked: Vec<Uuid> = sessions::table
+    let picked: Vec<SessionId> = sessions::table
         .filter(sessions::user_id.eq(user).and(wanted))
         .select(sessions::id)
         .order(sessions::id)
         .for_update()
         .load(conn)?;
     if picked.is_empty() {
-        return Ok(Vec::new());
+        return Ok(EndedSessions::default());
     }
-    let ended: Vec<Ended> = diesel::delete(sessions::table.filter(sessions::id.eq_any(picked)))
+    let ended = diesel::delete(sessions::table.filter(sessions::id.eq_any(picked)))
         .returning((sessions::id, sessions::access_expires_at))
-        .load::<(Uuid, DateTime<Utc>)>(conn)?
+        .load::<(SessionId, DateTime<Utc>)>(conn)?
         .into_iter()
         .map(|(session, expires_at)| Ended { session, until: expires_at + LEEWAY })
         .collect();
-    blocklist::block(conn, &ended)?;
-    Ok(ended)
+    EndedSessions::block(conn, ended)
 }
 
 /// Removes sessions and blocklist entries that no token could belong to for an hour, at most
 /// [`BATCH`] of each; true if there may be more.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
     let limit = now - LEEWAY - TimeDelta::hours(1);
     let over = sessions::expires_at.lt(limit).and(sessions::access_expires_at.lt(limit));
-    let old: Vec<Uuid> = sessions::table
+    let old: Vec<SessionId> = sessions::table
         .filter(over)
         .select(sessions::id)
         .order(sessions::id)

@@ -5,13 +5,9 @@
 //! collide without the key. Only the signature check is saved: times are compared on each hit,
 //! the blocklist is asked on each request, and a changed key ring makes every entry worthless.
 
-use std::{
-    collections::HashMap,
-    hash::Hasher,
-    mem,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::HashMap, hash::Hasher, mem};
 
+use parking_lot::{Mutex, MutexGuard};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use uuid::Uuid;
 
@@ -24,7 +20,7 @@ const GENERATION: usize = CAPACITY / SHARDS / 2;
 
 /// What a verified token says.
 #[derive(Clone, Debug)]
-pub struct Verified {
+pub struct VerifiedToken {
     pub token: AccessToken,
     pub issued_at: i64,
     pub expires_at: i64,
@@ -35,8 +31,8 @@ pub struct Verified {
 /// Two generations a shard: what was not used during the life of a generation is forgotten.
 #[derive(Default)]
 struct Shard {
-    young: HashMap<u128, Verified>,
-    old: HashMap<u128, Verified>,
+    young: HashMap<u128, VerifiedToken>,
+    old: HashMap<u128, VerifiedToken>,
     /// How often a token was found, and how often one was new.
     found: u64,
     added: u64,
@@ -61,7 +57,7 @@ impl VerifiedTokens {
         hasher.finish128().as_u128()
     }
 
-    pub fn get(&self, key: u128) -> Option<Verified> {
+    pub fn get(&self, key: u128) -> Option<VerifiedToken> {
         let mut shard = self.shard(key);
         if let Some(found) = shard.young.get(&key).cloned() {
             shard.found += 1;
@@ -73,7 +69,7 @@ impl VerifiedTokens {
         Some(found)
     }
 
-    pub fn insert(&self, key: u128, verified: Verified) {
+    pub fn insert(&self, key: u128, verified: VerifiedToken) {
         let mut shard = self.shard(key);
         shard.added += 1;
         shard.insert(key, verified);
@@ -81,18 +77,18 @@ impl VerifiedTokens {
 
     /// How often a token was found, and how often one was new.
     pub fn counts(&self) -> (u64, u64) {
-        let shards = self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner));
+        let shards = self.shards.iter().map(|shard| shard.lock());
         shards.fold((0, 0), |(found, added), shard| (found + shard.found, added + shard.added))
     }
 
-    fn shard(&self, key: u128) -> std::sync::MutexGuard<'_, Shard> {
+    fn shard(&self, key: u128) -> MutexGuard<'_, Shard> {
         let number = usize::from(key.to_le_bytes()[0]) % SHARDS;
-        self.shards[number].lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[number].lock()
     }
 }
 
 impl Shard {
-    fn insert(&mut self, key: u128, verified: Verified) {
+    fn insert(&mut self, key: u128, verified: VerifiedToken) {
         if self.young.len() >= GENERATION {
             self.old = mem::take(&mut self.young);
         }
@@ -103,11 +99,13 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::{super::role::Role, *};
+    use crate::db::{SessionId, UserId};
 
-    fn verified() -> Verified {
+    fn verified() -> VerifiedToken {
         let (sub, sid, jti) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
-        let token = AccessToken { sub, sid, jti, role: Role::User, generation: 0 };
-        Verified { token, issued_at: 0, expires_at: 0, ring: 0 }
+        let token =
+            AccessToken { sub: UserId(sub), sid: SessionId(sid), jti, role: Role::User, generation: 0 };
+        VerifiedToken { token, issued_at: 0, expires_at: 0, ring: 0 }
     }
 
     #[test]
@@ -120,7 +118,7 @@ mod tests {
             assert!(cache.get(favourite).is_some(), "after {n}");
         }
         let size = |shard: &Mutex<Shard>| {
-            let shard = shard.lock().expect("lock");
+            let shard = shard.lock();
             shard.young.len() + shard.old.len()
         };
         assert!(cache.shards.iter().map(size).sum::<usize>() <= CAPACITY);

@@ -2,18 +2,20 @@
 
 use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult, prelude::*};
-use uuid::Uuid;
 
 use super::email::EmailAddress;
-use crate::{db::schema::users, tokens::login_networks};
+use crate::{
+    db::{UserId, schema::users},
+    tokens::login_networks,
+};
 
 /// What the flows through a mailbox look at.
 #[derive(Queryable, Selectable, Clone)]
 #[diesel(table_name = users)]
 pub struct Account {
-    pub id: Uuid,
-    pub email: String,
-    pub email_canonical: String,
+    pub id: UserId,
+    #[diesel(select_expression = (users::email, users::email_canonical))]
+    pub email: EmailAddress,
     pub username: Option<String>,
     pub name: Option<String>,
     #[diesel(select_expression = users::email_confirmed_at.is_not_null())]
@@ -26,22 +28,16 @@ pub struct Account {
 impl Account {
     /// The name to begin a mail with: only a person's own, which is certain where the address is
     /// confirmed. Else whoever registers a stranger's address could write to him in our name.
-    #[must_use]
     pub fn greeting(&self) -> Option<&str> {
         self.name.as_deref().filter(|_| self.email_confirmed)
     }
 }
 
-/// # Errors
-/// The database cannot be read.
-pub fn find_account(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<Account>> {
+pub fn find_account(conn: &mut PgConnection, id: UserId) -> QueryResult<Option<Account>> {
     users::table.find(id).select(Account::as_select()).first(conn).optional()
 }
 
 /// The account whose address this is, in any spelling.
-///
-/// # Errors
-/// The database cannot be read.
 pub fn find_account_of(conn: &mut PgConnection, email: &EmailAddress) -> QueryResult<Option<Account>> {
     users::table
         .filter(users::email_canonical.eq(email.canonical()))
@@ -51,9 +47,6 @@ pub fn find_account_of(conn: &mut PgConnection, email: &EmailAddress) -> QueryRe
 }
 
 /// As [`find_account_of`], and locks the row like [`lock_account`].
-///
-/// # Errors
-/// The database cannot be read.
 pub fn lock_account_of(conn: &mut PgConnection, email: &EmailAddress) -> QueryResult<Option<Account>> {
     users::table
         .filter(users::email_canonical.eq(email.canonical()))
@@ -64,15 +57,12 @@ pub fn lock_account_of(conn: &mut PgConnection, email: &EmailAddress) -> QueryRe
 }
 
 /// Locks the user's row: whoever changes sessions or challenges as well does this first.
-///
-/// # Errors
-/// The database cannot be read.
-pub fn lock_account(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<Account>> {
+pub fn lock_account(conn: &mut PgConnection, id: UserId) -> QueryResult<Option<Account>> {
     users::table.find(id).select(Account::as_select()).for_update().first(conn).optional()
 }
 
 /// As [`lock_account`]; None also if the password is another one.
-pub(super) fn lock_with_hash(conn: &mut PgConnection, id: Uuid, hash: &str) -> QueryResult<Option<Account>> {
+pub fn lock_with_hash(conn: &mut PgConnection, id: UserId, hash: &str) -> QueryResult<Option<Account>> {
     users::table
         .find(id)
         .filter(users::password_hash.eq(hash))
@@ -83,17 +73,11 @@ pub(super) fn lock_with_hash(conn: &mut PgConnection, id: Uuid, hash: &str) -> Q
 }
 
 /// Locks the user's row like [`lock_account`] and gives its password hash.
-///
-/// # Errors
-/// The database cannot be read.
-pub fn lock_hash(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<String>> {
+pub fn lock_hash(conn: &mut PgConnection, id: UserId) -> QueryResult<Option<String>> {
     users::table.find(id).select(users::password_hash).for_update().first(conn).optional()
 }
 
 /// Only advice: who registers it first has it.
-///
-/// # Errors
-/// The database cannot be read.
 pub fn is_username_taken(conn: &mut PgConnection, username: &str) -> QueryResult<bool> {
     let canonical = username.to_ascii_lowercase();
     let same = users::table.filter(users::username_canonical.eq(canonical));
@@ -101,10 +85,7 @@ pub fn is_username_taken(conn: &mut PgConnection, username: &str) -> QueryResult
 }
 
 /// Also forgets where the user has logged in: a thief of the old password may have done so.
-///
-/// # Errors
-/// The database cannot be written.
-pub fn set_password(conn: &mut PgConnection, id: Uuid, hash: &str, now: DateTime<Utc>) -> QueryResult<()> {
+pub fn set_password(conn: &mut PgConnection, id: UserId, hash: &str, now: DateTime<Utc>) -> QueryResult<()> {
     diesel::update(users::table.find(id))
         .set((
             users::password_hash.eq(hash),
@@ -116,16 +97,13 @@ pub fn set_password(conn: &mut PgConnection, id: Uuid, hash: &str, now: DateTime
 }
 
 /// The person reads mail at this address; false if it is not the account's any more.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn confirm_email(
     conn: &mut PgConnection,
-    id: Uuid,
-    canonical: &str,
+    id: UserId,
+    email: &EmailAddress,
     now: DateTime<Utc>,
 ) -> QueryResult<bool> {
-    let account = users::table.find(id).filter(users::email_canonical.eq(canonical));
+    let account = users::table.find(id).filter(users::email_canonical.eq(email.canonical()));
     let confirmed = diesel::update(account)
         .set((
             users::email_confirmed_at.eq(now),
@@ -139,17 +117,17 @@ pub fn confirm_email(
 /// To an address at which the person has proved to read mail.
 ///
 /// # Errors
-/// A violation of `users_email_key` or `users_email_reserved`.
+/// [`Taken::Email`](super::Taken) is to be expected.
 pub fn change_email(
     conn: &mut PgConnection,
-    id: Uuid,
-    (email, canonical): (&str, &str),
+    id: UserId,
+    email: &EmailAddress,
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
     diesel::update(users::table.find(id))
         .set((
-            users::email.eq(email),
-            users::email_canonical.eq(canonical),
+            users::email.eq(email.given()),
+            users::email_canonical.eq(email.canonical()),
             users::email_confirmed_at.eq(now),
             users::email_changed_at.eq(now),
             users::version.eq(users::version + 1),
@@ -162,10 +140,7 @@ pub fn change_email(
 /// Gives the account to the person who reads mail at its address, or for whom an operator vouches:
 /// a new password, and neither name nor username of the person who had it before. The caller also
 /// ends the sessions and deletes the challenges.
-///
-/// # Errors
-/// The database cannot be written.
-pub fn take_over(conn: &mut PgConnection, id: Uuid, hash: &str, now: DateTime<Utc>) -> QueryResult<()> {
+pub fn take_over(conn: &mut PgConnection, id: UserId, hash: &str, now: DateTime<Utc>) -> QueryResult<()> {
     let none = None::<String>;
     diesel::update(users::table.find(id))
         .set((

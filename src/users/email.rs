@@ -2,17 +2,19 @@
 
 use std::fmt;
 
+use diesel::Queryable;
 use lettre::Address;
 use unicode_normalization::UnicodeNormalization;
 use validator::{ValidateEmail, ValidationError};
 
 /// RFC 5321 section 4.5.3.1.3, less the angle brackets.
-const LONGEST: usize = 254;
+const MAX_LENGTH: usize = 254;
 /// In bytes, before folding, which takes time and can make eighteen characters of one. No spelling of
 /// an address has more than four bytes for one byte of the canonical form.
-const LONGEST_UNFOLDED: usize = 1024;
+const MAX_UNFOLDED: usize = 1024;
 
-#[derive(Clone, PartialEq, Eq)]
+/// In a row it stands for two columns, in this order: `email` and `email_canonical`.
+#[derive(Queryable, Clone, PartialEq, Eq)]
 pub struct EmailAddress {
     given: String,
     canonical: String,
@@ -20,9 +22,8 @@ pub struct EmailAddress {
 
 impl EmailAddress {
     /// None if it is not an address (the syntax of HTML's `<input type=email>`, with Unicode).
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        if text.len() > LONGEST_UNFOLDED {
+        if text.len() > MAX_UNFOLDED {
             return None;
         }
         // It must be an address before any folding.
@@ -34,8 +35,8 @@ impl EmailAddress {
         let (local, domain) = folded.rsplit_once('@')?;
         let domain = idna::domain_to_ascii_strict(domain).ok()?;
         let canonical = format!("{local}@{domain}");
-        let usable = canonical.len() <= LONGEST
-            && given.len() <= LONGEST
+        let usable = canonical.len() <= MAX_LENGTH
+            && given.len() <= MAX_LENGTH
             && domain.contains('.')
             && !given.chars().any(|c| c.is_control() || c.is_whitespace())
             && canonical.validate_email();
@@ -52,30 +53,22 @@ impl EmailAddress {
             && !local.contains("=?")
     }
 
-    #[must_use]
     pub fn given(&self) -> &str {
         &self.given
     }
 
     /// Trimmed, NFKC, lower case, the domain in A-labels (RFC 5891).
-    #[must_use]
     pub fn canonical(&self) -> &str {
         &self.canonical
     }
 }
 
 /// For validator: an address that may be somebody's.
-///
-/// # Errors
-/// `email`.
 pub fn check_email(email: &str) -> Result<(), ValidationError> {
     EmailAddress::parse(email).map(drop).ok_or_else(not_an_address)
 }
 
 /// For validator: an address that becomes somebody's, so a mail can be sent there.
-///
-/// # Errors
-/// `email`.
 pub fn check_new_email(email: &str) -> Result<(), ValidationError> {
     EmailAddress::parse(email).filter(EmailAddress::is_deliverable).map(drop).ok_or_else(not_an_address)
 }

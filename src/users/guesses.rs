@@ -13,6 +13,7 @@ use diesel::{PgConnection, QueryResult};
 use uuid::Uuid;
 
 use crate::{
+    db::UserId,
     http::{Network, Problem},
     limits::{Limits, RateLimit, Spent},
     tokens::login_networks::{self, Known},
@@ -52,12 +53,12 @@ impl Guess {
     pub fn at_login(
         conn: &mut PgConnection,
         limits: &Limits,
-        account: Option<Uuid>,
+        account: Option<UserId>,
         name: &str,
         network: Network,
         now: DateTime<Utc>,
     ) -> Result<Self, Problem> {
-        let shared = match login_networks::find(conn, account.unwrap_or_default(), network, now)? {
+        let shared = match login_networks::find(conn, account.unwrap_or(UserId(Uuid::nil())), network, now)? {
             Some(Known::ByLogin) => None,
             Some(Known::BySession) => Some(FROM_SESSIONS),
             None => Some(FROM_NEW_NETWORKS),
@@ -67,13 +68,10 @@ impl Guess {
     }
 
     /// By a person who is logged in and repeats the password; in a transaction.
-    ///
-    /// # Errors
-    /// As [`Guess::at_login`].
     pub fn of_user(
         conn: &mut PgConnection,
         limits: &Limits,
-        user: Uuid,
+        user: UserId,
         network: Network,
         now: DateTime<Utc>,
     ) -> Result<Self, Problem> {
@@ -100,9 +98,6 @@ impl Guess {
     }
 
     /// Takes the count back, and that of the wrong ones before it in the same budgets.
-    ///
-    /// # Errors
-    /// The database cannot be written.
     pub fn was_right(&self, conn: &mut PgConnection, limits: &Limits) -> QueryResult<()> {
         if let Some(shared) = self.shared {
             limits.budgets.restore(conn, shared, &self.account)?;
@@ -111,9 +106,6 @@ impl Guess {
     }
 
     /// Takes this count back: the server was too busy to check it.
-    ///
-    /// # Errors
-    /// The database cannot be written.
     pub fn was_not_checked(&self, conn: &mut PgConnection, limits: &Limits) -> QueryResult<()> {
         if let Some(shared) = self.shared {
             limits.budgets.refund(conn, shared, &self.account)?;
@@ -127,13 +119,10 @@ impl Guess {
 }
 
 /// Whether log-ins of this user from new networks are stopped.
-///
-/// # Errors
-/// The database cannot be read.
 pub fn is_login_stopped(
     conn: &mut PgConnection,
     limits: &Limits,
-    user: Uuid,
+    user: UserId,
     now: DateTime<Utc>,
 ) -> QueryResult<bool> {
     limits.budgets.is_used_up(conn, FROM_NEW_NETWORKS, &user.to_string(), now)
@@ -141,13 +130,10 @@ pub fn is_login_stopped(
 
 /// Lets the user log in again, after he has proved to read mail at the account's address: the wrong
 /// passwords of others are forgotten, and those to come do not count for this network.
-///
-/// # Errors
-/// The database cannot be written.
 pub fn allow_login(
     conn: &mut PgConnection,
     limits: &Limits,
-    user: Uuid,
+    user: UserId,
     network: Network,
     now: DateTime<Utc>,
 ) -> QueryResult<()> {

@@ -10,7 +10,7 @@ use validator::Validate;
 
 use super::{email::EmailAddress, model::User, store};
 use crate::{
-    db::Db,
+    db::{Db, UserId},
     http::{
         Problem, Query,
         page::{self, Cursor, DEFAULT_LIMIT, MAX_LIMIT},
@@ -78,10 +78,10 @@ pub async fn list_users(_: Admin, query: Query<ListUsers>, db: Data<Db>) -> Resu
         email: query.email.map(parse).transpose()?,
         role: query.role,
         prefix: query.q,
-        after: query.cursor.map(|cursor| cursor.0),
+        after: query.cursor.map(|cursor| UserId(cursor.0)),
     };
     let limit = query.limit;
-    let rows = db.run(move |conn| Ok::<_, Problem>(store::list(conn, filter, i64::from(limit) + 1)?)).await?;
-    let (data, next_cursor) = page::cut(rows, limit, |user| user.id);
+    let rows = db.query(move |conn| store::list(conn, filter, i64::from(limit) + 1)).await?;
+    let (data, next_cursor) = page::cut(rows, limit, |user| user.id.0);
     Ok(Json(UserList { data, next_cursor }))
 }

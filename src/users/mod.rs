@@ -1,7 +1,6 @@
 //! Who exists: self service for everybody, administration for admins.
 
 mod account;
-mod current_password;
 mod email;
 mod guesses;
 mod list;
@@ -16,14 +15,14 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub use self::{
     account::{
         Account, change_email, confirm_email, find_account, find_account_of, is_username_taken, lock_account,
-        lock_account_of, lock_hash, set_password, take_over,
+        lock_account_of, lock_hash, lock_with_hash, set_password, take_over,
     },
-    current_password::check_password,
     email::{EmailAddress, check_email, check_new_email},
     guesses::{Guess, allow_login, is_login_stopped},
     model::{User, check_name, check_new_username},
     store::{
-        Credentials, Login, NewUser, delete, find_credentials, find_hash, insert, promote, set_password_hash,
+        Credentials, Login, NewUser, Taken, delete, find_credentials, find_hash, insert, promote,
+        set_password_hash,
     },
 };
 

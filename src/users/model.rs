@@ -4,11 +4,10 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 use validator::ValidationError;
 
 use crate::{
-    db::schema::users,
+    db::{UserId, schema::users},
     http::{check_display_text, is_visible},
     tokens::Role,
 };
@@ -18,8 +17,8 @@ use crate::{
 #[diesel(table_name = users)]
 pub struct User {
     /// `UUIDv7`; the `sub` of the user's tokens.
-    #[schema(example = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1")]
-    pub id: Uuid,
+    #[schema(value_type = Uuid, example = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1")]
+    pub id: UserId,
     /// As the person wrote it.
     #[schema(example = "ada@example.com", format = "email")]
     pub email: String,
@@ -58,9 +57,6 @@ pub fn check_name(name: &str) -> Result<(), ValidationError> {
 
 /// For validator: 3 to 32 of `a-z A-Z 0-9 . _ -`, starting with a letter or digit. Without an
 /// `@` it cannot be mistaken for an e-mail address, and without Unicode not for another name.
-///
-/// # Errors
-/// `username`.
 pub fn check_username(username: &str) -> Result<(), ValidationError> {
     let bytes = username.as_bytes();
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
@@ -98,7 +94,6 @@ const RESERVED: &[&str] = &[
 
 /// Whether a username is reserved for the people who run the service. Case, dots, dashes and
 /// underscores make no difference.
-#[must_use]
 pub fn is_reserved_username(username: &str) -> bool {
     let bare = username.to_ascii_lowercase().replace(['.', '_', '-'], "");
     RESERVED.contains(&bare.as_str())

@@ -1,11 +1,10 @@
 //! Answers `GET /api/v1/users/{id}`: reads an account.
 
 use actix_web::{HttpResponse, get, web::Data};
-use uuid::Uuid;
 
 use super::{model::User, store};
 use crate::{
-    db::Db,
+    db::{Db, UserId},
     http::{Path, Problem, etag, kind},
     tokens::Admin,
 };
@@ -25,8 +24,8 @@ use crate::{
     )
 )]
 #[get("/users/{id}")]
-pub async fn read_user(_: Admin, path: Path<Uuid>, db: Data<Db>) -> Result<HttpResponse, Problem> {
-    let user: Option<User> = db.run(move |conn| Ok::<_, Problem>(store::find(conn, path.0)?)).await?;
+pub async fn read_user(_: Admin, path: Path<UserId>, db: Data<Db>) -> Result<HttpResponse, Problem> {
+    let user: Option<User> = db.query(move |conn| store::find(conn, path.0)).await?;
     let user = user.ok_or_else(|| Problem::new(&kind::NOT_FOUND))?;
     Ok(HttpResponse::Ok().insert_header(etag::of_version(user.version)).json(user))
 }

@@ -22,7 +22,7 @@ use crate::{
 )]
 #[get("/user")]
 pub async fn read_me(me: CurrentUser, db: Data<Db>) -> Result<HttpResponse, Problem> {
-    let user: Option<User> = db.run(move |conn| Ok::<_, Problem>(store::find(conn, me.id)?)).await?;
+    let user: Option<User> = db.query(move |conn| store::find(conn, me.id)).await?;
     let user = user.ok_or(Refusal::Revoked)?;
     Ok(HttpResponse::Ok().insert_header(etag::of_version(user.version)).json(user))
 }

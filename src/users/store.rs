@@ -5,19 +5,24 @@ use diesel::{
     PgConnection, QueryResult,
     dsl::sql,
     prelude::*,
+    result::Error,
     sql_types::{Bool, Nullable, Text},
 };
 use uuid::Uuid;
 
 use super::{email::EmailAddress, model::User};
-use crate::{db::schema::users, tokens::Role};
+use crate::{
+    db::{UserId, constraint_violated, schema::users},
+    http::{Problem, kind},
+    tokens::Role,
+};
 
 #[derive(Insertable, Clone)]
 #[diesel(table_name = users)]
 pub struct NewUser {
-    id: Uuid,
-    email: String,
-    email_canonical: String,
+    id: UserId,
+    #[diesel(skip_insertion)]
+    email: EmailAddress,
     username: Option<String>,
     username_canonical: Option<String>,
     name: Option<String>,
@@ -29,12 +34,10 @@ pub struct NewUser {
 }
 
 impl NewUser {
-    #[must_use]
-    pub fn new(email: &EmailAddress, password_hash: String, role: Role, now: DateTime<Utc>) -> Self {
+    pub fn new(email: EmailAddress, password_hash: String, role: Role, now: DateTime<Utc>) -> Self {
         Self {
-            id: Uuid::now_v7(),
-            email: email.given().to_owned(),
-            email_canonical: email.canonical().to_owned(),
+            id: UserId(Uuid::now_v7()),
+            email,
             username: None,
             username_canonical: None,
             name: None,
@@ -71,7 +74,6 @@ pub enum Login {
 
 impl Login {
     /// One text for all spellings that mean the same account.
-    #[must_use]
     pub fn canonical(&self) -> String {
         match self {
             Self::Email(email) => email.canonical().to_owned(),
@@ -80,22 +82,48 @@ impl Login {
     }
 }
 
+/// What another account has, or has reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    Email,
+    Username,
+}
+
+impl Taken {
+    /// Why a statement failed, if it would have given two accounts the same.
+    pub fn by(error: &Error) -> Option<Self> {
+        match constraint_violated(error)? {
+            "users_email_key" | "users_email_reserved" => Some(Self::Email),
+            "users_username_key" => Some(Self::Username),
+            _ => None,
+        }
+    }
+
+    /// The answer to a request whose body has `email` or `username`.
+    pub fn problem(self) -> Problem {
+        let (kind, pointer) = match self {
+            Self::Email => (&kind::EMAIL_TAKEN, "/email"),
+            Self::Username => (&kind::USERNAME_TAKEN, "/username"),
+        };
+        Problem::new(kind).field(pointer, "taken", "is taken")
+    }
+}
+
 /// What a log-in is checked against.
 #[derive(Queryable)]
 pub struct Credentials {
-    pub id: Uuid,
+    pub id: UserId,
     pub role: Role,
     pub password_hash: String,
 }
 
 /// # Errors
-/// A violation of `users_email_key`, `users_email_reserved` or `users_username_key`.
+/// [`Taken`] says which are to be expected.
 pub fn insert(conn: &mut PgConnection, user: &NewUser) -> QueryResult<User> {
-    diesel::insert_into(users::table).values(user).returning(User::as_returning()).get_result(conn)
+    let email = (users::email.eq(user.email.given()), users::email_canonical.eq(user.email.canonical()));
+    diesel::insert_into(users::table).values((user, email)).returning(User::as_returning()).get_result(conn)
 }
 
-/// # Errors
-/// The database cannot be read.
 pub fn find_credentials(conn: &mut PgConnection, login: &Login) -> QueryResult<Option<Credentials>> {
     let query = users::table.select((users::id, users::role, users::password_hash)).into_boxed();
     let name = login.canonical();
@@ -106,17 +134,15 @@ pub fn find_credentials(conn: &mut PgConnection, login: &Login) -> QueryResult<O
     query.first(conn).optional()
 }
 
-/// # Errors
-/// The database cannot be read.
-pub fn find_hash(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<String>> {
+pub fn find_hash(conn: &mut PgConnection, id: UserId) -> QueryResult<Option<String>> {
     users::table.find(id).select(users::password_hash).first(conn).optional()
 }
 
-pub(super) fn find(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<User>> {
+pub(super) fn find(conn: &mut PgConnection, id: UserId) -> QueryResult<Option<User>> {
     users::table.find(id).select(User::as_select()).first(conn).optional()
 }
 
-pub(super) fn find_for_update(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<User>> {
+pub(super) fn find_for_update(conn: &mut PgConnection, id: UserId) -> QueryResult<Option<User>> {
     users::table.find(id).select(User::as_select()).for_update().first(conn).optional()
 }
 
@@ -127,7 +153,7 @@ pub(super) struct Filter {
     pub role: Option<Role>,
     /// Start of an e-mail address, username or name, in any case.
     pub prefix: Option<String>,
-    pub after: Option<Uuid>,
+    pub after: Option<UserId>,
 }
 
 /// In the order of registration.
@@ -161,15 +187,15 @@ fn like_prefix(text: &str) -> String {
 
 /// A change to one's own account: outer None leaves a field as it is, inner None clears it.
 #[derive(Debug, Default)]
-pub(super) struct Change {
+pub(super) struct ProfileChange {
     pub name: Option<Option<String>>,
     pub username: Option<Option<String>>,
 }
 
 pub(super) fn update(
     conn: &mut PgConnection,
-    id: Uuid,
-    change: Change,
+    id: UserId,
+    change: ProfileChange,
     now: DateTime<Utc>,
 ) -> QueryResult<User> {
     let name = change.name.map(|name| users::name.eq(name.map(|name| name.trim().to_owned())));
@@ -184,19 +210,13 @@ pub(super) fn update(
 }
 
 /// Removes the account with all that is its own.
-///
-/// # Errors
-/// The database cannot be written.
-pub fn delete(conn: &mut PgConnection, id: Uuid) -> QueryResult<()> {
+pub fn delete(conn: &mut PgConnection, id: UserId) -> QueryResult<()> {
     diesel::delete(users::table.find(id)).execute(conn)?;
     Ok(())
 }
 
 /// After a log-in with a hash of an outdated cost; no change that the user would notice.
-///
-/// # Errors
-/// The database cannot be written.
-pub fn set_password_hash(conn: &mut PgConnection, id: Uuid, old: &str, new: &str) -> QueryResult<()> {
+pub fn set_password_hash(conn: &mut PgConnection, id: UserId, old: &str, new: &str) -> QueryResult<()> {
     // Not if the password was changed meanwhile.
     let unchanged = users::table.find(id).filter(users::password_hash.eq(old));
     diesel::update(unchanged).set(users::password_hash.eq(new)).execute(conn)?;
@@ -204,10 +224,7 @@ pub fn set_password_hash(conn: &mut PgConnection, id: Uuid, old: &str, new: &str
 }
 
 /// Makes an account an admin. The caller ends its sessions, whose tokens carry the role.
-///
-/// # Errors
-/// The database cannot be written.
-pub fn promote(conn: &mut PgConnection, id: Uuid) -> QueryResult<()> {
+pub fn promote(conn: &mut PgConnection, id: UserId) -> QueryResult<()> {
     let promoted = (users::role.eq(Role::Admin), users::version.eq(users::version + 1));
     diesel::update(users::table.find(id)).set(promoted).execute(conn)?;
     Ok(())

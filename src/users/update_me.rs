@@ -11,11 +11,10 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    db::{Db, constraint_violated},
+    db::Db,
     http::{
         Json, Problem,
         etag::{self, IfMatch},
-        kind,
     },
     tokens::{CurrentUser, Refusal},
 };
@@ -72,7 +71,7 @@ pub async fn update_me(
 ) -> Result<HttpResponse, Problem> {
     let condition = IfMatch::of(&req)?;
     let Json(UpdateMe { name, username }) = body;
-    let change = store::Change { name, username };
+    let change = store::ProfileChange { name, username };
     let now = clock.now();
     let user: User = db
         .tx(move |conn| {
@@ -84,11 +83,9 @@ pub async fn update_me(
             {
                 return Err(Problem::invalid("/username", "reserved", RESERVED_MESSAGE));
             }
-            store::update(conn, me.id, change, now).map_err(|error| match constraint_violated(&error) {
-                Some("users_username_key") => {
-                    Problem::new(&kind::USERNAME_TAKEN).field("/username", "taken", "is taken")
-                }
-                _ => error.into(),
+            store::update(conn, me.id, change, now).map_err(|error| match store::Taken::by(&error) {
+                Some(taken) => taken.problem(),
+                None => error.into(),
             })
         })
         .await?;

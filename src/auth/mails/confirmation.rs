@@ -4,14 +4,14 @@ use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use serde::{Deserialize, Serialize};
 
-use super::{super::store, CODE_LIFETIME, KEEP_IT, Mailing};
+use super::{CODE_LIFETIME, KEEP_IT, MailContext};
 use crate::{
+    auth::{
+        challenges::{self, Challenge, NewChallenge, Purpose, Secrets, Subject},
+        store,
+    },
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
-    tokens::{
-        Secrets,
-        challenges::{self, Challenge, Opening, Purpose, Subject},
-    },
     users::{self, EmailAddress},
 };
 
@@ -24,26 +24,24 @@ pub struct ConfirmationMail {
 
 impl Job for ConfirmationMail {
     const KIND: &'static str = "mail-confirmation";
-    type Context = Mailing;
+    type Context = MailContext;
 
-    async fn run(self, running: Running, mailing: &Mailing) -> Result<(), Failure> {
+    async fn run(self, running: Running, context: &MailContext) -> Result<(), Failure> {
         let Some(email) = EmailAddress::parse(&self.email) else {
             return Ok(());
         };
-        let keys = mailing.keys.clone();
-        let armed = mailing
-            .db
-            .tx(move |conn| {
+        let armed = context
+            .query_tx(move |conn, keys| {
                 let Some(asked_at) = open(conn, &email, running)? else {
                     return Ok(None);
                 };
-                let armed = challenges::arm(conn, &keys, running.id, running.now)?;
-                Ok::<_, Failure>(armed.map(|(challenge, secrets)| (challenge, secrets, asked_at)))
+                let armed = challenges::arm(conn, keys, running.id, running.now)?;
+                Ok(armed.map(|(challenge, secrets)| (challenge, secrets, asked_at)))
             })
             .await?;
         match armed {
             Some((challenge, secrets, asked_at)) => {
-                send(mailing, &running, &challenge, &secrets, asked_at).await
+                send(context, &running, &challenge, &secrets, asked_at).await
             }
             None => Ok(()),
         }
@@ -57,28 +55,26 @@ fn open(
     running: Running,
 ) -> QueryResult<Option<DateTime<Utc>>> {
     // Locked before their challenges, as whoever confirms does.
-    let (subject, email, email_canonical, asked_at) =
-        if let Some(account) = users::lock_account_of(conn, email)? {
-            if account.email_confirmed {
-                return Ok(None);
-            }
-            (Subject::User(account.id), account.email, account.email_canonical, account.created_at)
-        } else {
-            let pending = store::lock_all(conn, email.canonical())?;
-            match pending.into_iter().rfind(|one| one.expires_at > running.now) {
-                Some(one) => (Subject::Registration(one.id), one.email, one.email_canonical, one.created_at),
-                None => return Ok(None),
-            }
-        };
-    let opening =
-        Opening { purpose: Purpose::ConfirmEmail, subject, email: &email, email_canonical: &email_canonical };
+    let (subject, email, asked_at) = if let Some(account) = users::lock_account_of(conn, email)? {
+        if account.email_confirmed {
+            return Ok(None);
+        }
+        (Subject::User(account.id), account.email, account.created_at)
+    } else {
+        let pending = store::lock_all(conn, email)?;
+        match pending.into_iter().rfind(|one| one.expires_at > running.now) {
+            Some(one) => (Subject::Registration(one.id), one.email, one.created_at),
+            None => return Ok(None),
+        }
+    };
+    let new = NewChallenge { purpose: Purpose::ConfirmEmail, subject, email: &email };
     // With the job's id, so that another attempt finds it again.
-    let is_open = challenges::open_in_turn(conn, running.id, &opening, running.now)?;
+    let is_open = challenges::open_in_turn(conn, running.id, &new, running.now)?;
     Ok(is_open.then_some(asked_at))
 }
 
 pub(super) async fn send(
-    mailing: &Mailing,
+    context: &MailContext,
     running: &Running,
     challenge: &Challenge,
     secrets: &Secrets,
@@ -88,13 +84,13 @@ pub(super) async fn send(
     let asked = format!(
         "Confirm this address only if you asked for an account at {} on {}. You will type the password of the \
          account: repeat the one that you registered with, or choose a new one.",
-        mailing.mailer.product(),
+        context.mailer.product(),
         asked_at.format("%-d %B %Y at %H:%M:%S UTC"),
     );
     let letter = Letter {
         subject: "Please confirm your e-mail address",
         paragraphs: &[&asked],
-        action: Some(Action { label: "Confirm the address", link: &mailing.link("confirm", secrets) }),
+        action: Some(Action { label: "Confirm the address", link: &context.link("confirm", secrets) }),
         code: Some((&secrets.code, CODE_LIFETIME)),
         notes: &[
             "The link works for 24 hours.",
@@ -108,5 +104,5 @@ pub(super) async fn send(
         ],
         ..Letter::default()
     };
-    mailing.mailer.send_letter(running, &challenge.email, &letter).await
+    context.mailer.send_letter(running, challenge.email.given(), &letter).await
 }

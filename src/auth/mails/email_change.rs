@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{CODE_LIFETIME, KEEP_IT, Mailing, occupied::arm_unless_occupied};
+use super::{CODE_LIFETIME, KEEP_IT, MailContext, address_in_use::arm_unless_in_use};
 use crate::{
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
@@ -22,23 +22,22 @@ const RISK: &str = "The person who made the account knows its password, and can 
 
 impl Job for EmailChangeMail {
     const KIND: &'static str = "mail-email-change";
-    type Context = Mailing;
+    type Context = MailContext;
 
-    async fn run(self, running: Running, mailing: &Mailing) -> Result<(), Failure> {
-        let Some((challenge, secrets)) = arm_unless_occupied(mailing, &running, self.challenge).await? else {
+    async fn run(self, running: Running, context: &MailContext) -> Result<(), Failure> {
+        let Some((challenge, secrets)) = arm_unless_in_use(context, &running, self.challenge).await? else {
             return Ok(());
         };
         let Some(user) = challenge.user() else {
             return Ok(());
         };
-        let find = move |conn: &mut _| Ok::<_, Failure>(users::find_account(conn, user)?);
-        let Some(account) = mailing.db.run(find).await? else {
+        let Some(account) = context.db.query(move |conn| users::find_account(conn, user)).await? else {
             return Ok(());
         };
         let asked = format!(
             "An existing account at {}, made on {}, is about to get this address. Confirm it only if the \
              account is yours and you asked for the change.",
-            mailing.mailer.product(),
+            context.mailer.product(),
             account.created_at.format("%-d %B %Y at %H:%M UTC")
         );
         let letter = Letter {
@@ -46,7 +45,7 @@ impl Job for EmailChangeMail {
             paragraphs: &[&asked, RISK],
             action: Some(Action {
                 label: "Use this address",
-                link: &mailing.link("confirm-email-change", &secrets),
+                link: &context.link("confirm-email-change", &secrets),
             }),
             code: Some((&secrets.code, CODE_LIFETIME)),
             notes: &[
@@ -56,6 +55,6 @@ impl Job for EmailChangeMail {
             ],
             ..Letter::default()
         };
-        mailing.mailer.send_letter(&running, &challenge.email, &letter).await
+        context.mailer.send_letter(&running, challenge.email.given(), &letter).await
     }
 }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
-use super::{Mailing, arm_for};
+use super::{MailContext, arm_for};
 use crate::{
+    auth::challenges::{self, Purpose},
+    db::UserId,
     jobs::{Failure, Job, Running},
     limits::RateLimit,
     mail::{Action, Letter},
-    tokens::challenges::{self, Purpose},
     users,
 };
 
@@ -19,7 +19,7 @@ use crate::{
 #[derive(Serialize, Deserialize)]
 pub struct LoginStoppedMail {
     /// None where no account has the name that was tried: that takes as long and mails nothing.
-    pub account: Option<Uuid>,
+    pub account: Option<UserId>,
 }
 
 const ONE_A_DAY: RateLimit =
@@ -27,16 +27,15 @@ const ONE_A_DAY: RateLimit =
 
 impl Job for LoginStoppedMail {
     const KIND: &'static str = "mail-login-stopped";
-    type Context = Mailing;
+    type Context = MailContext;
 
-    async fn run(self, running: Running, mailing: &Mailing) -> Result<(), Failure> {
+    async fn run(self, running: Running, context: &MailContext) -> Result<(), Failure> {
         let Some(account) = self.account else {
             return Ok(());
         };
-        let (keys, limits) = (mailing.keys.clone(), mailing.limits.clone());
-        let found = mailing
-            .db
-            .tx(move |conn| {
+        let limits = context.limits.clone();
+        let found = context
+            .query_tx(move |conn, keys| {
                 let Some(account) = users::lock_account(conn, account)? else {
                     return Ok(None);
                 };
@@ -48,12 +47,12 @@ impl Job for LoginStoppedMail {
                 // finds its challenge.
                 let is_first = !challenges::is_there(conn, running.id)?;
                 if is_first
-                    && limits.budgets.take(conn, ONE_A_DAY, &account.email_canonical, running.now)?.is_err()
+                    && limits.budgets.take(conn, ONE_A_DAY, account.email.canonical(), running.now)?.is_err()
                 {
                     return Ok(None);
                 }
-                let armed = arm_for(conn, &keys, &running, Purpose::UnlockLogin, &account)?;
-                Ok::<_, Failure>(armed.map(|secrets| (account, secrets)))
+                let armed = arm_for(conn, keys, &running, Purpose::UnlockLogin, &account)?;
+                Ok(armed.map(|secrets| (account, secrets)))
             })
             .await?;
         let Some((account, secrets)) = found else {
@@ -62,7 +61,7 @@ impl Job for LoginStoppedMail {
         let happened = format!(
             "There were 100 log-ins with a wrong password in a row to your account at {}, from places where \
              you have not logged in lately. None of them got in.",
-            mailing.mailer.product()
+            context.mailer.product()
         );
         let letter = Letter {
             subject: "Log-ins from new places are stopped",
@@ -76,7 +75,7 @@ impl Job for LoginStoppedMail {
             ],
             action: Some(Action {
                 label: "Let me log in here",
-                link: &mailing.link("unlock-login", &secrets),
+                link: &context.link("unlock-login", &secrets),
             }),
             notes: &[
                 "The link works once, for 24 hours. If you do not need it, do nothing.",
@@ -84,6 +83,6 @@ impl Job for LoginStoppedMail {
             ],
             ..Letter::default()
         };
-        mailing.mailer.send_letter(&running, &account.email, &letter).await
+        context.mailer.send_letter(&running, account.email.given(), &letter).await
     }
 }

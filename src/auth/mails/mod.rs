@@ -4,11 +4,11 @@
 //! The recipient is greeted by name only where the address is confirmed: else a stranger could
 //! write in our name, and in his words, to anyone whose address he registers.
 
+mod address_in_use;
 mod confirmation;
 mod email_change;
 mod login_stopped;
 mod notice;
-mod occupied;
 mod password_change;
 mod registration;
 mod reset;
@@ -29,21 +29,18 @@ pub(super) use self::{
     reset::{Reason, ResetMail},
     undo::UndoMail,
 };
+use super::challenges::{self, ChallengeKeys, NewChallenge, Purpose, Secrets, Subject};
 use crate::{
-    db::Db,
+    db::{Db, DbError},
     jobs::{Registry, Running},
     limits::Limits,
     mail::Mailer,
-    tokens::{
-        ChallengeKeys, Secrets,
-        challenges::{self, Opening, Purpose, Subject},
-    },
     users::Account,
 };
 
-/// What these jobs need.
+/// What the jobs need that mail.
 #[derive(Clone)]
-pub struct Mailing {
+pub struct MailContext {
     pub db: Db,
     pub mailer: Mailer,
     pub keys: Data<ChallengeKeys>,
@@ -52,7 +49,16 @@ pub struct Mailing {
     pub app_url: Arc<str>,
 }
 
-impl Mailing {
+impl MailContext {
+    /// Runs queries in a transaction. They get the keys that make the secrets of challenges.
+    async fn query_tx<T: Send + 'static>(
+        &self,
+        queries: impl FnOnce(&mut PgConnection, &ChallengeKeys) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T, DbError> {
+        let keys = self.keys.clone();
+        self.db.query_tx(move |conn| queries(conn, &keys)).await
+    }
+
     /// The token is in the fragment, which no server gets to see or logs.
     fn link(&self, page: &str, secrets: &Secrets) -> String {
         format!("{}#token={}", self.page(page), secrets.token)
@@ -77,28 +83,22 @@ fn arm_for(
     purpose: Purpose,
     account: &Account,
 ) -> QueryResult<Option<Secrets>> {
-    let opening = Opening {
-        purpose,
-        subject: Subject::User(account.id),
-        email: &account.email,
-        email_canonical: &account.email_canonical,
-    };
-    if !challenges::open_in_turn(conn, running.id, &opening, running.now)? {
+    let new = NewChallenge { purpose, subject: Subject::User(account.id), email: &account.email };
+    if !challenges::open_in_turn(conn, running.id, &new, running.now)? {
         return Ok(None);
     }
     Ok(challenges::arm(conn, keys, running.id, running.now)?.map(|(_, secrets)| secrets))
 }
 
 /// Adds the kinds of mails to the registry.
-#[must_use]
-pub fn jobs(registry: Registry, mailing: &Mailing) -> Registry {
+pub fn jobs(registry: Registry, context: &MailContext) -> Registry {
     registry
-        .register::<RegistrationMail>(mailing.clone())
-        .register::<ConfirmationMail>(mailing.clone())
-        .register::<ResetMail>(mailing.clone())
-        .register::<PasswordChangeMail>(mailing.clone())
-        .register::<EmailChangeMail>(mailing.clone())
-        .register::<UndoMail>(mailing.clone())
-        .register::<LoginStoppedMail>(mailing.clone())
-        .register::<NoticeMail>(mailing.clone())
+        .register::<RegistrationMail>(context.clone())
+        .register::<ConfirmationMail>(context.clone())
+        .register::<ResetMail>(context.clone())
+        .register::<PasswordChangeMail>(context.clone())
+        .register::<EmailChangeMail>(context.clone())
+        .register::<UndoMail>(context.clone())
+        .register::<LoginStoppedMail>(context.clone())
+        .register::<NoticeMail>(context.clone())
 }

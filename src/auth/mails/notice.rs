@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::Mailing;
+use super::MailContext;
 use crate::{
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
+    users::EmailAddress,
 };
 
 /// Says what has happened, without any secret. It goes to the address that the account had then,
@@ -15,6 +16,12 @@ use crate::{
 pub struct NoticeMail {
     pub email: String,
     pub notice: Notice,
+}
+
+impl NoticeMail {
+    pub fn to(email: &EmailAddress, notice: Notice) -> Self {
+        Self { email: email.given().to_owned(), notice }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -35,7 +42,7 @@ pub enum Notice {
 
 impl Notice {
     /// The subject, the paragraphs, and the label and the page of the button if there is one.
-    fn says(self, product: &str) -> (&'static str, Vec<String>, Option<(&'static str, &'static str)>) {
+    fn content(self, product: &str) -> (&'static str, Vec<String>, Option<(&'static str, &'static str)>) {
         match self {
             Self::PasswordChanged => (
                 "Your password was changed",
@@ -116,18 +123,18 @@ impl Notice {
 
 impl Job for NoticeMail {
     const KIND: &'static str = "mail-notice";
-    type Context = Mailing;
+    type Context = MailContext;
 
-    async fn run(self, running: Running, mailing: &Mailing) -> Result<(), Failure> {
-        let (subject, paragraphs, button) = self.notice.says(mailing.mailer.product());
-        let button = button.map(|(label, page)| (label, mailing.page(page)));
+    async fn run(self, running: Running, context: &MailContext) -> Result<(), Failure> {
+        let (subject, paragraphs, button) = self.notice.content(context.mailer.product());
+        let button = button.map(|(label, page)| (label, context.page(page)));
         let letter = Letter {
             subject,
             paragraphs: &paragraphs.iter().map(String::as_str).collect::<Vec<_>>(),
             action: button.as_ref().map(|(label, link)| Action { label, link }),
             ..Letter::default()
         };
-        mailing.mailer.send_letter(&running, &self.email, &letter).await
+        context.mailer.send_letter(&running, &self.email, &letter).await
     }
 }
 

@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{CODE_LIFETIME, KEEP_IT, Mailing};
+use super::{CODE_LIFETIME, KEEP_IT, MailContext};
 use crate::{
+    auth::challenges,
     jobs::{Failure, Job, Running},
     mail::Letter,
-    tokens::challenges,
     users,
 };
 
@@ -19,25 +19,23 @@ pub struct PasswordChangeMail {
 
 impl Job for PasswordChangeMail {
     const KIND: &'static str = "mail-password-change";
-    type Context = Mailing;
+    type Context = MailContext;
 
-    async fn run(self, running: Running, mailing: &Mailing) -> Result<(), Failure> {
-        let keys = mailing.keys.clone();
-        let found = mailing
-            .db
-            .tx(move |conn| {
-                let Some((challenge, secrets)) = challenges::arm(conn, &keys, self.challenge, running.now)?
+    async fn run(self, running: Running, context: &MailContext) -> Result<(), Failure> {
+        let found = context
+            .query_tx(move |conn, keys| {
+                let Some((challenge, secrets)) = challenges::arm(conn, keys, self.challenge, running.now)?
                 else {
                     return Ok(None);
                 };
                 let account = challenge.user().map(|id| users::find_account(conn, id)).transpose()?;
-                Ok::<_, Failure>(account.flatten().map(|account| (account, secrets)))
+                Ok(account.flatten().map(|account| (account, secrets)))
             })
             .await?;
         let Some((account, secrets)) = found else {
             return Ok(());
         };
-        let asked = format!("With this code you can change your password at {}.", mailing.mailer.product());
+        let asked = format!("With this code you can change your password at {}.", context.mailer.product());
         let letter = Letter {
             subject: "Your code for a new password",
             name: account.greeting(),
@@ -50,6 +48,6 @@ impl Job for PasswordChangeMail {
             ],
             ..Letter::default()
         };
-        mailing.mailer.send_letter(&running, &account.email, &letter).await
+        context.mailer.send_letter(&running, account.email.given(), &letter).await
     }
 }

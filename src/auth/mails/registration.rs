@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Mailing, confirmation, occupied::arm_unless_occupied};
+use super::{MailContext, address_in_use::arm_unless_in_use, confirmation};
 use crate::jobs::{Failure, Job, Running};
 
 /// After `POST /auth/register` where confirmation is required: a link and a code, or, when the
@@ -15,13 +15,13 @@ pub struct RegistrationMail {
 
 impl Job for RegistrationMail {
     const KIND: &'static str = "mail-registration";
-    type Context = Mailing;
+    type Context = MailContext;
 
-    async fn run(self, running: Running, mailing: &Mailing) -> Result<(), Failure> {
-        match arm_unless_occupied(mailing, &running, self.challenge).await? {
+    async fn run(self, running: Running, context: &MailContext) -> Result<(), Failure> {
+        match arm_unless_in_use(context, &running, self.challenge).await? {
             None => Ok(()),
             Some((challenge, secrets)) => {
-                confirmation::send(mailing, &running, &challenge, &secrets, challenge.created_at).await
+                confirmation::send(context, &running, &challenge, &secrets, challenge.created_at).await
             }
         }
     }

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CODE_LIFETIME, KEEP_IT, Mailing, arm_for};
+use super::{CODE_LIFETIME, KEEP_IT, MailContext, arm_for};
 use crate::{
+    auth::challenges::Purpose,
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
-    tokens::challenges::Purpose,
     users::{self, EmailAddress},
 };
 
@@ -30,27 +30,25 @@ pub enum Reason {
 
 impl Job for ResetMail {
     const KIND: &'static str = "mail-password-reset";
-    type Context = Mailing;
+    type Context = MailContext;
 
-    async fn run(self, running: Running, mailing: &Mailing) -> Result<(), Failure> {
+    async fn run(self, running: Running, context: &MailContext) -> Result<(), Failure> {
         let Some(email) = EmailAddress::parse(&self.email) else {
             return Ok(());
         };
-        let keys = mailing.keys.clone();
-        let found = mailing
-            .db
-            .tx(move |conn| {
+        let found = context
+            .query_tx(move |conn, keys| {
                 let Some(account) = users::lock_account_of(conn, &email)? else {
                     return Ok(None);
                 };
-                let armed = arm_for(conn, &keys, &running, Purpose::ResetPassword, &account)?;
-                Ok::<_, Failure>(armed.map(|secrets| (account, secrets)))
+                let armed = arm_for(conn, keys, &running, Purpose::ResetPassword, &account)?;
+                Ok(armed.map(|secrets| (account, secrets)))
             })
             .await?;
         let Some((account, secrets)) = found else {
             return Ok(());
         };
-        let product = mailing.mailer.product();
+        let product = context.mailer.product();
         let (asked, otherwise) = match self.reason {
             Reason::Asked => (
                 format!(
@@ -72,11 +70,11 @@ impl Job for ResetMail {
             paragraphs: &[&asked],
             action: Some(Action {
                 label: "Choose a new password",
-                link: &mailing.link("reset-password", &secrets),
+                link: &context.link("reset-password", &secrets),
             }),
             code: Some((&secrets.code, CODE_LIFETIME)),
             notes: &["The link works once, for 30 minutes.", otherwise, KEEP_IT],
         };
-        mailing.mailer.send_letter(&running, &account.email, &letter).await
+        context.mailer.send_letter(&running, account.email.given(), &letter).await
     }
 }

@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Mailing;
+use super::MailContext;
 use crate::{
+    auth::challenges,
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
-    tokens::challenges,
 };
 
 /// To the old address after a change: what happened, and the link that undoes it.
@@ -18,13 +18,11 @@ pub struct UndoMail {
 
 impl Job for UndoMail {
     const KIND: &'static str = "mail-email-undo";
-    type Context = Mailing;
+    type Context = MailContext;
 
-    async fn run(self, running: Running, mailing: &Mailing) -> Result<(), Failure> {
-        let keys = mailing.keys.clone();
-        let armed = mailing
-            .db
-            .tx(move |conn| Ok::<_, Failure>(challenges::arm(conn, &keys, self.challenge, running.now)?))
+    async fn run(self, running: Running, context: &MailContext) -> Result<(), Failure> {
+        let armed = context
+            .query_tx(move |conn, keys| challenges::arm(conn, keys, self.challenge, running.now))
             .await?;
         let Some((challenge, secrets)) = armed else {
             return Ok(());
@@ -32,7 +30,7 @@ impl Job for UndoMail {
         // Not to which address: this one may be a stranger's, by a mistake that the change corrects.
         let happened = format!(
             "Your account at {} has another e-mail address now. If that was you, there is nothing to do.",
-            mailing.mailer.product()
+            context.mailer.product()
         );
         let letter = Letter {
             subject: "Your e-mail address was changed",
@@ -43,7 +41,7 @@ impl Job for UndoMail {
             ],
             action: Some(Action {
                 label: "Undo the change",
-                link: &mailing.link("undo-email-change", &secrets),
+                link: &context.link("undo-email-change", &secrets),
             }),
             notes: &[
                 "The link works for 7 days. During that time no other account there can have this address.",
@@ -52,6 +50,6 @@ impl Job for UndoMail {
             ],
             ..Letter::default()
         };
-        mailing.mailer.send_letter(&running, &challenge.email, &letter).await
+        context.mailer.send_letter(&running, challenge.email.given(), &letter).await
     }
 }

@@ -2,11 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::super::number;
 use crate::{
-    db::Db,
+    db::{Db, UserId},
     jobs::{Failure, Job, Running},
     mail::{Action, Letter, Mailer},
     market, users,
@@ -15,7 +14,7 @@ use crate::{
 /// Tells of one crossing.
 #[derive(Serialize, Deserialize)]
 pub struct CoinAlertMail {
-    pub user: Uuid,
+    pub user: UserId,
     pub coin: i64,
     pub metric: String,
     pub currency: Option<String>,
@@ -73,6 +72,6 @@ impl Job for CoinAlertMail {
             notes: &[&why],
             ..Letter::default()
         };
-        mailer.send_letter(&running, &account.email, &letter).await
+        mailer.send_letter(&running, account.email.given(), &letter).await
     }
 }

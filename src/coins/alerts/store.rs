@@ -11,7 +11,10 @@ use uuid::Uuid;
 
 use super::{mail::CoinAlertMail, model::Alert};
 use crate::{
-    db::schema::{alerts, users},
+    db::{
+        UserId,
+        schema::{alerts, users},
+    },
     jobs,
 };
 
@@ -28,8 +31,8 @@ pub enum Created {
 }
 
 /// In a transaction: the user's row is the lock that keeps two of them from exceeding the limit.
-pub fn create(conn: &mut PgConnection, user: Uuid, alert: Alert) -> QueryResult<Created> {
-    let locked: Option<Uuid> =
+pub fn create(conn: &mut PgConnection, user: UserId, alert: Alert) -> QueryResult<Created> {
+    let locked: Option<UserId> =
         users::table.find(user).select(users::id).for_no_key_update().first(conn).optional()?;
     if locked.is_none() {
         return Ok(Created::NoUser);
@@ -42,7 +45,7 @@ pub fn create(conn: &mut PgConnection, user: Uuid, alert: Alert) -> QueryResult<
     Ok(Created::Yes(alert))
 }
 
-pub fn list(conn: &mut PgConnection, user: Uuid) -> QueryResult<Vec<Alert>> {
+pub fn list(conn: &mut PgConnection, user: UserId) -> QueryResult<Vec<Alert>> {
     alerts::table
         .filter(alerts::user_id.eq(user))
         .order(alerts::id)
@@ -52,7 +55,7 @@ pub fn list(conn: &mut PgConnection, user: Uuid) -> QueryResult<Vec<Alert>> {
 }
 
 /// False if the user has no such alert.
-pub fn delete(conn: &mut PgConnection, user: Uuid, id: Uuid) -> QueryResult<bool> {
+pub fn delete(conn: &mut PgConnection, user: UserId, id: Uuid) -> QueryResult<bool> {
     let own = alerts::table.find(id).filter(alerts::user_id.eq(user));
     Ok(diesel::delete(own).execute(conn)? == 1)
 }
@@ -69,7 +72,7 @@ const NOW: &str = "\
 #[derive(QueryableByName)]
 struct Crossing {
     #[diesel(sql_type = SqlUuid)]
-    user_id: Uuid,
+    user_id: UserId,
     #[diesel(sql_type = SqlUuid)]
     id: Uuid,
     #[diesel(sql_type = BigInt)]

@@ -8,9 +8,11 @@ mod store;
 use std::collections::HashSet;
 
 use utoipa_actix_web::service_config::ServiceConfig;
-use uuid::Uuid;
 
-use crate::{db::Db, http::Problem};
+use crate::{
+    db::{Db, UserId},
+    http::Problem,
+};
 
 pub fn routes(config: &mut ServiceConfig) {
     config.service(list::list_watchlist).service(add::watch_coin).service(remove::unwatch_coin);
@@ -20,6 +22,6 @@ pub fn routes(config: &mut ServiceConfig) {
 ///
 /// # Errors
 /// `unavailable`.
-pub async fn ids(db: &Db, user: Uuid) -> Result<HashSet<i64>, Problem> {
+pub async fn ids(db: &Db, user: UserId) -> Result<HashSet<i64>, Problem> {
     db.run(move |conn| Ok(store::ids(conn, user)?)).await
 }

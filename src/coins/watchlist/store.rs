@@ -4,10 +4,12 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult, prelude::*};
-use uuid::Uuid;
 
 use crate::{
-    db::schema::{coins, users, watchlist},
+    db::{
+        UserId,
+        schema::{coins, users, watchlist},
+    },
     market::Identity,
 };
 
@@ -24,8 +26,8 @@ pub enum Added {
 }
 
 /// In a transaction: the user's row is the lock that keeps two of them from exceeding the limit.
-pub fn add(conn: &mut PgConnection, user: Uuid, coin: i64, now: DateTime<Utc>) -> QueryResult<Added> {
-    let locked: Option<Uuid> =
+pub fn add(conn: &mut PgConnection, user: UserId, coin: i64, now: DateTime<Utc>) -> QueryResult<Added> {
+    let locked: Option<UserId> =
         users::table.find(user).select(users::id).for_no_key_update().first(conn).optional()?;
     if locked.is_none() {
         return Ok(Added::NoUser);
@@ -42,13 +44,13 @@ pub fn add(conn: &mut PgConnection, user: Uuid, coin: i64, now: DateTime<Utc>) -
     Ok(Added::Yes)
 }
 
-pub fn remove(conn: &mut PgConnection, user: Uuid, coin: i64) -> QueryResult<()> {
+pub fn remove(conn: &mut PgConnection, user: UserId, coin: i64) -> QueryResult<()> {
     diesel::delete(watchlist::table.find((user, coin))).execute(conn)?;
     Ok(())
 }
 
 /// In the order in which they were added.
-pub fn list(conn: &mut PgConnection, user: Uuid) -> QueryResult<Vec<(Identity, DateTime<Utc>)>> {
+pub fn list(conn: &mut PgConnection, user: UserId) -> QueryResult<Vec<(Identity, DateTime<Utc>)>> {
     watchlist::table
         .inner_join(coins::table)
         .filter(watchlist::user_id.eq(user))
@@ -57,7 +59,7 @@ pub fn list(conn: &mut PgConnection, user: Uuid) -> QueryResult<Vec<(Identity, D
         .load(conn)
 }
 
-pub fn ids(conn: &mut PgConnection, user: Uuid) -> QueryResult<HashSet<i64>> {
+pub fn ids(conn: &mut PgConnection, user: UserId) -> QueryResult<HashSet<i64>> {
     let ids: Vec<i64> =
         watchlist::table.filter(watchlist::user_id.eq(user)).select(watchlist::coin_id).load(conn)?;
     Ok(ids.into_iter().collect())

@@ -57,6 +57,20 @@ async fn one_address_is_limited_and_a_forged_header_does_not_help() {
     assert!(admitted >= 100, "{admitted} guesses from one address");
 }
 
+/// Else a client could send any number of them, each of which is read and checked.
+#[tokio::test]
+async fn requests_with_an_invalid_body_count_against_the_limit_of_their_address() {
+    let app = App::with(&[("RATE_LIMITS", "on")]);
+    for _ in 0..100 {
+        app.anyone().post(LOGIN, &json!({"email": 1})).await.assert_problem(422, "validation-failed");
+    }
+    let begin = Instant::now();
+    let next = async || app.anyone().post(LOGIN, &json!({"email": 1})).await.status == 429;
+    while !next().await {
+        assert!(begin.elapsed() < Duration::from_mins(1), "never refused");
+    }
+}
+
 #[tokio::test]
 async fn behind_a_trusted_proxy_each_client_has_its_own_limit() {
     let app = App::with(&[("RATE_LIMITS", "on"), ("TRUSTED_PROXIES", "127.0.0.0/8")]);

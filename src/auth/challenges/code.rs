@@ -14,7 +14,6 @@ const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 impl CodeForm {
     /// Makes a code of random bits.
-    #[must_use]
     pub fn make(self, random: u64) -> String {
         match self {
             Self::SixDigits => format!("{:06}", random % 1_000_000),
@@ -26,7 +25,6 @@ impl CodeForm {
 
     /// What was typed, as [`CodeForm::make`] writes it: without blanks and dashes, in upper case, O as 0,
     /// I and L as 1. None if it is no code of this form.
-    #[must_use]
     pub fn read(self, typed: &str) -> Option<String> {
         match self {
             Self::SixDigits => {
@@ -43,7 +41,6 @@ impl CodeForm {
 
     /// Wrong tries after which no code is right any more, from all networks together. Those of one
     /// network end earlier.
-    #[must_use]
     pub fn max_tries(self) -> i16 {
         match self {
             Self::SixDigits => 5,

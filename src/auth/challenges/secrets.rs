@@ -12,8 +12,12 @@ use aws_lc_rs::{
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
-use super::{code::CodeForm, seal::derive_key};
-use crate::config::{Secret, SecretKey};
+use super::code::CodeForm;
+use crate::{
+    config::{Secret, SecretKey},
+    tokens::derive_key,
+    users::EmailAddress,
+};
 
 /// What a mail carries; never logged, hence no `Debug`.
 pub struct Secrets {
@@ -28,7 +32,6 @@ pub struct ChallengeKeys {
 }
 
 impl ChallengeKeys {
-    #[must_use]
     pub fn new(secret: &SecretKey) -> Self {
         let derive = |secret: &Secret| {
             Key::new(HMAC_SHA256, &derive_key(secret.expose().as_bytes(), b"challenges v1"))
@@ -37,7 +40,6 @@ impl ChallengeKeys {
     }
 
     /// The same for the same challenge.
-    #[must_use]
     pub fn secrets(&self, challenge: Uuid, form: CodeForm) -> Secrets {
         let token = mac(&self.current, "token", challenge, "");
         let code = mac(&self.current, "code", challenge, "");
@@ -46,9 +48,8 @@ impl ChallengeKeys {
     }
 
     /// The salt of the passwords that are registered with this address and wait.
-    #[must_use]
-    pub fn salt(&self, email_canonical: &str) -> [u8; 16] {
-        let tag = hmac::sign(&self.current, &[b"salt", email_canonical.as_bytes()].concat());
+    pub fn salt(&self, email: &EmailAddress) -> [u8; 16] {
+        let tag = hmac::sign(&self.current, &[b"salt", email.canonical().as_bytes()].concat());
         *tag.as_ref().first_chunk().expect("32 bytes")
     }
 

@@ -1,0 +1,89 @@
+//! Ends challenges that a change of the account has made pointless, and addresses that one reserves.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    PgConnection, QueryResult,
+    dsl::{exists, select},
+    prelude::*,
+};
+use uuid::Uuid;
+
+use super::model::{Challenge, Purpose};
+use crate::{
+    db::{UserId, schema::challenges},
+    users::EmailAddress,
+};
+
+/// Rows that housekeeping deletes in one statement.
+const BATCH: i64 = 1000;
+
+/// Ends what is pending for a user after the password or the address has changed. The right to
+/// undo an earlier change of the address stays: the one who made this change may be the thief.
+pub fn cancel(conn: &mut PgConnection, user: UserId) -> QueryResult<()> {
+    let pending = challenges::user_id.eq(user).and(challenges::consumed_at.is_null());
+    let undoable = challenges::purpose.eq(Purpose::UndoEmailChange);
+    diesel::delete(challenges::table.filter(pending.and(diesel::dsl::not(undoable)))).execute(conn)?;
+    Ok(())
+}
+
+/// As [`cancel`], and also ends the right to undo any change of the address: whoever has the account
+/// now has nothing to give back.
+pub fn cancel_all(conn: &mut PgConnection, user: UserId) -> QueryResult<()> {
+    let pending = challenges::user_id.eq(user).and(challenges::consumed_at.is_null());
+    diesel::delete(challenges::table.filter(pending)).execute(conn)?;
+    Ok(())
+}
+
+/// Ends every reservation of this address and gives the accounts that can no longer get it back.
+pub fn release(
+    conn: &mut PgConnection,
+    email: &EmailAddress,
+    now: DateTime<Utc>,
+) -> QueryResult<Vec<UserId>> {
+    let undo = challenges::purpose
+        .eq(Purpose::UndoEmailChange)
+        .and(challenges::email_canonical.eq(email.canonical()))
+        .and(challenges::consumed_at.is_null().and(challenges::expires_at.gt(now)));
+    let user = challenges::user_id.assume_not_null();
+    diesel::delete(challenges::table.filter(undo)).returning(user).get_results(conn)
+}
+
+/// As [`cancel`], and also ends the right to undo later changes than the one that was undone.
+pub fn cancel_after(conn: &mut PgConnection, user: UserId, undone: &Challenge) -> QueryResult<()> {
+    cancel(conn, user)?;
+    let later = challenges::purpose
+        .eq(Purpose::UndoEmailChange)
+        .and(challenges::created_at.ge(undone.created_at))
+        .and(challenges::id.ne(undone.id));
+    diesel::delete(challenges::table.filter(challenges::user_id.eq(user).and(later))).execute(conn)?;
+    Ok(())
+}
+
+/// Whether the owner of this address, somebody else than `user`, can still get it back.
+pub fn is_reserved(
+    conn: &mut PgConnection,
+    email: &EmailAddress,
+    user: Option<UserId>,
+    now: DateTime<Utc>,
+) -> QueryResult<bool> {
+    let undo = challenges::table
+        .filter(challenges::purpose.eq(Purpose::UndoEmailChange))
+        .filter(challenges::email_canonical.eq(email.canonical()))
+        .filter(challenges::user_id.is_distinct_from(user))
+        .filter(challenges::consumed_at.is_null().and(challenges::expires_at.gt(now)));
+    select(exists(undo)).get_result(conn)
+}
+
+/// Removes at most 1,000 that have expired; true if there may be more.
+pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
+    let expired: Vec<Uuid> = challenges::table
+        .filter(challenges::expires_at.lt(now))
+        .select(challenges::id)
+        .order(challenges::id)
+        .limit(BATCH)
+        .for_update()
+        .skip_locked()
+        .load(conn)?;
+    let count = diesel::delete(challenges::table.filter(challenges::id.eq_any(expired))).execute(conn)?;
+    Ok(count >= usize::try_from(BATCH).expect("small"))
+}

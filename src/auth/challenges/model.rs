@@ -1,0 +1,101 @@
+//! What a challenge is: a row of the table `challenges` without its secrets.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::{
+    deserialize::FromSqlRow,
+    expression::AsExpression,
+    pg::Pg,
+    prelude::*,
+    sql_types::{Bool, Nullable, Text},
+};
+use uuid::Uuid;
+
+use super::code::CodeForm;
+use crate::{
+    db::{UserId, schema::challenges, text_enum},
+    users::EmailAddress,
+};
+
+pub(super) const CODE_LIFETIME: TimeDelta = TimeDelta::minutes(10);
+
+/// What a challenge is good for. What is made for one purpose is no good for another.
+#[derive(
+    AsExpression, FromSqlRow, Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr,
+)]
+#[diesel(sql_type = Text)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Purpose {
+    ConfirmEmail,
+    ResetPassword,
+    ChangePassword,
+    ChangeEmail,
+    UndoEmailChange,
+    UnlockLogin,
+}
+
+impl Purpose {
+    pub fn code_form(self) -> CodeForm {
+        match self {
+            Self::ChangePassword => CodeForm::SixDigits,
+            _ => CodeForm::EightCharacters,
+        }
+    }
+
+    /// How long the link works after the mail was made.
+    pub(super) fn lifetime(self) -> TimeDelta {
+        match self {
+            Self::ConfirmEmail | Self::ChangeEmail | Self::UnlockLogin => TimeDelta::hours(24),
+            Self::ResetPassword => TimeDelta::minutes(30),
+            Self::ChangePassword => CODE_LIFETIME,
+            Self::UndoEmailChange => TimeDelta::days(7),
+        }
+    }
+}
+
+text_enum!(Purpose);
+
+/// Whose challenge it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    User(UserId),
+    Registration(Uuid),
+}
+
+pub(super) type Condition = Box<dyn BoxableExpression<challenges::table, Pg, SqlType = Nullable<Bool>>>;
+
+impl Subject {
+    pub(super) fn is_its(self) -> Condition {
+        match self {
+            Self::User(id) => Box::new(challenges::user_id.eq(id)),
+            Self::Registration(id) => Box::new(challenges::registration_id.eq(id)),
+        }
+    }
+}
+
+/// A challenge without its secrets.
+#[derive(Queryable, Selectable, Clone)]
+#[diesel(table_name = challenges)]
+pub struct Challenge {
+    pub id: Uuid,
+    pub purpose: Purpose,
+    user_id: Option<UserId>,
+    registration_id: Option<Uuid>,
+    /// Where it is mailed.
+    #[diesel(select_expression = (challenges::email, challenges::email_canonical))]
+    pub email: EmailAddress,
+    pub created_at: DateTime<Utc>,
+    pub consumed_at: Option<DateTime<Utc>>,
+}
+
+impl Challenge {
+    pub fn subject(&self) -> Subject {
+        match (self.user_id, self.registration_id) {
+            (Some(id), _) => Subject::User(id),
+            (None, id) => Subject::Registration(id.expect("challenges_subject_check")),
+        }
+    }
+
+    pub fn user(&self) -> Option<UserId> {
+        self.user_id
+    }
+}

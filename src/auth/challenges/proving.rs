@@ -1,0 +1,160 @@
+//! The side that proves: finds the challenge of a token or a code, and uses it up.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    PgConnection, QueryResult,
+    connection::SimpleConnection,
+    dsl::{exists, select},
+    prelude::*,
+};
+use uuid::Uuid;
+
+use super::{
+    code::CodeForm,
+    model::{Challenge, Condition, Purpose, Subject},
+    secrets::{ChallengeKeys, hash_token},
+};
+use crate::{
+    db::{UserId, schema::challenges},
+    http::Network,
+    limits::{Budgets, RateLimit},
+    users::EmailAddress,
+};
+
+/// Wrong codes of eight characters that one network may try at one challenge: it is used up long before
+/// the [`CodeForm::max_tries`] of all, so strangers do not stop the owner. Longer than a code works.
+const TRIES_OF_NETWORK: RateLimit =
+    RateLimit { name: "wrong codes from a network", burst: 5, every: Duration::from_mins(15) };
+
+/// The live challenge of this token. One that was used is found too: whether that is an answer
+/// or a refusal depends on the purpose.
+pub fn find_by_token(
+    conn: &mut PgConnection,
+    purpose: Purpose,
+    token: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<Option<Challenge>> {
+    challenges::table
+        .filter(challenges::token_hash.eq(hash_token(token)))
+        .filter(challenges::purpose.eq(purpose).and(challenges::expires_at.gt(now)))
+        .select(Challenge::as_select())
+        .first(conn)
+        .optional()
+}
+
+/// Whose code it may be.
+#[derive(Clone)]
+pub enum Owner {
+    /// The person who reads mail at this address.
+    Address(EmailAddress),
+    User(UserId),
+}
+
+/// A code that was typed.
+pub struct Attempt {
+    pub purpose: Purpose,
+    pub owner: Owner,
+    /// As [`CodeForm::read`] gives it.
+    pub code: String,
+    /// Where it was typed.
+    pub network: Network,
+}
+
+/// Finds the live challenge of a code.
+///
+/// - A wrong code is counted, in a transaction of its own: do not call this in one that a wrong code rolls back.
+/// - A right code is not counted, so that a person who has it may correct what else was refused.
+/// - Tries at the same time run one after the other: the rows are locked meanwhile.
+/// - A try counts for every pending registration of the address, since each has a code of its own.
+/// - Without any challenge the same statements run, and the commit does not wait for the disk: the time does not
+///   show whether there is one. A crash of PostgreSQL may forget a few tries.
+pub fn try_code(
+    conn: &mut PgConnection,
+    keys: &ChallengeKeys,
+    budgets: &Budgets,
+    attempt: &Attempt,
+    now: DateTime<Utc>,
+) -> QueryResult<Option<Challenge>> {
+    let Attempt { purpose, owner, code, network } = attempt;
+    let form = purpose.code_form();
+    let (is_owners, nothing): (Condition, String) = match owner {
+        Owner::Address(email) => {
+            let canonical = email.canonical().to_owned();
+            (Box::new(challenges::email_canonical.eq(canonical.clone()).nullable()), canonical)
+        }
+        Owner::User(id) => (Subject::User(*id).is_its(), id.to_string()),
+    };
+    conn.transaction(|conn| {
+        conn.batch_execute("SET LOCAL synchronous_commit TO off")?;
+        // Several rows are locked in this order everywhere.
+        let tried = challenges::table
+            .filter(challenges::purpose.eq(purpose).and(challenges::code_expires_at.gt(now)))
+            .filter(challenges::tries.lt(form.max_tries()))
+            .filter(is_owners)
+            .order(challenges::id)
+            .select((Challenge::as_select(), challenges::code_hash.assume_not_null()))
+            .for_update()
+            .load::<(Challenge, Vec<u8>)>(conn)?;
+        let mut subjects: Vec<String> =
+            tried.iter().map(|(one, _)| format!("{} {network}", one.id)).collect();
+        if subjects.is_empty() {
+            subjects.push(format!("{nothing} {network}"));
+        }
+        let mut open = Vec::new();
+        for (place, subject) in subjects.iter().enumerate() {
+            if form == CodeForm::SixDigits || !budgets.is_used_up(conn, TRIES_OF_NETWORK, subject, now)? {
+                open.extend(tried.get(place));
+            }
+        }
+        let right =
+            open.iter().find(|(one, hash)| keys.is_code(one.id, code, hash)).map(|(one, _)| one.clone());
+        let wrong: Vec<Uuid> = open.iter().map(|(one, _)| one.id).filter(|_| right.is_none()).collect();
+        if right.is_none() && form == CodeForm::EightCharacters {
+            for subject in &subjects {
+                // One that is used up stays so.
+                let _ = budgets.take(conn, TRIES_OF_NETWORK, subject, now)?;
+            }
+        }
+        diesel::update(challenges::table.filter(challenges::id.eq_any(wrong)))
+            .set(challenges::tries.eq(challenges::tries + 1))
+            .execute(conn)?;
+        Ok(right)
+    })
+}
+
+/// Locks all challenges of this address, for who ends several of them at once.
+pub fn lock_all(conn: &mut PgConnection, email: &EmailAddress) -> QueryResult<()> {
+    challenges::table
+        .filter(challenges::email_canonical.eq(email.canonical()))
+        .order(challenges::id)
+        .select(challenges::id)
+        .for_update()
+        .load::<Uuid>(conn)?;
+    Ok(())
+}
+
+/// Uses a challenge up; false if somebody else was first, or it is gone. Whoever also changes the
+/// user's row locks that before.
+pub fn consume(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> QueryResult<bool> {
+    let live = challenges::consumed_at.is_null().and(challenges::expires_at.gt(now));
+    let consumed = diesel::update(challenges::table.find(id).filter(live))
+        .set(challenges::consumed_at.eq(now))
+        .execute(conn)?;
+    Ok(consumed == 1)
+}
+
+/// Whether it was used, as far as that is still known.
+pub fn is_consumed(conn: &mut PgConnection, id: Uuid) -> QueryResult<bool> {
+    let used = challenges::table.find(id).filter(challenges::consumed_at.is_not_null());
+    select(exists(used)).get_result(conn)
+}
+
+/// A registration has become an account: its challenge survives with that.
+pub fn hand_over(conn: &mut PgConnection, id: Uuid, user: UserId) -> QueryResult<()> {
+    diesel::update(challenges::table.find(id))
+        .set((challenges::user_id.eq(user), challenges::registration_id.eq(None::<Uuid>)))
+        .execute(conn)?;
+    Ok(())
+}

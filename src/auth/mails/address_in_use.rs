@@ -1,0 +1,96 @@
+//! Challenges for an address that another account may have: its owner gets a notice instead of the secrets.
+
+use diesel::{PgConnection, QueryResult};
+use uuid::Uuid;
+
+use super::MailContext;
+use crate::{
+    auth::challenges::{self, Challenge, Secrets},
+    jobs::{Failure, Running},
+    mail::{Action, Letter},
+    users,
+};
+
+/// Arms the challenge. None when its secrets are not to be mailed: it is gone, or another account has its address
+/// and a notice was sent there. It is armed then as well, so that guesses at it find the same as always.
+pub(super) async fn arm_unless_in_use(
+    context: &MailContext,
+    running: &Running,
+    id: Uuid,
+) -> Result<Option<(Challenge, Secrets)>, Failure> {
+    let run = *running;
+    let found = context
+        .query_tx(move |conn, keys| {
+            let Some((challenge, secrets)) = challenges::arm(conn, keys, id, run.now)? else {
+                return Ok(None);
+            };
+            let in_use = address_in_use(conn, &challenge, &run)?;
+            Ok(Some((challenge, secrets, in_use)))
+        })
+        .await?;
+    match found {
+        None => Ok(None),
+        Some((challenge, secrets, None)) => Ok(Some((challenge, secrets))),
+        Some((challenge, _, Some(in_use))) => {
+            send_notice(context, running, &challenge, in_use).await?;
+            Ok(None)
+        }
+    }
+}
+
+/// Why the challenge's own user cannot have its address, if so.
+fn address_in_use(
+    conn: &mut PgConnection,
+    challenge: &Challenge,
+    running: &Running,
+) -> QueryResult<Option<InUse>> {
+    let account = users::find_account_of(conn, &challenge.email)?;
+    if account.is_some_and(|account| Some(account.id) != challenge.user()) {
+        return Ok(Some(InUse::ByAccount));
+    }
+    let reserved = challenges::is_reserved(conn, &challenge.email, challenge.user(), running.now)?;
+    Ok(reserved.then_some(InUse::Reserved))
+}
+
+/// Why an account cannot have an address.
+#[derive(Clone, Copy)]
+enum InUse {
+    ByAccount,
+    /// Another account had it until lately, and may get it back.
+    Reserved,
+}
+
+/// Mails to the address why it cannot be had. The person who asked for it has got the same answer as always.
+async fn send_notice(
+    context: &MailContext,
+    running: &Running,
+    challenge: &Challenge,
+    in_use: InUse,
+) -> Result<(), Failure> {
+    let wanted =
+        format!("Somebody, probably you, wanted to use this address at {}.", context.mailer.product());
+    let letter = match in_use {
+        InUse::ByAccount => Letter {
+            subject: "You already have an account",
+            paragraphs: &[
+                &wanted,
+                "It has an account there already, so nothing has changed: log in as usual. If you have \
+                 forgotten the password, choose a new one.",
+            ],
+            action: Some(Action { label: "Choose a new password", link: &context.page("reset-password") }),
+            notes: &["If it was not you, do nothing."],
+            ..Letter::default()
+        },
+        InUse::Reserved => Letter {
+            subject: "This address is still reserved",
+            paragraphs: &[
+                &wanted,
+                "Until lately an account there had it, and for 7 days that can be undone with the link \
+                 that we mailed then. So nothing has changed now; try again later.",
+            ],
+            notes: &["If it was not you, do nothing."],
+            ..Letter::default()
+        },
+    };
+    context.mailer.send_letter(running, challenge.email.given(), &letter).await
+}
