@@ -1,4 +1,4 @@
-//! Walks the OpenAPI document, so that it is tested of every operation who may call it.
+//! Tests for every operation of the OpenAPI document who may call it.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::support::{App, Client, Response};
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
-/// Operations at paths of admins ([`Operation::for_admins`]) that others may call too, each with a comment that says why:
+/// Operations below the paths of admins ([`Operation::for_admins`]) that others may call too, each with the reason:
 /// there are none.
 const OPEN_TO_OTHERS: [(Method, &str); 0] = [];
 

@@ -1,4 +1,4 @@
-//! No client can keep connections that it does not use, nor take all of them.
+//! Limits of connections: deadlines, their number, and the share of one network.
 
 use std::{fs, net::SocketAddr, process::Stdio, time::Duration};
 
@@ -33,7 +33,7 @@ async fn connect_from(source: &str, base: &str) -> TcpStream {
     socket.connect(address(base)).await.unwrap()
 }
 
-/// All that comes until the server ends the connection; None when it does not.
+/// Everything that arrives until the server ends the connection; None when it does not.
 async fn rest(stream: &mut TcpStream, within: Duration) -> Option<String> {
     let mut answer = Vec::new();
     // A server that refuses what it has not read to the end may reset the connection.
@@ -41,7 +41,7 @@ async fn rest(stream: &mut TcpStream, within: Duration) -> Option<String> {
     Some(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// Whether the server answers on this connection, and goes on with it.
+/// Whether the server answers on this connection and keeps it open.
 async fn answers(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> bool {
     if stream.write_all(format!("GET /healthz {HEAD}\r\n").as_bytes()).await.is_err() {
         return false;
@@ -134,7 +134,7 @@ async fn a_client_that_goes_on_sending_its_body_is_cut_off() {
         senders.spawn(async move {
             stream.write_all(request.as_bytes()).await.unwrap();
             let chunk = format!("4000\r\n{}\r\n", "x".repeat(0x4000));
-            // Until the server takes no more.
+            // Until the server reads no more.
             while stream.write_all(chunk.as_bytes()).await.is_ok() {}
         });
     }

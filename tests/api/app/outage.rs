@@ -21,7 +21,7 @@ async fn without_the_database_reads_from_memory_go_on_and_the_rest_is_a_503() {
     app.anyone().get("/healthz").await.assert(200);
     app.anyone().get("/.well-known/jwks.json").await.assert(200);
 
-    // A load balancer must not take away what goes on from memory.
+    // A load balancer must not take the server out while it can answer from memory.
     let says_so = async || {
         let ready = app.anyone().get("/readyz").await.assert(200).json();
         assert_eq!(ready["status"], "ready");
@@ -47,7 +47,7 @@ async fn reading_coins_asks_nothing_of_the_database() {
     const READS: usize = 600;
     let app = App::start();
     let user = app.user().await;
-    // The worker looks every second whether there are jobs: now it waits for long each time.
+    // Blocks the worker, which would look for jobs every second.
     let mut blocker = app.sql();
     blocker.batch_execute("BEGIN; LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE").unwrap();
     let statements_of = async |path: &str| {
@@ -58,7 +58,7 @@ async fn reading_coins_asks_nothing_of_the_database() {
         app.database().statements() - before
     };
     for path in ["/api/v1/coins", "/api/v1/coins?sort=price&limit=3", "/api/v1/coins/btc"] {
-        // What goes on in the background takes a few, whoever reads.
+        // Background tasks take a few.
         let count = statements_of(path).await;
         assert!(count < READS / 2, "{count} statements for {READS} times {path}");
     }
@@ -83,7 +83,7 @@ async fn a_server_cut_off_from_revocations_for_too_long_accepts_no_token() {
 async fn a_server_that_receives_no_changes_is_not_ready() {
     let app = App::with(&[("METRICS_BIND", "127.0.0.1:0")]);
     let user = app.user().await;
-    // The list of ended sessions cannot be loaded after the connection that listens was cut.
+    // Once the listening connection is cut, the list of ended sessions cannot be loaded.
     let mut holder = app.sql();
     holder.batch_execute("BEGIN; LOCK TABLE blocklist IN ACCESS EXCLUSIVE MODE").unwrap();
     let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \

@@ -1,4 +1,4 @@
-//! How the server stops: on which signals, and what becomes of connections.
+//! Stopping the server: signals, requests in flight and connections.
 
 use std::{
     io::{Read, Write},
@@ -78,7 +78,7 @@ async fn a_keep_alive_connection_is_served_while_the_server_drains() {
     assert!(server.wait().success());
 }
 
-/// Asks until no connection can be made, and counts what was asked and not answered.
+/// Sends requests until no connection can be opened, and counts those without an answer.
 async fn keep_asking(
     address: SocketAddr,
     keeps: bool,

@@ -1,4 +1,4 @@
-//! Registering where the address has to be confirmed.
+//! Registration with `REQUIRE_CONFIRMATION`.
 
 use std::time::Duration;
 
@@ -29,13 +29,13 @@ async fn login(app: &App, email: &str, password: &str) -> Response {
     app.anyone().post(LOGIN, &json!({"email": email, "password": password})).await
 }
 
-/// With the password that [`PASSWORD`] is.
+/// Confirms with [`PASSWORD`].
 async fn confirm(app: &App, mut proof: Value) -> Response {
     proof["password"] = PASSWORD.into();
     app.anyone().post(CONFIRM, &proof).await
 }
 
-/// What a client can see of an answer, less what differs from one answer to the next.
+/// All that a client sees of an answer except what always differs, such as the date.
 fn seen(answer: &Response) -> (u16, Vec<String>, Vec<u8>) {
     let mut names: Vec<_> = answer.headers.keys().map(|name| name.as_str().to_owned()).collect();
     names.sort();
@@ -93,7 +93,7 @@ async fn registering_is_answered_alike_for_a_new_an_unconfirmed_and_a_known_addr
     assert_eq!(app.count("SELECT count(*) FROM users"), 1);
 }
 
-/// Else the 403 of an address that one has registered oneself would tell new ones from known ones.
+/// Otherwise the 403 after registering an address would reveal whether it had an account before.
 #[tokio::test]
 async fn a_known_address_gets_the_same_403_as_a_new_one() {
     let app = strict();
@@ -147,7 +147,7 @@ async fn registering_again_with_the_same_password_keeps_it() {
     assert!(app.mails_to(ADA).await.is_empty());
 }
 
-/// A job that was held up by the mail server comes after a newer one.
+/// A job that the mail server delayed runs after a newer one.
 #[tokio::test]
 async fn a_late_mail_does_not_replace_a_newer_one() {
     let app = strict();
@@ -214,7 +214,7 @@ async fn a_registration_reserves_no_username() {
     for email in [ADA, "third@example.com"] {
         app.anyone().post(REGISTER, &body(email, "ada")).await.assert_problem(409, "username-taken");
     }
-    // Whoever comes too late has an account without it.
+    // The later one gets an account without the username.
     confirm(&app, json!({"token": squatter.token()})).await.assert(200);
     let user = app.login("squatter@example.com").await.get("/api/v1/user").await.json();
     assert_eq!(user["username"], Value::Null);
@@ -233,7 +233,7 @@ async fn a_link_works_for_24_hours_and_a_code_for_10_minutes() {
     confirm(&app, json!({"token": app.mail_to(ADA).await.token()})).await.assert(200);
 }
 
-/// Several may have registered the address: that is how a person knows which one is his.
+/// Several people may have registered the address: the time shows which registration is one's own.
 #[tokio::test]
 async fn a_repeated_mail_says_when_the_account_was_asked_for() {
     let app = strict();
@@ -293,7 +293,7 @@ async fn the_sixth_try_is_refused_even_with_the_right_code() {
         body
     };
     assert!(answers.iter().all(|answer| body(answer) == body(&answers[0])));
-    // Nobody can lock the person out: the link works all the same.
+    // Strangers cannot lock the owner out: the link still works.
     confirm(&app, json!({"token": right.token()})).await.assert(200);
 }
 
@@ -333,7 +333,7 @@ async fn parallel_confirmations_make_one_account() {
     assert_eq!(app.count("SELECT count(*) FROM users"), 2);
 }
 
-/// Else the mail and a confirmation, which locks the registration first, would wait for each other.
+/// Otherwise the mail and a confirmation, which locks the registration first, would deadlock.
 #[tokio::test]
 async fn a_mail_that_waits_for_the_registration_holds_no_challenge() {
     let app = strict();
@@ -421,10 +421,10 @@ async fn unconfirmed_registrations_are_deleted() {
     login(&app, ADA, PASSWORD).await.assert_problem(401, "invalid-credentials");
 }
 
-/// With SMTP settings the requirement is on by itself.
+/// With SMTP settings confirmation is required by default.
 #[tokio::test]
 async fn a_mail_server_that_is_away_delays_no_request_and_loses_no_mail() {
-    // Bound, and so kept for the server to come; who connects is refused until it listens.
+    // The port is bound, and so reserved, but refuses connections until a server listens.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let port = socket.local_addr().unwrap().port();
@@ -440,7 +440,7 @@ async fn a_mail_server_that_is_away_delays_no_request_and_loses_no_mail() {
     let failed = "SELECT count(*) FROM jobs WHERE attempts > 0 AND state = 'waiting'";
     eventually("a failed attempt", async || app.count(failed) == 1).await;
 
-    // It takes connections again, but says nothing: requests are answered while the mail waits.
+    // It accepts connections again but stays silent: requests are answered while the mail waits.
     let server = SmtpServer::start_on(socket, Encryption::None, Manner::Silence);
     app.clock.advance(Duration::from_mins(5));
     eventually("the second attempt", async || server.connections() > 0).await;

@@ -1,4 +1,4 @@
-//! Another address, and the way back.
+//! Changing the address of an account, and undoing the change.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ async fn email_of(client: &Client) -> String {
     client.get("/api/v1/user").await.assert(200).json()["email"].as_str().unwrap().to_owned()
 }
 
-/// A new password through the mailbox.
+/// Resets the password through the mailbox.
 async fn reset(app: &App, email: &str, password: &str) {
     app.anyone().post("/api/v1/auth/password/forgot", &json!({"email": email})).await.assert(202);
     let body = json!({"token": app.mail_to(email).await.token(), "new_password": password});
@@ -189,7 +189,7 @@ async fn an_undo_also_takes_back_all_later_changes_and_their_undoing() {
     register(&app, "thief1@example.com").await.assert(201);
 }
 
-/// Else anyone could reserve any address: by registering it and changing to his own.
+/// Otherwise anyone could reserve any address by registering it and changing to their own.
 #[tokio::test]
 async fn an_address_that_was_never_confirmed_is_not_reserved_and_gets_no_link() {
     let app = App::start();
@@ -225,8 +225,8 @@ async fn the_mail_to_the_new_address_says_whose_account_it_is_and_what_can_happe
     assert!(!mail.text.contains(&stranger.email), "the mail must not tell the former address");
 }
 
-/// The new owner has chosen his own password and used the account: the stranger who lent it to him
-/// has had a day to object.
+/// The new owner has chosen a password and used the account; the former owner
+/// has had a day to undo the change.
 #[tokio::test]
 async fn a_reset_at_the_new_address_a_day_after_the_change_ends_the_undo() {
     let app = App::start();
@@ -246,7 +246,7 @@ async fn a_reset_at_the_new_address_a_day_after_the_change_ends_the_undo() {
     }
 }
 
-/// Else a thief who changes the address twice would have waited for his day already.
+/// Otherwise a thief who changes the address twice would not have to wait for a day.
 #[tokio::test]
 async fn the_day_counts_from_the_last_change() {
     let app = App::start();
@@ -259,7 +259,7 @@ async fn the_day_counts_from_the_last_change() {
     undo(&app, &mail).await.assert(200);
 }
 
-/// The thief has the mailbox of the new address, so he can reset the password there.
+/// The thief owns the mailbox of the new address and can reset the password through it.
 #[tokio::test]
 async fn a_reset_at_the_new_address_does_not_take_the_undo_away() {
     let app = App::start();

@@ -1,3 +1,5 @@
+//! Logging in.
+
 use std::time::{Duration, Instant};
 
 use diesel::{RunQueryDsl, connection::SimpleConnection, sql_query};
@@ -21,7 +23,7 @@ async fn the_right_password_gets_a_pair_of_tokens() {
     assert_eq!(pair["refresh_expires_in"], 12 * 3600);
 }
 
-/// From a time when such addresses were taken.
+/// Earlier versions accepted such addresses.
 #[tokio::test]
 async fn an_account_with_an_address_that_is_no_longer_accepted_can_log_in() {
     let app = App::start();
@@ -129,7 +131,7 @@ async fn a_long_user_agent_is_truncated() {
     assert_eq!(sessions["data"][0]["user_agent"].as_str().unwrap().len(), 256);
 }
 
-/// Hashing takes a while; whoever changes the password meanwhile must not be outrun.
+/// Hashing takes a while: a password that is changed meanwhile must not get a session.
 #[tokio::test]
 async fn a_login_under_way_does_not_survive_a_change_of_the_password() {
     // One account holds a quarter of the slots.
@@ -142,7 +144,7 @@ async fn a_login_under_way_does_not_survive_a_change_of_the_password() {
     let new_email = json!({"new_email": "thief@example.com", "password": PASSWORD});
     let delete = |request: reqwest::RequestBuilder| request.json(&json!({"password": PASSWORD}));
     let anyone = app.anyone();
-    // Waiting for the row is a 503 after 400 ms: then all three ask again.
+    // Waiting for the row is a 503 after 400 ms: then all three requests are repeated.
     let (login, email, deletion) = loop {
         let (login, email, deletion, changed) = tokio::join!(
             anyone.post(PATH, &body),
@@ -154,6 +156,7 @@ async fn a_login_under_way_does_not_survive_a_change_of_the_password() {
                     if Instant::now() > give_up_at {
                         return false;
                     }
+                    // Looks often: the requests wait for 400 ms only.
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
                 owner.batch_execute("COMMIT").unwrap();

@@ -1,3 +1,5 @@
+//! Logging out.
+
 use std::time::Duration;
 
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! A new password for somebody who is logged in.
+//! Changing the password of a user who is logged in.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn the_code_sets_the_password_ends_every_session_and_sends_a_notice() {
     phone.get("/api/v1/user").await.assert(200);
 
     let mail = ask(&one, &ada).await;
-    assert!(!mail.text.contains("token="), "a code only: whoever gets the mail must be logged in as well");
+    assert!(!mail.text.contains("token="), "a code only: it needs a log-in as well");
     confirm(&ada, &mail.code()).await.assert(204);
     ada.get("/api/v1/user").await.assert_problem(401, "token-revoked");
     eventually("refusal elsewhere", async || phone.get("/api/v1/user").await.status == 401).await;

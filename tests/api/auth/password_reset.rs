@@ -1,4 +1,4 @@
-//! A forgotten password.
+//! Resetting a forgotten password.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ async fn the_link_sets_a_new_password_ends_every_session_and_sends_a_notice() {
     let mail = forgot(&one, &ada.email).await;
     assert!(mail.link().starts_with("http://mintage.test/reset-password#token="));
     let answer = reset(&one, json!({"token": mail.token()})).await.assert(204);
-    assert!(answer.body.is_empty(), "it logs nobody in");
+    assert!(answer.body.is_empty(), "it starts no session");
 
     ada.get("/api/v1/user").await.assert_problem(401, "token-revoked");
     ada.refresh().await.assert_problem(401, "invalid-refresh-token");
@@ -212,7 +212,7 @@ async fn mails_to_one_address_are_limited_whether_or_not_it_has_an_account() {
     }
 }
 
-/// Else the mail and a reset, which locks the account first, would wait for each other.
+/// Otherwise the mail and a reset, which locks the account first, would deadlock.
 #[tokio::test]
 async fn a_mail_that_waits_for_the_account_holds_no_challenge() {
     let app = App::start();

@@ -1,4 +1,4 @@
-//! What a stranger can prepare with the address of somebody else, who then confirms it.
+//! Pre-hijacking: a stranger registers the address of another person, who then confirms it.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ async fn login(app: &App, email: &str, password: &str) -> Response {
     app.anyone().post(LOGIN, &json!({"email": email, "password": password})).await
 }
 
-/// What the account is called, seen with this password.
+/// Name and username of the account, read after a log-in with this password.
 async fn names(app: &App, email: &str, password: &str) -> [Value; 2] {
     let mut client = app.anyone();
     client.take(&login(app, email, password).await.assert(200).json());
@@ -39,7 +39,7 @@ async fn names(app: &App, email: &str, password: &str) -> [Value; 2] {
     [user["name"].clone(), user["username"].clone()]
 }
 
-/// An account that was usable at once, and the mail that asks its address to confirm.
+/// An account that is usable without confirmation, and the mail that asks to confirm its address.
 async fn unconfirmed(app: &App) -> (Client, ParsedMail) {
     let client = app.user().await;
     client.patch("/api/v1/user", &json!({"name": "Eve", "username": "eve"})).await.assert(200);
@@ -64,7 +64,7 @@ async fn pressing_the_link_of_a_strangers_registration_gives_an_account_without_
     }
 }
 
-/// Whichever mail is opened: the password tells whose registration it is.
+/// Whichever mail is opened, the password selects the registration.
 #[tokio::test]
 async fn of_several_registrations_the_one_with_the_repeated_password_counts() {
     let app = strict();
@@ -124,7 +124,7 @@ async fn a_missing_or_weak_password_is_named_and_uses_nothing_up() {
             confirm(&app, &weak).await.assert_invalid("/password", code);
         }
     }
-    // What is wrong otherwise is said first, and tells nothing about the address.
+    // Other errors come first, so that they reveal nothing about the address.
     confirm(&app, &json!({"token": "x"})).await.assert_problem(422, "invalid-code");
     let wrong = if mail.code() == "00000000" { "00000001" } else { "00000000" };
     for email in [ADA, "nobody@example.com"] {
@@ -134,7 +134,7 @@ async fn a_missing_or_weak_password_is_named_and_uses_nothing_up() {
     let mut right = by_code.clone();
     right["password"] = PASSWORD.into();
     confirm(&app, &right).await.assert(200);
-    // Repeated, it is answered without one, and with another one changes nothing.
+    // A repetition needs no password, and with another one changes nothing.
     for proof in [&by_token, &by_code, &json!({"token": mail.token(), "password": OWN})] {
         confirm(&app, proof).await.assert(200);
     }

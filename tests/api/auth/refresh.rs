@@ -1,3 +1,5 @@
+//! Refreshing tokens.
+
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,

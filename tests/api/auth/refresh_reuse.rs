@@ -1,4 +1,4 @@
-//! Two parties with the same refresh token, whose access tokens the server never gets to see: they
+//! Reuse of a refresh token by two parties whose access tokens the server never sees: they
 //! are shown to other services, which verify them with the JWKS.
 
 use std::time::Duration;
@@ -201,7 +201,7 @@ fn confirm(app: &App, client: &Client) {
     app.sql().batch_execute(&query).unwrap();
 }
 
-/// Reuse of a session of a confirmed account, and the mails about it.
+/// Has a token of a confirmed account reused, and returns the mails about it.
 async fn mails_about_reuse(app: &App, user_agent: &'static str) -> Vec<ParsedMail> {
     let client = app.user().await;
     confirm(app, &client);

@@ -1,3 +1,5 @@
+//! Registration.
+
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -82,7 +84,7 @@ async fn an_address_with_an_encoded_word_is_refused() {
     app.anyone().post(PATH, &body).await.assert_invalid("/email", "email");
     let body = json!({"new_email": email, "password": PASSWORD});
     client.post("/api/v1/auth/email/change", &body).await.assert_invalid("/new_email", "email");
-    // An old account that has such an address gets in all the same.
+    // An existing account with such an address can still log in.
     let body = json!({"email": email, "password": PASSWORD});
     app.anyone().post("/api/v1/auth/login", &body).await.assert_problem(401, "invalid-credentials");
 }

@@ -1,3 +1,5 @@
+//! `/api/v1/auth/sessions`, and how the use of sessions is recorded.
+
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;

@@ -10,8 +10,8 @@ use crate::support::{
     eventually,
 };
 
-/// A stranger's account gets the address of the operator, who presses a button in a mail of the
-/// product that he expects; the stranger could then undo the change and have an admin.
+/// A stranger changes an account to the address of the operator, who confirms because a mail of the product is expected.
+/// The stranger could then undo the change and own an admin's account.
 #[tokio::test]
 async fn promoting_an_account_leaves_the_stranger_who_made_it_no_way_in() {
     let (home, mailbox) = (directory(), Mailbox::new());
@@ -161,7 +161,7 @@ async fn an_account_that_becomes_an_admin_gets_a_new_password_and_loses_its_sess
     eventually("the end of the old session", async || user.get("/api/v1/user").await.status == 401).await;
 }
 
-/// What the command prints once.
+/// The password that the command prints, once.
 fn generated_password(output: &str) -> &str {
     output.lines().find_map(|line| line.strip_prefix("password: ")).unwrap()
 }

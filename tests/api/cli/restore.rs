@@ -1,4 +1,4 @@
-//! What an operator does after a loss: a database restored from a dump, a secret key that is gone.
+//! Commands after a loss: a database restored from a dump, a secret key that is gone.
 
 use std::{fs, path::Path};
 
@@ -19,7 +19,7 @@ const RESTORE: &str = "DELETE FROM sessions; DELETE FROM blocklist; \
                        INSERT INTO refresh_tokens SELECT * FROM dump.refresh_tokens; \
                        INSERT INTO blocklist SELECT * FROM dump.blocklist";
 
-/// Neither token of the client is good there.
+/// Both tokens of the client are refused there.
 async fn assert_refused(client: &Client, base: &str) {
     let mut client = client.on(base);
     let refused = async || client.get("/api/v1/user").await.status == 401;
@@ -62,7 +62,7 @@ async fn after_a_restore_one_command_makes_every_earlier_token_invalid() {
     bob.post_empty("/api/v1/auth/logout").await.assert(204);
     let unknown = app.login(&ada.email).await;
     app.sql().batch_execute(RESTORE).unwrap();
-    // Both forgot what happened since the dump: one at its start, the other while it runs.
+    // Both servers have lost what happened since the dump: one at its start, the other while it runs.
     let (one, two) = (app.replica(), app.replica());
     bob.on(&one.base).get("/api/v1/user").await.assert(200);
     unknown.on(&one.base).get("/api/v1/user").await.assert(200);
@@ -149,7 +149,7 @@ async fn log_in(server: &Server) -> Client {
     client
 }
 
-/// Loses `secret.key` of a server with these settings, and begins anew.
+/// Deletes `secret.key` of a server with these settings and asserts how it can be replaced.
 async fn lose_the_secret_key(home: &Path, settings: &[(&str, &str)]) {
     let mut server = Server::start(home, settings);
     let body = json!({"email": "ada@example.com", "password": PASSWORD});
@@ -170,7 +170,7 @@ async fn lose_the_secret_key(home: &Path, settings: &[(&str, &str)]) {
         assert_one_line(&error, &["secret.key", part, "backup", "mintage sessions end --all"]);
         assert_eq!(error.matches(part).count(), 1, "it is said twice: {error}");
     }
-    // Found again, it is as before.
+    // With the old key everything is as before.
     fs::write(key_file(home), kept).unwrap();
     let mut server = Server::start(home, settings);
     before.on(&server.base).get("/api/v1/user").await.assert(200);

@@ -17,7 +17,7 @@ fn bitcoin_at(price: f64) -> Reply {
     changed("coingecko_markets_gbp", |coins| coins[0]["current_price"] = price.into())
 }
 
-/// Has a sync find this price, and waits until everybody can see it.
+/// Has a sync find this price, and waits until it is served.
 async fn sync(market: &Market, admin: &Client, price: f64) {
     market.coingecko.say(vec![bitcoin_at(price)]);
     admin.post_empty(SYNC).await.assert(202);
@@ -108,7 +108,7 @@ async fn a_snapshot_that_is_not_committed_sends_nothing_and_the_next_one_sends_o
     let stranger = app.user().await;
     alert(&stranger, &json!({})).await;
     alert(&user, &json!({})).await;
-    // The last statement of the transaction that publishes fails, which a sequence does not forget.
+    // Makes the last statement of the publishing transaction fail once: a sequence is not rolled back.
     app.sql()
         .batch_execute(
             "CREATE SEQUENCE refusals; \
@@ -125,14 +125,14 @@ async fn a_snapshot_that_is_not_committed_sends_nothing_and_the_next_one_sends_o
     assert!(app.mails_to(&user.email).await.is_empty());
     assert_eq!(user.get(PATH).await.json()["data"][0]["armed"], true);
     app.sql().batch_execute("DROP TRIGGER refuse ON coin_snapshots").unwrap();
-    // The slot of that try is free again when its lease is over.
+    // That slot can be claimed again when its lease is over.
     app.clock.advance(std::time::Duration::from_mins(2));
     let admin = app.login(&admin.email).await;
     sync(&market, &admin, 76_000.0).await;
     assert_eq!(app.mails_to(&user.email).await.len(), 1);
     sync(&market, &admin, 76_001.0).await;
     assert!(app.mails_to(&user.email).await.is_empty());
-    assert!(app.mails_to(&stranger.email).await.is_empty(), "the address may be somebody else's");
+    assert!(app.mails_to(&stranger.email).await.is_empty(), "the address may belong to another person");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! `GET /coins` again: entity tags and content codings.
+//! Entity tags and content codings of `GET /coins`.
 
 use reqwest::Method;
 
@@ -8,7 +8,7 @@ use crate::support::{App, begin_minutes, market::COINS};
 async fn an_unchanged_response_is_a_304() {
     let app = App::start();
     let user = app.user().await;
-    // Its age is told by the minute.
+    // The age of the data changes with the minute.
     begin_minutes(&app.clock, 1);
     let get = async |path: &str, etag: &str| {
         user.send(Method::GET, path, |request| request.header("if-none-match", etag)).await

@@ -19,7 +19,7 @@ fn close(found: &Value, expected: f64) -> bool {
     found.as_f64().is_some_and(|found| (found - expected).abs() <= 1e-9 * expected.abs())
 }
 
-/// A snapshot of the first coin each 5 minutes from `start`, with a dollar that moves.
+/// Stores a snapshot of the first coin for every 5 minutes from `start`, with a changing rate of the dollar.
 fn remember(app: &App, start: DateTime<Utc>, prices: &[f64]) -> i64 {
     #[derive(QueryableByName)]
     struct Id {
@@ -54,7 +54,7 @@ fn remember(app: &App, start: DateTime<Utc>, prices: &[f64]) -> i64 {
 async fn history_says_the_same_before_and_after_it_is_rolled_up_and_old_parts_go() {
     let market = Market::start().await;
     let app = market.app("demo", &[("COINS_CURRENCIES", "GBP,USD")]);
-    // Three days, ten days ago, with a gap of a day, at 5 minutes.
+    // Two days of snapshots with a day between them, ten days ago.
     let start = (app.clock.now() - TimeDelta::days(10)).date_naive().and_hms_opt(0, 2, 0).unwrap().and_utc();
     let prices: Vec<f64> = (0..576).map(|n| 100.0 + f64::from(n * 7919 % 101)).collect();
     let coin = remember(&app, start, &prices[..288]);
@@ -74,7 +74,7 @@ async fn history_says_the_same_before_and_after_it_is_rolled_up_and_old_parts_go
     assert_eq!((hour.low, hour.high, hour.samples), (Some(low), Some(high), 12));
     assert_eq!(hour.sentiment, Some(0.5));
 
-    // A sync rolls up what is there, ten steps each.
+    // Each sync rolls up ten steps.
     let syncing = app.replica_with(&[("COINS_PROVIDERS", "coingecko"), ("COINS_SYNC_INTERVAL", "1s")]);
     eventually("the roll-up", async || {
         app.count("SELECT count(*) FROM coin_history WHERE step_seconds = 86400 AND currency = 'USD'") >= 2
@@ -107,7 +107,7 @@ async fn a_days_means_are_the_same_before_and_after_its_hours_are_rolled_up() {
     let user = app.user().await;
     let bitcoin = user.get(&format!("{COINS}/btc")).await.assert(200).json()["data"]["id"].as_i64().unwrap();
     let day = (app.clock.now() - TimeDelta::days(2)).date_naive().and_hms_opt(0, 0, 0).unwrap().and_utc();
-    // Ten with a sentiment in the first hour, one of ten in the second.
+    // In the first hour all ten have a sentiment, in the second one of ten.
     for number in 0..20 {
         let at = day + TimeDelta::minutes(6) * number;
         let sentiment = match number {
@@ -117,7 +117,7 @@ async fn a_days_means_are_the_same_before_and_after_its_hours_are_rolled_up() {
         };
         insert(&app, bitcoin, at, 70_000.0, sentiment);
     }
-    // The day is over when there is an hour of the next.
+    // The day is rolled up when there is an hour of the next one.
     insert(&app, bitcoin, day + TimeDelta::hours(25), 70_000.0, None);
     let read = async || {
         let body = user.get(&format!("{COINS}/btc/history?interval=1d")).await.assert(200).json();

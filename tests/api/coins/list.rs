@@ -1,4 +1,4 @@
-//! Choosing coins and their fields, as JSON and as a table; what a coin is called.
+//! `GET /coins` and `GET /coins/{coin}`: filters, fields, CSV, names of coins.
 
 use chrono::{DurationRound, SecondsFormat, TimeDelta};
 use diesel::{
@@ -55,7 +55,7 @@ async fn fields_selects_the_fields_of_an_answer() {
     assert_eq!(names(&body), ["id", "price", "rank", "symbol"]);
     assert_eq!((&body["source"], &body["data"][0]["symbol"]), (&"demo".into(), &"BTC".into()));
     assert_eq!(names(&list("symbol").await.json()), ["id", "symbol"]);
-    // Nobody was listened to about the demonstration.
+    // Demo data has no social figures.
     let body = list("social.sentiment").await.assert(200).json();
     assert_eq!((names(&body).len(), &body["data"][0]["social"]), (3, &Value::Null));
     for unknown in
@@ -73,7 +73,7 @@ async fn fields_selects_the_fields_of_an_answer() {
 async fn csv_is_served_to_clients_that_prefer_it() {
     let app = App::start();
     let user = app.user().await;
-    // Its age is told by the minute.
+    // The age of the data changes with the minute.
     begin_minutes(&app.clock, 1);
     let table = accepting(&user, COINS, "text/csv").await.assert(200);
     assert_eq!(table.header("content-type"), "text/csv; charset=utf-8; header=present");
@@ -187,10 +187,10 @@ async fn a_coin_is_found_by_id_slug_or_symbol_and_an_ambiguous_name_lists_the_ch
     assert_eq!(read("bitcoin").await.assert(200).json()["data"]["id"], ids[0]);
     assert_eq!(read("BNB").await.assert(200).json()["data"]["id"], ids[3]);
 
-    // A symbol of two, and a symbol that is another's slug.
+    // A symbol of two coins, and a symbol that is the slug of another coin.
     for (name, of) in [("bTc", [ids[0], ids[1]]), ("ethereum", [ids[1], ids[2]])] {
         let choice = read(name).await.assert_problem(300, "ambiguous");
-        assert!(!choice.headers.contains_key("location"), "nobody is sent to either");
+        assert!(!choice.headers.contains_key("location"), "it redirects to neither");
         let body = choice.json();
         let found: Vec<i64> =
             body["choices"].as_array().unwrap().iter().map(|one| one["id"].as_i64().unwrap()).collect();
@@ -204,9 +204,9 @@ async fn a_coin_is_found_by_id_slug_or_symbol_and_an_ambiguous_name_lists_the_ch
         let watch = format!("/api/v1/user/watchlist/{name}");
         user.send(Method::PUT, &watch, |request| request).await.assert_problem(300, "ambiguous");
     }
-    for nobody in ["nope", "0", "-1", "99999999999999999999", "%00", "a%2Fb", &"x".repeat(1000)] {
-        read(nobody).await.assert_problem(404, "not-found");
-        user.get(&format!("{COINS}/{nobody}/history")).await.assert_problem(404, "not-found");
+    for unknown in ["nope", "0", "-1", "99999999999999999999", "%00", "a%2Fb", &"x".repeat(1000)] {
+        read(unknown).await.assert_problem(404, "not-found");
+        user.get(&format!("{COINS}/{unknown}/history")).await.assert_problem(404, "not-found");
     }
 }
 
@@ -264,7 +264,7 @@ async fn very_short_slots_give_fewer_latest_points_but_complete_ones() {
     let admin = app.admin().await;
     let bitcoin = from(&admin, "coingecko").await["data"][0]["id"].as_i64().unwrap();
     let start = app.clock.now().duration_trunc(TimeDelta::minutes(5)).unwrap() - TimeDelta::minutes(20);
-    // One a second, for a quarter of an hour.
+    // One snapshot a second, for a quarter of an hour.
     sql_query(
         "WITH s AS (INSERT INTO coin_snapshots (provider, currency, as_of, fetched_at) \
              SELECT 'coingecko', 'GBP', $1 + n * interval '1 second', $1 + n * interval '1 second' \

@@ -1,4 +1,4 @@
-//! Server-Sent Events.
+//! `GET /coins/stream`: Server-Sent Events.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ async fn each_sync_is_an_event_and_a_client_resumes_after_its_last_one() {
         assert!(id.parse::<i64>().unwrap() > first.parse().unwrap());
         assert_eq!(body["data"][0]["price"], 70_300.0);
     }
-    // Whoever has an older one, or one of another server, gets the newest at once.
+    // An older id, or one of another server, gets the newest snapshot at once.
     for last in [first.as_str(), "999999", "nonsense"] {
         let (_, body) = Events::open(&app, &admin, "", Some(last)).await.event().await.unwrap();
         assert_eq!(body["data"][0]["price"], 70_300.0);

@@ -65,7 +65,7 @@ async fn a_watch_list_is_bounded_also_in_a_race() {
         refused.assert_problem(409, "limit-reached");
     }
     assert_eq!(symbols(&user.get(PATH).await.json()).len(), 250);
-    // What is there already still is.
+    // A coin that is on the list may be added again.
     put(&user, "X1").await.assert(204);
     user.delete(&format!("{PATH}/x-1")).await.assert(204);
     put(&user, "shib").await.assert(204);

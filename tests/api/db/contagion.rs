@@ -1,4 +1,4 @@
-//! Somebody holds a row: only those who ask for it may notice.
+//! A locked row may delay only the requests that need it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,7 +10,7 @@ use crate::support::{App, Client, PASSWORD};
 
 const TABS: usize = 20;
 
-/// So many clients do `ask` again and again while the others do theirs, each of which has to be a success.
+/// Clients repeat `ask` while others repeat `other`, which must always succeed.
 async fn others_are_served<T>(app: &App, ask: impl AsyncFn() -> T, other: impl AsyncFn(&Client) -> u16) {
     let mut others = Vec::new();
     for _ in 0..6 {

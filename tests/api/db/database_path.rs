@@ -1,4 +1,4 @@
-//! What is between the server and PostgreSQL fails.
+//! Failures between the server and PostgreSQL: silence, cuts, hanging connections.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -24,7 +24,7 @@ use crate::support::{
 
 const AT_ONCE: Duration = Duration::from_millis(500);
 
-/// So many users, whose requests have opened all connections of the pool.
+/// Users whose requests have opened all connections of the pool.
 async fn users(app: &App, count: usize) -> Vec<Client> {
     let mut users = Vec::new();
     for _ in 0..count {
@@ -165,7 +165,7 @@ async fn a_failing_connection_or_statement_is_not_an_outage() {
     sql.batch_execute(&format!("SELECT pg_terminate_backend({pid})")).unwrap();
     let refused = ask(&users).await.iter().filter(|answer| answer.status == 503).count();
     assert!(refused <= 1, "{refused} requests met one connection that ended");
-    // Everybody who asks for a user meets the bound of a lock.
+    // Every request for a user runs into the lock timeout.
     sql.batch_execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE").unwrap();
     for _ in 0..3 {
         for answer in ask(&users).await {
@@ -250,7 +250,7 @@ async fn a_server_that_has_lost_too_many_threads_ends() {
     let database = Database::create();
     let path = PathToDatabase::to(Database::socket());
     let (mut server, user) = small_server(&path, &database, "1").await;
-    // What asks may be in the middle of an answer when the process ends.
+    // The process may end in the middle of an answer.
     let asking = tokio::spawn(async move {
         loop {
             user.try_get("/api/v1/user").await;

@@ -1,4 +1,4 @@
-//! What is kept in memory stays in step with the database, whatever happens to the connection.
+//! Views in memory stay in step with the database, whatever happens to the connection.
 
 use std::{
     io::{Read, Write},
@@ -26,7 +26,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::support::{Database, eventually};
 
-/// Counts what it is given, and panics when it is told to.
+/// Counts its loads, and panics in as many as a test wants.
 #[derive(Default)]
 struct View {
     loads: AtomicU32,

@@ -1,4 +1,4 @@
-//! A start that meets a database which refuses it or which somebody has locked.
+//! Starts with a database that refuses connections or is locked.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -18,7 +18,7 @@ use crate::support::{
 const KEY: &str = "8d1f6f0ab6a5ce2d9f60a73f25dbd1f9c0f4e86b71a6c1d3c2a95f0be47c6a18";
 const SSL_REQUEST: u32 = 80_877_103;
 
-/// Says this to every client, as PostgreSQL does before it hangs up; `tls` is its answer to those who
+/// Sends this error to every client, as PostgreSQL does before it closes a connection; `tls` is its answer to those which
 /// ask for TLS.
 fn postgres_that_says(message: &str, tls: u8) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,4 +1,4 @@
-//! The embedded PostgreSQL: with which rights the server works.
+//! The embedded PostgreSQL: the rights of the server, clusters of earlier versions, broken pid files.
 
 use std::{fs, path::Path};
 
@@ -151,7 +151,7 @@ async fn a_running_postgres_whose_pid_file_is_broken_gets_no_second_one_beside_i
     assert!(error.contains(&format!("pid {pid}")) && error.contains("postmaster.pid"), "{error}");
     assert_eq!(fs::read(&file).unwrap(), b"", "the file is left alone");
     fs::write(&file, text).unwrap();
-    // The first one went on all the time.
+    // The first one has run all the time.
     assert_eq!(lines(&mut connect(home.path(), "mintage"), "SELECT 'alive' AS line"), ["alive"]);
     let server = Server::start(home.path(), &[]);
     get_in(&server, "/api/v1/auth/login", 200).await;

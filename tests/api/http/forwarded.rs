@@ -1,4 +1,4 @@
-//! `X-Forwarded-For`: what is believed of it, and what the operator learns about it.
+//! `X-Forwarded-For`: which part of it is trusted, and what is logged about it.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::support::{
     binary::{Server, directory},
 };
 
-/// Where the server takes a log-in with these header lines to come from.
+/// The address that the server records for a log-in with these header lines.
 async fn address(app: &App, email: &str, lines: &[&[u8]]) -> String {
     let body = json!({"email": email, "password": PASSWORD});
     let build = |request: RequestBuilder| {
@@ -36,7 +36,7 @@ async fn bytes_that_are_not_text_neither_hide_nor_forge_the_client() {
         (&[b"1.2.3.4", b"\xff, 203.0.113.7"], "203.0.113.7"),
         (&[b"\xff", b"203.0.113.7"], "203.0.113.7"),
         (&[b"1.2.3.4, \xc3\xa4, 203.0.113.7"], "203.0.113.7"),
-        // What stands left of rubbish is only a claim.
+        // What stands left of an unreadable entry is not trusted.
         (&[b"1.2.3.4", b"\xff"], "127.0.0.1"),
         (&[b"1.2.3.4, \xff"], "127.0.0.1"),
         (&[b"\xff"], "127.0.0.1"),

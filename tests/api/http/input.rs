@@ -1,4 +1,4 @@
-//! Whatever comes in, a clear 4xx goes out.
+//! Bad input of every kind is a clear 4xx.
 
 use std::time::Duration;
 

@@ -36,11 +36,11 @@ async fn a_run_that_lost_its_lease_cannot_end_the_job() {
     let _workers = [queue.worker(), queue.worker()];
     let id = queue.enqueue(&Work::Wait);
     queue.until_begun(1).await;
-    // As if it had been stopped for a while.
+    // As if its process had been suspended for a while.
     queue.until_taken_over(id).await;
     queue.trace.gate.add_permits(1);
     eventually("the end of one run", async || queue.trace.ended().len() == 1).await;
-    // The gate lets the run through that came to it first.
+    // The semaphore is fair: the first run gets the first permit.
     assert_eq!(queue.trace.ended(), [(id, 1)]);
     eventually("its try to end the job", async || database.statements_with("DELETE FROM \"jobs\"") > 0).await;
     assert_eq!(queue.row(id).map(|row| (row.state, row.attempts)), Some(("running".into(), 2)));
@@ -93,7 +93,7 @@ async fn a_stopping_worker_finishes_its_runs_and_takes_no_new_job() {
     let stopping = tokio::spawn(worker.stop());
     queue.until_a_look().await;
     let late = queue.enqueue(&Work::Succeed(1));
-    // Both workers are told of new jobs at the same time.
+    // Both workers are notified of new jobs at the same time.
     queue.until_a_look().await;
     assert!(!stopping.is_finished());
     queue.trace.gate.add_permits(1);

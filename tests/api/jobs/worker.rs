@@ -75,7 +75,7 @@ async fn a_failed_run_is_not_repeated_before_its_time() {
     let database = Database::create();
     let queue = Queue::new(&database, &Clock::default());
     let id = queue.enqueue(&Work::FailUntil(i32::MAX));
-    // The wait after the next one is longer than any machine is slow.
+    // After so many attempts the wait is an hour, longer than any machine is slow.
     sql_query("UPDATE jobs SET attempts = 10").execute(&mut database.connect()).unwrap();
     let _worker = queue.worker();
     queue.until_begun(1).await;
@@ -119,7 +119,7 @@ async fn each_slot_of_a_schedule_is_enqueued_once_by_any_number_of_workers() {
     let database = Database::create();
     let queue = Queue::new(&database, &Clock::default());
     let hour = Duration::from_hours(1);
-    // To the start of a slot, so that none begins by itself.
+    // Begins at the start of a slot, so that the next one begins only when the clock is moved.
     let to_slot = 3600 - queue.clock.now().timestamp().rem_euclid(3600);
     queue.clock.advance(Duration::from_secs(to_slot.unsigned_abs()));
     let start = |_| {
@@ -136,7 +136,7 @@ async fn each_slot_of_a_schedule_is_enqueued_once_by_any_number_of_workers() {
     for worker in workers {
         worker.stop().await;
     }
-    // What was enqueued has run, or would still be there.
+    // A job that was enqueued too often has run as well, or is still in the table.
     assert_eq!((queue.trace.begun().len(), database.count("SELECT count(*) FROM jobs")), (3, 0));
 }
 

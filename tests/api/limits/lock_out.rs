@@ -1,4 +1,4 @@
-//! What strangers can try, and that trying does not stop the owner.
+//! Limits on wrong passwords and codes, which must not lock the owner of an account out.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const RESET: &str = "/api/v1/auth/password/reset";
 const ADA: &str = "ada@example.com";
 const HOME: &str = "203.0.113.9";
 const ELSEWHERE: &str = "198.51.100.7";
-/// After this the mail of a stop is due.
+/// So many wrong passwords stop further log-ins and send the owner a mail.
 const CHECKED: Duration = Duration::from_secs(11);
 
 fn guarded() -> App {
@@ -34,7 +34,7 @@ async fn ada(app: &App) -> Client {
     client
 }
 
-/// Wrong passwords from so many networks, 20 from each.
+/// Sends 20 wrong passwords from each of these networks.
 async fn guess_from(app: &App, login: &Value, networks: std::ops::Range<u8>) {
     for network in networks {
         let stranger = app.anyone().at(&format!("192.0.{network}.1"));
@@ -174,7 +174,7 @@ async fn no_stop_is_mailed_when_the_hundredth_password_was_right() {
     assert_eq!(app.mails_to(ADA).await.len(), 0);
 }
 
-/// A stranger may register the address of an account with a password of his own; that one waits.
+/// A stranger may register the address of an account with another password, which is then pending.
 #[tokio::test]
 async fn the_password_of_a_strangers_registration_gives_no_guesses_back() {
     let app = guarded();
@@ -213,9 +213,9 @@ async fn the_holder_of_a_token_has_200_guesses_from_all_networks_together() {
     }
 }
 
-/// A thief of tokens can refresh them anywhere, which makes a network known, but not like a log-in.
+/// A thief can refresh stolen tokens in any network. That makes the network known to a lesser degree than a log-in.
 #[tokio::test]
-async fn refreshing_a_stolen_session_in_many_networks_gives_no_more_guesses_and_locks_nobody_out() {
+async fn refreshing_a_stolen_session_in_many_networks_neither_gives_more_guesses_nor_locks_out() {
     let app = guarded();
     let mut thief = ada(&app).await;
     for network in 0..10 {
@@ -233,7 +233,7 @@ async fn refreshing_a_stolen_session_in_many_networks_gives_no_more_guesses_and_
     }
 }
 
-/// Else a stranger could mail anybody: by registering the address, guessing, deleting, and again.
+/// Otherwise a stranger could send mails to any address by registering it, guessing, deleting the account, and repeating that.
 #[tokio::test]
 async fn the_mail_of_a_stop_goes_to_an_address_once_a_day_whatever_accounts_it_has() {
     let app = guarded();

@@ -1,3 +1,5 @@
+//! Rate limits of requests, and budgets of mails and codes.
+
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -84,8 +86,8 @@ async fn codes_of_six_digits_are_limited_over_all_mails() {
     assert_eq!(statuses, [[422; 20].as_slice(), &[429; 5]].concat());
 }
 
-/// Six mails at once whatever asks for them, then one in two hours; what strangers can ask for leaves
-/// something for a new password.
+/// Six mails at once for all kinds of requests, then one in two hours. Requests that need no log-in leave
+/// some of them for a new password.
 #[tokio::test]
 async fn an_address_gets_a_bounded_number_of_mails_over_all_requests_and_replicas() {
     let one = App::with(&[("RATE_LIMITS", "on"), ("REQUIRE_CONFIRMATION", "on")]);
@@ -138,7 +140,7 @@ async fn a_registration_that_is_refused_spends_no_mail() {
     strict.anyone().post(REGISTER, &body).await.assert(202);
 }
 
-/// Registering and deleting an account, or taking its address away, must not be a way to mail others.
+/// Registering and deleting an account, or changing its address, must not be a way to send mails to others.
 #[tokio::test]
 async fn mails_that_accompany_something_are_left_out_when_an_address_has_had_enough() {
     let server = SmtpServer::start(Encryption::None, Manner::Accept);

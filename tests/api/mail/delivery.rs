@@ -1,4 +1,4 @@
-//! Mails on their way: through the queue to a real mail server, whatever that does.
+//! Delivery of mails through the queue to a mail server, and its failures.
 
 use std::{fs, time::Duration};
 
@@ -51,7 +51,7 @@ async fn arrival(server: &SmtpServer, count: usize) -> Vec<Received> {
     server.received()
 }
 
-/// Among those that others get, such as whoever registers.
+/// Waits for the mail to Ada among those to others, such as users who register.
 async fn arrival_for_ada(server: &SmtpServer) {
     eventually("the mail", async || server.received().iter().any(|received| received.to == ADA)).await;
 }
@@ -60,7 +60,7 @@ fn row(app: &App, id: Uuid) -> Option<noted::Job> {
     noted::job(&mut app.sql(), id)
 }
 
-/// The row once so many attempts have failed.
+/// Waits until so many attempts have failed, and returns the row.
 async fn failure(app: &App, id: Uuid, attempts: i32) -> noted::Job {
     let mut found = None;
     eventually("the failed attempt", async || {
@@ -184,7 +184,7 @@ async fn a_mail_refused_permanently_is_dead_after_three_attempts() {
     let shown = admin.get("/api/v1/admin/jobs?state=dead").await.assert(200);
     assert!(!shown.text().contains(ADA), "{}", shown.text());
 
-    // Retried, it has as many tries as a new one.
+    // A retry gives it as many attempts as a new job has.
     let retry = format!("/api/v1/admin/jobs/{id}/retry");
     admin.post_empty(&retry).await.assert(200);
     for attempt in 4..=5 {

@@ -17,7 +17,7 @@ use crate::support::{
 async fn kill_9_between_enqueueing_and_sending_loses_no_mail() {
     let (database, home) = (Database::create(), directory());
     let url = database.url();
-    // Nobody runs when it is enqueued.
+    // No server runs when it is enqueued.
     send_test_mail(home.path(), url.expose());
     let smtp = SmtpServer::start(Encryption::None, Manner::Silence);
     let port = smtp.port.to_string();

@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use chrono::Utc;
+use mintage::clock::Clock;
 use serde_json::Value;
 
 use crate::support::{
@@ -166,7 +166,7 @@ async fn without_a_network_the_demonstration_is_served_and_the_log_says_so_once(
         loud.map(str::to_owned).collect::<Vec<_>>()
     };
     eventually("the warning", async || !lines().is_empty()).await;
-    until_slots(&database, Utc::now(), 2).await;
+    until_slots(&database, Clock::default().now(), 2).await;
     let lines = lines();
     assert_eq!(lines.len(), 1, "{lines:?}");
     for name in ["coingecko: cannot be reached", "coinmarketcap-public:", "coinpaprika:"] {

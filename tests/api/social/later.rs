@@ -1,4 +1,4 @@
-//! What people say, when it is read later than the market.
+//! Social figures that are read later than the market are added to its snapshot.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const SNAPSHOTS: &str = "SELECT count(*) FROM coin_snapshots WHERE provider = 'c
 const SAID: &str = "SELECT count(*) FROM coin_social";
 const RUNNING: &str = "SELECT count(*) FROM sync_slots WHERE running";
 
-/// A server that syncs once, and whose source says nothing of bitcoin before there is a permit.
+/// A server that syncs once, and whose source answers about bitcoin only when there is a permit.
 async fn waiting_for_bitcoin(market: &Upstream) -> (App, Upstream, Arc<Semaphore>) {
     let (instance, permits) = (silent().await, Arc::new(Semaphore::new(0)));
     let posts = json!([status(1, 5, "I love bitcoin")]).to_string();
@@ -29,7 +29,7 @@ async fn waiting_for_bitcoin(market: &Upstream) -> (App, Upstream, Arc<Semaphore
     (app, instance, permits)
 }
 
-/// Id of the event, and what it says of bitcoin.
+/// The id of the next event, and its social figures of bitcoin.
 async fn next(events: &mut Events) -> (String, Value) {
     let (id, body) = events.event().await.unwrap();
     let coins = body["data"].as_array().unwrap();
@@ -85,7 +85,7 @@ async fn a_server_that_lost_the_slot_adds_nothing_to_its_snapshot() {
     // As another replica does it when the lease is over.
     let lost = sql_query("UPDATE sync_slots SET running = false WHERE running").execute(&mut app.sql());
     assert_eq!(lost.unwrap(), 1);
-    // This server attends to the next slot when it is done with this one.
+    // This server runs the next slot after this one.
     instance.say_at(BITCOIN, Reply::Silence);
     admin.post_empty(SYNC).await.assert(202);
     permits.add_permits(1);

@@ -1,4 +1,4 @@
-//! What people say about coins, beside the market.
+//! Reading sources, and the social figures of coins.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ async fn social_figures_stand_beside_market_data() {
     let app = app(&market, &mastodon(&instance));
     let user = app.user().await;
     let bitcoin = coin(&user, "BTC", |social| social["sample_size"] == 4).await;
-    // The mean of what the reference implementation says.
+    // The mean of the scores of the reference implementation.
     let wanted = (0.7249 + 0.4585 - 0.4767 + 0.0) / 4.0;
     assert!(near(&bitcoin["sentiment"], wanted), "{bitcoin}");
     let interval = &bitcoin["interval"];
@@ -69,7 +69,7 @@ async fn social_figures_that_are_8_days_old_are_not_shown() {
     let app = app(&market, &mastodon(&instance));
     let user = app.user().await;
     coin(&user, "BTC", |social| social["sample_size"] == 1).await;
-    // Nobody listens any more.
+    // From here on no source is read.
     let reader = app.replica_with(&[("COINS_SYNC_INTERVAL", "1d"), ("SOCIAL_PROVIDERS", "none")]);
     drop(app);
     let user = user.on(&reader.base);
@@ -112,7 +112,7 @@ async fn pages_are_read_back_up_to_a_bound_and_a_hundred_posts_are_kept() {
             .map(|one| status(from - one, (5000 - from + one).into(), &format!("bitcoin {}", from - one)));
         timeline(&posts.collect::<Vec<_>>())
     };
-    // The longest address that fits comes first.
+    // The path that was added last is tried first.
     instance.say_at(BITCOIN, page(5000));
     instance
         .say_at("/api/v1/timelines/tag/bitcoin?limit=40&any%5B%5D=btc&max_id=117648100000004961", page(4960));
@@ -147,7 +147,7 @@ async fn a_failing_source_affects_neither_the_market_nor_the_last_figures() {
     let (market, instance) = (market().await, silent().await);
     let good = timeline(&[status(1, 5, "bitcoin is great")]);
     instance.say_at(BITCOIN, good.clone());
-    // One of the answers is none.
+    // One of the answers never comes.
     let mut settings = mastodon(&instance).to_vec();
     settings.push(("UPSTREAM_TIMEOUT", "3s"));
     let app = app(&market, &settings);
@@ -210,7 +210,7 @@ async fn an_admin_sees_the_state_of_every_source() {
     );
     let admin = app.admin().await;
     let mut social = Value::Null;
-    eventually("one heard and two not", async || {
+    eventually("one success and two failures", async || {
         social = admin.get("/api/v1/admin/sync").await.assert(200).json()["social"].clone();
         social[0]["last_success_at"].is_string()
             && social[1]["last_error"].is_string()

@@ -1,4 +1,4 @@
-//! Sources that answer in part, and what is kept of what they say.
+//! Sources that answer only in part, and what is kept of their posts.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -53,7 +53,7 @@ async fn coins_without_an_answer_are_asked_about_last_next_time() {
     }
     let app = app(&market, &mastodon(&instance));
     let admin = app.admin().await;
-    // A silence ends the first reading, three failures in a row the second.
+    // A timeout ends the first reading, three failures in a row the second.
     for (failures, minutes) in [(1, 1), (2, 2)] {
         let failed = async || source(&admin).await["failures"].as_u64() >= Some(failures);
         eventually("a failure that is written down", failed).await;
@@ -81,7 +81,7 @@ async fn a_source_that_fails_three_times_in_a_row_is_not_asked_for_a_while() {
     let admin = app.admin().await;
     eventually("a failure that is written down", async || source(&admin).await["failures"] == 1).await;
     assert_eq!(source(&admin).await["state"], "waiting");
-    // Each question is asked a few times.
+    // Each request is repeated a few times.
     let questions: HashSet<_> =
         instance.requests().iter().map(|request| request.split("\r\n").next().unwrap().to_owned()).collect();
     assert_eq!(questions.len(), 3, "{questions:?}");

@@ -1,4 +1,4 @@
-//! X as a source: searched, counted and paid for.
+//! X as a source: searches, counts and the budget.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ async fn the_budget_of_x_holds_across_replicas_and_restarts() {
     x_server.say_at(COUNTS, fixture(200, "x_counts_recent"));
     let settings = x(&x_server, "40");
     let app = app(&market, &settings);
-    // Late in the day all of it may be used.
+    // Late in the day the whole budget may be used.
     let midnight =
         (app.clock.now() + chrono::TimeDelta::days(1)).date_naive().and_time(chrono::NaiveTime::MIN);
     let left = midnight.and_utc() - app.clock.now() - chrono::TimeDelta::minutes(10);

@@ -1,3 +1,5 @@
+//! A server of the test, in this process.
+
 use std::{
     collections::HashMap,
     sync::{
@@ -23,10 +25,10 @@ use uuid::Uuid;
 use super::{Mailbox, ParsedMail, PathToDatabase, client::Client, eventually, postgres::Database};
 
 pub const PASSWORD: &str = "correct horse battery staple";
-/// What the servers of the suite take for their own address.
+/// `PUBLIC_URL` of the servers of the suite.
 pub const PUBLIC_URL: &str = "http://mintage.test";
 
-/// Of every server of the suite.
+/// The secret key of every server of the suite.
 pub const SECRET_KEY: &str = "a secret key for the tests: 0123456789";
 
 const SETTINGS: [(&str, &str); 8] = [
@@ -36,13 +38,13 @@ const SETTINGS: [(&str, &str); 8] = [
     ("RATE_LIMITS", "off"),
     ("DATABASE_POOL_SIZE", "5"),
     ("WORKERS", "2"),
-    // Nobody outside is asked.
+    // No service outside is called.
     ("COINS_PROVIDERS", "demo"),
     ("SOCIAL_PROVIDERS", "none"),
 ];
 
-/// A clock of the suite. When the suite begins it says noon (UTC): budgets, slots and points end with
-/// the day or the hour, and none of these ends in the middle of a test.
+/// A clock that showed noon (UTC) when the suite began: budgets, slots and points end with the day or the hour, which
+/// then does not happen in the middle of a test.
 pub fn noon() -> Clock {
     static AHEAD: LazyLock<Duration> = LazyLock::new(|| {
         let now: DateTime<Utc> = Clock::default().now();
@@ -56,7 +58,7 @@ pub fn noon() -> Clock {
     clock
 }
 
-/// Moves the clock on to where the next so many minutes of the day begin: what is told by the minute
+/// Moves the clock to the next multiple of so many minutes: what changes with the minute
 /// then stays as it is for a while.
 pub fn begin_minutes(clock: &Clock, minutes: u64) {
     let length = minutes * 60 * 1_000_000;
@@ -67,7 +69,7 @@ pub fn begin_minutes(clock: &Clock, minutes: u64) {
 /// A running server. Dropping it stops the server and drops its database.
 pub struct App {
     pub base: String,
-    /// Where its metrics are, with `METRICS_BIND`.
+    /// The URL of its metrics, with `METRICS_BIND`.
     pub metrics: Option<String>,
     pub clock: Clock,
     mailbox: Arc<Mailbox>,
@@ -75,7 +77,7 @@ pub struct App {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     path: Option<PathToDatabase>,
-    // After the server, which uses it; the last replica drops it.
+    // Dropped after the server, which uses it, by the last replica.
     database: Arc<Database>,
 }
 
@@ -84,12 +86,12 @@ impl App {
         Self::with(&[])
     }
 
-    /// With these settings on top of the suite's.
+    /// With these settings in addition to those of the suite.
     pub fn with(settings: &[(&str, &str)]) -> Self {
         Self::at(noon(), settings)
     }
 
-    /// As [`App::with`], by this clock.
+    /// As [`App::with`], with this clock.
     pub fn at(clock: Clock, settings: &[(&str, &str)]) -> Self {
         Self::create(Database::create(), clock, settings, false)
     }
@@ -198,18 +200,18 @@ impl App {
         self.mailbox.unread(address)
     }
 
-    /// Until no job waits or runs.
+    /// Waits until no job waits or runs.
     pub async fn idle(&self) {
         let query = "SELECT count(*) FROM jobs WHERE state <> 'dead'";
         eventually("an empty queue", async || self.count(query) == 0).await;
     }
 
-    /// Without credentials.
+    /// A client without credentials.
     pub fn anyone(&self) -> Client {
         Client::new(&self.base)
     }
 
-    /// Registered and logged in, with an address of its own.
+    /// A client that is registered and logged in, with an address of its own.
     pub async fn user(&self) -> Client {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let email = format!("user{}@example.com", NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -257,7 +259,7 @@ impl App {
 impl Drop for App {
     fn drop(&mut self) {
         drop(self.stop.take());
-        // What is stuck in it would keep the threads of the server.
+        // Statements that hang there would keep the threads of the server.
         drop(self.path.take());
         let ended = self.thread.take().expect("dropped once").join();
         if !thread::panicking() {

@@ -34,7 +34,7 @@ pub fn mintage(home: &Path, settings: &[(&str, &str)]) -> Command {
     command.current_dir(home).env_clear().stdin(Stdio::null());
     command.envs(["PATH", "HOME"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     command.envs([("BIND", "127.0.0.1:0"), ("BCRYPT_COST", "4"), ("RATE_LIMITS", "off")]);
-    // Nobody outside is asked.
+    // No service outside is called.
     command.envs([("COINS_PROVIDERS", "demo"), ("SOCIAL_PROVIDERS", "none")]);
     command.envs(settings.iter().copied());
     command

@@ -1,3 +1,5 @@
+//! A client that checks every answer against the OpenAPI document.
+
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};

@@ -1,4 +1,4 @@
-//! The market's providers on this machine, and a server that asks them.
+//! The market's providers on this machine, and a server that uses them.
 
 use std::collections::HashMap;
 
@@ -31,7 +31,7 @@ impl Market {
         }
     }
 
-    /// A server that asks these providers once a day, unless told otherwise.
+    /// A server that uses these providers once a day, unless the settings say otherwise.
     pub fn app(&self, providers: &str, settings: &[(&str, &str)]) -> App {
         self.app_at(noon(), providers, settings)
     }
@@ -95,7 +95,7 @@ pub fn provider<'a>(status: &'a Value, name: &str) -> &'a Value {
     providers.iter().find(|one| one["name"] == name).unwrap_or_else(|| panic!("no {name} in {status}"))
 }
 
-/// The recorded body, but always of now: a time to come counts as that.
+/// The recorded body with a time in the future, which the server takes for now.
 pub fn fresh(name: &str) -> Reply {
     changed(name, |_| {})
 }

@@ -1,4 +1,4 @@
-//! What every test uses: a server of its own on a database of its own, and clients by role.
+//! Shared by all tests: a server on a database of its own for each test, and clients by role.
 
 mod app;
 pub mod binary;
@@ -29,8 +29,8 @@ pub use self::{
     postgres::Database,
 };
 
-/// Looks again until the condition holds, within a bound for the slowest of machines: three minutes
-/// and what looking takes.
+/// Checks the condition until it holds, within a bound for the slowest of machines: three minutes
+/// and the time of the checks.
 pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     for _ in 0..3600 {
         if condition().await {
@@ -41,8 +41,8 @@ pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     panic!("{what} did not happen");
 }
 
-/// Holds all rows of `table`, sends `ask`, and sees the job that this enqueues wait for them: the
-/// challenges are free meanwhile.
+/// Locks all rows of `table`, sends `ask`, and asserts that the job which this enqueues waits for them while the
+/// challenges are not locked.
 pub async fn assert_waits_without_challenge(app: &App, table: &str, ask: impl Future<Output = Response>) {
     let (mut holder, mut watcher) = (app.sql(), app.sql());
     holder.batch_execute(&format!("BEGIN; SELECT FROM {table} FOR UPDATE")).expect("locked");
@@ -50,6 +50,6 @@ pub async fn assert_waits_without_challenge(app: &App, table: &str, ask: impl Fu
     eventually("a job that waits", async || app.database().waiting_for_locks() == 1).await;
     watcher
         .transaction(|watcher| watcher.batch_execute("SELECT FROM challenges FOR UPDATE NOWAIT"))
-        .expect("nobody holds a challenge");
+        .expect("no challenge is locked");
     holder.batch_execute("ROLLBACK").expect("free");
 }

@@ -1,7 +1,7 @@
-//! What the server has written down of the services that it asks, and of its jobs.
+//! Rows of the database about services that the server calls, and about its jobs.
 //!
-//! A service hears a question before the server writes down how it went and when it may ask again. A
-//! clock that is moved in between makes that wait begin later, so a test waits for the note first.
+//! A service receives a request before the server stores how it went and when the next one may be sent. A
+//! clock that is moved in between makes that wait begin later, so a test waits for the row first.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -25,13 +25,13 @@ fn note(app: &App, service: &str) -> Option<Note> {
     sql_query(query).bind::<Text, _>(service).load(&mut app.sql()).expect("notes").pop()
 }
 
-/// Until the failure of this service is written down, so many in a row.
+/// Waits until so many failures in a row of this service are stored.
 pub async fn until_failed(app: &App, service: &str, failures: i32) {
     eventually("a noted failure", async || note(app, service).is_some_and(|note| note.failures >= failures))
         .await;
 }
 
-/// Until a success of this service is written down, after whatever failures.
+/// Waits until a success of this service is stored.
 pub async fn until_succeeded(app: &App, service: &str) {
     eventually("a noted success", async || {
         note(app, service).is_some_and(|note| note.failures == 0 && note.last_success_at.is_some())

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{App, Client, begin_minutes, market::COINS};
 
-/// What a snapshot said of bitcoin; `coin` is its id.
+/// Stores a snapshot of bitcoin; `coin` is its id.
 pub fn insert(app: &App, coin: i64, at: DateTime<Utc>, price: f64, sentiment: Option<f64>) {
     sql_query(
         "WITH s AS (INSERT INTO coin_snapshots (provider, currency, as_of, fetched_at) \
@@ -27,7 +27,7 @@ pub fn insert(app: &App, coin: i64, at: DateTime<Utc>, price: f64, sentiment: Op
     .expect("snapshot");
 }
 
-/// A day of snapshots until now, an hour of them missing, and bitcoin's id. Five minutes begin now.
+/// Stores a day of snapshots until now with a gap of an hour, and returns bitcoin's id. Five minutes begin now.
 pub async fn with_a_day(app: &App, user: &Client) -> (i64, DateTime<Utc>) {
     let body = user.get(&format!("{COINS}/btc")).await.assert(200).json();
     let coin = body["data"]["id"].as_i64().unwrap();

@@ -146,7 +146,7 @@ impl Database {
         self.move_clock(TimeDelta::zero());
     }
 
-    /// From now on the clock shows this much more than the right time.
+    /// From now on the clock is ahead of the right time by this much.
     pub fn move_clock(&self, by: TimeDelta) {
         self.connect()
             .batch_execute(&format!(
@@ -162,7 +162,7 @@ impl Database {
         self.statements_with("")
     }
 
-    /// As [`Database::statements`], of those whose text contains `part`. A test that shows that nothing happens waits until
+    /// As [`Database::statements`], of those whose text contains `part`. A test which shows that nothing happens waits until
     /// the statement which would begin it has ended so many times.
     pub fn statements_with(&self, part: &str) -> usize {
         statements::on(self.url().expose(), part)

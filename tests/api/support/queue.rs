@@ -24,7 +24,7 @@ pub enum Work {
     FailUntil(i32),
     Panic,
     Refuse,
-    /// Until the test lets one go on.
+    /// Runs until there is a permit at the gate.
     Wait,
 }
 
@@ -75,7 +75,7 @@ impl<'a> Queue<'a> {
         self.worker_of(Registry::default().register::<Work>(self.trace.clone()).register::<Marker>(()))
     }
 
-    /// Only looks for jobs: see [`Queue::until_a_look`].
+    /// A worker that runs no jobs but those of [`Queue::until_a_look`].
     pub fn worker_of_markers(&self) -> Process {
         self.worker_of(Registry::default().register::<Marker>(()))
     }
@@ -105,8 +105,8 @@ impl<'a> Queue<'a> {
         self.row(id).map(|row| row.state)
     }
 
-    /// Waits until a worker has looked for due jobs: it took what is due by now together with a job that does nothing. A test that
-    /// shows that a job is not run needs no other wait.
+    /// Waits until a worker has looked for due jobs, by enqueueing one that does nothing: a worker that takes it also takes what
+    /// was due before. So a test can show that a job is not run.
     pub async fn until_a_look(&self) {
         let marker = jobs::enqueue(&mut self.database.connect(), &Marker, self.clock.now()).unwrap();
         self.until_gone(marker).await;
@@ -116,7 +116,7 @@ impl<'a> Queue<'a> {
         eventually("the end of the job", async || self.row(id).is_none()).await;
     }
 
-    /// Until the lease is over, however often it was renewed, and another run has begun.
+    /// Waits until the lease is over, however often it was renewed, and another run has begun.
     pub async fn until_taken_over(&self, id: Uuid) {
         eventually("another run", async || {
             let noted::Job { attempts, due_at, .. } = self.row(id).unwrap();
@@ -137,7 +137,7 @@ impl<'a> Queue<'a> {
     }
 }
 
-/// A worker as a server has it. Dropping it is a crash: what it runs is cut off.
+/// A worker as a server runs it. Dropping it is a crash: its runs are cut off.
 pub struct Process {
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
@@ -145,7 +145,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// As SIGTERM does it.
+    /// Stops it as SIGTERM does.
     pub async fn stop(mut self) {
         drop(self.stop.take());
         (&mut self.task).await.unwrap();
@@ -164,7 +164,7 @@ impl Job for Work {
                 return Err(anyhow!("attempt {} for ada@example.com", running.attempt).into());
             }
             Self::Succeed(_) | Self::FailUntil(_) => {}
-            Self::Panic => panic!("as the test wants"),
+            Self::Panic => panic!("on purpose"),
             Self::Refuse => return Err(Failure::Permanent(anyhow!("never"))),
             Self::Wait => trace.gate.acquire().await.expect("open").forget(),
         }

@@ -1,4 +1,4 @@
-//! A mail server on this machine that does what a test has told it.
+//! A mail server on this machine whose behaviour a test chooses.
 
 use std::{
     net::SocketAddr,
@@ -30,17 +30,17 @@ pub enum Encryption {
     Tls,
 }
 
-/// What it does with a mail.
+/// How it treats a mail.
 #[derive(Clone, Copy, Debug)]
 pub enum Manner {
     Accept,
-    /// Takes connections and says nothing.
+    /// Accepts connections and stays silent.
     Silence,
-    /// Answers this command so.
+    /// Answers this command with this line.
     Refuse(&'static str, &'static str),
-    /// Takes the mail, but is gone before it says so.
+    /// Takes the mail, but closes the connection before it confirms that.
     DropAfterData,
-    /// Does not say that it took the mail until it behaves otherwise.
+    /// Confirms a mail only when its manner is changed.
     Hold,
 }
 
@@ -97,7 +97,7 @@ impl SmtpServer {
                 tokio::spawn(async move {
                     state.lock().expect("lock").connections += 1;
                     let conversation = Conversation { encrypted: false, acceptor, state };
-                    // A client that goes away in the middle is its own business.
+                    // A client may disconnect at any time.
                     let _ = conversation.hold(Box::pin(stream), encryption).await;
                 });
             }
@@ -114,7 +114,7 @@ impl SmtpServer {
         self.state.lock().expect("lock").received.clone()
     }
 
-    /// How often somebody took leave.
+    /// How often a client has sent QUIT.
     pub fn goodbyes(&self) -> usize {
         self.state.lock().expect("lock").goodbyes
     }

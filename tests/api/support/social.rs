@@ -1,4 +1,4 @@
-//! What people say, on this machine: bodies as of now, a stream, and servers that listen.
+//! Sources of posts on this machine: bodies with current times, and a stream.
 
 use std::sync::{
     Arc, Mutex,
@@ -46,10 +46,10 @@ pub fn timeline(statuses: &[Value]) -> Reply {
     Reply::Http(200, "", json!(statuses).to_string().into_bytes())
 }
 
-/// A Jetstream with one voice.
+/// A Jetstream server whose events a test sends.
 pub struct Jetstream {
     pub url: String,
-    /// The addresses that were asked for.
+    /// The addresses that were requested.
     pub asked: Arc<Mutex<Vec<String>>>,
     pub listeners: Arc<AtomicUsize>,
     events: broadcast::Sender<Option<String>>,
@@ -93,7 +93,7 @@ impl Jetstream {
         Self { url, asked, listeners, events, task }
     }
 
-    /// Says something now; everybody who listens hears it.
+    /// Sends a post with the current time to every listener.
     pub fn say(&self, number: u32, text: &str) {
         let mut event: Value =
             serde_json::from_str(include_str!("../../fixtures/jetstream_event.json")).expect("fixture");
@@ -129,7 +129,7 @@ impl Drop for Jetstream {
     }
 }
 
-/// The coin once what is said of it is as wanted.
+/// Waits until the social figures of a coin are as wanted, and returns them.
 pub async fn coin(client: &Client, symbol: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let mut found = Value::Null;
     eventually("the wanted coin", async || {
@@ -142,12 +142,12 @@ pub async fn coin(client: &Client, symbol: &str, wanted: impl Fn(&Value) -> bool
     found
 }
 
-/// What the server calls it.
+/// The name of the instance in the API.
 pub fn name_of(instance: &Upstream) -> String {
     format!("mastodon:{}", instance.url.trim_start_matches("http://"))
 }
 
-/// Says nothing but what it is told to.
+/// A Mastodon instance whose timelines are empty unless a test says otherwise.
 pub async fn silent() -> Upstream {
     Upstream::start(vec![timeline(&[])]).await
 }
@@ -195,7 +195,7 @@ pub async fn source(admin: &Client) -> Value {
     admin.get("/api/v1/admin/sync").await.assert(200).json()["social"][0].clone()
 }
 
-/// The same text with half of a character, which JSON cannot mean, for each X.
+/// The same body with a lone surrogate, which is not valid in JSON, for each XXX.
 pub fn broken(reply: &Reply) -> Reply {
     let Reply::Http(status, headers, body) = reply else {
         panic!("it has no text");

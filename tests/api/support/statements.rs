@@ -9,7 +9,7 @@ use std::{
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
 
 thread_local! {
-    /// Of the connection that this thread has opened last.
+    /// The URL of the connection that this thread has opened last.
     static URL: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
@@ -39,13 +39,13 @@ impl Instrumentation for Counter {
     }
 }
 
-/// From now on, for connections opened from now on. The pool makes another counter when it has opened one.
+/// Begins to count, for connections opened from now on. The pool makes another counter when it has opened a connection.
 pub fn count() {
     set_default_instrumentation(|| Some(Box::new(Counter { url: URL.with_borrow(String::clone) })))
         .expect("set once");
 }
 
-/// Statements that have ended so far, well or not, on the database of this URL and whose text contains `part`.
+/// Statements that have ended so far, with success or not, on the database of this URL, and whose text contains `part`.
 pub fn on(url: &str, part: &str) -> usize {
     let counts = COUNTS.lock().unwrap_or_else(PoisonError::into_inner);
     let of_database = counts.as_ref().and_then(|counts| counts.get(&database_of(url)));

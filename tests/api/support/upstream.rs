@@ -1,4 +1,4 @@
-//! A provider on this machine that says what a test has scripted.
+//! A service on this machine whose answers a test scripts.
 
 use std::{
     collections::VecDeque,
@@ -18,7 +18,7 @@ use tokio::{
 pub enum Reply {
     /// Status, extra headers, body.
     Http(u16, &'static str, Vec<u8>),
-    /// Takes the request and says nothing.
+    /// Reads the request and never answers.
     Silence,
     /// Status 200 and the body, as soon as there is a permit.
     Held(Arc<Semaphore>, Vec<u8>),
@@ -39,7 +39,7 @@ pub fn fixture(status: u16, name: &str) -> Reply {
 #[derive(Default)]
 struct Script {
     replies: VecDeque<Reply>,
-    /// What is said at paths that begin so.
+    /// Answers at paths that begin so.
     elsewhere: Vec<(&'static str, Reply)>,
     requests: Vec<String>,
 }

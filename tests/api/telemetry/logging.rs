@@ -1,4 +1,4 @@
-//! A log that nobody takes costs log lines and nothing else.
+//! A log that cannot be written costs log lines and nothing else; and what the log must not hold.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -51,8 +51,8 @@ impl Site {
     }
 }
 
-/// Everything that works while there is a log still works with this one: each request is answered
-/// while PostgreSQL is away, and afterwards the server hears of log-outs and sends mails.
+/// Asserts that the server works with this log as with any other: each request is answered
+/// while PostgreSQL is away, and afterwards the server receives log-outs and sends mails.
 async fn nothing_but_the_log_is_lost(log: impl Into<Stdio>, settings: &[(&str, &str)]) {
     let site = Site::new();
     let (mut deaf, other) = (site.server(log.into(), settings), site.server(Stdio::null(), &[]));
@@ -124,7 +124,7 @@ async fn a_log_that_is_not_read_costs_log_lines_only() {
     nothing_but_the_log_is_lost(log, &[("LOG_LEVEL", "debug")]).await;
 }
 
-/// Reads on until a line has this.
+/// Reads until a line contains `part`.
 fn line_with(log: &mut impl BufRead, part: &str) -> String {
     let mut line = String::new();
     while !line.contains(part) {
@@ -167,7 +167,7 @@ async fn a_log_reader_that_returns_sees_how_many_lines_were_dropped() {
     assert!(server.stop().success());
 }
 
-/// What an outage writes in three seconds.
+/// The log lines of three seconds of an outage.
 #[tokio::test]
 async fn a_repeated_message_is_logged_once_a_second_with_the_number_left_out() {
     let site = Site::new();
@@ -245,7 +245,7 @@ async fn a_start_without_usable_stdout_and_stderr_serves() {
     }
 }
 
-/// Until nothing more fits in: a pipe holds 64 KiB.
+/// Writes until the pipe is full, which is at 64 KiB.
 fn fill(pipe: &PipeWriter) {
     let mut pipe = pipe.try_clone().expect("a pipe");
     pipe.write_all(&vec![b'x'; 64 * 1024]).expect("room");

@@ -1,4 +1,4 @@
-//! Clocks that are wrong: of servers, and of PostgreSQL.
+//! Wrong clocks of servers and of PostgreSQL.
 
 use std::time::Duration;
 
@@ -118,7 +118,7 @@ async fn tokens_of_a_database_clock_that_was_ahead_are_not_called_invalid() {
         let refused = client.get("/api/v1/user").await.assert_problem(503, "unavailable");
         assert!(!refused.header("retry-after").is_empty());
     }
-    // Whether this is a tab that lags or a thief cannot be told: neither gets a token, nothing ends.
+    // A tab that lags cannot be distinguished from a thief: neither gets a token, and nothing ends.
     old.refresh_with(refresh_token(&old)).await.assert_problem(503, "unavailable");
     for client in [&mut before, &mut ahead] {
         client.refresh().await.assert(200);

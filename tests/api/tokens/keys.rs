@@ -1,4 +1,4 @@
-//! Signing keys that are revoked, because somebody may have stolen them.
+//! Revoking signing keys, which may have been stolen.
 
 use diesel::{RunQueryDsl, connection::SimpleConnection, sql_query, sql_types::Text};
 use mintage::{

@@ -1,4 +1,4 @@
-//! Services that repeat our keys and passwords in what they answer.
+//! Services whose answers repeat our keys and passwords.
 
 use std::fs;
 

@@ -1,3 +1,5 @@
+//! `/api/v1/users`, for admins.
+
 use serde_json::Value;
 use uuid::Uuid;
 

@@ -1,3 +1,5 @@
+//! `/api/v1/user`: reading, changing and deleting one's own account.
+
 use diesel::{RunQueryDsl, sql_query};
 use futures_util::future::join_all;
 use reqwest::Method;
