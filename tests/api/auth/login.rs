@@ -156,6 +156,7 @@ async fn a_login_under_way_does_not_survive_a_change_of_the_password() {
                     if Instant::now() > give_up_at {
                         return false;
                     }
+                    // Looks often: the requests wait for 400 ms only.
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
                 owner.batch_execute("COMMIT").unwrap();

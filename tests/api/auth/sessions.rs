@@ -89,13 +89,16 @@ async fn activity_that_could_not_be_written_is_kept() {
     let mut client = app.user().await;
     let stolen = client.refresh_token.clone().unwrap();
     client.refresh().await.assert(200);
-    client.get("/api/v1/user").await.assert(200);
     let mut blocker = app.sql();
     blocker.batch_execute("BEGIN; LOCK TABLE sessions IN EXCLUSIVE MODE").unwrap();
+    client.get("/api/v1/user").await.assert(200);
     let writes = || app.database().statements_with("WITH free AS (SELECT id FROM sessions");
     let before = writes();
     eventually("a write that fails at the lock", async || writes() > before).await;
+    let written = || sessions(&app, &client, "seen_generation > 0");
+    assert_eq!(written(), 0);
     blocker.batch_execute("ROLLBACK").unwrap();
+    eventually("the write", async || written() == 1).await;
     app.clock.advance(Duration::from_secs(11));
     client.refresh_with(&stolen).await.assert_problem(401, "refresh-token-reused");
 }

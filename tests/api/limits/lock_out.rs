@@ -215,7 +215,7 @@ async fn the_holder_of_a_token_has_200_guesses_from_all_networks_together() {
 
 /// A thief can refresh stolen tokens in any network. That makes the network known to a lesser degree than a log-in.
 #[tokio::test]
-async fn refreshing_a_stolen_session_in_many_networks_gives_no_more_guesses_and_locks_nobody_out() {
+async fn refreshing_a_stolen_session_in_many_networks_neither_gives_more_guesses_nor_locks_out() {
     let app = guarded();
     let mut thief = ada(&app).await;
     for network in 0..10 {
