@@ -7,11 +7,12 @@ help: ## Show these targets
 run: ## Serve the API on http://127.0.0.1:8080, with a PostgreSQL of its own
 	@scripts/setup.sh cargo run
 
+# `make test COVERAGE=yes` measures it on the way.
 test: ## Run all tests; the last line counts them
-	@scripts/setup.sh scripts/test.sh
+	@scripts/setup.sh scripts/$(if $(COVERAGE),coverage,test).sh
 
 coverage: ## Run all tests and print how much of src/ they execute
-	@scripts/setup.sh scripts/coverage.sh
+	@$(MAKE) --no-print-directory test COVERAGE=yes
 
 lint: ## Check the format and run clippy
 	cargo fmt --check

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs all tests once, instrumented, and prints how much of src/ they execute. Fails below the floor.
-# Exits with 77, before any test, on a machine that lacks cargo-llvm-cov or LLVM's tools. Arguments go to
-# `cargo test`. The figures of each file are in target/coverage.txt.
+# Exits with 77, before any test, on a machine that lacks cargo-llvm-cov or LLVM's tools; with --can-measure it only
+# looks for them. Other arguments go to `cargo test`. The figures of each file are in target/coverage.txt.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:$PWD/target/ci/bin
@@ -21,6 +21,8 @@ if [[ ! -x $(rustc --print target-libdir)/../bin/llvm-profdata ]]; then
     command -v "$LLVM_COV" "$LLVM_PROFDATA" >/dev/null ||
         missing "LLVM's tools are missing: rustup component add llvm-tools, or apt install llvm-$llvm"
 fi
+
+if [[ ${1-} == --can-measure ]]; then exit; fi
 
 eval "$(cargo llvm-cov show-env --sh --no-cfg-coverage)"
 # As wrapper for the workspace only, so that `cargo build` and this share the builds of the dependencies.
