@@ -3,7 +3,7 @@
 //! An alert is armed while its number is on the near side of the threshold. The first snapshot with the number at or
 //! beyond it is a crossing: one mail, and the alert is disarmed until the number has gone back behind the
 //! threshold by the alert's `hysteresis`, so a number that hovers around it sends one mail, not many. Crossings are
-//! found by two statements in the transaction that publishes the snapshot ([`evaluate`]), and the mails are jobs of the
+//! found by two statements in the transaction that publishes the snapshot ([`Alerts`]), and the mails are jobs of the
 //! same commit: a snapshot that is not published sends none, one that is sends each once.
 
 mod create;
