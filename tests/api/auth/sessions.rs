@@ -69,6 +69,26 @@ async fn expired_sessions_are_not_listed() {
 }
 
 #[tokio::test]
+async fn at_most_a_hundred_sessions_are_listed_the_most_recently_used_first() {
+    let app = App::start();
+    let user = app.user().await;
+    // More than log-ins leave.
+    let more = format!(
+        "INSERT INTO sessions (id, user_id, remember, access_expires_at, refresh_expires_at, expires_at, created_at,
+             last_seen_at)
+         SELECT gen_random_uuid(), user_id, remember, access_expires_at, refresh_expires_at, expires_at, created_at,
+             last_seen_at + number * interval '1 minute'
+         FROM sessions, generate_series(1, 105) AS number WHERE user_id = '{}'",
+        user.id
+    );
+    app.sql().batch_execute(&more).unwrap();
+    let list = user.get(PATH).await.assert(200).json();
+    let used: Vec<_> = list["data"].as_array().unwrap().iter().map(|one| &one["last_seen_at"]).collect();
+    assert_eq!(used.len(), 100);
+    assert!(used.is_sorted_by(|newer, older| newer.as_str() > older.as_str()), "{used:?}");
+}
+
+#[tokio::test]
 async fn a_revoked_token_stays_revoked_when_lifetimes_were_shortened_meanwhile() {
     let app = App::start();
     let mut client = app.user().await;
