@@ -111,6 +111,7 @@ export const users = {
           problem: 'not-found',
         },
         { call: 'read_user', when: 'not an id', about: 'Ids are UUIDs.', path: { id: 'ada' }, problem: 'malformed-path' },
+        { call: 'list_user_sessions', path: { id: '{{user_id}}' } },
         {
           call: 'read_sync',
           test: () =>

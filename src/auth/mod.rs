@@ -13,6 +13,7 @@ mod delete_me;
 mod end_session;
 mod forgot_password;
 mod list_sessions;
+mod list_user_sessions;
 mod login;
 mod logout;
 mod mails;
@@ -104,6 +105,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(refresh::refresh)
         .service(logout::logout)
         .service(list_sessions::list_sessions)
+        .service(list_user_sessions::list_user_sessions)
         .service(end_session::end_session)
         .service(confirm::confirm)
         .service(resend_confirmation::resend_confirmation)

@@ -107,11 +107,12 @@ fn surplus(
     Ok(by_use.into_iter().skip(MAX_PER_USER - 1).map(|(_, id)| id).collect())
 }
 
-/// The user's live sessions, the most recently used first.
+/// The user's live sessions, the most recently used first; at most [`MAX_PER_USER`], whatever the table holds.
 pub fn list(conn: &mut PgConnection, user: UserId, now: DateTime<Utc>) -> QueryResult<Vec<Session>> {
     sessions::table
         .filter(sessions::user_id.eq(user).and(sessions::refresh_expires_at.gt(now)))
         .order((sessions::last_seen_at.desc(), sessions::id.desc()))
+        .limit(MAX_PER_USER.try_into().expect("small"))
         .select(Session::as_select())
         .load(conn)
 }

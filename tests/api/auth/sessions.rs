@@ -1,4 +1,4 @@
-//! `/api/v1/auth/sessions`, and how the use of sessions is recorded.
+//! `/api/v1/auth/sessions`, `/api/v1/users/{id}/sessions`, and how the use of sessions is recorded.
 
 use std::time::Duration;
 
@@ -66,6 +66,60 @@ async fn expired_sessions_are_not_listed() {
     let new = app.login(&old.email).await;
     let sessions = new.get(PATH).await.assert(200).json();
     assert_eq!(sessions["data"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_admin_lists_the_sessions_of_a_user() {
+    let app = App::start();
+    let (phone, admin) = (app.user().await, app.admin().await);
+    app.clock.advance(Duration::from_mins(1));
+    let laptop = app.login(&phone.email).await;
+    let mut own = laptop.get(PATH).await.assert(200).json();
+    let path = format!("/api/v1/users/{}/sessions", phone.id);
+    let listed = admin.get(&path).await.assert(200).json();
+    for session in own["data"].as_array_mut().unwrap() {
+        session.as_object_mut().unwrap().remove("current");
+    }
+    assert_eq!(listed["data"].as_array().unwrap().len(), 2);
+    assert_eq!(listed, own);
+    assert_eq!(listed["data"][0]["address"], "127.0.0.1");
+    laptop.post_empty("/api/v1/auth/logout").await.assert(204);
+    let left = admin.get(&path).await.assert(200).json();
+    assert_eq!(left["data"], json!([own["data"][1]]));
+    app.clock.advance(Duration::from_hours(13));
+    let admin = app.login(&admin.email).await;
+    assert_eq!(admin.get(&path).await.assert(200).json(), json!({"data": []}));
+}
+
+#[tokio::test]
+async fn an_unknown_user_has_no_sessions_to_list() {
+    let app = App::start();
+    let admin = app.admin().await;
+    let path = |id: &str| format!("/api/v1/users/{id}/sessions");
+    admin.get(&path(&Uuid::now_v7().to_string())).await.assert_problem(404, "not-found");
+    admin.get(&path("nonsense")).await.assert_problem(400, "malformed-path");
+}
+
+#[tokio::test]
+async fn at_most_a_hundred_sessions_are_listed_the_most_recently_used_first() {
+    let app = App::start();
+    let (user, admin) = (app.user().await, app.admin().await);
+    // More than log-ins leave.
+    let more = format!(
+        "INSERT INTO sessions (id, user_id, remember, access_expires_at, refresh_expires_at, expires_at, created_at,
+             last_seen_at)
+         SELECT gen_random_uuid(), user_id, remember, access_expires_at, refresh_expires_at, expires_at, created_at,
+             last_seen_at + number * interval '1 minute'
+         FROM sessions, generate_series(1, 105) AS number WHERE user_id = '{}'",
+        user.id
+    );
+    app.sql().batch_execute(&more).unwrap();
+    for list in [user.get(PATH).await, admin.get(&format!("/api/v1/users/{}/sessions", user.id)).await] {
+        let list = list.assert(200).json();
+        let used: Vec<_> = list["data"].as_array().unwrap().iter().map(|one| &one["last_seen_at"]).collect();
+        assert_eq!(used.len(), 100);
+        assert!(used.is_sorted_by(|newer, older| newer.as_str() > older.as_str()), "{used:?}");
+    }
 }
 
 #[tokio::test]
