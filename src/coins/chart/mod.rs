@@ -2,7 +2,6 @@
 
 mod axis;
 mod draw;
-mod svg;
 
 use actix_web::{
     HttpRequest, HttpResponse, get,
