@@ -88,6 +88,8 @@ pub struct History {
 
 /// An interval: the price's first, highest, lowest and last value, and the means of the rest. With `metric`,
 /// the members of the others are left out.
+// The outer `Option` leaves a member out, the inner one is null. Flattened parts would take one `Option` each, but OpenAPI
+// documents those as a nullable `allOf`, which no longer refuses unknown members.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HistoryPoint {
