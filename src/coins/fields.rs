@@ -84,21 +84,22 @@ impl Fields {
         Ok(Self(ALWAYS.iter().chain(&names).map(|name| (*name).to_owned()).collect()))
     }
 
-    pub fn is_all(&self) -> bool {
+    pub fn selects_everything(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The values that a table has columns for; none twice, unless they were asked for.
     pub fn columns(&self) -> impl Iterator<Item = &'static str> {
         let wanted = |leaf: &&str| {
-            self.is_all() && !covers("quote", leaf) || self.0.iter().any(|name| covers(name, leaf))
+            self.selects_everything() && !covers("quote", leaf)
+                || self.0.iter().any(|name| covers(name, leaf))
         };
         LEAVES.iter().map(String::as_str).filter(wanted)
     }
 
     pub fn of(&self, coin: &Coin) -> SparseCoin {
         let value = serde_json::to_value(coin).expect("the API's types serialise");
-        SparseCoin(if self.is_all() { value } else { self.project(value, "") })
+        SparseCoin(if self.selects_everything() { value } else { self.project(value, "") })
     }
 
     fn project(&self, value: Value, path: &str) -> Value {

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Longer names are of no coin.
-const LONGEST_NAME: usize = 100;
+const MAX_NAME_LEN: usize = 100;
 
 impl Identity {
     fn choice(&self) -> Choice {
@@ -47,16 +47,16 @@ pub(super) async fn anywhere(view: &View, db: &Db, name: &str) -> Result<Identit
     match in_snapshot(&view.current(None)?.snapshot, name) {
         Ok(coin) => return Ok(coin.into()),
         Err(problem) if problem.kind().code == kind::AMBIGUOUS.code => return Err(problem),
-        Err(_) if name.len() > LONGEST_NAME || name.contains('\0') => {
+        Err(_) if name.len() > MAX_NAME_LEN || name.contains('\0') => {
             return Err(Problem::new(&kind::NOT_FOUND));
         }
         Err(_) => {}
     }
     let id = name.parse::<i64>().ok();
     let name = name.to_lowercase();
-    let mut found = db.run(move |conn| Ok::<_, Problem>(market::named(conn, id, &name)?)).await?;
-    if let Some(place) = found.iter().position(|coin| Some(coin.id) == id) {
-        return Ok(found.swap_remove(place));
+    let mut found = db.query(move |conn| market::named(conn, id, &name)).await?;
+    if let Some(index) = found.iter().position(|coin| Some(coin.id) == id) {
+        return Ok(found.swap_remove(index));
     }
     match found.len() {
         0 => Err(Problem::new(&kind::NOT_FOUND)),

@@ -11,16 +11,16 @@ use validator::Validate;
 use super::{find, view::View};
 use crate::{
     clock::Clock,
-    db::{Db, text_enum},
+    db::{CoinId, Db, text_enum},
     http::{Path, Problem, Query, respond_once},
     market::{self, Point, Step},
     tokens::CurrentUser,
 };
 
 /// Points of an answer at most.
-const MOST: i32 = 1000;
+const MAX_POINTS: i32 = 1000;
 /// Points of an answer without `from`.
-const USUAL: i32 = 288;
+const DEFAULT_POINTS: i32 = 288;
 /// Before there were coins; dates must stay within what PostgreSQL holds.
 const EARLIEST: DateTime<Utc> = DateTime::from_timestamp(946_684_800, 0).expect("the year 2000");
 
@@ -75,8 +75,8 @@ text_enum!(Metric);
 #[derive(Serialize, ToSchema)]
 pub struct History {
     /// The coin's id.
-    #[schema(example = 1)]
-    coin: i64,
+    #[schema(value_type = i64, example = 1)]
+    coin: CoinId,
     /// ISO 4217 code of the prices.
     #[schema(example = "GBP")]
     currency: String,
@@ -177,11 +177,10 @@ pub async fn read_history(
     let currency = view.current(query.currency.as_deref())?.snapshot.currency.clone();
     let coin = find::anywhere(&view, &db, &path.0).await?.id;
     let of = currency.clone();
-    let points = db
-        .run(move |conn| Ok::<_, Problem>(market::history(conn, coin, &of, range, step, MOST.into())?))
-        .await?;
+    let points =
+        db.query(move |conn| market::history(conn, coin, &of, range, step, MAX_POINTS.into())).await?;
     let data = points.iter().map(|point| HistoryPoint::new(point, metric)).collect();
-    Ok(respond_once(&req, &History { coin, currency, interval_seconds: step.seconds(), data }))
+    Ok(respond_once(&req, &History { coin: CoinId(coin), currency, interval_seconds: step.seconds(), data }))
 }
 
 /// What is asked for, if it is sensible, kept and not too much.
@@ -195,16 +194,16 @@ fn range(
     if to < EARLIEST {
         return Err(Problem::invalid("/to", "range", "must be after the year 2000"));
     }
-    let from = from.unwrap_or(to - step.length() * USUAL);
+    let from = from.unwrap_or(to - step.length() * DEFAULT_POINTS);
     if from < EARLIEST {
         return Err(Problem::invalid("/from", "range", "must be after the year 2000"));
     }
     if from >= to {
         return Err(Problem::invalid("/from", "range", "must be before `to` and before now"));
     }
-    if to - from > step.length() * MOST {
+    if to - from > step.length() * MAX_POINTS {
         let message =
-            format!("must be at most {MOST} intervals before `to`: ask for longer ones or for less");
+            format!("must be at most {MAX_POINTS} intervals before `to`: ask for longer ones or for less");
         return Err(Problem::invalid("/from", "range", message));
     }
     match step.kept() {

@@ -15,14 +15,14 @@ use super::{
     watchlist,
 };
 use crate::{
-    db::Db,
+    db::{CoinId, Db},
     http::{Problem, Query, accept, respond_once, respond_with},
     market::Coin,
     tokens::Uncounted,
 };
 
 const CSV: &str = "text/csv";
-const MOST_SYMBOLS: usize = 100;
+const MAX_SYMBOLS: usize = 100;
 
 #[derive(Deserialize, Validate, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -63,7 +63,7 @@ pub struct ListCoins {
 
 impl ListCoins {
     /// The answer that is prepared.
-    fn is_for_all(&self) -> bool {
+    fn selects_everything(&self) -> bool {
         self.limit.is_none()
             && self.sort == Sort::Rank
             && self.order.is_none()
@@ -132,20 +132,20 @@ pub async fn list_coins(req: HttpRequest, me: Uncounted, view: Data<View>) -> Re
     }
     let Query(query) = Query::<ListCoins>::extract(&req).await?;
     let current = view.current(query.currency.as_deref())?;
-    if query.is_for_all() && !as_table {
+    if query.selects_everything() && !as_table {
         return Ok(current.whole.respond(&req));
     }
     let fields = Fields::parse(query.fields.as_deref())?;
     let db = req.app_data::<Data<Db>>().expect("set by the app");
-    let own = if query.watchlist { Some(watchlist::ids(db, me.0.id).await?) } else { None };
+    let watched = if query.watchlist { Some(watchlist::ids(db, me.0.id).await?) } else { None };
     let snapshot = &current.snapshot;
-    let found = select(&snapshot.coins, &query, own.as_ref())?;
+    let found = select(&snapshot.coins, &query, watched.as_ref())?;
     let provenance = view.provenance(snapshot);
     if as_table {
         let text = csv::table(&found, &fields, &provenance);
         return Ok(respond_with(&req, "text/csv; charset=utf-8; header=present", text.into_bytes()));
     }
-    if fields.is_all() {
+    if fields.selects_everything() {
         return Ok(respond_once(&req, &CoinList { provenance, data: found }));
     }
     let data = found.into_iter().map(|coin| fields.of(coin)).collect();
@@ -155,18 +155,18 @@ pub async fn list_coins(req: HttpRequest, me: Uncounted, view: Data<View>) -> Re
 fn select<'a>(
     coins: &'a [Coin],
     query: &ListCoins,
-    own: Option<&HashSet<i64>>,
+    watched: Option<&HashSet<CoinId>>,
 ) -> Result<Vec<&'a Coin>, Problem> {
     let text = query.q.as_ref().map(|text| text.to_lowercase());
     let symbols: Option<HashSet<String>> =
         query.symbols.as_ref().map(|list| list.split(',').map(|one| one.trim().to_lowercase()).collect());
-    if symbols.as_ref().is_some_and(|symbols| symbols.len() > MOST_SYMBOLS || symbols.contains("")) {
-        let message = format!("must be up to {MOST_SYMBOLS} ticker symbols with commas between them");
+    if symbols.as_ref().is_some_and(|symbols| symbols.len() > MAX_SYMBOLS || symbols.contains("")) {
+        let message = format!("must be up to {MAX_SYMBOLS} ticker symbols with commas between them");
         return Err(Problem::invalid("/symbols", "list", message));
     }
     let matches = |coin: &&Coin| {
         let symbol = coin.symbol.to_lowercase();
-        own.is_none_or(|own| own.contains(&coin.id))
+        watched.is_none_or(|watched| watched.contains(&CoinId(coin.id)))
             && symbols.as_ref().is_none_or(|symbols| symbols.contains(&symbol))
             && text
                 .as_ref()

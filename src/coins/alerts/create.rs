@@ -10,24 +10,24 @@ use validator::Validate;
 use super::{
     super::{find, history::Metric, view::View},
     model::{Alert, Direction},
-    store::{self, Created, MOST},
+    store::{self, Created, MAX_ALERTS},
 };
 use crate::{
     clock::Clock,
-    db::Db,
+    db::{CoinId, Db},
     http::{Json, Problem, kind},
     market::Coin,
     tokens::{CurrentUser, Refusal},
 };
 
 /// Of prices and popularity, as a part of the threshold.
-const USUAL_PART: f64 = 0.02;
-const SMALLEST_PART: f64 = 0.001;
+const DEFAULT_PART: f64 = 0.02;
+const MIN_PART: f64 = 0.001;
 /// Of sentiment, which goes from -1 to 1.
-const USUAL_SENTIMENT: f64 = 0.05;
-const SMALLEST_SENTIMENT: f64 = 0.01;
+const DEFAULT_SENTIMENT: f64 = 0.05;
+const MIN_SENTIMENT: f64 = 0.01;
 /// Beyond any price.
-const LARGEST: f64 = 1e15;
+const MAX_THRESHOLD: f64 = 1e15;
 
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -95,7 +95,7 @@ pub async fn create_alert(
     let value = value(coin, wanted.metric);
     let alert = Alert {
         id: Uuid::now_v7(),
-        coin: coin.id,
+        coin: CoinId(coin.id),
         metric: wanted.metric,
         currency: of_price.then(|| snapshot.currency.clone()),
         direction: wanted.direction,
@@ -107,19 +107,12 @@ pub async fn create_alert(
         created_at: clock.now().trunc_subsecs(6),
         crossed_at: None,
     };
-    match db.tx(move |conn| Ok::<_, Problem>(store::create(conn, me.id, alert)?)).await? {
+    match db.query_tx(move |conn| store::create(conn, me.id, alert)).await? {
         Created::Yes(alert) => Ok(HttpResponse::Created().json(alert)),
-        Created::Full => Err(Problem::new(&kind::LIMIT_REACHED).detail(format!("at most {MOST} alerts"))),
+        Created::Full => {
+            Err(Problem::new(&kind::LIMIT_REACHED).detail(format!("at most {MAX_ALERTS} alerts")))
+        }
         Created::NoUser => Err(Refusal::Revoked.into()),
-    }
-}
-
-fn value(coin: &Coin, metric: Metric) -> Option<f64> {
-    let social = coin.social.as_ref();
-    match metric {
-        Metric::Price => coin.price,
-        Metric::Sentiment => social?.sentiment,
-        Metric::Popularity => social?.popularity,
     }
 }
 
@@ -131,28 +124,37 @@ fn check_numbers(wanted: &CreateAlert) -> Result<f64, Problem> {
         (Metric::Sentiment, Direction::Above) => threshold + 1.0,
         (Metric::Sentiment, Direction::Below) => 1.0 - threshold,
         (_, Direction::Above) => threshold,
-        (_, Direction::Below) => LARGEST,
+        (_, Direction::Below) => MAX_THRESHOLD,
     };
-    let (fits, message, usual, smallest) = match metric {
+    let (fits, message, default, min) = match metric {
         Metric::Sentiment => {
-            let fits = (-1.0..=1.0).contains(&threshold) && room >= SMALLEST_SENTIMENT;
+            let fits = (-1.0..=1.0).contains(&threshold) && room >= MIN_SENTIMENT;
             let message = "must be from -1 to 1, with room for 0.01 behind it";
-            (fits, message, USUAL_SENTIMENT.min(room), SMALLEST_SENTIMENT)
+            (fits, message, DEFAULT_SENTIMENT.min(room), MIN_SENTIMENT)
         }
         Metric::Price | Metric::Popularity => {
-            let fits = threshold > 0.0 && threshold <= LARGEST;
-            (fits, "must be more than 0 and at most 1e15", threshold * USUAL_PART, threshold * SMALLEST_PART)
+            let fits = threshold > 0.0 && threshold <= MAX_THRESHOLD;
+            (fits, "must be more than 0 and at most 1e15", threshold * DEFAULT_PART, threshold * MIN_PART)
         }
     };
     if !fits {
         return Err(Problem::invalid("/threshold", "range", message));
     }
-    let hysteresis = hysteresis.unwrap_or(usual);
+    let hysteresis = hysteresis.unwrap_or(default);
     let is_reachable = if metric == Metric::Price { hysteresis < room } else { hysteresis <= room };
     // Written so that what rounds to nothing does not fit either.
-    if !(hysteresis > 0.0 && hysteresis >= smallest && is_reachable) {
+    if !(hysteresis > 0.0 && hysteresis >= min && is_reachable) {
         let message = "must be at least 0.1% of the threshold (of sentiment 0.01) and no more than the number can go back";
         return Err(Problem::invalid("/hysteresis", "range", message));
     }
     Ok(hysteresis)
+}
+
+fn value(coin: &Coin, metric: Metric) -> Option<f64> {
+    let social = coin.social.as_ref();
+    match metric {
+        Metric::Price => coin.price,
+        Metric::Sentiment => social?.sentiment,
+        Metric::Popularity => social?.popularity,
+    }
 }

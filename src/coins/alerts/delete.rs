@@ -25,7 +25,7 @@ use crate::{
 #[delete("/user/alerts/{id}")]
 pub async fn delete_alert(me: CurrentUser, path: Path<Uuid>, db: Data<Db>) -> Result<HttpResponse, Problem> {
     let id = path.0;
-    if db.run(move |conn| Ok::<_, Problem>(store::delete(conn, me.id, id)?)).await? {
+    if db.query(move |conn| store::delete(conn, me.id, id)).await? {
         return Ok(HttpResponse::NoContent().finish());
     }
     Err(Problem::new(&kind::NOT_FOUND))

@@ -26,6 +26,6 @@ pub struct AlertList {
 )]
 #[get("/user/alerts")]
 pub async fn list_alerts(me: CurrentUser, db: Data<Db>) -> Result<Json<AlertList>, Problem> {
-    let data = db.run(move |conn| Ok::<_, Problem>(store::list(conn, me.id)?)).await?;
+    let data = db.query(move |conn| store::list(conn, me.id)).await?;
     Ok(Json(AlertList { data }))
 }

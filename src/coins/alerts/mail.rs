@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::number;
 use crate::{
-    db::{Db, UserId},
+    db::{CoinId, Db, UserId},
     jobs::{Failure, Job, Running},
     mail::{Action, Letter, Mailer},
     market, users,
@@ -15,7 +15,7 @@ use crate::{
 #[derive(Serialize, Deserialize)]
 pub struct CoinAlertMail {
     pub user: UserId,
-    pub coin: i64,
+    pub coin: CoinId,
     pub metric: String,
     pub currency: Option<String>,
     pub direction: String,
@@ -35,9 +35,9 @@ impl Job for CoinAlertMail {
     async fn run(self, running: Running, (db, mailer): &Self::Context) -> Result<(), Failure> {
         let (user, coin) = (self.user, self.coin);
         let found = db
-            .run(move |conn| {
+            .query(move |conn| {
                 let account = users::find_account(conn, user)?.filter(|account| account.email_confirmed);
-                Ok::<_, Failure>(account.zip(market::named(conn, Some(coin), "")?.into_iter().next()))
+                Ok(account.zip(market::named(conn, Some(coin.0), "")?.into_iter().next()))
             })
             .await?;
         // Whoever has deleted the account wants no mail; an address that is not confirmed may be a stranger's.

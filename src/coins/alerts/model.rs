@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::super::history::Metric;
-use crate::db::{schema::alerts, text_enum};
+use crate::db::{CoinId, schema::alerts, text_enum};
 
 /// Which side of the threshold is a crossing.
 #[derive(
@@ -52,10 +52,9 @@ pub struct Alert {
     #[schema(example = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1")]
     pub id: Uuid,
     /// The coin's id.
-    #[schema(example = 1)]
-    #[serde(rename = "coin")]
+    #[schema(value_type = i64, example = 1)]
     #[diesel(column_name = coin_id)]
-    pub coin: i64,
+    pub coin: CoinId,
     #[schema(inline)]
     pub metric: Metric,
     /// ISO 4217 code of a price's threshold; null for the others.

@@ -12,15 +12,15 @@ use uuid::Uuid;
 use super::{mail::CoinAlertMail, model::Alert};
 use crate::{
     db::{
-        UserId,
+        CoinId, UserId,
         schema::{alerts, users},
     },
     jobs,
 };
 
-pub const MOST: i64 = 50;
+pub const MAX_ALERTS: i64 = 50;
 /// Mails of one snapshot; further alerts cross with the next one.
-const CROSSINGS_AT_ONCE: i64 = 1000;
+const MAX_CROSSINGS: i64 = 1000;
 
 /// What became of a wish.
 pub enum Created {
@@ -38,7 +38,7 @@ pub fn create(conn: &mut PgConnection, user: UserId, alert: Alert) -> QueryResul
         return Ok(Created::NoUser);
     }
     let count: i64 = alerts::table.filter(alerts::user_id.eq(user)).count().get_result(conn)?;
-    if count >= MOST {
+    if count >= MAX_ALERTS {
         return Ok(Created::Full);
     }
     diesel::insert_into(alerts::table).values((alerts::user_id.eq(user), &alert)).execute(conn)?;
@@ -50,7 +50,7 @@ pub fn list(conn: &mut PgConnection, user: UserId) -> QueryResult<Vec<Alert>> {
         .filter(alerts::user_id.eq(user))
         .order(alerts::id)
         .select(Alert::as_select())
-        .limit(MOST)
+        .limit(MAX_ALERTS)
         .load(conn)
 }
 
@@ -61,7 +61,7 @@ pub fn delete(conn: &mut PgConnection, user: UserId, id: Uuid) -> QueryResult<bo
 }
 
 /// Each alert with what the snapshot says of its number; an alert whose number is not known is not there.
-const NOW: &str = "\
+const FOUND: &str = "\
     WITH found AS MATERIALIZED ( \
         SELECT a.id, a.armed, CASE a.metric WHEN 'price' THEN q.price * r.rate \
             WHEN 'sentiment' THEN q.sentiment ELSE q.popularity END AS value, \
@@ -76,7 +76,7 @@ struct Crossing {
     #[diesel(sql_type = SqlUuid)]
     id: Uuid,
     #[diesel(sql_type = BigInt)]
-    coin_id: i64,
+    coin_id: CoinId,
     #[diesel(sql_type = Text)]
     metric: String,
     #[diesel(sql_type = Nullable<Text>)]
@@ -94,13 +94,13 @@ struct Crossing {
 /// Finds what this snapshot crosses and enqueues its mails; within the transaction that publishes it.
 pub fn evaluate(conn: &mut PgConnection, snapshot_id: i64, now: DateTime<Utc>) -> QueryResult<()> {
     sql_query(format!(
-        "{NOW} UPDATE alerts a SET armed = true FROM found \
+        "{FOUND} UPDATE alerts a SET armed = true FROM found \
          WHERE found.id = a.id AND NOT a.armed AND sign * (value - a.threshold) <= -a.hysteresis"
     ))
     .bind::<BigInt, _>(snapshot_id)
     .execute(conn)?;
     let crossed: Vec<Crossing> = sql_query(format!(
-        "{NOW}, crossed AS ( \
+        "{FOUND}, crossed AS ( \
              SELECT a.id, found.value FROM found JOIN alerts a USING (id) \
              WHERE a.armed AND sign * (value - a.threshold) >= 0 ORDER BY a.id LIMIT $3 FOR UPDATE OF a) \
          UPDATE alerts a SET armed = false, crossed_at = $2 FROM crossed WHERE crossed.id = a.id \
@@ -108,7 +108,7 @@ pub fn evaluate(conn: &mut PgConnection, snapshot_id: i64, now: DateTime<Utc>) -
     ))
     .bind::<BigInt, _>(snapshot_id)
     .bind::<Timestamptz, _>(now)
-    .bind::<BigInt, _>(CROSSINGS_AT_ONCE)
+    .bind::<BigInt, _>(MAX_CROSSINGS)
     .load(conn)?;
     let done: Vec<Uuid> = crossed.iter().filter(|one| one.once).map(|one| one.id).collect();
     diesel::delete(alerts::table.filter(alerts::id.eq_any(done))).execute(conn)?;

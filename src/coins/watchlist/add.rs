@@ -4,11 +4,11 @@ use actix_web::{HttpResponse, put, web::Data};
 
 use super::{
     super::{find, view::View},
-    store::{self, Added, MOST},
+    store::{self, Added, MAX_COINS},
 };
 use crate::{
     clock::Clock,
-    db::Db,
+    db::{CoinId, Db},
     http::{Path, Problem, kind},
     tokens::{CurrentUser, Refusal},
 };
@@ -35,11 +35,11 @@ pub async fn watch_coin(
     db: Data<Db>,
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
-    let coin = find::anywhere(&view, &db, &path.0).await?.id;
+    let coin = CoinId(find::anywhere(&view, &db, &path.0).await?.id);
     let now = clock.now();
-    match db.tx(move |conn| Ok::<_, Problem>(store::add(conn, me.id, coin, now)?)).await? {
+    match db.query_tx(move |conn| store::add(conn, me.id, coin, now)).await? {
         Added::Yes => Ok(HttpResponse::NoContent().finish()),
-        Added::Full => Err(Problem::new(&kind::LIMIT_REACHED).detail(format!("at most {MOST} coins"))),
+        Added::Full => Err(Problem::new(&kind::LIMIT_REACHED).detail(format!("at most {MAX_COINS} coins"))),
         Added::NoUser => Err(Refusal::Revoked.into()),
     }
 }

@@ -40,7 +40,7 @@ pub struct WatchedCoin {
 )]
 #[get("/user/watchlist")]
 pub async fn list_watchlist(me: CurrentUser, db: Data<Db>) -> Result<Json<Watchlist>, Problem> {
-    let rows = db.run(move |conn| Ok::<_, Problem>(store::list(conn, me.id)?)).await?;
+    let rows = db.query(move |conn| store::list(conn, me.id)).await?;
     let coin =
         |(Identity { id, symbol, name, slug }, added_at)| WatchedCoin { id, symbol, name, slug, added_at };
     Ok(Json(Watchlist { data: rows.into_iter().map(coin).collect() }))

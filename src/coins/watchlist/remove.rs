@@ -7,7 +7,7 @@ use super::{
     store,
 };
 use crate::{
-    db::Db,
+    db::{CoinId, Db},
     http::{Path, Problem},
     tokens::CurrentUser,
 };
@@ -32,7 +32,7 @@ pub async fn unwatch_coin(
     view: Data<View>,
     db: Data<Db>,
 ) -> Result<HttpResponse, Problem> {
-    let coin = find::anywhere(&view, &db, &path.0).await?.id;
-    db.run(move |conn| Ok::<_, Problem>(store::remove(conn, me.id, coin)?)).await?;
+    let coin = CoinId(find::anywhere(&view, &db, &path.0).await?.id);
+    db.query(move |conn| store::remove(conn, me.id, coin)).await?;
     Ok(HttpResponse::NoContent().finish())
 }

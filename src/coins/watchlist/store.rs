@@ -7,14 +7,14 @@ use diesel::{PgConnection, QueryResult, prelude::*};
 
 use crate::{
     db::{
-        UserId,
+        CoinId, UserId,
         schema::{coins, users, watchlist},
     },
     market::Identity,
 };
 
 /// As many as coins can be synced.
-pub const MOST: i64 = 250;
+pub const MAX_COINS: i64 = 250;
 
 /// What became of a wish to watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum Added {
 }
 
 /// In a transaction: the user's row is the lock that keeps two of them from exceeding the limit.
-pub fn add(conn: &mut PgConnection, user: UserId, coin: i64, now: DateTime<Utc>) -> QueryResult<Added> {
+pub fn add(conn: &mut PgConnection, user: UserId, coin: CoinId, now: DateTime<Utc>) -> QueryResult<Added> {
     let locked: Option<UserId> =
         users::table.find(user).select(users::id).for_no_key_update().first(conn).optional()?;
     if locked.is_none() {
@@ -37,14 +37,14 @@ pub fn add(conn: &mut PgConnection, user: UserId, coin: i64, now: DateTime<Utc>)
         .on_conflict_do_nothing()
         .execute(conn)?;
     let count: i64 = watchlist::table.filter(watchlist::user_id.eq(user)).count().get_result(conn)?;
-    if added > 0 && count > MOST {
+    if added > 0 && count > MAX_COINS {
         remove(conn, user, coin)?;
         return Ok(Added::Full);
     }
     Ok(Added::Yes)
 }
 
-pub fn remove(conn: &mut PgConnection, user: UserId, coin: i64) -> QueryResult<()> {
+pub fn remove(conn: &mut PgConnection, user: UserId, coin: CoinId) -> QueryResult<()> {
     diesel::delete(watchlist::table.find((user, coin))).execute(conn)?;
     Ok(())
 }
@@ -59,8 +59,8 @@ pub fn list(conn: &mut PgConnection, user: UserId) -> QueryResult<Vec<(Identity,
         .load(conn)
 }
 
-pub fn ids(conn: &mut PgConnection, user: UserId) -> QueryResult<HashSet<i64>> {
-    let ids: Vec<i64> =
+pub fn ids(conn: &mut PgConnection, user: UserId) -> QueryResult<HashSet<CoinId>> {
+    let ids: Vec<CoinId> =
         watchlist::table.filter(watchlist::user_id.eq(user)).select(watchlist::coin_id).load(conn)?;
     Ok(ids.into_iter().collect())
 }
