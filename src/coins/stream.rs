@@ -11,7 +11,7 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,6 +21,7 @@ use actix_web::{
     web::{Bytes, Data},
 };
 use futures_util::stream;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::{sync::watch, time};
 use utoipa::IntoParams;
@@ -35,13 +36,13 @@ use crate::{
 
 /// Streams on this server: half of what `MAX_CONNECTIONS` is by default, so that other requests find a connection.
 /// Where fewer connections are allowed, that limit comes first.
-const MOST: usize = 5000;
-const MOST_OF_USER: usize = 20;
+const MAX_STREAMS: usize = 5000;
+const MAX_STREAMS_PER_USER: usize = 20;
 /// How often a stream looks whether its token is still good.
-const LOOK: Duration = Duration::from_secs(2);
+const TOKEN_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// A stream that could not be written to for so long is over.
-const STUCK: Duration = Duration::from_mins(1);
+const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 const RETRY_SECONDS: u64 = 5;
 
 /// The streams that are open on this server.
@@ -49,31 +50,31 @@ const RETRY_SECONDS: u64 = 5;
 pub struct Streams(Mutex<HashMap<UserId, usize>>);
 
 /// One open stream.
-struct Place {
+struct StreamSlot {
     streams: Arc<Streams>,
     user: UserId,
 }
 
 impl Streams {
-    fn enter(self: Arc<Self>, user: UserId, most: usize) -> Result<Place, Problem> {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn acquire(self: Arc<Self>, user: UserId, limit: usize) -> Result<StreamSlot, Problem> {
+        let mut open = self.0.lock();
         let own = open.get(&user).copied().unwrap_or_default();
-        if own >= MOST_OF_USER {
-            let detail = format!("an account may have {MOST_OF_USER} streams open");
+        if own >= MAX_STREAMS_PER_USER {
+            let detail = format!("an account may have {MAX_STREAMS_PER_USER} streams open");
             return Err(Problem::new(&kind::TOO_MANY_REQUESTS).detail(detail).retry_after(RETRY_SECONDS));
         }
-        if open.values().sum::<usize>() >= most {
+        if open.values().sum::<usize>() >= limit {
             return Err(Problem::new(&kind::OVERLOADED).retry_after(RETRY_SECONDS));
         }
         open.insert(user, own + 1);
         drop(open);
-        Ok(Place { streams: self, user })
+        Ok(StreamSlot { streams: self, user })
     }
 }
 
-impl Drop for Place {
+impl Drop for StreamSlot {
     fn drop(&mut self) {
-        let mut open = self.streams.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.streams.0.lock();
         if let Some(own) = open.get_mut(&self.user) {
             *own -= 1;
             if *own == 0 {
@@ -124,7 +125,7 @@ pub async fn stream_coins(
 ) -> Result<HttpResponse, Problem> {
     let currency = query.0.currency;
     let newest = view.newest(currency.as_deref())?;
-    let place = streams.into_inner().enter(me.id, MOST)?;
+    let slot = streams.into_inner().acquire(me.id, MAX_STREAMS)?;
     let last = req.headers().get("last-event-id");
     let last =
         (*newest.borrow()).filter(|newest| last.is_some_and(|last| last == newest.to_string().as_str()));
@@ -133,11 +134,11 @@ pub async fn stream_coins(
         currency,
         newest,
         last,
-        begun: false,
+        started: false,
         written_at: Instant::now(),
         req,
         closing: envelope.shutdown.closing(),
-        _place: place,
+        _slot: slot,
     };
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
@@ -153,22 +154,22 @@ struct Reader {
     newest: watch::Receiver<Option<Version>>,
     /// What was sent last.
     last: Option<Version>,
-    begun: bool,
+    started: bool,
     written_at: Instant,
     /// Holds the token.
     req: HttpRequest,
     closing: Closing,
-    _place: Place,
+    _slot: StreamSlot,
 }
 
 impl Reader {
     /// What is to be written next; None at the end.
     async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
-        if !std::mem::replace(&mut self.begun, true) {
+        if !std::mem::replace(&mut self.started, true) {
             return self.write(Bytes::from(format!("retry: {}\n\n", RETRY_SECONDS * 1000)));
         }
         // It is called again when there is room: so it waited for the reader.
-        if self.written_at.elapsed() > STUCK {
+        if self.written_at.elapsed() > WRITE_TIMEOUT {
             return None;
         }
         loop {
@@ -189,7 +190,7 @@ impl Reader {
             tokio::select! {
                 () = &mut self.closing => return None,
                 // The sender lives as long as the server, so an error is only the time that is up.
-                _ = time::timeout(LOOK, self.newest.changed()) => {}
+                _ = time::timeout(TOKEN_CHECK_INTERVAL, self.newest.changed()) => {}
             }
         }
     }
@@ -211,15 +212,15 @@ mod tests {
     fn places_are_bounded_and_given_back() {
         let streams = Arc::new(Streams::default());
         let (ada, bob) = (UserId(Uuid::now_v7()), UserId(Uuid::now_v7()));
-        let enter = |user, most| streams.clone().enter(user, most);
-        let code = |result: Result<Place, Problem>| result.err().map(|problem| problem.kind().code);
-        let room = |result: Result<Place, Problem>| result.unwrap_or_else(|problem| panic!("{problem}"));
-        let own: Vec<_> = (0..MOST_OF_USER).map(|_| room(enter(ada, MOST))).collect();
-        assert_eq!(code(enter(ada, MOST)), Some("too-many-requests"));
-        assert_eq!(code(enter(bob, MOST_OF_USER)), Some("overloaded"));
-        let of_bob = room(enter(bob, MOST_OF_USER + 1));
+        let acquire = |user, limit| streams.clone().acquire(user, limit);
+        let code = |result: Result<StreamSlot, Problem>| result.err().map(|problem| problem.kind().code);
+        let slot = |result: Result<StreamSlot, Problem>| result.unwrap_or_else(|problem| panic!("{problem}"));
+        let own: Vec<_> = (0..MAX_STREAMS_PER_USER).map(|_| slot(acquire(ada, MAX_STREAMS))).collect();
+        assert_eq!(code(acquire(ada, MAX_STREAMS)), Some("too-many-requests"));
+        assert_eq!(code(acquire(bob, MAX_STREAMS_PER_USER)), Some("overloaded"));
+        let of_bob = slot(acquire(bob, MAX_STREAMS_PER_USER + 1));
         drop(own);
         drop(of_bob);
-        assert!(streams.0.lock().expect("lock").is_empty());
+        assert!(streams.0.lock().is_empty());
     }
 }

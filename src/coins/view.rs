@@ -3,7 +3,7 @@
 use std::{
     fmt::{self, Display, Formatter},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -12,6 +12,7 @@ use actix_web::web::Bytes;
 use arc_swap::ArcSwapOption;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::body::{CoinList, Provenance, event};
@@ -45,7 +46,7 @@ struct InCurrency {
     /// Its version, for streams that wait for the next one.
     newest: watch::Sender<Option<Version>>,
     /// Whether the log says that nobody tells it.
-    missed: AtomicBool,
+    absence_logged: AtomicBool,
 }
 
 /// A snapshot with what people say of its coins. When that is added to a snapshot later, it makes another version; the
@@ -54,13 +55,13 @@ struct InCurrency {
 pub(super) struct Version {
     snapshot: i64,
     /// When the sources were last read.
-    said_at: Option<DateTime<Utc>>,
+    social_at: Option<DateTime<Utc>>,
 }
 
 impl Version {
     fn of(snapshot: &Snapshot) -> Self {
-        let said = snapshot.coins.iter().filter_map(|coin| coin.social.as_ref());
-        Self { snapshot: snapshot.id, said_at: said.map(|social| social.as_of).max() }
+        let social = snapshot.coins.iter().filter_map(|coin| coin.social.as_ref());
+        Self { snapshot: snapshot.id, social_at: social.map(|social| social.as_of).max() }
     }
 }
 
@@ -68,7 +69,7 @@ impl Version {
 impl Display for Version {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.snapshot)?;
-        self.said_at.map_or(Ok(()), |at| write!(f, "-{}", at.timestamp_micros()))
+        self.social_at.map_or(Ok(()), |at| write!(f, "-{}", at.timestamp_micros()))
     }
 }
 
@@ -90,7 +91,7 @@ impl View {
             code: code.clone(),
             current: ArcSwapOption::empty(),
             newest: watch::Sender::new(None),
-            missed: AtomicBool::new(false),
+            absence_logged: AtomicBool::new(false),
         };
         Self {
             clock,
@@ -110,15 +111,15 @@ impl View {
         let chosen = self.chosen(currency)?;
         let kept = chosen.current.load();
         // Whoever asks for a currency gets that one; by default any is better than none.
-        let told = kept.as_ref().filter(|kept| currency.is_none() || kept.snapshot.currency == chosen.code);
-        let current = told.ok_or_else(|| {
+        let usable = kept.as_ref().filter(|kept| currency.is_none() || kept.snapshot.currency == chosen.code);
+        let current = usable.ok_or_else(|| {
             let code = &chosen.code;
             Problem::unavailable("no snapshot in this currency").detail(format!("no amounts in {code} yet"))
         })?;
         if self.clock.now() < current.renew_at {
             return Ok(current.clone());
         }
-        let Ok(_renewing) = self.renewal.try_lock() else {
+        let Some(_renewing) = self.renewal.try_lock() else {
             return Ok(current.clone());
         };
         let renewed = self.prepare(current.snapshot.clone());
@@ -207,10 +208,10 @@ impl View {
         let mut prepared = Vec::new();
         // Before the first sync it is no news that a currency is missing.
         let mut synced = !self.real;
-        for (number, place) in self.currencies.iter().enumerate() {
-            let mut found = market::latest(conn, &place.code, self.real)?;
-            if found.is_none() && synced && !place.missed.swap(true, Ordering::Relaxed) {
-                let currency = &place.code;
+        for (number, slot) in self.currencies.iter().enumerate() {
+            let mut found = market::latest(conn, &slot.code, self.real)?;
+            if found.is_none() && synced && !slot.absence_logged.swap(true, Ordering::Relaxed) {
+                let currency = &slot.code;
                 tracing::warn!(
                     currency,
                     "no provider tells this currency yet: whoever asks for it gets a 503"
@@ -222,17 +223,17 @@ impl View {
             }
             let Some((kept, rate)) = found else { continue };
             let own = kept.currency == rate.currency;
-            let told = |coin: Coin| if own { coin } else { convert(&coin, &rate) };
-            let coins = kept.coins.into_iter().map(|coin| told(coin).quoted(&rate.currency)).collect();
+            let converted = |coin: Coin| if own { coin } else { convert(&coin, &rate) };
+            let coins = kept.coins.into_iter().map(|coin| converted(coin).quoted(&rate.currency)).collect();
             let snapshot = Snapshot { coins, currency: rate.currency, ..kept };
-            prepared.push((place, self.prepare(Arc::new(snapshot))));
+            prepared.push((slot, self.prepare(Arc::new(snapshot))));
         }
         // All at once: what is fetched in two currencies is of one snapshot.
         Ok(Box::new(move || {
-            for (place, current) in prepared {
+            for (slot, current) in prepared {
                 let version = current.version;
-                place.current.store(Some(current));
-                place.newest.send_if_modified(|newest| newest.replace(version) != Some(version));
+                slot.current.store(Some(current));
+                slot.newest.send_if_modified(|newest| newest.replace(version) != Some(version));
             }
         }))
     }
@@ -250,12 +251,12 @@ mod tests {
         let clock = Clock::default();
         let settings = Config::from_lookup(&|_| None).expect("the defaults").coins;
         let view = View::new(clock.clone(), &settings);
-        let place = &view.currencies[0];
+        let slot = &view.currencies[0];
         let of = |id| {
             let snapshot = Snapshot {
                 id,
                 provider: "demo".into(),
-                currency: place.code.clone(),
+                currency: slot.code.clone(),
                 as_of: DateTime::UNIX_EPOCH,
                 fetched_at: DateTime::UNIX_EPOCH,
                 coins: Vec::new(),
@@ -264,7 +265,7 @@ mod tests {
             view.prepare(Arc::new(snapshot))
         };
         for id in 1..=500 {
-            place.current.store(Some(of(2 * id)));
+            slot.current.store(Some(of(2 * id)));
             clock.advance(std::time::Duration::from_mins(2));
             let (newer, start) = (of(2 * id + 1), Barrier::new(2));
             thread::scope(|scope| {
@@ -273,9 +274,9 @@ mod tests {
                     view.current(None).map(|_| ()).expect("a snapshot");
                 });
                 start.wait();
-                place.current.store(Some(newer));
+                slot.current.store(Some(newer));
             });
-            assert_eq!(place.current.load().as_ref().expect("a snapshot").snapshot.id, 2 * id + 1);
+            assert_eq!(slot.current.load().as_ref().expect("a snapshot").snapshot.id, 2 * id + 1);
         }
     }
 }

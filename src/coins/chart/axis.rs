@@ -4,8 +4,8 @@ use chrono::{DateTime, Datelike, Months, NaiveTime, TimeDelta, Timelike, Utc};
 
 use super::super::number;
 
-const MOST_TICKS: f64 = 6.0;
-const MOST_TIMES: i32 = 8;
+const MAX_TICKS: f64 = 6.0;
+const MAX_TIMES: i32 = 8;
 
 /// Values from bottom to top.
 pub struct Scale {
@@ -26,7 +26,7 @@ impl Scale {
             (highest.abs() * 0.01).max(1e-9)
         };
         let (low, high) = (lowest - room, highest + room);
-        let step = nice((high - low) / MOST_TICKS);
+        let step = nice((high - low) / MAX_TICKS);
         let first = (low / step).ceil();
         let ticks =
             (0..10).map(|index| (first + f64::from(index)) * step).take_while(|tick| *tick <= high).collect();
@@ -55,7 +55,7 @@ fn nice(value: f64) -> f64 {
 pub fn times(from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<(DateTime<Utc>, String)> {
     const HOURS: [i64; 9] = [1, 2, 3, 6, 12, 24, 48, 96, 168];
     let span = to - from;
-    let step = HOURS.into_iter().map(TimeDelta::hours).find(|step| *step * MOST_TIMES >= span);
+    let step = HOURS.into_iter().map(TimeDelta::hours).find(|step| *step * MAX_TIMES >= span);
     let ticks = match step {
         Some(step) => even(from, to, step),
         None => months(from, to),

@@ -62,7 +62,7 @@ pub struct Picture<'a> {
     pub in_words: &'static str,
     pub span: (DateTime<Utc>, DateTime<Utc>),
     /// Time from one point to the next, if none is missing.
-    pub rhythm: TimeDelta,
+    pub spacing: TimeDelta,
     pub series: Vec<Mark>,
     /// The 95% confidence interval of the last value.
     pub interval: Option<(f64, f64)>,
@@ -140,7 +140,7 @@ impl Picture<'_> {
             // A label at the edge must not be cut.
             Column { x: Px(x), label_x: Px(x.clamp(frame.left, RIGHT - 16.0)), label }
         };
-        let pieces = self.series.chunk_by(|a, b| b.at - a.at <= self.rhythm * 3 / 2);
+        let pieces = self.series.chunk_by(|a, b| b.at - a.at <= self.spacing * 3 / 2);
         Some(Plot {
             left: Px(frame.left),
             right: Px(RIGHT),
@@ -325,7 +325,7 @@ mod tests {
             currency: "GBP",
             in_words: "24 hours",
             span: (noon() - TimeDelta::days(1), noon()),
-            rhythm: TimeDelta::minutes(5),
+            spacing: TimeDelta::minutes(5),
             series,
             interval: None,
             attribution: None,

@@ -23,7 +23,7 @@ use crate::{
     tokens::CurrentUser,
 };
 
-const MOST: i64 = 1000;
+const MAX_POINTS: i64 = 1000;
 /// The picture needs nothing, and runs nothing when it is opened by itself.
 const POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'none'";
 
@@ -134,8 +134,7 @@ pub async fn read_chart(
     let now = clock.now().duration_trunc(TimeDelta::minutes(1)).expect("a time of today");
     let to = Step::FiveMinutes.floor(now) + Step::FiveMinutes.length();
     let from = to - step.length() * count;
-    let points =
-        db.run(move |conn| Ok::<_, Problem>(market::history(conn, id, &of, (from, to), step, MOST)?)).await?;
+    let points = db.query(move |conn| market::history(conn, id, &of, (from, to), step, MAX_POINTS)).await?;
     let social = snapshot.coins.iter().find(|coin| coin.id == id).and_then(|coin| coin.social.as_ref());
     let interval = social.and_then(|social| social.interval).filter(|_| metric == Metric::Sentiment);
     let picture = Picture {
@@ -144,7 +143,7 @@ pub async fn read_chart(
         currency: &snapshot.currency,
         in_words: range.in_words(),
         span: (from, to),
-        rhythm: rhythm(step, view.interval),
+        spacing: spacing(step, view.interval),
         series: series(&points, metric, step, now),
         interval: interval.map(|interval| (interval.low, interval.high)),
         attribution: view.provenance(&snapshot).attribution,
@@ -168,7 +167,7 @@ struct Mark {
 }
 
 /// From one point to the next: slots that are longer than steps leave some steps out.
-fn rhythm(step: Step, interval: TimeDelta) -> TimeDelta {
+fn spacing(step: Step, interval: TimeDelta) -> TimeDelta {
     let step = step.length();
     let steps = (interval.num_milliseconds() - 1).div_euclid(step.num_milliseconds()) + 1;
     step * i32::try_from(steps).expect("at most a day")
