@@ -1,4 +1,4 @@
-//! Which parts of a coin an answer has: `?fields=price,social.sentiment`.
+//! Selects the members of coins in a response: `?fields=price,social.sentiment`.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -54,17 +54,19 @@ fn collect_leaves(
     }
 }
 
-/// These are always there.
+/// Members of every coin.
 const ALWAYS: [&str; 2] = ["id", "symbol"];
 const MAX_FIELDS: usize = 40;
 
-/// What was asked for; empty stands for everything.
+/// The paths that were requested; none selects everything.
 #[derive(Clone, Debug, Default)]
 pub struct Fields(Vec<String>);
 
 impl Fields {
+    /// Parses a comma-separated list.
+    ///
     /// # Errors
-    /// `validation-failed` that names what is unknown.
+    /// `validation-failed` for too many fields, or that names the first unknown one.
     pub fn parse(text: Option<&str>) -> Result<Self, Problem> {
         let Some(text) = text else {
             return Ok(Self::default());
@@ -88,7 +90,7 @@ impl Fields {
         self.0.is_empty()
     }
 
-    /// The values that a table has columns for; none twice, unless they were asked for.
+    /// Returns the columns of a table. `quote` repeats other columns, so it is included only on request.
     pub fn columns(&self) -> impl Iterator<Item = &'static str> {
         let wanted = |leaf: &&str| {
             self.selects_everything() && !covers("quote", leaf)
@@ -97,6 +99,7 @@ impl Fields {
         LEAVES.iter().map(String::as_str).filter(wanted)
     }
 
+    /// Reduces a coin to the selected members.
     pub fn of(&self, coin: &Coin) -> SparseCoin {
         let value = serde_json::to_value(coin).expect("the API's types serialise");
         SparseCoin(if self.selects_everything() { value } else { self.project(value, "") })
@@ -119,7 +122,7 @@ impl Fields {
     }
 }
 
-/// Of what is within `social`, whole members only.
+/// Whether the name selects something. Names have at most two parts, so the members within `social` are whole.
 fn is_known(name: &str) -> bool {
     name.matches('.').count() <= 1 && LEAVES.iter().any(|leaf| covers(name, leaf))
 }
@@ -129,7 +132,7 @@ fn covers(name: &str, path: &str) -> bool {
     path.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// A coin with the members that were asked for; `id` and `symbol` are always there.
+/// A coin with the members of `fields`; `id` and `symbol` are always included.
 #[derive(Serialize)]
 #[serde(transparent)]
 pub struct SparseCoin(pub Value);
@@ -152,7 +155,7 @@ impl ToSchema for SparseCoin {
     }
 }
 
-/// The schema of an object of which only some members are there.
+/// Returns the schema of an object of which only the members in `always` are required.
 fn sparse<const N: usize>(
     schema: RefOr<Schema>,
     always: &[&str],
@@ -174,7 +177,7 @@ pub struct SparseCoinList {
     pub data: Vec<SparseCoin>,
 }
 
-/// For the document: what a list of coins looks like, with and without `fields`.
+/// Documents a list of coins with and without `fields`.
 pub struct EitherCoinList;
 
 impl PartialSchema for EitherCoinList {
@@ -217,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_named_is_kept() {
+    fn only_the_named_members_are_kept() {
         let value = json!({"id": 1, "symbol": "B", "price": 2, "rank": 1, "social": {"sentiment": 0.1, "interval": {"low": 0}, "as_of": "x"}});
         let kept = |text: &str| Fields::parse(Some(text)).expect("known").project(value.clone(), "");
         assert_eq!(kept("price"), json!({"id": 1, "symbol": "B", "price": 2}));

@@ -1,7 +1,7 @@
-//! From what a path calls a coin to the coin.
+//! Finds the coin that a request names.
 //!
-//! A coin is named by its id, which never changes, by its slug or by its ticker symbol, in any case.
-//! Symbols are not unique: a name that means several coins is a 300 that lists them.
+//! A name is an id, which never changes, a slug or a ticker symbol, in any case. Symbols are not unique: a name of several
+//! coins is answered with a 300 that lists them.
 
 use super::view::View;
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     market::{self, Coin, Identity, Snapshot},
 };
 
-/// Longer names are of no coin.
+/// In bytes. No coin has a longer name.
 const MAX_NAME_LEN: usize = 100;
 
 impl Identity {
@@ -20,7 +20,7 @@ impl Identity {
     }
 }
 
-/// The coin of the last sync; no query is made.
+/// Finds a coin of the last sync, without a query.
 ///
 /// # Errors
 /// `ambiguous`, `not-found`.
@@ -39,7 +39,7 @@ pub(super) fn in_snapshot<'a>(snapshot: &'a Snapshot, name: &str) -> Result<&'a 
     }
 }
 
-/// The coin of the last sync or, with a query, of an earlier one.
+/// Finds a coin of the last sync or, with a query, of an earlier one.
 ///
 /// # Errors
 /// As [`in_snapshot`].

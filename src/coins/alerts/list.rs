@@ -12,13 +12,13 @@ use crate::{db::Db, http::Problem, tokens::CurrentUser};
 
 #[derive(Serialize, ToSchema)]
 pub struct AlertList {
-    /// In the order in which they were made; at most 50.
+    /// The oldest first; at most 50.
     data: Vec<Alert>,
 }
 
 /// List your alerts
 ///
-/// Each says whether it is armed and when its threshold was crossed last.
+/// Returns your alerts, each with whether it is armed and when its threshold was last crossed.
 #[utoipa::path(
     tag = "alerts",
     security(("bearer" = [])),

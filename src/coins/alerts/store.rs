@@ -1,4 +1,4 @@
-//! The SQL of alerts.
+//! Stores alerts and finds those that a snapshot crosses.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -18,11 +18,12 @@ use crate::{
     jobs,
 };
 
+/// Per user.
 pub const MAX_ALERTS: i64 = 50;
-/// Mails of one snapshot; further alerts cross with the next one.
+/// Per snapshot; further alerts cross with the next one.
 const MAX_CROSSINGS: i64 = 1000;
 
-/// What became of a wish.
+/// The outcome of [`create`].
 pub enum Created {
     Yes(Alert),
     Full,
@@ -30,7 +31,7 @@ pub enum Created {
     NoUser,
 }
 
-/// In a transaction: the user's row is the lock that keeps two of them from exceeding the limit.
+/// Creates an alert. Must run in a transaction: locking the user's row keeps concurrent requests within the limit.
 pub fn create(conn: &mut PgConnection, user: UserId, alert: Alert) -> QueryResult<Created> {
     let locked: Option<UserId> =
         users::table.find(user).select(users::id).for_no_key_update().first(conn).optional()?;
@@ -54,13 +55,13 @@ pub fn list(conn: &mut PgConnection, user: UserId) -> QueryResult<Vec<Alert>> {
         .load(conn)
 }
 
-/// False if the user has no such alert.
+/// Deletes an alert; false if the user has no such alert.
 pub fn delete(conn: &mut PgConnection, user: UserId, id: Uuid) -> QueryResult<bool> {
     let own = alerts::table.find(id).filter(alerts::user_id.eq(user));
     Ok(diesel::delete(own).execute(conn)? == 1)
 }
 
-/// Each alert with what the snapshot says of its number; an alert whose number is not known is not there.
+/// Selects each alert of a coin of the snapshot `$1` with the current value of its number, which may be null.
 const FOUND: &str = "\
     WITH found AS MATERIALIZED ( \
         SELECT a.id, a.armed, CASE a.metric WHEN 'price' THEN q.price * r.rate \
@@ -91,7 +92,8 @@ struct Crossing {
     once: bool,
 }
 
-/// Finds what this snapshot crosses and enqueues its mails; within the transaction that publishes it.
+/// Arms and disarms alerts by the values of a snapshot, and enqueues the mails. Must run in the transaction that publishes
+/// the snapshot.
 pub fn evaluate(conn: &mut PgConnection, snapshot_id: i64, now: DateTime<Utc>) -> QueryResult<()> {
     sql_query(format!(
         "{FOUND} UPDATE alerts a SET armed = true FROM found \

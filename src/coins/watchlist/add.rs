@@ -15,16 +15,16 @@ use crate::{
 
 /// Watch a coin
 ///
-/// The same again changes nothing.
+/// Adds a coin to your watch list; at most 250. The request is idempotent.
 #[utoipa::path(
     tag = "watchlist",
     security(("bearer" = [])),
-    params(("coin" = String, Path, description = "Id, slug or ticker symbol.", example = "BTC")),
+    params(("coin" = String, Path, description = "Id, slug or ticker symbol of the coin, in any case.", example = "BTC")),
     responses(
-        (status = 204, description = "It is on your watch list."),
-        (status = 300, description = "`ambiguous`: several coins have this name; `choices` lists them."),
+        (status = 204, description = "The coin is on your watch list."),
+        (status = 300, description = "`ambiguous`: several coins have this name; `choices` lists them with their ids."),
         (status = 404, description = "`not-found`: no such coin."),
-        (status = 409, description = "`limit-reached`: there are 250 coins on it.")
+        (status = 409, description = "`limit-reached`: the list has 250 coins, the maximum.")
     )
 )]
 #[put("/user/watchlist/{coin}")]

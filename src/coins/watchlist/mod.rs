@@ -1,4 +1,4 @@
-//! The coins that a user watches.
+//! Lets users keep a list of coins they watch.
 
 mod add;
 mod list;

@@ -1,4 +1,4 @@
-//! The SQL of watch lists.
+//! Stores watch lists.
 
 use std::collections::HashSet;
 
@@ -13,10 +13,10 @@ use crate::{
     market::Identity,
 };
 
-/// As many as coins can be synced.
+/// Per user. No more coins than this are synced.
 pub const MAX_COINS: i64 = 250;
 
-/// What became of a wish to watch.
+/// The outcome of [`add`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Added {
     Yes,
@@ -25,7 +25,7 @@ pub enum Added {
     NoUser,
 }
 
-/// In a transaction: the user's row is the lock that keeps two of them from exceeding the limit.
+/// Adds a coin. Must run in a transaction: locking the user's row keeps concurrent requests within the limit.
 pub fn add(conn: &mut PgConnection, user: UserId, coin: CoinId, now: DateTime<Utc>) -> QueryResult<Added> {
     let locked: Option<UserId> =
         users::table.find(user).select(users::id).for_no_key_update().first(conn).optional()?;
@@ -49,7 +49,7 @@ pub fn remove(conn: &mut PgConnection, user: UserId, coin: CoinId) -> QueryResul
     Ok(())
 }
 
-/// In the order in which they were added.
+/// Lists the coins in the order in which they were added.
 pub fn list(conn: &mut PgConnection, user: UserId) -> QueryResult<Vec<(Identity, DateTime<Utc>)>> {
     watchlist::table
         .inner_join(coins::table)
