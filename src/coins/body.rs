@@ -16,32 +16,31 @@ pub struct CoinList<'a> {
     pub data: Vec<&'a Coin>,
 }
 
-/// Where the data comes from and how old it is.
+/// Source and age of the data.
 #[derive(Serialize, ToSchema)]
 pub struct Provenance {
-    /// The time that the provider states for the data.
+    /// When the data was current, according to the provider.
     pub as_of: DateTime<Utc>,
-    /// The provider; `demo` is made up: the last resort, whatever is configured, until a provider has answered
-    /// once.
+    /// The provider. `demo` is invented data, served until a provider has answered once.
     #[schema(example = "coinmarketcap")]
     pub source: String,
-    /// To be shown beside the data: the provider's terms ask for it. Not there for `demo`.
+    /// Show this text beside the data: the provider's terms require it. Missing for `demo`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false, example = "Data provided by CoinMarketCap (https://coinmarketcap.com)")]
     pub attribution: Option<&'static str>,
     /// ISO 4217 code of every amount.
     #[schema(example = "GBP")]
     pub currency: String,
-    /// Whether the last good sync is too long ago (three missed syncs), or the provider's own time (15 minutes, or
-    /// three syncs if that is more). The demonstration always is.
+    /// Whether three syncs in a row were missed, or `as_of` is older than 15 minutes (three syncs, if that is longer).
+    /// Always true for `demo`.
     pub stale: bool,
-    /// Age of the data in seconds, to the minute; only when it is stale.
+    /// Age of stale data in seconds, rounded down to the minute. Missing if the data is not stale.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = i64, required = false, minimum = 0, example = 1800)]
     pub age_seconds: Option<i64>,
 }
 
-/// A snapshot on its way to readers. `json` must be one line, as `serde_json` writes it.
+/// Frames a snapshot as an event. `json` must be one line, as `serde_json` writes it.
 pub fn event(id: impl Display, json: &[u8]) -> Bytes {
     let head = format!("id: {id}\nevent: snapshot\ndata: ");
     [head.as_bytes(), json, b"\n\n"].concat().into()
@@ -52,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_written_as_the_standard_says() {
+    fn an_event_has_the_fields_of_the_standard() {
         assert_eq!(event(7, br#"{"a":1}"#), "id: 7\nevent: snapshot\ndata: {\"a\":1}\n\n");
     }
 }

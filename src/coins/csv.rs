@@ -1,4 +1,4 @@
-//! A list of coins as a table (RFC 4180).
+//! Writes a list of coins as a table (RFC 4180).
 
 use std::fmt::Write;
 
@@ -8,8 +8,7 @@ use unicode_normalization::UnicodeNormalization;
 use super::{body::Provenance, fields::Fields};
 use crate::market::Coin;
 
-/// The values as columns, then whose and of when they are and whether that is too old. Numbers are
-/// numbers; what is not known is an empty cell.
+/// Writes a row per coin: the selected fields, then currency, source, time and staleness. Null is an empty cell.
 pub fn table(coins: &[&Coin], fields: &Fields, provenance: &Provenance) -> String {
     let columns: Vec<&str> = fields.columns().collect();
     let mut text = columns.join(",") + ",currency,source,as_of,stale\r\n";
@@ -44,8 +43,8 @@ pub fn table(coins: &[&Coin], fields: &Fields, provenance: &Provenance) -> Strin
     text
 }
 
-/// A text as a cell. Names come from elsewhere: what a spreadsheet might run as a formula gets an apostrophe (OWASP,
-/// CSV Injection). Spreadsheets skip blanks at the beginning, and take full-width signs for the ASCII ones.
+/// Quotes a text. Names come from providers, so a text that a spreadsheet might run as a formula gets an apostrophe
+/// (OWASP, CSV Injection). Spreadsheets skip leading blanks and accept full-width signs like the ASCII ones.
 fn cell(text: &str) -> String {
     let begin = text.trim_start_matches(|c: char| c.is_whitespace() || c.is_control());
     let sign = begin.nfkc().next();
@@ -63,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_text_can_break_out_of_its_cell_or_be_a_formula() {
+    fn text_stays_in_its_cell_and_is_no_formula() {
         for (text, expected) in [
             ("Bitcoin", "Bitcoin"),
             ("a,b", "\"a,b\""),

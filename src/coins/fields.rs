@@ -1,4 +1,6 @@
-//! Which parts of a coin an answer has: `?fields=price,social.sentiment`.
+//! Selects the members of coins in a response: `?fields=price,social.sentiment`.
+
+use std::{collections::HashMap, sync::LazyLock};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -17,67 +19,65 @@ use crate::{
     social::Social,
 };
 
-/// Every value of a coin, in the order of columns; a part of a path stands for all below it.
-const LEAVES: [&str; 40] = [
-    "id",
-    "symbol",
-    "name",
-    "slug",
-    "rank",
-    "price",
-    "volume_24h",
-    "volume_change_24h",
-    "percent_change_1h",
-    "percent_change_24h",
-    "percent_change_7d",
-    "market_cap",
-    "quote.currency",
-    "quote.price",
-    "quote.volume_24h",
-    "quote.volume_change_24h",
-    "quote.percent_change_1h",
-    "quote.percent_change_24h",
-    "quote.percent_change_7d",
-    "quote.market_cap",
-    "social.sentiment",
-    "social.sentiment_basic",
-    "social.interval.low",
-    "social.interval.high",
-    "social.standard_deviation",
-    "social.shares.positive",
-    "social.shares.neutral",
-    "social.shares.negative",
-    "social.sample_size",
-    "social.confidence",
-    "social.posts_per_hour",
-    "social.posts_per_hour_interval.low",
-    "social.posts_per_hour_interval.high",
-    "social.popularity",
-    "social.missing.sentiment",
-    "social.missing.interval",
-    "social.missing.posts_per_hour",
-    "social.missing.popularity",
-    "social.sources",
-    "social.as_of",
-];
-/// These are always there.
-const ALWAYS: [&str; 2] = ["id", "symbol"];
-const MOST: usize = 40;
+/// The paths of all values of a coin, in the order of a table's columns; `social` stands for all paths below it.
+static LEAVES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let mut schemas = Vec::new();
+    <Coin as ToSchema>::schemas(&mut schemas);
+    let mut leaves = Vec::new();
+    collect_leaves(&Coin::schema(), "", &schemas.into_iter().collect(), &mut leaves);
+    leaves
+});
 
-/// What was asked for; empty stands for everything.
+fn collect_leaves(
+    schema: &RefOr<Schema>,
+    path: &str,
+    schemas: &HashMap<String, RefOr<Schema>>,
+    leaves: &mut Vec<String>,
+) {
+    match schema {
+        RefOr::Ref(reference) => {
+            let name = reference.ref_location.rsplit('/').next().expect("a split has a last part");
+            collect_leaves(&schemas[name], path, schemas, leaves);
+        }
+        RefOr::T(Schema::Object(object)) if !object.properties.is_empty() => {
+            for (name, inner) in &object.properties {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                collect_leaves(inner, &path, schemas, leaves);
+            }
+        }
+        // An object or null.
+        RefOr::T(Schema::OneOf(either)) => {
+            let objects = either.items.iter().filter(|item| matches!(item, RefOr::Ref(_)));
+            objects.for_each(|object| collect_leaves(object, path, schemas, leaves));
+        }
+        RefOr::T(_) => leaves.push(path.to_owned()),
+    }
+}
+
+/// Members of every coin.
+const ALWAYS: [&str; 2] = ["id", "symbol"];
+const MAX_FIELDS: usize = 40;
+
+/// The paths that were requested; none selects everything.
 #[derive(Clone, Debug, Default)]
 pub struct Fields(Vec<String>);
 
 impl Fields {
+    /// Parses a comma-separated list.
+    ///
     /// # Errors
-    /// `validation-failed` that names what is unknown.
+    /// `validation-failed` for too many fields, or that names the first unknown one.
     pub fn parse(text: Option<&str>) -> Result<Self, Problem> {
         let Some(text) = text else {
             return Ok(Self::default());
         };
         let names: Vec<&str> = text.split(',').map(str::trim).collect();
-        if names.len() > MOST {
-            return Err(Problem::invalid("/fields", "length", format!("must name at most {MOST} fields")));
+        if names.len() > MAX_FIELDS {
+            return Err(Problem::invalid(
+                "/fields",
+                "length",
+                format!("must name at most {MAX_FIELDS} fields"),
+            ));
         }
         if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
             let unknown: String = unknown.chars().take(60).collect();
@@ -86,21 +86,23 @@ impl Fields {
         Ok(Self(ALWAYS.iter().chain(&names).map(|name| (*name).to_owned()).collect()))
     }
 
-    pub fn is_all(&self) -> bool {
+    pub fn selects_everything(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The values that a table has columns for; none twice, unless they were asked for.
+    /// Returns the columns of a table. `quote` repeats other columns, so it is included only on request.
     pub fn columns(&self) -> impl Iterator<Item = &'static str> {
         let wanted = |leaf: &&str| {
-            self.is_all() && !covers("quote", leaf) || self.0.iter().any(|name| covers(name, leaf))
+            self.selects_everything() && !covers("quote", leaf)
+                || self.0.iter().any(|name| covers(name, leaf))
         };
-        LEAVES.into_iter().filter(wanted)
+        LEAVES.iter().map(String::as_str).filter(wanted)
     }
 
+    /// Reduces a coin to the selected members.
     pub fn of(&self, coin: &Coin) -> SparseCoin {
         let value = serde_json::to_value(coin).expect("the API's types serialise");
-        SparseCoin(if self.is_all() { value } else { self.project(value, "") })
+        SparseCoin(if self.selects_everything() { value } else { self.project(value, "") })
     }
 
     fn project(&self, value: Value, path: &str) -> Value {
@@ -120,7 +122,7 @@ impl Fields {
     }
 }
 
-/// Of what is within `social`, whole members only.
+/// Whether the name selects something. Names have at most two parts, so the members within `social` are whole.
 fn is_known(name: &str) -> bool {
     name.matches('.').count() <= 1 && LEAVES.iter().any(|leaf| covers(name, leaf))
 }
@@ -130,7 +132,7 @@ fn covers(name: &str, path: &str) -> bool {
     path.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// A coin with the members that were asked for; `id` and `symbol` are always there.
+/// A coin with the members of `fields`; `id` and `symbol` are always included.
 #[derive(Serialize)]
 #[serde(transparent)]
 pub struct SparseCoin(pub Value);
@@ -153,7 +155,7 @@ impl ToSchema for SparseCoin {
     }
 }
 
-/// The schema of an object of which only some members are there.
+/// Returns the schema of an object of which only the members in `always` are required.
 fn sparse<const N: usize>(
     schema: RefOr<Schema>,
     always: &[&str],
@@ -175,7 +177,7 @@ pub struct SparseCoinList {
     pub data: Vec<SparseCoin>,
 }
 
-/// For the document: what a list of coins looks like, with and without `fields`.
+/// Documents a list of coins with and without `fields`.
 pub struct EitherCoinList;
 
 impl PartialSchema for EitherCoinList {
@@ -203,23 +205,22 @@ mod tests {
 
     use super::*;
 
-    /// What the schema lists is what can be asked for and what a table has.
     #[test]
-    fn every_member_has_its_name_here() {
-        let members = |schema: RefOr<Schema>| match schema {
-            RefOr::T(Schema::Object(object)) => object.properties.keys().cloned().collect::<Vec<_>>(),
-            _ => panic!("an object"),
-        };
-        for name in members(Coin::schema()) {
-            assert!(is_known(&name), "{name}");
-        }
-        for name in members(Social::schema()) {
-            assert!(is_known(&format!("social.{name}")), "social.{name}");
-        }
+    fn the_columns_of_a_table_are_the_values_of_the_schema_in_its_order() {
+        let all: Vec<_> = Fields::default().columns().collect();
+        let market = "id symbol name slug rank price volume_24h volume_change_24h percent_change_1h \
+            percent_change_24h percent_change_7d market_cap social.sentiment social.sentiment_basic \
+            social.interval.low social.interval.high social.standard_deviation";
+        assert!(all.join(" ").starts_with(market), "{all:?}");
+        assert!(all.ends_with(&["social.missing.popularity", "social.sources", "social.as_of"]), "{all:?}");
+        assert_eq!(all.len(), 32);
+        let quote: Vec<_> = Fields::parse(Some("quote")).expect("known").columns().collect();
+        assert_eq!(quote[..4], ["id", "symbol", "quote.currency", "quote.price"]);
+        assert_eq!(quote.len(), 10);
     }
 
     #[test]
-    fn only_what_was_named_is_kept() {
+    fn only_the_named_members_are_kept() {
         let value = json!({"id": 1, "symbol": "B", "price": 2, "rank": 1, "social": {"sentiment": 0.1, "interval": {"low": 0}, "as_of": "x"}});
         let kept = |text: &str| Fields::parse(Some(text)).expect("known").project(value.clone(), "");
         assert_eq!(kept("price"), json!({"id": 1, "symbol": "B", "price": 2}));

@@ -1,7 +1,7 @@
-//! From what a path calls a coin to the coin.
+//! Finds the coin that a request names.
 //!
-//! A coin is named by its id, which never changes, by its slug or by its ticker symbol, in any case.
-//! Symbols are not unique: a name that means several coins is a 300 that lists them.
+//! A name is an id, which never changes, a slug or a ticker symbol, in any case. Symbols are not unique: a name of several
+//! coins is answered with a 300 that lists them.
 
 use super::view::View;
 use crate::{
@@ -10,8 +10,8 @@ use crate::{
     market::{self, Coin, Identity, Snapshot},
 };
 
-/// Longer names are of no coin.
-const LONGEST_NAME: usize = 100;
+/// In bytes. No coin has a longer name.
+const MAX_NAME_LEN: usize = 100;
 
 impl Identity {
     fn choice(&self) -> Choice {
@@ -20,7 +20,7 @@ impl Identity {
     }
 }
 
-/// The coin of the last sync; no query is made.
+/// Finds a coin of the last sync, without a query.
 ///
 /// # Errors
 /// `ambiguous`, `not-found`.
@@ -39,7 +39,7 @@ pub(super) fn in_snapshot<'a>(snapshot: &'a Snapshot, name: &str) -> Result<&'a 
     }
 }
 
-/// The coin of the last sync or, with a query, of an earlier one.
+/// Finds a coin of the last sync or, with a query, of an earlier one.
 ///
 /// # Errors
 /// As [`in_snapshot`].
@@ -47,16 +47,16 @@ pub(super) async fn anywhere(view: &View, db: &Db, name: &str) -> Result<Identit
     match in_snapshot(&view.current(None)?.snapshot, name) {
         Ok(coin) => return Ok(coin.into()),
         Err(problem) if problem.kind().code == kind::AMBIGUOUS.code => return Err(problem),
-        Err(_) if name.len() > LONGEST_NAME || name.contains('\0') => {
+        Err(_) if name.len() > MAX_NAME_LEN || name.contains('\0') => {
             return Err(Problem::new(&kind::NOT_FOUND));
         }
         Err(_) => {}
     }
     let id = name.parse::<i64>().ok();
     let name = name.to_lowercase();
-    let mut found = db.run(move |conn| Ok::<_, Problem>(market::named(conn, id, &name)?)).await?;
-    if let Some(place) = found.iter().position(|coin| Some(coin.id) == id) {
-        return Ok(found.swap_remove(place));
+    let mut found = db.query(move |conn| market::named(conn, id, &name)).await?;
+    if let Some(index) = found.iter().position(|coin| Some(coin.id) == id) {
+        return Ok(found.swap_remove(index));
     }
     match found.len() {
         0 => Err(Problem::new(&kind::NOT_FOUND)),

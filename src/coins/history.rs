@@ -11,42 +11,42 @@ use validator::Validate;
 use super::{find, view::View};
 use crate::{
     clock::Clock,
-    db::{Db, text_enum},
+    db::{CoinId, Db, text_enum},
     http::{Path, Problem, Query, respond_once},
     market::{self, Point, Step},
     tokens::CurrentUser,
 };
 
-/// Points of an answer at most.
-const MOST: i32 = 1000;
-/// Points of an answer without `from`.
-const USUAL: i32 = 288;
-/// Before there were coins; dates must stay within what PostgreSQL holds.
+/// Per response.
+const MAX_POINTS: i32 = 1000;
+/// Number of points without `from`.
+const DEFAULT_POINTS: i32 = 288;
+/// Older than any coin; dates must stay within the range of PostgreSQL.
 const EARLIEST: DateTime<Utc> = DateTime::from_timestamp(946_684_800, 0).expect("the year 2000");
 
 #[derive(Deserialize, Validate, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ReadHistory {
-    /// Points that begin at this time or later; by default 288 intervals before `to`.
+    /// Returns points that begin at this time or later; by default 288 intervals before `to`.
     #[param(format = "date-time", value_type = Option<String>)]
     from: Option<DateTime<Utc>>,
-    /// Points that begin before this time; now by default.
+    /// Returns points that begin before this time; by default now.
     #[param(format = "date-time", value_type = Option<String>)]
     to: Option<DateTime<Utc>>,
-    /// Length of each point: `5m` (kept for 7 days), `1h` (kept for 90 days) or `1d` (kept for good).
+    /// Length of each point: `5m` (kept for 7 days), `1h` (kept for 90 days) or `1d` (kept forever).
     #[serde(default)]
     #[param(inline)]
     interval: Step,
-    /// Only this number; all by default.
+    /// Returns only this metric; all by default.
     #[param(inline)]
     metric: Option<Metric>,
-    /// ISO 4217 code of the prices, one of the configured; the first of them by default.
+    /// ISO 4217 code of the prices: one of the configured currencies, by default the first.
     #[param(min_length = 3, max_length = 3)]
     currency: Option<String>,
 }
 
-/// A number that has a history.
+/// A number of a coin that has a history.
 #[derive(
     AsExpression,
     FromSqlRow,
@@ -75,19 +75,22 @@ text_enum!(Metric);
 #[derive(Serialize, ToSchema)]
 pub struct History {
     /// The coin's id.
-    #[schema(example = 1)]
-    coin: i64,
+    #[schema(value_type = i64, example = 1)]
+    coin: CoinId,
     /// ISO 4217 code of the prices.
     #[schema(example = "GBP")]
     currency: String,
+    /// Length of an interval, in seconds.
     #[schema(example = 3600)]
     interval_seconds: i32,
-    /// In order of time; an interval in which there was no sync has no point.
+    /// The oldest first. Intervals without a sync have no point.
     data: Vec<HistoryPoint>,
 }
 
-/// An interval: the price's first, highest, lowest and last value, and the means of the rest. With `metric`,
-/// the members of the others are left out.
+/// The first, highest, lowest and last price of an interval, and the means of the other metrics. With `metric`, the
+/// members of the other metrics are left out.
+// The outer `Option` leaves a member out, the inner one is null. Flattened parts would take one `Option` each, but OpenAPI
+// documents those as a nullable `allOf`, which no longer refuses unknown members.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HistoryPoint {
@@ -109,15 +112,15 @@ pub struct HistoryPoint {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<f64>, required = false, example = 70211.4421)]
     close: Option<Option<f64>>,
-    /// Mean of `sentiment`; null if nobody was listened to.
+    /// Mean of `sentiment`; null if no source was read.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<f64>, required = false, example = 0.1642)]
     sentiment: Option<Option<f64>>,
-    /// Mean of `popularity`.
+    /// Mean of `popularity`; null if no source was read.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<f64>, required = false, example = 0.31)]
     popularity: Option<Option<f64>>,
-    /// Syncs in the interval.
+    /// Number of syncs in the interval.
     #[schema(example = 12)]
     samples: i32,
 }
@@ -141,21 +144,21 @@ impl HistoryPoint {
 
 /// Read a coin's history
 ///
-/// Price, sentiment and popularity over time, at most 1000 points. What was not measured is missing or null; nothing is
-/// filled in. Also of a coin that has left the list.
+/// Returns price, sentiment and popularity over time, at most 1000 points. Intervals that were not measured are missing or
+/// null, never interpolated. Coins that have left the list keep their history.
 #[utoipa::path(
     tag = "coins",
     security(("bearer" = [])),
     params(
         ReadHistory,
-        ("coin" = String, Path, description = "Id, slug or ticker symbol.", example = "BTC"),
-        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an answer that is there.")
+        ("coin" = String, Path, description = "Id, slug or ticker symbol of the coin, in any case.", example = "BTC"),
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the response the client already has.")
     ),
     responses(
         (status = 200, description = "The points.", body = History,
-            headers(("ETag" = String, description = "For `If-None-Match`."))),
-        (status = 300, description = "`ambiguous`: several coins have this name; `choices` lists them."),
-        (status = 304, description = "Nothing has changed."),
+            headers(("ETag" = String, description = "Identifies this version of the response; send it as `If-None-Match`."))),
+        (status = 300, description = "`ambiguous`: several coins have this name; `choices` lists them with their ids."),
+        (status = 304, description = "The response has not changed."),
         (status = 404, description = "`not-found`: no such coin.")
     )
 )]
@@ -175,14 +178,13 @@ pub async fn read_history(
     let currency = view.current(query.currency.as_deref())?.snapshot.currency.clone();
     let coin = find::anywhere(&view, &db, &path.0).await?.id;
     let of = currency.clone();
-    let points = db
-        .run(move |conn| Ok::<_, Problem>(market::history(conn, coin, &of, range, step, MOST.into())?))
-        .await?;
+    let points =
+        db.query(move |conn| market::history(conn, coin, &of, range, step, MAX_POINTS.into())).await?;
     let data = points.iter().map(|point| HistoryPoint::new(point, metric)).collect();
-    Ok(respond_once(&req, &History { coin, currency, interval_seconds: step.seconds(), data }))
+    Ok(respond_once(&req, &History { coin: CoinId(coin), currency, interval_seconds: step.seconds(), data }))
 }
 
-/// What is asked for, if it is sensible, kept and not too much.
+/// Checks that the range is in order, still stored and not too long.
 fn range(
     from: Option<DateTime<Utc>>,
     to: Option<DateTime<Utc>>,
@@ -193,22 +195,23 @@ fn range(
     if to < EARLIEST {
         return Err(Problem::invalid("/to", "range", "must be after the year 2000"));
     }
-    let from = from.unwrap_or(to - step.length() * USUAL);
+    let from = from.unwrap_or(to - step.length() * DEFAULT_POINTS);
     if from < EARLIEST {
         return Err(Problem::invalid("/from", "range", "must be after the year 2000"));
     }
     if from >= to {
         return Err(Problem::invalid("/from", "range", "must be before `to` and before now"));
     }
-    if to - from > step.length() * MOST {
-        let message =
-            format!("must be at most {MOST} intervals before `to`: ask for longer ones or for less");
+    if to - from > step.length() * MAX_POINTS {
+        let message = format!(
+            "must be at most {MAX_POINTS} intervals before `to`: choose a longer interval or a shorter range"
+        );
         return Err(Problem::invalid("/from", "range", message));
     }
     match step.kept() {
         Some(kept) if from < now - kept - step.length() - TimeDelta::minutes(1) => {
             let days = kept.num_days();
-            let message = format!("points of this length are kept for {days} days: ask for longer ones");
+            let message = format!("points of this length are kept for {days} days: choose a longer interval");
             Err(Problem::invalid("/interval", "not-kept", message))
         }
         _ => Ok((from, to)),

@@ -15,55 +15,55 @@ use super::{
     watchlist,
 };
 use crate::{
-    db::Db,
+    db::{CoinId, Db},
     http::{Problem, Query, accept, respond_once, respond_with},
     market::Coin,
     tokens::Uncounted,
 };
 
 const CSV: &str = "text/csv";
-const MOST_SYMBOLS: usize = 100;
+const MAX_SYMBOLS: usize = 100;
 
 #[derive(Deserialize, Validate, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListCoins {
-    /// Coins at most; all by default.
+    /// Maximum number of coins; all by default.
     #[param(minimum = 1, maximum = 250)]
     #[validate(range(min = 1, max = 250, message = "must be from 1 to 250"))]
     limit: Option<u32>,
-    /// What to sort by.
+    /// Sort key.
     #[serde(default)]
     #[param(inline)]
     sort: Sort,
-    /// By default `asc` for rank, symbol and name, else `desc`. Unreported values come last.
+    /// Direction: by default `asc` for rank, symbol and name, `desc` for the others. Null values come last in both.
     #[param(inline)]
     order: Option<Order>,
-    /// Part of a name or start of a symbol, in any case; 1 to 100 characters.
+    /// Searches for part of a name or the start of a symbol, in any case; 1 to 100 characters.
     #[param(min_length = 1, max_length = 100)]
     #[validate(length(min = 1, max = 100, message = "must have 1 to 100 characters"))]
     q: Option<String>,
-    /// Only these ticker symbols, in any case: up to 100 with commas between them, such as `btc,eth`.
+    /// Returns only these ticker symbols, in any case: up to 100, comma-separated, such as `btc,eth`.
     #[param(min_length = 1, max_length = 1000)]
     #[validate(length(min = 1, max = 1000, message = "must have 1 to 1000 characters"))]
     symbols: Option<String>,
-    /// ISO 4217 code of the amounts, one of the configured; the first of them by default.
+    /// ISO 4217 code of the amounts: one of the configured currencies, by default the first.
     #[param(min_length = 3, max_length = 3)]
     currency: Option<String>,
-    /// Only these members of each coin beside `id` and `symbol`, such as `price,social.sentiment`; up to 40
-    /// with commas between them.
+    /// Returns only these members of each coin, besides `id` and `symbol`: up to 40, comma-separated, such as
+    /// `price,social.sentiment`.
     #[param(min_length = 1, max_length = 1000)]
     #[validate(length(min = 1, max = 1000, message = "must have 1 to 1000 characters"))]
     fields: Option<String>,
-    /// Only the coins of your watch list.
+    /// Returns only the coins on your watch list.
     #[serde(default)]
     #[param(default = false)]
     watchlist: bool,
 }
 
 impl ListCoins {
-    /// The answer that is prepared.
-    fn is_for_all(&self) -> bool {
+    /// Whether the prepared response answers this request.
+    fn selects_everything(&self) -> bool {
         self.limit.is_none()
             && self.sort == Sort::Rank
             && self.order.is_none()
@@ -109,43 +109,44 @@ pub enum Order {
 
 /// List coins
 ///
-/// The top coins by market capitalisation as of the last sync, with what people say about each. As JSON, or as
-/// a table (RFC 4180) with `Accept: text/csv`; a client that accepts neither gets JSON.
+/// Returns the top coins by market capitalisation as of the last sync, each with the sentiment and number of posts about
+/// it. The response is JSON, or a table (RFC 4180) with `Accept: text/csv`; a client that accepts neither gets JSON.
 #[utoipa::path(
     tag = "coins",
     security(("bearer" = [])),
-    params(ListCoins, ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an answer that is there.")),
+    params(ListCoins, ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the response the client already has.")),
     responses(
         (status = 200, description = "The coins.",
             content((EitherCoinList = "application/json"), (String = "text/csv",
                 example = "id,symbol,price,currency,source,as_of,stale\r\n1,BTC,70211.4421,GBP,demo,2026-11-20T10:00:00Z,true\r\n")),
-            headers(("ETag" = String, description = "For `If-None-Match`."))),
-        (status = 304, description = "Nothing has changed.")
+            headers(("ETag" = String, description = "Identifies this version of the response; send it as `If-None-Match`."))),
+        (status = 304, description = "The response has not changed.")
     )
 )]
+// Services and parameters are extracted by hand, below the first return: most requests have no parameters, and a prepared
+// response then costs no parsing.
 #[get("/coins")]
 pub async fn list_coins(req: HttpRequest, me: Uncounted, view: Data<View>) -> Result<HttpResponse, Problem> {
     let as_table = accept::prefers(&req, CSV, "application/json");
-    // What is asked most has nothing to parse.
     if req.query_string().is_empty() && !as_table {
         return Ok(view.current(None)?.whole.respond(&req));
     }
     let Query(query) = Query::<ListCoins>::extract(&req).await?;
     let current = view.current(query.currency.as_deref())?;
-    if query.is_for_all() && !as_table {
+    if query.selects_everything() && !as_table {
         return Ok(current.whole.respond(&req));
     }
     let fields = Fields::parse(query.fields.as_deref())?;
     let db = req.app_data::<Data<Db>>().expect("set by the app");
-    let own = if query.watchlist { Some(watchlist::ids(db, me.0.id).await?) } else { None };
+    let watched = if query.watchlist { Some(watchlist::ids(db, me.0.id).await?) } else { None };
     let snapshot = &current.snapshot;
-    let found = select(&snapshot.coins, &query, own.as_ref())?;
+    let found = select(&snapshot.coins, &query, watched.as_ref())?;
     let provenance = view.provenance(snapshot);
     if as_table {
         let text = csv::table(&found, &fields, &provenance);
         return Ok(respond_with(&req, "text/csv; charset=utf-8; header=present", text.into_bytes()));
     }
-    if fields.is_all() {
+    if fields.selects_everything() {
         return Ok(respond_once(&req, &CoinList { provenance, data: found }));
     }
     let data = found.into_iter().map(|coin| fields.of(coin)).collect();
@@ -155,18 +156,18 @@ pub async fn list_coins(req: HttpRequest, me: Uncounted, view: Data<View>) -> Re
 fn select<'a>(
     coins: &'a [Coin],
     query: &ListCoins,
-    own: Option<&HashSet<i64>>,
+    watched: Option<&HashSet<CoinId>>,
 ) -> Result<Vec<&'a Coin>, Problem> {
     let text = query.q.as_ref().map(|text| text.to_lowercase());
     let symbols: Option<HashSet<String>> =
         query.symbols.as_ref().map(|list| list.split(',').map(|one| one.trim().to_lowercase()).collect());
-    if symbols.as_ref().is_some_and(|symbols| symbols.len() > MOST_SYMBOLS || symbols.contains("")) {
-        let message = format!("must be up to {MOST_SYMBOLS} ticker symbols with commas between them");
+    if symbols.as_ref().is_some_and(|symbols| symbols.len() > MAX_SYMBOLS || symbols.contains("")) {
+        let message = format!("must be up to {MAX_SYMBOLS} comma-separated ticker symbols");
         return Err(Problem::invalid("/symbols", "list", message));
     }
     let matches = |coin: &&Coin| {
         let symbol = coin.symbol.to_lowercase();
-        own.is_none_or(|own| own.contains(&coin.id))
+        watched.is_none_or(|watched| watched.contains(&CoinId(coin.id)))
             && symbols.as_ref().is_none_or(|symbols| symbols.contains(&symbol))
             && text
                 .as_ref()
@@ -178,7 +179,7 @@ fn select<'a>(
         _ => Order::Desc,
     };
     let order = query.order.unwrap_or(by_default);
-    // Stable, so that equal ones stay by rank.
+    // A stable sort keeps equal coins in order of rank.
     found.sort_by(|a, b| compare(a, b, query.sort, order));
     found.truncate(query.limit.map_or(usize::MAX, |limit| limit as usize));
     Ok(found)

@@ -1,6 +1,6 @@
-//! Numbers for people.
+//! Formats numbers for people.
 
-/// With thousands separated and as many decimals as matter: `70,211.44`, `0.000008123`.
+/// Separates thousands and keeps the significant decimals: `70,211.44`, `0.000008123`.
 pub fn exact(value: f64) -> String {
     let magnitude = value.abs();
     let decimals = match magnitude {
@@ -21,12 +21,12 @@ pub fn exact(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// With thousands separated.
+/// Separates thousands and rounds to a number of decimals.
 pub fn with_decimals(value: f64, decimals: usize) -> String {
     let text = format!("{:.decimals$}", value.abs());
     let (whole, part) = text.split_once('.').unwrap_or((&text, ""));
-    let is_nothing = text.bytes().all(|byte| !byte.is_ascii_digit() || byte == b'0');
-    let mut grouped = String::from(if value < 0.0 && !is_nothing { "\u{2212}" } else { "" });
+    let is_zero = text.bytes().all(|byte| !byte.is_ascii_digit() || byte == b'0');
+    let mut grouped = String::from(if value < 0.0 && !is_zero { "\u{2212}" } else { "" });
     for (index, digit) in whole.chars().enumerate() {
         if index > 0 && (whole.len() - index) % 3 == 0 {
             grouped.push(',');

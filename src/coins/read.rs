@@ -16,7 +16,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ReadCoin {
-    /// ISO 4217 code of the amounts, one of the configured; the first of them by default.
+    /// ISO 4217 code of the amounts: one of the configured currencies, by default the first.
     #[param(min_length = 3, max_length = 3)]
     currency: Option<String>,
 }
@@ -26,27 +26,27 @@ pub struct CoinAnswer<'a> {
     #[serde(flatten)]
     provenance: Provenance,
     data: &'a Coin,
-    /// The latest points, of five minutes each, the oldest first; at most 24, whole but for the last. None of the
-    /// demonstration.
+    /// The latest points of five minutes each, the oldest first; at most 24. The last interval may not have ended.
+    /// Demonstration data has none.
     history: Vec<HistoryPoint>,
 }
 
 /// Read a coin
 ///
-/// By its id, its slug or its ticker symbol, in any case. Symbols are not unique: use ids in programs.
+/// Returns a coin of the last sync. Programs should use its id, because ticker symbols are not unique.
 #[utoipa::path(
     tag = "coins",
     security(("bearer" = [])),
     params(
         ReadCoin,
-        ("coin" = String, Path, description = "Id, slug or ticker symbol.", example = "BTC"),
-        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an answer that is there.")
+        ("coin" = String, Path, description = "Id, slug or ticker symbol of the coin, in any case.", example = "BTC"),
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the response the client already has.")
     ),
     responses(
         (status = 200, description = "The coin.", body = CoinAnswer,
-            headers(("ETag" = String, description = "For `If-None-Match`."))),
-        (status = 300, description = "`ambiguous`: several coins have this name; `choices` lists them."),
-        (status = 304, description = "Nothing has changed."),
+            headers(("ETag" = String, description = "Identifies this version of the response; send it as `If-None-Match`."))),
+        (status = 300, description = "`ambiguous`: several coins have this name; `choices` lists them with their ids."),
+        (status = 304, description = "The response has not changed."),
         (status = 404, description = "`not-found`: no such coin in the last sync.")
     )
 )]

@@ -1,17 +1,16 @@
-//! Every new snapshot as a Server-Sent Event (WHATWG HTML, section 9.2).
+//! Sends every new snapshot as a Server-Sent Event (WHATWG HTML, section 9.2).
 //!
-//! The bytes of an event belong to the answer in memory and are shared by all streams, so one that is sent late says
-//! how old its data is. A stream waits on a `watch` channel, which holds the version of the newest snapshot only, so a
-//! slow reader skips what it missed and buffers nothing. Several times a minute each stream looks whether its token is
-//! still good.
+//! All streams share the bytes of the newest event, which the view renews as its data ages. A stream waits on a `watch`
+//! channel that holds only the version of the newest snapshot, so a slow client skips snapshots and nothing is buffered
+//! for it. Each stream checks every two seconds that its token is still valid.
 //!
-//! When the server stops, streams go on for the drain delay and end when the listener is closed: their clients connect
-//! again at once, and would else come back to this server, or all go to the others before a balancer has noticed.
+//! When the server stops, streams continue for the drain delay and end when the listener is closed. Their clients reconnect
+//! at once: earlier, they would come back to this server, or all move before a load balancer has noticed.
 
 use std::{
     collections::HashMap,
     convert::Infallible,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,6 +20,7 @@ use actix_web::{
     web::{Bytes, Data},
 };
 use futures_util::stream;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::{sync::watch, time};
 use utoipa::IntoParams;
@@ -33,47 +33,46 @@ use crate::{
     tokens::{CurrentUser, Uncounted},
 };
 
-/// Streams on this server: half of what `MAX_CONNECTIONS` is by default, so that other requests find a connection.
-/// Where fewer connections are allowed, that limit comes first.
-const MOST: usize = 5000;
-const MOST_OF_USER: usize = 20;
-/// How often a stream looks whether its token is still good.
-const LOOK: Duration = Duration::from_secs(2);
+/// On this server. Half of the default of `MAX_CONNECTIONS`, so that other requests find a connection; a lower setting
+/// takes effect before this limit.
+const MAX_STREAMS: usize = 5000;
+const MAX_STREAMS_PER_USER: usize = 20;
+const TOKEN_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// A stream that could not be written to for so long is over.
-const STUCK: Duration = Duration::from_mins(1);
+/// A stream ends if its client reads nothing for this long.
+const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 const RETRY_SECONDS: u64 = 5;
 
-/// The streams that are open on this server.
+/// Counts the open streams of each user on this server.
 #[derive(Default)]
 pub struct Streams(Mutex<HashMap<UserId, usize>>);
 
-/// One open stream.
-struct Place {
+/// One open stream; dropping it makes room for another.
+struct StreamSlot {
     streams: Arc<Streams>,
     user: UserId,
 }
 
 impl Streams {
-    fn enter(self: Arc<Self>, user: UserId, most: usize) -> Result<Place, Problem> {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn acquire(self: Arc<Self>, user: UserId, limit: usize) -> Result<StreamSlot, Problem> {
+        let mut open = self.0.lock();
         let own = open.get(&user).copied().unwrap_or_default();
-        if own >= MOST_OF_USER {
-            let detail = format!("an account may have {MOST_OF_USER} streams open");
+        if own >= MAX_STREAMS_PER_USER {
+            let detail = format!("an account may have at most {MAX_STREAMS_PER_USER} open streams");
             return Err(Problem::new(&kind::TOO_MANY_REQUESTS).detail(detail).retry_after(RETRY_SECONDS));
         }
-        if open.values().sum::<usize>() >= most {
+        if open.values().sum::<usize>() >= limit {
             return Err(Problem::new(&kind::OVERLOADED).retry_after(RETRY_SECONDS));
         }
         open.insert(user, own + 1);
         drop(open);
-        Ok(Place { streams: self, user })
+        Ok(StreamSlot { streams: self, user })
     }
 }
 
-impl Drop for Place {
+impl Drop for StreamSlot {
     fn drop(&mut self) {
-        let mut open = self.streams.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.streams.0.lock();
         if let Some(own) = open.get_mut(&self.user) {
             *own -= 1;
             if *own == 0 {
@@ -87,29 +86,29 @@ impl Drop for Place {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct StreamCoins {
-    /// ISO 4217 code of the amounts, one of the configured; the first of them by default.
+    /// ISO 4217 code of the amounts: one of the configured currencies, by default the first.
     #[param(min_length = 3, max_length = 3)]
     currency: Option<String>,
 }
 
 /// Follow the coins
 ///
-/// Server-Sent Events: at once and after each sync an event `snapshot` with the body of `GET /coins` at that time, and a
-/// comment every 15 seconds. When the posts about the coins are read later than the prices, a second event of the same
-/// sync brings them. An event is sent once: when no other comes and the data becomes `stale`, no event says so, its
-/// `as_of` does. With `Last-Event-ID` the newest event comes at once only if it has another `id`. The stream ends when
-/// the token expires, the session ends or the server stops: get a new token if it has expired, and connect again.
+/// Sends Server-Sent Events: an event `snapshot` at once and after each sync, with the body of `GET /coins` at that time,
+/// and a comment every 15 seconds. If posts are read later than prices, a second event of the same sync adds them. No
+/// event is sent when a snapshot becomes `stale`: compare `as_of` with the time. With `Last-Event-ID`, the newest event is
+/// sent at once only if its `id` differs. The stream ends when the token expires, the session ends or the server stops:
+/// refresh the token if it has expired, and reconnect.
 #[utoipa::path(
     tag = "coins",
     security(("bearer" = [])),
     params(
         StreamCoins,
-        ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event that arrived.")
+        ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event the client received.")
     ),
     responses(
         (status = 200, description = "Events until the token expires.", body = String, content_type = "text/event-stream",
             example = "retry: 5000\n\nid: 17\nevent: snapshot\ndata: {\"as_of\":\"2026-11-20T10:00:00Z\",…}\n\n"),
-        (status = 429, description = "`too-many-requests`: 20 streams of this account are open."),
+        (status = 429, description = "`too-many-requests`: the account has 20 open streams, the maximum."),
         (status = 503, description = "`unavailable`, `overloaded`: too many streams are open.")
     )
 )]
@@ -124,7 +123,7 @@ pub async fn stream_coins(
 ) -> Result<HttpResponse, Problem> {
     let currency = query.0.currency;
     let newest = view.newest(currency.as_deref())?;
-    let place = streams.into_inner().enter(me.id, MOST)?;
+    let slot = streams.into_inner().acquire(me.id, MAX_STREAMS)?;
     let last = req.headers().get("last-event-id");
     let last =
         (*newest.borrow()).filter(|newest| last.is_some_and(|last| last == newest.to_string().as_str()));
@@ -133,16 +132,16 @@ pub async fn stream_coins(
         currency,
         newest,
         last,
-        begun: false,
+        started: false,
         written_at: Instant::now(),
         req,
         closing: envelope.shutdown.closing(),
-        _place: place,
+        _slot: slot,
     };
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        // For nginx: pass events on as they come.
+        // nginx then passes events on without buffering.
         .insert_header(("x-accel-buffering", "no"))
         .streaming(stream::unfold(reader, Reader::next)))
 }
@@ -151,24 +150,24 @@ struct Reader {
     view: Data<View>,
     currency: Option<String>,
     newest: watch::Receiver<Option<Version>>,
-    /// What was sent last.
+    /// The version that was sent last.
     last: Option<Version>,
-    begun: bool,
+    started: bool,
     written_at: Instant,
-    /// Holds the token.
+    /// Holds the token, for the checks.
     req: HttpRequest,
     closing: Closing,
-    _place: Place,
+    _slot: StreamSlot,
 }
 
 impl Reader {
-    /// What is to be written next; None at the end.
+    /// Waits for the next bytes to write; None ends the stream.
     async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
-        if !std::mem::replace(&mut self.begun, true) {
+        if !std::mem::replace(&mut self.started, true) {
             return self.write(Bytes::from(format!("retry: {}\n\n", RETRY_SECONDS * 1000)));
         }
-        // It is called again when there is room: so it waited for the reader.
-        if self.written_at.elapsed() > STUCK {
+        // This is called again when there is room in the buffer, so the time since the last write was spent on the client.
+        if self.written_at.elapsed() > WRITE_TIMEOUT {
             return None;
         }
         loop {
@@ -188,13 +187,13 @@ impl Reader {
             }
             tokio::select! {
                 () = &mut self.closing => return None,
-                // The sender lives as long as the server, so an error is only the time that is up.
-                _ = time::timeout(LOOK, self.newest.changed()) => {}
+                // The sender lives as long as the server, so the only error is the timeout.
+                _ = time::timeout(TOKEN_CHECK_INTERVAL, self.newest.changed()) => {}
             }
         }
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "what the stream wants")]
+    #[expect(clippy::unnecessary_wraps, reason = "the signature of `unfold`")]
     fn write(mut self, bytes: Bytes) -> Option<(Result<Bytes, Infallible>, Self)> {
         self.written_at = Instant::now();
         Some((Ok(bytes), self))
@@ -208,18 +207,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_bounded_and_given_back() {
+    fn slots_are_bounded_and_returned() {
         let streams = Arc::new(Streams::default());
         let (ada, bob) = (UserId(Uuid::now_v7()), UserId(Uuid::now_v7()));
-        let enter = |user, most| streams.clone().enter(user, most);
-        let code = |result: Result<Place, Problem>| result.err().map(|problem| problem.kind().code);
-        let room = |result: Result<Place, Problem>| result.unwrap_or_else(|problem| panic!("{problem}"));
-        let own: Vec<_> = (0..MOST_OF_USER).map(|_| room(enter(ada, MOST))).collect();
-        assert_eq!(code(enter(ada, MOST)), Some("too-many-requests"));
-        assert_eq!(code(enter(bob, MOST_OF_USER)), Some("overloaded"));
-        let of_bob = room(enter(bob, MOST_OF_USER + 1));
+        let acquire = |user, limit| streams.clone().acquire(user, limit);
+        let code = |result: Result<StreamSlot, Problem>| result.err().map(|problem| problem.kind().code);
+        let slot = |result: Result<StreamSlot, Problem>| result.unwrap_or_else(|problem| panic!("{problem}"));
+        let own: Vec<_> = (0..MAX_STREAMS_PER_USER).map(|_| slot(acquire(ada, MAX_STREAMS))).collect();
+        assert_eq!(code(acquire(ada, MAX_STREAMS)), Some("too-many-requests"));
+        assert_eq!(code(acquire(bob, MAX_STREAMS_PER_USER)), Some("overloaded"));
+        let of_bob = slot(acquire(bob, MAX_STREAMS_PER_USER + 1));
         drop(own);
         drop(of_bob);
-        assert!(streams.0.lock().expect("lock").is_empty());
+        assert!(streams.0.lock().is_empty());
     }
 }

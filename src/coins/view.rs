@@ -1,9 +1,9 @@
-//! The newest snapshot in memory, in every currency: reading coins costs no query.
+//! Keeps the newest snapshot in memory, in every currency, so that reading coins needs no query.
 
 use std::{
     fmt::{self, Display, Formatter},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -12,6 +12,7 @@ use actix_web::web::Bytes;
 use arc_swap::ArcSwapOption;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::body::{CoinList, Provenance, event};
@@ -29,57 +30,56 @@ const MINUTE: i64 = 60;
 
 pub struct View {
     clock: Clock,
-    /// Whether more than the demonstration is wanted.
+    /// Whether a provider other than the demonstration is configured.
     real: bool,
-    /// From one sync to the next.
+    /// Between two syncs.
     pub(super) interval: TimeDelta,
     /// The first is the default.
     currencies: Vec<InCurrency>,
-    /// Held by whoever renews what has run out, so that one request does and the others go on.
+    /// Held while a response is renewed, so that one request renews it and the others use the old one.
     renewal: Mutex<()>,
 }
 
 struct InCurrency {
     code: String,
     current: ArcSwapOption<Current>,
-    /// Its version, for streams that wait for the next one.
+    /// Version of the newest snapshot, watched by streams.
     newest: watch::Sender<Option<Version>>,
-    /// Whether the log says that nobody tells it.
-    missed: AtomicBool,
+    /// Whether the missing rate has been logged.
+    absence_logged: AtomicBool,
 }
 
-/// A snapshot with what people say of its coins. When that is added to a snapshot later, it makes another version; the
-/// same one on every replica.
+/// Identifies a snapshot and its social figures, which may be added to it later. It is the same on every replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Version {
     snapshot: i64,
-    /// When the sources were last read.
-    said_at: Option<DateTime<Utc>>,
+    /// When the social sources were last read.
+    social_at: Option<DateTime<Utc>>,
 }
 
 impl Version {
     fn of(snapshot: &Snapshot) -> Self {
-        let said = snapshot.coins.iter().filter_map(|coin| coin.social.as_ref());
-        Self { snapshot: snapshot.id, said_at: said.map(|social| social.as_of).max() }
+        let social = snapshot.coins.iter().filter_map(|coin| coin.social.as_ref());
+        Self { snapshot: snapshot.id, social_at: social.map(|social| social.as_of).max() }
     }
 }
 
-/// Such as `17-1763632800000000`: the snapshot, and microseconds of Unix time.
+/// The snapshot and Unix time in microseconds, such as `17-1763632800000000`.
 impl Display for Version {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.snapshot)?;
-        self.said_at.map_or(Ok(()), |at| write!(f, "-{}", at.timestamp_micros()))
+        self.social_at.map_or(Ok(()), |at| write!(f, "-{}", at.timestamp_micros()))
     }
 }
 
-/// A snapshot and the answer to a request for all of it.
+/// A snapshot and the prepared response with all of it.
 pub(super) struct Current {
     pub version: Version,
     pub snapshot: Arc<Snapshot>,
     pub whole: Prepared,
-    /// The same for streams.
+    /// The same body as an event for streams.
     pub event: Bytes,
-    /// When the answer has to say something else about its age.
+    /// When `stale` or `age_seconds` change.
     renew_at: DateTime<Utc>,
 }
 
@@ -90,7 +90,7 @@ impl View {
             code: code.clone(),
             current: ArcSwapOption::empty(),
             newest: watch::Sender::new(None),
-            missed: AtomicBool::new(false),
+            absence_logged: AtomicBool::new(false),
         };
         Self {
             clock,
@@ -101,33 +101,32 @@ impl View {
         }
     }
 
-    /// In this currency, or the default one.
+    /// Returns the newest snapshot in this currency, or in the default one.
     ///
     /// # Errors
-    /// `validation-failed` for a currency that is not configured, `unavailable` for one that no
-    /// snapshot can be told in yet.
+    /// `validation-failed` for a currency that is not configured, `unavailable` for one without a known rate.
     pub(super) fn current(&self, currency: Option<&str>) -> Result<Arc<Current>, Problem> {
         let chosen = self.chosen(currency)?;
         let kept = chosen.current.load();
-        // Whoever asks for a currency gets that one; by default any is better than none.
-        let told = kept.as_ref().filter(|kept| currency.is_none() || kept.snapshot.currency == chosen.code);
-        let current = told.ok_or_else(|| {
+        // A named currency must be exact; without one, the demonstration in another currency is better than nothing.
+        let usable = kept.as_ref().filter(|kept| currency.is_none() || kept.snapshot.currency == chosen.code);
+        let current = usable.ok_or_else(|| {
             let code = &chosen.code;
             Problem::unavailable("no snapshot in this currency").detail(format!("no amounts in {code} yet"))
         })?;
         if self.clock.now() < current.renew_at {
             return Ok(current.clone());
         }
-        let Ok(_renewing) = self.renewal.try_lock() else {
+        let Some(_renewing) = self.renewal.try_lock() else {
             return Ok(current.clone());
         };
         let renewed = self.prepare(current.snapshot.clone());
-        // Not if a newer one has come meanwhile.
+        // Keeps a newer snapshot that arrived meanwhile.
         chosen.current.compare_and_swap(current, Some(renewed.clone()));
         Ok(renewed)
     }
 
-    /// The version of the newest snapshot in this currency, and of each one after it.
+    /// Watches the version of the newest snapshot in this currency.
     ///
     /// # Errors
     /// As [`View::current`], for a currency that is not configured.
@@ -149,7 +148,7 @@ impl View {
         Problem::new(&kind::VALIDATION_FAILED).field("/currency", "currency", message)
     }
 
-    /// What is to be said now of a snapshot.
+    /// Describes source and age of a snapshot, as of now.
     pub(super) fn provenance(&self, snapshot: &Snapshot) -> Provenance {
         let now = self.clock.now();
         let age = (now - snapshot.as_of).max(TimeDelta::zero());
@@ -165,7 +164,7 @@ impl View {
         }
     }
 
-    /// From when on it is stale.
+    /// When the snapshot becomes stale.
     fn good_until(&self, snapshot: &Snapshot) -> DateTime<Utc> {
         if snapshot.provider == Provider::Demo.name() {
             return DateTime::UNIX_EPOCH;
@@ -192,7 +191,7 @@ impl Follow for View {
         market::CHANNEL
     }
 
-    /// Everything of one commit: the market and what people say belong together.
+    /// Reads everything in one transaction, because prices and social figures belong together.
     fn load(&self, conn: &mut PgConnection) -> QueryResult<Change<'_>> {
         conn.build_transaction().repeatable_read().read_only().run(|conn| self.load_all(conn))
     }
@@ -205,16 +204,13 @@ impl Follow for View {
 impl View {
     fn load_all(&self, conn: &mut PgConnection) -> QueryResult<Change<'_>> {
         let mut prepared = Vec::new();
-        // Before the first sync it is no news that a currency is missing.
+        // Before the first sync, missing currencies are expected.
         let mut synced = !self.real;
-        for (number, place) in self.currencies.iter().enumerate() {
-            let mut found = market::latest(conn, &place.code, self.real)?;
-            if found.is_none() && synced && !place.missed.swap(true, Ordering::Relaxed) {
-                let currency = &place.code;
-                tracing::warn!(
-                    currency,
-                    "no provider tells this currency yet: whoever asks for it gets a 503"
-                );
+        for (number, entry) in self.currencies.iter().enumerate() {
+            let mut found = market::latest(conn, &entry.code, self.real)?;
+            if found.is_none() && synced && !entry.absence_logged.swap(true, Ordering::Relaxed) {
+                let currency = &entry.code;
+                tracing::warn!(currency, "no rate for this currency yet: requests for it get 503");
             }
             synced |= found.as_ref().is_some_and(|(kept, _)| kept.provider != Provider::Demo.name());
             if found.is_none() && number == 0 {
@@ -222,17 +218,17 @@ impl View {
             }
             let Some((kept, rate)) = found else { continue };
             let own = kept.currency == rate.currency;
-            let told = |coin: Coin| if own { coin } else { convert(&coin, &rate) };
-            let coins = kept.coins.into_iter().map(|coin| told(coin).quoted(&rate.currency)).collect();
+            let converted = |coin: Coin| if own { coin } else { convert(&coin, &rate) };
+            let coins = kept.coins.into_iter().map(|coin| converted(coin).quoted(&rate.currency)).collect();
             let snapshot = Snapshot { coins, currency: rate.currency, ..kept };
-            prepared.push((place, self.prepare(Arc::new(snapshot))));
+            prepared.push((entry, self.prepare(Arc::new(snapshot))));
         }
-        // All at once: what is fetched in two currencies is of one snapshot.
+        // All at once, so that responses in two currencies come from one snapshot.
         Ok(Box::new(move || {
-            for (place, current) in prepared {
+            for (entry, current) in prepared {
                 let version = current.version;
-                place.current.store(Some(current));
-                place.newest.send_if_modified(|newest| newest.replace(version) != Some(version));
+                entry.current.store(Some(current));
+                entry.newest.send_if_modified(|newest| newest.replace(version) != Some(version));
             }
         }))
     }
@@ -250,12 +246,12 @@ mod tests {
         let clock = Clock::default();
         let settings = Config::from_lookup(&|_| None).expect("the defaults").coins;
         let view = View::new(clock.clone(), &settings);
-        let place = &view.currencies[0];
+        let entry = &view.currencies[0];
         let of = |id| {
             let snapshot = Snapshot {
                 id,
                 provider: "demo".into(),
-                currency: place.code.clone(),
+                currency: entry.code.clone(),
                 as_of: DateTime::UNIX_EPOCH,
                 fetched_at: DateTime::UNIX_EPOCH,
                 coins: Vec::new(),
@@ -264,7 +260,7 @@ mod tests {
             view.prepare(Arc::new(snapshot))
         };
         for id in 1..=500 {
-            place.current.store(Some(of(2 * id)));
+            entry.current.store(Some(of(2 * id)));
             clock.advance(std::time::Duration::from_mins(2));
             let (newer, start) = (of(2 * id + 1), Barrier::new(2));
             thread::scope(|scope| {
@@ -273,9 +269,9 @@ mod tests {
                     view.current(None).map(|_| ()).expect("a snapshot");
                 });
                 start.wait();
-                place.current.store(Some(newer));
+                entry.current.store(Some(newer));
             });
-            assert_eq!(place.current.load().as_ref().expect("a snapshot").snapshot.id, 2 * id + 1);
+            assert_eq!(entry.current.load().as_ref().expect("a snapshot").snapshot.id, 2 * id + 1);
         }
     }
 }

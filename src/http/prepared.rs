@@ -1,4 +1,4 @@
-//! Bodies that are made once and sent often: serialised, compressed and tagged beforehand.
+//! Prepares response bodies that are sent often: serialised, compressed and tagged once.
 
 use std::io::Write;
 
@@ -19,12 +19,12 @@ use super::{
 };
 
 const JSON: &str = "application/json";
-/// The highest levels cost up to 30 times the time and save 4 to 14 percent: what is out of date is
-/// made again every minute, on the thread of the request that asks for it.
-const BROTLI: u32 = 5;
-const ZSTD: i32 = 12;
+/// The highest levels take up to 30 times as long and save 4 to 14 percent. Stale bodies are prepared again every minute,
+/// on the thread of a request.
+const BROTLI_LEVEL: u32 = 5;
+const ZSTD_LEVEL: i32 = 12;
 
-/// A JSON body in the codings that clients ask for.
+/// A JSON body in every content coding that the server offers.
 pub struct Prepared {
     plain: Variant,
     brotli: Variant,
@@ -35,24 +35,22 @@ pub struct Prepared {
 struct Variant {
     coding: Option<HeaderValue>,
     content_type: &'static str,
-    /// Strong, so each coding has its own (RFC 9110 section 8.8.3.3).
+    /// A strong tag, so each coding has its own (RFC 9110 section 8.8.3.3).
     etag: HeaderValue,
     body: Bytes,
 }
 
 impl Prepared {
-    /// # Panics
-    /// Never: writing into memory does not fail.
     pub fn new(value: &impl Serialize) -> Self {
         let json = serde_json::to_vec(value).expect("the API's types serialise");
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         gzip.write_all(&json).expect("memory");
         let gzip = gzip.finish().expect("memory");
         let mut brotli = Vec::new();
-        let mut writer = brotli::CompressorWriter::new(&mut brotli, 4096, BROTLI, 20);
+        let mut writer = brotli::CompressorWriter::new(&mut brotli, 4096, BROTLI_LEVEL, 20);
         writer.write_all(&json).expect("memory");
         drop(writer);
-        let zstd = zstd::bulk::compress(&json, ZSTD).expect("memory");
+        let zstd = zstd::bulk::compress(&json, ZSTD_LEVEL).expect("memory");
         let tag = tag(&json);
         Self {
             brotli: Variant::new(&tag, JSON, Some("br"), brotli),
@@ -62,12 +60,12 @@ impl Prepared {
         }
     }
 
-    /// Without a coding.
+    /// Returns the body without a content coding.
     pub fn plain(&self) -> &Bytes {
         &self.plain.body
     }
 
-    /// The best coding for this client, or 304 when it has that already.
+    /// Responds in the best coding for this client, or with 304 if the client already has it.
     pub fn respond(&self, req: &HttpRequest) -> HttpResponse {
         let variant = match preferred(&accept::preferences(req, &header::ACCEPT_ENCODING)) {
             Some("br") => &self.brotli,
@@ -79,13 +77,13 @@ impl Prepared {
     }
 }
 
-/// A JSON body that is made for one request.
+/// Responds with a JSON body that is made for one request.
 pub fn respond_once(req: &HttpRequest, value: &impl Serialize) -> HttpResponse {
     let json = serde_json::to_vec(value).expect("the API's types serialise");
     respond_with(req, JSON, json)
 }
 
-/// A body of any type that is made for one request.
+/// Responds with a body of any type that is made for one request.
 pub fn respond_with(req: &HttpRequest, content_type: &'static str, body: Vec<u8>) -> HttpResponse {
     Variant::new(&tag(&body), content_type, None, body).respond(req)
 }
@@ -113,7 +111,7 @@ impl Variant {
         let mut response = HttpResponse::build(status);
         response
             .insert_header((header::ETAG, self.etag.clone()))
-            // Kept by the client alone, and asked about each time: a log-out must show.
+            // Only the client may store it and must revalidate it each time, so that a log-out takes effect.
             .insert_header((header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")))
             .insert_header((header::VARY, HeaderValue::from_static("accept, accept-encoding")));
         if known {
@@ -127,7 +125,7 @@ impl Variant {
     }
 }
 
-/// The coding with the highest weight; of equals the smallest body. `*` stands for what is not named
+/// Chooses the coding with the highest weight; among equals the smallest body. `*` stands for codings that are not named
 /// (RFC 9110 section 12.5.3).
 fn preferred(accepted: &[Preference]) -> Option<&'static str> {
     let weight_of = |coding: &str| {
@@ -141,7 +139,7 @@ fn preferred(accepted: &[Preference]) -> Option<&'static str> {
             best = (Some(coding), weight(coding));
         }
     }
-    // It need not be named, so `*` says nothing for it.
+    // Identity is acceptable without being named, so `*` gives it no weight.
     best.0.filter(|_| weight_of("identity").unwrap_or(0.0) <= best.1)
 }
 
@@ -152,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_clients_weights_decide_and_then_the_size() {
+    fn the_weights_of_the_client_decide_before_the_size() {
         let preferred = |accepted: &str| {
             let req =
                 TestRequest::default().insert_header((header::ACCEPT_ENCODING, accepted)).to_http_request();

@@ -12,20 +12,20 @@ use crate::{
 
 /// Delete an alert
 ///
-/// A mail that is on its way may still arrive.
+/// Deletes one of your alerts. A mail that is already queued may still arrive.
 #[utoipa::path(
     tag = "alerts",
     security(("bearer" = [])),
-    params(("id" = Uuid, Path, description = "The alert.", example = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1")),
+    params(("id" = Uuid, Path, description = "The id of the alert.", example = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1")),
     responses(
-        (status = 204, description = "It is gone."),
+        (status = 204, description = "The alert is deleted."),
         (status = 404, description = "`not-found`: you have no such alert.")
     )
 )]
 #[delete("/user/alerts/{id}")]
 pub async fn delete_alert(me: CurrentUser, path: Path<Uuid>, db: Data<Db>) -> Result<HttpResponse, Problem> {
     let id = path.0;
-    if db.run(move |conn| Ok::<_, Problem>(store::delete(conn, me.id, id)?)).await? {
+    if db.query(move |conn| store::delete(conn, me.id, id)).await? {
         return Ok(HttpResponse::NoContent().finish());
     }
     Err(Problem::new(&kind::NOT_FOUND))

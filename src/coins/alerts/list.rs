@@ -12,13 +12,13 @@ use crate::{db::Db, http::Problem, tokens::CurrentUser};
 
 #[derive(Serialize, ToSchema)]
 pub struct AlertList {
-    /// In the order in which they were made; at most 50.
+    /// The oldest first; at most 50.
     data: Vec<Alert>,
 }
 
 /// List your alerts
 ///
-/// Each says whether it is armed and when its threshold was crossed last.
+/// Returns your alerts, each with whether it is armed and when its threshold was last crossed.
 #[utoipa::path(
     tag = "alerts",
     security(("bearer" = [])),
@@ -26,6 +26,6 @@ pub struct AlertList {
 )]
 #[get("/user/alerts")]
 pub async fn list_alerts(me: CurrentUser, db: Data<Db>) -> Result<Json<AlertList>, Problem> {
-    let data = db.run(move |conn| Ok::<_, Problem>(store::list(conn, me.id)?)).await?;
+    let data = db.query(move |conn| store::list(conn, me.id)).await?;
     Ok(Json(AlertList { data }))
 }

@@ -5,17 +5,17 @@ use serde::{Deserialize, Serialize};
 
 use super::super::number;
 use crate::{
-    db::{Db, UserId},
+    db::{CoinId, Db, UserId},
     jobs::{Failure, Job, Running},
     mail::{Action, Letter, Mailer},
     market, users,
 };
 
-/// Tells of one crossing.
+/// Reports one crossing.
 #[derive(Serialize, Deserialize)]
 pub struct CoinAlertMail {
     pub user: UserId,
-    pub coin: i64,
+    pub coin: CoinId,
     pub metric: String,
     pub currency: Option<String>,
     pub direction: String,
@@ -23,7 +23,7 @@ pub struct CoinAlertMail {
     pub value: f64,
     /// When the snapshot was published.
     pub at: DateTime<Utc>,
-    /// Whether the alert is gone; not there in mails that an earlier version has queued.
+    /// Whether the alert has been deleted. Missing in jobs that an earlier version has queued.
     #[serde(default)]
     pub once: bool,
 }
@@ -35,12 +35,12 @@ impl Job for CoinAlertMail {
     async fn run(self, running: Running, (db, mailer): &Self::Context) -> Result<(), Failure> {
         let (user, coin) = (self.user, self.coin);
         let found = db
-            .run(move |conn| {
+            .query(move |conn| {
                 let account = users::find_account(conn, user)?.filter(|account| account.email_confirmed);
-                Ok::<_, Failure>(account.zip(market::named(conn, Some(coin), "")?.into_iter().next()))
+                Ok(account.zip(market::named(conn, Some(coin.0), "")?.into_iter().next()))
             })
             .await?;
-        // Whoever has deleted the account wants no mail; an address that is not confirmed may be a stranger's.
+        // No mail to a deleted account, or to an unconfirmed address, which may belong to a stranger.
         let Some((account, coin)) = found else {
             return Ok(());
         };
@@ -58,11 +58,11 @@ impl Job for CoinAlertMail {
         let when = format!("As of {}.", at.format("%-d %B %Y, %H:%M UTC"));
         let product = mailer.product();
         let end = if self.once {
-            "It was for once and is deleted."
+            "This was a one-time alert and has been deleted."
         } else {
-            "To get no more of them, delete the alert there."
+            "To stop these mails, delete the alert there."
         };
-        let why = format!("You get this mail because of an alert in your account at {product}. {end}");
+        let why = format!("You receive this mail because of an alert in your account at {product}. {end}");
         let label = format!("Open {product}");
         let letter = Letter {
             subject: &subject,

@@ -1,10 +1,10 @@
-//! A mail when a number of a coin crosses a threshold.
+//! Sends a mail when a number of a coin crosses a threshold.
 //!
-//! An alert is armed while its number is on the near side of the threshold. The first snapshot with the number at or
-//! beyond it is a crossing: one mail, and the alert is disarmed until the number has gone back behind the
-//! threshold by the alert's `hysteresis`, so a number that hovers around it sends one mail, not many. Crossings are
-//! found by two statements in the transaction that publishes the snapshot ([`Alerts`]), and the mails are jobs of the
-//! same commit: a snapshot that is not published sends none, one that is sends each once.
+//! An alert is armed while its number has not reached the threshold. The first snapshot with the number at or beyond it is
+//! a crossing: it sends one mail and disarms the alert until the number has gone back by the alert's `hysteresis`. So a
+//! number that hovers around the threshold sends one mail, not many. Two statements in the transaction that publishes the
+//! snapshot find the crossings ([`store::evaluate`]), and the mails are jobs of the same commit: a published snapshot sends
+//! each mail once, a failed one none.
 
 mod create;
 mod delete;

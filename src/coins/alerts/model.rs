@@ -8,9 +8,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::super::history::Metric;
-use crate::db::{schema::alerts, text_enum};
+use crate::db::{CoinId, schema::alerts, text_enum};
 
-/// Which side of the threshold is a crossing.
+/// The side of the threshold that counts as a crossing.
 #[derive(
     AsExpression,
     FromSqlRow,
@@ -34,7 +34,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// Whether the number is at the threshold or beyond it.
+    /// Whether the value is at the threshold or beyond it.
     pub fn is_crossed(self, value: f64, threshold: f64) -> bool {
         match self {
             Self::Above => value >= threshold,
@@ -45,37 +45,36 @@ impl Direction {
 
 text_enum!(Direction);
 
-/// When a number of a coin crosses a threshold, you get a mail.
+/// Sends you a mail when a number of a coin crosses a threshold.
 #[derive(Clone, Queryable, Selectable, Insertable, Serialize, ToSchema)]
 #[diesel(table_name = alerts)]
 pub struct Alert {
     #[schema(example = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1")]
     pub id: Uuid,
     /// The coin's id.
-    #[schema(example = 1)]
-    #[serde(rename = "coin")]
+    #[schema(value_type = i64, example = 1)]
     #[diesel(column_name = coin_id)]
-    pub coin: i64,
+    pub coin: CoinId,
     #[schema(inline)]
     pub metric: Metric,
-    /// ISO 4217 code of a price's threshold; null for the others.
+    /// ISO 4217 code of the threshold of a price; null for other metrics.
     #[schema(example = "GBP")]
     pub currency: Option<String>,
     #[schema(inline)]
     pub direction: Direction,
-    /// Of a price in `currency`; of sentiment from -1 to 1; of popularity a ratio to bitcoin's.
+    /// Price: an amount in `currency`. Sentiment: -1 to 1. Popularity: a ratio to bitcoin's.
     #[schema(example = 75_000.0)]
     pub threshold: f64,
-    /// How far behind the threshold the number must go before it can cross again.
+    /// How far the number must go back from the threshold before it can cross again.
     #[schema(example = 1500.0)]
     pub hysteresis: f64,
-    /// Whether the first crossing is the last: then the alert is deleted with it.
+    /// Whether the alert is deleted after its first crossing.
     #[schema(example = false)]
     pub once: bool,
-    /// Whether the next number beyond the threshold is a crossing.
+    /// Whether the next value at or beyond the threshold counts as a crossing.
     #[schema(example = true)]
     pub armed: bool,
     pub created_at: DateTime<Utc>,
-    /// When the threshold was crossed last.
+    /// Time of the last crossing; null before the first.
     pub crossed_at: Option<DateTime<Utc>>,
 }

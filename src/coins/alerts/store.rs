@@ -1,4 +1,4 @@
-//! The SQL of alerts.
+//! Stores alerts and finds those that a snapshot crosses.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -12,17 +12,18 @@ use uuid::Uuid;
 use super::{mail::CoinAlertMail, model::Alert};
 use crate::{
     db::{
-        UserId,
+        CoinId, UserId,
         schema::{alerts, users},
     },
     jobs,
 };
 
-pub const MOST: i64 = 50;
-/// Mails of one snapshot; further alerts cross with the next one.
-const CROSSINGS_AT_ONCE: i64 = 1000;
+/// Per user.
+pub const MAX_ALERTS: i64 = 50;
+/// Per snapshot; further alerts cross with the next one.
+const MAX_CROSSINGS: i64 = 1000;
 
-/// What became of a wish.
+/// The outcome of [`create`].
 pub enum Created {
     Yes(Alert),
     Full,
@@ -30,7 +31,7 @@ pub enum Created {
     NoUser,
 }
 
-/// In a transaction: the user's row is the lock that keeps two of them from exceeding the limit.
+/// Creates an alert. Must run in a transaction: locking the user's row keeps concurrent requests within the limit.
 pub fn create(conn: &mut PgConnection, user: UserId, alert: Alert) -> QueryResult<Created> {
     let locked: Option<UserId> =
         users::table.find(user).select(users::id).for_no_key_update().first(conn).optional()?;
@@ -38,7 +39,7 @@ pub fn create(conn: &mut PgConnection, user: UserId, alert: Alert) -> QueryResul
         return Ok(Created::NoUser);
     }
     let count: i64 = alerts::table.filter(alerts::user_id.eq(user)).count().get_result(conn)?;
-    if count >= MOST {
+    if count >= MAX_ALERTS {
         return Ok(Created::Full);
     }
     diesel::insert_into(alerts::table).values((alerts::user_id.eq(user), &alert)).execute(conn)?;
@@ -50,18 +51,18 @@ pub fn list(conn: &mut PgConnection, user: UserId) -> QueryResult<Vec<Alert>> {
         .filter(alerts::user_id.eq(user))
         .order(alerts::id)
         .select(Alert::as_select())
-        .limit(MOST)
+        .limit(MAX_ALERTS)
         .load(conn)
 }
 
-/// False if the user has no such alert.
+/// Deletes an alert; false if the user has no such alert.
 pub fn delete(conn: &mut PgConnection, user: UserId, id: Uuid) -> QueryResult<bool> {
     let own = alerts::table.find(id).filter(alerts::user_id.eq(user));
     Ok(diesel::delete(own).execute(conn)? == 1)
 }
 
-/// Each alert with what the snapshot says of its number; an alert whose number is not known is not there.
-const NOW: &str = "\
+/// Selects each alert of a coin of the snapshot `$1` with the current value of its number, which may be null.
+const FOUND: &str = "\
     WITH found AS MATERIALIZED ( \
         SELECT a.id, a.armed, CASE a.metric WHEN 'price' THEN q.price * r.rate \
             WHEN 'sentiment' THEN q.sentiment ELSE q.popularity END AS value, \
@@ -76,7 +77,7 @@ struct Crossing {
     #[diesel(sql_type = SqlUuid)]
     id: Uuid,
     #[diesel(sql_type = BigInt)]
-    coin_id: i64,
+    coin_id: CoinId,
     #[diesel(sql_type = Text)]
     metric: String,
     #[diesel(sql_type = Nullable<Text>)]
@@ -91,16 +92,17 @@ struct Crossing {
     once: bool,
 }
 
-/// Finds what this snapshot crosses and enqueues its mails; within the transaction that publishes it.
+/// Arms and disarms alerts by the values of a snapshot, and enqueues the mails. Must run in the transaction that publishes
+/// the snapshot.
 pub fn evaluate(conn: &mut PgConnection, snapshot_id: i64, now: DateTime<Utc>) -> QueryResult<()> {
     sql_query(format!(
-        "{NOW} UPDATE alerts a SET armed = true FROM found \
+        "{FOUND} UPDATE alerts a SET armed = true FROM found \
          WHERE found.id = a.id AND NOT a.armed AND sign * (value - a.threshold) <= -a.hysteresis"
     ))
     .bind::<BigInt, _>(snapshot_id)
     .execute(conn)?;
     let crossed: Vec<Crossing> = sql_query(format!(
-        "{NOW}, crossed AS ( \
+        "{FOUND}, crossed AS ( \
              SELECT a.id, found.value FROM found JOIN alerts a USING (id) \
              WHERE a.armed AND sign * (value - a.threshold) >= 0 ORDER BY a.id LIMIT $3 FOR UPDATE OF a) \
          UPDATE alerts a SET armed = false, crossed_at = $2 FROM crossed WHERE crossed.id = a.id \
@@ -108,7 +110,7 @@ pub fn evaluate(conn: &mut PgConnection, snapshot_id: i64, now: DateTime<Utc>) -
     ))
     .bind::<BigInt, _>(snapshot_id)
     .bind::<Timestamptz, _>(now)
-    .bind::<BigInt, _>(CROSSINGS_AT_ONCE)
+    .bind::<BigInt, _>(MAX_CROSSINGS)
     .load(conn)?;
     let done: Vec<Uuid> = crossed.iter().filter(|one| one.once).map(|one| one.id).collect();
     diesel::delete(alerts::table.filter(alerts::id.eq_any(done))).execute(conn)?;

@@ -1,11 +1,11 @@
-//! Where the lines of a grid go and what stands beside them.
+//! Chooses round values and times for the lines of a grid, and their labels.
 
 use chrono::{DateTime, Datelike, Months, NaiveTime, TimeDelta, Timelike, Utc};
 
 use super::super::number;
 
-const MOST_TICKS: f64 = 6.0;
-const MOST_TIMES: i32 = 8;
+const MAX_TICKS: f64 = 6.0;
+const MAX_TIMES: i32 = 8;
 
 /// Values from bottom to top.
 pub struct Scale {
@@ -16,21 +16,21 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// Around these values, with lines at round numbers (Heckbert, "Nice numbers for graph labels", Graphics Gems, 1990).
+    /// Spans these values, with lines at round numbers (Heckbert, "Nice numbers for graph labels", Graphics Gems, 1990).
     pub fn new(lowest: f64, highest: f64) -> Self {
         let span = highest - lowest;
-        // A flat line lies in the middle.
+        // Puts a flat line in the middle.
         let room = if span > highest.abs().max(lowest.abs()) * 1e-9 {
             span * 0.06
         } else {
             (highest.abs() * 0.01).max(1e-9)
         };
         let (low, high) = (lowest - room, highest + room);
-        let step = nice((high - low) / MOST_TICKS);
+        let step = nice((high - low) / MAX_TICKS);
         let first = (low / step).ceil();
         let ticks =
             (0..10).map(|index| (first + f64::from(index)) * step).take_while(|tick| *tick <= high).collect();
-        // As many as tell the lines apart: 0.25 needs two.
+        // As many decimals as the step has: 0.25 needs two.
         let is_whole = |decimals: &i32| {
             let scaled = step * 10f64.powi(*decimals);
             (scaled - scaled.round()).abs() < 1e-6 * scaled
@@ -44,18 +44,18 @@ impl Scale {
     }
 }
 
-/// The smallest of 1, 2, 2.5 and 5 times a power of ten that is not below.
+/// Rounds up to 1, 2, 2.5 or 5 times a power of ten.
 fn nice(value: f64) -> f64 {
     let power = 10f64.powf(value.log10().floor());
     let factor = [1.0, 2.0, 2.5, 5.0].into_iter().find(|factor| factor * power >= value * (1.0 - 1e-9));
     factor.unwrap_or(10.0) * power
 }
 
-/// Round times within the span, with their labels.
+/// Returns round times within the span, with their labels.
 pub fn times(from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<(DateTime<Utc>, String)> {
     const HOURS: [i64; 9] = [1, 2, 3, 6, 12, 24, 48, 96, 168];
     let span = to - from;
-    let step = HOURS.into_iter().map(TimeDelta::hours).find(|step| *step * MOST_TIMES >= span);
+    let step = HOURS.into_iter().map(TimeDelta::hours).find(|step| *step * MAX_TIMES >= span);
     let ticks = match step {
         Some(step) => even(from, to, step),
         None => months(from, to),
@@ -64,7 +64,7 @@ pub fn times(from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<(DateTime<Utc>, Stri
     ticks.into_iter().map(|at| (at, label(at, by_month))).collect()
 }
 
-/// Counted from the midnight before.
+/// Returns multiples of the step, counted from the midnight before `from`.
 fn even(from: DateTime<Utc>, to: DateTime<Utc>, step: TimeDelta) -> Vec<DateTime<Utc>> {
     let midnight = from.with_time(NaiveTime::MIN).single().unwrap_or(from);
     let ticks = (0..1000).map(|index| midnight + step * index);
@@ -97,7 +97,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn there_are_always_some_lines_within_the_scale(low in -1e12..1e12f64, span in 0.0..1e12f64) {
+        fn a_scale_has_two_to_seven_lines(low in -1e12..1e12f64, span in 0.0..1e12f64) {
             let scale = Scale::new(low, low + span);
             prop_assert!(scale.low < low && scale.high > low + span);
             prop_assert!((2..=7).contains(&scale.ticks.len()), "{:?}", scale.ticks);

@@ -1,15 +1,16 @@
-//! The picture: a head, a grid, the line, a foot.
+//! Computes a chart's texts and coordinates; `chart.svg` is the markup around them.
 
-use std::fmt::Write;
+use std::fmt::{self, Display, Formatter, Write};
 
+use askama::Template;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     super::{history::Metric, number},
     Mark, Theme,
     axis::{Scale, times},
-    svg::Svg,
 };
+use crate::http::is_deceptive;
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 380.0;
@@ -17,9 +18,10 @@ const MARGIN: f64 = 20.0;
 const TOP: f64 = 84.0;
 const BOTTOM: f64 = 318.0;
 const RIGHT: f64 = WIDTH - MARGIN;
-/// About what a digit needs at 12 pixels in any font.
-const DIGIT: f64 = 7.0;
-const LONGEST_TITLE: usize = 42;
+/// Width in pixels of a digit of 12 pixels, in about any font.
+const DIGIT_WIDTH: f64 = 7.0;
+/// In characters.
+const MAX_TITLE_LEN: usize = 42;
 
 struct Colours {
     ground: &'static str,
@@ -51,21 +53,146 @@ const DARK: Colours = Colours {
     down: "#ff7b72",
 };
 
+/// What a chart shows.
 pub struct Picture<'a> {
+    /// Name and symbol of the coin: text of a provider.
     pub title: String,
     pub metric: Metric,
     pub currency: &'a str,
     pub in_words: &'static str,
     pub span: (DateTime<Utc>, DateTime<Utc>),
-    /// From one point to the next, if none is missing.
-    pub rhythm: TimeDelta,
+    /// Time from one point to the next, if none is missing.
+    pub spacing: TimeDelta,
     pub series: Vec<Mark>,
     /// The 95% confidence interval of the last value.
     pub interval: Option<(f64, f64)>,
     pub attribution: Option<&'static str>,
 }
 
-/// From values and times to places.
+impl Picture<'_> {
+    /// Returns the SVG document.
+    pub fn draw(&self, theme: Theme) -> String {
+        let colours = match theme {
+            Theme::Light => &LIGHT,
+            Theme::Dark => &DARK,
+        };
+        let title = printable(&self.title);
+        let drawing = Drawing {
+            colours,
+            heading: format!("{title}: {} of the last {}", self.metric.as_str(), self.in_words),
+            description: self.description(),
+            title: shortened(title),
+            subtitle: format!("{} \u{b7} last {} \u{b7} UTC", self.unit(), self.in_words),
+            last_value: self.series.last().map(|last| number::exact(last.value)),
+            change: self.change(colours),
+            plot: self.plot(),
+            summary: self.summary(),
+            attribution: self.attribution,
+        };
+        drawing.render().expect("writing into memory does not fail")
+    }
+
+    fn description(&self) -> String {
+        let (Some((lowest, highest)), Some(last)) = (self.extremes(), self.series.last()) else {
+            return format!("{}. No data yet.", self.unit());
+        };
+        let [lowest, highest, value] = [lowest, highest, last.value].map(number::exact);
+        let time = last.at.format("%-d %B %Y, %H:%M UTC");
+        format!("{}. Lowest {lowest}, highest {highest}, last {value} on {time}.", self.unit())
+    }
+
+    fn unit(&self) -> String {
+        match self.metric {
+            Metric::Price => format!("Price in {}", self.currency),
+            Metric::Sentiment => "Sentiment, from \u{2212}1 to 1".into(),
+            Metric::Popularity => "Popularity, as a ratio to bitcoin\u{2019}s".into(),
+        }
+    }
+
+    fn extremes(&self) -> Option<(f64, f64)> {
+        let lowest = self.series.iter().map(|mark| mark.low).reduce(f64::min)?;
+        let highest = self.series.iter().map(|mark| mark.high).reduce(f64::max)?;
+        Some((lowest, highest))
+    }
+
+    /// From the first to the last price; the others are no amounts that grow by percents.
+    fn change(&self, colours: &Colours) -> Option<Change> {
+        let [first, .., last] = self.series.as_slice() else { return None };
+        if self.metric != Metric::Price || first.value <= 0.0 {
+            return None;
+        }
+        let change = (last.value / first.value - 1.0) * 100.0;
+        let (sign, colour) = if change < 0.0 { ("", colours.down) } else { ("+", colours.up) };
+        Some(Change { colour, percent: format!("{sign}{}%", number::with_decimals(change, 2)) })
+    }
+
+    fn plot(&self) -> Option<Plot> {
+        let frame = self.frame()?;
+        let last = self.series.last()?;
+        let row = |tick: &f64| Row {
+            y: Px(frame.y(*tick)),
+            label_y: Px(frame.y(*tick) + 4.0),
+            is_zero: tick.abs() < 1e-12 && frame.scale.low < 0.0,
+            label: frame.scale.label(*tick),
+        };
+        let column = |(at, label)| {
+            let x = frame.x(at);
+            // A label at the edge must not be cut.
+            Column { x: Px(x), label_x: Px(x.clamp(frame.left, RIGHT - 16.0)), label }
+        };
+        let pieces = self.series.chunk_by(|a, b| b.at - a.at <= self.spacing * 3 / 2);
+        Some(Plot {
+            left: Px(frame.left),
+            right: Px(RIGHT),
+            bottom: Px(BOTTOM),
+            label_x: Px(frame.left - 8.0),
+            rows: frame.scale.ticks.iter().map(row).collect(),
+            columns: times(self.span.0, self.span.1).into_iter().map(column).collect(),
+            pieces: pieces.map(|piece| self.piece(piece, &frame)).collect(),
+            last: (Px(frame.x(last.at)), Px(frame.y(last.value))),
+            interval: self.interval.map(|(low, high)| {
+                let x = frame.x(last.at).min(RIGHT - 4.0);
+                IntervalBar { x: Px(x), left: Px(x - 4.0), low: Px(frame.y(low)), high: Px(frame.y(high)) }
+            }),
+        })
+    }
+
+    fn frame(&self) -> Option<Frame> {
+        let (mut lowest, mut highest) = self.extremes()?;
+        if let Some((low, high)) = self.interval {
+            (lowest, highest) = (lowest.min(low), highest.max(high));
+        }
+        let scale = Scale::new(lowest, highest);
+        #[expect(clippy::cast_precision_loss, reason = "a few characters")]
+        let longest = scale.ticks.iter().map(|tick| scale.label(*tick).chars().count()).max()? as f64;
+        let left = MARGIN + longest * DIGIT_WIDTH + 8.0;
+        let (from, to) = self.span;
+        Some(Frame { left, scale, from, seconds: (to - from).as_seconds_f64() })
+    }
+
+    fn piece(&self, marks: &[Mark], frame: &Frame) -> Piece {
+        if let [only] = marks {
+            return Piece::Dot { x: Px(frame.x(only.at)), y: Px(frame.y(only.value)) };
+        }
+        let band = (self.metric == Metric::Price).then(|| {
+            let highs = marks.iter().map(|mark| (mark.at, mark.high));
+            let lows = marks.iter().rev().map(|mark| (mark.at, mark.low));
+            frame.path(highs.chain(lows))
+        });
+        Piece::Line { band, values: frame.path(marks.iter().map(|mark| (mark.at, mark.value))) }
+    }
+
+    fn summary(&self) -> Option<String> {
+        let (lowest, highest) = self.extremes()?;
+        let mut text = format!("Low {} \u{b7} High {}", number::exact(lowest), number::exact(highest));
+        if let Some((low, high)) = self.interval {
+            let _ = write!(text, " \u{b7} 95% interval {} to {}", number::exact(low), number::exact(high));
+        }
+        Some(text)
+    }
+}
+
+/// Maps times and values to coordinates.
 struct Frame {
     left: f64,
     scale: Scale,
@@ -83,173 +210,163 @@ impl Frame {
         let part = (value - self.scale.low) / (self.scale.high - self.scale.low);
         BOTTOM - part.clamp(0.0, 1.0) * (BOTTOM - TOP)
     }
-}
 
-impl Picture<'_> {
-    pub fn draw(&self, theme: Theme) -> String {
-        let colours = match theme {
-            Theme::Light => &LIGHT,
-            Theme::Dark => &DARK,
-        };
-        let mut svg = Svg::new(WIDTH, HEIGHT, &self.heading(), &self.description());
-        svg.element("rect", format!("width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"{}\"", colours.ground));
-        self.head(&mut svg, colours);
-        if let Some(frame) = self.frame() {
-            grid(&mut svg, colours, &frame, self.span);
-            self.line(&mut svg, colours, &frame);
-            self.interval(&mut svg, colours, &frame);
-        } else {
-            let place = format!("fill=\"{}\" font-size=\"16\" text-anchor=\"middle\"", colours.muted);
-            svg.text(WIDTH / 2.0, f64::midpoint(TOP, BOTTOM), place, "No data yet");
+    /// The `d` attribute of a polyline.
+    fn path(&self, points: impl Iterator<Item = (DateTime<Utc>, f64)>) -> String {
+        let mut text = String::new();
+        for (index, (at, value)) in points.enumerate() {
+            let command = if index == 0 { 'M' } else { 'L' };
+            let _ = write!(text, "{command}{} {}", Px(self.x(at)), Px(self.y(value)));
         }
-        self.foot(&mut svg, colours);
-        svg.finish()
-    }
-
-    fn unit(&self) -> String {
-        match self.metric {
-            Metric::Price => format!("Price in {}", self.currency),
-            Metric::Sentiment => "Sentiment, from \u{2212}1 to 1".into(),
-            Metric::Popularity => "Popularity, as a ratio to bitcoin\u{2019}s".into(),
-        }
-    }
-
-    fn heading(&self) -> String {
-        format!("{}: {} of the last {}", self.title, self.metric.as_str(), self.in_words)
-    }
-
-    fn extremes(&self) -> Option<(f64, f64)> {
-        let lowest = self.series.iter().map(|mark| mark.low).reduce(f64::min)?;
-        let highest = self.series.iter().map(|mark| mark.high).reduce(f64::max)?;
-        Some((lowest, highest))
-    }
-
-    fn description(&self) -> String {
-        let (Some((lowest, highest)), Some(last)) = (self.extremes(), self.series.last()) else {
-            return format!("{}. No data yet.", self.unit());
-        };
-        let [lowest, highest, value] = [lowest, highest, last.value].map(number::exact);
-        let time = last.at.format("%-d %B %Y, %H:%M UTC");
-        format!("{}. Lowest {lowest}, highest {highest}, last {value} on {time}.", self.unit())
-    }
-
-    fn frame(&self) -> Option<Frame> {
-        let (mut lowest, mut highest) = self.extremes()?;
-        if let Some((low, high)) = self.interval {
-            (lowest, highest) = (lowest.min(low), highest.max(high));
-        }
-        let scale = Scale::new(lowest, highest);
-        #[expect(clippy::cast_precision_loss, reason = "a few characters")]
-        let longest = scale.ticks.iter().map(|tick| scale.label(*tick).chars().count()).max()? as f64;
-        let left = MARGIN + longest * DIGIT + 8.0;
-        let (from, to) = self.span;
-        Some(Frame { left, scale, from, seconds: (to - from).as_seconds_f64() })
-    }
-
-    fn head(&self, svg: &mut Svg, colours: &Colours) {
-        let Colours { text, muted, .. } = colours;
-        let mut title: String = self.title.chars().take(LONGEST_TITLE).collect();
-        if title.len() < self.title.len() {
-            title.push('\u{2026}');
-        }
-        svg.text(MARGIN, 36.0, format!("fill=\"{text}\" font-size=\"19\" font-weight=\"600\""), &title);
-        let what = format!("{} \u{b7} last {} \u{b7} UTC", self.unit(), self.in_words);
-        svg.text(MARGIN, 57.0, format!("fill=\"{muted}\" font-size=\"13\""), &what);
-        let Some(last) = self.series.last() else {
-            return;
-        };
-        let place = format!("fill=\"{text}\" font-size=\"19\" font-weight=\"600\" text-anchor=\"end\"");
-        svg.text(RIGHT, 36.0, place, &number::exact(last.value));
-        let first = self.series[0].value;
-        if self.metric == Metric::Price && first > 0.0 && self.series.len() > 1 {
-            let change = (last.value / first - 1.0) * 100.0;
-            let (sign, colour) = if change < 0.0 { ("", colours.down) } else { ("+", colours.up) };
-            let place = format!("fill=\"{colour}\" font-size=\"13\" text-anchor=\"end\"");
-            svg.text(RIGHT, 57.0, place, &format!("{sign}{}%", number::with_decimals(change, 2)));
-        }
-    }
-
-    fn line(&self, svg: &mut Svg, colours: &Colours, frame: &Frame) {
-        let line = colours.line;
-        for piece in self.series.chunk_by(|a, b| b.at - a.at <= self.rhythm * 3 / 2) {
-            if let [only] = piece {
-                let (x, y) = (frame.x(only.at), frame.y(only.value));
-                svg.element("circle", format!("cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2\" fill=\"{line}\""));
-                continue;
-            }
-            if self.metric == Metric::Price {
-                let highs = piece.iter().map(|mark| (mark.at, mark.high));
-                let lows = piece.iter().rev().map(|mark| (mark.at, mark.low));
-                let band = path(frame, highs.chain(lows));
-                svg.element("path", format!("d=\"{band}Z\" fill=\"{line}\" fill-opacity=\"0.18\""));
-            }
-            let values = path(frame, piece.iter().map(|mark| (mark.at, mark.value)));
-            let stroke = "stroke-width=\"2\" stroke-linejoin=\"round\" stroke-linecap=\"round\"";
-            svg.element("path", format!("d=\"{values}\" fill=\"none\" stroke=\"{line}\" {stroke}"));
-        }
-        if let Some(last) = self.series.last() {
-            let (x, y) = (frame.x(last.at), frame.y(last.value));
-            let ring = format!("stroke=\"{}\" stroke-width=\"2\"", colours.ground);
-            svg.element("circle", format!("cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4.5\" fill=\"{line}\" {ring}"));
-        }
-    }
-
-    fn interval(&self, svg: &mut Svg, colours: &Colours, frame: &Frame) {
-        let (Some((low, high)), Some(last)) = (self.interval, self.series.last()) else {
-            return;
-        };
-        let (x, low, high) = (frame.x(last.at).min(RIGHT - 4.0), frame.y(low), frame.y(high));
-        let whisker =
-            format!("M{x:.1} {low:.1}V{high:.1}M{:.1} {low:.1}h8M{:.1} {high:.1}h8", x - 4.0, x - 4.0);
-        svg.element(
-            "path",
-            format!("d=\"{whisker}\" fill=\"none\" stroke=\"{}\" stroke-width=\"1.5\"", colours.muted),
-        );
-    }
-
-    fn foot(&self, svg: &mut Svg, colours: &Colours) {
-        let small = |more: &str| format!("fill=\"{}\" font-size=\"11\"{more}", colours.muted);
-        if let Some((lowest, highest)) = self.extremes() {
-            let mut text = format!("Low {} \u{b7} High {}", number::exact(lowest), number::exact(highest));
-            if let Some((low, high)) = self.interval {
-                let _ =
-                    write!(text, " \u{b7} 95% interval {} to {}", number::exact(low), number::exact(high));
-            }
-            svg.text(MARGIN, 364.0, small(""), &text);
-        }
-        if let Some(attribution) = self.attribution {
-            svg.text(RIGHT, 364.0, small(" text-anchor=\"end\""), attribution);
-        }
+        text
     }
 }
 
-fn grid(svg: &mut Svg, colours: &Colours, frame: &Frame, (from, to): (DateTime<Utc>, DateTime<Utc>)) {
-    let Colours { muted, grid, .. } = colours;
-    for tick in &frame.scale.ticks {
-        let y = frame.y(*tick);
-        // The line of nothing stands out.
-        let colour = if tick.abs() < 1e-12 && frame.scale.low < 0.0 { muted } else { grid };
-        svg.element(
-            "path",
-            format!("d=\"M{:.1} {y:.1}H{RIGHT:.1}\" stroke=\"{colour}\" stroke-width=\"1\"", frame.left),
-        );
-        let place = format!("fill=\"{muted}\" text-anchor=\"end\"");
-        svg.text(frame.left - 8.0, y + 4.0, place, &frame.scale.label(*tick));
-    }
-    for (at, label) in times(from, to) {
-        let x = frame.x(at);
-        svg.element("path", format!("d=\"M{x:.1} {BOTTOM:.1}v5\" stroke=\"{muted}\" stroke-width=\"1\""));
-        // A label at the edge must not be cut.
-        let x = x.clamp(frame.left, RIGHT - 16.0);
-        svg.text(x, BOTTOM + 20.0, format!("fill=\"{muted}\" text-anchor=\"middle\""), &label);
+/// A coordinate in pixels, written with one decimal.
+struct Px(f64);
+
+impl Display for Px {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1}", self.0)
     }
 }
 
-fn path(frame: &Frame, places: impl Iterator<Item = (DateTime<Utc>, f64)>) -> String {
-    let mut text = String::new();
-    for (index, (at, value)) in places.enumerate() {
-        let command = if index == 0 { 'M' } else { 'L' };
-        let _ = write!(text, "{command}{:.1} {:.1}", frame.x(at), frame.y(value));
+#[derive(Template)]
+#[template(path = "coins/chart/chart.svg")]
+struct Drawing {
+    colours: &'static Colours,
+    heading: String,
+    description: String,
+    title: String,
+    subtitle: String,
+    last_value: Option<String>,
+    change: Option<Change>,
+    /// None without data.
+    plot: Option<Plot>,
+    summary: Option<String>,
+    attribution: Option<&'static str>,
+}
+
+struct Change {
+    colour: &'static str,
+    percent: String,
+}
+
+struct Plot {
+    left: Px,
+    right: Px,
+    bottom: Px,
+    /// The end of the labels of rows.
+    label_x: Px,
+    rows: Vec<Row>,
+    columns: Vec<Column>,
+    pieces: Vec<Piece>,
+    /// The last value.
+    last: (Px, Px),
+    interval: Option<IntervalBar>,
+}
+
+/// A horizontal line of the grid.
+struct Row {
+    y: Px,
+    label_y: Px,
+    /// Whether it is the zero line between values of both signs, which is drawn darker.
+    is_zero: bool,
+    label: String,
+}
+
+/// A time on the axis.
+struct Column {
+    x: Px,
+    label_x: Px,
+    label: String,
+}
+
+/// Values without a gap between them.
+enum Piece {
+    Dot {
+        x: Px,
+        y: Px,
+    },
+    Line {
+        /// Around the highs and lows of a price.
+        band: Option<String>,
+        values: String,
+    },
+}
+
+struct IntervalBar {
+    x: Px,
+    left: Px,
+    low: Px,
+    high: Px,
+}
+
+/// Removes characters that XML cannot hold (XML 1.0, section 2.2) or that disguise text. The template escapes the rest.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !is_deceptive(*c) && !matches!(c, '\u{fffe}' | '\u{ffff}')).collect()
+}
+
+fn shortened(title: String) -> String {
+    match title.char_indices().nth(MAX_TITLE_LEN) {
+        Some((end, _)) => format!("{}\u{2026}", &title[..end]),
+        None => title,
     }
-    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(title: &str, series: Vec<Mark>) -> Picture<'_> {
+        Picture {
+            title: title.into(),
+            metric: Metric::Price,
+            currency: "GBP",
+            in_words: "24 hours",
+            span: (noon() - TimeDelta::days(1), noon()),
+            spacing: TimeDelta::minutes(5),
+            series,
+            interval: None,
+            attribution: None,
+        }
+    }
+
+    fn noon() -> DateTime<Utc> {
+        "2026-11-20T12:00:00Z".parse().expect("time")
+    }
+
+    #[test]
+    fn a_gap_ends_the_line_and_a_lone_value_is_a_dot() {
+        let mark = |(minutes, value)| Mark {
+            at: noon() - TimeDelta::minutes(minutes),
+            low: value - 2.0,
+            high: value + 2.0,
+            value,
+        };
+        let series = [(60, 100.0), (55, 110.0), (50, 120.0), (10, 110.0)].map(mark).into();
+        let svg = picture("Bitcoin (BTC)", series).draw(Theme::Light);
+        for element in [
+            "<path d=\"M672.9 270.6L675.1 183.6L677.4 96.5L677.4 131.4L675.1 218.4L672.9 305.5Z\" fill=\"#1f5fd0\" fill-opacity=\"0.18\"/>\n",
+            "<path d=\"M672.9 288.1L675.1 201.0L677.4 113.9\" fill=\"none\" stroke=\"#1f5fd0\" stroke-width=\"2\" \
+             stroke-linejoin=\"round\" stroke-linecap=\"round\"/>\n",
+            "<circle cx=\"695.5\" cy=\"201.0\" r=\"2\" fill=\"#1f5fd0\"/>\n",
+            ">+10.00%</text>\n",
+        ] {
+            assert_eq!(svg.matches(element).count(), 1, "{element} in {svg}");
+        }
+        assert!(!svg.contains("\n\n") && svg.ends_with("</svg>\n"), "{svg}");
+    }
+
+    #[test]
+    fn names_of_coins_cannot_add_markup() {
+        let title = "</title><script>alert(1)</script>\0\u{fffe}\u{202e}&amp;\" onload='x'";
+        let svg = picture(title, Vec::new()).draw(Theme::Light);
+        for never in ["<script", "</title><", "\0", "\u{fffe}", "\u{202e}", "\" onload", "&amp;"] {
+            assert!(!svg.contains(never), "{never}: {svg}");
+        }
+        let heading = "&#60;/title&#62;&#60;script&#62;alert(1)&#60;/script&#62;&#38;amp;&#34; onload=&#39;x&#39;: price";
+        assert!(svg.contains(heading), "{svg}");
+        assert_eq!((svg.matches("<title").count(), svg.matches("<text").count()), (1, 3), "{svg}");
+    }
 }

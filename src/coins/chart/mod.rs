@@ -1,8 +1,7 @@
-//! A coin's history as a picture.
+//! Answers `GET /api/v1/coins/{coin}/chart.svg`: draws a coin's history.
 
 mod axis;
 mod draw;
-mod svg;
 
 use actix_web::{
     HttpRequest, HttpResponse, get,
@@ -24,25 +23,26 @@ use crate::{
     tokens::CurrentUser,
 };
 
-const MOST: i64 = 1000;
-/// The picture needs nothing, and runs nothing when it is opened by itself.
+const MAX_POINTS: i64 = 1000;
+/// The image loads nothing, and runs nothing when it is opened as a page.
 const POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'none'";
 
 #[derive(Deserialize, Validate, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ReadChart {
-    /// What to draw; the price by default.
+    /// The number to draw; by default the price.
     #[param(inline)]
     metric: Option<Metric>,
-    /// How far back: in points of 5 minutes (`1d`), an hour (`7d`, `30d`) or a day.
+    /// Time span: in points of 5 minutes (`1d`), an hour (`7d`, `30d`) or a day (`90d`, `1y`).
     #[serde(default)]
     #[param(inline)]
     range: Range,
+    /// Colours of the image.
     #[serde(default)]
     #[param(inline)]
     theme: Theme,
-    /// ISO 4217 code of the prices, one of the configured; the first of them by default.
+    /// ISO 4217 code of the prices: one of the configured currencies, by default the first.
     #[param(min_length = 3, max_length = 3)]
     currency: Option<String>,
 }
@@ -96,22 +96,22 @@ pub enum Theme {
 
 /// Draw a coin's history
 ///
-/// An SVG of 720 by 380 pixels without scripts, fonts or links: the line of the closing values, a price's highs and lows as
-/// a band, gaps where there was no sync. Without history it says so.
+/// Returns an SVG image of 720 by 380 pixels. It shows a line of the last values, a band between the highs and lows of
+/// prices, and gaps where there was no sync; without history it says "No data yet". It has no scripts, fonts or links.
 #[utoipa::path(
     tag = "coins",
     security(("bearer" = [])),
     params(
         ReadChart,
-        ("coin" = String, Path, description = "Id, slug or ticker symbol.", example = "BTC"),
-        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of an answer that is there.")
+        ("coin" = String, Path, description = "Id, slug or ticker symbol of the coin, in any case.", example = "BTC"),
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the response the client already has.")
     ),
     responses(
-        (status = 200, description = "The picture.", body = String, content_type = "image/svg+xml",
-            headers(("ETag" = String, description = "For `If-None-Match`.")),
+        (status = 200, description = "The image.", body = String, content_type = "image/svg+xml",
+            headers(("ETag" = String, description = "Identifies this version of the response; send it as `If-None-Match`.")),
             example = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"720\" height=\"380\">…</svg>"),
-        (status = 300, description = "`ambiguous`: several coins have this name; `choices` lists them."),
-        (status = 304, description = "Nothing has changed."),
+        (status = 300, description = "`ambiguous`: several coins have this name; `choices` lists them with their ids."),
+        (status = 304, description = "The response has not changed."),
         (status = 404, description = "`not-found`: no such coin.")
     )
 )]
@@ -131,12 +131,11 @@ pub async fn read_chart(
     let coin = find::anywhere(&view, &db, &path.0).await?;
     let (id, of) = (coin.id, snapshot.currency.clone());
     let (step, count) = range.step_and_count();
-    // Whole steps and minutes, so that the picture stays the same for a while.
+    // Whole steps and minutes keep the image, and so its `ETag`, the same for a while.
     let now = clock.now().duration_trunc(TimeDelta::minutes(1)).expect("a time of today");
     let to = Step::FiveMinutes.floor(now) + Step::FiveMinutes.length();
     let from = to - step.length() * count;
-    let points =
-        db.run(move |conn| Ok::<_, Problem>(market::history(conn, id, &of, (from, to), step, MOST)?)).await?;
+    let points = db.query(move |conn| market::history(conn, id, &of, (from, to), step, MAX_POINTS)).await?;
     let social = snapshot.coins.iter().find(|coin| coin.id == id).and_then(|coin| coin.social.as_ref());
     let interval = social.and_then(|social| social.interval).filter(|_| metric == Metric::Sentiment);
     let picture = Picture {
@@ -145,12 +144,12 @@ pub async fn read_chart(
         currency: &snapshot.currency,
         in_words: range.in_words(),
         span: (from, to),
-        rhythm: rhythm(step, view.interval),
+        spacing: spacing(step, view.interval),
         series: series(&points, metric, step, now),
         interval: interval.map(|interval| (interval.low, interval.high)),
         attribution: view.provenance(&snapshot).attribution,
     };
-    // Some tenths of a millisecond: less than the way to another thread and back is worth.
+    // Takes some tenths of a millisecond: too little for another thread.
     let mut response = respond_with(&req, "image/svg+xml", picture.draw(theme).into_bytes());
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=60"));
@@ -158,18 +157,18 @@ pub async fn read_chart(
     Ok(response)
 }
 
-/// One interval as it is drawn.
+/// The values of one interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Mark {
-    /// The end of the interval, where its last value belongs; now, if that is to come.
+    /// The end of the interval, to which its last value belongs, or now if that is earlier.
     at: DateTime<Utc>,
     low: f64,
     high: f64,
     value: f64,
 }
 
-/// From one point to the next: slots that are longer than steps leave some steps out.
-fn rhythm(step: Step, interval: TimeDelta) -> TimeDelta {
+/// Returns the time between two points: syncs less frequent than steps leave steps out.
+fn spacing(step: Step, interval: TimeDelta) -> TimeDelta {
     let step = step.length();
     let steps = (interval.num_milliseconds() - 1).div_euclid(step.num_milliseconds()) + 1;
     step * i32::try_from(steps).expect("at most a day")

@@ -4,27 +4,27 @@ use actix_web::{HttpResponse, put, web::Data};
 
 use super::{
     super::{find, view::View},
-    store::{self, Added, MOST},
+    store::{self, Added, MAX_COINS},
 };
 use crate::{
     clock::Clock,
-    db::Db,
+    db::{CoinId, Db},
     http::{Path, Problem, kind},
     tokens::{CurrentUser, Refusal},
 };
 
 /// Watch a coin
 ///
-/// The same again changes nothing.
+/// Adds a coin to your watch list; at most 250. The request is idempotent.
 #[utoipa::path(
     tag = "watchlist",
     security(("bearer" = [])),
-    params(("coin" = String, Path, description = "Id, slug or ticker symbol.", example = "BTC")),
+    params(("coin" = String, Path, description = "Id, slug or ticker symbol of the coin, in any case.", example = "BTC")),
     responses(
-        (status = 204, description = "It is on your watch list."),
-        (status = 300, description = "`ambiguous`: several coins have this name; `choices` lists them."),
+        (status = 204, description = "The coin is on your watch list."),
+        (status = 300, description = "`ambiguous`: several coins have this name; `choices` lists them with their ids."),
         (status = 404, description = "`not-found`: no such coin."),
-        (status = 409, description = "`limit-reached`: there are 250 coins on it.")
+        (status = 409, description = "`limit-reached`: the list has 250 coins, the maximum.")
     )
 )]
 #[put("/user/watchlist/{coin}")]
@@ -35,11 +35,11 @@ pub async fn watch_coin(
     db: Data<Db>,
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
-    let coin = find::anywhere(&view, &db, &path.0).await?.id;
+    let coin = CoinId(find::anywhere(&view, &db, &path.0).await?.id);
     let now = clock.now();
-    match db.tx(move |conn| Ok::<_, Problem>(store::add(conn, me.id, coin, now)?)).await? {
+    match db.query_tx(move |conn| store::add(conn, me.id, coin, now)).await? {
         Added::Yes => Ok(HttpResponse::NoContent().finish()),
-        Added::Full => Err(Problem::new(&kind::LIMIT_REACHED).detail(format!("at most {MOST} coins"))),
+        Added::Full => Err(Problem::new(&kind::LIMIT_REACHED).detail(format!("at most {MAX_COINS} coins"))),
         Added::NoUser => Err(Refusal::Revoked.into()),
     }
 }

@@ -13,7 +13,7 @@ use crate::{db::Db, http::Problem, market::Identity, tokens::CurrentUser};
 
 #[derive(Serialize, ToSchema)]
 pub struct Watchlist {
-    /// In the order in which they were added; at most 250.
+    /// The first added first; at most 250.
     data: Vec<WatchedCoin>,
 }
 
@@ -32,7 +32,8 @@ pub struct WatchedCoin {
 
 /// List the coins you watch
 ///
-/// What the market says of them is at `GET /coins?watchlist=true`; a coin that has left the list of coins is only here.
+/// Returns the coins on your watch list, also those that have left the list of coins. For their prices use
+/// `GET /coins?watchlist=true`.
 #[utoipa::path(
     tag = "watchlist",
     security(("bearer" = [])),
@@ -40,7 +41,7 @@ pub struct WatchedCoin {
 )]
 #[get("/user/watchlist")]
 pub async fn list_watchlist(me: CurrentUser, db: Data<Db>) -> Result<Json<Watchlist>, Problem> {
-    let rows = db.run(move |conn| Ok::<_, Problem>(store::list(conn, me.id)?)).await?;
+    let rows = db.query(move |conn| store::list(conn, me.id)).await?;
     let coin =
         |(Identity { id, symbol, name, slug }, added_at)| WatchedCoin { id, symbol, name, slug, added_at };
     Ok(Json(Watchlist { data: rows.into_iter().map(coin).collect() }))

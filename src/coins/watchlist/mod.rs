@@ -1,4 +1,4 @@
-//! The coins that a user watches.
+//! Lets users keep a list of coins they watch.
 
 mod add;
 mod list;
@@ -9,19 +9,13 @@ use std::collections::HashSet;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::{
-    db::{Db, UserId},
-    http::Problem,
-};
+use crate::db::{CoinId, Db, DbError, UserId};
 
 pub fn routes(config: &mut ServiceConfig) {
     config.service(list::list_watchlist).service(add::watch_coin).service(remove::unwatch_coin);
 }
 
-/// The ids of the coins.
-///
-/// # Errors
-/// `unavailable`.
-pub async fn ids(db: &Db, user: UserId) -> Result<HashSet<i64>, Problem> {
-    db.run(move |conn| Ok(store::ids(conn, user)?)).await
+/// Returns the ids of the coins on the user's watch list.
+pub async fn ids(db: &Db, user: UserId) -> Result<HashSet<CoinId>, DbError> {
+    db.query(move |conn| store::ids(conn, user)).await
 }

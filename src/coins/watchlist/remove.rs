@@ -7,21 +7,21 @@ use super::{
     store,
 };
 use crate::{
-    db::Db,
+    db::{CoinId, Db},
     http::{Path, Problem},
     tokens::CurrentUser,
 };
 
 /// Stop watching a coin
 ///
-/// The same again, or for a coin that was not watched, changes nothing.
+/// Removes a coin from your watch list. The request is idempotent.
 #[utoipa::path(
     tag = "watchlist",
     security(("bearer" = [])),
-    params(("coin" = String, Path, description = "Id, slug or ticker symbol.", example = "BTC")),
+    params(("coin" = String, Path, description = "Id, slug or ticker symbol of the coin, in any case.", example = "BTC")),
     responses(
-        (status = 204, description = "It is not on your watch list."),
-        (status = 300, description = "`ambiguous`: several coins have this name; `choices` lists them."),
+        (status = 204, description = "The coin is not on your watch list."),
+        (status = 300, description = "`ambiguous`: several coins have this name; `choices` lists them with their ids."),
         (status = 404, description = "`not-found`: no such coin.")
     )
 )]
@@ -32,7 +32,7 @@ pub async fn unwatch_coin(
     view: Data<View>,
     db: Data<Db>,
 ) -> Result<HttpResponse, Problem> {
-    let coin = find::anywhere(&view, &db, &path.0).await?.id;
-    db.run(move |conn| Ok::<_, Problem>(store::remove(conn, me.id, coin)?)).await?;
+    let coin = CoinId(find::anywhere(&view, &db, &path.0).await?.id);
+    db.query(move |conn| store::remove(conn, me.id, coin)).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,4 +1,4 @@
-//! The SQL of watch lists.
+//! Stores watch lists.
 
 use std::collections::HashSet;
 
@@ -7,16 +7,16 @@ use diesel::{PgConnection, QueryResult, prelude::*};
 
 use crate::{
     db::{
-        UserId,
+        CoinId, UserId,
         schema::{coins, users, watchlist},
     },
     market::Identity,
 };
 
-/// As many as coins can be synced.
-pub const MOST: i64 = 250;
+/// Per user. No more coins than this are synced.
+pub const MAX_COINS: i64 = 250;
 
-/// What became of a wish to watch.
+/// The outcome of [`add`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Added {
     Yes,
@@ -25,8 +25,8 @@ pub enum Added {
     NoUser,
 }
 
-/// In a transaction: the user's row is the lock that keeps two of them from exceeding the limit.
-pub fn add(conn: &mut PgConnection, user: UserId, coin: i64, now: DateTime<Utc>) -> QueryResult<Added> {
+/// Adds a coin. Must run in a transaction: locking the user's row keeps concurrent requests within the limit.
+pub fn add(conn: &mut PgConnection, user: UserId, coin: CoinId, now: DateTime<Utc>) -> QueryResult<Added> {
     let locked: Option<UserId> =
         users::table.find(user).select(users::id).for_no_key_update().first(conn).optional()?;
     if locked.is_none() {
@@ -37,19 +37,19 @@ pub fn add(conn: &mut PgConnection, user: UserId, coin: i64, now: DateTime<Utc>)
         .on_conflict_do_nothing()
         .execute(conn)?;
     let count: i64 = watchlist::table.filter(watchlist::user_id.eq(user)).count().get_result(conn)?;
-    if added > 0 && count > MOST {
+    if added > 0 && count > MAX_COINS {
         remove(conn, user, coin)?;
         return Ok(Added::Full);
     }
     Ok(Added::Yes)
 }
 
-pub fn remove(conn: &mut PgConnection, user: UserId, coin: i64) -> QueryResult<()> {
+pub fn remove(conn: &mut PgConnection, user: UserId, coin: CoinId) -> QueryResult<()> {
     diesel::delete(watchlist::table.find((user, coin))).execute(conn)?;
     Ok(())
 }
 
-/// In the order in which they were added.
+/// Lists the coins in the order in which they were added.
 pub fn list(conn: &mut PgConnection, user: UserId) -> QueryResult<Vec<(Identity, DateTime<Utc>)>> {
     watchlist::table
         .inner_join(coins::table)
@@ -59,8 +59,8 @@ pub fn list(conn: &mut PgConnection, user: UserId) -> QueryResult<Vec<(Identity,
         .load(conn)
 }
 
-pub fn ids(conn: &mut PgConnection, user: UserId) -> QueryResult<HashSet<i64>> {
-    let ids: Vec<i64> =
+pub fn ids(conn: &mut PgConnection, user: UserId) -> QueryResult<HashSet<CoinId>> {
+    let ids: Vec<CoinId> =
         watchlist::table.filter(watchlist::user_id.eq(user)).select(watchlist::coin_id).load(conn)?;
     Ok(ids.into_iter().collect())
 }

@@ -82,7 +82,7 @@ async fn each_crossing_sends_one_mail_and_hovering_sends_none() {
     let mail = app.mail_to(&user.email).await;
     assert_eq!(mail.subject, "Bitcoin: price below 50,000 GBP");
     assert!(mail.text.contains("it is 49,000.5 GBP, which is below 50,000 GBP"), "{}", mail.text);
-    assert!(mail.text.contains("It was for once and is deleted."), "{}", mail.text);
+    assert!(mail.text.contains("This was a one-time alert and has been deleted."), "{}", mail.text);
     assert!(!mail.text.contains("delete the alert there"), "{}", mail.text);
     assert_eq!(mail.link(), "https://app.example.com");
     let left = user.get(PATH).await.json();

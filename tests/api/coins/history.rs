@@ -242,6 +242,6 @@ async fn a_coin_that_has_left_the_list_keeps_its_history() {
     let body = user.get(&format!("{COINS}/OLD/history")).await.assert(200).json();
     let by_id = format!("{COINS}/{}/chart.svg", body["coin"]);
     let svg = user.get(&by_id).await.assert(200).text();
-    assert!(svg.contains("Old &amp; &lt;b&gt;Gone (OLD)") && svg.contains("No data yet"), "{svg}");
+    assert!(svg.contains("Old &#38; &#60;b&#62;Gone (OLD)") && svg.contains("No data yet"), "{svg}");
     user.get(&format!("{COINS}/old-gone/history")).await.assert(200);
 }
