@@ -31,7 +31,7 @@ import { pages, system } from './flow/system.mjs';
 
 export const about = `A walk through the whole API: create an account, use every endpoint, delete the account.
 
-Import this file and \`mintage.postman_environment.json\`, choose the environment, start the server and run the collection. You can also send single requests: **Register** makes up an account, **Log in** stores its tokens in the environment, and all other requests use them.
+Import this file and \`mintage.postman_environment.json\`, choose the environment, start the server and run the collection. You can also send single requests: **Register an account** makes one up, **Log in** stores its tokens in the environment, and all other requests use them.
 
 The folders **as an admin** need an admin: run \`mintage create-admin --email …\`, then set \`admin_email\` and \`admin_password\` in the environment.`;
 

@@ -39,7 +39,8 @@ pub struct LoginBody {
     #[schema(format = "password", max_length = 1024)]
     #[validate(length(max = 1024))]
     password: String,
-    /// Keeps the session for up to 90 days (14 unused) instead of 24 hours (12 unused).
+    /// Whether to keep the session for long: at most 90 days, and 14 days without a refresh. Otherwise 24 hours and
+    /// 12 hours. A server may be configured with other times.
     #[serde(default)]
     remember: bool,
 }
@@ -59,9 +60,9 @@ const CHECKED: TimeDelta = TimeDelta::seconds(10);
 
 /// Log in
 ///
-/// Starts a session and returns its first pair of tokens. The answer to a wrong password and to
-/// an unknown account is the same, also in time. Where confirmation is required, the right password
-/// of a registration that waits for it is a 403.
+/// Starts a session and returns its first pair of tokens. A wrong password and an unknown account get the same
+/// response after the same time, so that it does not reveal accounts. If the server requires confirmation, the
+/// right password of an unconfirmed registration gets a 403.
 #[utoipa::path(
     tag = "auth",
     security(()),

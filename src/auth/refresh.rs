@@ -30,19 +30,21 @@ pub struct Refresh {
     refresh_token: String,
 }
 
-/// Refresh
+/// Refresh the tokens
 ///
-/// Exchanges a refresh token for a new pair; at any time, also early. The old refresh token is then
-/// used up: keep only the new one.
+/// Exchanges a refresh token for a new pair of tokens, at any time before it expires. A refresh token works once:
+/// keep only the new one.
 ///
-/// A used one that comes again is answered with the newest pair of its session in two cases. Within 10
-/// seconds (two tabs at once), also if it is several generations old. Or, if the answer was lost, once
-/// within an hour: if it is the one directly before the newest, comes from the same network (IPv4 /24,
-/// IPv6 /48) with the same `User-Agent`, and no access token of the newest pair was seen here; at most
-/// three times in a row.
+/// A used refresh token gets the newest pair of its session in two cases:
 ///
-/// In all other cases it counts as stolen (RFC 9700, section 4.14.2), since two parties have it: the
-/// session ends, and a mail tells the account's address, if that is confirmed.
+/// - Within 10 seconds after its use, because two tabs may refresh at the same time. It may then be several
+///   generations old.
+/// - Within an hour after its use, because the response may have been lost. It must then be the one directly before
+///   the newest and come from the same network (IPv4 /24, IPv6 /48) with the same `User-Agent`, and no access token
+///   of the newest pair may have been used here. The newest pair is repeated once, and at most three pairs in a row.
+///
+/// In all other cases it counts as stolen, because two parties have it (RFC 9700 section 4.14.2): the session ends,
+/// and the account's address gets a mail if it is confirmed.
 #[utoipa::path(
     tag = "auth",
     security(()),

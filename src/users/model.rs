@@ -19,10 +19,10 @@ pub struct User {
     /// `UUIDv7`; the `sub` of the user's tokens.
     #[schema(value_type = Uuid, example = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1")]
     pub id: UserId,
-    /// As the person wrote it.
+    /// As it was entered.
     #[schema(example = "ada@example.com", format = "email")]
     pub email: String,
-    /// Whether the person has proved to read mail at this address.
+    /// Whether the owner has proved to receive mail at this address.
     #[diesel(select_expression = users::email_confirmed_at.is_not_null())]
     pub email_confirmed: bool,
     #[schema(example = "ada")]

@@ -81,9 +81,9 @@ fn respond(page: &Page) -> Result<HttpResponse, Problem> {
         .body(html))
 }
 
-/// Page: confirm an address
+/// Page: confirm an e-mail address
 ///
-/// For the link or the code of a confirmation mail.
+/// Shows a form for the link or the code of a confirmation mail.
 #[utoipa::path(
     tag = "pages",
     security(()),
@@ -116,8 +116,7 @@ async fn confirm_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
 
 /// Page: reset the password
 ///
-/// For the link or the code of a mail that was asked for with `POST /api/v1/auth/password/forgot`;
-/// can also ask for it.
+/// Shows a form for the link or the code of a mail for a new password. The page can also request that mail.
 #[utoipa::path(
     tag = "pages",
     security(()),
@@ -147,9 +146,9 @@ async fn reset_password_page(pages: Data<Pages>) -> Result<HttpResponse, Problem
     })
 }
 
-/// Page: confirm a change of the address
+/// Page: confirm a change of the e-mail address
 ///
-/// For the link or the code that the new address got.
+/// Shows a form for the link or the code in the mail to the new address.
 #[utoipa::path(
     tag = "pages",
     security(()),
@@ -173,9 +172,9 @@ async fn confirm_email_change_page(pages: Data<Pages>) -> Result<HttpResponse, P
     })
 }
 
-/// Page: undo a change of the address
+/// Page: undo a change of the e-mail address
 ///
-/// For the link that the old address got.
+/// Shows a button for the link in the mail to the old address.
 #[utoipa::path(
     tag = "pages",
     security(()),
@@ -200,7 +199,7 @@ async fn undo_email_change_page(pages: Data<Pages>) -> Result<HttpResponse, Prob
 
 /// Page: unlock log-in
 ///
-/// For the link of the mail that says that log-ins from new places are stopped.
+/// Shows a button for the link in the mail about stopped log-ins.
 #[utoipa::path(
     tag = "pages",
     security(()),
@@ -225,7 +224,7 @@ async fn unlock_login_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> 
 
 /// Script and style of the pages
 ///
-/// Compiled in; the pages load nothing else, and nothing from elsewhere.
+/// Returns a file that the pages load. They load nothing else, and nothing from other hosts.
 #[utoipa::path(
     tag = "pages",
     security(()),
@@ -235,7 +234,7 @@ async fn unlock_login_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> 
             (String = "text/css", example = ":root { color-scheme: light dark; }"),
             (String = "text/javascript", example = "const form = document.querySelector('form');")
         )),
-        (status = 404, description = "`not-found`: there is no such file.")
+        (status = 404, description = "`not-found`: no such file.")
     )
 )]
 #[get("/pages/{file}")]
