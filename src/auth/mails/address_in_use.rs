@@ -68,27 +68,28 @@ async fn send_notice(
     in_use: InUse,
 ) -> Result<(), Failure> {
     let wanted =
-        format!("Somebody, probably you, wanted to use this address at {}.", context.mailer.product());
+        format!("Someone, probably you, tried to use this e-mail address at {}.", context.mailer.product());
     let letter = match in_use {
         InUse::ByAccount => Letter {
             subject: "You already have an account",
             paragraphs: &[
                 &wanted,
-                "It has an account there already, so nothing has changed: log in as usual. If you have \
+                "An account there already has this address, so nothing has changed. Log in as usual. If you have \
                  forgotten the password, choose a new one.",
             ],
             action: Some(Action { label: "Choose a new password", link: &context.page("reset-password") }),
-            notes: &["If it was not you, do nothing."],
+            notes: &["If it was not you, there is nothing to do."],
             ..Letter::default()
         },
         InUse::Reserved => Letter {
             subject: "This address is still reserved",
             paragraphs: &[
                 &wanted,
-                "Until lately an account there had it, and for 7 days that can be undone with the link \
-                 that we mailed then. So nothing has changed now; try again later.",
+                "An account there had this address until recently. The change can be undone for 7 days with the \
+                 link that we mailed to this address, so the address is still reserved and nothing has changed now. \
+                 Please try again later.",
             ],
-            notes: &["If it was not you, do nothing."],
+            notes: &["If it was not you, there is nothing to do."],
             ..Letter::default()
         },
     };

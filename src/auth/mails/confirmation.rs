@@ -82,8 +82,8 @@ pub(super) async fn send(
 ) -> Result<(), Failure> {
     // The time tells mails of several registrations apart.
     let asked = format!(
-        "Confirm this address only if you asked for an account at {} on {}. You will type the password of the \
-         account: repeat the one that you registered with, or choose a new one.",
+        "Confirm this address only if you asked for an account at {} on {}. You will be asked for a password: \
+         repeat the one that you registered with, or choose a new one.",
         context.mailer.product(),
         asked_at.format("%-d %B %Y at %H:%M:%S UTC"),
     );
@@ -96,9 +96,9 @@ pub(super) async fn send(
             "The link works for 24 hours.",
             match challenge.subject() {
                 Subject::Registration(_) => {
-                    "If you did not ask for it, do nothing, and there will be no such account."
+                    "If you did not ask for it, do nothing: no account will be created."
                 }
-                Subject::User(_) => "If you did not ask for it, do nothing: the account stays unconfirmed.",
+                Subject::User(_) => "If you did not ask for it, do nothing: the address stays unconfirmed.",
             },
             KEEP_IT,
         ],

@@ -17,8 +17,8 @@ pub struct EmailChangeMail {
 }
 
 /// A stranger may have asked for it: then the reader would use an account that the stranger can take back.
-const RISK: &str = "The person who made the account knows its password, and can take the account back for 7 days \
-                    if its former address was confirmed. To have an account of your own, register instead.";
+const RISK: &str = "The person who created the account knows its password, and can take the account back for 7 days \
+                    if its previous address was confirmed. If you want an account of your own, register one instead.";
 
 impl Job for EmailChangeMail {
     const KIND: &'static str = "mail-email-change";
@@ -35,8 +35,8 @@ impl Job for EmailChangeMail {
             return Ok(());
         };
         let asked = format!(
-            "An existing account at {}, made on {}, is about to get this address. Confirm it only if the \
-             account is yours and you asked for the change.",
+            "Someone, probably you, asked to use this e-mail address for an existing account at {}, created on {}. \
+             Confirm it only if the account is yours and you asked for the change.",
             context.mailer.product(),
             account.created_at.format("%-d %B %Y at %H:%M UTC")
         );
@@ -50,7 +50,7 @@ impl Job for EmailChangeMail {
             code: Some((&secrets.code, CODE_LIFETIME)),
             notes: &[
                 "The link works for 24 hours.",
-                "If you did not ask for it, do nothing: the account keeps the address it has.",
+                "If you did not ask for it, do nothing: the account keeps its current address.",
                 KEEP_IT,
             ],
             ..Letter::default()

@@ -59,8 +59,8 @@ impl Job for LoginStoppedMail {
             return Ok(());
         };
         let happened = format!(
-            "There were 100 log-ins with a wrong password in a row to your account at {}, from places where \
-             you have not logged in lately. None of them got in.",
+            "There were 100 attempts in a row to log in to your account at {} with a wrong password, from places \
+             where you have not logged in recently. None of them succeeded.",
             context.mailer.product()
         );
         let letter = Letter {
@@ -68,10 +68,10 @@ impl Job for LoginStoppedMail {
             name: account.greeting(),
             paragraphs: &[
                 &happened,
-                "To protect your account, log-in from new places is stopped. From places where you have logged \
-                 in during the last 30 days it works as before.",
-                "To log in from a new place, press the button there. Choosing a new password there has the same \
-                 effect.",
+                "To protect your account, log-in from new places is stopped. It still works from places where you \
+                 logged in during the last 30 days.",
+                "To log in from a new place, open this mail there and press the button. Choosing a new password \
+                 there has the same effect.",
             ],
             action: Some(Action {
                 label: "Let me log in here",
@@ -79,7 +79,7 @@ impl Job for LoginStoppedMail {
             }),
             notes: &[
                 "The link works once, for 24 hours. If you do not need it, do nothing.",
-                "If your password is short or you use it elsewhere too, choose another one.",
+                "If your password is short, or you use it for other services too, choose another one.",
             ],
             ..Letter::default()
         };

@@ -71,7 +71,7 @@ impl MailContext {
 
 /// How long a code works, in words.
 const CODE_LIFETIME: &str = "10 minutes";
-const KEEP_IT: &str = "Never pass the link or the code on, whoever asks for it.";
+const KEEP_IT: &str = "Do not give a link or a code from our mails to anyone.";
 
 /// Opens and arms the challenge that this job mails to the account's own address, which is not always the
 /// spelling that was submitted. It has the job's id, so that another attempt finds it again. None if a

@@ -48,10 +48,10 @@ impl Notice {
                 "Your password was changed",
                 vec![
                     format!(
-                        "Your account at {product} has a new password, and all its sessions have ended. If \
-                         you changed it, there is nothing to do."
+                        "The password of your account at {product} was changed, and you were logged out everywhere. \
+                         If it was you, there is nothing to do."
                     ),
-                    "If you did not change it, choose another password at once.".into(),
+                    "If it was not you, choose another password at once.".into(),
                 ],
                 Some(("Choose another password", "reset-password")),
             ),
@@ -59,14 +59,14 @@ impl Notice {
                 "We ended a log-in to your account",
                 vec![
                     format!(
-                        "We ended a log-in to your account at {product}: the one of {}, last renewed by {}. \
-                         Your device keeps a one-time key that renews the log-in. The same key was used twice.",
+                        "We ended a log-in to your account at {product}: the one of {}, last renewed by {}. A log-in \
+                         is renewed with a key that works once. This key was used twice.",
                         logged_in_at.format("%-d %B %Y, %H:%M UTC"),
                         device(user_agent.as_deref().unwrap_or_default())
                     ),
-                    "So somebody else may have a copy of that key. It can also happen without a thief, for \
-                     example when a connection breaks at the wrong moment. We cannot tell which it was, \
-                     so that log-in does not work any more, for anyone. Your other log-ins go on."
+                    "So someone else may have a copy of the key. It can also happen without a theft, for example \
+                     when a connection breaks at the wrong moment. We cannot tell which it was, so this log-in no \
+                     longer works for anyone. Your other log-ins still work."
                         .into(),
                     "Log in again where you need it. If this happens again, choose a new password: that \
                      ends all log-ins."
@@ -78,13 +78,12 @@ impl Notice {
                 "An account no longer has this address",
                 vec![
                     format!(
-                        "An account at {product} had this address, which was never confirmed, and has \
-                         another one now. If you made that change, or know of no such account, there is \
-                         nothing to do."
+                        "An account at {product} had this e-mail address, which was never confirmed. It has another \
+                         one now. If you made this change, or never had such an account, there is nothing to do."
                     ),
-                    "If the account was yours and you did not change it, somebody knows its password: \
-                     change it wherever else you use it. The change cannot be undone, because this address \
-                     was not confirmed. You can register again with it."
+                    "If the account was yours and you did not make this change, someone else knows its password: \
+                     change it wherever else you use it. The change cannot be undone, because this address was \
+                     not confirmed. You can register a new account with it."
                         .into(),
                 ],
                 None,
@@ -93,13 +92,13 @@ impl Notice {
                 "An account no longer has this address",
                 vec![
                     format!(
-                        "The account at {product} that had this address has its former one again: the person \
-                         who reads mail there has undone the change. All its sessions have ended, and you \
-                         cannot log in to it with this address any more."
+                        "The account at {product} that had this e-mail address has its previous address back: the \
+                         owner of that address undid the change. All sessions of the account have ended, and you \
+                         can no longer log in to it with this address."
                     ),
-                    "What you entered into that account now belongs to the person at the former address. If \
-                     you used its password elsewhere, change it there. You can register an account of your \
-                     own with this address."
+                    "What you entered into that account now belongs to the owner of the previous address. If you \
+                     use its password elsewhere, change it there. You can register an account of your own with \
+                     this address."
                         .into(),
                 ],
                 None,
@@ -108,11 +107,11 @@ impl Notice {
                 "Your account was deleted",
                 vec![
                     format!(
-                        "Your account at {product} was deleted, with everything in it. If you deleted it, \
-                         there is nothing to do."
+                        "Your account at {product} was deleted, with everything in it. If it was you, there is \
+                         nothing to do."
                     ),
-                    "If you did not delete it, somebody knows its password: change it wherever else you use \
-                     it. The account cannot be restored."
+                    "If it was not you, someone else knows its password: change it wherever else you use it. The \
+                     account cannot be restored."
                         .into(),
                 ],
                 None,

@@ -35,15 +35,16 @@ impl Job for PasswordChangeMail {
         let Some((account, secrets)) = found else {
             return Ok(());
         };
-        let asked = format!("With this code you can change your password at {}.", context.mailer.product());
+        let asked =
+            format!("You asked to change the password of your account at {}.", context.mailer.product());
         let letter = Letter {
             subject: "Your code for a new password",
             name: account.greeting(),
             paragraphs: &[&asked],
             code: Some((&secrets.code, CODE_LIFETIME)),
             notes: &[
-                "If you did not ask for it, somebody is logged in to your account and knows your password: \
-                 choose a new one.",
+                "If it was not you, someone else is logged in to your account and knows your password: choose a \
+                 new one at once.",
                 KEEP_IT,
             ],
             ..Letter::default()

@@ -51,17 +51,15 @@ impl Job for ResetMail {
         let product = context.mailer.product();
         let (asked, otherwise) = match self.reason {
             Reason::Asked => (
-                format!(
-                    "Somebody, probably you, has asked for a new password for your account at {product}."
-                ),
-                "If it was not you, do nothing: your password stays as it is.",
+                format!("Someone, probably you, asked for a new password for your account at {product}."),
+                "If it was not you, do nothing: your password stays the same.",
             ),
             Reason::Undone => (
                 format!(
-                    "Your account at {product} has its address back. Choose a new password: whoever changed \
-                     the address knew the one that it has."
+                    "Your account at {product} has its e-mail address back. Choose a new password at once: the person \
+                     who changed the address knew the current one."
                 ),
-                "If you have done so already, do nothing.",
+                "If you have already done so, there is nothing to do.",
             ),
         };
         let letter = Letter {

@@ -95,8 +95,8 @@ async fn confirm_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
     respond(&Page {
         product: &pages.product_name,
         title: "Confirm your e-mail address",
-        lead: "Somebody asked for an account with this address. Confirm it only if that was you: then your \
-               account is ready.",
+        lead: "Someone asked for an account with this e-mail address. Confirm it only if that was you. Then you can \
+               log in.",
         endpoint: "api/v1/auth/confirm",
         button: "Confirm",
         done: "is confirmed. You can log in now.",
@@ -128,7 +128,7 @@ async fn reset_password_page(pages: Data<Pages>) -> Result<HttpResponse, Problem
     respond(&Page {
         product: &pages.product_name,
         title: "Choose a new password",
-        lead: "You will be logged out everywhere and can log in with the new password.",
+        lead: "This logs you out everywhere. Log in with the new password afterwards.",
         endpoint: "api/v1/auth/password/reset",
         button: "Set the password",
         done: "Your new password is set. You can log in with it now.",
@@ -141,7 +141,7 @@ async fn reset_password_page(pages: Data<Pages>) -> Result<HttpResponse, Problem
         }),
         again: Some(Again {
             endpoint: "api/v1/auth/password/forgot",
-            question: "No mail yet, or it has expired?",
+            question: "No mail, or it has expired?",
         }),
     })
 }
@@ -160,12 +160,12 @@ async fn confirm_email_change_page(pages: Data<Pages>) -> Result<HttpResponse, P
     respond(&Page {
         product: &pages.product_name,
         title: "Confirm your new e-mail address",
-        lead: "An existing account gets this address. The person who made that account knows its password, \
-               and may be able to take the account back for 7 days. Go on only if the account \
-               is yours and you asked for the change.",
+        lead: "An existing account gets this e-mail address. The person who created that account knows its \
+               password, and may be able to take the account back for 7 days. Continue only if the account is yours \
+               and you asked for the change.",
         endpoint: "api/v1/auth/email/change/confirm",
         button: "Use this address",
-        done: "is the address of your account now.",
+        done: "is now the address of your account.",
         takes_code: true,
         password: None,
         again: None,
@@ -189,8 +189,8 @@ async fn undo_email_change_page(pages: Data<Pages>) -> Result<HttpResponse, Prob
         lead: "Your account gets its old address back, and all its sessions end.",
         endpoint: "api/v1/auth/email/change/undo",
         button: "Undo the change",
-        done: "is the address of your account again. A mail to it has a link for a new password: \
-               if the change was not yours, somebody knows the current one.",
+        done: "is the address of your account again. We mailed a link for a new password to it: if you did not make \
+               the change, someone else knows the current password.",
         takes_code: false,
         password: None,
         again: None,
@@ -211,11 +211,11 @@ async fn unlock_login_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> 
     respond(&Page {
         product: &pages.product_name,
         title: "Log in from here again",
-        lead: "This lifts the stop for the network that you use now. Wrong passwords from elsewhere will not stop \
-               your log-in from here.",
+        lead: "This allows log-in from the network that you are using now. Wrong passwords from other places will \
+               not stop it again.",
         endpoint: "api/v1/auth/login/unlock",
         button: "Let me log in here",
-        done: "You can log in from here now, with your password.",
+        done: "You can log in from here now.",
         takes_code: false,
         password: None,
         again: None,
