@@ -1,4 +1,4 @@
-//! Begins the change of an address: mails a link and a code to the new one.
+//! Begins the change of an e-mail address: mails a link and a code to the new one.
 
 use actix_web::{HttpResponse, post, web::Data};
 use serde::Deserialize;

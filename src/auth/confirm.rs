@@ -111,7 +111,7 @@ pub async fn confirm(
         let message = "is required: repeat the password that you registered with, or choose a new one";
         Problem::invalid("/password", "required", message)
     })?;
-    // Only what is new to the account has to satisfy it.
+    // The policy applies only if the password is new to the account.
     let allowed = auth
         .policy
         .check(&password, &[Some(challenge.email.given())])
@@ -119,7 +119,7 @@ pub async fn confirm(
     let salt = auth.challenge_keys.salt(&challenge.email);
     let done = match challenge.subject() {
         Subject::Registration(id) => {
-            // As registrations are hashed, so that it can be compared with all of them at once.
+            // With the salt that the registrations have, so that one hash can be compared with all of them.
             let hash = auth.hasher.reserve(network)?.hash_with_salt(password, salt).await?;
             auth.db.tx(move |conn| create_account(conn, &challenge, id, hash, allowed, pointer, now)).await?
         }
@@ -142,8 +142,8 @@ pub async fn confirm(
     if done { Ok(JsonBody(confirmed)) } else { Err(refused(pointer)) }
 }
 
-/// False if the challenge is no good any more. A second request that waited for the first one is
-/// answered as that.
+/// Creates the account of a registration. Returns false if the challenge is no longer valid. A request that waited
+/// for another one with the same challenge gets the same result as that one.
 fn create_account(
     conn: &mut PgConnection,
     challenge: &Challenge,
@@ -158,8 +158,8 @@ fn create_account(
     if !challenges::consume(conn, challenge.id, now)? {
         return Ok(challenges::is_consumed(conn, challenge.id)?);
     }
-    // Anyone may have registered the address: the reader's own has the reader's password. Of several,
-    // it is the one whose mail was read, or the newest.
+    // Anyone may have registered the address: the person's own registration is the one with the same password. Of
+    // several, it is the one whose mail was used, or the newest.
     let own = || pending.iter().filter(|one| one.password_hash == hash);
     let (name, username) = match own().find(|one| one.id == registration).or_else(|| own().next_back()) {
         Some(own) => (own.name.clone(), own.username.clone()),
@@ -169,14 +169,14 @@ fn create_account(
     let wanted = new.clone().named(name.clone(), username);
     let inserted = conn.transaction(|conn| users::insert(conn, &wanted));
     let inserted = match inserted {
-        // Somebody was faster with the username; the account can choose another one.
+        // Another account got the username first. The person can choose another one later.
         Err(error) if Taken::by(&error) == Some(Taken::Username) => {
             users::insert(conn, &new.named(name, None))
         }
         inserted => inserted,
     };
     let user = inserted.map_err(|error| match Taken::by(&error) {
-        // An account got this address meanwhile, in another way.
+        // Another account got this address in the meantime, for example by a change of its address.
         Some(Taken::Email) => refused(pointer),
         _ => error.into(),
     })?;
@@ -185,8 +185,8 @@ fn create_account(
     Ok(true)
 }
 
-/// With `new`, the hash of another password than the account's, it is taken over by the person who
-/// reads mail there. None as false of [`create_account`]; else the sessions that have ended.
+/// Confirms the address of an account. `new` is the hash of a password that is not the account's: then the person who
+/// receives the mail takes the account over. Returns the ended sessions, or None if the challenge is no longer valid.
 fn confirm_account(
     conn: &mut PgConnection,
     challenge: &Challenge,

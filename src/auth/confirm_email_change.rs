@@ -1,4 +1,4 @@
-//! Completes the change of an address with the link or code from the mail.
+//! Completes the change of an e-mail address with the link or code from the mail.
 
 use actix_web::{
     post,
@@ -97,7 +97,7 @@ pub async fn confirm_email_change(
     Ok(JsonBody(confirmed))
 }
 
-/// False if somebody else was first.
+/// Makes the change. Returns false if another request used the challenge first.
 fn apply(
     conn: &mut PgConnection,
     limits: &Limits,
@@ -114,7 +114,7 @@ fn apply(
     users::change_email(conn, user, &challenge.email, now).map_err(taken)?;
     challenges::cancel(conn, user)?;
     if !old.email_confirmed {
-        // Else anyone could reserve any address: by registering it and changing to another one.
+        // Otherwise anyone could reserve any address: by registering it and then changing to another one.
         if super::may_mail(conn, limits, super::ADDRESS_CHANGES, &old.email, now)? {
             let notice = NoticeMail::to(&old.email, Notice::AddressChanged);
             jobs::enqueue(conn, &notice, now)?;
@@ -128,7 +128,8 @@ fn apply(
     Ok(true)
 }
 
-/// Whoever gets here reads mail at the address, so this gives nothing away.
+/// Maps a taken address to `email-taken`. This reveals nothing to a stranger: the caller has proved to receive mail
+/// at the address.
 fn taken(error: Error) -> Problem {
     match Taken::by(&error) {
         Some(Taken::Email) => Problem::new(&kind::EMAIL_TAKEN),

@@ -58,7 +58,7 @@ pub async fn delete_me(
             let account = verified.lock(conn)?;
             let ended = sessions::end(conn, me.id, Selection::All)?;
             users::delete(conn, me.id)?;
-            // Else anyone could have a stranger mailed by registering and deleting, again and again.
+            // Otherwise anyone could send mails to a stranger by registering and deleting an account repeatedly.
             if account.email_confirmed {
                 let notice = NoticeMail::to(&account.email, Notice::AccountDeleted);
                 jobs::enqueue(conn, &notice, now)?;

@@ -1,4 +1,4 @@
-//! Requests the mail that resets a password.
+//! Requests the mail for a password reset.
 
 use actix_web::{HttpResponse, post, web::Data};
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! Checks name and password and starts a session.
+//! Checks an address or username and a password, and starts a session.
 
 use actix_web::{HttpResponse, post, web::Data};
 use chrono::TimeDelta;
@@ -55,7 +55,8 @@ fn check_login(body: &LoginBody) -> Result<(), ValidationError> {
     Ok(())
 }
 
-/// By then it is known whether the last guess was right, in which case nothing is mailed.
+/// How long the mail about stopped log-ins is delayed. By then the last guess is verified: if it was right, nothing is
+/// mailed.
 const CHECKED: TimeDelta = TimeDelta::seconds(10);
 
 /// Log in
@@ -95,8 +96,8 @@ pub async fn login(
         db::charge_to(&user.id);
     }
     let stored = account.as_ref().map(|user| user.password_hash.clone());
-    // Anyone may register any address, so a pending registration says nothing about an account: it is
-    // compared whether or not there is an account, and if there is none, that takes as long.
+    // Pending registrations are compared whether or not an account exists: anyone may register any address, and the
+    // time must not show which of the two there is.
     let checked = if check_pending {
         permit.verify_with_pending(password, stored, pending).await
     } else {
@@ -114,8 +115,8 @@ pub async fn login(
     };
     let Some(user) = account.filter(|_| verdict != Verdict::Wrong) else {
         if matches_pending {
-            // It stays counted as a wrong one: the password is that of a registration, which a stranger
-            // may have made for the address of an account.
+            // It still counts as a wrong password: a stranger may have registered the address of an account, and must
+            // not get free guesses by that.
             return Err(Problem::new(&kind::EMAIL_UNCONFIRMED));
         }
         limits.wrong_guesses.count_password();
@@ -127,7 +128,7 @@ pub async fn login(
     let start = move |conn: &mut PgConnection| {
         let current = users::lock_hash(conn, user.id)?;
         if current.ok_or_else(wrong)? != user.password_hash {
-            // By its owner, or by a log-in that rehashed it: the next try shows which.
+            // Changed by its owner, or rehashed by another log-in: a second attempt shows which.
             return Err(Problem::unavailable("the password was changed during the log-in"));
         }
         if let Verdict::RightButOutdated(new) = &verdict {
@@ -144,23 +145,23 @@ pub async fn login(
     token_pair::respond(&auth.jwt, grant, &times)
 }
 
-/// What a password is compared with.
+/// What the password of a log-in is compared with.
 #[derive(Default)]
 struct Candidate {
     account: Option<Credentials>,
-    /// The hashes of pending registrations, where confirmation is required.
+    /// The hashes of pending registrations, if the server requires confirmation.
     pending: Vec<String>,
     guess: Option<Guess>,
 }
 
-/// Counts a guess at this account, and finds what it is compared with. None is a text that is no address.
+/// Counts a guess at this account and finds what to compare it with. `name` is None for a text that is not an address.
 async fn find(auth: &Auth, name: Option<Login>, network: Network) -> Result<Candidate, Problem> {
     let (check_pending, now, limits) = (auth.accounts.require_confirmation, auth.now(), auth.limits.clone());
     let find = move |conn: &mut PgConnection| -> Result<Candidate, Problem> {
         let Some(name) = name else { return Ok(Candidate::default()) };
         let found = users::find_credentials(conn, &name)?;
         let pending = if check_pending { store::find_hashes(conn, &name, now)? } else { Vec::new() };
-        // What a crash of PostgreSQL forgets is less than a second of guesses.
+        // A crash of PostgreSQL may lose the guesses of less than a second.
         conn.batch_execute("SET LOCAL synchronous_commit TO off")?;
         let account = found.as_ref().map(|user| user.id);
         let guess = Guess::at_login(conn, &limits, account, &name.canonical(), network, now)?;

@@ -64,7 +64,7 @@ pub async fn logout(
     let ended = auth
         .db
         .query_tx(move |conn| {
-            // An old token that someone found must not end anything once its session is over.
+            // An old token that someone found must not end other sessions after its own has ended.
             if !sessions::is_live(conn, me.id, me.session)? {
                 return Ok(EndedSessions::default());
             }

@@ -57,7 +57,7 @@ pub struct Refresh {
 #[post("/auth/refresh")]
 pub async fn refresh(client: Client, body: Json<Refresh>, auth: Data<Auth>) -> Result<HttpResponse, Problem> {
     let invalid = || Problem::new(&kind::INVALID_REFRESH_TOKEN).challenge(true);
-    // The key ring is as old as the blocklist: a key may have been revoked meanwhile.
+    // The key ring is followed together with the blocklist: if that is out of date, a key may have been revoked.
     if !auth.blocklist.is_current() {
         return Err(Problem::unavailable("the key ring is out of date"));
     }
@@ -81,20 +81,23 @@ pub async fn refresh(client: Client, body: Json<Refresh>, auth: Data<Auth>) -> R
     match auth.db.tx(move |conn| settle(conn, presented, &hop_times)).await? {
         Settled::Reissued(grant) => token_pair::respond(&auth.jwt, grant, &times),
         Settled::Unknown => Err(invalid()),
-        Settled::Unclear => Err(Problem::unavailable("a clock is wrong: the token may have expired, or not")),
+        Settled::Unclear => {
+            Err(Problem::unavailable("a clock is wrong: it is not known whether the token has expired"))
+        }
         Settled::Reused(reuse) => {
             reuse.ended.refuse(&auth.blocklist);
-            tracing::warn!(%user, %session, "a refresh token was used twice: the session has ended");
+            tracing::warn!(%user, %session, "refresh token reused: session ended");
             Err(Problem::new(&kind::REFRESH_TOKEN_REUSED).challenge(true))
         }
     }
 }
 
-/// If it is reuse, the mail that says so is in the commit that ends the session.
+/// Decides about a token that is not the newest. On reuse, the transaction that ends the session also enqueues the
+/// notice.
 fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) -> Result<Settled, Problem> {
     let user = presented.claims.sub;
     let settled = reuse::settle(conn, presented, times)?;
-    // Without confirmation the address may be a stranger's, who did not ask for mails.
+    // An unconfirmed address may belong to a stranger, who must not get mails.
     if let Settled::Reused(reuse) = &settled
         && let Some(account) = users::find_account(conn, user)?.filter(|account| account.email_confirmed)
     {

@@ -49,7 +49,7 @@ pub struct Register {
     username: Option<String>,
 }
 
-/// A schema-level rule, since it looks at the other fields as well.
+/// A rule of the whole body, because it compares the password with other fields.
 fn check_password(body: &Register) -> Result<(), ValidationError> {
     let personal = [Some(body.email.as_str()), body.username.as_deref(), body.name.as_deref()];
     passwords::check(&body.password, &personal).map_err(|mut error| {
@@ -90,8 +90,8 @@ pub async fn register(
     auth.policy.check(&password, &[]).map_err(|error| new_password::invalid("/password", error))?;
     let (permit, now, limits) = (auth.hasher.reserve(client.network())?, auth.now(), auth.limits.clone());
     if auth.accounts.require_confirmation {
-        // With a salt of the address, so that the password of a confirmation can be compared with those
-        // of all its registrations at once.
+        // With a salt derived from the address, so that one hash of a confirmation's password can be compared with all
+        // registrations of the address.
         let hash = permit.hash_with_salt(password, auth.challenge_keys.salt(&email)).await?;
         let pending = store::Registration::new(email, name, username, hash, now);
         auth.db.tx(move |conn| wait_for_confirmation(conn, &limits, &pending, now)).await?;
@@ -115,7 +115,8 @@ pub async fn register(
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(user))
 }
 
-/// Never looks at the address. A username is no secret, and its owner is not told of here.
+/// Stores a pending registration. Never looks the address up, so that the response reveals no account. A username is
+/// public, so `username-taken` may be answered.
 fn wait_for_confirmation(
     conn: &mut PgConnection,
     limits: &Limits,

@@ -1,4 +1,4 @@
-//! Requests another confirmation mail.
+//! Requests a new confirmation mail.
 
 use actix_web::{HttpResponse, post, web::Data};
 use serde::Deserialize;

@@ -18,7 +18,7 @@ use crate::{
     users::{self, check_email},
 };
 
-/// After a change of the address: how long a reset through the new one leaves the right to undo it.
+/// How long after a change of the address a reset through the new address leaves the right to undo the change.
 const OBJECTION: TimeDelta = TimeDelta::hours(24);
 
 /// Either `token`, or `email` and `code`; and the new password.
@@ -88,11 +88,11 @@ pub async fn reset_password(
             let Some((account, ended)) = new_password::set(conn, challenge.id, user, &hash, now)? else {
                 return Err(refused(pointer));
             };
-            // Whoever has the token or the code reads mail there.
+            // The token or the code proves that the person receives mail at the address.
             users::confirm_email(conn, user, &account.email, now)?;
             users::allow_login(conn, &limits, user, network, now)?;
-            // Enough time for the former address to object. From now on it cannot take back an account
-            // that was handed over, with what its new owner has put into it.
+            // The owner of the former address had enough time to object. From now on an account that was handed over
+            // cannot be taken back together with its new owner's data.
             if account.email_changed_at.is_some_and(|at| now - at >= OBJECTION) {
                 challenges::cancel_all(conn, user)?;
             }

@@ -1,4 +1,4 @@
-//! Builds the answer that carries an access and a refresh token.
+//! Builds the response with an access token and a refresh token.
 
 use actix_web::HttpResponse;
 use serde::Serialize;
@@ -29,7 +29,7 @@ pub struct TokenPair {
     refresh_expires_in: i64,
 }
 
-/// Signs what was granted.
+/// Signs both tokens of a grant.
 pub(super) fn respond(jwt: &Jwt, grant: Grant, times: &Lifetimes) -> Result<HttpResponse, Problem> {
     let Grant { role, claims, issued_at, expires_at } = grant;
     let access = AccessToken {

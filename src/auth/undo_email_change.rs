@@ -1,4 +1,4 @@
-//! Undoes the change of an address with the link from the mail.
+//! Undoes the change of an e-mail address with the link from the mail.
 
 use actix_web::{
     post,
@@ -69,7 +69,7 @@ pub async fn undo_email_change(
     Ok(JsonBody(confirmed))
 }
 
-/// None if it was used before.
+/// Undoes the change and returns the ended sessions, or None if the challenge was used before.
 fn apply(
     conn: &mut PgConnection,
     challenge: &Challenge,
@@ -82,7 +82,7 @@ fn apply(
     if !challenges::consume(conn, challenge.id, now)? {
         return Ok(None);
     }
-    // Nobody else can have it: the challenge has reserved it until this moment.
+    // No other account can have the address: the challenge has reserved it until now.
     users::change_email(conn, user, &challenge.email, now)?;
     challenges::cancel_after(conn, user, challenge)?;
     let ended = sessions::end(conn, user, Selection::All)?;

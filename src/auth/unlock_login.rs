@@ -1,4 +1,4 @@
-//! Lifts a stop of log-ins with the link from the mail.
+//! Allows log-ins from new networks again with the link from the mail.
 
 use actix_web::{HttpResponse, post, web::Data};
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! Challenges for an address that another account may have: its owner gets a notice instead of the secrets.
+//! Arms challenges for an address that another account may have: its owner gets a notice instead of the secrets.
 
 use diesel::{PgConnection, QueryResult};
 use uuid::Uuid;
@@ -11,8 +11,9 @@ use crate::{
     users,
 };
 
-/// Arms the challenge. None when its secrets are not to be mailed: it is gone, or another account has its address
-/// and a notice was sent there. It is armed then as well, so that guesses at it find the same as always.
+/// Arms the challenge and returns it with its secrets. Returns None if they must not be mailed: the challenge was
+/// cancelled, or another account has the address and a notice was sent there. It is armed in that case too, so that
+/// guesses at its code cannot tell the difference.
 pub(super) async fn arm_unless_in_use(
     context: &MailContext,
     running: &Running,
@@ -38,7 +39,7 @@ pub(super) async fn arm_unless_in_use(
     }
 }
 
-/// Why the challenge's own user cannot have its address, if so.
+/// Returns why the challenge's own user cannot have its address, or None if nothing prevents it.
 fn address_in_use(
     conn: &mut PgConnection,
     challenge: &Challenge,
@@ -56,11 +57,11 @@ fn address_in_use(
 #[derive(Clone, Copy)]
 enum InUse {
     ByAccount,
-    /// Another account had it until lately, and may get it back.
+    /// Another account had it until recently, and may get it back.
     Reserved,
 }
 
-/// Mails to the address why it cannot be had. The person who asked for it has got the same answer as always.
+/// Mails to the address why it cannot be used. The request for it got the usual response, which reveals nothing.
 async fn send_notice(
     context: &MailContext,
     running: &Running,

@@ -10,13 +10,13 @@ use crate::{
     users,
 };
 
-/// A link and a code to the new address, or, when that is another account's, a notice.
+/// Mails a link and a code to the new address, or a notice if another account has it.
 #[derive(Serialize, Deserialize)]
 pub struct EmailChangeMail {
     pub challenge: Uuid,
 }
 
-/// A stranger may have asked for it: then the reader would use an account that the stranger can take back.
+/// A stranger may have requested the change: the recipient would then use an account that the stranger can take back.
 const RISK: &str = "The person who created the account knows its password, and can take the account back for 7 days \
                     if its previous address was confirmed. If you want an account of your own, register one instead.";
 

@@ -1,4 +1,4 @@
-//! Sends the mail that lets the owner lift a stop of log-ins.
+//! Sends the mail about stopped log-ins, with the link that allows them again.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use crate::{
     users,
 };
 
-/// Tells the owner that log-ins from new networks are stopped, with the link that lifts it. It is enqueued
-/// when the 100th wrong password in a row is counted, and at most once a day while the stop lasts.
+/// Mails the owner that log-ins from new networks are stopped, and the link that allows them again. It is enqueued when
+/// the 100th wrong password in a row is counted, and sent at most once a day.
 #[derive(Serialize, Deserialize)]
 pub struct LoginStoppedMail {
-    /// None where no account has the name that was tried: that takes as long and mails nothing.
+    /// None if no account has the name that was tried. Such a job takes as long to enqueue and mails nothing.
     pub account: Option<UserId>,
 }
 
@@ -39,12 +39,12 @@ impl Job for LoginStoppedMail {
                 let Some(account) = users::lock_account(conn, account)? else {
                     return Ok(None);
                 };
-                // The last guess may have been right, which ends the count.
+                // The last guess may have been right, which resets the count.
                 if !users::is_login_stopped(conn, &limits, account.id, running.now)? {
                     return Ok(None);
                 }
-                // By address: an account can be deleted and registered again. Another attempt of this job
-                // finds its challenge.
+                // Counted per address, because an account can be deleted and registered again. A retry of this job
+                // finds its challenge and does not count again.
                 let is_first = !challenges::is_there(conn, running.id)?;
                 if is_first
                     && limits.budgets.take(conn, ONE_A_DAY, account.email.canonical(), running.now)?.is_err()

@@ -1,4 +1,4 @@
-//! Sends mails that tell the owner of a change to the account.
+//! Sends notices about changes of an account to its owner.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -10,8 +10,7 @@ use crate::{
     users::EmailAddress,
 };
 
-/// Says what has happened, without any secret. It goes to the address that the account had then,
-/// whatever became of it since.
+/// Mails what has happened, without any secret, to the address that the account had at that time.
 #[derive(Serialize, Deserialize)]
 pub struct NoticeMail {
     pub email: String,
@@ -33,15 +32,15 @@ pub enum Notice {
         logged_in_at: DateTime<Utc>,
         user_agent: Option<String>,
     },
-    /// To the former address of an account, which was never confirmed and so cannot undo the change.
+    /// To the former address of an account. It was never confirmed, so the change cannot be undone.
     AddressChanged,
-    /// To the address that an account has lost because its change was undone.
+    /// To the address that an account lost because the change was undone.
     AddressTakenBack,
     AccountDeleted,
 }
 
 impl Notice {
-    /// The subject, the paragraphs, and the label and the page of the button if there is one.
+    /// Returns the subject, the paragraphs, and the label and page of the button if there is one.
     fn content(self, product: &str) -> (&'static str, Vec<String>, Option<(&'static str, &'static str)>) {
         match self {
             Self::PasswordChanged => (
@@ -137,10 +136,10 @@ impl Job for NoticeMail {
     }
 }
 
-/// What a `User-Agent` says about the device, in our words: its own could be an advertisement or a
-/// link, since anybody with a token chooses it.
+/// Names the device of a `User-Agent` with words from a fixed list. The header itself is chosen by the client, so it
+/// could be an advertisement or a link.
 fn device(user_agent: &str) -> String {
-    // What comes first says more: most browsers also name others.
+    // The order matters: most browsers also name others.
     const PROGRAMS: [(&str, &str); 6] = [
         ("Edg/", "Edge"),
         ("OPR/", "Opera"),

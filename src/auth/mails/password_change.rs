@@ -11,7 +11,7 @@ use crate::{
     users,
 };
 
-/// The code for a change of the password by somebody who is logged in.
+/// Mails the code for a change of the password by a logged-in user.
 #[derive(Serialize, Deserialize)]
 pub struct PasswordChangeMail {
     pub challenge: Uuid,

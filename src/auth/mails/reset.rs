@@ -10,7 +10,7 @@ use crate::{
     users::{self, EmailAddress},
 };
 
-/// A link and a code for a new password, if there is an account with this address.
+/// Mails a link and a code for a new password if an account has this address.
 #[derive(Serialize, Deserialize)]
 pub struct ResetMail {
     pub email: String,
@@ -18,13 +18,13 @@ pub struct ResetMail {
     pub reason: Reason,
 }
 
-/// Why there should be a new password.
+/// Why a new password is needed.
 #[derive(Serialize, Deserialize, Clone, Copy, Default)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
     #[default]
     Asked,
-    /// Somebody who knew the password has changed the address, and that was undone.
+    /// A change of the address by someone who knew the password was undone.
     Undone,
 }
 

@@ -10,7 +10,7 @@ use crate::{
     mail::{Action, Letter},
 };
 
-/// To the old address after a change: what happened, and the link that undoes it.
+/// Mails to the old address after a change: what happened, and the link that undoes it.
 #[derive(Serialize, Deserialize)]
 pub struct UndoMail {
     pub challenge: Uuid,
@@ -27,7 +27,7 @@ impl Job for UndoMail {
         let Some((challenge, secrets)) = armed else {
             return Ok(());
         };
-        // Not to which address: this one may be a stranger's, by a mistake that the change corrects.
+        // The new address is not named: the old one may be a stranger's, registered by mistake and now corrected.
         let happened = format!(
             "The e-mail address of your account at {} was changed. If it was you, there is nothing to do.",
             context.mailer.product()

@@ -1,9 +1,8 @@
-//! Small pages for the links in mails, for when there is no frontend (`APP_URL`): with these and a
-//! mail client a person can finish every flow.
+//! Serves small pages for the links in mails, so that no frontend (`APP_URL`) is needed to confirm, reset or undo.
 //!
-//! The token is in the fragment, which browsers send to no server; a script takes it out of the
-//! address and posts it when the button is pressed. Opening a page consumes nothing, because mail
-//! scanners open links too. Addresses are relative, so a path in `PUBLIC_URL` may precede them.
+//! The token is in the fragment, which browsers do not send to servers. A script removes it from the address and posts
+//! it when the button is pressed. Opening a page uses nothing up, because mail scanners open links too. Addresses are
+//! relative, so `PUBLIC_URL` may have a path.
 
 use actix_web::{
     HttpResponse, get,
@@ -37,22 +36,22 @@ pub struct Pages {
     pub product_name: String,
 }
 
-/// Where a page posts what, and what it says.
+/// The texts of a page, and where it posts.
 #[derive(Template)]
 #[template(path = "auth/pages/page.html")]
 struct Page<'a> {
     product: &'a str,
     title: &'a str,
-    /// Before anything was done.
+    /// The text before the form is sent.
     lead: &'a str,
     endpoint: &'a str,
     button: &'a str,
-    /// After it was done.
+    /// The text after success; the address may stand before it.
     done: &'a str,
-    /// Whether a code may be typed instead of opening the link.
+    /// Whether the page takes a code if it was opened without a link.
     takes_code: bool,
     password: Option<Password<'a>>,
-    /// Who mails again.
+    /// The form that requests another mail.
     again: Option<Again<'a>>,
 }
 
