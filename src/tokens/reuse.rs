@@ -1,16 +1,15 @@
-//! Refresh tokens that come again after they were exchanged.
+//! Decides about refresh tokens that are sent again after they were exchanged.
 //!
-//! Such a token is answered with the newest one of its session, not with a log-out, in two cases:
+//! Such a token gets the newest one of its session, instead of ending the session, in two cases:
 //!
-//! - within the grace period (`REFRESH_GRACE`) after its exchange: tabs that race;
-//! - later, when the answer to its exchange may have been lost. For that it must be the one directly
-//!   before the newest, come within an hour from the client that exchanged it (the same network and
-//!   `User-Agent`), nothing of the newest generation may have been used, and the newest must not have
-//!   been issued again before, nor the three before it.
+//! - Within the grace period (`REFRESH_GRACE`) after its exchange, because two tabs may refresh at the same time.
+//! - Later, if the response to its exchange may have been lost. All of this must hold: it is the token directly before
+//!   the newest; it comes within an hour from the client that exchanged it (the same network and `User-Agent`); nothing
+//!   of the newest generation was used here; the newest was not issued again before, nor were the three before it.
 //!
-//! Anything else is reuse and ends the session (RFC 9700 section 4.14.2). Other services verify access
-//! tokens without us, so "never used" proves little by itself: without the other conditions, somebody
-//! with a stolen token could take turns with its owner for as long as the session lives.
+//! Anything else is reuse and ends the session (RFC 9700 section 4.14.2). Other services verify access tokens without
+//! this server, so "never used" proves little by itself: without the other conditions, a thief with a stolen token
+//! could take turns with its owner for as long as the session lives.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult, prelude::*};
@@ -30,24 +29,24 @@ use crate::{
     http::Network,
 };
 
-/// How long after the exchange a lost answer is given again.
+/// How long after the exchange a lost response is repeated.
 const REISSUED_FOR: TimeDelta = TimeDelta::hours(1);
-/// A clock that was ahead by less and is right again makes no session end: until the time of the exchange
-/// has come, the token is answered with a 503. Beyond that, reuse counts as such, so that it is noticed
-/// within this time.
+/// How far ahead a clock may have been without ending sessions after its correction: until the time of the exchange has
+/// come, the token gets a 503. If the exchange is further in the future, the token counts as reused, so that a thief
+/// cannot hide behind it.
 const SET_BACK: TimeDelta = TimeDelta::hours(2);
-/// Lost answers of one generation after the other, each of which is given again. Honest clients lose
-/// few; somebody who takes turns with the owner needs every one.
+/// How many responses in a row may be repeated as lost. Honest clients lose few; a thief who takes turns with the owner
+/// needs every one.
 const MAX_IN_A_ROW: i32 = 3;
 
-/// What became of a refresh token that is not the newest of its session.
+/// The decision about a refresh token that is not the newest of its session.
 #[derive(Debug)]
 pub enum Settled {
-    /// The newest one, again.
+    /// The newest token is issued again.
     Reissued(Grant),
     /// The session has ended, or the token has expired or never belonged to it.
     Unknown,
-    /// A clock is or was wrong, so the times tell nothing.
+    /// A clock is or was wrong, so the times do not show whether the token has expired.
     Unclear,
     Reused(Reuse),
 }
@@ -57,7 +56,7 @@ pub enum Settled {
 pub struct Reuse {
     pub ended: EndedSessions,
     pub logged_in_at: DateTime<Utc>,
-    /// Of the log-in or the last exchange.
+    /// The user agent of the log-in or of the last exchange.
     pub user_agent: Option<String>,
 }
 
@@ -73,12 +72,11 @@ struct SessionRow {
     created_at: DateTime<Utc>,
 }
 
-/// Decides about a token that was not the newest of its session a moment ago, or has expired; in a
-/// transaction.
+/// Decides about a token that [`exchange`](super::exchange) did not accept. Call it in a transaction.
 pub fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) -> QueryResult<Settled> {
     let Presented { claims, expires_at, seen_here, client } = presented;
-    // The row lock makes racing requests take turns. A database that was restored from a backup does
-    // not know tokens that it issued later: that is no reuse.
+    // The row lock makes concurrent requests run one after the other. A database that was restored from a backup does
+    // not know tokens that were issued later: they are not reused, but unknown.
     let session = rows::table
         .filter(rows::id.eq(claims.sid).and(rows::user_id.eq(claims.sub)))
         .filter(rows::generation.ge(claims.generation))
@@ -92,7 +90,7 @@ pub fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) 
     let Some((session, role)) = session else {
         return Ok(Settled::Unknown);
     };
-    // An old token that is found, in a log for example, must not end a session that goes on.
+    // An expired token that someone found, in a log for example, must not end a session that is still used.
     if times.is_surely_over(session.refresh_expires_at)
         || (claims.generation < session.generation && times.is_surely_over(expires_at))
     {
@@ -130,11 +128,11 @@ pub fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) 
             return Ok(Settled::Reused(Reuse { ended, logged_in_at: created_at, user_agent }));
         }
     }
-    // The client of the session stays the one that made the exchange: the next decision needs it.
+    // The session keeps the client that made the exchange, because the next decision compares with it.
     diesel::update(rows::table.find(claims.sid))
         .set((
             rows::seen_generation.eq(seen),
-            // Never earlier than that of a token which is out already.
+            // Never earlier than the expiry of a token that was already issued.
             rows::access_expires_at.eq(times.access_expires_at.max(session.access_expires_at)),
             rows::last_seen_at.eq(times.now),
         ))
@@ -142,16 +140,16 @@ pub fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) 
     Ok(Settled::Reissued(token.grant(claims.sub, role)))
 }
 
-/// Whether this may be the client that made an exchange from there.
+/// Whether the client has this user agent and is in the network of this address.
 fn is_same(client: &Client, user_agent: Option<&str>, address: Option<IpNet>) -> bool {
     client.user_agent.as_deref() == user_agent
         && address.is_some_and(|address| Network::of(address.addr()) == Network::of(client.address))
 }
 
-/// What is known of a token that came again.
+/// The facts about a token that was sent again.
 #[derive(Debug)]
 struct Again {
-    /// When it was exchanged, and its `reissues`; None when it is so old that its row is gone.
+    /// When it was exchanged, and its `reissues`; None if it is so old that its row was deleted.
     rotated: Option<(DateTime<Utc>, i32)>,
     is_directly_before: bool,
     newest_was_seen: bool,
@@ -161,11 +159,11 @@ struct Again {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Decision {
-    /// Within the grace.
+    /// It was sent within the grace period.
     Race,
-    /// It was exchanged at a time that has yet to come.
+    /// The time of its exchange is in the future.
     Unclear,
-    /// The answer may have been lost; with what the `reissues` of the newest become.
+    /// The response may have been lost. Carries the new `reissues` of the newest token.
     Lost {
         reissues: i32,
     },
@@ -235,10 +233,10 @@ mod tests {
             prop_assert_eq!(again.decide(&times()), expected);
         }
 
-        /// However they take turns, one of two with the same token and all that belongs to the client is
-        /// noticed at the fourth turn in a row.
+        /// If two parties with the same token and the same client take turns in any order, the fourth turn in a row is
+        /// detected.
         #[test]
-        fn nobody_takes_more_than_three_turns_in_a_row(turns in prop::collection::vec(any::<bool>(), 1..40)) {
+        fn a_thief_can_take_at_most_three_turns_in_a_row(turns in prop::collection::vec(any::<bool>(), 1..40)) {
             let (mut before, mut in_a_row) = (0, 0);
             for again in turns {
                 let mut newest = 0;
