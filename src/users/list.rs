@@ -1,4 +1,4 @@
-//! Answers `GET /api/v1/users`: lists accounts.
+//! Answers `GET /api/v1/users`: lists accounts, for admins.
 
 use actix_web::{
     get,

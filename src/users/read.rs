@@ -1,4 +1,4 @@
-//! Answers `GET /api/v1/users/{id}`: reads an account.
+//! Answers `GET /api/v1/users/{id}`: returns an account, for admins.
 
 use actix_web::{HttpResponse, get, web::Data};
 

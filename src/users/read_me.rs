@@ -1,4 +1,4 @@
-//! Answers `GET /api/v1/user`: reads the account of the current user.
+//! Answers `GET /api/v1/user`: returns the account of the current user.
 
 use actix_web::{HttpResponse, get, web::Data};
 

@@ -38,7 +38,7 @@ pub struct UpdateMe {
     username: Option<Option<String>>,
 }
 
-/// Tells `null` (inner None) from an absent field (outer None).
+/// Distinguishes `null` (inner None) from an absent field (outer None).
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
