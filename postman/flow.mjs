@@ -1,5 +1,5 @@
-// What of the Postman collection cannot be read from openapi/openapi.json: the order of the requests, what they
-// send and expect apart from the documented, and scripts. postman/generate.mjs makes the collection of it.
+// The parts of the Postman collection that are not in openapi/openapi.json: the order of the requests, what they send
+// and expect beyond the document, and scripts. postman/generate.mjs makes the collection from both.
 //
 // A request is a step. `{ call: 'read_user' }` is enough: method, path, headers, body, description and the tests for
 // status, media type and members come from the operation with that `operationId`. A step can say more:
