@@ -205,8 +205,8 @@ fn confirm_account(
         return Err(Problem::unavailable("the password was changed during the confirmation"));
     }
     let Some(hash) = new else {
-        let is_its = users::confirm_email(conn, user, &challenge.email, now)?;
-        return Ok(is_its.then(EndedSessions::default));
+        let confirmed = users::confirm_email(conn, user, &challenge.email, now)?;
+        return Ok(confirmed.then(EndedSessions::default));
     };
     users::take_over(conn, user, &hash, now)?;
     challenges::cancel_all(conn, user)?;

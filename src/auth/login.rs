@@ -57,7 +57,7 @@ fn check_login(body: &LoginBody) -> Result<(), ValidationError> {
 
 /// How long the mail about stopped log-ins is delayed. By then the last guess is verified: if it was right, nothing is
 /// mailed.
-const CHECKED: TimeDelta = TimeDelta::seconds(10);
+const MAIL_DELAY: TimeDelta = TimeDelta::seconds(10);
 
 /// Log in
 ///
@@ -166,7 +166,7 @@ async fn find(auth: &Auth, name: Option<Login>, network: Network) -> Result<Cand
         let account = found.as_ref().map(|user| user.id);
         let guess = Guess::at_login(conn, &limits, account, &name.canonical(), network, now)?;
         if guess.is_last {
-            jobs::enqueue(conn, &LoginStoppedMail { account }, now + CHECKED)?;
+            jobs::enqueue(conn, &LoginStoppedMail { account }, now + MAIL_DELAY)?;
         }
         Ok(Candidate { account: found, pending, guess: Some(guess) })
     };

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long after a change of the address a reset through the new address leaves the right to undo the change.
-const OBJECTION: TimeDelta = TimeDelta::hours(24);
+const OBJECTION_PERIOD: TimeDelta = TimeDelta::hours(24);
 
 /// Either `token`, or `email` and `code`; and the new password.
 #[derive(Deserialize, Validate, ToSchema)]
@@ -93,7 +93,7 @@ pub async fn reset_password(
             users::allow_login(conn, &limits, user, network, now)?;
             // The owner of the former address had enough time to object. From now on an account that was handed over
             // cannot be taken back together with its new owner's data.
-            if account.email_changed_at.is_some_and(|at| now - at >= OBJECTION) {
+            if account.email_changed_at.is_some_and(|at| now - at >= OBJECTION_PERIOD) {
                 challenges::cancel_all(conn, user)?;
             }
             Ok(ended)

@@ -70,11 +70,11 @@ pub(super) fn find_hashes(
 ) -> QueryResult<Vec<String>> {
     let live = registrations::table.filter(registrations::expires_at.gt(now)).into_boxed();
     let name = login.canonical();
-    let of_it = match login {
+    let named = match login {
         Login::Email(_) => live.filter(registrations::email_canonical.eq(name)),
         Login::Username(_) => live.filter(registrations::username_canonical.eq(name)),
     };
-    of_it.select(registrations::password_hash).order(registrations::id.desc()).limit(MAX_COMPARED).load(conn)
+    named.select(registrations::password_hash).order(registrations::id.desc()).limit(MAX_COMPARED).load(conn)
 }
 
 /// Locks and returns all registrations of this address, so that confirmations run one after the other.

@@ -71,7 +71,7 @@ impl Budgets {
         subject: &str,
         now: DateTime<Utc>,
     ) -> QueryResult<Result<Spent, Duration>> {
-        let (every, most) = (delta(limit.every), delta(limit.every * limit.burst));
+        let (every, max_debt) = (delta(limit.every), delta(limit.every * limit.burst));
         let key = self.name(limit, subject);
         let spent = sql_query(
             // A debt more than an hour above the maximum comes from a clock that was ahead, and is corrected.
@@ -83,15 +83,15 @@ impl Budgets {
         .bind::<Binary, _>(&key)
         .bind::<Timestamptz, _>(now)
         .bind::<Interval, _>(every)
-        .bind::<Interval, _>(most)
+        .bind::<Interval, _>(max_debt)
         .get_result::<FreeAt>(conn)
         .optional()?;
         if let Some(FreeAt { free_at }) = spent {
-            let is_last = free_at + every > now + most;
+            let is_last = free_at + every > now + max_debt;
             return Ok(Ok(if is_last { Spent::TheLast } else { Spent::MoreLeft }));
         }
         let free_at = budgets::table.find(key).select(budgets::free_at).first(conn).optional()?;
-        let wait = free_at.unwrap_or(now) + every - most - now;
+        let wait = free_at.unwrap_or(now) + every - max_debt - now;
         Ok(Err(wait.to_std().unwrap_or_default()))
     }
 

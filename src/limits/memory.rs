@@ -69,12 +69,12 @@ impl Debts {
     fn count(&mut self, limit: RateLimit, key: u64, now: i64) -> Result<(), Duration> {
         self.forget_paid(now);
         let every = micros(limit.every);
-        let most = every.saturating_mul(limit.burst.into());
+        let max_debt = every.saturating_mul(limit.burst.into());
         let known = self.free_at.get(&key).copied();
         // A clock that was set back must not make a debt larger than the limit allows.
-        let debt = known.map_or(0, |free_at| (free_at - now).clamp(0, most)) + every;
-        if debt > most {
-            return Err(Duration::from_micros((debt - most).unsigned_abs()));
+        let debt = known.map_or(0, |free_at| (free_at - now).clamp(0, max_debt)) + every;
+        if debt > max_debt {
+            return Err(Duration::from_micros((debt - max_debt).unsigned_abs()));
         }
         if let Some(free_at) = known {
             self.by_time.remove(&(free_at, key));

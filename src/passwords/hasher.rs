@@ -27,14 +27,14 @@ const MAX_RUN: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Hasher {
     cost: u32,
-    queue: Arc<Closing>,
+    queue: Arc<ClosesQueue>,
     dummy: Arc<str>,
 }
 
 /// Ends the threads when the last [`Hasher`] is dropped.
-struct Closing(Arc<Queue>);
+struct ClosesQueue(Arc<Queue>);
 
-impl Drop for Closing {
+impl Drop for ClosesQueue {
     fn drop(&mut self) {
         self.0.close();
     }
@@ -97,7 +97,7 @@ impl Hasher {
         }
         let cost = settings.cost;
         let dummy = dummy(cost).into();
-        Ok(Self { cost, queue: Arc::new(Closing(queue)), dummy })
+        Ok(Self { cost, queue: Arc::new(ClosesQueue(queue)), dummy })
     }
 
     /// Returns how many hashes run or wait, and the maximum.
@@ -173,11 +173,11 @@ impl HashPermit<'_> {
         });
         // Dropped together with the request if the client disconnects.
         let queued = Queued { number: queue.push(network, job), queue: &queue };
-        let gone = |_| Problem::internal("a hashing thread has ended");
+        let ended = |_| Problem::internal("a hashing thread has ended");
         match time::timeout(MAX_WAIT, &mut answered).await {
-            Ok(answer) => answer.map_err(gone),
+            Ok(answer) => answer.map_err(ended),
             Err(_) if queued.withdraw() => Err(overloaded()),
-            Err(_) => time::timeout(MAX_RUN, answered).await.map_err(|_| overloaded())?.map_err(gone),
+            Err(_) => time::timeout(MAX_RUN, answered).await.map_err(|_| overloaded())?.map_err(ended),
         }
     }
 }
@@ -187,7 +187,7 @@ fn verify(password: &str, stored: Option<&str>, dummy: &str, cost: u32) -> Bcryp
     let matches = bcrypt::verify(prehash(password), hash)?;
     Ok(match (matches && stored.is_some(), cost_of(hash) == Some(cost)) {
         (false, _) => {
-            make_up_for(cost_of(hash), cost)?;
+            equalise_cost(cost_of(hash), cost)?;
             Verdict::Wrong
         }
         (true, true) => Verdict::Right,
@@ -198,13 +198,13 @@ fn verify(password: &str, stored: Option<&str>, dummy: &str, cost: u32) -> Bcryp
 fn is_one_of(password: &str, stored: &[String], dummy: &str, cost: u32) -> BcryptResult<bool> {
     let first: HashParts = stored.first().map_or(dummy, |hash| hash).parse()?;
     let hash = bcrypt::hash_with_salt(prehash(password), first.get_cost(), first.get_salt_raw())?;
-    make_up_for(Some(first.get_cost()), cost)?;
+    equalise_cost(Some(first.get_cost()), cost)?;
     Ok(stored.contains(&hash.to_string()))
 }
 
 /// Does the work that a hash of an older, lower cost saves, so that the time of a refusal does not reveal accounts:
 /// 2^c + 2^(c+1) + … + 2^(cost-1) rounds are the difference between 2^cost and 2^c.
-fn make_up_for(hashed_at: Option<u32>, cost: u32) -> BcryptResult<()> {
+fn equalise_cost(hashed_at: Option<u32>, cost: u32) -> BcryptResult<()> {
     for lower in hashed_at.unwrap_or(cost)..cost {
         bcrypt::verify("", &dummy(lower))?;
     }

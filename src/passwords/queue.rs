@@ -133,8 +133,8 @@ impl Queue {
     /// Removes a job that has not begun. Returns false if it has.
     pub fn withdraw(&self, number: u64) -> bool {
         let mut state = self.state();
-        let place = state.waiting.iter().position(|job| job.number == number);
-        let job = place.map(|place| state.waiting.remove(place));
+        let index = state.waiting.iter().position(|job| job.number == number);
+        let job = index.map(|index| state.waiting.remove(index));
         // The job is dropped after the lock: dropping it frees its slot, which takes the lock.
         drop(state);
         job.is_some()
@@ -160,12 +160,12 @@ impl Queue {
                 return None;
             }
             let State { waiting, shares, .. } = &mut *state;
-            let first = (0..waiting.len()).min_by_key(|place| {
-                let job = &waiting[*place];
+            let first = (0..waiting.len()).min_by_key(|index| {
+                let job = &waiting[*index];
                 (shares.of(job.network), job.number)
             });
-            if let Some(place) = first {
-                let job = waiting.remove(place);
+            if let Some(index) = first {
+                let job = waiting.remove(index);
                 shares.add(job.network, Instant::now());
                 state.running += 1;
                 return Some(job.work);

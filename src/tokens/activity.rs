@@ -18,7 +18,7 @@ use crate::db::SessionId;
 const CAPACITY: usize = 100_000;
 const MINUTE: i64 = 60;
 /// How much later than written a session may have been used: the rest of the minute, and until the next flush.
-pub(super) const WRITTEN_LATE: TimeDelta = TimeDelta::seconds(65);
+pub(super) const MAX_WRITE_DELAY: TimeDelta = TimeDelta::seconds(65);
 /// Sessions that are written in one statement, which locks their rows until it ends.
 pub const BATCH: usize = 100;
 
@@ -76,9 +76,9 @@ impl Activity {
     }
 
     /// Marks pending uses as written, unless they have changed since.
-    pub fn written(&self, news: &[(SessionId, Seen)]) {
+    pub fn written(&self, uses: &[(SessionId, Seen)]) {
         let mut entries = self.lock();
-        for (session, seen) in news {
+        for (session, seen) in uses {
             if let Some(entry) = entries.get_mut(session).filter(|entry| entry.seen == *seen) {
                 entry.written = true;
             }
@@ -102,16 +102,16 @@ impl Activity {
 ///
 /// # Errors
 /// The database cannot be written, or not within 250 ms.
-pub fn store(conn: &mut PgConnection, news: &[(SessionId, Seen)]) -> QueryResult<Vec<(SessionId, Seen)>> {
+pub fn store(conn: &mut PgConnection, uses: &[(SessionId, Seen)]) -> QueryResult<Vec<(SessionId, Seen)>> {
     #[derive(QueryableByName)]
     struct Skipped {
         #[diesel(sql_type = sql_types::Uuid)]
         id: SessionId,
     }
-    let ids: Vec<_> = news.iter().map(|(session, _)| *session).collect();
-    let generations: Vec<_> = news.iter().map(|(_, seen)| seen.generation).collect();
+    let ids: Vec<_> = uses.iter().map(|(session, _)| *session).collect();
+    let generations: Vec<_> = uses.iter().map(|(_, seen)| seen.generation).collect();
     let times: Vec<_> =
-        news.iter().map(|(_, seen)| DateTime::from_timestamp(seen.first, 0).unwrap_or_default()).collect();
+        uses.iter().map(|(_, seen)| DateTime::from_timestamp(seen.first, 0).unwrap_or_default()).collect();
     // A refresh waits less than half a second for its row, so a slow write must give up before that.
     conn.batch_execute("SET LOCAL statement_timeout = '250ms'")?;
     let skipped: Vec<Skipped> = sql_query(
@@ -127,5 +127,5 @@ pub fn store(conn: &mut PgConnection, news: &[(SessionId, Seen)]) -> QueryResult
     .bind::<sql_types::Array<sql_types::Timestamptz>, _>(times)
     .load(conn)?;
     let skipped: HashSet<_> = skipped.into_iter().map(|row| row.id).collect();
-    Ok(news.iter().filter(|(session, _)| !skipped.contains(session)).copied().collect())
+    Ok(uses.iter().filter(|(session, _)| !skipped.contains(session)).copied().collect())
 }

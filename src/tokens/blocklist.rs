@@ -22,7 +22,7 @@ use crate::{
 const CHANNEL: &str = "mintage_blocklist";
 /// How long entries are kept after the last access token has expired. So a clock that was ahead by at most this time
 /// does not make tokens of an ended session valid again once it is corrected.
-const KEPT: TimeDelta = TimeDelta::hours(1);
+const RETENTION: TimeDelta = TimeDelta::hours(1);
 
 /// A session that has ended.
 #[derive(Clone, Copy, Debug)]
@@ -84,10 +84,10 @@ struct State {
     swept: i64,
 }
 
-/// Whether the tokens of a session are accepted.
+/// The status of a session, which decides whether its tokens are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    Good,
+pub enum SessionStatus {
+    Live,
     Ended,
     /// There was no connection to the database for too long to know.
     Unknown,
@@ -101,7 +101,7 @@ impl Blocklist {
 
     /// Whether this server knows which sessions have ended and which keys are revoked. If not, it accepts no token.
     pub fn is_current(&self) -> bool {
-        self.standing(SessionId(Uuid::nil())) == Standing::Good
+        self.status(SessionId(Uuid::nil())) == SessionStatus::Live
     }
 
     /// Returns how long ago the list was confirmed by the database.
@@ -109,14 +109,14 @@ impl Blocklist {
         self.state.read().confirmed_at.elapsed()
     }
 
-    pub fn standing(&self, session: SessionId) -> Standing {
+    pub fn status(&self, session: SessionId) -> SessionStatus {
         let state = self.state.read();
         if state.ended.contains_key(&session) {
-            Standing::Ended
+            SessionStatus::Ended
         } else if state.confirmed_at.elapsed() > self.max_staleness {
-            Standing::Unknown
+            SessionStatus::Unknown
         } else {
-            Standing::Good
+            SessionStatus::Live
         }
     }
 
@@ -139,7 +139,7 @@ impl Follow for Blocklist {
     fn load(&self, conn: &mut PgConnection) -> QueryResult<Change<'_>> {
         // Row by row, because libpq would otherwise collect all of a million rows before the first is read.
         let rows = blocklist::table
-            .filter(blocklist::expires_at.gt(self.clock.earliest() - KEPT))
+            .filter(blocklist::expires_at.gt(self.clock.earliest() - RETENTION))
             .select((blocklist::session_id, blocklist::expires_at))
             .load_iter::<(SessionId, DateTime<Utc>), PgRowByRowLoadingMode>(conn)?;
         let mut loaded = HashMap::new();
@@ -170,7 +170,7 @@ impl Follow for Blocklist {
 
     fn confirmed(&self) {
         // A system clock that is far behind must not keep entries forever.
-        let over = (self.clock.earliest() - KEPT).max(self.clock.now() - TimeDelta::days(1)).timestamp();
+        let over = (self.clock.earliest() - RETENTION).max(self.clock.now() - TimeDelta::days(1)).timestamp();
         self.change(|state| {
             state.confirmed_at = Instant::now();
             if over.abs_diff(state.swept) >= 60 {
@@ -188,7 +188,7 @@ fn seconds(time: DateTime<Utc>) -> u32 {
 /// Deletes at most `max` entries that expired more than an hour ago.
 pub(super) fn prune(conn: &mut PgConnection, now: DateTime<Utc>, max: usize) -> QueryResult<usize> {
     let expired: Vec<SessionId> = blocklist::table
-        .filter(blocklist::expires_at.lt(now - KEPT))
+        .filter(blocklist::expires_at.lt(now - RETENTION))
         .select(blocklist::session_id)
         .limit(max.try_into().expect("small"))
         .for_update()
@@ -207,13 +207,13 @@ mod tests {
         let list = Blocklist::new(clock.clone(), Duration::from_mins(5));
         let (session, other) = (SessionId(Uuid::now_v7()), SessionId(Uuid::now_v7()));
         EndedSessions(vec![Ended { session, until: clock.now() + TimeDelta::minutes(10) }]).refuse(&list);
-        assert_eq!((list.standing(session), list.standing(other)), (Standing::Ended, Standing::Good));
+        assert_eq!((list.status(session), list.status(other)), (SessionStatus::Ended, SessionStatus::Live));
         clock.advance(Duration::from_mins(69));
         list.confirmed();
-        assert_eq!(list.standing(session), Standing::Ended, "the clock may be an hour ahead");
+        assert_eq!(list.status(session), SessionStatus::Ended, "the clock may be an hour ahead");
         clock.advance(Duration::from_mins(2));
         list.confirmed();
-        assert_eq!(list.standing(session), Standing::Good, "no token of it can be valid any more");
+        assert_eq!(list.status(session), SessionStatus::Live, "no token of it can be valid any more");
     }
 
     #[test]
@@ -223,7 +223,7 @@ mod tests {
         let session = SessionId(Uuid::now_v7());
         EndedSessions(vec![Ended { session, until: clock.now() }]).refuse(&list);
         std::thread::sleep(Duration::from_millis(1));
-        assert_eq!(list.standing(session), Standing::Ended);
-        assert_eq!(list.standing(SessionId(Uuid::now_v7())), Standing::Unknown);
+        assert_eq!(list.status(session), SessionStatus::Ended);
+        assert_eq!(list.status(SessionId(Uuid::now_v7())), SessionStatus::Unknown);
     }
 }

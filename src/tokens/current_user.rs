@@ -9,7 +9,7 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web::Data}
 
 use super::{
     activity::Activity,
-    blocklist::{Blocklist, Standing},
+    blocklist::{Blocklist, SessionStatus},
     claims::AccessToken,
     jwt::{Jwt, Refusal},
     role::Role,
@@ -108,10 +108,10 @@ fn counted(req: &HttpRequest) -> Result<CurrentUser, Problem> {
 
 fn current_user(req: &HttpRequest) -> Result<CurrentUser, Problem> {
     let token = bearer(req).and_then(|token| data::<Jwt>(req).verify_access(token))?;
-    match data::<Blocklist>(req).standing(token.sid) {
-        Standing::Good => {}
-        Standing::Ended => return Err(Refusal::Revoked.into()),
-        Standing::Unknown => return Err(Problem::unavailable("the blocklist is out of date")),
+    match data::<Blocklist>(req).status(token.sid) {
+        SessionStatus::Live => {}
+        SessionStatus::Ended => return Err(Refusal::Revoked.into()),
+        SessionStatus::Unknown => return Err(Problem::unavailable("the blocklist is out of date")),
     }
     let now = data::<Clock>(req).now();
     data::<Activity>(req).note(token.sid, token.generation, now);

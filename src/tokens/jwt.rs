@@ -342,8 +342,8 @@ mod tests {
                     }
                     Step::Verify { token, change } if !tokens.is_empty() => {
                         let mut token = token.get(&tokens).clone().into_bytes();
-                        if let Some(place) = change {
-                            *place.get_mut(&mut token) = b'A';
+                        if let Some(index) = change {
+                            *index.get_mut(&mut token) = b'A';
                         }
                         let token = String::from_utf8(token).expect("ASCII");
                         let remembered = remembering.verify_access(&token).map(|token| token.jti);

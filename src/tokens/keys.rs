@@ -29,7 +29,7 @@ use crate::db::{Change, Follow, schema::signing_keys, text_enum};
 
 const CHANNEL: &str = "mintage_signing_keys";
 /// How long a key is published before it may sign: twice as long as the JWKS may be cached.
-const PUBLISHED_FOR: TimeDelta = TimeDelta::minutes(10);
+const MIN_PUBLISHED: TimeDelta = TimeDelta::minutes(10);
 
 #[derive(
     AsExpression, FromSqlRow, Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr,
@@ -178,13 +178,13 @@ pub fn rotate(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<Utc>, hurr
     conn.transaction(|conn| {
         lock(conn)?;
         let known_by_all = signing_keys::table.filter(
-            signing_keys::state.eq(KeyState::Next).and(signing_keys::created_at.le(now - PUBLISHED_FOR)),
+            signing_keys::state.eq(KeyState::Next).and(signing_keys::created_at.le(now - MIN_PUBLISHED)),
         );
         ensure!(
             hurry || select(exists(known_by_all)).get_result(conn)?,
             "the next key is younger than {} minutes, so services that cache the key set may not know \
              it yet: wait, or use --hurry",
-            PUBLISHED_FOR.num_minutes()
+            MIN_PUBLISHED.num_minutes()
         );
         diesel::update(signing_keys::table.filter(signing_keys::state.eq(KeyState::Current)))
             .set((signing_keys::state.eq(KeyState::Retired), signing_keys::retired_at.eq(now)))
@@ -230,7 +230,7 @@ pub fn revoke(conn: &mut PgConnection, sealer: &Sealer, kid: &str, now: DateTime
         }
         read_whole(conn, sealer)?;
         notify(conn)?;
-        let may_be_unknown = promoted.as_ref().is_some_and(|(_, created)| *created > now - PUBLISHED_FOR);
+        let may_be_unknown = promoted.as_ref().is_some_and(|(_, created)| *created > now - MIN_PUBLISHED);
         Ok(Revoked { state, signs_now: promoted.map(|(kid, _)| kid), may_be_unknown })
     })
 }

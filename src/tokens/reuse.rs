@@ -30,11 +30,11 @@ use crate::{
 };
 
 /// How long after the exchange a lost response is repeated.
-const REISSUED_FOR: TimeDelta = TimeDelta::hours(1);
+const MAX_REISSUE_AGE: TimeDelta = TimeDelta::hours(1);
 /// How far ahead a clock may have been without ending sessions after its correction: until the time of the exchange has
 /// come, the token gets a 503. If the exchange is further in the future, the token counts as reused, so that a thief
 /// cannot hide behind it.
-const SET_BACK: TimeDelta = TimeDelta::hours(2);
+const MAX_SETBACK: TimeDelta = TimeDelta::hours(2);
 /// How many responses in a row may be repeated as lost. Honest clients lose few; a thief who takes turns with the owner
 /// needs every one.
 const MAX_IN_A_ROW: i32 = 3;
@@ -109,14 +109,14 @@ pub fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) 
     let (token, reissues): (RefreshToken, i32) =
         newest.select((RefreshToken::as_select(), refresh_tokens::reissues)).first(conn)?;
     let seen = session.seen_generation.max(seen_here.unwrap_or(-1));
-    let again = Again {
+    let repeated = Repeated {
         rotated,
         is_directly_before: claims.generation + 1 == session.generation,
         newest_was_seen: seen >= session.generation,
         newest_reissues: reissues,
         same_client: is_same(&client, session.user_agent.as_deref(), session.address),
     };
-    match again.decide(times) {
+    match repeated.decide(times) {
         Decision::Race => {}
         Decision::Unclear => return Ok(Settled::Unclear),
         Decision::Lost { reissues } => {
@@ -148,7 +148,7 @@ fn is_same(client: &Client, user_agent: Option<&str>, address: Option<IpNet>) ->
 
 /// The facts about a token that was sent again.
 #[derive(Debug)]
-struct Again {
+struct Repeated {
     /// When it was exchanged, and its `reissues`; None if it is so old that its row was deleted.
     rotated: Option<(DateTime<Utc>, i32)>,
     is_directly_before: bool,
@@ -170,19 +170,19 @@ enum Decision {
     Reuse,
 }
 
-impl Again {
+impl Repeated {
     fn decide(&self, times: &Lifetimes) -> Decision {
         let Some((rotated_at, reissues)) = self.rotated else {
             return Decision::Reuse;
         };
         let age = times.now - rotated_at;
-        if age < -SKEW && age > -SET_BACK {
+        if age < -SKEW && age > -MAX_SETBACK {
             return Decision::Unclear;
         }
         if age >= -SKEW && age <= times.grace {
             return Decision::Race;
         }
-        let lost = (TimeDelta::zero()..=REISSUED_FOR).contains(&age)
+        let lost = (TimeDelta::zero()..=MAX_REISSUE_AGE).contains(&age)
             && self.is_directly_before
             && !self.newest_was_seen
             && self.same_client
@@ -221,7 +221,7 @@ mod tests {
             reissues in 0..5,
         ) {
             let rotated = Some((now() - TimeDelta::seconds(age), reissues));
-            let again = Again { rotated, is_directly_before, newest_was_seen, newest_reissues, same_client };
+            let repeated = Repeated { rotated, is_directly_before, newest_was_seen, newest_reissues, same_client };
             let broken = [
                 age > 3600, !is_directly_before, newest_was_seen, !same_client, newest_reissues > 0, reissues > 2,
             ];
@@ -230,7 +230,7 @@ mod tests {
                 _ if broken.contains(&true) => Decision::Reuse,
                 _ => Decision::Lost { reissues: reissues + 1 },
             };
-            prop_assert_eq!(again.decide(&times()), expected);
+            prop_assert_eq!(repeated.decide(&times()), expected);
         }
 
         /// If two parties with the same token and the same client take turns in any order, the fourth turn in a row is
@@ -242,11 +242,11 @@ mod tests {
                 let mut newest = 0;
                 if again {
                     let rotated = Some((now() - TimeDelta::seconds(11), before));
-                    let again = Again {
+                    let repeated = Repeated {
                         rotated, is_directly_before: true, newest_was_seen: false, newest_reissues: 0,
                         same_client: true,
                     };
-                    match again.decide(&times()) {
+                    match repeated.decide(&times()) {
                         Decision::Lost { reissues } => newest = reissues,
                         decision => {
                             prop_assert_eq!((decision, in_a_row), (Decision::Reuse, 3));
@@ -262,10 +262,10 @@ mod tests {
     }
 
     #[test]
-    fn an_exchange_in_the_future_is_judged_once_the_clock_was_ahead_by_too_much() {
+    fn a_token_exchanged_in_the_future_is_unclear_for_at_most_two_hours() {
         let decide = |age: TimeDelta| {
             let rotated = Some((now() - age, 0));
-            let seen = Again {
+            let seen = Repeated {
                 rotated,
                 is_directly_before: true,
                 newest_was_seen: true,
@@ -287,15 +287,15 @@ mod tests {
     }
 
     #[test]
-    fn a_forgotten_token_is_reuse() {
-        let again = Again {
+    fn a_token_whose_row_was_deleted_is_reuse() {
+        let repeated = Repeated {
             rotated: None,
             is_directly_before: true,
             newest_was_seen: false,
             newest_reissues: 0,
             same_client: true,
         };
-        assert_eq!(again.decide(&times()), Decision::Reuse);
+        assert_eq!(repeated.decide(&times()), Decision::Reuse);
     }
 
     #[test]

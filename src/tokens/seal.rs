@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_same_secret_and_context_open_it() {
+    fn a_value_is_decrypted_only_with_its_secret_and_context() {
         let sealed = Sealer::new(&secret("one", None)).seal(b"key", "kid").expect("sealed");
         let opened = Sealer::new(&secret("one", None)).open(&sealed, "kid").expect("opened");
         assert_eq!((opened.plain.as_slice(), opened.outdated), (b"key".as_slice(), false));
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_rotation_of_the_secret_the_old_one_still_opens() {
+    fn after_a_rotation_the_previous_secret_still_decrypts() {
         let sealed = Sealer::new(&secret("one", None)).seal(b"key", "kid").expect("sealed");
         let opened = Sealer::new(&secret("two", Some("one"))).open(&sealed, "kid").expect("opened");
         assert!(opened.outdated);

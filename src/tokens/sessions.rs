@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use uuid::Uuid;
 
 use super::{
-    activity::{Activity, WRITTEN_LATE},
+    activity::{Activity, MAX_WRITE_DELAY},
     blocklist::{self, Ended, EndedSessions},
     client::Client,
     jwt::LEEWAY,
@@ -84,7 +84,7 @@ pub fn start(
 
 /// Returns the least recently used of a user's sessions beyond [`MAX_PER_USER`], but never `new`.
 ///
-/// A session that was used since its log-in may have been used later than written, so [`WRITTEN_LATE`] is added.
+/// A session that was used since its log-in may have been used later than written, so [`MAX_WRITE_DELAY`] is added.
 fn surplus(
     conn: &mut PgConnection,
     user: UserId,
@@ -98,8 +98,8 @@ fn surplus(
     let mut by_use: Vec<_> = others
         .into_iter()
         .map(|(id, created_at, seen_at)| {
-            let written = if seen_at > created_at { seen_at + WRITTEN_LATE } else { seen_at };
-            let here = activity.last_use(id).map(|at| at + WRITTEN_LATE);
+            let written = if seen_at > created_at { seen_at + MAX_WRITE_DELAY } else { seen_at };
+            let here = activity.last_use(id).map(|at| at + MAX_WRITE_DELAY);
             (here.map_or(written, |here| here.max(written)), id)
         })
         .collect();

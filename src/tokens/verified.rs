@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn it_stays_within_its_capacity_and_keeps_what_is_used() {
+    fn the_cache_stays_within_its_capacity_and_keeps_used_tokens() {
         let cache = VerifiedTokens::default();
         let favourite = cache.key("favourite");
         cache.insert(favourite, verified());

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_is_sorted_and_bare() {
+    fn reserved_usernames_are_sorted_and_have_no_separators() {
         assert!(RESERVED.is_sorted());
         assert!(RESERVED.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_lowercase())));
     }

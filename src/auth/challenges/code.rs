@@ -18,7 +18,7 @@ impl CodeForm {
         match self {
             Self::SixDigits => format!("{:06}", random % 1_000_000),
             Self::EightCharacters => {
-                (0..8).map(|place| char::from(ALPHABET[(random >> (5 * place) & 31) as usize])).collect()
+                (0..8).map(|index| char::from(ALPHABET[(random >> (5 * index) & 31) as usize])).collect()
             }
         }
     }

@@ -44,7 +44,7 @@ fn insert(conn: &mut PgConnection, id: Uuid, new: &NewChallenge, now: DateTime<U
     };
     if new.purpose != Purpose::UndoEmailChange {
         let earlier = challenges::purpose.eq(new.purpose).and(challenges::id.ne(id));
-        diesel::delete(challenges::table.filter(earlier).filter(new.subject.is_its())).execute(conn)?;
+        diesel::delete(challenges::table.filter(earlier).filter(new.subject.condition())).execute(conn)?;
     }
     diesel::insert_into(challenges::table)
         .values((
@@ -73,7 +73,7 @@ pub fn open_in_turn(
 ) -> QueryResult<bool> {
     let newer = challenges::purpose.eq(new.purpose).and(challenges::id.gt(id));
     let usable = challenges::consumed_at.is_null().and(challenges::expires_at.gt(now));
-    let newer = challenges::table.filter(newer.and(usable)).filter(new.subject.is_its());
+    let newer = challenges::table.filter(newer.and(usable)).filter(new.subject.condition());
     let is_late: bool = select(exists(newer)).get_result(conn)?;
     if is_late {
         tracing::debug!(%id, "mail skipped: a newer one replaces it");
@@ -115,6 +115,6 @@ pub fn arm(
 }
 
 /// Whether a challenge with this id exists.
-pub fn is_there(conn: &mut PgConnection, id: Uuid) -> QueryResult<bool> {
+pub fn was_opened(conn: &mut PgConnection, id: Uuid) -> QueryResult<bool> {
     select(exists(challenges::table.find(id))).get_result(conn)
 }

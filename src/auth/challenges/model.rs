@@ -64,7 +64,7 @@ pub enum Subject {
 pub(super) type Condition = Box<dyn BoxableExpression<challenges::table, Pg, SqlType = Nullable<Bool>>>;
 
 impl Subject {
-    pub(super) fn is_its(self) -> Condition {
+    pub(super) fn condition(self) -> Condition {
         match self {
             Self::User(id) => Box::new(challenges::user_id.eq(id)),
             Self::Registration(id) => Box::new(challenges::registration_id.eq(id)),

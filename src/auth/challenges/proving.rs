@@ -79,12 +79,12 @@ pub fn try_code(
 ) -> QueryResult<Option<Challenge>> {
     let Attempt { purpose, owner, code, network } = attempt;
     let form = purpose.code_form();
-    let (is_owners, nothing): (Condition, String) = match owner {
+    let (of_owner, owner_name): (Condition, String) = match owner {
         Owner::Address(email) => {
             let canonical = email.canonical().to_owned();
             (Box::new(challenges::email_canonical.eq(canonical.clone()).nullable()), canonical)
         }
-        Owner::User(id) => (Subject::User(*id).is_its(), id.to_string()),
+        Owner::User(id) => (Subject::User(*id).condition(), id.to_string()),
     };
     conn.transaction(|conn| {
         conn.batch_execute("SET LOCAL synchronous_commit TO off")?;
@@ -92,7 +92,7 @@ pub fn try_code(
         let tried = challenges::table
             .filter(challenges::purpose.eq(purpose).and(challenges::code_expires_at.gt(now)))
             .filter(challenges::tries.lt(form.max_tries()))
-            .filter(is_owners)
+            .filter(of_owner)
             .order(challenges::id)
             .select((Challenge::as_select(), challenges::code_hash.assume_not_null()))
             .for_update()
@@ -100,12 +100,12 @@ pub fn try_code(
         let mut subjects: Vec<String> =
             tried.iter().map(|(one, _)| format!("{} {network}", one.id)).collect();
         if subjects.is_empty() {
-            subjects.push(format!("{nothing} {network}"));
+            subjects.push(format!("{owner_name} {network}"));
         }
         let mut open = Vec::new();
-        for (place, subject) in subjects.iter().enumerate() {
+        for (index, subject) in subjects.iter().enumerate() {
             if form == CodeForm::SixDigits || !budgets.is_used_up(conn, TRIES_OF_NETWORK, subject, now)? {
-                open.extend(tried.get(place));
+                open.extend(tried.get(index));
             }
         }
         let right =

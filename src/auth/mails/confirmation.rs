@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use serde::{Deserialize, Serialize};
 
-use super::{CODE_LIFETIME, KEEP_IT, MailContext};
+use super::{CODE_LIFETIME, KEEP_SECRET, MailContext};
 use crate::{
     auth::{
         challenges::{self, Challenge, NewChallenge, Purpose, Secrets, Subject},
@@ -100,7 +100,7 @@ pub(super) async fn send(
                 }
                 Subject::User(_) => "If you did not ask for it, do nothing: the address stays unconfirmed.",
             },
-            KEEP_IT,
+            KEEP_SECRET,
         ],
         ..Letter::default()
     };

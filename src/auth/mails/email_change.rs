@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{CODE_LIFETIME, KEEP_IT, MailContext, address_in_use::arm_unless_in_use};
+use super::{CODE_LIFETIME, KEEP_SECRET, MailContext, address_in_use::arm_unless_in_use};
 use crate::{
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
@@ -51,7 +51,7 @@ impl Job for EmailChangeMail {
             notes: &[
                 "The link works for 24 hours.",
                 "If you did not ask for it, do nothing: the account keeps its current address.",
-                KEEP_IT,
+                KEEP_SECRET,
             ],
             ..Letter::default()
         };

@@ -45,7 +45,7 @@ impl Job for LoginStoppedMail {
                 }
                 // Counted per address, because an account can be deleted and registered again. A retry of this job
                 // finds its challenge and does not count again.
-                let is_first = !challenges::is_there(conn, running.id)?;
+                let is_first = !challenges::was_opened(conn, running.id)?;
                 if is_first
                     && limits.budgets.take(conn, ONE_A_DAY, account.email.canonical(), running.now)?.is_err()
                 {

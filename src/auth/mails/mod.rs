@@ -71,7 +71,7 @@ impl MailContext {
 
 /// How long a code works, in words.
 const CODE_LIFETIME: &str = "10 minutes";
-const KEEP_IT: &str = "Do not give a link or a code from our mails to anyone.";
+const KEEP_SECRET: &str = "Do not give a link or a code from our mails to anyone.";
 
 /// Opens and arms the challenge that this job mails, to the address as the account has it and not as the request
 /// spelled it. The challenge has the job's id, so that a retry finds it again. Returns None if a newer mail was sent.

@@ -172,7 +172,7 @@ mod tests {
     use super::device;
 
     #[test]
-    fn a_device_is_named_in_our_words() {
+    fn a_device_is_named_with_words_of_a_fixed_list() {
         let chrome =
             "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/141.0 Safari/537.36";
         let edge = format!("{chrome} Edg/141.0");

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{CODE_LIFETIME, KEEP_IT, MailContext};
+use super::{CODE_LIFETIME, KEEP_SECRET, MailContext};
 use crate::{
     auth::challenges,
     jobs::{Failure, Job, Running},
@@ -45,7 +45,7 @@ impl Job for PasswordChangeMail {
             notes: &[
                 "If it was not you, someone else is logged in to your account and knows your password: choose a \
                  new one at once.",
-                KEEP_IT,
+                KEEP_SECRET,
             ],
             ..Letter::default()
         };

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CODE_LIFETIME, KEEP_IT, MailContext, arm_for};
+use super::{CODE_LIFETIME, KEEP_SECRET, MailContext, arm_for};
 use crate::{
     auth::challenges::Purpose,
     jobs::{Failure, Job, Running},
@@ -71,7 +71,7 @@ impl Job for ResetMail {
                 link: &context.link("reset-password", &secrets),
             }),
             code: Some((&secrets.code, CODE_LIFETIME)),
-            notes: &["The link works once, for 30 minutes.", otherwise, KEEP_IT],
+            notes: &["The link works once, for 30 minutes.", otherwise, KEEP_SECRET],
         };
         context.mailer.send_letter(&running, account.email.given(), &letter).await
     }

@@ -43,7 +43,7 @@ struct Page<'a> {
     product: &'a str,
     title: &'a str,
     /// The text before the form is sent.
-    lead: &'a str,
+    intro: &'a str,
     endpoint: &'a str,
     button: &'a str,
     /// The text after success; the address may stand before it.
@@ -52,7 +52,7 @@ struct Page<'a> {
     takes_code: bool,
     password: Option<Password<'a>>,
     /// The form that requests another mail.
-    again: Option<Again<'a>>,
+    resend: Option<Resend<'a>>,
 }
 
 /// The field for a password.
@@ -64,7 +64,7 @@ struct Password<'a> {
     autocomplete: &'a str,
 }
 
-struct Again<'a> {
+struct Resend<'a> {
     endpoint: &'a str,
     question: &'a str,
 }
@@ -94,7 +94,7 @@ async fn confirm_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
     respond(&Page {
         product: &pages.product_name,
         title: "Confirm your e-mail address",
-        lead: "Someone asked for an account with this e-mail address. Confirm it only if that was you. Then you can \
+        intro: "Someone asked for an account with this e-mail address. Confirm it only if that was you. Then you can \
                log in.",
         endpoint: "api/v1/auth/confirm",
         button: "Confirm",
@@ -106,7 +106,7 @@ async fn confirm_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
             hint: "Repeat the password you registered with, or choose another one of at least 8 characters.",
             autocomplete: "current-password",
         }),
-        again: Some(Again {
+        resend: Some(Resend {
             endpoint: "api/v1/auth/confirm/resend",
             question: "No mail, or it has expired?",
         }),
@@ -127,7 +127,7 @@ async fn reset_password_page(pages: Data<Pages>) -> Result<HttpResponse, Problem
     respond(&Page {
         product: &pages.product_name,
         title: "Choose a new password",
-        lead: "This logs you out everywhere. Log in with the new password afterwards.",
+        intro: "This logs you out everywhere. Log in with the new password afterwards.",
         endpoint: "api/v1/auth/password/reset",
         button: "Set the password",
         done: "Your new password is set. You can log in with it now.",
@@ -138,7 +138,7 @@ async fn reset_password_page(pages: Data<Pages>) -> Result<HttpResponse, Problem
             hint: "At least 8 characters; a few unusual words are a good choice.",
             autocomplete: "new-password",
         }),
-        again: Some(Again {
+        resend: Some(Resend {
             endpoint: "api/v1/auth/password/forgot",
             question: "No mail, or it has expired?",
         }),
@@ -159,7 +159,7 @@ async fn confirm_email_change_page(pages: Data<Pages>) -> Result<HttpResponse, P
     respond(&Page {
         product: &pages.product_name,
         title: "Confirm your new e-mail address",
-        lead: "An existing account gets this e-mail address. The person who created that account knows its \
+        intro: "An existing account gets this e-mail address. The person who created that account knows its \
                password, and may be able to take the account back for 7 days. Continue only if the account is yours \
                and you asked for the change.",
         endpoint: "api/v1/auth/email/change/confirm",
@@ -167,7 +167,7 @@ async fn confirm_email_change_page(pages: Data<Pages>) -> Result<HttpResponse, P
         done: "is now the address of your account.",
         takes_code: true,
         password: None,
-        again: None,
+        resend: None,
     })
 }
 
@@ -185,14 +185,14 @@ async fn undo_email_change_page(pages: Data<Pages>) -> Result<HttpResponse, Prob
     respond(&Page {
         product: &pages.product_name,
         title: "Undo the change of your e-mail address",
-        lead: "Your account gets its old address back, and all its sessions end.",
+        intro: "Your account gets its old address back, and all its sessions end.",
         endpoint: "api/v1/auth/email/change/undo",
         button: "Undo the change",
         done: "is the address of your account again. We mailed a link for a new password to it: if you did not make \
                the change, someone else knows the current password.",
         takes_code: false,
         password: None,
-        again: None,
+        resend: None,
     })
 }
 
@@ -210,14 +210,14 @@ async fn unlock_login_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> 
     respond(&Page {
         product: &pages.product_name,
         title: "Log in from here again",
-        lead: "This allows log-in from the network that you are using now. Wrong passwords from other places will \
+        intro: "This allows log-in from the network that you are using now. Wrong passwords from other places will \
                not stop it again.",
         endpoint: "api/v1/auth/login/unlock",
         button: "Let me log in here",
         done: "You can log in from here now.",
         takes_code: false,
         password: None,
-        again: None,
+        resend: None,
     })
 }
 
