@@ -28,7 +28,7 @@ pub fn check(password: &str, personal: &[Option<&str>]) -> Result<(), Validation
     let lower = password.to_lowercase();
     let same_character = lower.chars().skip(1).eq(lower.chars().take(length - 1));
     if same_character || COMMON.contains(lower.as_str()) {
-        return refused("common", "is one of the passwords that are tried first".into());
+        return refused("common", "is too common: attackers try it first".into());
     }
     if personal.iter().flatten().any(|text| is_mostly(&lower, &text.to_lowercase())) {
         return refused("personal", "must not be your e-mail address or name".into());

@@ -137,7 +137,7 @@ test('a person who has never registered chooses a password of his own, within th
   const password = page.getByLabel('Password', { exact: true });
   await password.fill('password123');
   await page.getByRole('button', { name: 'Confirm' }).click();
-  await page.getByText('The password is one of the passwords that are tried first.').waitFor();
+  await page.getByText('The password is too common: attackers try it first.').waitFor();
   assert.equal(await password.getAttribute('aria-invalid'), 'true');
   await shot(page, 'confirm-refused');
   await password.fill('a horse of another colour');
@@ -176,7 +176,7 @@ test('a forgotten password is asked for and reset on the page, with problems tol
   await page.getByText('Please fill in this field.').waitFor();
   await password.fill('password123');
   await page.getByRole('button', { name: 'Set the password' }).click();
-  await page.getByText('The password is one of the passwords that are tried first.').waitFor();
+  await page.getByText('The password is too common: attackers try it first.').waitFor();
   assert.equal(await password.getAttribute('aria-invalid'), 'true');
   assert.equal(await page.evaluate(() => document.activeElement.id), 'password');
   await page.getByLabel('Show the password').check();
