@@ -1,5 +1,5 @@
-// What of the Postman collection cannot be read from openapi/openapi.json: the order of the requests, what they
-// send and expect apart from the documented, and scripts. postman/generate.mjs makes the collection of it.
+// The parts of the Postman collection that are not in openapi/openapi.json: the order of the requests, what they send
+// and expect beyond the document, and scripts. postman/generate.mjs makes the collection from both.
 //
 // A request is a step. `{ call: 'read_user' }` is enough: method, path, headers, body, description and the tests for
 // status, media type and members come from the operation with that `operationId`. A step can say more:
@@ -31,7 +31,7 @@ import { pages, system } from './flow/system.mjs';
 
 export const about = `A walk through the whole API: create an account, use every endpoint, delete the account.
 
-Import this file and \`mintage.postman_environment.json\`, choose the environment, start the server and run the collection. You can also send single requests: **Register** makes up an account, **Log in** stores its tokens in the environment, and all other requests use them.
+Import this file and \`mintage.postman_environment.json\`, choose the environment, start the server and run the collection. You can also send single requests: **Register an account** makes one up, **Log in** stores its tokens in the environment, and all other requests use them.
 
 The folders **as an admin** need an admin: run \`mintage create-admin --email …\`, then set \`admin_email\` and \`admin_password\` in the environment.`;
 

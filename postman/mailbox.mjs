@@ -1,5 +1,5 @@
-// A mailbox for runs without a person: GET /code/ADDRESS and GET /token/ADDRESS answer with what the
-// next mail to that address says. Prints its address.
+// Serves a mailbox for unattended runs: GET /code/ADDRESS and GET /token/ADDRESS return the code or token of the next
+// mail to that address. Prints its own address.
 import { createServer } from 'node:http';
 
 import { mailbox } from '../scripts/mails.mjs';

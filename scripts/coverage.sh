@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:$PWD/target/ci/bin
 
-# Percent of lines, somewhat below the figure, since some lines run only when the machine is slow.
+# Percent of lines. A little below the measured figure, because some lines run only on a slow machine.
 FLOOR=95
 
 missing() {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Holds the dependencies to deny.toml.
+# Checks the dependencies against deny.toml.
 #   scripts/deny.sh [dependencies|advisories]     both without an argument
-# Exits with 77 if the advisories could not be looked at, because their database could not be fetched.
+# Exits with 77 if the advisories could not be checked, because their database could not be fetched.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:$PWD/target/ci/bin

@@ -1,9 +1,9 @@
-// What MAIL_TRANSPORT=file has written, as the suites that play a person read it.
+// Reads the mails that MAIL_TRANSPORT=file has written, for the browser and Postman tests.
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Looks again until there is something, within a generous bound. */
+/** Repeats `look` until it returns something, for at most a minute. */
 export const eventually = async (what, look) => {
   for (let tries = 0; tries < 600; tries += 1) {
     const found = await look();
@@ -13,7 +13,7 @@ export const eventually = async (what, look) => {
   throw new Error(`${what} did not happen`);
 };
 
-/** The text of a mail: quoted-printable, in a multipart message. */
+/** Parses a mail: decodes the quoted-printable text part and finds its link and code. */
 const parse = (raw) => {
   const [head] = raw.split(/\r?\n\r?\n/, 1);
   const to = /^To: .*?([^\s<>]+@[^\s<>]+)>?\s*$/im.exec(head)?.[1];
@@ -26,7 +26,7 @@ const parse = (raw) => {
   return { to, text, link, token: link?.split('#token=')[1], code: /^\s*(\d{6}|[0-9A-Z]{8})\s*$/m.exec(text)?.[1] };
 };
 
-/** The mails in a directory, each given out once. */
+/** Reads the mails in a directory. Each is returned once. */
 export const mailbox = (directory) => {
   const read = new Set();
   const names = () => {
@@ -37,7 +37,7 @@ export const mailbox = (directory) => {
     }
   };
   return {
-    /** The next mail to this address that is wanted and was not read yet. */
+    /** Waits for the next unread mail to this address for which `isWanted` holds. */
     next: (address, isWanted = () => true) =>
       eventually(`a mail to ${address}`, () => {
         for (const name of names().filter((one) => !read.has(one))) {

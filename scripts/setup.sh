@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what Mintage needs and this machine lacks, then runs the command given, if any:
+# Installs the packages that Mintage needs, if missing, then runs the given command, if any:
 #   scripts/setup.sh [cargo run …]
-#   scripts/setup.sh --packages     only the packages; for root, who may have no Rust
+#   scripts/setup.sh --packages     installs only the packages; for root, without Rust
 set -eu
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -32,7 +32,7 @@ find_libpq() {
     return 1
 }
 
-# The same places as src/embedded/binaries.rs.
+# The same directories as in src/embedded/binaries.rs.
 find_postgres() {
     if has initdb && has postgres; then
         return 0
@@ -46,7 +46,7 @@ find_postgres() {
     return 1
 }
 
-install_packages() ( # in a process of its own, at whose end the trap acts
+install_packages() ( # in a subshell, so that the trap runs at its end
     case $manager in
         apt-get)
             # Without this Debian's package also creates a cluster of its own and starts it.

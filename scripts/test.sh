@@ -1,5 +1,5 @@
 #!/bin/sh
-# cargo test, closed by one line that sums up all test binaries. No test at all is a failure too.
+# Runs cargo test and prints one line that sums up all test binaries. Fails also if no test ran.
 set -u
 
 # The tests of the API mostly wait: for the database, for a server that starts, for a condition.

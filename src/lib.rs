@@ -1,34 +1,34 @@
 //! Mintage: accounts, JWTs, sessions, user management and a `/coins` market API on PostgreSQL.
 //!
-//! The map of the house. A module may use only those **below** it (`tests/architecture.rs`
-//! enforces this):
+//! The map of the source. A room is a directory or file directly below `src`. It may import only rooms **below** it in
+//! this list (`tests/architecture` enforces this):
 //!
 //! | room | what is in it |
 //! |---|---|
 //! | [`cli`] | the command line: `serve`, `migrate`, `create-admin`, `keys`, … |
-//! | [`app`] | the only room that knows everything: services, routes, the OpenAPI document, serving |
-//! | [`auth`] | how people get in: register, log in, refresh, log out, their sessions; what goes through their mailbox |
-//! | [`upstream`] | calls to services of other people: bounds, back-off, budgets, outcomes |
+//! | [`app`] | the wiring: services, routes, the OpenAPI document, background tasks, start and stop |
+//! | [`auth`] | ways in and out: registration, log-in, sessions, confirmation, recovery, their mails and pages |
+//! | [`upstream`] | calls to other services: bounds, back-off, budgets, outcomes |
 //! | [`sentiment`] | scores of texts and their statistics: VADER, language; pure functions |
-//! | [`users`] | who exists: self service and administration |
+//! | [`users`] | accounts: reading and changing the own one, administration, limits on guessing |
 //! | [`coins`] | the `/coins` API, read from memory: lists, history, charts, streams, watch lists, alerts |
 //! | [`market`] | where coins come from: providers, currencies, the sync, snapshots and their history |
-//! | [`social`] | what people say about coins: sources, posts, summaries |
-//! | [`mail`] | what mails say, how they are built, how they leave: SMTP, files, the console |
+//! | [`social`] | posts about coins: sources, scoring, summaries |
+//! | [`mail`] | how mails are built and how they leave: SMTP, files, the console |
 //! | [`jobs`] | work that outlives a request: a queue in PostgreSQL, its worker, schedules |
-//! | [`tokens`] | signing keys, JWTs, sessions, the blocklist, the `CurrentUser` extractor |
+//! | [`tokens`] | signing keys, JWTs, sessions, the blocklist, the extractors `CurrentUser` and `Admin` |
 //! | [`passwords`] | bcrypt on its own bounded threads, and the password policy |
-//! | [`limits`] | how often something may be done: rate limits in memory, budgets in PostgreSQL |
+//! | [`limits`] | rate limits in memory, budgets in PostgreSQL |
 //! | [`http`] | problem details, extractors, paging, ETags, client address |
 //! | [`embedded`] | a private PostgreSQL cluster for `mintage serve` without a `DATABASE_URL` |
-//! | [`db`] | the pool, bounds on what a request takes of it, migrations, LISTEN |
-//! | [`tasks`] | background tasks: they begin anew after a panic |
-//! | [`telemetry`] | logs, the text format of metrics |
+//! | [`db`] | the pool and its bounds, migrations, `LISTEN`, the generated schema |
+//! | [`tasks`] | background tasks, which are restarted after a panic |
+//! | [`telemetry`] | logs and the text format of metrics |
 //! | [`config`] | typed settings; the only reader of the environment |
-//! | [`clock`] | what time it is, as a parameter |
+//! | [`clock`] | the current time, as a parameter |
 //!
-//! A capability is a folder: one action is one file, `mod.rs` is its table of contents,
-//! `store.rs` its only SQL.
+//! One action is one file: request, response, OpenAPI and handler. A room's `mod.rs` is its table of contents. SQL takes
+//! `&mut PgConnection` and stands next to what it stores, usually in `store.rs`; handlers contain none.
 
 pub mod app;
 pub mod auth;

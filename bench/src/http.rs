@@ -1,4 +1,5 @@
-//! A blocking HTTP/1.1 client for what wrk cannot do: chains of requests, and answers looked at.
+//! A blocking HTTP/1.1 client for what wrk cannot do: requests that depend on earlier responses, and checks of
+//! responses.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -8,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// A kept-alive connection; after an answer that closes it, the next request opens another.
+/// A kept-alive connection. After a response that closes it, the next request opens another one.
 pub struct Connection {
     address: String,
     stream: BufReader<TcpStream>,
@@ -19,7 +20,7 @@ pub struct Answer {
     pub status: u16,
     /// Seconds.
     pub retry_after: Option<u64>,
-    /// The server closes the connection after it.
+    /// Whether the server closes the connection after the response.
     pub closes: bool,
     pub body: String,
 }
@@ -82,7 +83,7 @@ impl Connection {
     }
 }
 
-/// The text of a member in a flat JSON object.
+/// Returns the text of a member of a flat JSON object.
 pub fn member(json: &str, name: &str) -> Result<String> {
     let start = json.split_once(&format!("\"{name}\":\"")).with_context(|| format!("no {name} in {json}"))?.1;
     Ok(start.split('"').next().unwrap_or_default().to_owned())

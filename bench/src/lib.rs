@@ -1,4 +1,4 @@
-//! What the measuring programs share: a client, processes, and what the operating system knows of them.
+//! Shared code of the measuring programs: a client, processes, and their figures from the operating system.
 
 pub mod http;
 pub mod process;

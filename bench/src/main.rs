@@ -1,7 +1,7 @@
 //! Measures Mintage against its baselines and writes `bench/RESULTS.md`; `make bench`.
 //!
-//! Everything is a ratio of two measurements of one run, interleaved, the median of several
-//! rounds: the machine may be busy with other things, but then it is for both.
+//! Each figure is the ratio of two measurements, interleaved in one run, and the median of several rounds. So other
+//! work on the machine affects both measurements.
 
 mod rows;
 mod wrk;

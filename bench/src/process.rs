@@ -16,7 +16,7 @@ use crate::http::{Connection, member};
 
 pub const PASSWORD: &str = "correct horse battery";
 
-/// A directory that PostgreSQL's own user can get to; removed when dropped.
+/// A directory that PostgreSQL's own user can reach. Removed when dropped.
 pub struct Home(pub PathBuf);
 
 impl Home {
@@ -35,7 +35,7 @@ impl Drop for Home {
     }
 }
 
-/// A sibling of this program: all are built together.
+/// Returns the path of a program that was built together with this one.
 pub fn sibling(name: &str) -> Result<PathBuf> {
     Ok(env::current_exe()?.with_file_name(name))
 }
@@ -44,7 +44,7 @@ pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// Killed when dropped.
+/// A running program. Killed when dropped.
 pub struct Baseline {
     pub child: Child,
     pub address: String,
@@ -123,7 +123,7 @@ impl Mintage {
         self.home.join(".mintage/postgres")
     }
 
-    /// Registers (if need be) and logs in; gives the access and the refresh token.
+    /// Registers if necessary and logs in. Returns the access and the refresh token.
     pub fn log_in(&self, email: &str) -> Result<(String, String)> {
         let mut connection = Connection::open(&self.address)?;
         let body = format!(r#"{{"email":"{email}","password":"{PASSWORD}"}}"#);
@@ -146,7 +146,7 @@ impl Mintage {
 
 impl Drop for Mintage {
     fn drop(&mut self) {
-        // SIGTERM, so that it stops its PostgreSQL as well.
+        // SIGTERM, so that it also stops its PostgreSQL.
         let _ = Command::new("kill").arg(self.pid().to_string()).status();
         let _ = self.child.wait();
     }
@@ -165,7 +165,7 @@ fn wait_for(mut condition: impl FnMut() -> bool) -> Result<()> {
     let give_up_at = Instant::now() + Duration::from_secs(120);
     while !condition() {
         if Instant::now() > give_up_at {
-            bail!("a server does not come up");
+            bail!("a server does not start");
         }
         thread::sleep(Duration::from_millis(2));
     }

@@ -1,17 +1,17 @@
-//! What the operating system knows of a process.
+//! Reads the figures of a process from the operating system.
 
 use std::fs;
 
 /// Microseconds of CPU (user and system) that a process has used; clock ticks are 10 ms.
 pub fn cpu_micros(pid: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name in parentheses may hold blanks.
+    // The name in parentheses may contain spaces.
     let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
     let ticks = |index: usize| fields.get(index).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
     (ticks(11) + ticks(12)) * 10_000
 }
 
-/// The postmaster and all its children, also those that have ended.
+/// Of the postmaster and all its children, including those that have ended.
 pub fn cpu_micros_of_tree(pid: u32) -> u64 {
     let reaped = {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

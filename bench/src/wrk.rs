@@ -1,4 +1,4 @@
-//! The load generator wrk, on one thread, since it shares the cores with what it measures.
+//! Runs the load generator wrk, on one thread, because it shares the cores with the measured server.
 
 use std::process::Command;
 
@@ -35,5 +35,5 @@ fn millis(text: &str) -> Result<f64> {
             return Ok(number.parse::<f64>()? * factor);
         }
     }
-    anyhow::bail!("{text} is no time")
+    anyhow::bail!("{text} is not a time")
 }

@@ -22,7 +22,7 @@ export const gettingIn = {
     {
       call: 'register',
       when: 'the address is taken',
-      about: 'Addresses are compared without regard to case.',
+      about: 'Addresses are compared ignoring case.',
       problem: 'email-taken',
       at: ['/email', 'taken'],
     },
@@ -93,7 +93,7 @@ export const user = {
     },
     {
       call: 'update_me',
-      when: 'changed meanwhile',
+      when: 'changed in the meantime',
       about: 'The entity tag is from before the last change.',
       headers: { 'If-Match': '{{etag}}' },
       body: { name: 'Ada Byron' },

@@ -96,7 +96,7 @@ pub async fn readyz(
         return not_ready("the database answers, but notifications of changes do not arrive".into());
     }
     if !keys.can_sign() {
-        return not_ready("SECRET_KEY does not open the signing keys in the database".into());
+        return not_ready("SECRET_KEY does not decrypt the signing keys in the database".into());
     }
     let failing = tasks.failing();
     if !failing.is_empty() {

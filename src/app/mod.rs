@@ -1,5 +1,5 @@
-//! The only room that knows everything: which services there are, which routes, how it starts
-//! and stops.
+//! Assembles the application: the only room that knows all services, routes, jobs and background tasks, and the order
+//! of start and stop.
 
 mod apidocs;
 mod background;
@@ -52,9 +52,9 @@ use crate::{
     users,
 };
 
-/// Every operation of the API; registering one here documents it.
+/// Registers every operation of the API. This also adds it to the OpenAPI document.
 fn routes(config: &mut ServiceConfig) {
-    // A request is compared with one route after the other: what is read most comes first.
+    // A request is compared with one route after the other, so the most frequent ones come first.
     let api = scope::scope("/api/v1")
         .configure(coins::routes)
         .configure(market::routes)
@@ -72,7 +72,7 @@ fn routes(config: &mut ServiceConfig) {
         .service(problem_page);
 }
 
-/// What handlers ask for, one of each.
+/// The services that handlers extract.
 #[derive(Clone)]
 struct Services {
     tasks: Data<Tasks>,
@@ -82,7 +82,7 @@ struct Services {
     document: Data<document::Document>,
     /// None with `API_DOCS=off`.
     swagger_ui: Option<Profile>,
-    /// None without `METRICS_BIND`: requests are counted only where the figures can be read.
+    /// None without `METRICS_BIND`: requests are counted only if the metrics can be read.
     requests: Option<Data<Requests>>,
     clock: Data<Clock>,
     db: Data<Db>,
@@ -100,7 +100,7 @@ struct Services {
     cors_origins: Vec<String>,
 }
 
-/// What no handler asks for: connections, and what background work needs.
+/// The services that no handler extracts: connections, and those of background work.
 struct Internals {
     connections: Arc<Connections>,
     mails: auth::MailContext,
@@ -108,8 +108,8 @@ struct Internals {
     fingerprints: Fingerprints,
 }
 
-/// Connects, migrates, and loads what is kept in memory; blocks. The followers keep that in step for as long as
-/// they live.
+/// Connects, migrates and loads the data that is kept in memory. Blocks. The followers keep that data up to date until
+/// they are dropped.
 fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services, Internals, [Follower; 2])> {
     let url = config.database.url.as_ref().expect("resolved before the start");
     let keys = Arc::new(prepare_database(url, config, secret, clock)?);
@@ -117,9 +117,9 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
     let coins = Arc::new(coins::View::new(clock.clone(), &config.coins));
     let wake = Arc::new(Wake::default());
     let tasks = Tasks::default();
-    // On one connection and the keys first, so that while the blocklist is current, they are, too.
+    // On one connection and the keys first, so that the keys are current whenever the blocklist is.
     let views: Vec<Arc<dyn Follow>> = vec![keys.clone(), blocklist.clone(), wake.clone()];
-    // Coins on their own: preparing many in many currencies takes a while, and no log-out waits for that.
+    // Coins on a connection of their own: preparing them in many currencies takes long, and must not delay log-outs.
     let followers = [
         Follower::start("follow-tokens", url, clock, views, &tasks)?,
         Follower::start("follow-coins", url, clock, vec![coins.clone()], &tasks)?,
@@ -191,7 +191,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
     Ok((services, internals, followers))
 }
 
-/// Migrates, creates what a new database lacks, and reads the signing keys.
+/// Migrates the database, creates the first keys and demonstration data in a new one, and reads the signing keys.
 fn prepare_database(url: &Secret, config: &Config, secret: &SecretKey, clock: &Clock) -> Result<KeyRing> {
     let mut conn = connect_patiently(url, &config.database)?;
     set_clock(&mut conn, clock)?;
@@ -218,8 +218,8 @@ fn start_hasher(config: &Config, tasks: &Tasks) -> Result<Hasher> {
 }
 
 impl Services {
-    /// The application as one worker runs it. Every service is named here, so that one that is not registered
-    /// does not compile.
+    /// Builds the application of one worker. Every service is named here, so that a service that is not registered is a
+    /// compile error.
     fn application(
         &self,
     ) -> App<

@@ -1,4 +1,4 @@
-//! A client whose requests are counted.
+//! Extracts the client of a request and counts the request against its address.
 
 use std::future::{Ready, ready};
 
@@ -7,8 +7,8 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload, web::Data};
 use super::{Auth, PER_ADDRESS};
 use crate::{http::Problem, tokens::Client};
 
-/// A [`Client`] that calls what needs no access token and costs a hash or a mail. Naming it in a handler counts
-/// the request against [`PER_ADDRESS`], before the body is read; beyond the limit the request gets a 429.
+/// The [`Client`] of an endpoint that needs no access token and costs a hash or a mail. A handler that takes it counts
+/// the request against [`PER_ADDRESS`] before the body is read. Beyond the limit the request gets a 429.
 pub(super) struct Caller(pub Client);
 
 impl FromRequest for Caller {

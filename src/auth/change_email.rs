@@ -1,4 +1,4 @@
-//! Begins the change of an address: mails a link and a code to the new one.
+//! Begins the change of an e-mail address: mails a link and a code to the new one.
 
 use actix_web::{HttpResponse, post, web::Data};
 use serde::Deserialize;
@@ -21,7 +21,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"new_email": "ada.king@example.com", "password": "correct horse battery"}))]
 pub struct ChangeEmail {
-    /// Unique without regard to case; at most 254 bytes.
+    /// At most 254 bytes. Unique, ignoring case.
     #[schema(format = "email", max_length = 254)]
     #[validate(custom(function = "check_new_email"))]
     new_email: String,
@@ -31,11 +31,11 @@ pub struct ChangeEmail {
     password: String,
 }
 
-/// Change the address
+/// Change the e-mail address
 ///
-/// Mails a link and a code to the new address, for `POST /auth/email/change/confirm`; until then
-/// nothing changes. The answer does not tell whether another account has that address: its owner
-/// gets a notice instead.
+/// Mails a link and a code to the new address. The address changes when one of them is sent to
+/// `POST /api/v1/auth/email/change/confirm`. The response is the same if another account has the new address, so
+/// that it does not reveal accounts: the owner of that account gets a notice instead.
 #[utoipa::path(
     tag = "mail",
     security(("bearer" = [])),
@@ -62,7 +62,7 @@ pub async fn change_email(
         .tx(move |conn| {
             let account = verified.lock(conn)?;
             if account.email.canonical() == email.canonical() {
-                return Err(Problem::invalid("/new_email", "unchanged", "is your address already"));
+                return Err(Problem::invalid("/new_email", "unchanged", "is already your address"));
             }
             limits.budgets.spend(conn, super::ADDRESS_CHANGES, &me.id.to_string(), now)?;
             super::spend_mail(conn, &limits, super::ADDRESS_CHANGES, &email, now)?;

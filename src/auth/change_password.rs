@@ -20,6 +20,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"current_password": "correct horse battery"}))]
 pub struct ChangePassword {
+    /// At most 1,024 characters.
     #[schema(format = "password", max_length = 1024)]
     #[validate(length(max = 1024, message = "must have at most 1024 characters"))]
     current_password: String,
@@ -27,8 +28,9 @@ pub struct ChangePassword {
 
 /// Change the password
 ///
-/// Asks for the current password and mails a code of six digits to your address, for
-/// `POST /auth/password/change/confirm`.
+/// Checks the current password and mails a code of six digits to your address, for
+/// `POST /api/v1/auth/password/change/confirm`. The code is required so that a stolen access token and a known
+/// password are not enough.
 #[utoipa::path(
     tag = "mail",
     security(("bearer" = [])),

@@ -32,23 +32,26 @@ use crate::{
     users::{self, NewUser, Taken, check_email},
 };
 
-/// Either `token` from the link, or `email` and `code`; and the password.
+/// Either `token`, or `email` and `code`; and the password.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[validate(schema(function = "check"))]
 #[schema(example = json!({"email": "ada@example.com", "code": "K7QM2XPA", "password": "correct horse battery"}))]
 pub struct Confirm {
+    /// From the link in the mail; at most 128 characters.
     #[schema(max_length = 128)]
     #[validate(length(max = 128, message = "must have at most 128 characters"))]
     token: Option<String>,
+    /// The address that the code was mailed to.
     #[schema(format = "email", max_length = 254)]
     #[validate(custom(function = "check_email"))]
     email: Option<String>,
+    /// The eight characters from the mail. Case, spaces and dashes make no difference.
     #[schema(pattern = "^[0-9A-TV-Za-tv-z]([ -]?[0-9A-TV-Za-tv-z]){7}$")]
     #[validate(custom(function = "check_code"))]
     code: Option<String>,
-    /// The password of the account from now on: repeat the one that you registered with, or choose a
-    /// new one of 8 to 256 characters. Required, unless the link or code was used before.
+    /// The account's password from now on. Repeat the password that you registered with, or choose a new one of 8
+    /// to 256 characters. Required unless this link or code was used before.
     #[schema(format = "password", max_length = 1024)]
     #[validate(length(max = 1024, message = "must have at most 1024 characters"))]
     password: Option<String>,
@@ -58,32 +61,32 @@ fn check(body: &Confirm) -> Result<(), ValidationError> {
     check_proof(body.token.is_some(), body.email.is_some(), body.code.is_some())
 }
 
-/// An address that is confirmed now.
+/// The account's confirmed address.
 #[derive(Serialize, ToSchema)]
 pub struct Confirmed {
     #[schema(example = "ada@example.com", format = "email")]
     pub(super) email: String,
 }
 
-/// Confirm an address
+/// Confirm an e-mail address
 ///
-/// Proves that you read mail at the address of your account, and sets the account's password. A
-/// registration becomes the account now. Anyone can register your address, so a password that was
-/// registered counts only if you repeat it; then name and username of that registration count, too.
-/// Otherwise the account gets the password that you send, and no names. Other registrations of the
-/// address end.
+/// Proves that you receive mail at the address, and sets the account's password. A pending registration becomes
+/// an account.
 ///
-/// The same holds for an account that was usable without confirmation: with its password you confirm
-/// it, with another one you take it over, which ends its sessions, removes its names and cancels
-/// what was pending.
+/// A registration's name and username are kept only if you repeat its password, because anyone can register your
+/// address. With another password the account gets that password and no names. All other pending registrations of
+/// the address are discarded.
 ///
-/// May be repeated with the same answer, which changes nothing. The link works for 24 hours, the code
-/// for 10 minutes and five wrong tries from one network.
+/// An account that could be used without confirmation follows the same rule. Its own password confirms it. Another
+/// password takes it over: its sessions end, its names are removed, and pending links and codes stop working.
+///
+/// Idempotent: a repeated request gets the same response and changes nothing. The link works for 24 hours. The
+/// code works for 10 minutes and allows five wrong attempts from one network.
 #[utoipa::path(
     tag = "mail",
     security(()),
     responses(
-        (status = 200, description = "The address is confirmed; log in.", body = Confirmed),
+        (status = 200, description = "The address is confirmed. Log in next.", body = Confirmed),
         (status = 422, description = "`validation-failed`, `invalid-code`."),
         (status = 429, description = "`too-many-requests`."),
         (status = 503, description = "`unavailable`, `overloaded`.")
@@ -105,10 +108,10 @@ pub async fn confirm(
         return Ok(JsonBody(confirmed));
     }
     let password = password.ok_or_else(|| {
-        let message = "is required: repeat the one that you registered with, or choose a new one";
+        let message = "is required: repeat the password that you registered with, or choose a new one";
         Problem::invalid("/password", "required", message)
     })?;
-    // Only what is new to the account has to satisfy it.
+    // The policy applies only if the password is new to the account.
     let allowed = auth
         .policy
         .check(&password, &[Some(challenge.email.given())])
@@ -116,7 +119,7 @@ pub async fn confirm(
     let salt = auth.challenge_keys.salt(&challenge.email);
     let done = match challenge.subject() {
         Subject::Registration(id) => {
-            // As registrations are hashed, so that it can be compared with all of them at once.
+            // With the salt that the registrations have, so that one hash can be compared with all of them.
             let hash = auth.hasher.reserve(network)?.hash_with_salt(password, salt).await?;
             auth.db.tx(move |conn| create_account(conn, &challenge, id, hash, allowed, pointer, now)).await?
         }
@@ -139,8 +142,8 @@ pub async fn confirm(
     if done { Ok(JsonBody(confirmed)) } else { Err(refused(pointer)) }
 }
 
-/// False if the challenge is no good any more. A second request that waited for the first one is
-/// answered as that.
+/// Creates the account of a registration. Returns false if the challenge is no longer valid. A request that waited
+/// for another one with the same challenge gets the same result as that one.
 fn create_account(
     conn: &mut PgConnection,
     challenge: &Challenge,
@@ -155,8 +158,8 @@ fn create_account(
     if !challenges::consume(conn, challenge.id, now)? {
         return Ok(challenges::is_consumed(conn, challenge.id)?);
     }
-    // Anyone may have registered the address: the reader's own has the reader's password. Of several,
-    // it is the one whose mail was read, or the newest.
+    // Anyone may have registered the address: the person's own registration is the one with the same password. Of
+    // several, it is the one whose mail was used, or the newest.
     let own = || pending.iter().filter(|one| one.password_hash == hash);
     let (name, username) = match own().find(|one| one.id == registration).or_else(|| own().next_back()) {
         Some(own) => (own.name.clone(), own.username.clone()),
@@ -166,14 +169,14 @@ fn create_account(
     let wanted = new.clone().named(name.clone(), username);
     let inserted = conn.transaction(|conn| users::insert(conn, &wanted));
     let inserted = match inserted {
-        // Somebody was faster with the username; the account can choose another one.
+        // Another account got the username first. The person can choose another one later.
         Err(error) if Taken::by(&error) == Some(Taken::Username) => {
             users::insert(conn, &new.named(name, None))
         }
         inserted => inserted,
     };
     let user = inserted.map_err(|error| match Taken::by(&error) {
-        // An account got this address meanwhile, in another way.
+        // Another account got this address in the meantime, for example by a change of its address.
         Some(Taken::Email) => refused(pointer),
         _ => error.into(),
     })?;
@@ -182,8 +185,8 @@ fn create_account(
     Ok(true)
 }
 
-/// With `new`, the hash of another password than the account's, it is taken over by the person who
-/// reads mail there. None as false of [`create_account`]; else the sessions that have ended.
+/// Confirms the address of an account. `new` is the hash of a password that is not the account's: then the person who
+/// receives the mail takes the account over. Returns the ended sessions, or None if the challenge is no longer valid.
 fn confirm_account(
     conn: &mut PgConnection,
     challenge: &Challenge,
@@ -202,8 +205,8 @@ fn confirm_account(
         return Err(Problem::unavailable("the password was changed during the confirmation"));
     }
     let Some(hash) = new else {
-        let is_its = users::confirm_email(conn, user, &challenge.email, now)?;
-        return Ok(is_its.then(EndedSessions::default));
+        let confirmed = users::confirm_email(conn, user, &challenge.email, now)?;
+        return Ok(confirmed.then(EndedSessions::default));
     };
     users::take_over(conn, user, &hash, now)?;
     challenges::cancel_all(conn, user)?;

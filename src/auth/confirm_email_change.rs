@@ -1,4 +1,4 @@
-//! Completes the change of an address with the link or code from the mail.
+//! Completes the change of an e-mail address with the link or code from the mail.
 
 use actix_web::{
     post,
@@ -26,18 +26,21 @@ use crate::{
     users::{self, Taken, check_email},
 };
 
-/// `token` from the link; or `code`, with your access token or with the new address as `email`.
+/// Either `token`, or `code` together with the new address as `email` or with your access token.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[validate(schema(function = "check"))]
 #[schema(example = json!({"code": "K7QM2XPA"}))]
 pub struct ConfirmEmailChange {
+    /// From the link in the mail; at most 128 characters.
     #[schema(max_length = 128)]
     #[validate(length(max = 128, message = "must have at most 128 characters"))]
     token: Option<String>,
+    /// The new address, to which the code was mailed.
     #[schema(format = "email", max_length = 254)]
     #[validate(custom(function = "check_email"))]
     email: Option<String>,
+    /// The eight characters from the mail. Case, spaces and dashes make no difference.
     #[schema(pattern = "^[0-9A-TV-Za-tv-z]([ -]?[0-9A-TV-Za-tv-z]){7}$")]
     #[validate(custom(function = "check_code"))]
     code: Option<String>,
@@ -53,19 +56,20 @@ fn check(body: &ConfirmEmailChange) -> Result<(), ValidationError> {
     Err(error)
 }
 
-/// Change the address: with the link or the code
+/// Confirm a change of the e-mail address
 ///
-/// From now on the account has the new address. If the old one was confirmed, it gets a mail and can
-/// undo the change for 7 days, in which no other account can have it; if not, it gets a notice only.
-/// Needs no access token with the link, or with the new address
-/// and the code; the code alone needs yours. The link works for 24 hours, the code for 10 minutes
-/// and five wrong tries from one network.
+/// Gives the account the new address. If the old address was confirmed, it gets a mail with a link that undoes the
+/// change; for these 7 days no other account can have the old address. Otherwise it only gets a notice, because
+/// anyone can register an account with any address.
+///
+/// Needs no access token with `token`, or with `email` and `code`; `code` alone needs yours. The link works for 24
+/// hours. The code works for 10 minutes and allows five wrong attempts from one network.
 #[utoipa::path(
     tag = "mail",
     security((), ("bearer" = [])),
     responses(
-        (status = 200, description = "The account has this address now.", body = Confirmed),
-        (status = 409, description = "`email-taken`: another account has got it meanwhile."),
+        (status = 200, description = "The account has the new address.", body = Confirmed),
+        (status = 409, description = "`email-taken`: another account got the address in the meantime."),
         (status = 422, description = "`validation-failed`, `invalid-code`."),
         (status = 429, description = "`too-many-requests`.")
     )
@@ -93,7 +97,7 @@ pub async fn confirm_email_change(
     Ok(JsonBody(confirmed))
 }
 
-/// False if somebody else was first.
+/// Makes the change. Returns false if another request used the challenge first.
 fn apply(
     conn: &mut PgConnection,
     limits: &Limits,
@@ -110,7 +114,7 @@ fn apply(
     users::change_email(conn, user, &challenge.email, now).map_err(taken)?;
     challenges::cancel(conn, user)?;
     if !old.email_confirmed {
-        // Else anyone could reserve any address: by registering it and changing to another one.
+        // Otherwise anyone could reserve any address: by registering it and then changing to another one.
         if super::may_mail(conn, limits, super::ADDRESS_CHANGES, &old.email, now)? {
             let notice = NoticeMail::to(&old.email, Notice::AddressChanged);
             jobs::enqueue(conn, &notice, now)?;
@@ -124,7 +128,8 @@ fn apply(
     Ok(true)
 }
 
-/// Whoever gets here reads mail at the address, so this gives nothing away.
+/// Maps a taken address to `email-taken`. This reveals nothing to a stranger: the caller has proved to receive mail
+/// at the address.
 fn taken(error: Error) -> Problem {
     match Taken::by(&error) {
         Some(Taken::Email) => Problem::new(&kind::EMAIL_TAKEN),

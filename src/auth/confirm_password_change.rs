@@ -21,25 +21,26 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"code": "123456", "new_password": "a horse of another colour"}))]
 pub struct ConfirmPasswordChange {
-    /// Of the mail; for 10 minutes and five tries.
+    /// The six digits from the mail. Valid for 10 minutes and five attempts.
     #[schema(pattern = "^[0-9]{6}$")]
     #[validate(custom(function = "check_six_digits"))]
     code: String,
-    /// 8 to 256 characters of any kind; common ones and your own address or name are refused, and so are
-    /// those of this service.
+    /// 8 to 256 characters of any kind. Common passwords, your own address or name, and the name or address of
+    /// this service are refused.
     #[schema(format = "password", min_length = 8, max_length = 256)]
     #[validate(custom(function = "new_password::check"))]
     new_password: String,
 }
 
-/// Change the password: with the code
+/// Confirm a change of the password
 ///
-/// Sets the new password and ends all sessions, this one too, and whatever was pending.
+/// Sets the new password. All sessions end, including the one of this request. Pending links and codes stop
+/// working, except the link that undoes a change of the address.
 #[utoipa::path(
     tag = "mail",
     security(("bearer" = [])),
     responses(
-        (status = 204, description = "The password is set; log in with it."),
+        (status = 204, description = "The password is set. Log in with it."),
         (status = 422, description = "`validation-failed`, `invalid-code`."),
         (status = 429, description = "`too-many-requests`."),
         (status = 503, description = "`unavailable`, `overloaded`.")

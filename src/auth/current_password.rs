@@ -1,4 +1,4 @@
-//! Asks for the password again, so that a stolen access token is not enough.
+//! Checks the current password of a logged-in user, so that a stolen access token is not enough.
 
 use chrono::{DateTime, Utc};
 use diesel::PgConnection;
@@ -12,26 +12,25 @@ use crate::{
     users::{self, Account, Guess},
 };
 
-/// A password that was right a moment ago.
+/// A password that was right when it was verified.
 pub struct CheckedPassword {
     user: UserId,
     hash: String,
 }
 
 impl CheckedPassword {
-    /// Locks the account like [`users::lock_account`]. Verifying takes a while, so who acts on it asks
-    /// in the same transaction whether that still is the password: else a thief who was being let in
-    /// would survive a reset.
+    /// Locks the account like [`users::lock_account`], if it still has this password. Call this in the transaction
+    /// of the change: verifying takes a while, and a thief must not get a change through after a reset.
     ///
     /// # Errors
-    /// The password was changed, or the account is gone.
+    /// `token-revoked` if the password was changed or the account was deleted.
     pub fn lock(&self, conn: &mut PgConnection) -> Result<Account, Problem> {
         Ok(users::lock_with_hash(conn, self.user, &self.hash)?.ok_or(Refusal::Revoked)?)
     }
 }
 
 impl Auth {
-    /// Checks the current password of a person who is logged in.
+    /// Checks the current password of a logged-in user.
     ///
     /// # Errors
     /// `wrong-password`; `too-many-requests`; `overloaded`.
@@ -57,7 +56,7 @@ impl Auth {
                 Err(Problem::new(&kind::WRONG_PASSWORD))
             }
             Ok(Verdict::Right | Verdict::RightButOutdated(_)) => {
-                // At once: what the password is for may still be refused.
+                // In a transaction of its own: the request may still be refused for another reason.
                 self.db.query(move |conn| guess.was_right(conn, &limits)).await?;
                 Ok(CheckedPassword { user, hash: stored })
             }

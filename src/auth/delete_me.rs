@@ -31,13 +31,13 @@ pub struct DeleteMe {
 
 /// Delete your account
 ///
-/// Removes the account for good and ends all its sessions. Asks for the password again, so that
-/// a stolen access token is not enough. A confirmed address gets a mail about it.
+/// Deletes the account for good and ends all its sessions. The password is required, so that a stolen access token
+/// is not enough. A confirmed address gets a notice by mail.
 #[utoipa::path(
     tag = "user",
     security(("bearer" = [])),
     responses(
-        (status = 204, description = "The account is gone."),
+        (status = 204, description = "The account is deleted."),
         (status = 403, description = "`wrong-password`."),
         (status = 429, description = "`too-many-requests`: too many wrong passwords."),
         (status = 503, description = "`unavailable`, `overloaded`.")
@@ -58,7 +58,7 @@ pub async fn delete_me(
             let account = verified.lock(conn)?;
             let ended = sessions::end(conn, me.id, Selection::All)?;
             users::delete(conn, me.id)?;
-            // Else anyone could have a stranger mailed by registering and deleting, again and again.
+            // Otherwise anyone could send mails to a stranger by registering and deleting an account repeatedly.
             if account.email_confirmed {
                 let notice = NoticeMail::to(&account.email, Notice::AccountDeleted);
                 jobs::enqueue(conn, &notice, now)?;

@@ -14,14 +14,15 @@ use crate::{
 
 /// End a session
 ///
-/// Logs one of your devices out: its tokens are refused from the next request on.
+/// Ends one of your sessions, for example that of a lost device. Its tokens are refused from the next request on.
+/// Other services accept its access tokens until they expire, because they verify tokens without asking this one.
 #[utoipa::path(
     tag = "sessions",
     security(("bearer" = [])),
     params(("id" = Uuid, Path, description = "The session's id.")),
     responses(
         (status = 204, description = "The session has ended."),
-        (status = 404, description = "`not-found`: no such session of yours.")
+        (status = 404, description = "`not-found`: you have no such session.")
     )
 )]
 #[delete("/auth/sessions/{id}")]

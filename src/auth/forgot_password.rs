@@ -1,4 +1,4 @@
-//! Requests the mail that resets a password.
+//! Requests the mail for a password reset.
 
 use actix_web::{HttpResponse, post, web::Data};
 use serde::Deserialize;
@@ -24,15 +24,15 @@ pub struct ForgotPassword {
     email: String,
 }
 
-/// Forgot the password
+/// Request a password reset
 ///
-/// Mails a link and a code for a new password if the address belongs to an account. The answer is
-/// always the same: the address is only looked up later, by the job that mails.
+/// Mails a link and a code for a new password if an account has this address. The response is always the same, so
+/// that it does not reveal accounts: the address is only looked up later, by the job that sends the mail.
 #[utoipa::path(
     tag = "mail",
     security(()),
     responses(
-        (status = 202, description = "If there is such an account, a mail is on its way."),
+        (status = 202, description = "A mail is on its way if an account has this address."),
         (status = 429, description = "`too-many-requests`.")
     )
 )]

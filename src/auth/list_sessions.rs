@@ -31,27 +31,28 @@ pub struct SessionList {
 pub struct SessionBody {
     #[schema(value_type = Uuid, example = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1")]
     id: SessionId,
-    /// Whether it is the session of this request.
+    /// Whether this is the session of the request.
     current: bool,
     created_at: DateTime<Utc>,
     /// Last use, to the minute.
     last_seen_at: DateTime<Utc>,
-    /// When it ends if it is not refreshed.
+    /// When the session ends unless it is refreshed.
     expires_at: DateTime<Utc>,
     #[schema(example = "Mozilla/5.0 (X11; Linux x86_64) Firefox/145.0")]
     user_agent: Option<String>,
-    /// Address of the log-in, or of the last exchange of the newest refresh token.
+    /// IP address of the log-in, or of the last refresh with the newest refresh token.
     #[schema(value_type = Option<String>, example = "203.0.113.9")]
     address: Option<IpAddr>,
 }
 
 /// List your sessions
 ///
-/// Where you are logged in.
+/// Lists the sessions of your account that have not ended, the most recently used first; at most 100. Each log-in
+/// starts one.
 #[utoipa::path(
     tag = "sessions",
     security(("bearer" = [])),
-    responses((status = 200, description = "The live sessions.", body = SessionList))
+    responses((status = 200, description = "The sessions.", body = SessionList))
 )]
 #[get("/auth/sessions")]
 pub async fn list_sessions(me: CurrentUser, auth: Data<Auth>) -> Result<Json<SessionList>, Problem> {

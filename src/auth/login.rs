@@ -1,4 +1,4 @@
-//! Checks name and password and starts a session.
+//! Checks an address or username and a password, and starts a session.
 
 use actix_web::{HttpResponse, post, web::Data};
 use chrono::TimeDelta;
@@ -39,7 +39,8 @@ pub struct LoginBody {
     #[schema(format = "password", max_length = 1024)]
     #[validate(length(max = 1024))]
     password: String,
-    /// Keeps the session for up to 90 days (14 unused) instead of 24 hours (12 unused).
+    /// Whether to keep the session for long: at most 90 days, and 14 days without a refresh. Otherwise 24 hours and
+    /// 12 hours. A server may be configured with other times.
     #[serde(default)]
     remember: bool,
 }
@@ -54,14 +55,15 @@ fn check_login(body: &LoginBody) -> Result<(), ValidationError> {
     Ok(())
 }
 
-/// By then it is known whether the last guess was right, in which case nothing is mailed.
-const CHECKED: TimeDelta = TimeDelta::seconds(10);
+/// How long the mail about stopped log-ins is delayed. By then the last guess is verified: if it was right, nothing is
+/// mailed.
+const MAIL_DELAY: TimeDelta = TimeDelta::seconds(10);
 
 /// Log in
 ///
-/// Starts a session and returns its first pair of tokens. The answer to a wrong password and to
-/// an unknown account is the same, also in time. Where confirmation is required, the right password
-/// of a registration that waits for it is a 403.
+/// Starts a session and returns its first pair of tokens. A wrong password and an unknown account get the same
+/// response after the same time, so that it does not reveal accounts. If the server requires confirmation, the
+/// right password of an unconfirmed registration gets a 403.
 #[utoipa::path(
     tag = "auth",
     security(()),
@@ -94,8 +96,8 @@ pub async fn login(
         db::charge_to(&user.id);
     }
     let stored = account.as_ref().map(|user| user.password_hash.clone());
-    // Anyone may register any address, so a pending registration says nothing about an account: it is
-    // compared whether or not there is an account, and if there is none, that takes as long.
+    // Pending registrations are compared whether or not an account exists: anyone may register any address, and the
+    // time must not show which of the two there is.
     let checked = if check_pending {
         permit.verify_with_pending(password, stored, pending).await
     } else {
@@ -113,8 +115,8 @@ pub async fn login(
     };
     let Some(user) = account.filter(|_| verdict != Verdict::Wrong) else {
         if matches_pending {
-            // It stays counted as a wrong one: the password is that of a registration, which a stranger
-            // may have made for the address of an account.
+            // It still counts as a wrong password: a stranger may have registered the address of an account, and must
+            // not get free guesses by that.
             return Err(Problem::new(&kind::EMAIL_UNCONFIRMED));
         }
         limits.wrong_guesses.count_password();
@@ -126,7 +128,7 @@ pub async fn login(
     let start = move |conn: &mut PgConnection| {
         let current = users::lock_hash(conn, user.id)?;
         if current.ok_or_else(wrong)? != user.password_hash {
-            // By its owner, or by a log-in that rehashed it: the next try shows which.
+            // Changed by its owner, or rehashed by another log-in: a second attempt shows which.
             return Err(Problem::unavailable("the password was changed during the log-in"));
         }
         if let Verdict::RightButOutdated(new) = &verdict {
@@ -143,28 +145,28 @@ pub async fn login(
     token_pair::respond(&auth.jwt, grant, &times)
 }
 
-/// What a password is compared with.
+/// What the password of a log-in is compared with.
 #[derive(Default)]
 struct Candidate {
     account: Option<Credentials>,
-    /// The hashes of pending registrations, where confirmation is required.
+    /// The hashes of pending registrations, if the server requires confirmation.
     pending: Vec<String>,
     guess: Option<Guess>,
 }
 
-/// Counts a guess at this account, and finds what it is compared with. None is a text that is no address.
+/// Counts a guess at this account and finds what to compare it with. `name` is None for a text that is not an address.
 async fn find(auth: &Auth, name: Option<Login>, network: Network) -> Result<Candidate, Problem> {
     let (check_pending, now, limits) = (auth.accounts.require_confirmation, auth.now(), auth.limits.clone());
     let find = move |conn: &mut PgConnection| -> Result<Candidate, Problem> {
         let Some(name) = name else { return Ok(Candidate::default()) };
         let found = users::find_credentials(conn, &name)?;
         let pending = if check_pending { store::find_hashes(conn, &name, now)? } else { Vec::new() };
-        // What a crash of PostgreSQL forgets is less than a second of guesses.
+        // A crash of PostgreSQL may lose the guesses of less than a second.
         conn.batch_execute("SET LOCAL synchronous_commit TO off")?;
         let account = found.as_ref().map(|user| user.id);
         let guess = Guess::at_login(conn, &limits, account, &name.canonical(), network, now)?;
         if guess.is_last {
-            jobs::enqueue(conn, &LoginStoppedMail { account }, now + CHECKED)?;
+            jobs::enqueue(conn, &LoginStoppedMail { account }, now + MAIL_DELAY)?;
         }
         Ok(Candidate { account: found, pending, guess: Some(guess) })
     };

@@ -23,8 +23,8 @@ pub struct Logout {
     scope: Scope,
 }
 
-/// Which of your sessions end: that of the access token, all but that one, or all. `others` and `all`
-/// need an access token that has not expired.
+/// Which of your sessions end: the one of the access token, all others, or all. `others` and `all` need an access
+/// token that has not expired.
 #[derive(Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
@@ -36,16 +36,17 @@ pub enum Scope {
 
 /// Log out
 ///
-/// Ends sessions: their refresh tokens are gone and their access tokens are refused from the
-/// next request on. With an expired access token, `this` works too: the session it belongs to may still
-/// be refreshed. `others` and `all` are refused then: an old token that is found, in a log for
-/// example, must not log you out everywhere. It may be repeated: ending what has ended is a 204.
+/// Ends sessions. Their refresh tokens and access tokens are refused from the next request on. Idempotent: ending a
+/// session that has ended is a 204.
+///
+/// `this` also accepts an expired access token, because its session can still be refreshed. `others` and `all` do
+/// not, so that an old access token, found in a log for example, cannot log you out everywhere.
 #[utoipa::path(
     tag = "auth",
     security(("bearer" = [])),
-    request_body(content = Option<Logout>, description = "Without a body: `this`."),
+    request_body(content = Option<Logout>, description = "Optional. Without a body, `scope` is `this`."),
     responses(
-        (status = 204, description = "Those sessions have ended."),
+        (status = 204, description = "The sessions have ended."),
         (status = 401, description = "`missing-token`, `invalid-token`; `token-expired` for `others` and `all`.")
     )
 )]
@@ -63,7 +64,7 @@ pub async fn logout(
     let ended = auth
         .db
         .query_tx(move |conn| {
-            // An old token that someone found must not end anything once its session is over.
+            // An old token that someone found must not end other sessions after its own has ended.
             if !sessions::is_live(conn, me.id, me.session)? {
                 return Ok(EndedSessions::default());
             }

@@ -1,5 +1,5 @@
-//! How people get in and out: register, log in, refresh, log out, their sessions; and what goes
-//! through their mailbox: confirm, recover, change the password or the address, notices.
+//! Lets people in and out: registration, log-in, refresh, log-out and sessions; and by mail: confirmation, recovery,
+//! changes of the password and the address, notices.
 
 mod caller;
 pub mod challenges;
@@ -48,28 +48,28 @@ use crate::{
     users::EmailAddress,
 };
 
-/// What one address may ask of the endpoints that anyone can call and that cost a hash or a mail.
+/// Requests of one client address to endpoints that need no access token and cost a hash or a mail.
 const PER_ADDRESS: RateLimit =
     RateLimit { name: "auth by address", burst: 100, every: Duration::from_secs(3) };
 
 /// Refreshes of one session, on this server.
 const REFRESHES: RateLimit = RateLimit { name: "refreshes", burst: 120, every: Duration::from_secs(1) };
 
-/// Mails that requests of any kind may send to one address: 6 at once, 12 a day.
+/// Mails of all kinds to one address: 6 at once, 12 a day.
 const MAILS: RateLimit = RateLimit { name: "mails", burst: 6, every: Duration::from_hours(2) };
-/// Within [`MAILS`], each kind of request has a budget of its own. Those that strangers can make leave
-/// something for the mail that an owner needs most, the one for a new password.
+/// Within [`MAILS`], each kind of request has a budget of its own: confirmations and changes of address, which strangers
+/// can request, leave some for the mail that an owner needs most, the one for a new password.
 const CONFIRMATIONS: RateLimit =
     RateLimit { name: "mails: confirmation", burst: 3, every: Duration::from_hours(6) };
 const ADDRESS_CHANGES: RateLimit =
     RateLimit { name: "mails: change of address", burst: 2, every: Duration::from_hours(6) };
 const PASSWORD_RESETS: RateLimit =
     RateLimit { name: "mails: password reset", burst: 4, every: Duration::from_hours(3) };
-/// Not within [`MAILS`], which strangers can use up: a token and the current password stand before it.
+/// Not counted in [`MAILS`], which strangers can use up: this mail needs an access token and the current password.
 const PASSWORD_CHANGES: RateLimit =
     RateLimit { name: "mails: password change", burst: 4, every: Duration::from_hours(3) };
 
-/// Spends a mail of this kind to this address.
+/// Spends a mail of this kind to this address, or answers `too-many-requests`.
 fn spend_mail(
     conn: &mut PgConnection,
     limits: &Limits,
@@ -82,8 +82,8 @@ fn spend_mail(
     Ok(())
 }
 
-/// As [`spend_mail`], for a mail that is left out when the budget is used up: what it accompanies is done
-/// all the same.
+/// Like [`spend_mail`], but returns false if the budget is used up: for mails that accompany a change, which is made
+/// with or without the mail.
 fn may_mail(
     conn: &mut PgConnection,
     limits: &Limits,

@@ -1,4 +1,4 @@
-//! A new password for an account that is there.
+//! Checks, hashes and sets a new password of an existing account.
 
 use chrono::{DateTime, Utc};
 use diesel::PgConnection;
@@ -21,17 +21,17 @@ use crate::{
     users::{self, Account},
 };
 
-/// For validator: what can be said without knowing the account.
+/// For validator: the rules that do not depend on the account.
 pub(super) fn check(password: &str) -> Result<(), ValidationError> {
     passwords::check(password, &[])
 }
 
-/// A password that the policy refuses, in the field at `pointer`.
+/// The problem of a password that the policy refuses, in the field at `pointer`.
 pub(super) fn invalid(pointer: &'static str, error: ValidationError) -> Problem {
     Problem::invalid(pointer, error.code, error.message.unwrap_or_else(|| "is not valid".into()))
 }
 
-/// Checks it against the account's address and names and the service's words as well, then hashes it.
+/// Checks the password also against the account's address and names and the service's words, then hashes it.
 pub(super) async fn hash(
     auth: &Auth,
     password: String,
@@ -45,8 +45,8 @@ pub(super) async fn hash(
     auth.hasher.reserve(network)?.hash(password).await
 }
 
-/// Uses the challenge up, sets the password, ends all sessions and whatever was pending, and has the
-/// owner told. None if somebody else was first.
+/// Uses the challenge up, sets the password, ends all sessions and pending challenges, and mails a notice. Returns None
+/// if another request used the challenge first.
 pub(super) fn set(
     conn: &mut PgConnection,
     challenge: Uuid,

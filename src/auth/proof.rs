@@ -1,4 +1,4 @@
-//! What a person shows of a mail: the token of its link, or the code together with the address.
+//! Checks what a person proves by mail: the token of a link, or a code together with the address.
 
 use std::time::Duration;
 
@@ -15,9 +15,8 @@ use crate::{
     users::EmailAddress,
 };
 
-/// Tries of one user at codes of six digits, over all mails: five at each would otherwise be five at
-/// each of many. Of a million codes, 24 tries a day find the right one within a year with a chance of
-/// less than one percent.
+/// Attempts of one user at codes of six digits, over all mails: five for each code would otherwise add up over many
+/// codes. With 24 attempts a day at one in a million, the chance to find a code within a year is below one percent.
 const SIX_DIGITS: RateLimit =
     RateLimit { name: "codes of six digits", burst: 20, every: Duration::from_hours(1) };
 
@@ -27,7 +26,7 @@ pub(super) enum Proof {
 }
 
 impl Proof {
-    /// From fields that [`check_proof`] has let pass.
+    /// Takes fields that have passed [`check_proof`].
     pub fn new(token: Option<String>, email: Option<&str>, code: Option<String>) -> Self {
         match (token, email.and_then(EmailAddress::parse), code) {
             (Some(token), _, _) => Self::Token(token),
@@ -36,7 +35,7 @@ impl Proof {
         }
     }
 
-    /// What to point at when it is refused.
+    /// The JSON pointer of the field to name if the proof is refused.
     pub fn pointer(&self) -> &'static str {
         match self {
             Self::Token(_) => "/token",
@@ -44,7 +43,7 @@ impl Proof {
         }
     }
 
-    /// As [`Proof::find`], and refuses what was used.
+    /// Like [`Proof::find`], but refuses a used challenge.
     pub async fn find_unused(
         self,
         purpose: Purpose,
@@ -56,8 +55,8 @@ impl Proof {
         Some(found).filter(|challenge| challenge.consumed_at.is_none()).ok_or_else(|| refused(pointer))
     }
 
-    /// Finds what it proves. A wrong code, an unknown address, a code that expired and one that was
-    /// tried too often are answered alike, after the same statements.
+    /// Finds the challenge that this proves. A wrong code, an unknown address, an expired code and a code with too many
+    /// attempts get the same answer after the same statements.
     pub async fn find(self, purpose: Purpose, auth: &Auth, network: Network) -> Result<Challenge, Problem> {
         let pointer = self.pointer();
         let now = auth.now();
@@ -94,7 +93,7 @@ impl Proof {
     }
 }
 
-/// The one answer to every token and code that is not good.
+/// The answer to every invalid token and code.
 pub(super) fn refused(pointer: &str) -> Problem {
     Problem::new(&kind::INVALID_CODE).field(pointer, "invalid", "is wrong, expired or used up")
 }
@@ -112,10 +111,10 @@ pub(super) fn check_proof(token: bool, email: bool, code: bool) -> Result<(), Va
 
 /// For validator: eight characters.
 pub(super) fn check_code(code: &str) -> Result<(), ValidationError> {
-    check_form(CodeForm::EightCharacters, code, "must be the eight characters of the mail")
+    check_form(CodeForm::EightCharacters, code, "must be the eight characters from the mail")
 }
 
-/// For validator.
+/// For validator: six digits.
 pub(super) fn check_six_digits(code: &str) -> Result<(), ValidationError> {
     check_form(CodeForm::SixDigits, code, "must be six digits")
 }

@@ -30,19 +30,21 @@ pub struct Refresh {
     refresh_token: String,
 }
 
-/// Refresh
+/// Refresh the tokens
 ///
-/// Exchanges a refresh token for a new pair; at any time, also early. The old refresh token is then
-/// used up: keep only the new one.
+/// Exchanges a refresh token for a new pair of tokens, at any time before it expires. A refresh token works once:
+/// keep only the new one.
 ///
-/// A used one that comes again is answered with the newest pair of its session in two cases. Within 10
-/// seconds (two tabs at once), also if it is several generations old. Or, if the answer was lost, once
-/// within an hour: if it is the one directly before the newest, comes from the same network (IPv4 /24,
-/// IPv6 /48) with the same `User-Agent`, and no access token of the newest pair was seen here; at most
-/// three times in a row.
+/// A used refresh token gets the newest pair of its session in two cases:
 ///
-/// In all other cases it counts as stolen (RFC 9700, section 4.14.2), since two parties have it: the
-/// session ends, and a mail tells the account's address, if that is confirmed.
+/// - Within 10 seconds after its use, because two tabs may refresh at the same time. It may then be several
+///   generations old.
+/// - Within an hour after its use, because the response may have been lost. It must then be the one directly before
+///   the newest and come from the same network (IPv4 /24, IPv6 /48) with the same `User-Agent`, and no access token
+///   of the newest pair may have been used here. The newest pair is repeated once, and at most three pairs in a row.
+///
+/// In all other cases it counts as stolen, because two parties have it (RFC 9700 section 4.14.2): the session ends,
+/// and the account's address gets a mail if it is confirmed.
 #[utoipa::path(
     tag = "auth",
     security(()),
@@ -55,7 +57,7 @@ pub struct Refresh {
 #[post("/auth/refresh")]
 pub async fn refresh(client: Client, body: Json<Refresh>, auth: Data<Auth>) -> Result<HttpResponse, Problem> {
     let invalid = || Problem::new(&kind::INVALID_REFRESH_TOKEN).challenge(true);
-    // The key ring is as old as the blocklist: a key may have been revoked meanwhile.
+    // The key ring is followed together with the blocklist: if that is out of date, a key may have been revoked.
     if !auth.blocklist.is_current() {
         return Err(Problem::unavailable("the key ring is out of date"));
     }
@@ -79,20 +81,23 @@ pub async fn refresh(client: Client, body: Json<Refresh>, auth: Data<Auth>) -> R
     match auth.db.tx(move |conn| settle(conn, presented, &hop_times)).await? {
         Settled::Reissued(grant) => token_pair::respond(&auth.jwt, grant, &times),
         Settled::Unknown => Err(invalid()),
-        Settled::Unclear => Err(Problem::unavailable("a clock is wrong: the token may have expired, or not")),
+        Settled::Unclear => {
+            Err(Problem::unavailable("a clock is wrong: it is not known whether the token has expired"))
+        }
         Settled::Reused(reuse) => {
             reuse.ended.refuse(&auth.blocklist);
-            tracing::warn!(%user, %session, "a refresh token was used twice: the session has ended");
+            tracing::warn!(%user, %session, "refresh token reused: session ended");
             Err(Problem::new(&kind::REFRESH_TOKEN_REUSED).challenge(true))
         }
     }
 }
 
-/// If it is reuse, the mail that says so is in the commit that ends the session.
+/// Decides about a token that is not the newest. On reuse, the transaction that ends the session also enqueues the
+/// notice.
 fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) -> Result<Settled, Problem> {
     let user = presented.claims.sub;
     let settled = reuse::settle(conn, presented, times)?;
-    // Without confirmation the address may be a stranger's, who did not ask for mails.
+    // An unconfirmed address may belong to a stranger, who must not get mails.
     if let Settled::Reused(reuse) = &settled
         && let Some(account) = users::find_account(conn, user)?.filter(|account| account.email_confirmed)
     {

@@ -29,27 +29,27 @@ use crate::{
 #[validate(schema(function = "check_password", skip_on_field_errors = false))]
 #[schema(example = json!({"email": "ada@example.com", "password": "correct horse battery", "name": "Ada Lovelace"}))]
 pub struct Register {
-    /// Unique without regard to case; at most 254 bytes.
+    /// At most 254 bytes. Unique, ignoring case.
     #[schema(format = "email", max_length = 254)]
     #[validate(custom(function = "check_new_email"))]
     email: String,
-    /// 8 to 256 characters of any kind; common ones and your own address or name are refused, and so are
-    /// those of this service.
+    /// 8 to 256 characters of any kind. Common passwords, your own address or name, and the name or address of
+    /// this service are refused.
     #[schema(format = "password", min_length = 8, max_length = 256)]
     password: String,
-    /// 1 to 100 characters, of which at least one shows something; control characters and invisible
-    /// ones are refused.
+    /// 1 to 100 characters, at least one of them a letter, number, sign or symbol. Control characters and invisible
+    /// characters are refused.
     #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
     #[validate(custom(function = "check_name"))]
     name: Option<String>,
-    /// 3 to 32 of `a-z A-Z 0-9 . _ -`, starting with a letter or digit; unique in any case.
-    /// Names such as `admin` or `support` are reserved.
+    /// 3 to 32 of `a-z A-Z 0-9 . _ -`, starting with a letter or digit. Unique, ignoring case. Names such as `admin`
+    /// or `support` are reserved.
     #[schema(min_length = 3, max_length = 32, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     #[validate(custom(function = "check_new_username"))]
     username: Option<String>,
 }
 
-/// A schema-level rule, since it looks at the other fields as well.
+/// A rule of the whole body, because it compares the password with other fields.
 fn check_password(body: &Register) -> Result<(), ValidationError> {
     let personal = [Some(body.email.as_str()), body.username.as_deref(), body.name.as_deref()];
     passwords::check(&body.password, &personal).map_err(|mut error| {
@@ -58,19 +58,19 @@ fn check_password(body: &Register) -> Result<(), ValidationError> {
     })
 }
 
-/// Register
+/// Register an account
 ///
 /// Creates an account with the role `user`. Log in to get tokens.
 ///
-/// Where the server requires confirmation, the answer is always 202, in the same time, whether or
-/// not the address has an account: that is looked up later, by the job that mails either a link and
-/// a code or a notice. The account is there after `POST /api/v1/auth/confirm`, which asks for the password again.
+/// If the server requires confirmation, the response is always 202 after the same time, so that it does not reveal
+/// accounts: the address is only looked up later, by the job that mails a link and a code, or a notice if an
+/// account has the address. `POST /api/v1/auth/confirm` then creates the account and needs the password again.
 #[utoipa::path(
     tag = "auth",
     security(()),
     responses(
         (status = 201, description = "The account.", body = User,
-            headers(("Location" = String, description = "The account's address."))),
+            headers(("Location" = String, description = "URL of the account."))),
         (status = 202, description = "Confirmation is required: a mail is on its way."),
         (status = 409, description = "`email-taken`, `username-taken`."),
         (status = 429, description = "`too-many-requests`."),
@@ -90,8 +90,8 @@ pub async fn register(
     auth.policy.check(&password, &[]).map_err(|error| new_password::invalid("/password", error))?;
     let (permit, now, limits) = (auth.hasher.reserve(client.network())?, auth.now(), auth.limits.clone());
     if auth.accounts.require_confirmation {
-        // With a salt of the address, so that the password of a confirmation can be compared with those
-        // of all its registrations at once.
+        // With a salt derived from the address, so that one hash of a confirmation's password can be compared with all
+        // registrations of the address.
         let hash = permit.hash_with_salt(password, auth.challenge_keys.salt(&email)).await?;
         let pending = store::Registration::new(email, name, username, hash, now);
         auth.db.tx(move |conn| wait_for_confirmation(conn, &limits, &pending, now)).await?;
@@ -115,7 +115,8 @@ pub async fn register(
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(user))
 }
 
-/// Never looks at the address. A username is no secret, and its owner is not told of here.
+/// Stores a pending registration. Never looks the address up, so that the response reveals no account. A username is
+/// public, so `username-taken` may be answered.
 fn wait_for_confirmation(
     conn: &mut PgConnection,
     limits: &Limits,

@@ -1,4 +1,4 @@
-//! Requests another confirmation mail.
+//! Requests a new confirmation mail.
 
 use actix_web::{HttpResponse, post, web::Data};
 use serde::Deserialize;
@@ -20,16 +20,16 @@ pub struct ResendConfirmation {
     email: String,
 }
 
-/// Send the confirmation again
+/// Resend the confirmation mail
 ///
-/// Mails a new link and code if the address waits for its confirmation; earlier ones of the same
-/// registration stop working. The answer is always the same: the address is only looked up later,
-/// by the job that mails.
+/// Mails a new link and code if the address has an unconfirmed account or a pending registration. Earlier links and
+/// codes of the same registration stop working. The response is always the same, so that it does not reveal
+/// accounts: the address is only looked up later, by the job that sends the mail.
 #[utoipa::path(
     tag = "mail",
     security(()),
     responses(
-        (status = 202, description = "If there is something to confirm, a mail is on its way."),
+        (status = 202, description = "A mail is on its way if there is something to confirm."),
         (status = 429, description = "`too-many-requests`.")
     )
 )]

@@ -18,26 +18,29 @@ use crate::{
     users::{self, check_email},
 };
 
-/// After a change of the address: how long a reset through the new one leaves the right to undo it.
-const OBJECTION: TimeDelta = TimeDelta::hours(24);
+/// How long after a change of the address a reset through the new address leaves the right to undo the change.
+const OBJECTION_PERIOD: TimeDelta = TimeDelta::hours(24);
 
-/// Either `token` from the link, or `email` and `code`; and the new password.
+/// Either `token`, or `email` and `code`; and the new password.
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[validate(schema(function = "check"))]
 #[schema(example = json!({"email": "ada@example.com", "code": "K7QM2XPA", "new_password": "a horse of another colour"}))]
 pub struct ResetPassword {
+    /// From the link in the mail; at most 128 characters.
     #[schema(max_length = 128)]
     #[validate(length(max = 128, message = "must have at most 128 characters"))]
     token: Option<String>,
+    /// The address that the code was mailed to.
     #[schema(format = "email", max_length = 254)]
     #[validate(custom(function = "check_email"))]
     email: Option<String>,
+    /// The eight characters from the mail. Case, spaces and dashes make no difference.
     #[schema(pattern = "^[0-9A-TV-Za-tv-z]([ -]?[0-9A-TV-Za-tv-z]){7}$")]
     #[validate(custom(function = "check_code"))]
     code: Option<String>,
-    /// 8 to 256 characters of any kind; common ones and your own address or name are refused, and so are
-    /// those of this service.
+    /// 8 to 256 characters of any kind. Common passwords, your own address or name, and the name or address of
+    /// this service are refused.
     #[schema(format = "password", min_length = 8, max_length = 256)]
     #[validate(custom(function = "new_password::check"))]
     new_password: String,
@@ -49,15 +52,17 @@ fn check(body: &ResetPassword) -> Result<(), ValidationError> {
 
 /// Reset the password
 ///
-/// Sets a new password with what `POST /auth/password/forgot` has mailed. It also confirms the
-/// address, ends all sessions and whatever was pending, and starts no session. 24 hours or more after a
-/// change of the address it also ends the right to undo that change. The link works once, for 30
-/// minutes, the code for 10 minutes and five wrong tries from one network.
+/// Sets a new password with the link or code that `POST /api/v1/auth/password/forgot` mailed. It also confirms the
+/// address. All sessions end, no session starts, and other pending links and codes stop working.
+///
+/// 24 hours or more after a change of the address, a reset also ends the right to undo that change, so that the
+/// former owner of an account cannot take it back. The link works once, for 30 minutes. The code works for 10
+/// minutes and allows five wrong attempts from one network.
 #[utoipa::path(
     tag = "mail",
     security(()),
     responses(
-        (status = 204, description = "The password is set; log in with it."),
+        (status = 204, description = "The password is set. Log in with it."),
         (status = 422, description = "`validation-failed`, `invalid-code`."),
         (status = 429, description = "`too-many-requests`."),
         (status = 503, description = "`unavailable`, `overloaded`.")
@@ -83,12 +88,12 @@ pub async fn reset_password(
             let Some((account, ended)) = new_password::set(conn, challenge.id, user, &hash, now)? else {
                 return Err(refused(pointer));
             };
-            // Whoever has the token or the code reads mail there.
+            // The token or the code proves that the person receives mail at the address.
             users::confirm_email(conn, user, &account.email, now)?;
             users::allow_login(conn, &limits, user, network, now)?;
-            // Enough time for the former address to object. From now on it cannot take back an account
-            // that was handed over, with what its new owner has put into it.
-            if account.email_changed_at.is_some_and(|at| now - at >= OBJECTION) {
+            // The owner of the former address had enough time to object. From now on an account that was handed over
+            // cannot be taken back together with its new owner's data.
+            if account.email_changed_at.is_some_and(|at| now - at >= OBJECTION_PERIOD) {
                 challenges::cancel_all(conn, user)?;
             }
             Ok(ended)

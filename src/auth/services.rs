@@ -1,4 +1,4 @@
-//! What the endpoints of this room share.
+//! Groups the services that the handlers of this room share.
 
 use actix_web::{HttpResponse, web::Data};
 use chrono::{DateTime, Utc};
@@ -17,7 +17,7 @@ use crate::{
     users::EmailAddress,
 };
 
-/// The services of the endpoints of accounts, as one part of the application's data.
+/// The services that handlers take as `Data<Auth>`.
 pub struct Auth {
     pub db: Db,
     pub clock: Data<Clock>,
@@ -41,11 +41,11 @@ impl Auth {
         Lifetimes::new(&self.tokens, &self.clock)
     }
 
-    /// Enqueues a mail to an address that anybody may have typed in, and answers 202. The address is only
-    /// looked up by the job: neither the answer nor its time shows whether there is an account.
+    /// Enqueues a mail to an address that anyone may have entered, and answers 202. Only the job looks the address up:
+    /// neither the response nor its time reveals whether an account exists.
     ///
     /// # Errors
-    /// `too-many-requests`: the address has got enough mails of this kind, or of all.
+    /// `too-many-requests`: the budget of the address for this kind of mail, or for all mails, is used up.
     pub(super) async fn mail_if_known<J: Job>(
         &self,
         email: &str,

@@ -1,4 +1,4 @@
-//! The SQL of registrations that wait for their confirmation.
+//! Stores registrations until they are confirmed.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult, prelude::*};
@@ -9,14 +9,14 @@ use crate::{
     users::{EmailAddress, Login},
 };
 
-/// How long a registration waits.
+/// How long a registration can be confirmed.
 const LIFETIME: TimeDelta = TimeDelta::days(7);
-/// Registrations that a log-in may wait for; limits on mails keep them fewer.
+/// Pending registrations that a log-in is compared with. The limits on mails keep their number lower.
 const MAX_COMPARED: i64 = 100;
 /// Rows that housekeeping deletes in one statement.
 const BATCH: i64 = 1000;
 
-/// An account-to-be.
+/// A registration that is not confirmed yet.
 #[derive(Queryable, Selectable, Insertable, Clone)]
 #[diesel(table_name = registrations)]
 pub(super) struct Registration {
@@ -61,8 +61,8 @@ pub(super) fn insert(conn: &mut PgConnection, registration: &Registration) -> Qu
     Ok(())
 }
 
-/// The password hashes of the live registrations with this address or username; at most 100, of which
-/// the newest comes first.
+/// Returns the password hashes of the pending registrations with this address or username, the newest first; at most
+/// [`MAX_COMPARED`].
 pub(super) fn find_hashes(
     conn: &mut PgConnection,
     login: &Login,
@@ -70,14 +70,14 @@ pub(super) fn find_hashes(
 ) -> QueryResult<Vec<String>> {
     let live = registrations::table.filter(registrations::expires_at.gt(now)).into_boxed();
     let name = login.canonical();
-    let of_it = match login {
+    let named = match login {
         Login::Email(_) => live.filter(registrations::email_canonical.eq(name)),
         Login::Username(_) => live.filter(registrations::username_canonical.eq(name)),
     };
-    of_it.select(registrations::password_hash).order(registrations::id.desc()).limit(MAX_COMPARED).load(conn)
+    named.select(registrations::password_hash).order(registrations::id.desc()).limit(MAX_COMPARED).load(conn)
 }
 
-/// Locks all registrations of this address, so that of two confirmations one is first.
+/// Locks and returns all registrations of this address, so that confirmations run one after the other.
 pub(super) fn lock_all(conn: &mut PgConnection, email: &EmailAddress) -> QueryResult<Vec<Registration>> {
     registrations::table
         .filter(registrations::email_canonical.eq(email.canonical()))
@@ -87,14 +87,14 @@ pub(super) fn lock_all(conn: &mut PgConnection, email: &EmailAddress) -> QueryRe
         .load(conn)
 }
 
-/// They and their challenges are gone.
+/// Deletes registrations, and with them their challenges.
 pub(super) fn delete(conn: &mut PgConnection, ended: &[Registration]) -> QueryResult<()> {
     let ids: Vec<Uuid> = ended.iter().map(|one| one.id).collect();
     diesel::delete(registrations::table.filter(registrations::id.eq_any(ids))).execute(conn)?;
     Ok(())
 }
 
-/// Removes at most 1,000 that nobody confirmed in time; true if there may be more.
+/// Deletes at most [`BATCH`] registrations that were not confirmed in time. Returns true if there may be more.
 pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
     let expired: Vec<Uuid> = registrations::table
         .filter(registrations::expires_at.lt(now))

@@ -1,4 +1,4 @@
-//! Builds the answer that carries an access and a refresh token.
+//! Builds the response with an access token and a refresh token.
 
 use actix_web::HttpResponse;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use crate::{
 /// A token response (RFC 6749 section 5.1).
 #[derive(Serialize, ToSchema)]
 pub struct TokenPair {
-    /// For `Authorization: Bearer …`; a JWT that other services can verify with the JWKS.
+    /// For `Authorization: Bearer …`. A JWT that other services can verify with `/.well-known/jwks.json`.
     #[schema(example = "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFZERTQSIsImtpZCI6Ii4uLiJ9.eyJpc3MiOiIuLi4ifQ.c2ln")]
     access_token: String,
     #[schema(example = "Bearer")]
@@ -21,15 +21,15 @@ pub struct TokenPair {
     /// Seconds until the access token expires.
     #[schema(example = 600)]
     expires_in: i64,
-    /// For `POST /api/v1/auth/refresh`, once.
+    /// For `POST /api/v1/auth/refresh`; it works once.
     #[schema(example = "eyJ0eXAiOiJydCtqd3QiLCJhbGciOiJFZERTQSIsImtpZCI6Ii4uLiJ9.eyJpc3MiOiIuLi4ifQ.c2ln")]
     refresh_token: String,
-    /// Seconds until the refresh token expires if it is not used.
+    /// Seconds until the refresh token expires.
     #[schema(example = 43200)]
     refresh_expires_in: i64,
 }
 
-/// Signs what was granted.
+/// Signs both tokens of a grant.
 pub(super) fn respond(jwt: &Jwt, grant: Grant, times: &Lifetimes) -> Result<HttpResponse, Problem> {
     let Grant { role, claims, issued_at, expires_at } = grant;
     let access = AccessToken {

@@ -1,4 +1,4 @@
-//! Undoes the change of an address with the link from the mail.
+//! Undoes the change of an e-mail address with the link from the mail.
 
 use actix_web::{
     post,
@@ -32,24 +32,24 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"token": "c7iH9dwFrOmMwKWrVCSCUsTw3QpSGpYQoaVmyAkrA2A"}))]
 pub struct UndoEmailChange {
-    /// From the link that the old address got.
+    /// From the link in the mail to the old address; at most 128 characters.
     #[schema(max_length = 128)]
     #[validate(length(max = 128, message = "must have at most 128 characters"))]
     token: String,
 }
 
-/// Undo a change of the address
+/// Undo a change of the e-mail address
 ///
-/// Gives the account its old address back, for 7 days after the change. Ends all sessions and
-/// whatever was pending, mails a link for a new password to the old address, since the person who
-/// changed it knew the password, and a notice to the address that loses the account. The right to
-/// undo ends earlier when a password is reset through the new address 24 hours or more after the
-/// change.
+/// Gives the account its old address back, within 7 days after the change. All sessions end, and other pending links
+/// and codes stop working. The old address gets a mail to choose a new password, because the person who changed the
+/// address knew the password. The address that loses the account gets a notice.
+///
+/// The right to undo ends early if the password is reset through the new address 24 hours or more after the change.
 #[utoipa::path(
     tag = "mail",
     security(()),
     responses(
-        (status = 200, description = "The account has this address again.", body = Confirmed),
+        (status = 200, description = "The account has its old address again.", body = Confirmed),
         (status = 422, description = "`validation-failed`, `invalid-code`."),
         (status = 429, description = "`too-many-requests`.")
     )
@@ -69,7 +69,7 @@ pub async fn undo_email_change(
     Ok(JsonBody(confirmed))
 }
 
-/// None if it was used before.
+/// Undoes the change and returns the ended sessions, or None if the challenge was used before.
 fn apply(
     conn: &mut PgConnection,
     challenge: &Challenge,
@@ -82,7 +82,7 @@ fn apply(
     if !challenges::consume(conn, challenge.id, now)? {
         return Ok(None);
     }
-    // Nobody else can have it: the challenge has reserved it until this moment.
+    // No other account can have the address: the challenge has reserved it until now.
     users::change_email(conn, user, &challenge.email, now)?;
     challenges::cancel_after(conn, user, challenge)?;
     let ended = sessions::end(conn, user, Selection::All)?;

@@ -1,4 +1,4 @@
-//! Lifts a stop of log-ins with the link from the mail.
+//! Allows log-ins from new networks again with the link from the mail.
 
 use actix_web::{HttpResponse, post, web::Data};
 use serde::Deserialize;
@@ -20,7 +20,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"token": "c7iH9dwFrOmMwKWrVCSCUsTw3QpSGpYQoaVmyAkrA2A"}))]
 pub struct UnlockLogin {
-    /// From the link of the mail.
+    /// From the link in the mail; at most 128 characters.
     #[schema(max_length = 128)]
     #[validate(length(max = 128, message = "must have at most 128 characters"))]
     token: String,
@@ -28,14 +28,14 @@ pub struct UnlockLogin {
 
 /// Unlock log-in
 ///
-/// Lets the owner of an account log in from this network again, after 100 wrong passwords have stopped
-/// log-ins from new networks. It forgets those wrong passwords. It starts no session and changes no password.
-/// The link is mailed when the stop begins; it works once, for 24 hours.
+/// Allows log-ins to the account from your current network again, after 100 wrong passwords have stopped log-ins
+/// from new networks. The wrong passwords no longer count. No session starts, and the password stays the same. The
+/// link is mailed when log-ins are stopped; it works once, for 24 hours.
 #[utoipa::path(
     tag = "mail",
     security(()),
     responses(
-        (status = 204, description = "Log in as usual."),
+        (status = 204, description = "Log-in works again from this network."),
         (status = 422, description = "`validation-failed`, `invalid-code`."),
         (status = 429, description = "`too-many-requests`.")
     )

@@ -1,4 +1,4 @@
-//! The SQL of budgets that hold over replicas and restarts.
+//! Stores budgets in PostgreSQL, which hold over replicas and restarts.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::{db::schema::budgets, http::Problem};
 /// Rows that housekeeping deletes in one statement.
 const BATCH: i64 = 1000;
 
-/// Knows the name under which a budget is stored; part of the application's data.
+/// Spends and restores budgets. Their names in the table are HMACs under a key of this server.
 pub struct Budgets {
     enabled: bool,
     key: hmac::Key,
@@ -27,7 +27,7 @@ pub struct Budgets {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spent {
     MoreLeft,
-    /// The next one will be refused.
+    /// The next unit will be refused.
     TheLast,
 }
 
@@ -38,14 +38,14 @@ struct FreeAt {
 }
 
 impl Budgets {
-    /// `key` is derived from `SECRET_KEY`: the table names budgets by an HMAC, so it tells a reader
-    /// of a stolen dump neither whose they are nor which addresses were tried.
+    /// Takes a `key` that is derived from `SECRET_KEY`: budgets are named by an HMAC, so a stolen dump reveals neither
+    /// whose they are nor which addresses were tried.
     pub fn new(enabled: bool, key: &[u8]) -> Self {
         Self { enabled, key: hmac::Key::new(HMAC_SHA256, key) }
     }
 
-    /// Spends one unit of what `subject` may use of `limit`, unless `RATE_LIMITS=off`. It counts when
-    /// the transaction commits; another transaction that spends from the same budget waits for that.
+    /// Spends one unit of the budget of `subject` under `limit`, unless `RATE_LIMITS=off`. It counts when the
+    /// transaction commits. Another transaction that spends from the same budget waits until then.
     ///
     /// # Errors
     /// `too-many-requests` with `Retry-After`; or the database cannot be written.
@@ -71,10 +71,10 @@ impl Budgets {
         subject: &str,
         now: DateTime<Utc>,
     ) -> QueryResult<Result<Spent, Duration>> {
-        let (every, most) = (delta(limit.every), delta(limit.every * limit.burst));
+        let (every, max_debt) = (delta(limit.every), delta(limit.every * limit.burst));
         let key = self.name(limit, subject);
         let spent = sql_query(
-            // A debt that is larger than there can be was made by a clock that went ahead.
+            // A debt more than an hour above the maximum comes from a clock that was ahead, and is corrected.
             "INSERT INTO budgets AS b (key, free_at) VALUES ($1, $2 + $3) \
              ON CONFLICT (key) DO UPDATE SET free_at = least(greatest(b.free_at, $2), $2 + $4 - $3) + $3 \
              WHERE greatest(b.free_at, $2) + $3 <= $2 + $4 OR b.free_at > $2 + $4 + interval '1 hour' \
@@ -83,19 +83,19 @@ impl Budgets {
         .bind::<Binary, _>(&key)
         .bind::<Timestamptz, _>(now)
         .bind::<Interval, _>(every)
-        .bind::<Interval, _>(most)
+        .bind::<Interval, _>(max_debt)
         .get_result::<FreeAt>(conn)
         .optional()?;
         if let Some(FreeAt { free_at }) = spent {
-            let is_last = free_at + every > now + most;
+            let is_last = free_at + every > now + max_debt;
             return Ok(Ok(if is_last { Spent::TheLast } else { Spent::MoreLeft }));
         }
         let free_at = budgets::table.find(key).select(budgets::free_at).first(conn).optional()?;
-        let wait = free_at.unwrap_or(now) + every - most - now;
+        let wait = free_at.unwrap_or(now) + every - max_debt - now;
         Ok(Err(wait.to_std().unwrap_or_default()))
     }
 
-    /// Whether [`Budgets::take`] would refuse; for what is spent only afterwards.
+    /// Whether [`Budgets::take`] would refuse: for units that are spent only afterwards.
     pub fn is_used_up(
         &self,
         conn: &mut PgConnection,
@@ -108,7 +108,7 @@ impl Budgets {
         diesel::select(diesel::dsl::exists(full)).get_result(conn)
     }
 
-    /// Gives one unit back: what it was spent for did not happen.
+    /// Gives one unit back, because the action that it was spent for did not happen.
     pub fn refund(&self, conn: &mut PgConnection, limit: RateLimit, subject: &str) -> QueryResult<()> {
         if self.enabled {
             sql_query("UPDATE budgets SET free_at = free_at - $2 WHERE key = $1")
@@ -128,7 +128,7 @@ impl Budgets {
         Ok(())
     }
 
-    /// 128 bits of the HMAC are enough to tell budgets apart.
+    /// Returns the name of a budget in the table: 128 bits of the HMAC, enough to avoid collisions.
     fn name(&self, limit: RateLimit, subject: &str) -> Vec<u8> {
         let text = [limit.name.as_bytes(), b"\0", subject.as_bytes()].concat();
         hmac::sign(&self.key, &text).as_ref()[..16].to_vec()
@@ -139,7 +139,7 @@ fn delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).expect("limits are constants of days at most")
 }
 
-/// Removes at most 1,000 budgets that are whole again; true if there may be more.
+/// Deletes at most [`BATCH`] budgets that are fully available again. Returns true if there may be more.
 pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
     let whole: Vec<Vec<u8>> = budgets::table
         .filter(budgets::free_at.lt(now))

@@ -12,10 +12,10 @@ use parking_lot::Mutex;
 use super::{RateLimit, too_many};
 use crate::{clock::Clock, http::Problem};
 
-/// Keys that are remembered at the most, about 10 MB.
+/// Maximum number of remembered keys, about 10 MB.
 const CAPACITY: usize = 100_000;
 
-/// What each key has used up, on this server alone.
+/// The rate limits of this server.
 pub struct RateLimits {
     enabled: bool,
     clock: Clock,
@@ -23,12 +23,11 @@ pub struct RateLimits {
     debts: Mutex<Debts>,
 }
 
-/// When each key will be free of debt, in microseconds of Unix time. Keys are hashed: no addresses
-/// are kept.
+/// When each key will have no debt left, in microseconds of Unix time. Keys are hashed, so no addresses are stored.
 #[derive(Default)]
 struct Debts {
     free_at: HashMap<u64, i64>,
-    /// The same, the key with the least debt first.
+    /// The same entries, the key with the least debt first.
     by_time: BTreeSet<(i64, u64)>,
 }
 
@@ -50,8 +49,8 @@ impl RateLimits {
         debts.count(limit, key, self.clock.now().timestamp_micros()).map_err(too_many)
     }
 
-    /// As [`RateLimits::check`], for a client's address. Of IPv6, where one client has a whole
-    /// /64 and easily a /48, both are counted.
+    /// Like [`RateLimits::check`], for a client's address. An IPv6 client has a whole /64 and easily a /48, so requests
+    /// count against both; the /48 has four times the limit.
     pub fn check_address(&self, limit: RateLimit, address: IpAddr) -> Result<(), Problem> {
         match address {
             IpAddr::V4(address) => self.check(limit, address),
@@ -66,24 +65,23 @@ impl RateLimits {
 }
 
 impl Debts {
-    /// The error is how long to wait.
+    /// Counts one request, or returns how long to wait.
     fn count(&mut self, limit: RateLimit, key: u64, now: i64) -> Result<(), Duration> {
         self.forget_paid(now);
         let every = micros(limit.every);
-        let most = every.saturating_mul(limit.burst.into());
+        let max_debt = every.saturating_mul(limit.burst.into());
         let known = self.free_at.get(&key).copied();
         // A clock that was set back must not make a debt larger than the limit allows.
-        let debt = known.map_or(0, |free_at| (free_at - now).clamp(0, most)) + every;
-        if debt > most {
-            return Err(Duration::from_micros((debt - most).unsigned_abs()));
+        let debt = known.map_or(0, |free_at| (free_at - now).clamp(0, max_debt)) + every;
+        if debt > max_debt {
+            return Err(Duration::from_micros((debt - max_debt).unsigned_abs()));
         }
         if let Some(free_at) = known {
             self.by_time.remove(&(free_at, key));
         } else if self.free_at.len() >= CAPACITY
             && let Some((_, least)) = self.by_time.pop_first()
         {
-            // Under a flood of keys the smallest debt is forgotten, so a key that has used up its
-            // limit stays refused.
+            // Under a flood of keys the smallest debt is dropped, so a key that has used up its limit stays refused.
             self.free_at.remove(&least);
         }
         self.free_at.insert(key, now + debt);
@@ -125,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limits_follow_the_clock_that_they_are_given() {
+    fn the_limits_use_the_given_clock() {
         let clock = Clock::default();
         let limits = RateLimits::new(true, clock.clone());
         let passes = || limits.check(LIMIT, "key").is_ok();
@@ -144,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn of_ipv6_a_client_is_its_64_and_its_48() {
+    fn an_ipv6_client_is_counted_by_its_64_and_its_48() {
         let limits = RateLimits::new(true, Clock::default());
         let passes = |address: &str| limits.check_address(LIMIT, address.parse().expect("address")).is_ok();
         for host in ["2001:db8:1::1", "2001:db8:1::2", "2001:db8:1::3"] {
@@ -169,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_debt_that_is_paid_takes_no_memory() {
+    fn a_key_without_debt_takes_no_memory() {
         let mut debts = Debts::default();
         for key in 0..10 {
             assert!(debts.count(LIMIT, key, 0).is_ok());

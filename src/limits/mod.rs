@@ -1,13 +1,13 @@
-//! How often something may be done.
+//! Limits how often something may be done.
 //!
-//! - [`RateLimits`]: in the memory of this server. For what is frequent and cheap to check: requests
-//!   of a client address or of a signed-in user. Each replica counts for itself.
-//! - [`Budgets`]: in PostgreSQL. For what must hold over all replicas and over restarts: guesses at
-//!   passwords and codes, mails to an address. They change in the transaction that uses them.
-//! - [`WrongGuesses`]: counts and warns; it refuses nothing.
+//! - [`RateLimits`] count in the memory of this server: requests of a client address or of a logged-in user, which are
+//!   frequent. Each replica counts for itself.
+//! - [`Budgets`] count in PostgreSQL, over all replicas and restarts: guesses at passwords and codes, mails to an
+//!   address. They change in the transaction that uses them.
+//! - [`WrongGuesses`] count and warn, and refuse nothing.
 //!
-//! The first two meter by GCRA (ITU-T I.371, the leaky bucket as a meter): for each key only the time is kept
-//! at which its debt will be paid off.
+//! The first two use the generic cell rate algorithm (GCRA, ITU-T I.371; the leaky bucket as a meter). For each key it
+//! stores one time: when the key will have no debt left.
 
 mod budgets;
 mod memory;
@@ -25,7 +25,7 @@ use crate::{
     http::{Problem, kind},
 };
 
-/// All of them; part of the application's data.
+/// All limits, as one service.
 pub struct Limits {
     pub requests: RateLimits,
     pub budgets: Budgets,
@@ -33,7 +33,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// With `enabled` false (`RATE_LIMITS=off`) nothing is refused but codes that were tried too often.
+    /// With `enabled` false (`RATE_LIMITS=off`) nothing is refused except codes with too many wrong attempts.
     pub fn new(enabled: bool, key: &[u8], clock: &Clock) -> Self {
         Self {
             requests: RateLimits::new(enabled, clock.clone()),
@@ -43,7 +43,7 @@ impl Limits {
     }
 }
 
-/// `burst` at once, then one each `every`.
+/// A limit: `burst` at once, then one per `every`.
 #[derive(Clone, Copy, Debug)]
 pub struct RateLimit {
     pub name: &'static str,
@@ -51,7 +51,7 @@ pub struct RateLimit {
     pub every: Duration,
 }
 
-/// A 429 with `Retry-After`, rounded up, so that a client that waits that long passes.
+/// A 429 with `Retry-After`, rounded up, so that a client that waits this long is accepted.
 fn too_many(wait: Duration) -> Problem {
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     Problem::new(&kind::TOO_MANY_REQUESTS).retry_after(seconds.max(1))

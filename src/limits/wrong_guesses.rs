@@ -1,4 +1,4 @@
-//! Counts wrong passwords and codes over all accounts, and logs a warning when there are many.
+//! Counts wrong passwords and codes over all accounts, and logs a warning if there are many.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,8 +9,8 @@ use crate::{clock::Clock, telemetry::Exposition};
 
 const HOUR: TimeDelta = TimeDelta::hours(1);
 
-/// Wrong passwords and codes over all accounts, on this server: an attack on many accounts at once
-/// stays within the limits of each.
+/// The wrong passwords and codes over all accounts, on this server. An attack on many accounts at once stays within the
+/// limits of each, but shows here.
 pub struct WrongGuesses {
     clock: Clock,
     passwords: Guesses,
@@ -19,10 +19,10 @@ pub struct WrongGuesses {
 
 struct Guesses {
     name: &'static str,
-    /// So many within an hour are more than typing errors.
+    /// The number within an hour that is too many for typing errors.
     suspicious: u64,
     total: AtomicU64,
-    /// When the current hour began, and how many there were in it.
+    /// When the current hour began, and the number of guesses in it.
     hour: Mutex<(DateTime<Utc>, u64)>,
 }
 
@@ -53,7 +53,7 @@ impl Guesses {
         Self { name, suspicious, total: AtomicU64::default(), hour: Mutex::default() }
     }
 
-    /// How many there were in the current hour; warns once an hour.
+    /// Counts a guess and warns at most once an hour. Returns the number in the current hour.
     fn count(&self, now: DateTime<Utc>) -> u64 {
         self.total.fetch_add(1, Ordering::Relaxed);
         let mut hour = self.hour.lock();
@@ -66,7 +66,7 @@ impl Guesses {
             tracing::warn!(
                 kind,
                 count,
-                "wrong guesses over all accounts within an hour on this server: an attacker may be guessing"
+                "many wrong guesses over all accounts within an hour: possible attack"
             );
         }
         hour.1

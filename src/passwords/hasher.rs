@@ -1,5 +1,5 @@
-//! Hashes and verifies passwords, on threads that do nothing else: a log-in storm must not occupy the
-//! threads that answer other requests. The [`Queue`] decides who is next.
+//! Hashes and verifies passwords on threads that do nothing else, so that many log-ins do not occupy the threads that
+//! answer other requests. The [`Queue`] decides the order.
 
 use std::{
     sync::Arc,
@@ -18,36 +18,36 @@ use crate::{
     tasks::Tasks,
 };
 
-/// Any salt and digest in bcrypt's alphabet: verifying against it costs what a real hash costs.
+/// A salt and digest in bcrypt's alphabet. Verifying against it takes as long as against a real hash.
 const DUMMY_SALT_AND_DIGEST: &str = "abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZabcde";
-/// How long a hash may run before the request gives up on it. At the highest cost it takes seconds.
+/// How long a request waits for a hash that has begun. At the highest cost a hash takes seconds.
 const MAX_RUN: Duration = Duration::from_secs(30);
 
-/// Hands passwords to the hashing threads; cheap to clone.
+/// Passes passwords to the hashing threads. Cheap to clone.
 #[derive(Clone)]
 pub struct Hasher {
     cost: u32,
-    queue: Arc<Closing>,
+    queue: Arc<ClosesQueue>,
     dummy: Arc<str>,
 }
 
 /// Ends the threads when the last [`Hasher`] is dropped.
-struct Closing(Arc<Queue>);
+struct ClosesQueue(Arc<Queue>);
 
-impl Drop for Closing {
+impl Drop for ClosesQueue {
     fn drop(&mut self) {
         self.0.close();
     }
 }
 
-/// The right to hash one password. It is taken before anything else, so that a request that gets none is refused
-/// at once and costs nothing.
+/// The right to hash one password. A request takes it before anything else, so that it is refused at once and at no
+/// cost if the queue is full.
 pub struct HashPermit<'a> {
     hasher: &'a Hasher,
     slot: QueueSlot,
 }
 
-/// A place in the queue. It is given back when the hash has been made, or the request has ended before it was queued.
+/// A slot in the queue. It becomes free when the hash is made, or when the request ends before it was queued.
 struct QueueSlot {
     queue: Arc<Queue>,
     network: Network,
@@ -59,14 +59,14 @@ impl Drop for QueueSlot {
     }
 }
 
-/// A job that waits, until it is begun or nobody waits for its answer.
+/// A queued job. Dropping this withdraws the job if it has not begun, because its request has ended.
 struct Queued<'a> {
     queue: &'a Queue,
     number: u64,
 }
 
 impl Queued<'_> {
-    /// False if it was begun.
+    /// Withdraws the job. Returns false if it has begun.
     fn withdraw(&self) -> bool {
         self.queue.withdraw(self.number)
     }
@@ -78,17 +78,17 @@ impl Drop for Queued<'_> {
     }
 }
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Wrong,
     Right,
-    /// Right, but hashed at another cost than the configured one: here is the hash at that one.
+    /// Right, but stored with another cost than the configured one. Carries the hash with the configured cost.
     RightButOutdated(String),
 }
 
 impl Hasher {
-    /// Starts the threads; they end when the last clone is dropped.
+    /// Starts the threads. They end when the last clone is dropped.
     pub fn start(settings: &Passwords, tasks: &Tasks) -> std::io::Result<Self> {
         let queue = Arc::new(Queue::new(settings, estimate(settings.cost)));
         for number in 0..settings.threads {
@@ -97,10 +97,10 @@ impl Hasher {
         }
         let cost = settings.cost;
         let dummy = dummy(cost).into();
-        Ok(Self { cost, queue: Arc::new(Closing(queue)), dummy })
+        Ok(Self { cost, queue: Arc::new(ClosesQueue(queue)), dummy })
     }
 
-    /// Hashes that run or wait, and how many may.
+    /// Returns how many hashes run or wait, and the maximum.
     pub fn in_use(&self) -> (usize, usize) {
         self.queue.0.in_use()
     }
@@ -113,8 +113,8 @@ impl Hasher {
     /// Takes a permit for a client of this network.
     ///
     /// # Errors
-    /// `overloaded`: the queue is full, this network has its share of it, or the wait would be longer
-    /// than 2 seconds.
+    /// `overloaded`: the queue is full, this network has used its share of it, or the wait would be longer than 2
+    /// seconds.
     pub fn reserve(&self, network: Network) -> Result<HashPermit<'_>, Problem> {
         let queue = self.queue.0.clone();
         queue.enter(network)?;
@@ -128,16 +128,16 @@ impl HashPermit<'_> {
         self.run(move || Hasher::hash_now(&password, cost)).await?.map_err(Problem::internal)
     }
 
-    /// With a salt of the caller's, so that equal passwords have equal hashes under it.
+    /// Hashes with the given salt, so that equal passwords have equal hashes.
     pub async fn hash_with_salt(self, password: String, salt: [u8; 16]) -> Result<String, Problem> {
         let cost = self.hasher.cost;
         let hash = move || bcrypt::hash_with_salt(prehash(&password), cost, salt);
         Ok(self.run(hash).await?.map_err(Problem::internal)?.to_string())
     }
 
-    /// Verifies as [`HashPermit::verify`]. If that finds [`Verdict::Wrong`], it also compares the password with
-    /// hashes of pending registrations, and returns whether one of them matches. They must share a salt: those
-    /// with another one than the first are not compared. It takes as long with none of them or with many.
+    /// Verifies like [`HashPermit::verify`]. After [`Verdict::Wrong`] it also compares the password with the hashes of
+    /// pending registrations, and returns whether one matches. They must share one salt: hashes with another salt than
+    /// the first do not match. The time does not depend on their number.
     pub async fn verify_with_pending(
         self,
         password: String,
@@ -154,7 +154,7 @@ impl HashPermit<'_> {
         .map_err(|error: BcryptError| Problem::internal(error))
     }
 
-    /// Compares a password with a stored hash. Without one (no such account) it takes as long, and finds
+    /// Compares a password with a stored hash. Without one (no such account) it takes the same time and returns
     /// [`Verdict::Wrong`].
     pub async fn verify(self, password: String, stored: Option<String>) -> Result<Verdict, Problem> {
         let (cost, dummy) = (self.hasher.cost, self.hasher.dummy.clone());
@@ -171,13 +171,13 @@ impl HashPermit<'_> {
             drop(slot);
             let _ = answer.send(result);
         });
-        // Dropped with the request of a client that has gone.
+        // Dropped together with the request if the client disconnects.
         let queued = Queued { number: queue.push(network, job), queue: &queue };
-        let gone = |_| Problem::internal("a hashing thread is gone");
+        let ended = |_| Problem::internal("a hashing thread has ended");
         match time::timeout(MAX_WAIT, &mut answered).await {
-            Ok(answer) => answer.map_err(gone),
+            Ok(answer) => answer.map_err(ended),
             Err(_) if queued.withdraw() => Err(overloaded()),
-            Err(_) => time::timeout(MAX_RUN, answered).await.map_err(|_| overloaded())?.map_err(gone),
+            Err(_) => time::timeout(MAX_RUN, answered).await.map_err(|_| overloaded())?.map_err(ended),
         }
     }
 }
@@ -187,7 +187,7 @@ fn verify(password: &str, stored: Option<&str>, dummy: &str, cost: u32) -> Bcryp
     let matches = bcrypt::verify(prehash(password), hash)?;
     Ok(match (matches && stored.is_some(), cost_of(hash) == Some(cost)) {
         (false, _) => {
-            make_up_for(cost_of(hash), cost)?;
+            equalise_cost(cost_of(hash), cost)?;
             Verdict::Wrong
         }
         (true, true) => Verdict::Right,
@@ -198,21 +198,20 @@ fn verify(password: &str, stored: Option<&str>, dummy: &str, cost: u32) -> Bcryp
 fn is_one_of(password: &str, stored: &[String], dummy: &str, cost: u32) -> BcryptResult<bool> {
     let first: HashParts = stored.first().map_or(dummy, |hash| hash).parse()?;
     let hash = bcrypt::hash_with_salt(prehash(password), first.get_cost(), first.get_salt_raw())?;
-    make_up_for(Some(first.get_cost()), cost)?;
+    equalise_cost(Some(first.get_cost()), cost)?;
     Ok(stored.contains(&hash.to_string()))
 }
 
-/// Does the work by which a hash of an older, lower cost is cheaper than one of today, so that the
-/// time of a refusal does not tell which accounts there are: 2^c + 2^(c+1) + … + 2^(cost-1) rounds
-/// are the difference of 2^cost and 2^c.
-fn make_up_for(hashed_at: Option<u32>, cost: u32) -> BcryptResult<()> {
+/// Does the work that a hash of an older, lower cost saves, so that the time of a refusal does not reveal accounts:
+/// 2^c + 2^(c+1) + … + 2^(cost-1) rounds are the difference between 2^cost and 2^c.
+fn equalise_cost(hashed_at: Option<u32>, cost: u32) -> BcryptResult<()> {
     for lower in hashed_at.unwrap_or(cost)..cost {
         bcrypt::verify("", &dummy(lower))?;
     }
     Ok(())
 }
 
-/// What a hash of this cost takes here: each step of the cost doubles that of the lowest.
+/// Estimates the time of a hash of this cost on this machine: measures the lowest cost, since each step doubles it.
 fn estimate(cost: u32) -> Duration {
     const LOWEST: u32 = 4;
     let began = Instant::now();
@@ -251,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_past_72_bytes_counts() {
+    async fn bytes_after_the_72nd_count() {
         let hasher = hasher(4);
         let long = "é".repeat(100);
         let permit = || hasher.reserve(network()).expect("a permit");
@@ -262,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hash_of_another_cost_is_right_and_made_anew() {
+    async fn a_hash_of_another_cost_is_right_and_is_renewed() {
         let old = Hasher::hash_now("correct horse", 5).expect("hash");
         let hasher = hasher(4);
         let permit = || hasher.reserve(network()).expect("a permit");
@@ -274,7 +273,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_an_account_the_same_work_says_wrong() {
+    async fn without_an_account_the_same_work_ends_in_wrong() {
         let hasher = hasher(4);
         assert!(bcrypt::verify("x", &hasher.dummy).is_ok(), "the dummy must be a hash");
         let permit = hasher.reserve(network()).expect("a permit");
@@ -317,7 +316,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_permit_is_free_again_when_the_hash_is_made_and_when_the_request_has_gone() {
+    async fn a_permit_is_free_again_after_the_hash_and_after_the_request_has_ended() {
         let hasher = hasher(4);
         let permit = || hasher.reserve(network()).expect("a permit");
         permit().hash("password".into()).await.expect("hash");

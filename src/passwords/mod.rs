@@ -1,8 +1,8 @@
-//! Passwords: the policy, and bcrypt on threads of its own.
+//! Checks passwords against the policy, and hashes them with bcrypt on threads of its own.
 //!
-//! What bcrypt hashes is `base64(HMAC-SHA-256("mintage password v1", password))`: bcrypt itself
-//! would ignore all after 72 bytes and stop at a NUL. The HMAC's key is no secret; it keeps
-//! digests that leaked elsewhere from being tried against our hashes.
+//! The input of bcrypt is `base64(HMAC-SHA-256("mintage password v1", password))`, because bcrypt itself ignores
+//! everything after 72 bytes and stops at a NUL. The key of the HMAC is not a secret: it prevents that digests from
+//! other leaks can be tested against our hashes.
 
 mod hasher;
 mod policy;

@@ -1,5 +1,5 @@
-//! What may be a password: NIST SP 800-63B section 3.1.1.2, so length and no composition
-//! rules, but nothing that an attacker tries first.
+//! Decides which passwords are allowed, after NIST SP 800-63B section 3.1.1.2: a minimum length, no rules of
+//! composition, and none of the passwords that attackers try first.
 
 use std::{collections::HashSet, sync::LazyLock};
 
@@ -12,7 +12,7 @@ const MAX_LENGTH: usize = 256;
 /// The entries of 8 or more characters of Django's list of 20,000 common passwords (BSD-3-Clause).
 static COMMON: LazyLock<HashSet<&str>> = LazyLock::new(|| include_str!("common.txt").lines().collect());
 
-/// Checks a new password of the person with these other fields (e-mail address, names).
+/// Checks a new password. `personal` are the person's e-mail address and names.
 ///
 /// # Errors
 /// `too-short`, `too-long`, `common` or `personal`.
@@ -28,7 +28,7 @@ pub fn check(password: &str, personal: &[Option<&str>]) -> Result<(), Validation
     let lower = password.to_lowercase();
     let same_character = lower.chars().skip(1).eq(lower.chars().take(length - 1));
     if same_character || COMMON.contains(lower.as_str()) {
-        return refused("common", "is one of the passwords that are tried first".into());
+        return refused("common", "is too common: attackers try it first".into());
     }
     if personal.iter().flatten().any(|text| is_mostly(&lower, &text.to_lowercase())) {
         return refused("personal", "must not be your e-mail address or name".into());
@@ -36,18 +36,18 @@ pub fn check(password: &str, personal: &[Option<&str>]) -> Result<(), Validation
     Ok(())
 }
 
-/// The policy together with the words that an attacker of this service tries first (ASVS 6.1.2,
-/// 6.2.11): the product's name and the host of the public address.
+/// The policy with the words that an attacker of this service tries first (ASVS 6.1.2, 6.2.11): the product's name and
+/// the host of the public address.
 pub struct Policy {
     context: Vec<String>,
 }
 
 impl Policy {
-    /// `public_url` is an address such as `https://api.example.com`, of which `example` counts too.
+    /// Takes a `public_url` such as `https://api.example.com`. Its labels count too, here `api` and `example`.
     pub fn new(product_name: &str, public_url: &str) -> Self {
         let name = product_name.to_lowercase();
         let url = Url::parse(public_url).ok();
-        // Not the single numbers of an IP address, nor the last label, which says nothing about the service.
+        // Without the numbers of an IP address and the last label, which does not identify the service.
         let labels = url.as_ref().and_then(Url::domain).unwrap_or_default().rsplit('.').skip(1);
         let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
         let words = name.split_whitespace().chain(labels).chain([name.as_str(), host]);
@@ -55,7 +55,7 @@ impl Policy {
         Self { context }
     }
 
-    /// As [`check`], and refuses the words of this service, also with a year or a few characters more.
+    /// Like [`check`], and also refuses the words of this service, alone or with a year or a few characters more.
     ///
     /// # Errors
     /// `context`, and those of [`check`].
@@ -70,8 +70,8 @@ impl Policy {
     }
 }
 
-/// Whether the password is this text, or its part before the @, with at most 3 more characters, or 8
-/// that are no letters, such as a year, at its ends.
+/// Whether the password is this text, or its part before the @, with at most 3 more characters, or with at most 8 more
+/// at its ends that are not letters, such as a year.
 fn is_mostly(password: &str, text: &str) -> bool {
     let local = text.split('@').next().unwrap_or(text);
     let letters = |text: &str| text.trim_matches(|c: char| !c.is_alphabetic()).to_owned();
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn length_counts_code_points_and_any_character_will_do() {
+    fn length_counts_code_points_and_any_character_is_allowed() {
         assert_eq!(code(&"🦀🐙🦊🐝".repeat(16)), "ok", "64 emoji");
         assert_eq!(code("correct horse battery"), "ok");
         assert_eq!(code("пароль из слов"), "ok");

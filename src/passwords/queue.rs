@@ -1,9 +1,9 @@
-//! Who is next at the hashing threads.
+//! Queues passwords for the hashing threads.
 //!
-//! A hash costs hundreds of milliseconds of CPU, so its queue is what an attacker fills. Of the jobs
-//! that wait, the one whose client network has had the fewest in the last minutes runs first, and
-//! among equals the oldest: a network that floods the queue waits for itself. A network holds a few
-//! places at most, and a job that is not begun within [`MAX_WAIT`] is given up.
+//! A hash costs hundreds of milliseconds of CPU, so an attacker will try to fill this queue. The next job is the one
+//! whose client network had the fewest hashes in the last minutes, and among equals the oldest: a network that floods
+//! the queue delays only itself. A network has only a few slots, and a job that has not begun within [`MAX_WAIT`] is
+//! withdrawn.
 
 use std::{
     collections::HashMap,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(2);
-/// How long it counts that a network had a hash: between one and two of these.
+/// How long a hash counts in the share of its network: between one and two of these periods.
 const SHARE_PERIOD: Duration = Duration::from_mins(1);
 
 pub(super) type Work = Box<dyn FnOnce() + Send>;
@@ -34,12 +34,12 @@ pub(super) struct Queue {
 
 struct State {
     waiting: Vec<Job>,
-    /// Places that are taken: for jobs to come, that wait, and that run.
+    /// Slots in use: by permits, by waiting jobs and by running jobs.
     taken: usize,
     taken_by: HashMap<Network, usize>,
     running: u32,
     shares: Shares,
-    /// What a job takes, as a moving average.
+    /// The moving average of the time of a job.
     average: Duration,
     next_number: u64,
     closed: bool,
@@ -52,7 +52,7 @@ struct Job {
 }
 
 impl Queue {
-    /// `estimate` is what a job will take, until one has shown it.
+    /// Makes a queue. `estimate` is the expected time of a job, until jobs have been measured.
     pub fn new(settings: &Passwords, estimate: Duration) -> Self {
         let state = State {
             waiting: Vec::new(),
@@ -77,15 +77,15 @@ impl Queue {
         self.state.lock()
     }
 
-    /// How many places are taken, and how many there are.
+    /// Returns how many slots are in use, and how many there are.
     pub fn in_use(&self) -> (usize, usize) {
         (self.state().taken, self.size)
     }
 
-    /// Takes a place, which [`Queue::leave`] gives back.
+    /// Takes a slot, which [`Queue::leave`] frees.
     ///
     /// # Errors
-    /// `overloaded`: all are taken, this network has its share of them, or the wait would be too long.
+    /// `overloaded`: all slots are in use, this network has used its share, or the wait would be too long.
     pub fn enter(&self, network: Network) -> Result<(), Problem> {
         let mut state = self.state();
         let own = state.taken_by.get(&network).copied().unwrap_or_default();
@@ -109,17 +109,17 @@ impl Queue {
         }
     }
 
-    /// How long a job of this network would wait for a thread, as things stand.
+    /// Estimates how long a new job of this network would wait for a thread.
     fn wait_of(&self, state: &mut State, network: Network) -> Duration {
         let own = state.shares.of(network);
         let State { waiting, shares, running, average, .. } = state;
         let ahead = waiting.iter().filter(|job| shares.of(job.network) <= own).count();
         let ahead = u32::try_from(ahead).unwrap_or(u32::MAX) + *running;
-        // With a thread that is free it begins at once.
+        // With a free thread it begins at once.
         average.saturating_mul((ahead + 1).saturating_sub(self.threads)) / self.threads
     }
 
-    /// Queues work; the number identifies it for [`Queue::withdraw`].
+    /// Queues work. Returns the number that identifies it for [`Queue::withdraw`].
     pub fn push(&self, network: Network, work: Work) -> u64 {
         let mut state = self.state();
         let number = state.next_number;
@@ -130,12 +130,12 @@ impl Queue {
         number
     }
 
-    /// Takes a job back that was not begun; false if it was.
+    /// Removes a job that has not begun. Returns false if it has.
     pub fn withdraw(&self, number: u64) -> bool {
         let mut state = self.state();
-        let place = state.waiting.iter().position(|job| job.number == number);
-        let job = place.map(|place| state.waiting.remove(place));
-        // What is dropped with the job leaves its place, which takes the lock.
+        let index = state.waiting.iter().position(|job| job.number == number);
+        let job = index.map(|index| state.waiting.remove(index));
+        // The job is dropped after the lock: dropping it frees its slot, which takes the lock.
         drop(state);
         job.is_some()
     }
@@ -144,7 +144,7 @@ impl Queue {
     pub fn work(&self) {
         while let Some(job) = self.next() {
             let begun = Instant::now();
-            // The requester sees a dropped channel; the thread goes on.
+            // After a panic the request sees a closed channel, and the thread continues.
             let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
             let mut state = self.state();
             state.running -= 1;
@@ -152,7 +152,7 @@ impl Queue {
         }
     }
 
-    /// The job whose network has had the fewest; None when the queue is closed.
+    /// Waits for the job whose network had the fewest hashes. Returns None when the queue is closed.
     fn next(&self) -> Option<Work> {
         let mut state = self.state();
         loop {
@@ -160,12 +160,12 @@ impl Queue {
                 return None;
             }
             let State { waiting, shares, .. } = &mut *state;
-            let first = (0..waiting.len()).min_by_key(|place| {
-                let job = &waiting[*place];
+            let first = (0..waiting.len()).min_by_key(|index| {
+                let job = &waiting[*index];
                 (shares.of(job.network), job.number)
             });
-            if let Some(place) = first {
-                let job = waiting.remove(place);
+            if let Some(index) = first {
+                let job = waiting.remove(index);
                 shares.add(job.network, Instant::now());
                 state.running += 1;
                 return Some(job.work);
@@ -189,7 +189,7 @@ pub(super) fn overloaded() -> Problem {
     Problem::new(&kind::OVERLOADED).retry_after(MAX_WAIT.as_secs())
 }
 
-/// How many hashes each network has had lately. Memory is bounded by how many can be made in that time.
+/// How many hashes each network had recently. The number of hashes that can be made in two periods bounds its memory.
 struct Shares {
     current: HashMap<Network, u32>,
     previous: HashMap<Network, u32>,
@@ -234,7 +234,7 @@ mod tests {
         Queue::new(&Passwords { cost: 4, threads, queue, queue_per_network }, Duration::ZERO)
     }
 
-    /// The order in which one thread runs what these networks have queued.
+    /// Returns the order in which one thread runs jobs of these networks.
     fn order(queue: &Arc<Queue>, networks: &[u8]) -> Vec<u8> {
         let (done, results) = mpsc::channel();
         for number in networks {
@@ -250,17 +250,17 @@ mod tests {
     }
 
     #[test]
-    fn a_network_that_floods_the_queue_waits_for_itself() {
+    fn a_network_that_floods_the_queue_delays_only_itself() {
         assert_eq!(order(&Arc::new(queue(1, 64, 64)), &[1, 1, 1, 1, 2, 3]), [1, 2, 3, 1, 1, 1]);
     }
 
     #[test]
-    fn of_equal_shares_the_oldest_is_first() {
+    fn among_equal_shares_the_oldest_job_is_first() {
         assert_eq!(order(&Arc::new(queue(1, 64, 64)), &[3, 1, 2]), [3, 1, 2]);
     }
 
     #[test]
-    fn a_network_holds_a_few_places_and_all_together_a_bounded_number() {
+    fn the_slots_of_one_network_and_of_all_are_bounded() {
         let queue = queue(1, 4, 3);
         let enter = |number| queue.enter(network(number)).map_err(|problem| problem.kind().code);
         assert!((0..3).all(|_| enter(1).is_ok()));
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_would_wait_too_long_is_refused_at_once_and_a_newcomer_is_not() {
+    fn a_job_that_would_wait_too_long_is_refused_at_once_but_not_that_of_a_new_network() {
         let queue = queue(1, 64, 64);
         queue.state().average = Duration::from_secs(1);
         for _ in 0..3 {
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_withdrawn_is_not_run() {
+    fn a_withdrawn_job_does_not_run() {
         let queue = Arc::new(queue(1, 64, 64));
         let number = queue.push(network(1), Box::new(|| panic!("it was withdrawn")));
         assert!(queue.withdraw(number) && !queue.withdraw(number));

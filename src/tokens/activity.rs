@@ -1,7 +1,7 @@
-//! Which sessions were used, collected in memory so that a read costs no write.
+//! Collects in memory which sessions were used, so that a read costs no write.
 //!
-//! It serves `last_seen_at`, and it tells whether the answer to a refresh has arrived: then an
-//! access token of that generation is seen. In each minute the first use of a session is written.
+//! This gives `last_seen_at`, and it shows whether the response to a refresh has arrived: then an access token of that
+//! generation is used. The first use of a session in each minute is written to the database.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,13 +14,12 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::db::SessionId;
 
-/// Sessions that are remembered between two flushes.
+/// Maximum number of sessions that are remembered between two flushes.
 const CAPACITY: usize = 100_000;
 const MINUTE: i64 = 60;
-/// A session that is in use may have been used so much later than is written: for the rest of a minute,
-/// and until the next flush.
-pub(super) const WRITTEN_LATE: TimeDelta = TimeDelta::seconds(65);
-/// Sessions that are written in one statement: it holds their rows until it ends.
+/// How much later than written a session may have been used: the rest of the minute, and until the next flush.
+pub(super) const MAX_WRITE_DELAY: TimeDelta = TimeDelta::seconds(65);
+/// Sessions that are written in one statement, which locks their rows until it ends.
 pub const BATCH: usize = 100;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +36,7 @@ struct Entry {
     written: bool,
 }
 
-/// What was seen since the last flush, and shortly before.
+/// The uses since the last flush, and shortly before.
 #[derive(Default)]
 pub struct Activity {
     seen: Mutex<HashMap<SessionId, Entry>>,
@@ -59,34 +58,34 @@ impl Activity {
         entry.last = now;
     }
 
-    /// The newest generation that this replica saw in use.
+    /// Returns the newest generation that this replica has seen in use.
     pub fn generation(&self, session: SessionId) -> Option<i32> {
         self.lock().get(&session).map(|entry| entry.seen.generation)
     }
 
-    /// When this replica last saw it in use, unless that is written already.
+    /// Returns when this replica last saw the session in use, unless that is already written.
     pub(super) fn last_use(&self, session: SessionId) -> Option<DateTime<Utc>> {
         self.lock().get(&session).map(|entry| entry.last)
     }
 
-    /// What has to be written.
+    /// Returns the uses that have to be written.
     pub fn pending(&self) -> Vec<(SessionId, Seen)> {
         let entries = self.lock();
         let pending = entries.iter().filter(|(_, entry)| !entry.written);
         pending.map(|(session, entry)| (*session, entry.seen)).collect()
     }
 
-    /// Marks what was pending as written, unless it has changed since.
-    pub fn written(&self, news: &[(SessionId, Seen)]) {
+    /// Marks pending uses as written, unless they have changed since.
+    pub fn written(&self, uses: &[(SessionId, Seen)]) {
         let mut entries = self.lock();
-        for (session, seen) in news {
+        for (session, seen) in uses {
             if let Some(entry) = entries.get_mut(session).filter(|entry| entry.seen == *seen) {
                 entry.written = true;
             }
         }
     }
 
-    /// Forgets what was written before this minute, since the database has it.
+    /// Forgets uses before this minute that are written.
     pub fn forget_written(&self, now: DateTime<Utc>) {
         let minute = now.timestamp() / MINUTE;
         self.lock().retain(|_, entry| !entry.written || entry.last.timestamp() / MINUTE >= minute);
@@ -97,23 +96,23 @@ impl Activity {
     }
 }
 
-/// Writes some of what [`Activity::pending`] gave, in a transaction, and gives back what is done with when
-/// that commits. A session whose row another transaction holds stays pending: waiting for it would hold up
-/// the others.
+/// Writes some of the uses that [`Activity::pending`] returned; call it in a transaction. Returns those that are
+/// written when it commits. A session whose row another transaction has locked stays pending, because waiting for it
+/// would delay the others.
 ///
 /// # Errors
-/// The database cannot be written, or not in time.
-pub fn store(conn: &mut PgConnection, news: &[(SessionId, Seen)]) -> QueryResult<Vec<(SessionId, Seen)>> {
+/// The database cannot be written, or not within 250 ms.
+pub fn store(conn: &mut PgConnection, uses: &[(SessionId, Seen)]) -> QueryResult<Vec<(SessionId, Seen)>> {
     #[derive(QueryableByName)]
     struct Skipped {
         #[diesel(sql_type = sql_types::Uuid)]
         id: SessionId,
     }
-    let ids: Vec<_> = news.iter().map(|(session, _)| *session).collect();
-    let generations: Vec<_> = news.iter().map(|(_, seen)| seen.generation).collect();
+    let ids: Vec<_> = uses.iter().map(|(session, _)| *session).collect();
+    let generations: Vec<_> = uses.iter().map(|(_, seen)| seen.generation).collect();
     let times: Vec<_> =
-        news.iter().map(|(_, seen)| DateTime::from_timestamp(seen.first, 0).unwrap_or_default()).collect();
-    // A refresh waits for its row for less than half a second. Where writing is slow, that comes first.
+        uses.iter().map(|(_, seen)| DateTime::from_timestamp(seen.first, 0).unwrap_or_default()).collect();
+    // A refresh waits less than half a second for its row, so a slow write must give up before that.
     conn.batch_execute("SET LOCAL statement_timeout = '250ms'")?;
     let skipped: Vec<Skipped> = sql_query(
         "WITH free AS (SELECT id FROM sessions WHERE id = ANY($1) FOR NO KEY UPDATE SKIP LOCKED), \
@@ -128,5 +127,5 @@ pub fn store(conn: &mut PgConnection, news: &[(SessionId, Seen)]) -> QueryResult
     .bind::<sql_types::Array<sql_types::Timestamptz>, _>(times)
     .load(conn)?;
     let skipped: HashSet<_> = skipped.into_iter().map(|row| row.id).collect();
-    Ok(news.iter().filter(|(session, _)| !skipped.contains(session)).copied().collect())
+    Ok(uses.iter().filter(|(session, _)| !skipped.contains(session)).copied().collect())
 }

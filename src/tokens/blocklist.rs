@@ -1,8 +1,8 @@
-//! Ended sessions whose access tokens have not expired yet, or not long ago.
+//! Keeps the ended sessions whose access tokens have not expired, or expired less than an hour ago.
 //!
-//! The table is the truth; every replica keeps it in memory, so that checking a request costs
-//! no query. An entry reaches the other replicas by NOTIFY with the commit that made it, well
-//! within a second. When the database is away, tokens are accepted for a bounded time only.
+//! They are stored in a table, and every replica has a copy in memory, so that checking a request costs no query. An
+//! entry reaches the other replicas by NOTIFY when its transaction commits, well within a second. Without a connection
+//! to the database, tokens are accepted for a bounded time only.
 
 use std::{
     collections::HashMap,
@@ -20,9 +20,9 @@ use crate::{
 };
 
 const CHANNEL: &str = "mintage_blocklist";
-/// How long entries are kept beyond their time. When a clock has been ahead by up to that, the tokens of
-/// an ended session are not accepted again once it is right.
-const KEPT: TimeDelta = TimeDelta::hours(1);
+/// How long entries are kept after the last access token has expired. So a clock that was ahead by at most this time
+/// does not make tokens of an ended session valid again once it is corrected.
+const RETENTION: TimeDelta = TimeDelta::hours(1);
 
 /// A session that has ended.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +32,8 @@ pub(super) struct Ended {
     pub until: DateTime<Utc>,
 }
 
-/// Sessions that a transaction has ended. It is to be refused when that has committed, so that this server
-/// accepts none of their access tokens from the next request on; other servers learn of it by NOTIFY.
+/// Sessions that a transaction has ended. Pass them to [`EndedSessions::refuse`] after the commit, so that this server
+/// refuses their access tokens from the next request on. Other servers are notified by the commit.
 #[must_use = "the access tokens of ended sessions have to be refused"]
 #[derive(Debug, Default)]
 pub struct EndedSessions(Vec<Ended>);
@@ -56,20 +56,19 @@ impl EndedSessions {
         Ok(Self(ended))
     }
 
-    /// Makes this server refuse their access tokens; returns how many sessions there are.
+    /// Makes this server refuse their access tokens. Returns the number of sessions.
     pub fn refuse(self, blocklist: &Blocklist) -> usize {
         blocklist.refuse(&self.0);
         self.0.len()
     }
 
-    /// Leaves that to the running servers, in a process that serves no requests; returns how many sessions
-    /// there are.
+    /// Leaves the refusal to the running servers, in a process that serves no requests. Returns the number of sessions.
     pub fn leave_to_servers(self) -> usize {
         self.0.len()
     }
 }
 
-/// A view in memory of the `blocklist` table.
+/// The copy in memory of the `blocklist` table.
 pub struct Blocklist {
     clock: Clock,
     max_staleness: Duration,
@@ -77,20 +76,20 @@ pub struct Blocklist {
 }
 
 struct State {
-    /// Session to the Unix second when its last access token expires; 32 bits, since there
-    /// may be millions.
+    /// For each session the Unix second in which its last access token expires; in 32 bits, because there may be
+    /// millions.
     ended: HashMap<SessionId, u32>,
     confirmed_at: Instant,
     /// Entries that expired by this Unix second were dropped.
     swept: i64,
 }
 
-/// Whether a session's tokens are good.
+/// The status of a session, which decides whether its tokens are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    Good,
+pub enum SessionStatus {
+    Live,
     Ended,
-    /// The database has been away for too long to tell.
+    /// There was no connection to the database for too long to know.
     Unknown,
 }
 
@@ -100,24 +99,24 @@ impl Blocklist {
         Self { clock, max_staleness, state: RwLock::new(state) }
     }
 
-    /// Whether it is known who is logged out and which keys are revoked; if not, no token is accepted.
+    /// Whether this server knows which sessions have ended and which keys are revoked. If not, it accepts no token.
     pub fn is_current(&self) -> bool {
-        self.standing(SessionId(Uuid::nil())) == Standing::Good
+        self.status(SessionId(Uuid::nil())) == SessionStatus::Live
     }
 
-    /// How long ago the database confirmed the list.
+    /// Returns how long ago the list was confirmed by the database.
     pub fn confirmed_ago(&self) -> Duration {
         self.state.read().confirmed_at.elapsed()
     }
 
-    pub fn standing(&self, session: SessionId) -> Standing {
+    pub fn status(&self, session: SessionId) -> SessionStatus {
         let state = self.state.read();
         if state.ended.contains_key(&session) {
-            Standing::Ended
+            SessionStatus::Ended
         } else if state.confirmed_at.elapsed() > self.max_staleness {
-            Standing::Unknown
+            SessionStatus::Unknown
         } else {
-            Standing::Good
+            SessionStatus::Live
         }
     }
 
@@ -138,9 +137,9 @@ impl Follow for Blocklist {
     }
 
     fn load(&self, conn: &mut PgConnection) -> QueryResult<Change<'_>> {
-        // Row by row: libpq would hold a million rows in memory before we see the first.
+        // Row by row, because libpq would otherwise collect all of a million rows before the first is read.
         let rows = blocklist::table
-            .filter(blocklist::expires_at.gt(self.clock.earliest() - KEPT))
+            .filter(blocklist::expires_at.gt(self.clock.earliest() - RETENTION))
             .select((blocklist::session_id, blocklist::expires_at))
             .load_iter::<(SessionId, DateTime<Utc>), PgRowByRowLoadingMode>(conn)?;
         let mut loaded = HashMap::new();
@@ -150,7 +149,7 @@ impl Follow for Blocklist {
         }
         Ok(Box::new(|| {
             self.change(|state| {
-                // Entries made here a moment ago must not be lost.
+                // Entries that this server has added in the meantime must not be lost.
                 loaded.extend(state.ended.drain());
                 state.ended = loaded;
             });
@@ -164,14 +163,14 @@ impl Follow for Blocklist {
             Some(Ended { session, until })
         });
         if entry.is_none() {
-            tracing::warn!("a blocklist notification cannot be read");
+            tracing::warn!("unreadable blocklist notification");
         }
         Ok(Box::new(move || self.refuse(entry.as_slice())))
     }
 
     fn confirmed(&self) {
-        // A system clock that is far behind must not keep entries for ever.
-        let over = (self.clock.earliest() - KEPT).max(self.clock.now() - TimeDelta::days(1)).timestamp();
+        // A system clock that is far behind must not keep entries forever.
+        let over = (self.clock.earliest() - RETENTION).max(self.clock.now() - TimeDelta::days(1)).timestamp();
         self.change(|state| {
             state.confirmed_at = Instant::now();
             if over.abs_diff(state.swept) >= 60 {
@@ -186,12 +185,12 @@ fn seconds(time: DateTime<Utc>) -> u32 {
     u32::try_from(time.timestamp()).unwrap_or(u32::MAX)
 }
 
-/// Removes at most so many entries that expired an hour ago.
-pub(super) fn prune(conn: &mut PgConnection, now: DateTime<Utc>, most: usize) -> QueryResult<usize> {
+/// Deletes at most `max` entries that expired more than an hour ago.
+pub(super) fn prune(conn: &mut PgConnection, now: DateTime<Utc>, max: usize) -> QueryResult<usize> {
     let expired: Vec<SessionId> = blocklist::table
-        .filter(blocklist::expires_at.lt(now - KEPT))
+        .filter(blocklist::expires_at.lt(now - RETENTION))
         .select(blocklist::session_id)
-        .limit(most.try_into().expect("small"))
+        .limit(max.try_into().expect("small"))
         .for_update()
         .skip_locked()
         .load(conn)?;
@@ -208,23 +207,23 @@ mod tests {
         let list = Blocklist::new(clock.clone(), Duration::from_mins(5));
         let (session, other) = (SessionId(Uuid::now_v7()), SessionId(Uuid::now_v7()));
         EndedSessions(vec![Ended { session, until: clock.now() + TimeDelta::minutes(10) }]).refuse(&list);
-        assert_eq!((list.standing(session), list.standing(other)), (Standing::Ended, Standing::Good));
+        assert_eq!((list.status(session), list.status(other)), (SessionStatus::Ended, SessionStatus::Live));
         clock.advance(Duration::from_mins(69));
         list.confirmed();
-        assert_eq!(list.standing(session), Standing::Ended, "the clock may be an hour ahead");
+        assert_eq!(list.status(session), SessionStatus::Ended, "the clock may be an hour ahead");
         clock.advance(Duration::from_mins(2));
         list.confirmed();
-        assert_eq!(list.standing(session), Standing::Good, "no token of it can be valid any more");
+        assert_eq!(list.status(session), SessionStatus::Live, "no token of it can be valid any more");
     }
 
     #[test]
-    fn without_news_for_too_long_nobody_is_known_to_be_good() {
+    fn without_a_confirmation_for_too_long_no_session_is_accepted() {
         let clock = Clock::default();
         let list = Blocklist::new(clock.clone(), Duration::ZERO);
         let session = SessionId(Uuid::now_v7());
         EndedSessions(vec![Ended { session, until: clock.now() }]).refuse(&list);
         std::thread::sleep(Duration::from_millis(1));
-        assert_eq!(list.standing(session), Standing::Ended);
-        assert_eq!(list.standing(SessionId(Uuid::now_v7())), Standing::Unknown);
+        assert_eq!(list.status(session), SessionStatus::Ended);
+        assert_eq!(list.status(SessionId(Uuid::now_v7())), SessionStatus::Unknown);
     }
 }

@@ -1,4 +1,4 @@
-//! Defines what access and refresh tokens say.
+//! Defines the claims of access and refresh tokens.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -6,18 +6,18 @@ use uuid::Uuid;
 use super::role::Role;
 use crate::db::{SessionId, UserId};
 
-/// What an access token says.
+/// The claims of an access token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AccessToken {
     pub sub: UserId,
     pub sid: SessionId,
     pub jti: Uuid,
     pub role: Role,
-    /// The refresh token that was issued with it.
+    /// The generation of the refresh token that was issued with it.
     pub generation: i32,
 }
 
-/// What a refresh token says.
+/// The claims of a refresh token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefreshClaims {
     pub sub: UserId,

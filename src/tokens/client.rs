@@ -1,4 +1,4 @@
-//! The client of a request, which becomes that of a session.
+//! Extracts the client of a request, which is stored with a session.
 
 use std::{
     future::{Ready, ready},
@@ -12,7 +12,7 @@ use crate::http::{ClientIp, Network, Problem};
 /// Characters of a `User-Agent` that are kept.
 const MAX_USER_AGENT: usize = 256;
 
-/// Where a request comes from, and with which program it says it was made.
+/// The address of a client, and the program that it claims to be.
 #[derive(Clone, Debug)]
 pub struct Client {
     pub address: IpAddr,

@@ -1,4 +1,4 @@
-//! The extractors that protect an endpoint: name one in a handler's signature.
+//! Extractors that protect an endpoint: a handler that takes one refuses all other callers.
 
 use std::{
     future::{Ready, ready},
@@ -9,7 +9,7 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web::Data}
 
 use super::{
     activity::Activity,
-    blocklist::{Blocklist, Standing},
+    blocklist::{Blocklist, SessionStatus},
     claims::AccessToken,
     jwt::{Jwt, Refusal},
     role::Role,
@@ -21,11 +21,11 @@ use crate::{
     limits::{Limits, RateLimit},
 };
 
-/// Requests of one user to one server, in any number of sessions: 300 at once, 10 a second.
+/// Requests of one user to one server, over all sessions: 300 at once, then 10 a second.
 const PER_USER: RateLimit =
     RateLimit { name: "requests of a user", burst: 300, every: Duration::from_millis(100) };
 
-/// The holder of a valid access token of a live session. No query is made.
+/// The user of a valid access token whose session has not ended. The check makes no query.
 #[derive(Clone, Debug)]
 pub struct CurrentUser {
     pub id: UserId,
@@ -33,16 +33,16 @@ pub struct CurrentUser {
     pub role: Role,
 }
 
-/// A [`CurrentUser`] with the role `admin`; everybody else gets a 403.
+/// A [`CurrentUser`] with the role `admin`; other users get a 403.
 #[derive(Clone, Debug)]
 pub struct Admin(pub CurrentUser);
 
-/// A [`CurrentUser`] whose request is not counted against the limit of a user: for what is answered from
-/// memory, which costs hardly more than counting.
+/// A [`CurrentUser`] whose request does not count against the user's limit: for responses from memory, which cost
+/// hardly more than counting.
 #[derive(Clone, Debug)]
 pub struct Uncounted(pub CurrentUser);
 
-/// For logging out: the token must be ours, but may have expired or be revoked.
+/// The user of an access token of this server that may have expired or been revoked: for logging out.
 #[derive(Clone, Debug)]
 pub struct PossiblyExpired {
     pub user: CurrentUser,
@@ -108,10 +108,10 @@ fn counted(req: &HttpRequest) -> Result<CurrentUser, Problem> {
 
 fn current_user(req: &HttpRequest) -> Result<CurrentUser, Problem> {
     let token = bearer(req).and_then(|token| data::<Jwt>(req).verify_access(token))?;
-    match data::<Blocklist>(req).standing(token.sid) {
-        Standing::Good => {}
-        Standing::Ended => return Err(Refusal::Revoked.into()),
-        Standing::Unknown => return Err(Problem::unavailable("the blocklist is out of date")),
+    match data::<Blocklist>(req).status(token.sid) {
+        SessionStatus::Live => {}
+        SessionStatus::Ended => return Err(Refusal::Revoked.into()),
+        SessionStatus::Unknown => return Err(Problem::unavailable("the blocklist is out of date")),
     }
     let now = data::<Clock>(req).now();
     data::<Activity>(req).note(token.sid, token.generation, now);

@@ -1,4 +1,4 @@
-//! The end of every session at once: after a restore, or when `SECRET_KEY` is lost or stolen.
+//! Ends every session at once: after a restore, or when `SECRET_KEY` is lost or stolen.
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
@@ -8,21 +8,21 @@ use uuid::Uuid;
 use super::{keys, seal::Sealer};
 use crate::db::{SessionId, schema::sessions};
 
-/// Rows that are locked at a time.
+/// Rows that one transaction locks.
 const BATCH: i64 = 1000;
 
-/// Replaces the signing keys and ends all sessions; returns how many.
+/// Replaces the signing keys and ends all sessions. Returns the number of sessions.
 ///
-/// A database that was restored from a dump does not know the sessions that began since, and has
-/// forgotten which ended, so ending rows does not reach all tokens. New keys do: they make every token
-/// invalid on all servers, which hear of them by NOTIFY. The blocklist needs no entries for that.
+/// A database that was restored from a dump does not know sessions that began later, nor which have ended since, so
+/// deleting rows does not invalidate all tokens. New keys do: they make every token invalid on all servers, which are
+/// notified. The blocklist needs no entries.
 ///
 /// # Errors
-/// The database cannot be written. The keys are replaced first, so the tokens may be invalid already.
+/// The database cannot be written. The keys are replaced first, so tokens may already be invalid.
 pub fn end_all(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<Utc>) -> Result<usize> {
     keys::replace_all(conn, sealer, now)?;
     let ids = sessions::table.select(sessions::id);
-    // Sessions with the new keys may begin meanwhile. Their ids are later ones (UUIDv7).
+    // Sessions with the new keys may begin in the meantime. Their ids are greater (UUIDv7).
     let Some(last) = ids.order(sessions::id.desc()).first::<SessionId>(conn).optional()? else {
         return Ok(0);
     };

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::KeyRing;
 
-/// A JSON Web Key Set (RFC 7517) of Ed25519 keys (RFC 8037).
+/// A JSON Web Key Set (RFC 7517) with Ed25519 keys (RFC 8037).
 #[derive(Serialize, ToSchema)]
 #[schema(as = JwkSet)]
 struct JwkSetBody {
@@ -34,9 +34,9 @@ struct JwkBody {
 
 /// Public signing keys
 ///
-/// The keys that tokens of this server are signed with: next, current and retired ones. Another
-/// service verifies access tokens with them (`alg` `EdDSA`, `typ` at+jwt, `iss` and `aud`). Clients may
-/// cache the key set for 5 minutes. Revoked keys are removed from it.
+/// Returns the keys that verify the tokens of this server: the next, the current and the retired ones. Other
+/// services verify access tokens with them; they must check `alg` (`EdDSA`), `typ` (`at+jwt`), `iss` and `aud`.
+/// Clients may cache the key set for 5 minutes. Revoked keys are removed.
 #[utoipa::path(
     tag = "system",
     security(()),

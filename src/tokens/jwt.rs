@@ -1,7 +1,7 @@
-//! JSON Web Tokens (RFC 7519), after the profiles of RFC 8725 and RFC 9068.
+//! Issues and verifies JSON Web Tokens (RFC 7519) by the rules of RFC 8725 and RFC 9068.
 //!
-//! jsonwebtoken checks signature, algorithm, `iss` and `aud`; it neither looks at `typ` and
-//! `crit` nor takes a clock, so those checks are here.
+//! jsonwebtoken checks the signature, the algorithm, `iss` and `aud`. It does not check `typ` and `crit` and takes no
+//! clock, so those checks are here.
 
 use std::sync::Arc;
 
@@ -22,9 +22,9 @@ use crate::{
 
 /// How long after its expiry a token is still accepted.
 pub(super) const LEEWAY: TimeDelta = TimeDelta::seconds(5);
-/// How far ahead the clock may have been when something of ours was written.
+/// How far ahead a server's clock may have been when it issued a token or wrote a time.
 pub(super) const SKEW: TimeDelta = TimeDelta::minutes(1);
-/// Ours have about 500 bytes.
+/// In bytes; our own tokens have about 500.
 const MAX_LENGTH: usize = 2048;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,15 +69,15 @@ struct Claims<T> {
     own: T,
 }
 
-/// Why a token was not accepted.
+/// Why a token is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     Missing,
     Invalid,
     Expired,
-    /// We signed it, at a time that has yet to come: a clock was wrong.
+    /// Its time of issue is in the future: a clock is or was wrong.
     FromTheFuture,
-    /// It names a key that this server cannot open.
+    /// It names a key that this server cannot decrypt.
     Unverifiable,
     Revoked,
 }
@@ -124,7 +124,7 @@ impl Jwt {
         self.sign(TokenKind::Access, token, issued_at, expires_at)
     }
 
-    /// The same claims and times give the same token: HMAC is deterministic.
+    /// Issues a refresh token. The same claims and times give the same token, because HMAC is deterministic.
     pub fn issue_refresh(
         &self,
         claims: RefreshClaims,
@@ -134,8 +134,7 @@ impl Jwt {
         self.sign(TokenKind::Refresh, claims, issued_at, expires_at)
     }
 
-    /// # Errors
-    /// Why the token is refused; whether its session has ended is not known here.
+    /// Verifies an access token. Whether its session has ended is checked by the caller.
     pub fn verify_access(&self, token: &str) -> Result<AccessToken, Refusal> {
         let ring = self.keys.current().version;
         let key = self.verified.key(token);
@@ -150,20 +149,20 @@ impl Jwt {
         Ok(own)
     }
 
-    /// Accepted access tokens: with a remembered signature, and with one that was checked.
+    /// Returns how many access tokens were accepted with a remembered signature, and how many with a checked one.
     pub fn access_tokens(&self) -> (u64, u64) {
         self.verified.counts()
     }
 
-    /// As [`Jwt::verify_access`], for logging out: that must also work late. With the token comes
-    /// whether it is still good, by its times.
+    /// Like [`Jwt::verify_access`], but also accepts an expired token, for logging out. Returns with the token whether
+    /// its times are valid.
     pub fn verify_expired_access(&self, token: &str) -> Result<(AccessToken, Result<(), Refusal>), Refusal> {
         let claims = self.verify::<AccessToken>(token, TokenKind::Access)?;
         Ok((claims.own, self.check_times(claims.iat, claims.exp)))
     }
 
-    /// With the token comes when it expires, which is not checked here: that is for the database, which
-    /// knows the token.
+    /// Verifies a refresh token and returns its claims and when it expires. The expiry is not checked here, but by the
+    /// statement that exchanges the token.
     pub fn verify_refresh(&self, token: &str) -> Result<(RefreshClaims, DateTime<Utc>), Refusal> {
         let Claims { own, exp, .. } = self.verify(token, TokenKind::Refresh)?;
         Ok((own, DateTime::from_timestamp(exp, 0).ok_or(Refusal::Invalid)?))
@@ -178,7 +177,7 @@ impl Jwt {
     ) -> Result<String, Problem> {
         let ring = self.keys.current();
         let (kid, key) =
-            ring.signing().ok_or_else(|| Problem::unavailable("no signing key can be opened"))?;
+            ring.signing().ok_or_else(|| Problem::unavailable("no signing key can be decrypted"))?;
         let mut header = Header::new(kind.algorithm());
         header.typ = Some(kind.typ().into());
         header.kid = Some(kid.to_owned());
@@ -231,8 +230,8 @@ impl Jwt {
     }
 }
 
-/// The key to verify with, if the header asks for nothing that we never issue: no key that
-/// comes with the token, no extension, exactly our type and algorithm.
+/// Returns the key to verify with, or None if the header has anything that we never issue: a key inside the token, an
+/// extension, another type or algorithm.
 fn check_header<'a>(
     header: &Header,
     kind: TokenKind,
@@ -254,8 +253,8 @@ fn check_header<'a>(
     Some(&kind.pair(ring.keys.get(header.kid.as_deref()?)?).verifying)
 }
 
-/// A 401 with the challenge of RFC 6750 section 3: no `error` when no credentials came. A 503 when a clock
-/// is wrong: clients discard a token that is called invalid.
+/// A 401 with the challenge of RFC 6750 section 3, without `error` if there were no credentials. A 503 if a clock is
+/// wrong or a key cannot be decrypted, because clients would discard a token that is called invalid.
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let kind = match refusal {
@@ -266,7 +265,7 @@ impl From<Refusal> for Problem {
                 return Self::unavailable("a clock was wrong when the token was issued");
             }
             Refusal::Unverifiable => {
-                return Self::unavailable("there are signing keys that SECRET_KEY does not open");
+                return Self::unavailable("SECRET_KEY does not decrypt some of the signing keys");
             }
             Refusal::Revoked => &kind::TOKEN_REVOKED,
         };
@@ -297,13 +296,13 @@ mod tests {
             lifetime: i64,
             from_now: i64,
         },
-        /// A token again, whole or with one byte changed.
+        /// An earlier token, unchanged or with one byte changed.
         Verify {
             token: prop::sample::Index,
             change: Option<prop::sample::Index>,
         },
         Wait(u64),
-        /// Signs with another key; the old ones still verify, or are gone.
+        /// Signs with another key. The old ones still verify, or are removed.
         Rotate {
             forget: bool,
         },
@@ -320,7 +319,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happened before, a server that remembers tokens answers as one that does not.
+        /// After any sequence of steps, a server that remembers tokens answers like one that does not.
         #[test]
         fn a_remembered_token_is_accepted_only_if_a_fresh_check_accepts_it(
             steps in prop::collection::vec(step(), 1..60)
@@ -343,8 +342,8 @@ mod tests {
                     }
                     Step::Verify { token, change } if !tokens.is_empty() => {
                         let mut token = token.get(&tokens).clone().into_bytes();
-                        if let Some(place) = change {
-                            *place.get_mut(&mut token) = b'A';
+                        if let Some(index) = change {
+                            *index.get_mut(&mut token) = b'A';
                         }
                         let token = String::from_utf8(token).expect("ASCII");
                         let remembered = remembering.verify_access(&token).map(|token| token.jti);

@@ -1,9 +1,8 @@
-//! The key ring: keys in the database, sealed by `SECRET_KEY`, shared by all replicas.
+//! Keeps the key ring: keys in the database, encrypted with `SECRET_KEY`, shared by all replicas.
 //!
-//! A key is `next` (published, not used), then `current` (signs), then `retired` (only
-//! verifies). Every replica and every client that caches the JWKS knows a key before it signs
-//! the first token, so a rotation causes no 401. A key that somebody may have stolen is revoked: its
-//! row goes, and with it every token that it signed.
+//! A key is first `next` (published, not used), then `current` (signs), then `retired` (only verifies). Every replica
+//! and every client that caches the JWKS knows a key before it signs the first token, so a rotation causes no 401. A
+//! key that may have been stolen is revoked: its row is deleted, and every token that it signed becomes invalid.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -29,8 +28,8 @@ use super::seal::{Sealer, derive_key};
 use crate::db::{Change, Follow, schema::signing_keys, text_enum};
 
 const CHANNEL: &str = "mintage_signing_keys";
-/// Twice as long as the JWKS may be cached.
-const PUBLISHED_FOR: TimeDelta = TimeDelta::minutes(10);
+/// How long a key is published before it may sign: twice as long as the JWKS may be cached.
+const MIN_PUBLISHED: TimeDelta = TimeDelta::minutes(10);
 
 #[derive(
     AsExpression, FromSqlRow, Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr,
@@ -55,25 +54,25 @@ pub struct KeyRow {
     pub retired_at: Option<DateTime<Utc>>,
 }
 
-/// The usable form of the ring.
+/// The decrypted keys.
 #[derive(Default)]
 pub(super) struct Ring {
-    /// Another number for every change.
+    /// Counts the changes of the ring.
     pub version: u64,
-    /// Which of the keys signs; None if this server can open none.
+    /// The id of the key that signs; None if this server cannot decrypt any key.
     pub kid: Option<String>,
     pub keys: HashMap<String, Arc<Key>>,
     pub jwks: JwkSet,
-    /// Keys that this server cannot open: it cannot tell whether what they have signed is good.
+    /// Ids of keys that this server cannot decrypt. It cannot verify the tokens that they signed.
     pub sealed: Vec<String>,
 }
 
-/// What one row of the ring is used for.
+/// The keys that are made from one row.
 pub(super) struct Key {
     pub public: Jwk,
     /// Ed25519, for access tokens: other services verify them.
     pub access: Pair,
-    /// HMAC-SHA-256, for refresh tokens: nobody but us reads them, and it costs a fiftieth.
+    /// HMAC-SHA-256, for refresh tokens: only this server verifies them, and it costs a fiftieth.
     pub refresh: Pair,
 }
 
@@ -94,7 +93,7 @@ impl Ring {
     }
 }
 
-/// A view in memory of the `signing_keys` table.
+/// The copy in memory of the `signing_keys` table.
 pub struct KeyRing {
     sealer: Arc<Sealer>,
     ring: ArcSwap<Ring>,
@@ -111,7 +110,7 @@ impl KeyRing {
         self.ring.store(Arc::new(ring));
     }
 
-    /// Whether this server can sign; without its `SECRET_KEY` it cannot open the keys.
+    /// Whether this server can sign tokens. With the wrong `SECRET_KEY` it cannot decrypt the keys.
     pub fn can_sign(&self) -> bool {
         self.current().signing().is_some()
     }
@@ -128,9 +127,9 @@ impl Follow for KeyRing {
 
     fn load(&self, conn: &mut PgConnection) -> QueryResult<Change<'_>> {
         let (ring, faults) = read(conn, &self.sealer, &self.current().keys)?;
-        // The others go on working; an operator has to look at this.
+        // The other keys still work. An operator has to mend this one.
         for fault in faults {
-            tracing::error!(error = format!("{fault:#}"), "a signing key cannot be used");
+            tracing::error!(error = format!("{fault:#}"), "signing key cannot be used");
         }
         Ok(Box::new(|| self.replace(ring)))
     }
@@ -140,7 +139,7 @@ impl Follow for KeyRing {
     }
 }
 
-/// Creates the first two keys; replicas that start together create them once.
+/// Creates the first two keys if there are none. Replicas that start together create them once.
 pub fn create_if_absent(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<Utc>) -> Result<()> {
     conn.transaction(|conn| {
         lock(conn)?;
@@ -151,15 +150,15 @@ pub fn create_if_absent(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<
     })
 }
 
-/// Whether there are keys, which only the `SECRET_KEY` that sealed them opens. Also answers for a
-/// database without any table.
+/// Whether the database has keys, which only the `SECRET_KEY` that encrypted them decrypts. Works on a database without
+/// tables too.
 pub fn has_keys(conn: &mut PgConnection) -> QueryResult<bool> {
     let has_table = select(sql::<Bool>("to_regclass('signing_keys') IS NOT NULL")).get_result(conn)?;
     Ok(has_table && select(exists(signing_keys::table.select(signing_keys::kid))).get_result(conn)?)
 }
 
-/// Replaces all keys with two new ones: from then on no server accepts a token issued before. The
-/// former keys are not opened, so the `SECRET_KEY` that sealed them may be lost.
+/// Replaces all keys with two new ones: from then on no server accepts a token issued before. The former keys are not
+/// decrypted, so the `SECRET_KEY` that encrypted them may be lost.
 pub(super) fn replace_all(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<Utc>) -> Result<()> {
     conn.transaction(|conn| {
         lock(conn)?;
@@ -169,22 +168,23 @@ pub(super) fn replace_all(conn: &mut PgConnection, sealer: &Sealer, now: DateTim
     })
 }
 
-/// The next key starts to sign, the current one retires, and a new next one is published.
+/// Promotes the next key to sign, retires the current one, and publishes a new next one. Returns the id of the key that
+/// signs.
 ///
 /// # Errors
-/// The next key is so new that a client's cached JWKS may lack it, unless `hurry` accepts that;
-/// or the database cannot be written.
+/// The next key is so new that a client's cached JWKS may lack it, unless `hurry` accepts that; or the database cannot
+/// be written.
 pub fn rotate(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<Utc>, hurry: bool) -> Result<String> {
     conn.transaction(|conn| {
         lock(conn)?;
         let known_by_all = signing_keys::table.filter(
-            signing_keys::state.eq(KeyState::Next).and(signing_keys::created_at.le(now - PUBLISHED_FOR)),
+            signing_keys::state.eq(KeyState::Next).and(signing_keys::created_at.le(now - MIN_PUBLISHED)),
         );
         ensure!(
             hurry || select(exists(known_by_all)).get_result(conn)?,
             "the next key is younger than {} minutes, so services that cache the key set may not know \
              it yet: wait, or use --hurry",
-            PUBLISHED_FOR.num_minutes()
+            MIN_PUBLISHED.num_minutes()
         );
         diesel::update(signing_keys::table.filter(signing_keys::state.eq(KeyState::Current)))
             .set((signing_keys::state.eq(KeyState::Retired), signing_keys::retired_at.eq(now)))
@@ -197,25 +197,25 @@ pub fn rotate(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<Utc>, hurr
     })
 }
 
-/// A key that is out of the ring.
+/// A key that was removed from the ring.
 #[derive(Debug)]
 pub struct Revoked {
-    /// What it was.
+    /// Its state before.
     pub state: KeyState,
     /// If it was the current one: the id of the key that signs from now on.
     pub signs_now: Option<String>,
-    /// That key is so new that a service may not know it, since it caches the key set for 5 minutes.
+    /// Whether that key is so new that services, which cache the key set for 5 minutes, may not know it.
     pub may_be_unknown: bool,
 }
 
-/// Takes a key out of the ring: no server accepts a token that it signed from then on. If it was the
-/// current one, the next one signs; if it was the current or next one, a new next one is published.
+/// Removes a key from the ring: from then on no server accepts a token that it signed. If it was the current key, the
+/// next one signs. If it was the current or the next key, a new next one is published.
 ///
-/// Sessions whose newest refresh token it signed stay in the table until they expire unused: the rows
-/// do not say which key that was.
+/// Sessions whose newest refresh token it signed stay in the table until they expire, because the rows do not store
+/// which key signed.
 ///
 /// # Errors
-/// There is no such key; `sealer` cannot open one of the others; or the database cannot be written.
+/// There is no such key; `sealer` cannot decrypt one of the others; or the database cannot be written.
 pub fn revoke(conn: &mut PgConnection, sealer: &Sealer, kid: &str, now: DateTime<Utc>) -> Result<Revoked> {
     conn.transaction(|conn| {
         lock(conn)?;
@@ -230,12 +230,12 @@ pub fn revoke(conn: &mut PgConnection, sealer: &Sealer, kid: &str, now: DateTime
         }
         read_whole(conn, sealer)?;
         notify(conn)?;
-        let may_be_unknown = promoted.as_ref().is_some_and(|(_, created)| *created > now - PUBLISHED_FOR);
+        let may_be_unknown = promoted.as_ref().is_some_and(|(_, created)| *created > now - MIN_PUBLISHED);
         Ok(Revoked { state, signs_now: promoted.map(|(kid, _)| kid), may_be_unknown })
     })
 }
 
-/// Its id, and when it was created.
+/// Makes the next key the current one. Returns its id and when it was created.
 fn promote_next(conn: &mut PgConnection) -> Result<(String, DateTime<Utc>)> {
     diesel::update(signing_keys::table.filter(signing_keys::state.eq(KeyState::Next)))
         .set(signing_keys::state.eq(KeyState::Current))
@@ -244,12 +244,12 @@ fn promote_next(conn: &mut PgConnection) -> Result<(String, DateTime<Utc>)> {
         .context("there is no next key: start the server once")
 }
 
-/// Newest first.
+/// Lists the keys, the newest first.
 pub fn list_keys(conn: &mut PgConnection) -> QueryResult<Vec<KeyRow>> {
     signing_keys::table.order(signing_keys::created_at.desc()).select(KeyRow::as_select()).load(conn)
 }
 
-/// Removes keys that retired before `limit`, when all they signed has expired.
+/// Deletes keys that retired before `limit`, when all tokens that they signed have expired.
 pub fn prune_retired(conn: &mut PgConnection, limit: DateTime<Utc>) -> QueryResult<()> {
     let old = signing_keys::table.filter(signing_keys::retired_at.lt(limit));
     if diesel::delete(old).execute(conn)? > 0 {
@@ -274,19 +274,19 @@ fn insert_first(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<Utc>) ->
 }
 
 fn insert(conn: &mut PgConnection, sealer: &Sealer, state: KeyState, now: DateTime<Utc>) -> Result<()> {
-    let pair = Ed25519KeyPair::generate().map_err(|_| anyhow!("no randomness"))?;
+    let pair = Ed25519KeyPair::generate().map_err(|_| anyhow!("the key cannot be generated"))?;
     let pkcs8 = pair.to_pkcs8v1().map_err(|_| anyhow!("the key cannot be encoded"))?;
     let kid = public_jwk(pkcs8.as_ref())?.common.key_id.expect("set below");
-    let sealed = sealer.seal(pkcs8.as_ref(), &kid).map_err(|_| anyhow!("the key cannot be sealed"))?;
+    let sealed = sealer.seal(pkcs8.as_ref(), &kid).map_err(|_| anyhow!("the key cannot be encrypted"))?;
     let row = KeyRow { kid, state, private_key: sealed, created_at: now, retired_at: None };
     diesel::insert_into(signing_keys::table).values(row).execute(conn)?;
     Ok(())
 }
 
-/// The ring, and why keys are missing in it. Keys that are `known` need not be opened again.
+/// Reads the ring, and returns with it why keys are missing. Keys that are `known` are not decrypted again.
 ///
-/// Nothing but what is in the table gets into it, so that a revoked key goes also where another one
-/// cannot be opened, as where `SECRET_KEY` is still the old one.
+/// Only keys in the table are in the ring. So a revoked key is removed even on a server that cannot decrypt another
+/// key, for example because it still has the old `SECRET_KEY`.
 fn read(
     conn: &mut PgConnection,
     sealer: &Sealer,
@@ -306,7 +306,7 @@ fn read(
                 }
             },
         };
-        // Without a usable current key the newest of the others signs: all servers accept it.
+        // Without a usable current key, the newest of the others signs: all servers accept it.
         if row.state == KeyState::Current || ring.kid.is_none() {
             ring.kid = Some(row.kid.clone());
         }
@@ -318,17 +318,17 @@ fn read(
     Ok((ring, faults))
 }
 
-/// As [`read`], if no key is missing.
+/// Like [`read`], but fails if a key is missing.
 fn read_whole(conn: &mut PgConnection, sealer: &Sealer) -> Result<Ring> {
     let (ring, faults) = read(conn, sealer, &HashMap::new())?;
     faults.into_iter().next().map_or(Ok(ring), Err)
 }
 
-/// Seals it anew if it was sealed with the previous secret key.
+/// Decrypts a key. If it was encrypted with the previous secret key, it is encrypted again with the current one.
 fn open(conn: &mut PgConnection, sealer: &Sealer, row: &KeyRow) -> QueryResult<Result<Key>> {
     let Ok(opened) = sealer.open(&row.private_key, &row.kid) else {
         return Ok(Err(anyhow!(
-            "the signing key {} was sealed with another SECRET_KEY: set that one \
+            "the signing key {} was encrypted with another SECRET_KEY: set that one \
              (`new,old` rotates it), or, if it is lost, run `mintage sessions end --all`, which \
              makes new keys and ends all sessions",
             row.kid
@@ -336,11 +336,11 @@ fn open(conn: &mut PgConnection, sealer: &Sealer, row: &KeyRow) -> QueryResult<R
     };
     if opened.outdated {
         let Ok(sealed) = sealer.seal(&opened.plain, &row.kid) else {
-            return Ok(Err(anyhow!("the signing key {} cannot be sealed", row.kid)));
+            return Ok(Err(anyhow!("the signing key {} cannot be encrypted", row.kid)));
         };
         let update = diesel::update(signing_keys::table.find(&row.kid));
         update.set(signing_keys::private_key.eq(sealed)).execute(conn)?;
-        tracing::info!(kid = row.kid, "signing key sealed with the new SECRET_KEY");
+        tracing::info!(kid = row.kid, "signing key encrypted with the new SECRET_KEY");
     }
     Ok(Key::new(&opened.plain))
 }
@@ -350,7 +350,7 @@ impl Key {
         let public = public_jwk(pkcs8)?;
         let access =
             Pair { signing: EncodingKey::from_ed_der(pkcs8), verifying: DecodingKey::from_jwk(&public)? };
-        // Derived, so that it rotates and is sealed with its row.
+        // Derived from the private key, so that it is rotated and encrypted together with it.
         let secret = derive_key(pkcs8, b"refresh tokens v1");
         let refresh =
             Pair { signing: EncodingKey::from_secret(&secret), verifying: DecodingKey::from_secret(&secret) };
@@ -358,7 +358,7 @@ impl Key {
     }
 }
 
-/// The public half (RFC 8037), named by its thumbprint (RFC 7638).
+/// Returns the public half (RFC 8037). Its thumbprint (RFC 7638) is the key's id.
 fn public_jwk(pkcs8: &[u8]) -> Result<Jwk> {
     let mut jwk = Jwk::from_encoding_key(&EncodingKey::from_ed_der(pkcs8), Algorithm::EdDSA)?;
     jwk.common.key_id = Some(jwk.thumbprint(ThumbprintHash::SHA256)?);
@@ -369,7 +369,7 @@ fn public_jwk(pkcs8: &[u8]) -> Result<Jwk> {
 
 #[cfg(test)]
 pub(super) mod fake {
-    //! Rings without a database.
+    //! Makes rings without a database.
 
     use super::*;
 

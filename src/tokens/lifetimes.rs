@@ -1,16 +1,16 @@
-//! How long sessions and their tokens live.
+//! Calculates how long sessions and their tokens live.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::jwt::LEEWAY;
 use crate::{clock::Clock, config};
 
-/// How long a session lives.
+/// The maximum lifetimes of a session.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ttl {
     /// Without a refresh.
     pub idle: TimeDelta,
-    /// However often it is refreshed.
+    /// With refreshes, from its log-in.
     pub max: TimeDelta,
 }
 
@@ -40,12 +40,12 @@ impl Lifetimes {
         }
     }
 
-    /// Whether what expires then has expired.
+    /// Whether something with this expiry has expired, by the server's clock.
     pub(super) fn is_over(&self, expires_at: DateTime<Utc>) -> bool {
         expires_at <= self.now - LEEWAY
     }
 
-    /// As [`Lifetimes::is_over`], and the system clock agrees.
+    /// Like [`Lifetimes::is_over`], but by the earlier of this clock and the system's, see [`Clock::earliest`].
     pub(super) fn is_surely_over(&self, expires_at: DateTime<Utc>) -> bool {
         expires_at <= self.earliest - LEEWAY
     }

@@ -1,5 +1,5 @@
-//! From which networks a user has logged in lately. A log-in from one of them has a budget of its
-//! own, so wrong passwords that strangers send from elsewhere cannot stop it.
+//! Stores the networks from which a user has logged in recently. A log-in from one of them has a budget of its own, so
+//! wrong passwords from other networks cannot stop it.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
@@ -27,13 +27,13 @@ const BATCH: i64 = 1000;
 /// How a network is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
-    /// The user has logged in from there within 30 days, with the password.
+    /// The user has logged in with the password from there within 30 days.
     ByLogin,
-    /// A session was last refreshed from there, for which a token is enough.
+    /// A session was last refreshed from there, which needs no password.
     BySession,
 }
 
-/// Whether the user was in this network lately, and how that is known.
+/// Returns how this network of the user is known; None if it is new.
 pub fn find(
     conn: &mut PgConnection,
     user: UserId,
@@ -54,10 +54,11 @@ pub fn find(
     })
 }
 
-/// Writes down that the user came from there; the least recently used network beyond 20 is forgotten.
+/// Stores that the user logged in from this network. Of more than [`MAX_PER_USER`] networks the least recently used are
+/// deleted.
 ///
 /// # Errors
-/// A foreign key violation when the user was deleted meanwhile.
+/// A foreign key violation if the user was deleted in the meantime.
 pub fn remember(
     conn: &mut PgConnection,
     user: UserId,
@@ -87,13 +88,13 @@ pub fn remember(
     Ok(())
 }
 
-/// After a new password: a thief of the old one may have logged in from any of them.
+/// Deletes all networks of a user, after a new password: a thief of the old one may have logged in from any of them.
 pub fn forget_all(conn: &mut PgConnection, user: UserId) -> QueryResult<()> {
     diesel::delete(login_networks::table.filter(login_networks::user_id.eq(user))).execute(conn)?;
     Ok(())
 }
 
-/// Removes at most 1,000 that were not used for 30 days; true if there may be more.
+/// Deletes at most [`BATCH`] networks that were not used for 30 days. Returns true if there may be more.
 pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
     let count = sql_query(
         "DELETE FROM login_networks WHERE (user_id, network) IN ( \

@@ -1,13 +1,13 @@
-//! What proves who is calling.
+//! Issues and verifies tokens, and keeps the sessions they belong to.
 //!
-//! - [`KeyRing`]: the signing keys; the public halves are published as JWKS;
+//! - [`KeyRing`]: the signing keys, whose public halves are published as JWKS;
 //! - [`Jwt`]: issues and verifies access and refresh tokens;
-//! - [`sessions`]: a session is the chain of tokens that one log-in started;
-//! - [`exchange`]: a refresh token for the next of its session;
-//! - [`reuse`]: refresh tokens that come a second time;
+//! - [`sessions`]: a session is the chain of tokens that begins with one log-in;
+//! - [`exchange`]: exchanges a refresh token for the next one of its session;
+//! - [`reuse`]: decides about refresh tokens that are used a second time;
 //! - [`Blocklist`]: ended sessions whose access tokens have not expired yet;
-//! - [`login_networks`]: from where a user has logged in lately;
-//! - [`CurrentUser`], [`Admin`]: extractors that an endpoint names to be protected.
+//! - [`login_networks`]: the networks from which a user has logged in recently;
+//! - [`CurrentUser`], [`Admin`]: extractors that protect the endpoints that take them.
 
 pub mod activity;
 mod blocklist;

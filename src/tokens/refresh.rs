@@ -1,5 +1,5 @@
-//! Refresh tokens: one is exchanged for the next *generation* of its session. What becomes of one that was
-//! exchanged before: [`reuse`](super::reuse).
+//! Exchanges a refresh token for the next *generation* of its session. [`reuse`](super::reuse) decides about tokens
+//! that were exchanged before.
 
 use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult, prelude::*};
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::db::{SessionId, UserId, schema::refresh_tokens};
 
-/// What tokens to issue.
+/// The tokens to issue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     pub role: Role,
@@ -40,7 +40,7 @@ impl RefreshToken {
         Self { session_id, generation, id: Uuid::now_v7(), issued_at: now, expires_at }
     }
 
-    /// Column by column: an `Option` would make a statement that diesel does not keep prepared.
+    /// Inserts the row column by column: with an `Option`, diesel would not keep the statement prepared.
     pub(super) fn insert(&self, conn: &mut PgConnection) -> QueryResult<()> {
         diesel::insert_into(refresh_tokens::table)
             .values((
@@ -69,7 +69,7 @@ impl RefreshToken {
     }
 }
 
-/// A refresh token that came, and who sent it.
+/// A refresh token of a request, and the client that sent it.
 #[derive(Debug)]
 pub struct Presented {
     pub claims: RefreshClaims,
@@ -79,11 +79,11 @@ pub struct Presented {
     pub client: Client,
 }
 
-/// What became of a refresh token.
+/// The result of an exchange.
 #[derive(Debug)]
 pub enum Exchange {
     Granted(Grant),
-    /// Or expired; to be settled with [`reuse::settle`](super::reuse::settle).
+    /// The token is not the newest of its session, or has expired: [`reuse::settle`](super::reuse::settle) decides.
     NotNewest(Presented),
 }
 

@@ -1,16 +1,15 @@
-//! Refresh tokens that come again after they were exchanged.
+//! Decides about refresh tokens that are sent again after they were exchanged.
 //!
-//! Such a token is answered with the newest one of its session, not with a log-out, in two cases:
+//! Such a token gets the newest one of its session, instead of ending the session, in two cases:
 //!
-//! - within the grace period (`REFRESH_GRACE`) after its exchange: tabs that race;
-//! - later, when the answer to its exchange may have been lost. For that it must be the one directly
-//!   before the newest, come within an hour from the client that exchanged it (the same network and
-//!   `User-Agent`), nothing of the newest generation may have been used, and the newest must not have
-//!   been issued again before, nor the three before it.
+//! - Within the grace period (`REFRESH_GRACE`) after its exchange, because two tabs may refresh at the same time.
+//! - Later, if the response to its exchange may have been lost. All of this must hold: it is the token directly before
+//!   the newest; it comes within an hour from the client that exchanged it (the same network and `User-Agent`); nothing
+//!   of the newest generation was used here; the newest was not issued again before, nor were the three before it.
 //!
-//! Anything else is reuse and ends the session (RFC 9700 section 4.14.2). Other services verify access
-//! tokens without us, so "never used" proves little by itself: without the other conditions, somebody
-//! with a stolen token could take turns with its owner for as long as the session lives.
+//! Anything else is reuse and ends the session (RFC 9700 section 4.14.2). Other services verify access tokens without
+//! this server, so "never used" proves little by itself: without the other conditions, a thief with a stolen token
+//! could take turns with its owner for as long as the session lives.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult, prelude::*};
@@ -30,24 +29,24 @@ use crate::{
     http::Network,
 };
 
-/// How long after the exchange a lost answer is given again.
-const REISSUED_FOR: TimeDelta = TimeDelta::hours(1);
-/// A clock that was ahead by less and is right again makes no session end: until the time of the exchange
-/// has come, the token is answered with a 503. Beyond that, reuse counts as such, so that it is noticed
-/// within this time.
-const SET_BACK: TimeDelta = TimeDelta::hours(2);
-/// Lost answers of one generation after the other, each of which is given again. Honest clients lose
-/// few; somebody who takes turns with the owner needs every one.
+/// How long after the exchange a lost response is repeated.
+const MAX_REISSUE_AGE: TimeDelta = TimeDelta::hours(1);
+/// How far ahead a clock may have been without ending sessions after its correction: until the time of the exchange has
+/// come, the token gets a 503. If the exchange is further in the future, the token counts as reused, so that a thief
+/// cannot hide behind it.
+const MAX_SETBACK: TimeDelta = TimeDelta::hours(2);
+/// How many responses in a row may be repeated as lost. Honest clients lose few; a thief who takes turns with the owner
+/// needs every one.
 const MAX_IN_A_ROW: i32 = 3;
 
-/// What became of a refresh token that is not the newest of its session.
+/// The decision about a refresh token that is not the newest of its session.
 #[derive(Debug)]
 pub enum Settled {
-    /// The newest one, again.
+    /// The newest token is issued again.
     Reissued(Grant),
     /// The session has ended, or the token has expired or never belonged to it.
     Unknown,
-    /// A clock is or was wrong, so the times tell nothing.
+    /// A clock is or was wrong, so the times do not show whether the token has expired.
     Unclear,
     Reused(Reuse),
 }
@@ -57,7 +56,7 @@ pub enum Settled {
 pub struct Reuse {
     pub ended: EndedSessions,
     pub logged_in_at: DateTime<Utc>,
-    /// Of the log-in or the last exchange.
+    /// The user agent of the log-in or of the last exchange.
     pub user_agent: Option<String>,
 }
 
@@ -73,12 +72,11 @@ struct SessionRow {
     created_at: DateTime<Utc>,
 }
 
-/// Decides about a token that was not the newest of its session a moment ago, or has expired; in a
-/// transaction.
+/// Decides about a token that [`exchange`](super::exchange) did not accept. Call it in a transaction.
 pub fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) -> QueryResult<Settled> {
     let Presented { claims, expires_at, seen_here, client } = presented;
-    // The row lock makes racing requests take turns. A database that was restored from a backup does
-    // not know tokens that it issued later: that is no reuse.
+    // The row lock makes concurrent requests run one after the other. A database that was restored from a backup does
+    // not know tokens that were issued later: they are not reused, but unknown.
     let session = rows::table
         .filter(rows::id.eq(claims.sid).and(rows::user_id.eq(claims.sub)))
         .filter(rows::generation.ge(claims.generation))
@@ -92,7 +90,7 @@ pub fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) 
     let Some((session, role)) = session else {
         return Ok(Settled::Unknown);
     };
-    // An old token that is found, in a log for example, must not end a session that goes on.
+    // An expired token that someone found, in a log for example, must not end a session that is still used.
     if times.is_surely_over(session.refresh_expires_at)
         || (claims.generation < session.generation && times.is_surely_over(expires_at))
     {
@@ -111,14 +109,14 @@ pub fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) 
     let (token, reissues): (RefreshToken, i32) =
         newest.select((RefreshToken::as_select(), refresh_tokens::reissues)).first(conn)?;
     let seen = session.seen_generation.max(seen_here.unwrap_or(-1));
-    let again = Again {
+    let repeated = Repeated {
         rotated,
         is_directly_before: claims.generation + 1 == session.generation,
         newest_was_seen: seen >= session.generation,
         newest_reissues: reissues,
         same_client: is_same(&client, session.user_agent.as_deref(), session.address),
     };
-    match again.decide(times) {
+    match repeated.decide(times) {
         Decision::Race => {}
         Decision::Unclear => return Ok(Settled::Unclear),
         Decision::Lost { reissues } => {
@@ -130,11 +128,11 @@ pub fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) 
             return Ok(Settled::Reused(Reuse { ended, logged_in_at: created_at, user_agent }));
         }
     }
-    // The client of the session stays the one that made the exchange: the next decision needs it.
+    // The session keeps the client that made the exchange, because the next decision compares with it.
     diesel::update(rows::table.find(claims.sid))
         .set((
             rows::seen_generation.eq(seen),
-            // Never earlier than that of a token which is out already.
+            // Never earlier than the expiry of a token that was already issued.
             rows::access_expires_at.eq(times.access_expires_at.max(session.access_expires_at)),
             rows::last_seen_at.eq(times.now),
         ))
@@ -142,16 +140,16 @@ pub fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) 
     Ok(Settled::Reissued(token.grant(claims.sub, role)))
 }
 
-/// Whether this may be the client that made an exchange from there.
+/// Whether the client has this user agent and is in the network of this address.
 fn is_same(client: &Client, user_agent: Option<&str>, address: Option<IpNet>) -> bool {
     client.user_agent.as_deref() == user_agent
         && address.is_some_and(|address| Network::of(address.addr()) == Network::of(client.address))
 }
 
-/// What is known of a token that came again.
+/// The facts about a token that was sent again.
 #[derive(Debug)]
-struct Again {
-    /// When it was exchanged, and its `reissues`; None when it is so old that its row is gone.
+struct Repeated {
+    /// When it was exchanged, and its `reissues`; None if it is so old that its row was deleted.
     rotated: Option<(DateTime<Utc>, i32)>,
     is_directly_before: bool,
     newest_was_seen: bool,
@@ -161,30 +159,30 @@ struct Again {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Decision {
-    /// Within the grace.
+    /// It was sent within the grace period.
     Race,
-    /// It was exchanged at a time that has yet to come.
+    /// The time of its exchange is in the future.
     Unclear,
-    /// The answer may have been lost; with what the `reissues` of the newest become.
+    /// The response may have been lost. Carries the new `reissues` of the newest token.
     Lost {
         reissues: i32,
     },
     Reuse,
 }
 
-impl Again {
+impl Repeated {
     fn decide(&self, times: &Lifetimes) -> Decision {
         let Some((rotated_at, reissues)) = self.rotated else {
             return Decision::Reuse;
         };
         let age = times.now - rotated_at;
-        if age < -SKEW && age > -SET_BACK {
+        if age < -SKEW && age > -MAX_SETBACK {
             return Decision::Unclear;
         }
         if age >= -SKEW && age <= times.grace {
             return Decision::Race;
         }
-        let lost = (TimeDelta::zero()..=REISSUED_FOR).contains(&age)
+        let lost = (TimeDelta::zero()..=MAX_REISSUE_AGE).contains(&age)
             && self.is_directly_before
             && !self.newest_was_seen
             && self.same_client
@@ -223,7 +221,7 @@ mod tests {
             reissues in 0..5,
         ) {
             let rotated = Some((now() - TimeDelta::seconds(age), reissues));
-            let again = Again { rotated, is_directly_before, newest_was_seen, newest_reissues, same_client };
+            let repeated = Repeated { rotated, is_directly_before, newest_was_seen, newest_reissues, same_client };
             let broken = [
                 age > 3600, !is_directly_before, newest_was_seen, !same_client, newest_reissues > 0, reissues > 2,
             ];
@@ -232,23 +230,23 @@ mod tests {
                 _ if broken.contains(&true) => Decision::Reuse,
                 _ => Decision::Lost { reissues: reissues + 1 },
             };
-            prop_assert_eq!(again.decide(&times()), expected);
+            prop_assert_eq!(repeated.decide(&times()), expected);
         }
 
-        /// However they take turns, one of two with the same token and all that belongs to the client is
-        /// noticed at the fourth turn in a row.
+        /// If two parties with the same token and the same client take turns in any order, the fourth turn in a row is
+        /// detected.
         #[test]
-        fn nobody_takes_more_than_three_turns_in_a_row(turns in prop::collection::vec(any::<bool>(), 1..40)) {
+        fn a_thief_can_take_at_most_three_turns_in_a_row(turns in prop::collection::vec(any::<bool>(), 1..40)) {
             let (mut before, mut in_a_row) = (0, 0);
             for again in turns {
                 let mut newest = 0;
                 if again {
                     let rotated = Some((now() - TimeDelta::seconds(11), before));
-                    let again = Again {
+                    let repeated = Repeated {
                         rotated, is_directly_before: true, newest_was_seen: false, newest_reissues: 0,
                         same_client: true,
                     };
-                    match again.decide(&times()) {
+                    match repeated.decide(&times()) {
                         Decision::Lost { reissues } => newest = reissues,
                         decision => {
                             prop_assert_eq!((decision, in_a_row), (Decision::Reuse, 3));
@@ -264,10 +262,10 @@ mod tests {
     }
 
     #[test]
-    fn an_exchange_in_the_future_is_judged_once_the_clock_was_ahead_by_too_much() {
+    fn a_token_exchanged_in_the_future_is_unclear_for_at_most_two_hours() {
         let decide = |age: TimeDelta| {
             let rotated = Some((now() - age, 0));
-            let seen = Again {
+            let seen = Repeated {
                 rotated,
                 is_directly_before: true,
                 newest_was_seen: true,
@@ -289,15 +287,15 @@ mod tests {
     }
 
     #[test]
-    fn a_forgotten_token_is_reuse() {
-        let again = Again {
+    fn a_token_whose_row_was_deleted_is_reuse() {
+        let repeated = Repeated {
             rotated: None,
             is_directly_before: true,
             newest_was_seen: false,
             newest_reissues: 0,
             same_client: true,
         };
-        assert_eq!(again.decide(&times()), Decision::Reuse);
+        assert_eq!(repeated.decide(&times()), Decision::Reuse);
     }
 
     #[test]

@@ -1,9 +1,7 @@
-//! The exchange of the newest refresh token of a session, the only one that honest clients have
-//! unless something went wrong, as one statement: one round trip, one commit, and no lock held
-//! between two.
+//! Exchanges the newest refresh token of a session in one statement: one round trip, one commit, and no lock that is
+//! held between two statements. Honest clients have no other token unless something went wrong.
 //!
-//! Diesel's DSL has no data-modifying WITH, and `sql_query` is planned anew each time; this
-//! fragment is kept prepared.
+//! Diesel's DSL has no data-modifying WITH, and `sql_query` is planned each time. This query fragment is kept prepared.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -18,7 +16,7 @@ use uuid::Uuid;
 
 use super::{claims::RefreshClaims, role::Role};
 
-/// What becomes of a session and its tokens if the presented one is the newest.
+/// The new state of a session and its tokens if the presented token is the newest.
 pub(super) struct RotateNewest<'a> {
     pub presented: &'a RefreshClaims,
     pub next_id: Uuid,
@@ -27,19 +25,19 @@ pub(super) struct RotateNewest<'a> {
     pub user_agent: Option<&'a str>,
     pub address: IpNet,
     pub now: DateTime<Utc>,
-    /// Sessions whose refresh token expired by then are left as they are.
+    /// A session whose refresh token expired by this time is not changed.
     pub expired_before: DateTime<Utc>,
     pub access_expires_at: DateTime<Utc>,
     /// When the next refresh token expires if the session is remembered, within the session's limit.
     pub remembered_until: DateTime<Utc>,
-    /// When it expires if the session is not remembered.
+    /// When the next refresh token expires if the session is not remembered.
     pub short_until: DateTime<Utc>,
-    /// Tokens that were rotated earlier are removed now and then.
+    /// Every fourth exchange deletes tokens that were rotated before this time.
     pub settled_before: DateTime<Utc>,
 }
 
 impl RotateNewest<'_> {
-    /// When the successor expires, and the user's role; None if the token is not the newest or has expired.
+    /// Returns when the new token expires, and the user's role. None if the token is not the newest or has expired.
     pub fn run(self, conn: &mut PgConnection) -> QueryResult<Option<(DateTime<Utc>, Role)>> {
         self.get_result(conn).optional()
     }
@@ -68,7 +66,7 @@ impl QueryFragment<Pg> for RotateNewest<'_> {
         out.push_bind_param::<SqlUuid, _>(&self.presented.sid)?;
         out.push_sql(" AND s.user_id = ");
         out.push_bind_param::<SqlUuid, _>(&self.presented.sub)?;
-        // Of two that race, the second finds another generation once it gets the row.
+        // Of two concurrent exchanges, the second finds another generation once it gets the row lock.
         out.push_sql(" AND s.generation = ");
         out.push_bind_param::<Integer, _>(&self.presented.generation)?;
         out.push_sql(" AND s.refresh_expires_at > ");

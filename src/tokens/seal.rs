@@ -1,8 +1,8 @@
-//! Sealing of what must not be readable in a stolen database dump.
+//! Encrypts values that must not be readable in a stolen database dump.
 //!
-//! AES-256-GCM with a random 96-bit nonce in front, under a key that HKDF-SHA-256 (RFC 5869)
-//! derives from `SECRET_KEY`. The context (here: the key id) is authenticated, so a sealed value
-//! cannot be moved to another row.
+//! The format is a random 96-bit nonce and the output of AES-256-GCM, under a key that HKDF-SHA-256 (RFC 5869) derives
+//! from `SECRET_KEY`. The context (here the key id) is authenticated, so an encrypted value cannot be moved to another
+//! row.
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
@@ -12,13 +12,13 @@ use aws_lc_rs::{
 
 use crate::config::{Secret, SecretKey};
 
-/// Seals under the current secret key, opens under the current or the previous one.
+/// Encrypts under the current secret key, decrypts under the current or the previous one.
 pub struct Sealer {
     current: RandomizedNonceKey,
     previous: Option<RandomizedNonceKey>,
 }
 
-/// What was sealed, and whether it was sealed under the previous secret key.
+/// A decrypted value, and whether it was encrypted under the previous secret key.
 pub struct Opened {
     pub plain: Vec<u8>,
     pub outdated: bool,
@@ -36,7 +36,7 @@ impl Sealer {
     }
 
     /// # Errors
-    /// It was sealed under another secret key or for another context, or was changed.
+    /// The value was encrypted under another secret key or for another context, or was changed.
     pub fn open(&self, sealed: &[u8], context: &str) -> Result<Opened, Unspecified> {
         if let Ok(plain) = open(&self.current, sealed, context) {
             return Ok(Opened { plain, outdated: false });
@@ -51,7 +51,7 @@ fn derive(secret: &Secret) -> RandomizedNonceKey {
     RandomizedNonceKey::new(&AES_256_GCM, &key).expect("32 bytes is the key's length")
 }
 
-/// A key for one purpose (HKDF-SHA-256, RFC 5869): none of them gives another one away.
+/// Derives a key for one purpose (HKDF-SHA-256, RFC 5869). Keys for different purposes reveal nothing about each other.
 pub fn derive_key(secret: &[u8], purpose: &[u8]) -> [u8; 32] {
     let material = Salt::new(HKDF_SHA256, b"mintage").extract(secret);
     let mut key = [0; 32];
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_same_secret_and_context_open_it() {
+    fn a_value_is_decrypted_only_with_its_secret_and_context() {
         let sealed = Sealer::new(&secret("one", None)).seal(b"key", "kid").expect("sealed");
         let opened = Sealer::new(&secret("one", None)).open(&sealed, "kid").expect("opened");
         assert_eq!((opened.plain.as_slice(), opened.outdated), (b"key".as_slice(), false));
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_rotation_of_the_secret_the_old_one_still_opens() {
+    fn after_a_rotation_the_previous_secret_still_decrypts() {
         let sealed = Sealer::new(&secret("one", None)).seal(b"key", "kid").expect("sealed");
         let opened = Sealer::new(&secret("two", Some("one"))).open(&sealed, "kid").expect("opened");
         assert!(opened.outdated);

@@ -1,4 +1,4 @@
-//! Sessions: a log-in starts one; it ends when it is logged out, superseded or expired.
+//! Starts, lists and ends sessions. A log-in starts one. It ends by a log-out, by newer sessions or when it expires.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult, pg::Pg, prelude::*, sql_types::Bool};
@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use uuid::Uuid;
 
 use super::{
-    activity::{Activity, WRITTEN_LATE},
+    activity::{Activity, MAX_WRITE_DELAY},
     blocklist::{self, Ended, EndedSessions},
     client::Client,
     jwt::LEEWAY,
@@ -20,12 +20,12 @@ use crate::{
     http::Network,
 };
 
-/// Beyond these a user's least recently used sessions end.
+/// Maximum number of sessions of a user. Beyond it the least recently used ones end.
 const MAX_PER_USER: usize = 100;
-/// Rows that housekeeping touches in one statement.
+/// Rows that housekeeping deletes in one statement.
 const BATCH: usize = 1000;
 
-/// A live log-in.
+/// A session that has not ended.
 #[derive(Queryable, Selectable, Debug)]
 #[diesel(table_name = sessions)]
 pub struct Session {
@@ -37,21 +37,21 @@ pub struct Session {
     pub refresh_expires_at: DateTime<Utc>,
 }
 
-/// A log-in.
+/// A session to start.
 #[derive(Debug)]
 pub struct NewSession {
     pub user: UserId,
     pub role: Role,
-    /// Keep it for long, see [`Lifetimes`].
+    /// Whether to keep it for long, see [`Lifetimes`].
     pub remember: bool,
     pub client: Client,
 }
 
-/// Starts a session for a user whose password was right. Of a user who has [`MAX_PER_USER`], the least
-/// recently used session ends.
+/// Starts a session of a user whose password was right. If the user has [`MAX_PER_USER`], the least recently used one
+/// ends.
 ///
 /// # Errors
-/// A foreign key violation when the user was deleted meanwhile.
+/// A foreign key violation if the user was deleted in the meantime.
 pub fn start(
     conn: &mut PgConnection,
     new: NewSession,
@@ -82,9 +82,9 @@ pub fn start(
     Ok((token.grant(user, role), ended))
 }
 
-/// The least recently used of a user's sessions beyond [`MAX_PER_USER`], of which one is `new`.
+/// Returns the least recently used of a user's sessions beyond [`MAX_PER_USER`], but never `new`.
 ///
-/// One that was used since its log-in may have been used later than is written, and counts as used then.
+/// A session that was used since its log-in may have been used later than written, so [`MAX_WRITE_DELAY`] is added.
 fn surplus(
     conn: &mut PgConnection,
     user: UserId,
@@ -98,8 +98,8 @@ fn surplus(
     let mut by_use: Vec<_> = others
         .into_iter()
         .map(|(id, created_at, seen_at)| {
-            let written = if seen_at > created_at { seen_at + WRITTEN_LATE } else { seen_at };
-            let here = activity.last_use(id).map(|at| at + WRITTEN_LATE);
+            let written = if seen_at > created_at { seen_at + MAX_WRITE_DELAY } else { seen_at };
+            let here = activity.last_use(id).map(|at| at + MAX_WRITE_DELAY);
             (here.map_or(written, |here| here.max(written)), id)
         })
         .collect();
@@ -107,7 +107,7 @@ fn surplus(
     Ok(by_use.into_iter().skip(MAX_PER_USER - 1).map(|(_, id)| id).collect())
 }
 
-/// The user's live sessions, the most recently used first; at most [`MAX_PER_USER`], whatever the table holds.
+/// Lists the user's sessions that have not ended, the most recently used first; at most [`MAX_PER_USER`].
 pub fn list(conn: &mut PgConnection, user: UserId, now: DateTime<Utc>) -> QueryResult<Vec<Session>> {
     sessions::table
         .filter(sessions::user_id.eq(user).and(sessions::refresh_expires_at.gt(now)))
@@ -117,7 +117,7 @@ pub fn list(conn: &mut PgConnection, user: UserId, now: DateTime<Utc>) -> QueryR
         .load(conn)
 }
 
-/// Whether this session of this user is still live.
+/// Whether this is a session of this user that has not ended.
 pub fn is_live(conn: &mut PgConnection, user: UserId, session: SessionId) -> QueryResult<bool> {
     let row = sessions::table.filter(sessions::id.eq(session).and(sessions::user_id.eq(user)));
     diesel::select(diesel::dsl::exists(row)).get_result(conn)
@@ -133,7 +133,7 @@ pub enum Selection<'a> {
 
 /// Ends sessions of a user and blocks their access tokens.
 ///
-/// A transaction that also changes the user's row does that first: locks are taken in this order.
+/// A transaction that also changes the user's row changes that first, so that locks are taken in one order.
 pub fn end(conn: &mut PgConnection, user: UserId, selection: Selection) -> QueryResult<EndedSessions> {
     let wanted: Box<dyn BoxableExpression<sessions::table, Pg, SqlType = Bool>> = match selection {
         Selection::Only(ids) => Box::new(sessions::id.eq_any(ids)),
@@ -158,8 +158,8 @@ pub fn end(conn: &mut PgConnection, user: UserId, selection: Selection) -> Query
     EndedSessions::block(conn, ended)
 }
 
-/// Removes sessions and blocklist entries that no token could belong to for an hour, at most
-/// [`BATCH`] of each; true if there may be more.
+/// Deletes sessions and blocklist entries whose tokens expired more than an hour ago, at most [`BATCH`] of each.
+/// Returns true if there may be more.
 pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
     let limit = now - LEEWAY - TimeDelta::hours(1);
     let over = sessions::expires_at.lt(limit).and(sessions::access_expires_at.lt(limit));

@@ -1,9 +1,8 @@
-//! Access tokens whose signature has been checked before.
+//! Remembers access tokens whose signature was verified.
 //!
-//! Checking an Ed25519 signature costs more than all the rest of a request. A token that was
-//! accepted once is found again by a keyed 128-bit hash of all its bytes, which nobody can
-//! collide without the key. Only the signature check is saved: times are compared on each hit,
-//! the blocklist is asked on each request, and a changed key ring makes every entry worthless.
+//! Verifying an Ed25519 signature costs more than all the rest of a request. An accepted token is found again by a
+//! keyed 128-bit hash (SipHash) of all its bytes; without the key, collisions cannot be made. Only the signature check
+//! is saved: times and the blocklist are checked on each request, and a change of the key ring invalidates every entry.
 
 use std::{collections::HashMap, hash::Hasher, mem};
 
@@ -14,26 +13,26 @@ use uuid::Uuid;
 use super::claims::AccessToken;
 
 const SHARDS: usize = 16;
-/// Tokens that are remembered at the most, about 10 MB.
+/// Maximum number of remembered tokens, about 10 MB.
 const CAPACITY: usize = 65_536;
 const GENERATION: usize = CAPACITY / SHARDS / 2;
 
-/// What a verified token says.
+/// A verified token.
 #[derive(Clone, Debug)]
 pub struct VerifiedToken {
     pub token: AccessToken,
     pub issued_at: i64,
     pub expires_at: i64,
-    /// The key ring that its signature was checked with.
+    /// The version of the key ring that verified its signature.
     pub ring: u64,
 }
 
-/// Two generations a shard: what was not used during the life of a generation is forgotten.
+/// Two generations of entries. An entry that was not used while one generation filled up is dropped.
 #[derive(Default)]
 struct Shard {
     young: HashMap<u128, VerifiedToken>,
     old: HashMap<u128, VerifiedToken>,
-    /// How often a token was found, and how often one was new.
+    /// How often a token was found, and how often a new one was added.
     found: u64,
     added: u64,
 }
@@ -50,7 +49,7 @@ impl Default for VerifiedTokens {
 }
 
 impl VerifiedTokens {
-    /// The name of a token in here.
+    /// Returns the key of a token in this cache.
     pub fn key(&self, token: &str) -> u128 {
         let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
         hasher.write(token.as_bytes());
@@ -75,7 +74,7 @@ impl VerifiedTokens {
         shard.insert(key, verified);
     }
 
-    /// How often a token was found, and how often one was new.
+    /// Returns how often a token was found, and how often a new one was added.
     pub fn counts(&self) -> (u64, u64) {
         let shards = self.shards.iter().map(|shard| shard.lock());
         shards.fold((0, 0), |(found, added), shard| (found + shard.found, added + shard.added))
@@ -109,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn it_stays_within_its_capacity_and_keeps_what_is_used() {
+    fn the_cache_stays_within_its_capacity_and_keeps_used_tokens() {
         let cache = VerifiedTokens::default();
         let favourite = cache.key("favourite");
         cache.insert(favourite, verified());

@@ -1,4 +1,4 @@
-//! The SQL of what a person proves by mail: the address, and the right to a new password.
+//! Reads and changes accounts for flows by mail: confirmation, recovery, changes of the address or password.
 
 use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult, prelude::*};
@@ -9,7 +9,7 @@ use crate::{
     tokens::login_networks,
 };
 
-/// What the flows through a mailbox look at.
+/// An account as the flows by mail need it.
 #[derive(Queryable, Selectable, Clone)]
 #[diesel(table_name = users)]
 pub struct Account {
@@ -21,13 +21,13 @@ pub struct Account {
     #[diesel(select_expression = users::email_confirmed_at.is_not_null())]
     pub email_confirmed: bool,
     pub created_at: DateTime<Utc>,
-    /// When it last got another address.
+    /// When its address was last changed.
     pub email_changed_at: Option<DateTime<Utc>>,
 }
 
 impl Account {
-    /// The name to begin a mail with: only a person's own, which is certain where the address is
-    /// confirmed. Else whoever registers a stranger's address could write to him in our name.
+    /// Returns the name to greet in a mail, if the address is confirmed. Otherwise a person could register a stranger's
+    /// address with an advertisement as name, and we would mail it.
     pub fn greeting(&self) -> Option<&str> {
         self.name.as_deref().filter(|_| self.email_confirmed)
     }
@@ -37,7 +37,7 @@ pub fn find_account(conn: &mut PgConnection, id: UserId) -> QueryResult<Option<A
     users::table.find(id).select(Account::as_select()).first(conn).optional()
 }
 
-/// The account whose address this is, in any spelling.
+/// Finds the account with this address, in any spelling.
 pub fn find_account_of(conn: &mut PgConnection, email: &EmailAddress) -> QueryResult<Option<Account>> {
     users::table
         .filter(users::email_canonical.eq(email.canonical()))
@@ -46,7 +46,7 @@ pub fn find_account_of(conn: &mut PgConnection, email: &EmailAddress) -> QueryRe
         .optional()
 }
 
-/// As [`find_account_of`], and locks the row like [`lock_account`].
+/// Like [`find_account_of`], and locks the row like [`lock_account`].
 pub fn lock_account_of(conn: &mut PgConnection, email: &EmailAddress) -> QueryResult<Option<Account>> {
     users::table
         .filter(users::email_canonical.eq(email.canonical()))
@@ -56,12 +56,12 @@ pub fn lock_account_of(conn: &mut PgConnection, email: &EmailAddress) -> QueryRe
         .optional()
 }
 
-/// Locks the user's row: whoever changes sessions or challenges as well does this first.
+/// Locks the user's row. A transaction that also changes sessions or challenges does this first, to avoid deadlocks.
 pub fn lock_account(conn: &mut PgConnection, id: UserId) -> QueryResult<Option<Account>> {
     users::table.find(id).select(Account::as_select()).for_update().first(conn).optional()
 }
 
-/// As [`lock_account`]; None also if the password is another one.
+/// Like [`lock_account`]; also None if the account has another password hash.
 pub fn lock_with_hash(conn: &mut PgConnection, id: UserId, hash: &str) -> QueryResult<Option<Account>> {
     users::table
         .find(id)
@@ -72,19 +72,19 @@ pub fn lock_with_hash(conn: &mut PgConnection, id: UserId, hash: &str) -> QueryR
         .optional()
 }
 
-/// Locks the user's row like [`lock_account`] and gives its password hash.
+/// Locks the user's row like [`lock_account`] and returns its password hash.
 pub fn lock_hash(conn: &mut PgConnection, id: UserId) -> QueryResult<Option<String>> {
     users::table.find(id).select(users::password_hash).for_update().first(conn).optional()
 }
 
-/// Only advice: who registers it first has it.
+/// Whether an account has this username. Only a hint: another one may take it before it is inserted.
 pub fn is_username_taken(conn: &mut PgConnection, username: &str) -> QueryResult<bool> {
     let canonical = username.to_ascii_lowercase();
     let same = users::table.filter(users::username_canonical.eq(canonical));
     diesel::select(diesel::dsl::exists(same)).get_result(conn)
 }
 
-/// Also forgets where the user has logged in: a thief of the old password may have done so.
+/// Sets the password, and forgets from where the user has logged in: that may have been a thief of the old password.
 pub fn set_password(conn: &mut PgConnection, id: UserId, hash: &str, now: DateTime<Utc>) -> QueryResult<()> {
     diesel::update(users::table.find(id))
         .set((
@@ -96,7 +96,7 @@ pub fn set_password(conn: &mut PgConnection, id: UserId, hash: &str, now: DateTi
     login_networks::forget_all(conn, id)
 }
 
-/// The person reads mail at this address; false if it is not the account's any more.
+/// Marks the address as confirmed. Returns false if the account has another address by now.
 pub fn confirm_email(
     conn: &mut PgConnection,
     id: UserId,
@@ -114,10 +114,10 @@ pub fn confirm_email(
     Ok(confirmed == 1)
 }
 
-/// To an address at which the person has proved to read mail.
+/// Gives the account an address at which the person has proved to receive mail.
 ///
 /// # Errors
-/// [`Taken::Email`](super::Taken) is to be expected.
+/// [`Taken::Email`](super::Taken) if another account has or has reserved the address.
 pub fn change_email(
     conn: &mut PgConnection,
     id: UserId,
@@ -137,9 +137,9 @@ pub fn change_email(
     Ok(())
 }
 
-/// Gives the account to the person who reads mail at its address, or for whom an operator vouches:
-/// a new password, and neither name nor username of the person who had it before. The caller also
-/// ends the sessions and deletes the challenges.
+/// Gives the account to the person who receives mail at its address, or for whom an operator vouches: sets a new
+/// password and removes the name and username of the previous person. The caller also ends the sessions and deletes
+/// the challenges.
 pub fn take_over(conn: &mut PgConnection, id: UserId, hash: &str, now: DateTime<Utc>) -> QueryResult<()> {
     let none = None::<String>;
     diesel::update(users::table.find(id))

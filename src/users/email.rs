@@ -1,4 +1,4 @@
-//! E-mail addresses: mail goes to what the person wrote (in NFKC), uniqueness is by a canonical form.
+//! Parses e-mail addresses. Mail goes to the address as entered (in NFKC); a canonical form decides what is unique.
 
 use std::fmt;
 
@@ -9,11 +9,11 @@ use validator::{ValidateEmail, ValidationError};
 
 /// RFC 5321 section 4.5.3.1.3, less the angle brackets.
 const MAX_LENGTH: usize = 254;
-/// In bytes, before folding, which takes time and can make eighteen characters of one. No spelling of
-/// an address has more than four bytes for one byte of the canonical form.
+/// In bytes, before folding, which takes time and can turn one character into eighteen. No spelling of an address has
+/// more than four bytes for one byte of the canonical form.
 const MAX_UNFOLDED: usize = 1024;
 
-/// In a row it stands for two columns, in this order: `email` and `email_canonical`.
+/// An e-mail address. In a row it stands for two columns, in this order: `email` and `email_canonical`.
 #[derive(Queryable, Clone, PartialEq, Eq)]
 pub struct EmailAddress {
     given: String,
@@ -21,15 +21,15 @@ pub struct EmailAddress {
 }
 
 impl EmailAddress {
-    /// None if it is not an address (the syntax of HTML's `<input type=email>`, with Unicode).
+    /// Parses an address; None if it is not one (the syntax of HTML's `<input type=email>`, with Unicode).
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() > MAX_UNFOLDED {
             return None;
         }
-        // It must be an address before any folding.
+        // It must have an @ before folding, which could make one.
         text.rsplit_once('@')?;
-        // Mail goes to what is unique but for the case. With NFC instead, some characters would lead
-        // it to another domain than that of the canonical form (U+03F2), or nowhere (U+2024).
+        // NFKC, so that mail goes to the domain of the canonical form. With NFC, some characters would lead to another
+        // domain (U+03F2) or to none (U+2024).
         let given: String = text.trim().nfkc().collect();
         let folded: String = given.chars().flat_map(char::to_lowercase).nfkc().collect();
         let (local, domain) = folded.rsplit_once('@')?;
@@ -43,8 +43,8 @@ impl EmailAddress {
         usable.then_some(Self { given, canonical })
     }
 
-    /// HTML has no rule for dots, nor against a number for a domain. `=?` begins an encoded word
-    /// (RFC 2047), which some mail servers decode, so that the mail goes to another address.
+    /// Whether mail can be sent to the address. HTML's syntax allows misplaced dots and numeric domains, so they are
+    /// checked here. `=?` begins an encoded word (RFC 2047): some mail servers decode it and send to another address.
     fn is_deliverable(&self) -> bool {
         let (local, domain) = self.canonical.rsplit_once('@').expect("parsed");
         let last = domain.rsplit('.').next().unwrap_or_default();
@@ -57,18 +57,18 @@ impl EmailAddress {
         &self.given
     }
 
-    /// Trimmed, NFKC, lower case, the domain in A-labels (RFC 5891).
+    /// The canonical form: trimmed, NFKC, lower case, the domain in A-labels (RFC 5891).
     pub fn canonical(&self) -> &str {
         &self.canonical
     }
 }
 
-/// For validator: an address that may be somebody's.
+/// For validator: an address that an account may have.
 pub fn check_email(email: &str) -> Result<(), ValidationError> {
     EmailAddress::parse(email).map(drop).ok_or_else(not_an_address)
 }
 
-/// For validator: an address that becomes somebody's, so a mail can be sent there.
+/// For validator: a new address of an account, to which mail can be sent.
 pub fn check_new_email(email: &str) -> Result<(), ValidationError> {
     EmailAddress::parse(email).filter(EmailAddress::is_deliverable).map(drop).ok_or_else(not_an_address)
 }
@@ -77,7 +77,7 @@ fn not_an_address() -> ValidationError {
     ValidationError::new("email").with_message("must be an e-mail address".into())
 }
 
-/// Addresses are personal: never in a log.
+/// Hides the address, so that it is never logged.
 impl fmt::Debug for EmailAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[e-mail address]")
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_address_is_refused() {
+    fn texts_that_are_not_addresses_are_refused() {
         let long = format!("{}@example.com", "a".repeat(250));
         for text in [
             "",
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn where_no_mail_can_be_sent_nobody_new_lives() {
+    fn new_addresses_to_which_no_mail_can_be_sent_are_refused() {
         for text in [
             "a..da@example.com",
             ".ada@example.com",
@@ -150,7 +150,7 @@ mod tests {
             "=?utf-8?q?root=40corp.example=3e?=@example.com",
             "＝？x@example.com",
         ] {
-            assert!(check_email(text).is_ok(), "whoever has it logs in: {text}");
+            assert!(check_email(text).is_ok(), "an account that has it can log in: {text}");
             check_new_email(text).unwrap_err();
         }
         assert!(check_new_email("ada@bücher.example").is_ok());

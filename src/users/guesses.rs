@@ -1,10 +1,9 @@
-//! Guesses at the password of an account, however it is named.
+//! Limits guesses at the password of an account.
 //!
-//! Strangers must neither find a password by trying nor lock its owner out by trying. So a network
-//! has few wrong passwords for an account, and all networks from which its owner has not logged in
-//! lately have 100 together (NIST SP 800-63B section 3.2.2). Where the owner has, nothing but that network's
-//! own wrong passwords counts, also if somebody has stolen a token. A name that no account has is a
-//! budget of its own.
+//! Strangers must neither find a password by guessing nor lock its owner out by guessing. So one network has few wrong
+//! passwords for an account, and all networks from which its owner has not logged in recently have 100 together (NIST
+//! SP 800-63B section 3.2.2). In a network from which the owner has logged in, only that network's own wrong passwords
+//! count, even if a token was stolen. A name without an account has a budget of its own.
 
 use std::time::Duration;
 
@@ -23,10 +22,10 @@ const FROM_NETWORK: RateLimit =
     RateLimit { name: "wrong passwords from a network", burst: 20, every: Duration::from_mins(10) };
 const FROM_NEW_NETWORKS: RateLimit =
     RateLimit { name: "wrong passwords from new networks", burst: 100, every: Duration::from_hours(24) };
-/// From networks that are known by a session only: a thief of its tokens may refresh it anywhere.
+/// From networks that are known only by a session: a thief of its tokens can refresh it from anywhere.
 const FROM_SESSIONS: RateLimit =
     RateLimit { name: "wrong passwords where sessions are", burst: 200, every: Duration::from_mins(10) };
-/// Of a person who is logged in: a thief of a token may come from many networks.
+/// Of a logged-in user: a thief of a token may use many networks.
 const WITH_TOKEN: RateLimit =
     RateLimit { name: "wrong passwords with a token", burst: 200, every: Duration::from_mins(10) };
 
@@ -34,19 +33,19 @@ const STOPPED: &str = "Log-in from new networks is stopped after 100 wrong passw
     network that you used in the last 30 days, open the link that was mailed to the account's address, or \
     reset the password.";
 
-/// A guess that was counted as wrong before it was checked, so that guesses at once count too.
+/// A guess that was counted as wrong before it is verified, so that simultaneous guesses count too.
 #[derive(Clone, Debug)]
 pub struct Guess {
     account: String,
     network: Network,
-    /// The budget that it shares with guesses from other networks.
+    /// The budget that it shares with guesses from other networks, if any.
     shared: Option<RateLimit>,
-    /// After this one, log-ins from new networks are stopped until the owner lifts that.
+    /// Whether it uses up that budget: log-ins from new networks are then stopped until the owner allows them again.
     pub is_last: bool,
 }
 
 impl Guess {
-    /// At the log-in of an account, or of a name that no account has; in a transaction.
+    /// Counts a guess at a log-in; `account` is None if no account has the `name`. Call it in a transaction.
     ///
     /// # Errors
     /// `too-many-requests`; or the database cannot be written.
@@ -67,7 +66,7 @@ impl Guess {
         Self { account, network, shared, is_last: false }.count(conn, limits, now)
     }
 
-    /// By a person who is logged in and repeats the password; in a transaction.
+    /// Counts a guess of a logged-in user who has to repeat the password. Call it in a transaction.
     pub fn of_user(
         conn: &mut PgConnection,
         limits: &Limits,
@@ -97,7 +96,7 @@ impl Guess {
         Ok(self)
     }
 
-    /// Takes the count back, and that of the wrong ones before it in the same budgets.
+    /// Restores the budgets: neither this guess nor the wrong ones before it count any longer.
     pub fn was_right(&self, conn: &mut PgConnection, limits: &Limits) -> QueryResult<()> {
         if let Some(shared) = self.shared {
             limits.budgets.restore(conn, shared, &self.account)?;
@@ -105,7 +104,7 @@ impl Guess {
         limits.budgets.restore(conn, FROM_NETWORK, &self.network_subject())
     }
 
-    /// Takes this count back: the server was too busy to check it.
+    /// Refunds this guess: the server was too busy to verify it.
     pub fn was_not_checked(&self, conn: &mut PgConnection, limits: &Limits) -> QueryResult<()> {
         if let Some(shared) = self.shared {
             limits.budgets.refund(conn, shared, &self.account)?;
@@ -128,8 +127,8 @@ pub fn is_login_stopped(
     limits.budgets.is_used_up(conn, FROM_NEW_NETWORKS, &user.to_string(), now)
 }
 
-/// Lets the user log in again, after he has proved to read mail at the account's address: the wrong
-/// passwords of others are forgotten, and those to come do not count for this network.
+/// Allows log-ins again after the user has proved to receive mail at the account's address. Wrong passwords from new
+/// networks are forgotten, and future ones do not stop log-ins from this network.
 pub fn allow_login(
     conn: &mut PgConnection,
     limits: &Limits,

@@ -1,4 +1,4 @@
-//! Answers `GET /api/v1/users`: lists accounts.
+//! Answers `GET /api/v1/users`: lists accounts, for admins.
 
 use actix_web::{
     get,
@@ -22,19 +22,19 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListUsers {
-    /// Users on a page.
+    /// Maximum number of users on the page.
     #[serde(default = "default_limit")]
     #[param(minimum = 1, maximum = 100, default = 20)]
     #[validate(range(min = 1, max = MAX_LIMIT, message = "must be from 1 to 100"))]
     limit: u32,
-    /// `next_cursor` of the page before.
+    /// `next_cursor` of the previous page.
     #[param(value_type = Option<String>, pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")]
     cursor: Option<Cursor>,
-    /// Start of an e-mail address, username or name, in any case; 1 to 100 characters.
+    /// Only users whose e-mail address, username or name starts with this text, ignoring case; 1 to 100 characters.
     #[param(min_length = 1, max_length = 100)]
     #[validate(length(min = 1, max = 100, message = "must have 1 to 100 characters"))]
     q: Option<String>,
-    /// Exactly this address, in any spelling.
+    /// Only the user with this address, in any spelling.
     #[param(format = "email", max_length = 254)]
     email: Option<String>,
     /// Only users with this role.
@@ -50,14 +50,14 @@ fn default_limit() -> u32 {
 pub struct UserList {
     /// In the order of registration.
     data: Vec<User>,
-    /// Pass it as `cursor` for the next page; null on the last.
+    /// Pass it as `cursor` to get the next page. Null on the last page.
     #[schema(value_type = Option<String>, example = "AZnzsFsKfMCxxUy786Ow8Q")]
     next_cursor: Option<Cursor>,
 }
 
 /// List users
 ///
-/// For admins. In the order of registration; a page costs the same however far back it is.
+/// For admins. Lists accounts in the order of registration. Every page takes the same time (keyset pagination).
 #[utoipa::path(
     tag = "users",
     security(("bearer" = [])),

@@ -1,4 +1,4 @@
-//! Who exists: self service for everybody, administration for admins.
+//! Stores accounts: users read and change their own, admins list and read all.
 
 mod account;
 mod email;

@@ -19,10 +19,10 @@ pub struct User {
     /// `UUIDv7`; the `sub` of the user's tokens.
     #[schema(value_type = Uuid, example = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1")]
     pub id: UserId,
-    /// As the person wrote it.
+    /// As it was entered.
     #[schema(example = "ada@example.com", format = "email")]
     pub email: String,
-    /// Whether the person has proved to read mail at this address.
+    /// Whether the owner has proved to receive mail at this address.
     #[diesel(select_expression = users::email_confirmed_at.is_not_null())]
     pub email_confirmed: bool,
     #[schema(example = "ada")]
@@ -38,7 +38,7 @@ pub struct User {
     pub version: i32,
 }
 
-/// For validator: 1 to 100 characters, of which at least one shows something and none is a control
+/// For validator: 1 to 100 characters, at least one of them a letter, number, sign or symbol, none of them a control
 /// character or invisible.
 ///
 /// # Errors
@@ -55,8 +55,8 @@ pub fn check_name(name: &str) -> Result<(), ValidationError> {
     Ok(())
 }
 
-/// For validator: 3 to 32 of `a-z A-Z 0-9 . _ -`, starting with a letter or digit. Without an
-/// `@` it cannot be mistaken for an e-mail address, and without Unicode not for another name.
+/// For validator: 3 to 32 of `a-z A-Z 0-9 . _ -`, starting with a letter or digit. Without `@` a username cannot be
+/// mistaken for an e-mail address, and without Unicode not for another username.
 pub fn check_username(username: &str) -> Result<(), ValidationError> {
     let bytes = username.as_bytes();
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
@@ -67,7 +67,7 @@ pub fn check_username(username: &str) -> Result<(), ValidationError> {
         .with_message("must have 3 to 32 of a-z A-Z 0-9 . _ - and start with a letter or digit".into()))
 }
 
-/// For validator: a username that becomes somebody's: [`check_username`], and not a reserved one.
+/// For validator: a new username of an account: [`check_username`], and not reserved.
 ///
 /// # Errors
 /// `username` or `reserved`.
@@ -81,8 +81,8 @@ pub fn check_new_username(username: &str) -> Result<(), ValidationError> {
 
 pub(super) const RESERVED_MESSAGE: &str = "is reserved for the people who run this service";
 
-/// Names that a reader would take for the service or for the people who run it, and words that
-/// programs take for a path, a mailbox (RFC 2142) or no value. Without `.`, `_` and `-`.
+/// Names that a reader would mistake for the service or the people who run it, and words that programs could mistake
+/// for a path, a mailbox (RFC 2142) or no value. Written without `.`, `_` and `-`.
 #[rustfmt::skip]
 const RESERVED: &[&str] = &[
     "abuse", "account", "accounts", "admin", "administrator", "administrators", "admins", "all",
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_is_sorted_and_bare() {
+    fn reserved_usernames_are_sorted_and_have_no_separators() {
         assert!(RESERVED.is_sorted());
         assert!(RESERVED.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_lowercase())));
     }

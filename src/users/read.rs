@@ -1,4 +1,4 @@
-//! Answers `GET /api/v1/users/{id}`: reads an account.
+//! Answers `GET /api/v1/users/{id}`: returns an account, for admins.
 
 use actix_web::{HttpResponse, get, web::Data};
 
@@ -11,7 +11,7 @@ use crate::{
 
 /// Read a user
 ///
-/// For admins.
+/// For admins. Returns an account.
 #[utoipa::path(
     tag = "users",
     security(("bearer" = [])),
@@ -20,7 +20,7 @@ use crate::{
         (status = 200, description = "The user.", body = User,
             headers(("ETag" = String, description = "The entity tag."))),
         (status = 403, description = "`forbidden`: not an admin."),
-        (status = 404, description = "`not-found`.")
+        (status = 404, description = "`not-found`: no such user.")
     )
 )]
 #[get("/users/{id}")]

@@ -1,4 +1,4 @@
-//! Answers `GET /api/v1/user`: reads the account of the current user.
+//! Answers `GET /api/v1/user`: returns the account of the current user.
 
 use actix_web::{HttpResponse, get, web::Data};
 
@@ -11,7 +11,7 @@ use crate::{
 
 /// Read your account
 ///
-/// The account of the access token, with its entity tag for a later change.
+/// Returns the account of the access token. Its `ETag` protects a later change: send it as `If-Match`.
 #[utoipa::path(
     tag = "user",
     security(("bearer" = [])),

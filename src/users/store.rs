@@ -1,4 +1,4 @@
-//! The SQL of users.
+//! Stores accounts: inserts, finds, lists, changes and deletes them.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -57,7 +57,7 @@ impl NewUser {
         self
     }
 
-    /// The person has proved to read mail at the address, or an operator vouches for it.
+    /// Marks the address as confirmed: its owner has proved to receive mail there, or an operator vouches for it.
     #[must_use]
     pub fn confirmed(mut self) -> Self {
         self.email_confirmed_at = Some(self.created_at);
@@ -65,7 +65,7 @@ impl NewUser {
     }
 }
 
-/// What a person logs in with.
+/// The name that a person logs in with.
 #[derive(Clone, Debug)]
 pub enum Login {
     Email(EmailAddress),
@@ -73,7 +73,7 @@ pub enum Login {
 }
 
 impl Login {
-    /// One text for all spellings that mean the same account.
+    /// Returns the same text for all spellings of the same name.
     pub fn canonical(&self) -> String {
         match self {
             Self::Email(email) => email.canonical().to_owned(),
@@ -82,7 +82,7 @@ impl Login {
     }
 }
 
-/// What another account has, or has reserved.
+/// A unique value that another account has, or has reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
     Email,
@@ -90,7 +90,7 @@ pub enum Taken {
 }
 
 impl Taken {
-    /// Why a statement failed, if it would have given two accounts the same.
+    /// Returns which unique value made a statement fail, if one did.
     pub fn by(error: &Error) -> Option<Self> {
         match constraint_violated(error)? {
             "users_email_key" | "users_email_reserved" => Some(Self::Email),
@@ -99,7 +99,7 @@ impl Taken {
         }
     }
 
-    /// The answer to a request whose body has `email` or `username`.
+    /// The problem for a request whose body has the field `email` or `username`.
     pub fn problem(self) -> Problem {
         let (kind, pointer) = match self {
             Self::Email => (&kind::EMAIL_TAKEN, "/email"),
@@ -109,7 +109,7 @@ impl Taken {
     }
 }
 
-/// What a log-in is checked against.
+/// The part of an account that a log-in is checked against.
 #[derive(Queryable)]
 pub struct Credentials {
     pub id: UserId,
@@ -117,8 +117,10 @@ pub struct Credentials {
     pub password_hash: String,
 }
 
+/// Inserts an account.
+///
 /// # Errors
-/// [`Taken`] says which are to be expected.
+/// [`Taken::by`] recognises an address or username that another account has.
 pub fn insert(conn: &mut PgConnection, user: &NewUser) -> QueryResult<User> {
     let email = (users::email.eq(user.email.given()), users::email_canonical.eq(user.email.canonical()));
     diesel::insert_into(users::table).values((user, email)).returning(User::as_returning()).get_result(conn)
@@ -156,7 +158,7 @@ pub(super) struct Filter {
     pub after: Option<UserId>,
 }
 
-/// In the order of registration.
+/// Lists accounts in the order of registration.
 pub(super) fn list(conn: &mut PgConnection, filter: Filter, limit: i64) -> QueryResult<Vec<User>> {
     let mut query = users::table.select(User::as_select()).order(users::id).limit(limit).into_boxed();
     if let Some(email) = filter.email {
@@ -209,15 +211,15 @@ pub(super) fn update(
         .get_result(conn)
 }
 
-/// Removes the account with all that is its own.
+/// Deletes the account with everything that belongs to it.
 pub fn delete(conn: &mut PgConnection, id: UserId) -> QueryResult<()> {
     diesel::delete(users::table.find(id)).execute(conn)?;
     Ok(())
 }
 
-/// After a log-in with a hash of an outdated cost; no change that the user would notice.
+/// Replaces a hash of an outdated cost after a log-in. The version stays the same, since the user sees no change.
 pub fn set_password_hash(conn: &mut PgConnection, id: UserId, old: &str, new: &str) -> QueryResult<()> {
-    // Not if the password was changed meanwhile.
+    // Only if the password was not changed in the meantime.
     let unchanged = users::table.find(id).filter(users::password_hash.eq(old));
     diesel::update(unchanged).set(users::password_hash.eq(new)).execute(conn)?;
     Ok(())

@@ -19,46 +19,46 @@ use crate::{
     tokens::{CurrentUser, Refusal},
 };
 
-/// What to change: a field that is not there stays, null clears it (RFC 7396).
+/// A JSON merge patch (RFC 7396): an absent field stays as it is, null clears it.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "Ada King", "username": "ada"}))]
 pub struct UpdateMe {
-    /// 1 to 100 characters, of which at least one shows something; control characters and invisible
-    /// ones are refused.
+    /// 1 to 100 characters, at least one of them a letter, number, sign or symbol. Control characters and invisible
+    /// characters are refused.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 100, pattern = r"\S")]
     #[validate(custom(function = "check_name"))]
     name: Option<Option<String>>,
-    /// 3 to 32 of `a-z A-Z 0-9 . _ -`, starting with a letter or digit; unique in any case.
-    /// Names such as `admin` or `support` are reserved; an account that has one keeps it.
+    /// 3 to 32 of `a-z A-Z 0-9 . _ -`, starting with a letter or digit. Unique, ignoring case. Names such as `admin`
+    /// or `support` are reserved; an account that has one may keep it.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>, min_length = 3, max_length = 32, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     #[validate(custom(function = "check_username"))]
     username: Option<Option<String>>,
 }
 
-/// Tells `null` (inner None) from an absent field (outer None).
+/// Distinguishes `null` (inner None) from an absent field (outer None).
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
 /// Change your account
 ///
-/// Changes name and username; everything else has its own way. With `If-Match`, only if the
-/// account is still the one that was read.
+/// Changes the name and the username. The password and the e-mail address have endpoints of their own. With
+/// `If-Match`, the change is made only if the account has not changed since it was read.
 #[utoipa::path(
     tag = "user",
     security(("bearer" = [])),
     params((
-        "If-Match" = Option<String>, Header, description = "The `ETag` that was read.",
+        "If-Match" = Option<String>, Header, description = "`ETag` of the account when it was read.",
         pattern = r#"^(\*|(W/)?"[!#-+\--~]*"(, ?(W/)?"[!#-+\--~]*")*)$"#,
     )),
     responses(
         (status = 200, description = "The changed account.", body = User,
             headers(("ETag" = String, description = "The new entity tag."))),
         (status = 409, description = "`username-taken`."),
-        (status = 412, description = "`precondition-failed`: it has changed meanwhile.")
+        (status = 412, description = "`precondition-failed`: the account has changed in the meantime.")
     )
 )]
 #[patch("/user")]

@@ -75,7 +75,7 @@ test('the link confirms, with one press of a button and not before', async (t) =
   assert.equal(await logIn('link@example.com', PASSWORD), 403, 'opening it confirms nothing');
   await page.getByText('Confirm it only if that was you').waitFor();
   await page.getByRole('button', { name: 'Confirm' }).click();
-  await page.getByText('This is needed.').waitFor();
+  await page.getByText('Please fill in this field.').waitFor();
   assert.equal(await page.evaluate(() => document.activeElement.id), 'password');
   await page.getByLabel('Show the password').check();
   await page.getByRole('textbox', { name: 'Password' }).fill(PASSWORD);
@@ -121,7 +121,7 @@ test('a link that was replaced leads to another mail and its code', async (t) =>
   await page.getByText('No mail, or it has expired?').click();
   await page.locator('#again').getByLabel('E-mail address').fill(email);
   await page.getByRole('button', { name: 'Send a mail' }).click();
-  await page.getByText('it is on its way').waitFor();
+  await page.getByText('is on its way').waitFor();
   await shot(page, 'confirm-again');
 
   const { code } = await server.mailTo(email);
@@ -137,7 +137,7 @@ test('a person who has never registered chooses a password of his own, within th
   const password = page.getByLabel('Password', { exact: true });
   await password.fill('password123');
   await page.getByRole('button', { name: 'Confirm' }).click();
-  await page.getByText('The password is one of the passwords that are tried first.').waitFor();
+  await page.getByText('The password is too common: attackers try it first.').waitFor();
   assert.equal(await password.getAttribute('aria-invalid'), 'true');
   await shot(page, 'confirm-refused');
   await password.fill('a horse of another colour');
@@ -165,7 +165,7 @@ test('a forgotten password is asked for and reset on the page, with problems tol
   const asking = await open(t, `${server.base}/reset-password`);
   await asking.locator('#again').getByLabel('E-mail address').fill(email);
   await asking.getByRole('button', { name: 'Send a mail' }).click();
-  await asking.getByText('it is on its way').waitFor();
+  await asking.getByText('is on its way').waitFor();
   await shot(asking, 'reset-ask');
 
   const mail = await server.mailTo(email);
@@ -173,10 +173,10 @@ test('a forgotten password is asked for and reset on the page, with problems tol
   const password = page.getByLabel('New password');
   await shot(page, 'reset-link');
   await page.getByRole('button', { name: 'Set the password' }).click();
-  await page.getByText('This is needed.').waitFor();
+  await page.getByText('Please fill in this field.').waitFor();
   await password.fill('password123');
   await page.getByRole('button', { name: 'Set the password' }).click();
-  await page.getByText('The password is one of the passwords that are tried first.').waitFor();
+  await page.getByText('The password is too common: attackers try it first.').waitFor();
   assert.equal(await password.getAttribute('aria-invalid'), 'true');
   assert.equal(await page.evaluate(() => document.activeElement.id), 'password');
   await page.getByLabel('Show the password').check();

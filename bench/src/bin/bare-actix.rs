@@ -1,4 +1,4 @@
-//! The floor: actix-web that sends prepared bytes and does nothing else.
+//! The lower bound: actix-web that sends prepared bytes and does nothing else.
 //!
 //! `bare-actix PORT FILE WORKERS` answers every GET with the file as JSON.
 

@@ -1,6 +1,6 @@
-//! The floor: bcrypt on threads and nothing else.
+//! The lower bound: bcrypt on threads and nothing else.
 //!
-//! `bare-bcrypt COST THREADS SECONDS` prints verifications a second.
+//! `bare-bcrypt COST THREADS SECONDS` prints verifications per second.
 
 use std::{
     thread,

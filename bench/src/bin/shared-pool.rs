@@ -1,4 +1,4 @@
-//! What most services do: bcrypt in the framework's shared blocking pool.
+//! The usual design, for comparison: bcrypt in the framework's shared blocking pool.
 //!
 //! `shared-pool PORT FILE WORKERS COST`: GET answers with the file, POST verifies a password.
 

@@ -1,6 +1,6 @@
-//! VADER on one core, and the floor: the same texts split into words and turned to lower case.
+//! VADER on one core, and the lower bound: the same texts split into words and lower-cased.
 //!
-//! `vader SECONDS` prints texts a second of both, each measured for half of that time.
+//! `vader SECONDS` prints texts per second of both, each measured for half of the time.
 
 use std::{
     hint::black_box,
@@ -23,7 +23,7 @@ fn main() {
     println!("{scored:.0} {floor:.0}");
 }
 
-/// The written texts of the golden test, which are as short as posts, and each three in one.
+/// The texts of the golden test, which are as short as posts, and the same texts three in one.
 fn texts() -> Vec<String> {
     let file = std::fs::File::open("tests/fixtures/vader/reference.jsonl.gz").expect("run at the root");
     let mut lines = String::new();

@@ -1,4 +1,4 @@
-//! What a million ended sessions cost.
+//! Measures the cost of a million ended sessions.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub fn blocklist() -> Result<Vec<Row>> {
     let (empty_home, full_home) = (Home::new()?, Home::new()?);
     let empty = Mintage::start(&empty_home.0)?;
     drop(Mintage::start(&full_home.0)?);
-    // Filled while nobody listens, so that the next start has to load it.
+    // Filled while no server runs, so that the next start has to load it.
     let full = Mintage::start(&full_home.0)?;
     full.sql(&format!(
         "INSERT INTO blocklist (session_id, expires_at) \

@@ -1,10 +1,10 @@
-//! Whether an answer's time tells if an address has an account.
+//! Measures whether the time of a response reveals if an address has an account.
 //!
-//! The statistic is that of Mann and Whitney (1947): how often a request for a known address takes
-//! longer than one for an unknown one. A half says that the time tells nothing; the deviation is
-//! given in standard errors, sqrt((n + m + 1) / (12 n m)). Both sorts of requests are mixed at
-//! random on one connection, so whatever else the machine does hits both. What it can see: with
-//! 3,000 requests of each sort a share of 0.525, with 300 (where bcrypt takes its time) one of 0.58.
+//! The statistic is that of Mann and Whitney (1947): how often a request for a known address takes longer than one for
+//! an unknown address. One half means that the time reveals nothing. The deviation is given in standard errors,
+//! sqrt((n + m + 1) / (12 n m)). Both kinds of requests are mixed at random on one connection, so other work on the
+//! machine affects both. It detects a share of 0.525 with 3,000 requests of each kind, and of 0.58 with 300 (where
+//! bcrypt takes long).
 
 use std::time::Instant;
 
@@ -53,7 +53,7 @@ pub fn enumeration() -> Result<Vec<Row>> {
     }])
 }
 
-/// How often the known address is slower, and by how many standard errors that is more than a half.
+/// Returns how often the known address is slower, and by how many standard errors this exceeds one half.
 fn compare(
     server: &Mintage,
     path: &str,

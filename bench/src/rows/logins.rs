@@ -1,4 +1,4 @@
-//! Log-ins a second.
+//! Measures log-ins per second.
 
 use std::{
     process::Command,
@@ -40,7 +40,7 @@ pub fn logins() -> Result<Vec<Row>> {
     }])
 }
 
-/// Log-ins a second of `count` log-ins over a few connections.
+/// Returns log-ins per second, from `count` log-ins over a few connections.
 fn login_rate(server: &Mintage, count: u32) -> Result<f64> {
     let left = AtomicU32::new(count);
     let began = Instant::now();

@@ -1,4 +1,4 @@
-//! What is measured, a file for each.
+//! The measurements, one file each.
 
 mod blocklist;
 mod enumeration;
@@ -53,7 +53,7 @@ fn hash_threads() -> usize {
     cores().saturating_sub(1).max(1)
 }
 
-/// CPU microseconds a request of one process under wrk.
+/// CPU microseconds per request of one process under wrk.
 fn cpu_of_load(pid: u32, url: &str, headers: &[String]) -> Result<f64> {
     let before = sys::cpu_micros(pid);
     let load = wrk::run(url, 32, 3, headers)?;

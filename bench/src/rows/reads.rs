@@ -1,4 +1,4 @@
-//! What a `GET /coins` costs: as it is, compressed, and not modified.
+//! Measures the cost of `GET /coins`: plain, compressed, and not modified.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! Refreshes a second, against pgbench running the same statements.
+//! Measures refreshes per second, against pgbench with the same statements.
 
 use std::{
     fs,
@@ -22,8 +22,8 @@ pub fn refresh() -> Result<Vec<Row>> {
     const CHAINS: usize = 10;
     const SECONDS: u64 = 5;
     let home = Home::new()?;
-    // As if the refreshes were minutes apart: each sweep finds a few tokens past the grace, not the
-    // thousands of the last ten seconds. pgbench's script does the same.
+    // As if the refreshes were minutes apart: each deletion finds a few tokens past the grace period, not the thousands
+    // of the last ten seconds. pgbench's script does the same.
     let server = Mintage::start_with(&home.0, &[("REFRESH_GRACE", "0s")])?;
     let mut tokens = Vec::new();
     for n in 0..CHAINS {

@@ -1,4 +1,4 @@
-//! How fast Mintage starts, and its memory when idle.
+//! Measures the start of Mintage and its memory when idle.
 
 use std::{thread, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What readers notice of a storm of log-ins, and what the storm gets.
+//! Measures how many simultaneous log-ins affect readers, and which responses the log-ins get.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
@@ -87,7 +87,7 @@ fn overload(server: &Mintage, url: &str, headers: &[String]) -> Result<Row> {
     })
 }
 
-/// What a crowd of clients that log in again and again got, by status.
+/// The responses to clients that log in repeatedly, by status.
 #[derive(Default)]
 struct Storm {
     good: AtomicU32,
@@ -96,7 +96,7 @@ struct Storm {
     slowest_refusal_millis: AtomicU32,
 }
 
-/// Runs `during` while `clients` log in as fast as they are answered.
+/// Runs `during` while `clients` log in as fast as they get responses.
 fn in_a_storm<T>(
     address: &str,
     path: &str,
@@ -117,7 +117,7 @@ fn in_a_storm<T>(
                         503 if answer.retry_after.is_some() => {
                             let millis = began.elapsed().as_millis().try_into().unwrap_or(u32::MAX);
                             storm.slowest_refusal_millis.fetch_max(millis, Ordering::Relaxed);
-                            // As a client would, though not for as long as it was told.
+                            // Waits like a real client, but shorter than `Retry-After`.
                             thread::sleep(Duration::from_secs(1));
                             storm.refused.fetch_add(1, Ordering::Relaxed)
                         }

@@ -1,4 +1,4 @@
-//! What idle readers of `GET /coins/stream` cost.
+//! Measures the cost of idle readers of `GET /coins/stream`.
 
 use std::{
     io::{Read, Write},
@@ -38,7 +38,7 @@ pub fn streams() -> Result<Vec<Row>> {
     thread::sleep(IDLE);
     let cpu = (sys::cpu_micros(server.pid()) - cpu) as f64 / IDLE.as_micros() as f64 * 100.0;
     for reader in &mut readers {
-        // A heartbeat has come to each.
+        // Each has received a heartbeat.
         ensure!(reader.read(&mut [0; 64])? > 0, "a stream has ended");
     }
     let each = (after.saturating_sub(before)) as f64 / CLIENTS as f64;
@@ -55,7 +55,7 @@ pub fn streams() -> Result<Vec<Row>> {
     }])
 }
 
-/// A stream whose first snapshot has arrived.
+/// Opens a stream and waits for its first snapshot.
 fn open(address: &str, token: &str) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;

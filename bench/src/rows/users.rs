@@ -1,4 +1,4 @@
-//! Pages and searches of a million users.
+//! Measures pages and searches among a million users.
 
 use std::time::Instant;
 
@@ -68,7 +68,7 @@ pub fn users() -> Result<Vec<Row>> {
     ])
 }
 
-/// A million users with UUIDv7 ids; VACUUM needs a call of its own.
+/// Inserts a million users with UUIDv7 ids. VACUUM needs a call of its own.
 fn seed_users(server: &Mintage) -> Result<String> {
     server.sql("UPDATE users SET role = 'admin'")?;
     server.sql(

@@ -1,4 +1,4 @@
-//! Texts scored for sentiment a second.
+//! Measures texts scored for sentiment per second.
 
 use std::process::Command;
 

@@ -1,30 +1,30 @@
-//! The codes that people type from a mail.
+//! Makes and reads the codes that people type from a mail.
 
-/// How a code looks.
+/// The form of a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodeForm {
-    /// 20 bits, for where an access token and the current password are needed as well.
+    /// 20 bits, where an access token and the current password are required too.
     SixDigits,
-    /// 40 bits in Crockford's base 32, for where the code alone is enough. It has no letters that
-    /// look like digits.
+    /// 40 bits in Crockford's base 32, where the code alone is enough. The alphabet has no letters that look like
+    /// digits.
     EightCharacters,
 }
 
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 impl CodeForm {
-    /// Makes a code of random bits.
+    /// Makes a code from random bits.
     pub fn make(self, random: u64) -> String {
         match self {
             Self::SixDigits => format!("{:06}", random % 1_000_000),
             Self::EightCharacters => {
-                (0..8).map(|place| char::from(ALPHABET[(random >> (5 * place) & 31) as usize])).collect()
+                (0..8).map(|index| char::from(ALPHABET[(random >> (5 * index) & 31) as usize])).collect()
             }
         }
     }
 
-    /// What was typed, as [`CodeForm::make`] writes it: without blanks and dashes, in upper case, O as 0,
-    /// I and L as 1. None if it is no code of this form.
+    /// Returns a typed code as [`CodeForm::make`] writes it: without spaces and dashes, in upper case, O as 0, I and L
+    /// as 1. None if it is not a code of this form.
     pub fn read(self, typed: &str) -> Option<String> {
         match self {
             Self::SixDigits => {
@@ -39,8 +39,8 @@ impl CodeForm {
         }
     }
 
-    /// Wrong tries after which no code is right any more, from all networks together. Those of one
-    /// network end earlier.
+    /// Wrong attempts from all networks together after which no code is accepted any more. One network reaches its own
+    /// limit earlier.
     pub fn max_tries(self) -> i16 {
         match self {
             Self::SixDigits => 5,
@@ -66,7 +66,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_made_can_be_read(random: u64) {
+        fn a_code_that_was_made_can_be_read(random: u64) {
             for form in [CodeForm::SixDigits, CodeForm::EightCharacters] {
                 let code = form.make(random);
                 prop_assert_eq!(form.read(&code), Some(code));
@@ -74,7 +74,7 @@ mod tests {
         }
 
         #[test]
-        fn anything_can_be_typed(typed: String) {
+        fn reading_any_text_never_panics_and_is_stable(typed: String) {
             for form in [CodeForm::SixDigits, CodeForm::EightCharacters] {
                 if let Some(code) = form.read(&typed) {
                     prop_assert_eq!(form.read(&code), Some(code));

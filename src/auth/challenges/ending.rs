@@ -1,4 +1,4 @@
-//! Ends challenges that a change of the account has made pointless, and addresses that one reserves.
+//! Ends challenges after a change of the account, and the reservations of addresses.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -17,8 +17,8 @@ use crate::{
 /// Rows that housekeeping deletes in one statement.
 const BATCH: i64 = 1000;
 
-/// Ends what is pending for a user after the password or the address has changed. The right to
-/// undo an earlier change of the address stays: the one who made this change may be the thief.
+/// Ends a user's pending challenges after the password or the address has changed. The right to undo an earlier change
+/// of the address stays: the person who made this change may be a thief.
 pub fn cancel(conn: &mut PgConnection, user: UserId) -> QueryResult<()> {
     let pending = challenges::user_id.eq(user).and(challenges::consumed_at.is_null());
     let undoable = challenges::purpose.eq(Purpose::UndoEmailChange);
@@ -26,15 +26,15 @@ pub fn cancel(conn: &mut PgConnection, user: UserId) -> QueryResult<()> {
     Ok(())
 }
 
-/// As [`cancel`], and also ends the right to undo any change of the address: whoever has the account
-/// now has nothing to give back.
+/// Like [`cancel`], and also ends the right to undo changes of the address, so that the present owner cannot lose the
+/// account by it.
 pub fn cancel_all(conn: &mut PgConnection, user: UserId) -> QueryResult<()> {
     let pending = challenges::user_id.eq(user).and(challenges::consumed_at.is_null());
     diesel::delete(challenges::table.filter(pending)).execute(conn)?;
     Ok(())
 }
 
-/// Ends every reservation of this address and gives the accounts that can no longer get it back.
+/// Ends every reservation of this address. Returns the accounts that can no longer get the address back.
 pub fn release(
     conn: &mut PgConnection,
     email: &EmailAddress,
@@ -48,7 +48,7 @@ pub fn release(
     diesel::delete(challenges::table.filter(undo)).returning(user).get_results(conn)
 }
 
-/// As [`cancel`], and also ends the right to undo later changes than the one that was undone.
+/// Like [`cancel`], and also ends the right to undo changes that came after the undone one.
 pub fn cancel_after(conn: &mut PgConnection, user: UserId, undone: &Challenge) -> QueryResult<()> {
     cancel(conn, user)?;
     let later = challenges::purpose
@@ -59,7 +59,7 @@ pub fn cancel_after(conn: &mut PgConnection, user: UserId, undone: &Challenge) -
     Ok(())
 }
 
-/// Whether the owner of this address, somebody else than `user`, can still get it back.
+/// Whether another account than `user` can still get this address back.
 pub fn is_reserved(
     conn: &mut PgConnection,
     email: &EmailAddress,
@@ -74,7 +74,7 @@ pub fn is_reserved(
     select(exists(undo)).get_result(conn)
 }
 
-/// Removes at most 1,000 that have expired; true if there may be more.
+/// Deletes at most [`BATCH`] expired challenges. Returns true if there may be more.
 pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
     let expired: Vec<Uuid> = challenges::table
         .filter(challenges::expires_at.lt(now))

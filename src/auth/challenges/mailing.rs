@@ -1,4 +1,4 @@
-//! The side that mails: opens a challenge, and makes its secrets when the mail is written.
+//! The side that mails: opens a challenge, and makes its secrets when the mail is built.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{db::schema::challenges, users::EmailAddress};
 
-/// For as long as that the mail may be delayed.
+/// How long a challenge waits for its mail.
 const UNARMED_LIFETIME: TimeDelta = TimeDelta::days(7);
 
-/// What to open.
+/// A challenge to open.
 pub struct NewChallenge<'a> {
     pub purpose: Purpose,
     pub subject: Subject,
@@ -25,18 +25,18 @@ pub struct NewChallenge<'a> {
     pub email: &'a EmailAddress,
 }
 
-/// Opens a challenge and returns its id, for the job that mails it. It replaces the subject's earlier ones of this
-/// purpose; changes of the address can be undone one by one, so those stay.
+/// Opens a challenge and returns its id, for the job that mails it. It replaces the subject's earlier challenges of the
+/// same purpose, except those that undo a change of the address: each change can be undone on its own.
 ///
 /// # Errors
-/// A foreign key violation when the subject is gone.
+/// A foreign key violation if the subject was deleted.
 pub fn open(conn: &mut PgConnection, new: &NewChallenge, now: DateTime<Utc>) -> QueryResult<Uuid> {
     let id = Uuid::now_v7();
     insert(conn, id, new, now)?;
     Ok(id)
 }
 
-/// Changes nothing if the same `id` was opened before.
+/// Inserts the row. Changes nothing if a challenge with this `id` exists.
 fn insert(conn: &mut PgConnection, id: Uuid, new: &NewChallenge, now: DateTime<Utc>) -> QueryResult<()> {
     let (user_id, registration_id) = match new.subject {
         Subject::User(id) => (Some(id), None),
@@ -44,7 +44,7 @@ fn insert(conn: &mut PgConnection, id: Uuid, new: &NewChallenge, now: DateTime<U
     };
     if new.purpose != Purpose::UndoEmailChange {
         let earlier = challenges::purpose.eq(new.purpose).and(challenges::id.ne(id));
-        diesel::delete(challenges::table.filter(earlier).filter(new.subject.is_its())).execute(conn)?;
+        diesel::delete(challenges::table.filter(earlier).filter(new.subject.condition())).execute(conn)?;
     }
     diesel::insert_into(challenges::table)
         .values((
@@ -63,8 +63,8 @@ fn insert(conn: &mut PgConnection, id: Uuid, new: &NewChallenge, now: DateTime<U
     Ok(())
 }
 
-/// Opens a challenge with the id of the job that mails it, unless a newer one can still be used by the
-/// subject: a mail that was held up must not replace one that has arrived. False then.
+/// Opens a challenge with the id of the job that mails it. Returns false, and opens none, if the subject has a newer
+/// one that can still be used: a delayed mail must not invalidate one that has already arrived.
 pub fn open_in_turn(
     conn: &mut PgConnection,
     id: Uuid,
@@ -73,18 +73,18 @@ pub fn open_in_turn(
 ) -> QueryResult<bool> {
     let newer = challenges::purpose.eq(new.purpose).and(challenges::id.gt(id));
     let usable = challenges::consumed_at.is_null().and(challenges::expires_at.gt(now));
-    let newer = challenges::table.filter(newer.and(usable)).filter(new.subject.is_its());
+    let newer = challenges::table.filter(newer.and(usable)).filter(new.subject.condition());
     let is_late: bool = select(exists(newer)).get_result(conn)?;
     if is_late {
-        tracing::debug!(%id, "a mail is not sent: a newer one takes its place");
+        tracing::debug!(%id, "mail skipped: a newer one replaces it");
     } else {
         insert(conn, id, new, now)?;
     }
     Ok(!is_late)
 }
 
-/// Makes the secrets for a mail and starts their clock; None when the challenge is gone or was
-/// used, so that there is nothing to mail.
+/// Makes the secrets for a mail and starts their lifetime. Returns None if there is nothing to mail, because the
+/// challenge was cancelled or used.
 pub fn arm(
     conn: &mut PgConnection,
     keys: &ChallengeKeys,
@@ -98,7 +98,7 @@ pub fn arm(
     };
     let secrets = keys.secrets(id, challenge.purpose.code_form());
     let (code, expires_at) = match challenge.purpose {
-        // Counted from the change, so that nobody knows the address reserved for longer.
+        // Counted from the change, so that a delayed mail does not reserve the address for longer.
         Purpose::UndoEmailChange => (None, challenge.created_at + challenge.purpose.lifetime()),
         Purpose::UnlockLogin => (None, now + challenge.purpose.lifetime()),
         purpose => (Some(keys.hash_code(id, &secrets.code)), now + purpose.lifetime()),
@@ -114,7 +114,7 @@ pub fn arm(
     Ok(Some((challenge, secrets)))
 }
 
-/// Whether it was opened and is still known.
-pub fn is_there(conn: &mut PgConnection, id: Uuid) -> QueryResult<bool> {
+/// Whether a challenge with this id exists.
+pub fn was_opened(conn: &mut PgConnection, id: Uuid) -> QueryResult<bool> {
     select(exists(challenges::table.find(id))).get_result(conn)
 }

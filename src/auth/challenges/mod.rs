@@ -1,11 +1,11 @@
-//! Challenges: what a person proves by mail, once, with the token of a link or with a code.
+//! Challenges: each is answered once, with the token of a mailed link or with a mailed code.
 //!
-//! 1. The transaction that asks for a proof opens a challenge ([`open`]).
-//! 2. The job that mails it arms it ([`arm`]): only then are there secrets to guess, and their time begins.
-//! 3. A request shows the token ([`find_by_token`]) or the code ([`try_code`]), and [`consume`] uses it up.
+//! 1. The transaction that requires a proof opens a challenge ([`open`]).
+//! 2. The job that mails it arms it ([`arm`]): it makes the secrets, and their lifetime begins.
+//! 3. A request sends the token ([`find_by_token`]) or the code ([`try_code`]), and [`consume`] uses the challenge up.
 //!
-//! What makes a challenge pointless meanwhile (a reset, an undone change, a deleted account) deletes the row
-//! ([`cancel`]); the job then finds nothing to mail.
+//! A change that makes a challenge pointless (a reset, an undone change, a deleted account) deletes its row
+//! ([`cancel`]). The job then finds nothing to mail.
 
 mod code;
 mod ending;
@@ -17,7 +17,7 @@ mod secrets;
 pub use self::{
     code::CodeForm,
     ending::{cancel, cancel_after, cancel_all, is_reserved, prune, release},
-    mailing::{NewChallenge, arm, is_there, open, open_in_turn},
+    mailing::{NewChallenge, arm, open, open_in_turn, was_opened},
     model::{Challenge, Purpose, Subject},
     proving::{Attempt, Owner, consume, find_by_token, hand_over, is_consumed, lock_all, try_code},
     secrets::{ChallengeKeys, Secrets},

@@ -1,4 +1,4 @@
-//! What a challenge is: a row of the table `challenges` without its secrets.
+//! Defines a challenge: a row of the table `challenges` without its secrets.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
@@ -18,7 +18,7 @@ use crate::{
 
 pub(super) const CODE_LIFETIME: TimeDelta = TimeDelta::minutes(10);
 
-/// What a challenge is good for. What is made for one purpose is no good for another.
+/// The purpose of a challenge. A token or code for one purpose is refused for any other.
 #[derive(
     AsExpression, FromSqlRow, Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr,
 )]
@@ -41,7 +41,7 @@ impl Purpose {
         }
     }
 
-    /// How long the link works after the mail was made.
+    /// How long the link works after the mail was built.
     pub(super) fn lifetime(self) -> TimeDelta {
         match self {
             Self::ConfirmEmail | Self::ChangeEmail | Self::UnlockLogin => TimeDelta::hours(24),
@@ -64,7 +64,7 @@ pub enum Subject {
 pub(super) type Condition = Box<dyn BoxableExpression<challenges::table, Pg, SqlType = Nullable<Bool>>>;
 
 impl Subject {
-    pub(super) fn is_its(self) -> Condition {
+    pub(super) fn condition(self) -> Condition {
         match self {
             Self::User(id) => Box::new(challenges::user_id.eq(id)),
             Self::Registration(id) => Box::new(challenges::registration_id.eq(id)),

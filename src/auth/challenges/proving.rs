@@ -23,13 +23,13 @@ use crate::{
     users::EmailAddress,
 };
 
-/// Wrong codes of eight characters that one network may try at one challenge: it is used up long before
-/// the [`CodeForm::max_tries`] of all, so strangers do not stop the owner. Longer than a code works.
+/// Wrong codes of eight characters from one network for one challenge. A network reaches this long before
+/// [`CodeForm::max_tries`], so strangers cannot use up the owner's attempts. It lasts longer than a code works.
 const TRIES_OF_NETWORK: RateLimit =
     RateLimit { name: "wrong codes from a network", burst: 5, every: Duration::from_mins(15) };
 
-/// The live challenge of this token. One that was used is found too: whether that is an answer
-/// or a refusal depends on the purpose.
+/// Finds the challenge of this token unless it has expired. Used ones are found too: whether they are accepted depends
+/// on the purpose.
 pub fn find_by_token(
     conn: &mut PgConnection,
     purpose: Purpose,
@@ -44,32 +44,32 @@ pub fn find_by_token(
         .optional()
 }
 
-/// Whose code it may be.
+/// Whose code it is.
 #[derive(Clone)]
 pub enum Owner {
-    /// The person who reads mail at this address.
+    /// The person who receives mail at this address.
     Address(EmailAddress),
     User(UserId),
 }
 
-/// A code that was typed.
+/// An attempt with a code.
 pub struct Attempt {
     pub purpose: Purpose,
     pub owner: Owner,
-    /// As [`CodeForm::read`] gives it.
+    /// As [`CodeForm::read`] returns it.
     pub code: String,
-    /// Where it was typed.
+    /// Where the attempt comes from.
     pub network: Network,
 }
 
 /// Finds the live challenge of a code.
 ///
-/// - A wrong code is counted, in a transaction of its own: do not call this in one that a wrong code rolls back.
-/// - A right code is not counted, so that a person who has it may correct what else was refused.
-/// - Tries at the same time run one after the other: the rows are locked meanwhile.
-/// - A try counts for every pending registration of the address, since each has a code of its own.
+/// - A wrong code is counted in a transaction of its own. Do not call this in one that a wrong code rolls back.
+/// - A right code is not counted, so that a person can send it again after correcting another field.
+/// - Simultaneous attempts run one after the other, because the rows are locked.
+/// - An attempt counts for every pending registration of the address, since each has a code of its own.
 /// - Without any challenge the same statements run, and the commit does not wait for the disk: the time does not
-///   show whether there is one. A crash of PostgreSQL may forget a few tries.
+///   show whether there is one. A crash of PostgreSQL may lose a few attempts.
 pub fn try_code(
     conn: &mut PgConnection,
     keys: &ChallengeKeys,
@@ -79,20 +79,20 @@ pub fn try_code(
 ) -> QueryResult<Option<Challenge>> {
     let Attempt { purpose, owner, code, network } = attempt;
     let form = purpose.code_form();
-    let (is_owners, nothing): (Condition, String) = match owner {
+    let (of_owner, owner_name): (Condition, String) = match owner {
         Owner::Address(email) => {
             let canonical = email.canonical().to_owned();
             (Box::new(challenges::email_canonical.eq(canonical.clone()).nullable()), canonical)
         }
-        Owner::User(id) => (Subject::User(*id).is_its(), id.to_string()),
+        Owner::User(id) => (Subject::User(*id).condition(), id.to_string()),
     };
     conn.transaction(|conn| {
         conn.batch_execute("SET LOCAL synchronous_commit TO off")?;
-        // Several rows are locked in this order everywhere.
+        // Everything that locks several rows locks them in this order, so that there is no deadlock.
         let tried = challenges::table
             .filter(challenges::purpose.eq(purpose).and(challenges::code_expires_at.gt(now)))
             .filter(challenges::tries.lt(form.max_tries()))
-            .filter(is_owners)
+            .filter(of_owner)
             .order(challenges::id)
             .select((Challenge::as_select(), challenges::code_hash.assume_not_null()))
             .for_update()
@@ -100,12 +100,12 @@ pub fn try_code(
         let mut subjects: Vec<String> =
             tried.iter().map(|(one, _)| format!("{} {network}", one.id)).collect();
         if subjects.is_empty() {
-            subjects.push(format!("{nothing} {network}"));
+            subjects.push(format!("{owner_name} {network}"));
         }
         let mut open = Vec::new();
-        for (place, subject) in subjects.iter().enumerate() {
+        for (index, subject) in subjects.iter().enumerate() {
             if form == CodeForm::SixDigits || !budgets.is_used_up(conn, TRIES_OF_NETWORK, subject, now)? {
-                open.extend(tried.get(place));
+                open.extend(tried.get(index));
             }
         }
         let right =
@@ -113,7 +113,7 @@ pub fn try_code(
         let wrong: Vec<Uuid> = open.iter().map(|(one, _)| one.id).filter(|_| right.is_none()).collect();
         if right.is_none() && form == CodeForm::EightCharacters {
             for subject in &subjects {
-                // One that is used up stays so.
+                // A budget that is used up stays used up.
                 let _ = budgets.take(conn, TRIES_OF_NETWORK, subject, now)?;
             }
         }
@@ -124,7 +124,7 @@ pub fn try_code(
     })
 }
 
-/// Locks all challenges of this address, for who ends several of them at once.
+/// Locks all challenges of this address. Call this before ending several of them.
 pub fn lock_all(conn: &mut PgConnection, email: &EmailAddress) -> QueryResult<()> {
     challenges::table
         .filter(challenges::email_canonical.eq(email.canonical()))
@@ -135,8 +135,8 @@ pub fn lock_all(conn: &mut PgConnection, email: &EmailAddress) -> QueryResult<()
     Ok(())
 }
 
-/// Uses a challenge up; false if somebody else was first, or it is gone. Whoever also changes the
-/// user's row locks that before.
+/// Uses a challenge up. Returns false if it was used before, has expired or was cancelled. A transaction that also
+/// changes the user's row locks that row first.
 pub fn consume(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> QueryResult<bool> {
     let live = challenges::consumed_at.is_null().and(challenges::expires_at.gt(now));
     let consumed = diesel::update(challenges::table.find(id).filter(live))
@@ -145,13 +145,13 @@ pub fn consume(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> QueryRe
     Ok(consumed == 1)
 }
 
-/// Whether it was used, as far as that is still known.
+/// Whether the challenge was used and its row still exists.
 pub fn is_consumed(conn: &mut PgConnection, id: Uuid) -> QueryResult<bool> {
     let used = challenges::table.find(id).filter(challenges::consumed_at.is_not_null());
     select(exists(used)).get_result(conn)
 }
 
-/// A registration has become an account: its challenge survives with that.
+/// Moves the challenge of a registration to the account that it became, so that the row survives the registration.
 pub fn hand_over(conn: &mut PgConnection, id: Uuid, user: UserId) -> QueryResult<()> {
     diesel::update(challenges::table.find(id))
         .set((challenges::user_id.eq(user), challenges::registration_id.eq(None::<Uuid>)))

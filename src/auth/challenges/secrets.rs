@@ -1,9 +1,9 @@
 //! The secrets of challenges: a token for the link, a code to type.
 //!
-//! Both are derived from the challenge's id under a key that HKDF derives from `SECRET_KEY`, when
-//! the mail is made. A mail that is sent twice, because a server died in between, says the same
-//! both times, and neither the queue nor the database holds anything that a thief could use: the
-//! token is there as SHA-256 (it has 256 bits, so that is enough), the code, which has 20 or 40, as HMAC.
+//! Both are derived from the challenge's id, when the mail is built, under a key that HKDF derives from
+//! `SECRET_KEY`. A mail that is sent twice, because a server died in between, has the same secrets both times. Neither
+//! the queue nor the database holds anything that a thief could use: of the token, which has 256 bits, a SHA-256 is
+//! stored; of the code, which has 20 or 40 bits, an HMAC.
 
 use aws_lc_rs::{
     digest::{SHA256, digest},
@@ -19,13 +19,13 @@ use crate::{
     users::EmailAddress,
 };
 
-/// What a mail carries; never logged, hence no `Debug`.
+/// The secrets in a mail. Not `Debug`, so that they cannot be logged.
 pub struct Secrets {
     pub token: String,
     pub code: String,
 }
 
-/// Makes and checks secrets under the current secret key, checks also under the previous one.
+/// Makes secrets under the current secret key, and checks them under the current and the previous one.
 pub struct ChallengeKeys {
     current: Key,
     previous: Option<Key>,
@@ -39,7 +39,7 @@ impl ChallengeKeys {
         Self { current: derive(&secret.current), previous: secret.previous.as_ref().map(derive) }
     }
 
-    /// The same for the same challenge.
+    /// Returns the secrets of a challenge: always the same for the same challenge.
     pub fn secrets(&self, challenge: Uuid, form: CodeForm) -> Secrets {
         let token = mac(&self.current, "token", challenge, "");
         let code = mac(&self.current, "code", challenge, "");
@@ -47,7 +47,7 @@ impl ChallengeKeys {
         Secrets { token: BASE64_URL_SAFE_NO_PAD.encode(token), code: form.make(random) }
     }
 
-    /// The salt of the passwords that are registered with this address and wait.
+    /// The salt of the passwords of pending registrations with this address.
     pub fn salt(&self, email: &EmailAddress) -> [u8; 16] {
         let tag = hmac::sign(&self.current, &[b"salt", email.canonical().as_bytes()].concat());
         *tag.as_ref().first_chunk().expect("32 bytes")
@@ -57,7 +57,7 @@ impl ChallengeKeys {
         mac(&self.current, "check", challenge, code).as_ref().to_vec()
     }
 
-    /// In constant time.
+    /// Compares in constant time.
     pub(super) fn is_code(&self, challenge: Uuid, code: &str, hash: &[u8]) -> bool {
         let message = message("check", challenge, code);
         let matches = |key| hmac::verify(key, &message, hash).is_ok();
@@ -73,7 +73,7 @@ fn mac(key: &Key, what: &str, challenge: Uuid, code: &str) -> hmac::Tag {
     hmac::sign(key, &message(what, challenge, code))
 }
 
-/// The words before the id have no digit or dash at their end, so no two messages are alike.
+/// No `what` is the start of another one, and ids have a fixed length, so no two messages are equal.
 fn message(what: &str, challenge: Uuid, code: &str) -> Vec<u8> {
     [what.as_bytes(), challenge.as_bytes(), code.as_bytes()].concat()
 }

@@ -1,4 +1,4 @@
-//! Challenges for an address that another account may have: its owner gets a notice instead of the secrets.
+//! Arms challenges for an address that another account may have: its owner gets a notice instead of the secrets.
 
 use diesel::{PgConnection, QueryResult};
 use uuid::Uuid;
@@ -11,8 +11,9 @@ use crate::{
     users,
 };
 
-/// Arms the challenge. None when its secrets are not to be mailed: it is gone, or another account has its address
-/// and a notice was sent there. It is armed then as well, so that guesses at it find the same as always.
+/// Arms the challenge and returns it with its secrets. Returns None if they must not be mailed: the challenge was
+/// cancelled, or another account has the address and a notice was sent there. It is armed in that case too, so that
+/// guesses at its code cannot tell the difference.
 pub(super) async fn arm_unless_in_use(
     context: &MailContext,
     running: &Running,
@@ -38,7 +39,7 @@ pub(super) async fn arm_unless_in_use(
     }
 }
 
-/// Why the challenge's own user cannot have its address, if so.
+/// Returns why the challenge's own user cannot have its address, or None if nothing prevents it.
 fn address_in_use(
     conn: &mut PgConnection,
     challenge: &Challenge,
@@ -56,11 +57,11 @@ fn address_in_use(
 #[derive(Clone, Copy)]
 enum InUse {
     ByAccount,
-    /// Another account had it until lately, and may get it back.
+    /// Another account had it until recently, and may get it back.
     Reserved,
 }
 
-/// Mails to the address why it cannot be had. The person who asked for it has got the same answer as always.
+/// Mails to the address why it cannot be used. The request for it got the usual response, which reveals nothing.
 async fn send_notice(
     context: &MailContext,
     running: &Running,
@@ -68,27 +69,28 @@ async fn send_notice(
     in_use: InUse,
 ) -> Result<(), Failure> {
     let wanted =
-        format!("Somebody, probably you, wanted to use this address at {}.", context.mailer.product());
+        format!("Someone, probably you, tried to use this e-mail address at {}.", context.mailer.product());
     let letter = match in_use {
         InUse::ByAccount => Letter {
             subject: "You already have an account",
             paragraphs: &[
                 &wanted,
-                "It has an account there already, so nothing has changed: log in as usual. If you have \
+                "An account there already has this address, so nothing has changed. Log in as usual. If you have \
                  forgotten the password, choose a new one.",
             ],
             action: Some(Action { label: "Choose a new password", link: &context.page("reset-password") }),
-            notes: &["If it was not you, do nothing."],
+            notes: &["If it was not you, there is nothing to do."],
             ..Letter::default()
         },
         InUse::Reserved => Letter {
             subject: "This address is still reserved",
             paragraphs: &[
                 &wanted,
-                "Until lately an account there had it, and for 7 days that can be undone with the link \
-                 that we mailed then. So nothing has changed now; try again later.",
+                "An account there had this address until recently. The change can be undone for 7 days with the \
+                 link that we mailed to this address, so the address is still reserved and nothing has changed now. \
+                 Please try again later.",
             ],
-            notes: &["If it was not you, do nothing."],
+            notes: &["If it was not you, there is nothing to do."],
             ..Letter::default()
         },
     };

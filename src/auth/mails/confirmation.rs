@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use serde::{Deserialize, Serialize};
 
-use super::{CODE_LIFETIME, KEEP_IT, MailContext};
+use super::{CODE_LIFETIME, KEEP_SECRET, MailContext};
 use crate::{
     auth::{
         challenges::{self, Challenge, NewChallenge, Purpose, Secrets, Subject},
@@ -15,8 +15,7 @@ use crate::{
     users::{self, EmailAddress},
 };
 
-/// A link and a code for whatever waits for its confirmation at this address: an account that was
-/// made without, or the newest registration.
+/// Mails a link and a code for the unconfirmed account with this address, or else for its newest registration.
 #[derive(Serialize, Deserialize)]
 pub struct ConfirmationMail {
     pub email: String,
@@ -48,13 +47,14 @@ impl Job for ConfirmationMail {
     }
 }
 
-/// When it was asked for; None if nothing waits there, or a newer mail has gone out.
+/// Opens the challenge and returns when the account or registration was created. None if nothing is unconfirmed there,
+/// or a newer mail was sent.
 fn open(
     conn: &mut PgConnection,
     email: &EmailAddress,
     running: Running,
 ) -> QueryResult<Option<DateTime<Utc>>> {
-    // Locked before their challenges, as whoever confirms does.
+    // Locked before their challenges, in the same order as a confirmation does.
     let (subject, email, asked_at) = if let Some(account) = users::lock_account_of(conn, email)? {
         if account.email_confirmed {
             return Ok(None);
@@ -68,7 +68,7 @@ fn open(
         }
     };
     let new = NewChallenge { purpose: Purpose::ConfirmEmail, subject, email: &email };
-    // With the job's id, so that another attempt finds it again.
+    // With the job's id, so that a retry finds it again.
     let is_open = challenges::open_in_turn(conn, running.id, &new, running.now)?;
     Ok(is_open.then_some(asked_at))
 }
@@ -80,10 +80,10 @@ pub(super) async fn send(
     secrets: &Secrets,
     asked_at: DateTime<Utc>,
 ) -> Result<(), Failure> {
-    // The time tells mails of several registrations apart.
+    // The time distinguishes the mails of several registrations.
     let asked = format!(
-        "Confirm this address only if you asked for an account at {} on {}. You will type the password of the \
-         account: repeat the one that you registered with, or choose a new one.",
+        "Confirm this address only if you asked for an account at {} on {}. You will be asked for a password: \
+         repeat the one that you registered with, or choose a new one.",
         context.mailer.product(),
         asked_at.format("%-d %B %Y at %H:%M:%S UTC"),
     );
@@ -96,11 +96,11 @@ pub(super) async fn send(
             "The link works for 24 hours.",
             match challenge.subject() {
                 Subject::Registration(_) => {
-                    "If you did not ask for it, do nothing, and there will be no such account."
+                    "If you did not ask for it, do nothing: no account will be created."
                 }
-                Subject::User(_) => "If you did not ask for it, do nothing: the account stays unconfirmed.",
+                Subject::User(_) => "If you did not ask for it, do nothing: the address stays unconfirmed.",
             },
-            KEEP_IT,
+            KEEP_SECRET,
         ],
         ..Letter::default()
     };

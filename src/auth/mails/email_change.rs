@@ -3,22 +3,22 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{CODE_LIFETIME, KEEP_IT, MailContext, address_in_use::arm_unless_in_use};
+use super::{CODE_LIFETIME, KEEP_SECRET, MailContext, address_in_use::arm_unless_in_use};
 use crate::{
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
     users,
 };
 
-/// A link and a code to the new address, or, when that is another account's, a notice.
+/// Mails a link and a code to the new address, or a notice if another account has it.
 #[derive(Serialize, Deserialize)]
 pub struct EmailChangeMail {
     pub challenge: Uuid,
 }
 
-/// A stranger may have asked for it: then the reader would use an account that the stranger can take back.
-const RISK: &str = "The person who made the account knows its password, and can take the account back for 7 days \
-                    if its former address was confirmed. To have an account of your own, register instead.";
+/// A stranger may have requested the change: the recipient would then use an account that the stranger can take back.
+const RISK: &str = "The person who created the account knows its password, and can take the account back for 7 days \
+                    if its previous address was confirmed. If you want an account of your own, register one instead.";
 
 impl Job for EmailChangeMail {
     const KIND: &'static str = "mail-email-change";
@@ -35,8 +35,8 @@ impl Job for EmailChangeMail {
             return Ok(());
         };
         let asked = format!(
-            "An existing account at {}, made on {}, is about to get this address. Confirm it only if the \
-             account is yours and you asked for the change.",
+            "Someone, probably you, asked to use this e-mail address for an existing account at {}, created on {}. \
+             Confirm it only if the account is yours and you asked for the change.",
             context.mailer.product(),
             account.created_at.format("%-d %B %Y at %H:%M UTC")
         );
@@ -50,8 +50,8 @@ impl Job for EmailChangeMail {
             code: Some((&secrets.code, CODE_LIFETIME)),
             notes: &[
                 "The link works for 24 hours.",
-                "If you did not ask for it, do nothing: the account keeps the address it has.",
-                KEEP_IT,
+                "If you did not ask for it, do nothing: the account keeps its current address.",
+                KEEP_SECRET,
             ],
             ..Letter::default()
         };

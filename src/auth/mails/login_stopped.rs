@@ -1,4 +1,4 @@
-//! Sends the mail that lets the owner lift a stop of log-ins.
+//! Sends the mail about stopped log-ins, with the link that allows them again.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use crate::{
     users,
 };
 
-/// Tells the owner that log-ins from new networks are stopped, with the link that lifts it. It is enqueued
-/// when the 100th wrong password in a row is counted, and at most once a day while the stop lasts.
+/// Mails the owner that log-ins from new networks are stopped, and the link that allows them again. It is enqueued when
+/// the 100th wrong password in a row is counted, and sent at most once a day.
 #[derive(Serialize, Deserialize)]
 pub struct LoginStoppedMail {
-    /// None where no account has the name that was tried: that takes as long and mails nothing.
+    /// None if no account has the name that was tried. Such a job takes as long to enqueue and mails nothing.
     pub account: Option<UserId>,
 }
 
@@ -39,13 +39,13 @@ impl Job for LoginStoppedMail {
                 let Some(account) = users::lock_account(conn, account)? else {
                     return Ok(None);
                 };
-                // The last guess may have been right, which ends the count.
+                // The last guess may have been right, which resets the count.
                 if !users::is_login_stopped(conn, &limits, account.id, running.now)? {
                     return Ok(None);
                 }
-                // By address: an account can be deleted and registered again. Another attempt of this job
-                // finds its challenge.
-                let is_first = !challenges::is_there(conn, running.id)?;
+                // Counted per address, because an account can be deleted and registered again. A retry of this job
+                // finds its challenge and does not count again.
+                let is_first = !challenges::was_opened(conn, running.id)?;
                 if is_first
                     && limits.budgets.take(conn, ONE_A_DAY, account.email.canonical(), running.now)?.is_err()
                 {
@@ -59,8 +59,8 @@ impl Job for LoginStoppedMail {
             return Ok(());
         };
         let happened = format!(
-            "There were 100 log-ins with a wrong password in a row to your account at {}, from places where \
-             you have not logged in lately. None of them got in.",
+            "There were 100 attempts in a row to log in to your account at {} with a wrong password, from places \
+             where you have not logged in recently. None of them succeeded.",
             context.mailer.product()
         );
         let letter = Letter {
@@ -68,10 +68,10 @@ impl Job for LoginStoppedMail {
             name: account.greeting(),
             paragraphs: &[
                 &happened,
-                "To protect your account, log-in from new places is stopped. From places where you have logged \
-                 in during the last 30 days it works as before.",
-                "To log in from a new place, press the button there. Choosing a new password there has the same \
-                 effect.",
+                "To protect your account, log-in from new places is stopped. It still works from places where you \
+                 logged in during the last 30 days.",
+                "To log in from a new place, open this mail there and press the button. Choosing a new password \
+                 there has the same effect.",
             ],
             action: Some(Action {
                 label: "Let me log in here",
@@ -79,7 +79,7 @@ impl Job for LoginStoppedMail {
             }),
             notes: &[
                 "The link works once, for 24 hours. If you do not need it, do nothing.",
-                "If your password is short or you use it elsewhere too, choose another one.",
+                "If your password is short, or you use it for other services too, choose another one.",
             ],
             ..Letter::default()
         };

@@ -1,8 +1,8 @@
-//! The mails of the flows: each is a job, which looks at the account when it runs.
+//! The mails of this room. Each is a job, which reads the account when it runs.
 //!
-//! A job that finds nothing to say (no such account, nothing pending) ends well without a mail.
-//! The recipient is greeted by name only where the address is confirmed: else a stranger could
-//! write in our name, and in his words, to anyone whose address he registers.
+//! A job that has nothing to mail (no such account, nothing pending) succeeds without a mail. The recipient is greeted
+//! by name only if the address is confirmed: otherwise a stranger could register the address of another person with an
+//! advertisement as name, and we would mail it.
 
 mod address_in_use;
 mod confirmation;
@@ -38,19 +38,19 @@ use crate::{
     users::Account,
 };
 
-/// What the jobs need that mail.
+/// What the jobs of this room need.
 #[derive(Clone)]
 pub struct MailContext {
     pub db: Db,
     pub mailer: Mailer,
     pub keys: Data<ChallengeKeys>,
     pub limits: Data<Limits>,
-    /// `APP_URL`, or our own address, for which there are `pages`.
+    /// `APP_URL`, or `PUBLIC_URL`, where the built-in pages are.
     pub app_url: Arc<str>,
 }
 
 impl MailContext {
-    /// Runs queries in a transaction. They get the keys that make the secrets of challenges.
+    /// Runs queries in a transaction, with the keys that make the secrets of challenges.
     async fn query_tx<T: Send + 'static>(
         &self,
         queries: impl FnOnce(&mut PgConnection, &ChallengeKeys) -> QueryResult<T> + Send + 'static,
@@ -59,7 +59,7 @@ impl MailContext {
         self.db.query_tx(move |conn| queries(conn, &keys)).await
     }
 
-    /// The token is in the fragment, which no server gets to see or logs.
+    /// Returns a link with the token in its fragment, which browsers do not send to servers, so no server logs it.
     fn link(&self, page: &str, secrets: &Secrets) -> String {
         format!("{}#token={}", self.page(page), secrets.token)
     }
@@ -71,11 +71,10 @@ impl MailContext {
 
 /// How long a code works, in words.
 const CODE_LIFETIME: &str = "10 minutes";
-const KEEP_IT: &str = "Never pass the link or the code on, whoever asks for it.";
+const KEEP_SECRET: &str = "Do not give a link or a code from our mails to anyone.";
 
-/// Opens and arms the challenge that this job mails to the account's own address, which is not always the
-/// spelling that was submitted. It has the job's id, so that another attempt finds it again. None if a
-/// newer mail has gone out.
+/// Opens and arms the challenge that this job mails, to the address as the account has it and not as the request
+/// spelled it. The challenge has the job's id, so that a retry finds it again. Returns None if a newer mail was sent.
 fn arm_for(
     conn: &mut PgConnection,
     keys: &ChallengeKeys,

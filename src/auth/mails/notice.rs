@@ -1,4 +1,4 @@
-//! Sends mails that tell the owner of a change to the account.
+//! Sends notices about changes of an account to its owner.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -10,8 +10,7 @@ use crate::{
     users::EmailAddress,
 };
 
-/// Says what has happened, without any secret. It goes to the address that the account had then,
-/// whatever became of it since.
+/// Mails what has happened, without any secret, to the address that the account had at that time.
 #[derive(Serialize, Deserialize)]
 pub struct NoticeMail {
     pub email: String,
@@ -33,25 +32,25 @@ pub enum Notice {
         logged_in_at: DateTime<Utc>,
         user_agent: Option<String>,
     },
-    /// To the former address of an account, which was never confirmed and so cannot undo the change.
+    /// To the former address of an account. It was never confirmed, so the change cannot be undone.
     AddressChanged,
-    /// To the address that an account has lost because its change was undone.
+    /// To the address that an account lost because the change was undone.
     AddressTakenBack,
     AccountDeleted,
 }
 
 impl Notice {
-    /// The subject, the paragraphs, and the label and the page of the button if there is one.
+    /// Returns the subject, the paragraphs, and the label and page of the button if there is one.
     fn content(self, product: &str) -> (&'static str, Vec<String>, Option<(&'static str, &'static str)>) {
         match self {
             Self::PasswordChanged => (
                 "Your password was changed",
                 vec![
                     format!(
-                        "Your account at {product} has a new password, and all its sessions have ended. If \
-                         you changed it, there is nothing to do."
+                        "The password of your account at {product} was changed, and you were logged out everywhere. \
+                         If it was you, there is nothing to do."
                     ),
-                    "If you did not change it, choose another password at once.".into(),
+                    "If it was not you, choose another password at once.".into(),
                 ],
                 Some(("Choose another password", "reset-password")),
             ),
@@ -59,14 +58,14 @@ impl Notice {
                 "We ended a log-in to your account",
                 vec![
                     format!(
-                        "We ended a log-in to your account at {product}: the one of {}, last renewed by {}. \
-                         Your device keeps a one-time key that renews the log-in. The same key was used twice.",
+                        "We ended a log-in to your account at {product}: the one of {}, last renewed by {}. A log-in \
+                         is renewed with a key that works once. This key was used twice.",
                         logged_in_at.format("%-d %B %Y, %H:%M UTC"),
                         device(user_agent.as_deref().unwrap_or_default())
                     ),
-                    "So somebody else may have a copy of that key. It can also happen without a thief, for \
-                     example when a connection breaks at the wrong moment. We cannot tell which it was, \
-                     so that log-in does not work any more, for anyone. Your other log-ins go on."
+                    "So someone else may have a copy of the key. It can also happen without a theft, for example \
+                     when a connection breaks at the wrong moment. We cannot tell which it was, so this log-in no \
+                     longer works for anyone. Your other log-ins still work."
                         .into(),
                     "Log in again where you need it. If this happens again, choose a new password: that \
                      ends all log-ins."
@@ -78,13 +77,12 @@ impl Notice {
                 "An account no longer has this address",
                 vec![
                     format!(
-                        "An account at {product} had this address, which was never confirmed, and has \
-                         another one now. If you made that change, or know of no such account, there is \
-                         nothing to do."
+                        "An account at {product} had this e-mail address, which was never confirmed. It has another \
+                         one now. If you made this change, or never had such an account, there is nothing to do."
                     ),
-                    "If the account was yours and you did not change it, somebody knows its password: \
-                     change it wherever else you use it. The change cannot be undone, because this address \
-                     was not confirmed. You can register again with it."
+                    "If the account was yours and you did not make this change, someone else knows its password: \
+                     change it wherever else you use it. The change cannot be undone, because this address was \
+                     not confirmed. You can register a new account with it."
                         .into(),
                 ],
                 None,
@@ -93,13 +91,13 @@ impl Notice {
                 "An account no longer has this address",
                 vec![
                     format!(
-                        "The account at {product} that had this address has its former one again: the person \
-                         who reads mail there has undone the change. All its sessions have ended, and you \
-                         cannot log in to it with this address any more."
+                        "The account at {product} that had this e-mail address has its previous address back: the \
+                         owner of that address undid the change. All sessions of the account have ended, and you \
+                         can no longer log in to it with this address."
                     ),
-                    "What you entered into that account now belongs to the person at the former address. If \
-                     you used its password elsewhere, change it there. You can register an account of your \
-                     own with this address."
+                    "What you entered into that account now belongs to the owner of the previous address. If you \
+                     use its password elsewhere, change it there. You can register an account of your own with \
+                     this address."
                         .into(),
                 ],
                 None,
@@ -108,11 +106,11 @@ impl Notice {
                 "Your account was deleted",
                 vec![
                     format!(
-                        "Your account at {product} was deleted, with everything in it. If you deleted it, \
-                         there is nothing to do."
+                        "Your account at {product} was deleted, with everything in it. If it was you, there is \
+                         nothing to do."
                     ),
-                    "If you did not delete it, somebody knows its password: change it wherever else you use \
-                     it. The account cannot be restored."
+                    "If it was not you, someone else knows its password: change it wherever else you use it. The \
+                     account cannot be restored."
                         .into(),
                 ],
                 None,
@@ -138,10 +136,10 @@ impl Job for NoticeMail {
     }
 }
 
-/// What a `User-Agent` says about the device, in our words: its own could be an advertisement or a
-/// link, since anybody with a token chooses it.
+/// Names the device of a `User-Agent` with words from a fixed list. The header itself is chosen by the client, so it
+/// could be an advertisement or a link.
 fn device(user_agent: &str) -> String {
-    // What comes first says more: most browsers also name others.
+    // The order matters: most browsers also name others.
     const PROGRAMS: [(&str, &str); 6] = [
         ("Edg/", "Edge"),
         ("OPR/", "Opera"),
@@ -174,7 +172,7 @@ mod tests {
     use super::device;
 
     #[test]
-    fn a_device_is_named_in_our_words() {
+    fn a_device_is_named_with_words_of_a_fixed_list() {
         let chrome =
             "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/141.0 Safari/537.36";
         let edge = format!("{chrome} Edg/141.0");

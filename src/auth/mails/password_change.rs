@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{CODE_LIFETIME, KEEP_IT, MailContext};
+use super::{CODE_LIFETIME, KEEP_SECRET, MailContext};
 use crate::{
     auth::challenges,
     jobs::{Failure, Job, Running},
@@ -11,7 +11,7 @@ use crate::{
     users,
 };
 
-/// The code for a change of the password by somebody who is logged in.
+/// Mails the code for a change of the password by a logged-in user.
 #[derive(Serialize, Deserialize)]
 pub struct PasswordChangeMail {
     pub challenge: Uuid,
@@ -35,16 +35,17 @@ impl Job for PasswordChangeMail {
         let Some((account, secrets)) = found else {
             return Ok(());
         };
-        let asked = format!("With this code you can change your password at {}.", context.mailer.product());
+        let asked =
+            format!("You asked to change the password of your account at {}.", context.mailer.product());
         let letter = Letter {
             subject: "Your code for a new password",
             name: account.greeting(),
             paragraphs: &[&asked],
             code: Some((&secrets.code, CODE_LIFETIME)),
             notes: &[
-                "If you did not ask for it, somebody is logged in to your account and knows your password: \
-                 choose a new one.",
-                KEEP_IT,
+                "If it was not you, someone else is logged in to your account and knows your password: choose a \
+                 new one at once.",
+                KEEP_SECRET,
             ],
             ..Letter::default()
         };

@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::{MailContext, address_in_use::arm_unless_in_use, confirmation};
 use crate::jobs::{Failure, Job, Running};
 
-/// After `POST /auth/register` where confirmation is required: a link and a code, or, when the
-/// address has an account, a notice.
+/// Mails a link and a code after `POST /auth/register` if the server requires confirmation, or a notice if an account
+/// has the address.
 #[derive(Serialize, Deserialize)]
 pub struct RegistrationMail {
     pub challenge: Uuid,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CODE_LIFETIME, KEEP_IT, MailContext, arm_for};
+use super::{CODE_LIFETIME, KEEP_SECRET, MailContext, arm_for};
 use crate::{
     auth::challenges::Purpose,
     jobs::{Failure, Job, Running},
@@ -10,7 +10,7 @@ use crate::{
     users::{self, EmailAddress},
 };
 
-/// A link and a code for a new password, if there is an account with this address.
+/// Mails a link and a code for a new password if an account has this address.
 #[derive(Serialize, Deserialize)]
 pub struct ResetMail {
     pub email: String,
@@ -18,13 +18,13 @@ pub struct ResetMail {
     pub reason: Reason,
 }
 
-/// Why there should be a new password.
+/// Why a new password is needed.
 #[derive(Serialize, Deserialize, Clone, Copy, Default)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
     #[default]
     Asked,
-    /// Somebody who knew the password has changed the address, and that was undone.
+    /// A change of the address by someone who knew the password was undone.
     Undone,
 }
 
@@ -51,17 +51,15 @@ impl Job for ResetMail {
         let product = context.mailer.product();
         let (asked, otherwise) = match self.reason {
             Reason::Asked => (
-                format!(
-                    "Somebody, probably you, has asked for a new password for your account at {product}."
-                ),
-                "If it was not you, do nothing: your password stays as it is.",
+                format!("Someone, probably you, asked for a new password for your account at {product}."),
+                "If it was not you, do nothing: your password stays the same.",
             ),
             Reason::Undone => (
                 format!(
-                    "Your account at {product} has its address back. Choose a new password: whoever changed \
-                     the address knew the one that it has."
+                    "Your account at {product} has its e-mail address back. Choose a new password at once: the person \
+                     who changed the address knew the current one."
                 ),
-                "If you have done so already, do nothing.",
+                "If you have already done so, there is nothing to do.",
             ),
         };
         let letter = Letter {
@@ -73,7 +71,7 @@ impl Job for ResetMail {
                 link: &context.link("reset-password", &secrets),
             }),
             code: Some((&secrets.code, CODE_LIFETIME)),
-            notes: &["The link works once, for 30 minutes.", otherwise, KEEP_IT],
+            notes: &["The link works once, for 30 minutes.", otherwise, KEEP_SECRET],
         };
         context.mailer.send_letter(&running, account.email.given(), &letter).await
     }

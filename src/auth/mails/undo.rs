@@ -10,7 +10,7 @@ use crate::{
     mail::{Action, Letter},
 };
 
-/// To the old address after a change: what happened, and the link that undoes it.
+/// Mails to the old address after a change: what happened, and the link that undoes it.
 #[derive(Serialize, Deserialize)]
 pub struct UndoMail {
     pub challenge: Uuid,
@@ -27,25 +27,25 @@ impl Job for UndoMail {
         let Some((challenge, secrets)) = armed else {
             return Ok(());
         };
-        // Not to which address: this one may be a stranger's, by a mistake that the change corrects.
+        // The new address is not named: the old one may be a stranger's, registered by mistake and now corrected.
         let happened = format!(
-            "Your account at {} has another e-mail address now. If that was you, there is nothing to do.",
+            "The e-mail address of your account at {} was changed. If it was you, there is nothing to do.",
             context.mailer.product()
         );
         let letter = Letter {
             subject: "Your e-mail address was changed",
             paragraphs: &[
                 &happened,
-                "If you did not change it, undo it: the account gets this address back, all its sessions end, \
-                 and we mail you a link for a new password.",
+                "If it was not you, undo the change: the account gets this address back, all its sessions end, and \
+                 we mail you a link for a new password.",
             ],
             action: Some(Action {
                 label: "Undo the change",
                 link: &context.link("undo-email-change", &secrets),
             }),
             notes: &[
-                "The link works for 7 days. During that time no other account there can have this address.",
-                "If a new password is set through the new address 24 hours or more after the change, this link \
+                "The link works for 7 days. During that time no other account can have this address.",
+                "If the password is reset through the new address 24 hours or more after the change, this link \
                  stops working.",
             ],
             ..Letter::default()

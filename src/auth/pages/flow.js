@@ -3,14 +3,14 @@
 const byId = (id) => document.getElementById(id);
 const typed = byId('typed');
 
-// Out of the address at once, so that it is neither in the history nor on a screenshot.
+// Remove the token from the address at once, so that it appears neither in the history nor on a screenshot.
 const token = new URLSearchParams(location.hash.slice(1)).get('token');
 if (location.hash) history.replaceState(null, '', location.pathname + location.search);
 
-// Another link in the same tab changes the fragment alone, so nothing would be loaded.
+// Opening another link in the same tab changes only the fragment, which would not load the page again.
 addEventListener('hashchange', () => location.reload());
 
-/** Whether the server has refused the token: then the code of another mail may be right. */
+/** Whether the server has refused the token. The person can then enter the code of another mail. */
 let deadLink = false;
 
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? '' : '.');
@@ -23,7 +23,7 @@ const inWords = (seconds) => {
   return `${count} ${unit}${count === 1 ? '' : 's'}`;
 };
 
-/** What went wrong, in sentences, by the name of the field to blame ('' for none). */
+/** Returns what went wrong as sentences, by the name of the field at fault ('' if none is). */
 const complaints = async (answer, byToken) => {
   const problem = await answer.json().catch(() => ({}));
   if (answer.status === 429 || answer.status === 503) {
@@ -32,7 +32,7 @@ const complaints = async (answer, byToken) => {
   }
   if (problem.code === 'invalid-code') {
     deadLink ||= byToken && typed !== null;
-    const another = byId('again') ? 'ask for another mail' : 'ask for the change once more in your account';
+    const another = byId('again') ? 'request another mail' : 'request the change again in your account';
     return { '': byToken
       ? `This link has expired or was used already.${typed ? ` ${sentence(another)}` : ''}`
       : `The code or the address is wrong, or the code has expired. Check both, or ${another}.` };
@@ -63,7 +63,7 @@ const show = (form, found) => {
   first?.focus();
 };
 
-/** Posts; resolves to the answer if it is a success. */
+/** Posts the body. Resolves to the response if it is a success, otherwise shows the problem. */
 const send = async (form, body) => {
   const button = form.querySelector('button');
   button.disabled = true;
@@ -86,11 +86,11 @@ const send = async (form, body) => {
   return undefined;
 };
 
-/** What is missing, before anything is sent. */
+/** Returns a message for each required field that is empty, before anything is sent. */
 const missing = (form) => {
   const found = {};
   for (const input of form.querySelectorAll('input[required]')) {
-    if (!input.closest('[hidden]') && !input.value.trim()) found[input.name] = 'This is needed.';
+    if (!input.closest('[hidden]') && !input.value.trim()) found[input.name] = 'Please fill in this field.';
   }
   return found;
 };
@@ -100,7 +100,7 @@ if (token || typed) byId('todo').hidden = false;
 else byId('lost').hidden = false;
 if (token && typed) typed.hidden = true;
 
-// Who comes to the page for a new password without a link wants a mail first.
+// Without a link, a new password begins with a mail: open the form that requests it.
 if (!token && byId('password')?.name === 'new_password') byId('again').open = true;
 
 byId('show')?.addEventListener('change', ({ target }) => {
@@ -138,7 +138,7 @@ byId('again')?.querySelector('form').addEventListener('submit', async (event) =>
   const email = byId('again-email').value.trim();
   if (await send(form, { email })) {
     form.querySelector('[role=status]').textContent =
-      'If there is something to mail, it is on its way. It has a link and a code.';
+      'If there is an account that needs it, a mail with a link and a code is on its way.';
     if (typed) {
       // The new mail replaces this link.
       deadLink = true;

@@ -1,9 +1,8 @@
-//! Small pages for the links in mails, for when there is no frontend (`APP_URL`): with these and a
-//! mail client a person can finish every flow.
+//! Serves small pages for the links in mails, so that no frontend (`APP_URL`) is needed to confirm, reset or undo.
 //!
-//! The token is in the fragment, which browsers send to no server; a script takes it out of the
-//! address and posts it when the button is pressed. Opening a page consumes nothing, because mail
-//! scanners open links too. Addresses are relative, so a path in `PUBLIC_URL` may precede them.
+//! The token is in the fragment, which browsers do not send to servers. A script removes it from the address and posts
+//! it when the button is pressed. Opening a page uses nothing up, because mail scanners open links too. Addresses are
+//! relative, so `PUBLIC_URL` may have a path.
 
 use actix_web::{
     HttpResponse, get,
@@ -37,23 +36,23 @@ pub struct Pages {
     pub product_name: String,
 }
 
-/// Where a page posts what, and what it says.
+/// The texts of a page, and where it posts.
 #[derive(Template)]
 #[template(path = "auth/pages/page.html")]
 struct Page<'a> {
     product: &'a str,
     title: &'a str,
-    /// Before anything was done.
-    lead: &'a str,
+    /// The text before the form is sent.
+    intro: &'a str,
     endpoint: &'a str,
     button: &'a str,
-    /// After it was done.
+    /// The text after success; the address may stand before it.
     done: &'a str,
-    /// Whether a code may be typed instead of opening the link.
+    /// Whether the page takes a code if it was opened without a link.
     takes_code: bool,
     password: Option<Password<'a>>,
-    /// Who mails again.
-    again: Option<Again<'a>>,
+    /// The form that requests another mail.
+    resend: Option<Resend<'a>>,
 }
 
 /// The field for a password.
@@ -65,7 +64,7 @@ struct Password<'a> {
     autocomplete: &'a str,
 }
 
-struct Again<'a> {
+struct Resend<'a> {
     endpoint: &'a str,
     question: &'a str,
 }
@@ -81,9 +80,9 @@ fn respond(page: &Page) -> Result<HttpResponse, Problem> {
         .body(html))
 }
 
-/// Page: confirm an address
+/// Page: confirm an e-mail address
 ///
-/// For the link or the code of a confirmation mail.
+/// Shows a form for the link or the code of a confirmation mail.
 #[utoipa::path(
     tag = "pages",
     security(()),
@@ -95,8 +94,8 @@ async fn confirm_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
     respond(&Page {
         product: &pages.product_name,
         title: "Confirm your e-mail address",
-        lead: "Somebody asked for an account with this address. Confirm it only if that was you: then your \
-               account is ready.",
+        intro: "Someone asked for an account with this e-mail address. Confirm it only if that was you. Then you can \
+               log in.",
         endpoint: "api/v1/auth/confirm",
         button: "Confirm",
         done: "is confirmed. You can log in now.",
@@ -107,7 +106,7 @@ async fn confirm_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
             hint: "Repeat the password you registered with, or choose another one of at least 8 characters.",
             autocomplete: "current-password",
         }),
-        again: Some(Again {
+        resend: Some(Resend {
             endpoint: "api/v1/auth/confirm/resend",
             question: "No mail, or it has expired?",
         }),
@@ -116,8 +115,7 @@ async fn confirm_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
 
 /// Page: reset the password
 ///
-/// For the link or the code of a mail that was asked for with `POST /api/v1/auth/password/forgot`;
-/// can also ask for it.
+/// Shows a form for the link or the code of a mail for a new password. The page can also request that mail.
 #[utoipa::path(
     tag = "pages",
     security(()),
@@ -129,7 +127,7 @@ async fn reset_password_page(pages: Data<Pages>) -> Result<HttpResponse, Problem
     respond(&Page {
         product: &pages.product_name,
         title: "Choose a new password",
-        lead: "You will be logged out everywhere and can log in with the new password.",
+        intro: "This logs you out everywhere. Log in with the new password afterwards.",
         endpoint: "api/v1/auth/password/reset",
         button: "Set the password",
         done: "Your new password is set. You can log in with it now.",
@@ -140,16 +138,16 @@ async fn reset_password_page(pages: Data<Pages>) -> Result<HttpResponse, Problem
             hint: "At least 8 characters; a few unusual words are a good choice.",
             autocomplete: "new-password",
         }),
-        again: Some(Again {
+        resend: Some(Resend {
             endpoint: "api/v1/auth/password/forgot",
-            question: "No mail yet, or it has expired?",
+            question: "No mail, or it has expired?",
         }),
     })
 }
 
-/// Page: confirm a change of the address
+/// Page: confirm a change of the e-mail address
 ///
-/// For the link or the code that the new address got.
+/// Shows a form for the link or the code in the mail to the new address.
 #[utoipa::path(
     tag = "pages",
     security(()),
@@ -161,21 +159,21 @@ async fn confirm_email_change_page(pages: Data<Pages>) -> Result<HttpResponse, P
     respond(&Page {
         product: &pages.product_name,
         title: "Confirm your new e-mail address",
-        lead: "An existing account gets this address. The person who made that account knows its password, \
-               and may be able to take the account back for 7 days. Go on only if the account \
-               is yours and you asked for the change.",
+        intro: "An existing account gets this e-mail address. The person who created that account knows its \
+               password, and may be able to take the account back for 7 days. Continue only if the account is yours \
+               and you asked for the change.",
         endpoint: "api/v1/auth/email/change/confirm",
         button: "Use this address",
-        done: "is the address of your account now.",
+        done: "is now the address of your account.",
         takes_code: true,
         password: None,
-        again: None,
+        resend: None,
     })
 }
 
-/// Page: undo a change of the address
+/// Page: undo a change of the e-mail address
 ///
-/// For the link that the old address got.
+/// Shows a button for the link in the mail to the old address.
 #[utoipa::path(
     tag = "pages",
     security(()),
@@ -187,20 +185,20 @@ async fn undo_email_change_page(pages: Data<Pages>) -> Result<HttpResponse, Prob
     respond(&Page {
         product: &pages.product_name,
         title: "Undo the change of your e-mail address",
-        lead: "Your account gets its old address back, and all its sessions end.",
+        intro: "Your account gets its old address back, and all its sessions end.",
         endpoint: "api/v1/auth/email/change/undo",
         button: "Undo the change",
-        done: "is the address of your account again. A mail to it has a link for a new password: \
-               if the change was not yours, somebody knows the current one.",
+        done: "is the address of your account again. We mailed a link for a new password to it: if you did not make \
+               the change, someone else knows the current password.",
         takes_code: false,
         password: None,
-        again: None,
+        resend: None,
     })
 }
 
 /// Page: unlock log-in
 ///
-/// For the link of the mail that says that log-ins from new places are stopped.
+/// Shows a button for the link in the mail about stopped log-ins.
 #[utoipa::path(
     tag = "pages",
     security(()),
@@ -212,20 +210,20 @@ async fn unlock_login_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> 
     respond(&Page {
         product: &pages.product_name,
         title: "Log in from here again",
-        lead: "This lifts the stop for the network that you use now. Wrong passwords from elsewhere will not stop \
-               your log-in from here.",
+        intro: "This allows log-in from the network that you are using now. Wrong passwords from other places will \
+               not stop it again.",
         endpoint: "api/v1/auth/login/unlock",
         button: "Let me log in here",
-        done: "You can log in from here now, with your password.",
+        done: "You can log in from here now.",
         takes_code: false,
         password: None,
-        again: None,
+        resend: None,
     })
 }
 
 /// Script and style of the pages
 ///
-/// Compiled in; the pages load nothing else, and nothing from elsewhere.
+/// Returns a file that the pages load. They load nothing else, and nothing from other hosts.
 #[utoipa::path(
     tag = "pages",
     security(()),
@@ -235,7 +233,7 @@ async fn unlock_login_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> 
             (String = "text/css", example = ":root { color-scheme: light dark; }"),
             (String = "text/javascript", example = "const form = document.querySelector('form');")
         )),
-        (status = 404, description = "`not-found`: there is no such file.")
+        (status = 404, description = "`not-found`: no such file.")
     )
 )]
 #[get("/pages/{file}")]

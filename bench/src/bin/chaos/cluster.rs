@@ -1,4 +1,4 @@
-//! A PostgreSQL of this run's own, which can be killed, frozen and started again.
+//! A private PostgreSQL that can be killed, frozen and restarted.
 
 use std::{fs, path::PathBuf};
 
@@ -42,30 +42,30 @@ impl Cluster {
         Ok(Self { home, running: Some(running), urls })
     }
 
-    /// For a server; over the socket.
+    /// The URL for a server, over the socket.
     pub fn url(&self) -> &str {
         &self.urls.server
     }
 
-    /// The socket, for a proxy.
+    /// The path of the socket, for a proxy.
     pub fn socket(&self) -> Result<PathBuf> {
         let host = self.urls.server.split("host=").nth(1).and_then(|rest| rest.split('&').next());
         let host = host.context("a URL with a directory")?.replace("%2F", "/");
         Ok(PathBuf::from(host).join(".s.PGSQL.5432"))
     }
 
-    /// Without a word to anybody, as the kernel kills a process for which there is no memory.
+    /// Kills it with SIGKILL, as the kernel does when memory runs out.
     pub fn kill(&mut self) -> Result<()> {
         self.signal(Signal::SIGKILL)?;
         let running = self.running.take().context("it runs")?;
-        // Also reaps it.
+        // This also reaps the process.
         while running.is_running() {
             std::thread::yield_now();
         }
         Ok(())
     }
 
-    /// Returns when it accepts connections.
+    /// Starts it, and returns when it accepts connections.
     pub fn start_again(&mut self) -> Result<()> {
         self.running = Some(Embedded::start(&self.home.0)?);
         Ok(())
@@ -79,7 +79,7 @@ impl Cluster {
         self.signal(Signal::SIGCONT)
     }
 
-    /// The postmaster first, so that it starts no more children meanwhile.
+    /// Signals the postmaster first, so that it starts no more children in the meantime.
     fn signal(&self, signal: Signal) -> Result<()> {
         let directory = self.running.as_ref().context("it runs")?.directory();
         let file = fs::read_to_string(directory.join("cluster/postmaster.pid"))?;
@@ -87,13 +87,13 @@ impl Cluster {
         let children = fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"))?;
         kill(Pid::from_raw(postmaster), signal)?;
         for child in children.split_whitespace() {
-            // One that has ended meanwhile needs no signal.
+            // A child that has ended in the meantime needs no signal.
             let _ = kill(Pid::from_raw(child.parse()?), signal);
         }
         Ok(())
     }
 
-    /// As the superuser in the server's database.
+    /// Connects as the superuser to the server's database.
     pub fn connect(&self) -> Result<PgConnection> {
         Ok(PgConnection::establish(&self.urls.superuser)?)
     }
@@ -102,7 +102,7 @@ impl Cluster {
         Ok(self.connect()?.batch_execute(statements)?)
     }
 
-    /// The number that a query gives as `number`, with one text parameter.
+    /// Runs a query with one text parameter, and returns its column `number`.
     pub fn number(&self, query: &str, parameter: &str) -> Result<i64> {
         let query = sql_query(query).bind::<Text, _>(parameter);
         Ok(query.get_result::<Number>(&mut self.connect()?)?.number)

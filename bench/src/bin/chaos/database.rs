@@ -148,7 +148,7 @@ pub fn slow_path(cluster: &mut Cluster) -> Result<Vec<Row>> {
     ])
 }
 
-/// A quarter each: read oneself, refresh, log in, register.
+/// A quarter each: read the own account, refresh, log in, register.
 pub fn mixture(accounts: Vec<Account>, ledger: &Ledger) -> Vec<Ask> {
     let asks = accounts.into_iter().enumerate().map(|(number, account)| match number % 4 {
         0 => read(account),
@@ -163,7 +163,7 @@ fn read(account: Account) -> Ask {
     Box::new(move |connection| connection.get("/api/v1/user", &account.access))
 }
 
-/// A client that keeps the newest token it was given.
+/// A client that keeps the newest refresh token it has received.
 pub fn refresh(mut account: Account) -> Ask {
     Box::new(move |connection| {
         let body = format!(r#"{{"refresh_token":"{}"}}"#, account.refresh);
@@ -241,7 +241,7 @@ fn others(name: &str, samples: &[Sample]) -> Row {
     )
 }
 
-/// Nothing but successes and 503 with `Retry-After`, and everything acknowledged is there.
+/// Checks that there were only successes and 503 with `Retry-After`, and that everything acknowledged was stored.
 pub fn acknowledged(name: &str, cluster: &Cluster, samples: &[Sample], ledger: &Ledger) -> Result<Row> {
     ensure!(samples.iter().any(Sample::is_success), "{name}: no request succeeded, so nothing was tried");
     let odd = samples.iter().filter(|one| {

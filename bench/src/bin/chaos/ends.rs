@@ -76,7 +76,7 @@ pub fn stopped(cluster: &mut Cluster) -> Result<Vec<Row>> {
     ])
 }
 
-/// Half a body, and connections on which nothing comes, at SIGTERM.
+/// Half a body, and idle connections, at SIGTERM.
 fn half_a_body(cluster: &Cluster) -> Result<Row> {
     let mut server = Server::start(cluster.url(), &[])?;
     let idle = (0..50).map(|_| TcpStream::connect(&server.address)).collect::<Result<Vec<_>, _>>()?;
@@ -110,7 +110,7 @@ fn stream(address: &str, token: &str) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// Whether the last chunk comes before the connection closes.
+/// Whether the last chunk arrives before the connection closes.
 fn ends_well(mut stream: TcpStream) -> bool {
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).is_ok() && rest.ends_with(b"0\r\n\r\n")
@@ -202,7 +202,7 @@ pub fn killed(cluster: &mut Cluster) -> Result<Vec<Row>> {
     ])
 }
 
-/// Those whose log-out was acknowledged before the server was gone.
+/// Returns the users whose log-out was acknowledged before the server ended.
 fn leave(address: &str, leavers: Vec<Account>) -> Vec<Account> {
     let log_out = |account: &Account| {
         let mut connection = Connection::open(address).ok()?;
@@ -211,8 +211,8 @@ fn leave(address: &str, leavers: Vec<Account>) -> Vec<Account> {
     leavers.into_iter().filter(|account| log_out(account) == Some(204)).collect()
 }
 
-/// Refreshes each session in turn until the server is gone, every one with the newest token it knows; with the
-/// number of exchanges.
+/// Refreshes each session in turn until the server ends, each with the newest token it has. Also returns the number of
+/// exchanges.
 fn stay(address: &str, mut stayers: Vec<Account>) -> (Vec<Account>, usize) {
     let mut exchanges = 0;
     let mut refresh = |account: &mut Account| -> Result<()> {

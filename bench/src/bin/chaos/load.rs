@@ -1,4 +1,4 @@
-//! Clients that ask one thing after the other, and what they were answered.
+//! Clients that send one request after the other, and the responses they got.
 
 use std::{
     sync::{
@@ -12,7 +12,7 @@ use std::{
 use anyhow::Result;
 use mintage_bench::http::{Answer, Connection};
 
-/// After an answer that was no success, so that refusals do not keep the machine busy.
+/// The pause after a response that is not a success, so that refusals do not keep the machine busy.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// One request.
@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub struct Sample {
     pub began: Instant,
     pub took: Duration,
-    /// None: the connection broke before the answer.
+    /// None if the connection broke before the response.
     pub status: Option<u16>,
     pub retry_after: Option<u64>,
 }
@@ -39,7 +39,7 @@ impl Sample {
     }
 }
 
-/// One request of a client; it may look at the answer.
+/// Sends one request of a client, and may check the response.
 pub type Ask = Box<dyn FnMut(&mut Connection) -> Result<Answer> + Send>;
 
 /// Clients that run until they are stopped, each on a kept connection.
@@ -73,7 +73,7 @@ fn run(address: &str, mut ask: Ask, pause: Duration, stop: &AtomicBool) -> Vec<S
     let (mut samples, mut connection) = (Vec::new(), None);
     while !stop.load(Ordering::Relaxed) {
         let Some(open) = connection.as_mut() else {
-            // Nobody listens: no request was begun.
+            // No server listens, so no request was begun.
             connection = Connection::open(address).ok();
             if connection.is_none() {
                 thread::sleep(PAUSE);

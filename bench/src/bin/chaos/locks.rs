@@ -1,4 +1,4 @@
-//! One row is locked, or all are slow: whom it concerns.
+//! One row is locked, or all are slow: which users are affected.
 
 use std::{thread, time::Duration};
 
@@ -19,7 +19,7 @@ const ROUND: Duration = Duration::from_millis(1500);
 const OTHERS: usize = 8;
 
 pub fn session_row(cluster: &mut Cluster) -> Result<Vec<Row>> {
-    // So that the same token is answered in all rounds.
+    // So that the same token is accepted in all rounds.
     let server = Server::start(cluster.url(), &[("REFRESH_GRACE", "1m")])?;
     let owner = server.account("tabs@example.com")?;
     let lock = format!(
@@ -71,7 +71,7 @@ pub fn slow_rows(cluster: &mut Cluster) -> Result<Vec<Row>> {
     ])
 }
 
-/// Always the same token, as a tab that never gets an answer.
+/// Sends always the same token, like a tab that never gets a response.
 fn same_refresh(account: &Account) -> Ask {
     let body = format!(r#"{{"refresh_token":"{}"}}"#, account.refresh);
     Box::new(move |connection: &mut Connection| connection.post("/api/v1/auth/refresh", &body))
@@ -79,7 +79,8 @@ fn same_refresh(account: &Account) -> Ask {
 
 /// The lock is a statement that fails if it locks nothing.
 ///
-/// The others' throughput with and without the lock, in turns; the owner asks each 20 ms or more in both.
+/// Measures the others' throughput with and without the lock, in turns. The owner sends a request every 20 ms or more
+/// in both.
 fn others_go_on(
     name: &str,
     cluster: &Cluster,

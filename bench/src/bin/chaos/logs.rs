@@ -1,4 +1,4 @@
-//! The log goes nowhere: its reader has ended, its disk is full, its reader does not read.
+//! The log cannot be written: its reader has ended, its disk is full, or its reader does not read.
 
 use std::{
     fs::OpenOptions,
@@ -40,7 +40,7 @@ pub fn gone(cluster: &mut Cluster) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// With a line for each request, PostgreSQL goes away and comes back; then everything must work.
+/// Logs a line for each request while PostgreSQL stops and restarts. Afterwards everything must work.
 fn without_log(cluster: &Cluster, name: &str, stdout: Stdio, stderr: Stdio) -> Result<Vec<Row>> {
     let settings = [("LOG_LEVEL", "debug")];
     let server = Server::launch(Home::new()?, cluster.url(), &settings, stdout, stderr)?;
@@ -67,7 +67,7 @@ fn without_log(cluster: &Cluster, name: &str, stdout: Stdio, stderr: Stdio) -> R
         p99 <= 550.0,
     ));
 
-    // Its first request may meet a connection that was cut meanwhile.
+    // The first request may use a connection that was closed in the meantime.
     let mut ended = 503;
     wait_for("a log-out", || {
         let log_out = Connection::open(&other.address)
@@ -91,7 +91,7 @@ fn without_log(cluster: &Cluster, name: &str, stdout: Stdio, stderr: Stdio) -> R
         heard && ended == 204,
     ));
 
-    // Only the server without a log is left to send it.
+    // Only the server without a log can send it.
     other.signal(Signal::SIGTERM)?;
     other.wait(Duration::from_secs(40))?;
     let before = server.mails();

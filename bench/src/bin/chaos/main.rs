@@ -1,8 +1,9 @@
-//! Breaks what Mintage depends on, under load, and says what it cost; `make chaos` writes `bench/FAULTS.md`.
+//! Breaks the services that Mintage depends on, under load, and reports the effects. `make chaos` writes
+//! `bench/FAULTS.md`.
 //!
-//! All trials share one PostgreSQL; each has accounts and servers of its own. Some rows are claims that hold on any machine (nothing lost,
-//! nothing dropped, back by itself); the others are times, which depend on the machine and what else it does.
-//! With `--claims` only the claims decide the exit status. Names of trials choose some of them.
+//! All trials share one PostgreSQL; each has accounts and servers of its own. Some rows are claims that hold on any
+//! machine (nothing is lost, no request is dropped, the server recovers by itself). The others are times, which depend
+//! on the machine and its load. With `--claims` only the claims decide the exit status. Arguments name the trials.
 
 mod cluster;
 mod database;
@@ -51,7 +52,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// Something that holds on any machine.
+    /// A claim that holds on any machine.
     fn exact(trial: &str, what: &str, target: &str, measured: impl Display, holds: bool) -> Self {
         let [trial, what, target] = [trial, what, target].map(str::to_owned);
         Self { trial, what, target, measured: measured.to_string(), holds, is_time: false }

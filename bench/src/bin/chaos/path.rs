@@ -17,10 +17,10 @@ use anyhow::Result;
 
 #[derive(Default)]
 struct State {
-    /// Connections before this number deliver nothing any more, though they go on acknowledging.
+    /// Connections before this number no longer deliver anything, but still acknowledge.
     first_alive: AtomicU64,
     accepted: AtomicU64,
-    /// New connections deliver nothing either.
+    /// Whether new connections deliver nothing either.
     swallows_all: AtomicBool,
     delay_millis: AtomicU64,
     open: Mutex<Vec<TcpStream>>,
@@ -47,7 +47,7 @@ impl Path {
         Ok(Self { port, state })
     }
 
-    /// For a server.
+    /// The URL for a server.
     pub fn url(&self) -> String {
         format!(
             "postgresql://mintage_server@127.0.0.1:{}/mintage?sslmode=disable&gssencmode=disable",
@@ -55,18 +55,18 @@ impl Path {
         )
     }
 
-    /// All connections that are open become half-open: what is sent is acknowledged and lost.
+    /// Makes all open connections half-open: sent bytes are acknowledged and lost.
     pub fn lose_open_connections(&self) {
         self.state.first_alive.store(self.state.accepted.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
-    /// While it swallows all, new connections are as dead as the open ones.
+    /// Makes new connections half-open too.
     pub fn swallow_all(&self, swallow: bool) {
         self.state.swallows_all.store(swallow, Ordering::SeqCst);
         self.lose_open_connections();
     }
 
-    /// Each direction takes so much longer.
+    /// Delays each direction by this time.
     pub fn delay(&self, by: Duration) {
         self.state.delay_millis.store(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
@@ -93,7 +93,7 @@ fn carry(client: TcpStream, socket: &PathBuf, number: u64, state: &Arc<State>) -
     let other = state.clone();
     thread::spawn(move || {
         copy(from_server, &to_client, number, &other);
-        // A half-open connection stays as it is, also when PostgreSQL has gone.
+        // A half-open connection stays half-open, even after PostgreSQL has ended.
         if !is_lost(number, &other) {
             let _ = to_client.shutdown(Shutdown::Both);
         }

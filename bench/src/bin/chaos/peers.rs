@@ -1,4 +1,4 @@
-//! Mail servers and providers that answer wrongly, slowly or not at all.
+//! Mail servers and providers that respond wrongly, slowly or not at all.
 
 use std::{
     io::{Read, Write},
@@ -26,7 +26,7 @@ struct Peer {
     visits: Arc<AtomicUsize>,
 }
 
-/// A server that does one thing with each connection; its threads live as long as the process.
+/// A server that does one thing with each connection. Its threads live as long as the process.
 fn peer(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> Result<Peer> {
     let visits = Arc::new(AtomicUsize::new(0));
     let counted = visits.clone();
@@ -42,7 +42,7 @@ fn peer(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> Result<Pee
     Ok(Peer { port, visits })
 }
 
-/// Reads until the client leaves.
+/// Reads until the client disconnects.
 fn swallow(mut stream: TcpStream) {
     let mut part = [0; 4096];
     while let Ok(1..) = stream.read(&mut part) {}
@@ -128,7 +128,7 @@ pub fn providers(cluster: &mut Cluster) -> Result<Vec<Row>> {
         ("never ends its head", head),
     ];
     for (what, Peer { port, visits }) in faults {
-        // The server before was killed and may hold the slot.
+        // The previous server was killed and may still hold the slot.
         cluster.execute("DELETE FROM sync_slots; DELETE FROM provider_state")?;
         let url = format!("http://127.0.0.1:{port}");
         let settings = [
@@ -176,7 +176,7 @@ fn read(token: &str) -> Ask {
     Box::new(move |connection: &mut Connection| connection.get("/api/v1/coins", &token))
 }
 
-/// Without what changes with time, such as ages.
+/// Removes fields that change with time, such as ages.
 fn coins_of(body: &str) -> Result<Vec<(String, String)>> {
     let list: serde_json::Value = serde_json::from_str(body)?;
     let coins = list["data"].as_array().or_else(|| list["coins"].as_array()).cloned().unwrap_or_default();

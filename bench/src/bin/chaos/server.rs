@@ -34,11 +34,11 @@ const SETTINGS: [(&str, &str); 9] = [
 pub struct Server {
     pub child: Child,
     pub address: String,
-    /// Where it runs and writes its mails.
+    /// The directory where it runs and writes its mails.
     pub home: Home,
 }
 
-/// Somebody with an account and a session.
+/// A person with an account and a session.
 pub struct Account {
     pub email: String,
     pub access: String,
@@ -56,7 +56,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Does not wait for it.
+    /// Starts a server without waiting until it is ready.
     pub fn launch(
         home: Home,
         database: &str,
@@ -87,7 +87,7 @@ impl Server {
         wait_for("a server that is ready", || self.get("/readyz").is_ok_and(|status| status == 200))
     }
 
-    /// On a connection of its own.
+    /// Sends a request on a connection of its own.
     pub fn get(&self, path: &str) -> Result<u16> {
         Ok(Connection::open(&self.address)?.get(path, "")?.status)
     }
@@ -141,7 +141,7 @@ pub fn credentials(email: &str) -> String {
     format!(r#"{{"email":"{email}","password":"{PASSWORD}"}}"#)
 }
 
-/// Looks again until it holds, for a minute: what never happens is a failure of the run.
+/// Waits until the condition holds. After a minute the run fails.
 pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) -> Result<()> {
     let give_up_at = Instant::now() + Duration::from_mins(1);
     while !condition() {
