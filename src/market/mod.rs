@@ -19,7 +19,10 @@ pub use self::{
     after_publish::AfterPublish,
     currency::convert,
     model::{Coin, Identity, Quote, Snapshot},
-    providers::{STANDS_STILL, attribution, demo::CURRENCY as DEMO_CURRENCY},
+    providers::{
+        FROZEN_AFTER, attribution, demo::CURRENCY as DEMO_CURRENCY, is_real, specs as provider_specs,
+        wants_real,
+    },
     read_sync::SyncStatus,
     store::{CHANNEL, Point, Step, ensure_demo, history, latest, named},
     sync::Sync,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::store::Point;
-use crate::{config::Provider, social::Social};
+use crate::social::Social;
 
 /// A coin and what the market says of it. Amounts are in the answer's `currency`; null is what
 /// the provider did not report.
@@ -162,7 +162,10 @@ pub struct Entry {
 /// A report and the rates of the other currencies, to be published together.
 #[derive(Clone, Debug)]
 pub struct Market {
-    pub provider: Provider,
+    /// The provider's name.
+    pub provider: &'static str,
+    /// The namespace of the ids that it reports.
+    pub id_namespace: &'static str,
     pub report: Report,
     pub rates: Vec<ReadRate>,
 }

@@ -10,12 +10,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
+    providers,
     store::{self, SlotRow},
-    sync::budget,
 };
 use crate::{
     clock::{Clock, start_of_slot},
-    config::{Coins, Provider, Social},
+    config::{Coins, Social},
     db::Db,
     http::Problem,
     social::sources,
@@ -147,9 +147,9 @@ impl SyncStatus {
             let state = states.iter().find(|state| state.provider == name);
             ServiceStatus::new(name, state, budget, now)
         };
-        let real = settings.providers.iter().filter(|provider| **provider != Provider::Demo);
-        let budget = |provider| budget(settings, provider).map(|a_day| Budget { a_day, least: 1 });
-        let providers: Vec<_> = real.map(|provider| status(provider.name(), budget(*provider))).collect();
+        let budget = |name| settings.settings_of(name).daily_budget.map(|a_day| Budget { a_day, least: 1 });
+        let names = providers::real(settings).map(|provider| provider.name());
+        let providers: Vec<_> = names.map(|name| status(name, budget(name))).collect();
         let social = sources(social).into_iter().map(|(name, budget)| status(&name, budget)).collect();
         let current = start_of_slot(now, settings.sync_interval);
         let next_run_at = (!providers.is_empty()).then(|| {

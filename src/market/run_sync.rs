@@ -7,10 +7,10 @@ use chrono::{DateTime, SubsecRound, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::store;
+use super::{providers::wants_real, store};
 use crate::{
     clock::{Clock, start_of_slot},
-    config::{Coins, Provider},
+    config::Coins,
     db::Db,
     http::{Problem, kind},
     limits::{Limits, RateLimit},
@@ -50,7 +50,7 @@ pub async fn run_sync(
     settings: Data<Coins>,
     limits: Data<Limits>,
 ) -> Result<HttpResponse, Problem> {
-    if settings.providers.iter().all(|provider| *provider == Provider::Demo) {
+    if !wants_real(&settings) {
         return Err(Problem::new(&kind::SYNC_OFF));
     }
     limits.requests.check(RUNS, ())?;

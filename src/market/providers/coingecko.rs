@@ -7,56 +7,91 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use reqwest::RequestBuilder;
 use serde::Deserialize;
 
 use super::{
     super::model::Report,
-    Ask,
+    Ask, Provider, Rates,
     listing::{self, Listing},
 };
-use crate::upstream::{Advice, Answer, Failure, Readable};
+use crate::{
+    config::{KeySpec, PlanSpec, ProviderSpec, UrlSpec},
+    upstream::{Advice, Answer, Failure, Readable},
+};
 
-/// Whose prices tell the rates between currencies: it has one in every currency.
-const FOR_RATES: &str = "bitcoin";
+/// The coin whose prices give the rates between currencies: it has a price in every currency.
+const COIN_FOR_RATES: &str = "bitcoin";
 
-pub async fn report(ask: Ask<'_>) -> Result<Report, Failure> {
-    let currency = &ask.settings.currencies[0];
-    let count = ask.settings.count.to_string();
-    let request = request(ask, "/api/v3/coins/markets").query(&[
-        ("vs_currency", currency.to_lowercase().as_str()),
-        ("order", "market_cap_desc"),
-        ("per_page", &count),
-        ("page", "1"),
-        ("sparkline", "false"),
-        ("price_change_percentage", "1h,24h,7d"),
-    ]);
-    let answer = answer(ask, request).await?;
-    decode(answer.json(ask.now)?, currency, ask.settings.count, ask.now)
-}
+static SPEC: ProviderSpec = ProviderSpec {
+    name: "coingecko",
+    url: Some(UrlSpec { setting: "COINGECKO_URL", default: "https://api.coingecko.com" }),
+    key: Some(KeySpec {
+        setting: "COINGECKO_API_KEY",
+        is_required: false,
+        plan: Some(PlanSpec {
+            setting: "COINGECKO_PLAN",
+            free: "demo",
+            paid: "pro",
+            paid_url: "https://pro-api.coingecko.com",
+        }),
+    }),
+    daily_budget: Some("COINGECKO_DAILY_CALLS"),
+    stands_in_for: None,
+};
 
-pub async fn rates(
-    ask: Ask<'_>,
-    report: &Report,
-    currencies: &[String],
-) -> Result<Vec<(String, f64)>, Failure> {
-    let codes: Vec<_> =
-        [&report.currency].into_iter().chain(currencies).map(|code| code.to_lowercase()).collect();
-    let request = request(ask, "/api/v3/simple/price").query(&[
-        ("ids", FOR_RATES),
-        ("vs_currencies", &codes.join(",")),
-        ("precision", "full"),
-    ]);
-    let answer = answer(ask, request).await?;
-    decode_rates(answer.json(ask.now)?, &report.currency, currencies)
+pub struct CoinGecko;
+
+#[async_trait(?Send)]
+impl Provider for CoinGecko {
+    fn spec(&self) -> &'static ProviderSpec {
+        &SPEC
+    }
+
+    fn id_namespace(&self) -> &'static str {
+        "coingecko"
+    }
+
+    fn attribution(&self) -> Option<&'static str> {
+        Some("Data provided by CoinGecko (https://www.coingecko.com)")
+    }
+
+    async fn report(&self, ask: Ask<'_>) -> Result<Report, Failure> {
+        let request = request(ask, "/api/v3/coins/markets").query(&[
+            ("vs_currency", ask.currency.to_lowercase().as_str()),
+            ("order", "market_cap_desc"),
+            ("per_page", &ask.count.to_string()),
+            ("page", "1"),
+            ("sparkline", "false"),
+            ("price_change_percentage", "1h,24h,7d"),
+        ]);
+        let answer = answer(ask, request).await?;
+        decode(answer.json(ask.now)?, ask.currency, ask.count, ask.now)
+    }
+
+    async fn rates(&self, ask: Ask<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure> {
+        let codes: Vec<_> =
+            [&report.currency].into_iter().chain(currencies).map(|code| code.to_lowercase()).collect();
+        let request = request(ask, "/api/v3/simple/price").query(&[
+            ("ids", COIN_FOR_RATES),
+            ("vs_currencies", &codes.join(",")),
+            ("precision", "full"),
+        ]);
+        let answer = answer(ask, request).await?;
+        decode_rates(answer.json(ask.now)?, &report.currency, currencies)
+    }
+
+    fn cost_of_rates(&self, _: usize) -> usize {
+        1
+    }
 }
 
 fn request(ask: Ask<'_>, path: &str) -> RequestBuilder {
-    let settings = &ask.settings.coingecko;
-    let request = ask.upstream.get(&format!("{}{path}", settings.url));
-    let header = if ask.settings.coingecko_pro { "x-cg-pro-api-key" } else { "x-cg-demo-api-key" };
-    match &settings.key {
+    let request = ask.upstream.get(&format!("{}{path}", ask.settings.url));
+    let header = if ask.settings.has_paid_plan { "x-cg-pro-api-key" } else { "x-cg-demo-api-key" };
+    match &ask.settings.key {
         Some(key) => request.header(header, key.expose()),
         None => request,
     }
@@ -108,10 +143,10 @@ fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result
     listing::report(listings, currency, count, stated, now)
 }
 
-fn decode_rates(body: &[u8], base: &str, currencies: &[String]) -> Result<Vec<(String, f64)>, Failure> {
+fn decode_rates(body: &[u8], base: &str, currencies: &[String]) -> Result<Rates, Failure> {
     let prices: HashMap<String, HashMap<String, Option<f64>>> =
         serde_json::from_slice(body).map_err(Failure::garbage)?;
-    let price = |currency: &str| *prices.get(FOR_RATES)?.get(&currency.to_lowercase())?;
+    let price = |currency: &str| *prices.get(COIN_FOR_RATES)?.get(&currency.to_lowercase())?;
     let base = price(base).ok_or_else(|| Failure::garbage("no price of bitcoin"))?;
     let rate = |currency: &String| Some((currency.clone(), price(currency)? / base));
     Ok(currencies.iter().filter_map(rate).collect())

@@ -8,73 +8,101 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::{
     super::{currency::median_ratio, model::Report},
-    Ask,
+    Ask, Provider, Rates, collect_rates,
     listing::{self, Listing},
 };
 use crate::{
-    config::Provider,
+    config::{KeySpec, ProviderSpec, UrlSpec},
     upstream::{Advice, Answer, Failure, Readable},
 };
 
-/// Whose prices tell the rate between two currencies; as many cost no more than one.
+/// Coins whose prices give the rate between two currencies; so many cost no more than one.
 const COINS_FOR_RATES: u32 = 20;
+pub const ID_NAMESPACE: &str = "coinmarketcap";
 
-pub async fn report(provider: Provider, ask: Ask<'_>) -> Result<Report, Failure> {
-    fetch(provider, ask, &ask.settings.currencies[0], ask.settings.count).await
+static SPEC_WITH_KEY: ProviderSpec = ProviderSpec {
+    name: "coinmarketcap",
+    url: Some(URL),
+    key: Some(KeySpec { setting: "COINMARKETCAP_API_KEY", is_required: true, plan: None }),
+    daily_budget: Some("COINMARKETCAP_DAILY_CREDITS"),
+    stands_in_for: None,
+};
+static SPEC_WITHOUT_KEY: ProviderSpec = ProviderSpec {
+    name: "coinmarketcap-public",
+    url: Some(URL),
+    key: None,
+    daily_budget: None,
+    stands_in_for: Some("coinmarketcap"),
+};
+const URL: UrlSpec = UrlSpec { setting: "COINMARKETCAP_URL", default: "https://pro-api.coinmarketcap.com" };
+
+/// One of the two ways to the same data.
+pub struct CoinMarketCap {
+    spec: &'static ProviderSpec,
+    path_prefix: &'static str,
 }
 
-pub async fn rates(
-    provider: Provider,
-    ask: Ask<'_>,
-    report: &Report,
-    currencies: &[String],
-) -> Result<Vec<(String, f64)>, Failure> {
-    let (mut rates, mut refused) = (Vec::new(), None);
-    for currency in currencies {
-        match fetch(provider, ask, currency, COINS_FOR_RATES.min(ask.settings.count)).await {
-            Ok(other) => {
-                let rate = median_ratio(&report.entries, &other.entries);
-                rates.extend(rate.map(|rate| (currency.clone(), rate)));
-            }
-            // A currency that it does not have must not cost us the others.
-            Err(failure) if failure.advice == Advice::BackOff => refused = Some(failure),
-            Err(failure) => return Err(failure),
+pub static WITH_KEY: CoinMarketCap = CoinMarketCap { spec: &SPEC_WITH_KEY, path_prefix: "" };
+pub static WITHOUT_KEY: CoinMarketCap = CoinMarketCap { spec: &SPEC_WITHOUT_KEY, path_prefix: "/public-api" };
+
+#[async_trait(?Send)]
+impl Provider for CoinMarketCap {
+    fn spec(&self) -> &'static ProviderSpec {
+        self.spec
+    }
+
+    fn id_namespace(&self) -> &'static str {
+        ID_NAMESPACE
+    }
+
+    fn attribution(&self) -> Option<&'static str> {
+        Some("Data provided by CoinMarketCap (https://coinmarketcap.com)")
+    }
+
+    async fn report(&self, ask: Ask<'_>) -> Result<Report, Failure> {
+        self.fetch(ask, ask.currency, ask.count).await
+    }
+
+    async fn rates(&self, ask: Ask<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure> {
+        collect_rates(currencies.chunks(1), async |part| {
+            let currency = &part[0];
+            let other = self.fetch(ask, currency, COINS_FOR_RATES.min(ask.count)).await?;
+            let rate = median_ratio(&report.entries, &other.entries);
+            Ok(rate.map(|rate| (currency.clone(), rate)).into_iter().collect())
+        })
+        .await
+    }
+
+    fn cost_of_rates(&self, currencies: usize) -> usize {
+        currencies
+    }
+}
+
+impl CoinMarketCap {
+    async fn fetch(&self, ask: Ask<'_>, currency: &str, count: u32) -> Result<Report, Failure> {
+        let url = format!("{}{}/v3/cryptocurrency/listings/latest", ask.settings.url, self.path_prefix);
+        let mut request = ask.upstream.get(&url).query(&[
+            ("start", "1"),
+            ("limit", &count.to_string()),
+            ("convert", currency),
+            ("sort", "market_cap"),
+            ("sort_dir", "desc"),
+        ]);
+        if let Some(key) = &ask.settings.key {
+            request = request.header("X-CMC_PRO_API_KEY", key.expose());
         }
+        let answer = ask.upstream.send(request).await?;
+        if !answer.status.is_success() {
+            return Err(refusal(&answer, ask.now));
+        }
+        decode(answer.json(ask.now)?, currency, count, ask.now)
     }
-    match refused {
-        Some(failure) if rates.is_empty() => Err(failure),
-        _ => Ok(rates),
-    }
-}
-
-async fn fetch(provider: Provider, ask: Ask<'_>, currency: &str, count: u32) -> Result<Report, Failure> {
-    let settings = &ask.settings.coinmarketcap;
-    let (prefix, key) = match provider {
-        Provider::CoinMarketCap => ("", settings.key.as_ref()),
-        _ => ("/public-api", None),
-    };
-    let url = format!("{}{prefix}/v3/cryptocurrency/listings/latest", settings.url);
-    let limit = count.to_string();
-    let mut request = ask.upstream.get(&url).query(&[
-        ("start", "1"),
-        ("limit", &limit),
-        ("convert", currency),
-        ("sort", "market_cap"),
-        ("sort_dir", "desc"),
-    ]);
-    if let Some(key) = key {
-        request = request.header("X-CMC_PRO_API_KEY", key.expose());
-    }
-    let answer = ask.upstream.send(request).await?;
-    if !answer.status.is_success() {
-        return Err(refusal(&answer, ask.now));
-    }
-    decode(answer.json(ask.now)?, currency, count, ask.now)
 }
 
 fn refusal(answer: &Answer, now: DateTime<Utc>) -> Failure {

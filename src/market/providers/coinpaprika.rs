@@ -6,52 +6,69 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::{
     super::model::Report,
-    Ask,
+    Ask, Provider, Rates, collect_rates,
     listing::{self, Listing},
 };
-use crate::upstream::{Advice, Answer, Failure, Readable};
+use crate::{
+    config::{ProviderSpec, UrlSpec},
+    upstream::{Advice, Answer, Failure, Readable},
+};
 
-/// Beside the report's own.
-pub const CURRENCIES_A_CALL: usize = 2;
+/// Currencies of a call, beside the report's own.
+const CURRENCIES_PER_CALL: usize = 2;
 
-pub async fn report(ask: Ask<'_>) -> Result<Report, Failure> {
-    let currency = &ask.settings.currencies[0];
-    let answer = get(ask, "/v1/tickers", currency).await?;
-    decode(answer.json(ask.now)?, currency, ask.settings.count, ask.now)
-}
+static SPEC: ProviderSpec = ProviderSpec {
+    name: "coinpaprika",
+    url: Some(UrlSpec { setting: "COINPAPRIKA_URL", default: "https://api.coinpaprika.com" }),
+    key: None,
+    daily_budget: None,
+    stands_in_for: None,
+};
 
-pub async fn rates(
-    ask: Ask<'_>,
-    report: &Report,
-    currencies: &[String],
-) -> Result<Vec<(String, f64)>, Failure> {
-    let (mut rates, mut refused) = (Vec::new(), None);
-    for some in currencies.chunks(CURRENCIES_A_CALL) {
-        match some_rates(ask, &report.currency, some).await {
-            Ok(read) => rates.extend(read),
-            // A currency that it does not have must not cost us all of the others.
-            Err(failure) if failure.advice == Advice::BackOff => refused = Some(failure),
-            Err(failure) => return Err(failure),
-        }
+pub struct CoinPaprika;
+
+#[async_trait(?Send)]
+impl Provider for CoinPaprika {
+    fn spec(&self) -> &'static ProviderSpec {
+        &SPEC
     }
-    match refused {
-        Some(failure) if rates.is_empty() => Err(failure),
-        _ => Ok(rates),
-    }
-}
 
-async fn some_rates(ask: Ask<'_>, base: &str, some: &[String]) -> Result<Vec<(String, f64)>, Failure> {
-    let answer = get(ask, "/v1/tickers/btc-bitcoin", &format!("{base},{}", some.join(","))).await?;
-    decode_rates(answer.json(ask.now)?, base, some)
+    fn id_namespace(&self) -> &'static str {
+        "coinpaprika"
+    }
+
+    fn attribution(&self) -> Option<&'static str> {
+        Some("Data provided by CoinPaprika (https://coinpaprika.com)")
+    }
+
+    async fn report(&self, ask: Ask<'_>) -> Result<Report, Failure> {
+        let answer = get(ask, "/v1/tickers", ask.currency).await?;
+        decode(answer.json(ask.now)?, ask.currency, ask.count, ask.now)
+    }
+
+    async fn rates(&self, ask: Ask<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure> {
+        let base = &report.currency;
+        collect_rates(currencies.chunks(CURRENCIES_PER_CALL), async |part| {
+            let quotes = format!("{base},{}", part.join(","));
+            let answer = get(ask, "/v1/tickers/btc-bitcoin", &quotes).await?;
+            decode_rates(answer.json(ask.now)?, base, part)
+        })
+        .await
+    }
+
+    fn cost_of_rates(&self, currencies: usize) -> usize {
+        currencies.div_ceil(CURRENCIES_PER_CALL)
+    }
 }
 
 async fn get(ask: Ask<'_>, path: &str, quotes: &str) -> Result<Answer, Failure> {
-    let url = format!("{}{path}", ask.settings.coinpaprika.url);
+    let url = format!("{}{path}", ask.settings.url);
     let answer = ask.upstream.send(ask.upstream.get(&url).query(&[("quotes", quotes)])).await?;
     if answer.status.is_success() {
         return Ok(answer);
@@ -117,7 +134,7 @@ fn listing(row: Row, quote: &Quote) -> Option<Listing> {
     })
 }
 
-fn decode_rates(body: &[u8], base: &str, currencies: &[String]) -> Result<Vec<(String, f64)>, Failure> {
+fn decode_rates(body: &[u8], base: &str, currencies: &[String]) -> Result<Rates, Failure> {
     let row: Row = serde_json::from_slice(body).map_err(Failure::garbage)?;
     let price = |currency: &str| row.quotes.get(currency)?.price;
     let base = price(base).ok_or_else(|| Failure::garbage("no price of bitcoin"))?;

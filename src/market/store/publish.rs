@@ -4,12 +4,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult, prelude::*, sql_query};
 
 use super::{
-    super::model::Market,
+    super::{model::Market, providers::demo},
     CHANNEL,
     slots::{Claim, finish, postpone},
     snapshots::{insert, lock},
 };
-use crate::{config::Provider, db::schema::coin_snapshots, upstream::record_success};
+use crate::{db::schema::coin_snapshots, upstream::record_success};
 
 /// How much older than what is served another provider's data may be; they renew it every one to
 /// five minutes.
@@ -26,12 +26,11 @@ pub fn publish(
     hold_until: Option<DateTime<Utc>>,
 ) -> QueryResult<Option<i64>> {
     lock(conn)?;
-    let provider = market.provider.name();
-    if !finish(conn, claim, provider, now, hold_until)? {
+    if !finish(conn, claim, market.provider, now, hold_until)? {
         return Ok(None);
     }
     let snapshot_id = insert(conn, market, now)?;
-    record_success(conn, provider, now)?;
+    record_success(conn, market.provider, now)?;
     sql_query(format!("NOTIFY {CHANNEL}")).execute(conn)?;
     Ok(Some(snapshot_id))
 }
@@ -50,7 +49,7 @@ pub fn complete(conn: &mut PgConnection, claim: &Claim, now: DateTime<Utc>) -> Q
 /// was wrong, and nothing would ever be newer.
 pub fn is_older(
     conn: &mut PgConnection,
-    provider: Provider,
+    provider: &str,
     currency: &str,
     as_of: DateTime<Utc>,
     now: DateTime<Utc>,
@@ -58,9 +57,7 @@ pub fn is_older(
     let newest = coin_snapshots::table
         .filter(coin_snapshots::currency.eq(currency).and(coin_snapshots::as_of.le(now)))
         .select(diesel::dsl::max(coin_snapshots::as_of));
-    let own: Option<DateTime<Utc>> =
-        newest.filter(coin_snapshots::provider.eq(provider.name())).first(conn)?;
-    let any: Option<DateTime<Utc>> =
-        newest.filter(coin_snapshots::provider.ne(Provider::Demo.name())).first(conn)?;
+    let own: Option<DateTime<Utc>> = newest.filter(coin_snapshots::provider.eq(provider)).first(conn)?;
+    let any: Option<DateTime<Utc>> = newest.filter(coin_snapshots::provider.ne(demo::NAME)).first(conn)?;
     Ok(own.is_some_and(|own| own > as_of) || any.is_some_and(|any| any > as_of + OLDER_ELSEWHERE))
 }

@@ -13,13 +13,12 @@ use diesel::{
 use super::{
     super::{
         model::{Coin, Market, Quote, Rate, ReadRate, Report, Snapshot},
-        providers::{demo, ids_of},
+        providers::demo,
     },
     history::recent,
     identity::coin_ids,
 };
 use crate::{
-    config::Provider,
     db::schema::{coin_quotes, coin_snapshots, coins, snapshot_rates},
     social,
 };
@@ -48,13 +47,14 @@ pub fn ensure_demo(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<(
     conn.transaction(|conn| {
         lock(conn)?;
         let present: Option<i64> = coin_snapshots::table
-            .filter(coin_snapshots::provider.eq(Provider::Demo.name()))
+            .filter(coin_snapshots::provider.eq(demo::NAME))
             .filter(coin_snapshots::as_of.eq(report.as_of))
             .select(coin_snapshots::id)
             .first(conn)
             .optional()?;
         let rates = demo::rates().into_iter().map(|(currency, units)| ReadRate { currency, units, at: now });
-        let market = Market { provider: Provider::Demo, report, rates: rates.collect() };
+        let market =
+            Market { provider: demo::NAME, id_namespace: demo::ID_NAMESPACE, report, rates: rates.collect() };
         match present {
             // It may be from before there were rates.
             Some(id) => insert_rates(conn, id, &market, now),
@@ -71,11 +71,11 @@ pub(super) fn lock(conn: &mut PgConnection) -> QueryResult<()> {
 
 /// Writes a snapshot; with the lock held.
 pub(super) fn insert(conn: &mut PgConnection, market: &Market, now: DateTime<Utc>) -> QueryResult<i64> {
-    let Market { provider, report, .. } = market;
-    let ids = coin_ids(conn, ids_of(*provider), report, now)?;
+    let Market { provider, id_namespace, report, .. } = market;
+    let ids = coin_ids(conn, id_namespace, report, now)?;
     let snapshot_id: i64 = diesel::insert_into(coin_snapshots::table)
         .values((
-            coin_snapshots::provider.eq(provider.name()),
+            coin_snapshots::provider.eq(provider),
             coin_snapshots::currency.eq(&report.currency),
             coin_snapshots::as_of.eq(report.as_of),
             coin_snapshots::fetched_at.eq(now),
@@ -83,11 +83,8 @@ pub(super) fn insert(conn: &mut PgConnection, market: &Market, now: DateTime<Utc
         .returning(coin_snapshots::id)
         .get_result(conn)?;
     let lacks_change = report.entries.iter().any(|entry| entry.coin.volume_change_24h.is_none());
-    let volumes = if lacks_change {
-        volumes_a_day_ago(conn, provider.name(), &report.currency, now)?
-    } else {
-        HashMap::new()
-    };
+    let volumes =
+        if lacks_change { volumes_a_day_ago(conn, provider, &report.currency, now)? } else { HashMap::new() };
     diesel::insert_into(coin_quotes::table)
         .values(quotes(snapshot_id, report, &ids, &volumes))
         .execute(conn)?;
@@ -197,7 +194,7 @@ fn insert_rates(
 /// The rates that are known best: those of the newest real snapshot in this currency.
 pub fn last_rates(conn: &mut PgConnection, currency: &str) -> QueryResult<Vec<ReadRate>> {
     let newest: Option<i64> = coin_snapshots::table
-        .filter(coin_snapshots::currency.eq(currency).and(coin_snapshots::provider.ne(Provider::Demo.name())))
+        .filter(coin_snapshots::currency.eq(currency).and(coin_snapshots::provider.ne(demo::NAME)))
         .select(diesel::dsl::max(coin_snapshots::id))
         .first(conn)?;
     let rows: Vec<(String, f64, DateTime<Utc>)> = snapshot_rates::table
@@ -236,13 +233,13 @@ pub fn latest(conn: &mut PgConnection, currency: &str, real: bool) -> QueryResul
             ))
     };
     let found: Option<Newest> = if real {
-        newest().filter(coin_snapshots::provider.ne(Provider::Demo.name())).first(conn).optional()?
+        newest().filter(coin_snapshots::provider.ne(demo::NAME)).first(conn).optional()?
     } else {
         None
     };
     let found = match found {
         Some(found) => Some(found),
-        None => newest().filter(coin_snapshots::provider.eq(Provider::Demo.name())).first(conn).optional()?,
+        None => newest().filter(coin_snapshots::provider.eq(demo::NAME)).first(conn).optional()?,
     };
     let Some((id, (provider, of, as_of, fetched_at), (units, hour, day, week))) = found else {
         return Ok(None);

@@ -7,13 +7,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{
     super::{
         model::{Market, ReadRate, Report},
-        providers::{self, Ask, STANDS_STILL},
+        providers::{self, Ask, FROZEN_AFTER, Provider},
         store::{self, Claim},
     },
     Sync,
 };
 use crate::{
-    config::{Coins, Provider},
     http::Problem,
     upstream::{self, Advice, Failure, ServiceState, after_failure, next_day},
 };
@@ -53,13 +52,13 @@ impl Sync {
     /// Asks in order; every provider has its own time, and the lease is renewed for each.
     pub(super) async fn collect(&self, claim: &Claim) -> Result<Collected, Problem> {
         let mut nothing: Option<Nothing> = None;
-        let mut frozen: Option<(Provider, Report)> = None;
-        for provider in self.settings.providers.iter().copied().filter(|one| *one != Provider::Demo) {
+        let mut frozen: Option<(&dyn Provider, Report)> = None;
+        for provider in providers::real(&self.settings) {
             let failed = match self.turn(claim, provider).await? {
                 Turn::Superseded => return Ok(Collected::Superseded),
                 Turn::Wait(until) => until,
                 Turn::Ask => match self.counted_report(provider).await {
-                    Ok(report) if self.clock.now() - report.as_of > STANDS_STILL => {
+                    Ok(report) if self.clock.now() - report.as_of > FROZEN_AFTER => {
                         // Somebody else may have newer data; if nobody has, this will do.
                         if frozen.as_ref().is_none_or(|(_, other)| report.as_of > other.as_of) {
                             frozen = Some((provider, report));
@@ -84,23 +83,28 @@ impl Sync {
         }
     }
 
-    async fn with_rates(&self, provider: Provider, report: Report) -> Result<Collected, Problem> {
+    async fn with_rates(
+        &self,
+        provider: &'static dyn Provider,
+        report: Report,
+    ) -> Result<Collected, Problem> {
         let rates = self.rates(provider, &report).await?;
-        Ok(Collected::Market(Market { provider, report, rates }))
+        let (provider, id_namespace) = (provider.name(), provider.id_namespace());
+        Ok(Collected::Market(Market { provider, id_namespace, report, rates }))
     }
 
-    async fn turn(&self, claim: &Claim, provider: Provider) -> Result<Turn, Problem> {
+    async fn turn(&self, claim: &Claim, provider: &'static dyn Provider) -> Result<Turn, Problem> {
         let now = self.clock.now();
         if !self.hold(claim).await? {
             return Ok(Turn::Superseded);
         }
-        let budget = budget(&self.settings, provider);
+        let (name, budget) = (provider.name(), self.budget(provider));
         let (state, affordable) = self
             .db
             .tx(move |conn| {
-                let state = upstream::state(conn, provider.name())?;
+                let state = upstream::state(conn, name)?;
                 let affordable = state.waits_until(now).is_some()
-                    || upstream::reserve(conn, provider.name(), 1, budget, now.date_naive())?;
+                    || upstream::reserve(conn, name, 1, budget, now.date_naive())?;
                 Ok::<_, Problem>((state, affordable))
             })
             .await?;
@@ -114,10 +118,10 @@ impl Sync {
         } else {
             "its budget is used up"
         };
-        Ok(Turn::Wait(Nothing { retry_at: until, reasons: format!("{provider}: {why}") }))
+        Ok(Turn::Wait(Nothing { retry_at: until, reasons: format!("{name}: {why}") }))
     }
 
-    async fn counted_report(&self, provider: Provider) -> Result<Report, Failure> {
+    async fn counted_report(&self, provider: &'static dyn Provider) -> Result<Report, Failure> {
         let begin = Instant::now();
         let result = self.report(provider).await;
         self.outcomes.count(provider.name(), result.is_ok(), begin.elapsed());
@@ -125,19 +129,19 @@ impl Sync {
     }
 
     /// What the provider reports, if that is not from before what is there.
-    async fn report(&self, provider: Provider) -> Result<Report, Failure> {
+    async fn report(&self, provider: &'static dyn Provider) -> Result<Report, Failure> {
         let mut tried = false;
         let report = self
             .upstream
             .retry(async || {
                 self.pay_again(&mut tried, provider, 1).await?;
-                providers::report(provider, self.ask()).await
+                provider.report(self.ask(provider)).await
             })
             .await?;
         let (currency, as_of, now) = (report.currency.clone(), report.as_of, self.clock.now());
-        let is_older = self
-            .db
-            .run(move |conn| Ok::<_, Problem>(store::is_older(conn, provider, &currency, as_of, now)?));
+        let is_older = self.db.run(move |conn| {
+            Ok::<_, Problem>(store::is_older(conn, provider.name(), &currency, as_of, now)?)
+        });
         match is_older.await {
             Ok(false) => Ok(report),
             Ok(true) => Err(Failure::new(Advice::BackOff, "its data is older than what we have")),
@@ -145,21 +149,37 @@ impl Sync {
         }
     }
 
-    fn ask(&self) -> Ask<'_> {
-        Ask { upstream: &self.upstream, settings: &self.settings, now: self.clock.now() }
+    fn ask(&self, provider: &dyn Provider) -> Ask<'_> {
+        Ask {
+            upstream: &self.upstream,
+            settings: self.settings.settings_of(provider.name()),
+            currency: &self.settings.currencies[0],
+            count: self.settings.count,
+            now: self.clock.now(),
+        }
     }
 
     /// A second try costs like the first, which is paid for.
-    async fn pay_again(&self, tried: &mut bool, provider: Provider, cost: u32) -> Result<(), Failure> {
+    async fn pay_again(
+        &self,
+        tried: &mut bool,
+        provider: &'static dyn Provider,
+        cost: u32,
+    ) -> Result<(), Failure> {
         if std::mem::replace(tried, true) && !self.affords(provider, cost).await {
             return Err(Failure::new(Advice::NextDay, "its budget is used up"));
         }
         Ok(())
     }
 
+    /// Credits or calls per UTC day.
+    fn budget(&self, provider: &dyn Provider) -> Option<u32> {
+        self.settings.settings_of(provider.name()).daily_budget
+    }
+
     /// Whether the budget has room, in which case it is counted.
-    async fn affords(&self, provider: Provider, cost: u32) -> bool {
-        let (budget, today) = (budget(&self.settings, provider), self.clock.now().date_naive());
+    async fn affords(&self, provider: &'static dyn Provider, cost: u32) -> bool {
+        let (budget, today) = (self.budget(provider), self.clock.now().date_naive());
         let reserved = self.db.run(move |conn| {
             Ok::<_, Problem>(upstream::reserve(conn, provider.name(), cost, budget, today)?)
         });
@@ -167,35 +187,39 @@ impl Sync {
     }
 
     /// Writes a failure down and says when the provider's turn is again.
-    async fn failed(&self, provider: Provider, failure: Failure) -> Result<Nothing, Problem> {
-        let now = self.clock.now();
+    async fn failed(&self, provider: &'static dyn Provider, failure: Failure) -> Result<Nothing, Problem> {
+        let (name, now) = (provider.name(), self.clock.now());
         let Failure { message, advice, .. } = failure;
         let error = message.clone();
         let (before, state) = self
             .db
             .tx(move |conn| {
-                let before = upstream::state(conn, provider.name())?;
+                let before = upstream::state(conn, name)?;
                 let state = after_failure(&before, advice, now);
-                upstream::record_failure(conn, provider.name(), &state, &error, now)?;
+                upstream::record_failure(conn, name, &state, &error, now)?;
                 Ok::<_, Problem>((before, state))
             })
             .await?;
         let retry_at = state.retry_at.unwrap_or(now).max(now + SHORTEST_WAIT);
         if state.stopped && !before.stopped {
             tracing::error!(
-                provider = provider.name(),
+                provider = name,
                 error = message,
                 "the provider refuses us until its key, plan or quota is in order; then restart (it is asked once a day)"
             );
         } else {
-            tracing::debug!(provider = provider.name(), error = message, %retry_at, "the provider failed");
+            tracing::debug!(provider = name, error = message, %retry_at, "the provider failed");
         }
-        Ok(Nothing { retry_at, reasons: format!("{provider}: {message}") })
+        Ok(Nothing { retry_at, reasons: format!("{name}: {message}") })
     }
 
     /// The rates of the other currencies: the last ones for an hour, then new ones, and the last
     /// ones for a day if there are no new ones.
-    async fn rates(&self, provider: Provider, report: &Report) -> Result<Vec<ReadRate>, Problem> {
+    async fn rates(
+        &self,
+        provider: &'static dyn Provider,
+        report: &Report,
+    ) -> Result<Vec<ReadRate>, Problem> {
         let now = self.clock.now();
         let wanted: Vec<String> =
             self.settings.currencies.iter().filter(|code| **code != report.currency).cloned().collect();
@@ -209,14 +233,14 @@ impl Sync {
         let younger = |rate: &ReadRate, than: TimeDelta| (now - rate.at).abs() < than;
         known.retain(|rate| wanted.contains(&rate.currency) && younger(rate, RATES_LAST));
         let fresh = known.len() == wanted.len() && known.iter().all(|rate| younger(rate, RATES_EVERY));
-        let cost = providers::cost_of_rates(provider, wanted.len());
+        let cost = u32::try_from(provider.cost_of_rates(wanted.len())).expect("few currencies");
         if fresh || now < self.rates_after() || !self.affords(provider, cost).await {
             return Ok(known);
         }
         let mut tried = false;
         let read = self.upstream.retry(async || {
             self.pay_again(&mut tried, provider, cost).await?;
-            providers::rates(provider, self.ask(), report, &wanted).await
+            provider.rates(self.ask(provider), report, &wanted).await
         });
         match read.await {
             Ok(read) => {
@@ -241,15 +265,6 @@ impl Sync {
 
     fn rates_after(&self) -> DateTime<Utc> {
         *self.rates_after.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What may be spent on a provider a day.
-pub fn budget(settings: &Coins, provider: Provider) -> Option<u32> {
-    match provider {
-        Provider::CoinMarketCap => settings.coinmarketcap.daily_budget,
-        Provider::CoinGecko => settings.coingecko.daily_budget,
-        Provider::CoinPaprika | Provider::CoinMarketCapPublic | Provider::Demo => None,
     }
 }
 

@@ -25,16 +25,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time;
 use uuid::Uuid;
 
-pub(super) use self::market::budget;
 use self::market::{Collected, Nothing};
 use super::{
     after_publish::AfterPublish,
     model::Market,
+    providers::wants_real,
     store::{self, Claim},
 };
 use crate::{
     clock::{Clock, start_of_slot},
-    config::{Coins, Mask, Provider, Secret, Social},
+    config::{Coins, Mask, Secret, Social},
     db::Db,
     http::Problem,
     social::{self, Collector, Fingerprints, Queries},
@@ -73,8 +73,8 @@ impl Sync {
         fingerprints: Fingerprints,
         after: Arc<dyn AfterPublish>,
     ) -> Self {
-        let keys = [&settings.coinmarketcap.key, &settings.coingecko.key, &social.x_token];
-        let mask = Mask::new(keys.into_iter().flatten().map(Secret::expose));
+        let keys = settings.provider_settings.values().filter_map(|own| own.key.as_ref());
+        let mask = Mask::new(keys.chain(&social.x_token).map(Secret::expose));
         let upstream = Upstream::new(settings.timeout, mask);
         let outcomes = Arc::<Outcomes>::default();
         let social = Collector::new(
@@ -108,7 +108,7 @@ impl Sync {
 
     /// Runs until the task is aborted; does nothing when only the demonstration is wanted.
     pub async fn run(&self) {
-        if self.settings.providers.iter().all(|provider| *provider == Provider::Demo) {
+        if !wants_real(&self.settings) {
             return;
         }
         let cleared = self.db.run(|conn| {
@@ -228,7 +228,7 @@ impl Sync {
             .await?;
         if published.is_some() {
             self.tell(format!("up {provider}"), || {
-                tracing::info!(provider = provider.name(), count, "coins are up to date");
+                tracing::info!(provider, count, "coins are up to date");
             });
         } else {
             Self::warn_superseded();
