@@ -222,8 +222,8 @@ impl View {
             }
             let Some((kept, rate)) = found else { continue };
             let own = kept.currency == rate.currency;
-            let told = |coin: Coin| if own { coin } else { convert(&coin, &rate) };
-            let coins = kept.coins.into_iter().map(|coin| told(coin).quoted(&rate.currency)).collect();
+            let converted = |coin: Coin| if own { coin } else { convert(&coin, &rate) };
+            let coins = kept.coins.into_iter().map(converted).collect();
             let snapshot = Snapshot { coins, currency: rate.currency, ..kept };
             prepared.push((place, self.prepare(Arc::new(snapshot))));
         }

@@ -3,11 +3,15 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use diesel::{Insertable, Queryable, Selectable};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::store::Point;
-use crate::social::Social;
+use crate::{
+    db::schema::{coin_quotes, coins, snapshot_rates},
+    social::Social,
+};
 
 /// A coin and what the market says of it. Amounts are in the answer's `currency`; null is what
 /// the provider did not report.
@@ -82,12 +86,68 @@ pub struct Quote {
     pub market_cap: Option<f64>,
 }
 
+/// What the market reports of a coin, in one currency; None is what the provider did not report. The fields are
+/// documented at [`Coin`].
+#[derive(Clone, Debug, Default, PartialEq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = coin_quotes)]
+pub struct Numbers {
+    pub price: Option<f64>,
+    pub volume_24h: Option<f64>,
+    pub volume_change_24h: Option<f64>,
+    pub percent_change_1h: Option<f64>,
+    pub percent_change_24h: Option<f64>,
+    pub percent_change_7d: Option<f64>,
+    pub market_cap: Option<f64>,
+}
+
 impl Coin {
-    /// With its `quote`, of what else is there.
-    #[must_use]
-    pub fn quoted(self, currency: &str) -> Self {
+    pub fn new(
+        identity: Identity,
+        rank: i32,
+        social: Option<Social>,
+        numbers: Numbers,
+        currency: &str,
+    ) -> Self {
+        let Identity { id, symbol, name, slug } = identity;
+        let Numbers {
+            price,
+            volume_24h,
+            volume_change_24h,
+            percent_change_1h,
+            percent_change_24h,
+            percent_change_7d,
+            market_cap,
+        } = numbers;
         let quote = Quote {
             currency: currency.to_owned(),
+            price,
+            volume_24h,
+            volume_change_24h,
+            percent_change_1h,
+            percent_change_24h,
+            percent_change_7d,
+            market_cap,
+        };
+        Self {
+            id,
+            symbol,
+            name,
+            slug,
+            rank,
+            price,
+            volume_24h,
+            volume_change_24h,
+            percent_change_1h,
+            percent_change_24h,
+            percent_change_7d,
+            market_cap,
+            quote,
+            social,
+        }
+    }
+
+    pub fn numbers(&self) -> Numbers {
+        Numbers {
             price: self.price,
             volume_24h: self.volume_24h,
             volume_change_24h: self.volume_change_24h,
@@ -95,13 +155,13 @@ impl Coin {
             percent_change_24h: self.percent_change_24h,
             percent_change_7d: self.percent_change_7d,
             market_cap: self.market_cap,
-        };
-        Self { quote, ..self }
+        }
     }
 }
 
 /// Which coin it is, without what the market says.
-#[derive(Clone, Debug, PartialEq, Eq, diesel::Queryable)]
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = coins)]
 pub struct Identity {
     pub id: i64,
     pub symbol: String,
@@ -132,11 +192,13 @@ pub struct Snapshot {
     pub recent: HashMap<i64, Vec<Point>>,
 }
 
-/// A currency that a snapshot can be told in.
-#[derive(Clone, Debug, PartialEq)]
+/// The exchange rate between a snapshot's currency and another one.
+#[derive(Clone, Debug, PartialEq, Queryable, Selectable)]
+#[diesel(table_name = snapshot_rates)]
 pub struct Rate {
     pub currency: String,
-    /// Units of it for one of the snapshot's currency.
+    /// Units of `currency` for one of the snapshot's.
+    #[diesel(column_name = rate)]
     pub units: f64,
     /// Change of the rate, in percent; none while our own history is shorter.
     pub percent_change_1h: Option<f64>,
@@ -152,11 +214,15 @@ pub struct Report {
     pub entries: Vec<Entry>,
 }
 
-/// What a provider reports of one coin; the coin's `id` is not known yet and 0.
+/// What a provider reports of one coin. Which of our coins it is, the store decides.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     pub provider_coin_id: String,
-    pub coin: Coin,
+    pub symbol: String,
+    pub name: String,
+    pub slug: String,
+    pub rank: i32,
+    pub numbers: Numbers,
 }
 
 /// A report and the rates of the other currencies, to be published together.

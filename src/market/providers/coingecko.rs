@@ -13,7 +13,7 @@ use reqwest::RequestBuilder;
 use serde::Deserialize;
 
 use super::{
-    super::model::Report,
+    super::model::{Numbers, Report},
     Ask, Provider, Rates,
     listing::{self, Listing},
 };
@@ -132,15 +132,19 @@ fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result
         symbol: row.symbol.to_uppercase(),
         name: row.name,
         rank: row.market_cap_rank,
-        price: row.current_price,
-        volume_24h: row.total_volume,
-        volume_change_24h: None,
-        percent_change_1h: row.price_change_percentage_1h_in_currency,
-        percent_change_24h: row.price_change_percentage_24h_in_currency.or(row.price_change_percentage_24h),
-        percent_change_7d: row.price_change_percentage_7d_in_currency,
-        market_cap: row.market_cap,
+        numbers: Numbers {
+            price: row.current_price,
+            volume_24h: row.total_volume,
+            volume_change_24h: None,
+            percent_change_1h: row.price_change_percentage_1h_in_currency,
+            percent_change_24h: row
+                .price_change_percentage_24h_in_currency
+                .or(row.price_change_percentage_24h),
+            percent_change_7d: row.price_change_percentage_7d_in_currency,
+            market_cap: row.market_cap,
+        },
     });
-    listing::report(listings, currency, count, stated, now)
+    listing::build_report(listings, currency, count, stated, now)
 }
 
 fn decode_rates(body: &[u8], base: &str, currencies: &[String]) -> Result<Rates, Failure> {
@@ -198,15 +202,15 @@ mod tests {
         assert_eq!(report.as_of.to_rfc3339(), "2026-11-20T09:59:12+00:00");
         let bitcoin = &report.entries[0];
         assert_eq!(bitcoin.provider_coin_id, "bitcoin");
-        let coin = &bitcoin.coin;
+        let (coin, numbers) = (bitcoin, &bitcoin.numbers);
         assert_eq!((coin.symbol.as_str(), coin.name.as_str(), coin.rank), ("BTC", "Bitcoin", 1));
-        assert_eq!((coin.price, coin.volume_24h), (Some(70211.4421), Some(112_536_391_041.0)));
+        assert_eq!((numbers.price, numbers.volume_24h), (Some(70211.4421), Some(112_536_391_041.0)));
         assert_eq!(
-            (coin.percent_change_1h, coin.percent_change_24h),
+            (numbers.percent_change_1h, numbers.percent_change_24h),
             (Some(-0.674_912_04), Some(-3.875_049_67))
         );
-        assert_eq!((coin.volume_change_24h, coin.percent_change_7d), (None, None));
-        assert_eq!(coin.market_cap, Some(1_400_804_910_815.0));
+        assert_eq!((numbers.volume_change_24h, numbers.percent_change_7d), (None, None));
+        assert_eq!(numbers.market_cap, Some(1_400_804_910_815.0));
     }
 
     #[test]

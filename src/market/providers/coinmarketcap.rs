@@ -13,7 +13,10 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::{
-    super::{currency::median_ratio, model::Report},
+    super::{
+        currency::median_ratio,
+        model::{Numbers, Report},
+    },
     Ask, Provider, Rates, collect_rates,
     listing::{self, Listing},
 };
@@ -204,7 +207,7 @@ pub fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Re
     }
     let Envelope { status, data } = serde_json::from_slice(body).map_err(Failure::garbage)?;
     let listings = data.items.into_iter().filter_map(|row| listing(row, currency));
-    listing::report(listings, currency, count, status.timestamp, now)
+    listing::build_report(listings, currency, count, status.timestamp, now)
 }
 
 /// None for a coin without a quote in our currency.
@@ -219,13 +222,15 @@ fn listing(row: Row, currency: &str) -> Option<Listing> {
         name: row.name,
         slug: row.slug,
         rank: row.cmc_rank,
-        price: quote.price,
-        volume_24h: quote.volume_24h,
-        volume_change_24h: quote.volume_change_24h,
-        percent_change_1h: quote.percent_change_1h,
-        percent_change_24h: quote.percent_change_24h,
-        percent_change_7d: quote.percent_change_7d,
-        market_cap: quote.market_cap,
+        numbers: Numbers {
+            price: quote.price,
+            volume_24h: quote.volume_24h,
+            volume_change_24h: quote.volume_change_24h,
+            percent_change_1h: quote.percent_change_1h,
+            percent_change_24h: quote.percent_change_24h,
+            percent_change_7d: quote.percent_change_7d,
+            market_cap: quote.market_cap,
+        },
     })
 }
 
@@ -243,10 +248,10 @@ mod tests {
         let v1 = decode(&fixture("v1_listings_latest_gbp"), "GBP", 20, DateTime::UNIX_EPOCH).expect("v1");
         assert_eq!(v3, v1);
         assert_eq!(v3.entries.len(), 20);
-        let bitcoin = &v3.entries[0].coin;
+        let bitcoin = &v3.entries[0];
         assert_eq!((bitcoin.symbol.as_str(), bitcoin.rank), ("BTC", 1));
-        assert_eq!(bitcoin.price, Some(70211.4421));
-        assert_eq!(bitcoin.volume_change_24h, Some(-37.9991));
+        assert_eq!(bitcoin.numbers.price, Some(70211.4421));
+        assert_eq!(bitcoin.numbers.volume_change_24h, Some(-37.9991));
     }
 
     #[test]
@@ -298,7 +303,7 @@ mod tests {
         let odd = odd.replacen("\"Bitcoin\"", "\"Bit\\u202ecoin\\u0000\"", 1);
         let report = decode(odd.as_bytes(), "GBP", 20, DateTime::UNIX_EPOCH).expect("a report");
         assert_eq!(report.entries.len(), 19);
-        assert_eq!(report.entries[0].coin.name, "Bitcoin");
+        assert_eq!(report.entries[0].name, "Bitcoin");
         let failure = r#"{"status":{"error_code":1002,"error_message":"a\u0000b"}}"#;
         let failure = decode(failure.as_bytes(), "GBP", 20, DateTime::UNIX_EPOCH).expect_err("a failure");
         assert_eq!(failure, Failure::new(Advice::Stop, "error 1002: ab"));

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::{
-    super::model::Report,
+    super::model::{Numbers, Report},
     Ask, Provider, Rates, collect_rates,
     listing::{self, Listing},
 };
@@ -112,7 +112,7 @@ fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result
         let quote = row.quotes.remove(currency)?;
         listing(row, &quote)
     });
-    listing::report(listings, currency, count, stated, now)
+    listing::build_report(listings, currency, count, stated, now)
 }
 
 fn listing(row: Row, quote: &Quote) -> Option<Listing> {
@@ -123,13 +123,15 @@ fn listing(row: Row, quote: &Quote) -> Option<Listing> {
         symbol: row.symbol,
         name: row.name,
         rank: row.rank,
-        price: quote.price,
-        volume_24h: quote.volume_24h,
-        volume_change_24h: quote.volume_24h_change_24h,
-        percent_change_1h: quote.percent_change_1h,
-        percent_change_24h: quote.percent_change_24h,
-        percent_change_7d: quote.percent_change_7d,
-        market_cap: quote.market_cap,
+        numbers: Numbers {
+            price: quote.price,
+            volume_24h: quote.volume_24h,
+            volume_change_24h: quote.volume_24h_change_24h,
+            percent_change_1h: quote.percent_change_1h,
+            percent_change_24h: quote.percent_change_24h,
+            percent_change_7d: quote.percent_change_7d,
+            market_cap: quote.market_cap,
+        },
         provider_coin_id: row.id,
     })
 }
@@ -162,10 +164,10 @@ mod tests {
         assert_eq!(report.as_of.to_rfc3339(), "2026-11-20T09:56:00+00:00");
         let bitcoin = &report.entries[0];
         assert_eq!(bitcoin.provider_coin_id, "btc-bitcoin");
-        let coin = &bitcoin.coin;
+        let (coin, numbers) = (bitcoin, &bitcoin.numbers);
         assert_eq!((coin.symbol.as_str(), coin.slug.as_str(), coin.rank), ("BTC", "bitcoin", 1));
-        assert_eq!((coin.price, coin.volume_change_24h), (Some(70211.4421), Some(-37.9991)));
-        assert_eq!((coin.percent_change_1h, coin.percent_change_7d), (Some(-0.67), Some(3.18)));
+        assert_eq!((numbers.price, numbers.volume_change_24h), (Some(70211.4421), Some(-37.9991)));
+        assert_eq!((numbers.percent_change_1h, numbers.percent_change_7d), (Some(-0.67), Some(3.18)));
     }
 
     #[test]
@@ -174,7 +176,7 @@ mod tests {
         // Coins that are not traded any more have rank 0.
         let text = text.replacen("\"rank\": 3,", "\"rank\": 0,", 1);
         let report = decode(text.as_bytes(), "GBP", 5, DateTime::<Utc>::MAX_UTC).expect("report");
-        let ranks: Vec<_> = report.entries.iter().map(|entry| entry.coin.rank).collect();
+        let ranks: Vec<_> = report.entries.iter().map(|entry| entry.rank).collect();
         assert_eq!(ranks, [1, 2, 4, 5]);
     }
 

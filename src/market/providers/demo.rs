@@ -92,6 +92,6 @@ mod tests {
     fn the_compiled_in_snapshot_is_whole() {
         let report = super::report();
         assert_eq!(report.entries.len(), 20);
-        assert!(report.entries.iter().all(|entry| entry.coin.price.is_some()));
+        assert!(report.entries.iter().all(|entry| entry.numbers.price.is_some()));
     }
 }
