@@ -1,4 +1,4 @@
-//! The same data in another currency.
+//! Converts market data to another currency.
 //!
 //! Data is fetched and kept in one currency, since each further one costs a provider's credits.
 //! A rate between two currencies is the ratio of one coin's (CoinMarketCap: the median over the

@@ -13,8 +13,8 @@ use crate::{
     social::Social,
 };
 
-/// A coin and what the market says of it. Amounts are in the answer's `currency`; null is what
-/// the provider did not report.
+/// A coin with its market data. Amounts are in the `currency` of the response; a number is null if the provider
+/// did not report it.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Coin {
     /// Mintage's own id: ticker symbols are not unique.
@@ -24,7 +24,7 @@ pub struct Coin {
     pub symbol: String,
     #[schema(example = "Bitcoin")]
     pub name: String,
-    /// The name for URLs.
+    /// Name of the coin in URLs.
     #[schema(example = "bitcoin")]
     pub slug: String,
     /// Rank by market capitalisation, from 1.
@@ -33,7 +33,7 @@ pub struct Coin {
     /// Price of one coin.
     #[schema(example = 70211.4421)]
     pub price: Option<f64>,
-    /// Traded in the last 24 hours.
+    /// Amount traded in the last 24 hours.
     #[schema(example = 112_536_391_040.63)]
     pub volume_24h: Option<f64>,
     /// Change of `volume_24h` against the 24 hours before, in percent.
@@ -51,13 +51,13 @@ pub struct Coin {
     /// Price times circulating supply.
     #[schema(example = 1_400_804_910_814.55)]
     pub market_cap: Option<f64>,
-    /// The amounts and changes again with their currency, as one object to pass on.
+    /// The amounts and changes again, in one object with their currency.
     pub quote: Quote,
-    /// Null for a coin that nobody was listened to about in the last 7 days.
+    /// Null if no source was read for this coin in the last 7 days.
     pub social: Option<Social>,
 }
 
-/// What the market says of a coin.
+/// Market data of a coin in one currency.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Quote {
     /// ISO 4217 code.
@@ -66,7 +66,7 @@ pub struct Quote {
     /// Price of one coin.
     #[schema(example = 70211.4421)]
     pub price: Option<f64>,
-    /// Traded in the last 24 hours.
+    /// Amount traded in the last 24 hours.
     #[schema(example = 112_536_391_040.63)]
     pub volume_24h: Option<f64>,
     /// Change of `volume_24h` against the 24 hours before, in percent.
@@ -159,7 +159,7 @@ impl Coin {
     }
 }
 
-/// Which coin it is, without what the market says.
+/// Identifies a coin, without market data.
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = coins)]
 pub struct Identity {
@@ -176,7 +176,7 @@ impl From<&Coin> for Identity {
     }
 }
 
-/// One complete report of a provider, as it is kept.
+/// A complete report of a provider, as it is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     /// Grows with time.
@@ -184,7 +184,7 @@ pub struct Snapshot {
     pub provider: String,
     pub currency: String,
     pub as_of: DateTime<Utc>,
-    /// When the sync read it.
+    /// When the sync fetched it.
     pub fetched_at: DateTime<Utc>,
     /// By rank.
     pub coins: Vec<Coin>,
@@ -200,13 +200,13 @@ pub struct Rate {
     /// Units of `currency` for one of the snapshot's.
     #[diesel(column_name = rate)]
     pub units: f64,
-    /// Change of the rate, in percent; none while our own history is shorter.
+    /// Change of the rate, in percent; None while our own history is shorter.
     pub percent_change_1h: Option<f64>,
     pub percent_change_24h: Option<f64>,
     pub percent_change_7d: Option<f64>,
 }
 
-/// One complete report of a provider, as it arrived.
+/// A complete report of a provider, as it was fetched.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     pub currency: String,
@@ -236,7 +236,7 @@ pub struct Market {
     pub rates: Vec<ReadRate>,
 }
 
-/// A rate as it was read.
+/// A rate as it was fetched.
 #[derive(Clone, Debug)]
 pub struct ReadRate {
     pub currency: String,

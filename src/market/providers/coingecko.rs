@@ -1,4 +1,4 @@
-//! CoinGecko, `GET /api/v3/coins/markets`; without a key, with a demo key or with a paid one.
+//! Reads CoinGecko, `GET /api/v3/coins/markets`; without a key, with a demo key or with a paid one.
 //!
 //! Source: the provider's API documentation (docs.coingecko.com). One call is one call of the
 //! plan (10,000 a month with a demo key; without one limited by address). It has no

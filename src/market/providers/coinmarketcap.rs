@@ -1,4 +1,4 @@
-//! CoinMarketCap, `GET /v3/cryptocurrency/listings/latest`, with a key or, by `/public-api`,
+//! Reads CoinMarketCap, `GET /v3/cryptocurrency/listings/latest`, with a key or, by `/public-api`,
 //! without one (then limited by address).
 //!
 //! Source: the provider's API documentation (coinmarketcap.com/api/documentation). One call
@@ -198,9 +198,9 @@ fn number_or_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i
     }
 }
 
-/// The top `count` coins of a body of either version, read at `now`.
+/// Decodes the top `count` coins from a body of either version, received at `now`.
 pub fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result<Report, Failure> {
-    // An error may come without data or with any.
+    // An error may come with or without data, of any shape.
     let status = serde_json::from_slice::<StatusOnly>(body).map_err(Failure::garbage)?.status;
     if status.error_code != 0 {
         return Err(status.failure());
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_a_failure_and_never_an_empty_report() {
+    fn invalid_bodies_are_failures_and_never_empty_reports() {
         let bodies = [
             "",
             "{",
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn one_odd_coin_does_not_spoil_the_others_and_odd_text_is_cleaned() {
+    fn an_invalid_row_is_left_out_and_text_is_cleaned() {
         let text = String::from_utf8(fixture("v3_listings_latest_gbp")).expect("UTF-8");
         let odd = text.replacen("\"name\": \"Ethereum\"", "\"name\": null", 1);
         let odd = odd.replacen("\"Bitcoin\"", "\"Bit\\u202ecoin\\u0000\"", 1);

@@ -1,4 +1,4 @@
-//! CoinPaprika, `GET /v1/tickers`; without a key, for use that is not commercial.
+//! Reads CoinPaprika, `GET /v1/tickers`; without a key, for use that is not commercial.
 //!
 //! Source: the provider's API documentation (api.coinpaprika.com). Every coin comes (2 to 3 MB),
 //! and the top is kept. The free plan has 20,000 calls a month and quotes at most three currencies
@@ -74,7 +74,7 @@ async fn get(ask: Ask<'_>, path: &str, quotes: &str) -> Result<Answer, Failure> 
         return Ok(answer);
     }
     let advice = match answer.status.as_u16() {
-        // The month's calls are used up.
+        // The calls of the month are used up.
         402 => Advice::NextDay,
         429 => Advice::After(Duration::from_mins(1)),
         _ => Advice::BackOff,
@@ -116,7 +116,7 @@ fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result
 }
 
 fn listing(row: Row, quote: &Quote) -> Option<Listing> {
-    // The id is the symbol, a hyphen and what the others have for a slug.
+    // The id is the symbol, a hyphen and the slug that the other providers use.
     let (_, slug) = row.id.split_once('-')?;
     Some(Listing {
         slug: slug.to_owned(),

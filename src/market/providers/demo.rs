@@ -1,4 +1,4 @@
-//! A snapshot compiled into the binary, so that a first run without a network shows something.
+//! Provides a snapshot compiled into the binary, so that a first run without a network shows something.
 //! The numbers are made up; the ids are CoinMarketCap's, so that a coin stays the same coin when
 //! real data takes over.
 
@@ -89,7 +89,7 @@ pub fn rates() -> Rates {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_compiled_in_snapshot_is_whole() {
+    fn the_compiled_in_snapshot_is_complete() {
         let report = super::report();
         assert_eq!(report.entries.len(), 20);
         assert!(report.entries.iter().all(|entry| entry.numbers.price.is_some()));

@@ -1,5 +1,4 @@
-//! What all lists have in common: rows that make no sense are left out, a list that makes no
-//! sense is a failure, and numbers are plausible or null.
+//! Turns a provider's list into a report: drops invalid rows and implausible numbers, and refuses useless lists.
 
 use std::collections::HashSet;
 
@@ -8,14 +7,16 @@ use chrono::{DateTime, Datelike, Utc};
 use super::super::model::{Entry, Numbers, Report};
 use crate::upstream::{Failure, clean};
 
-/// No market data is older.
-const BITCOIN_BEGAN: i32 = 2009;
+/// The year in which bitcoin began; no market data is older.
+const MIN_YEAR: i32 = 2009;
 /// More than all the money there is, in any currency.
-const LARGEST_AMOUNT: f64 = 1e21;
-const LARGEST_CHANGE: f64 = 1e9;
-const LONGEST_NAME: usize = 100;
+const MAX_AMOUNT: f64 = 1e21;
+/// In percent.
+const MAX_CHANGE: f64 = 1e9;
+/// In characters.
+const MAX_NAME_LEN: usize = 100;
 
-/// What a provider says of a coin, as it says it.
+/// A row of a provider's list, unchecked.
 #[derive(Default)]
 pub struct Listing {
     pub provider_coin_id: String,
@@ -26,8 +27,8 @@ pub struct Listing {
     pub numbers: Numbers,
 }
 
-/// The top `count` by rank. Of rows with the same id the first counts. A list in which fewer
-/// than four fifths of the wanted coins have a price is no better than what we have already.
+/// Builds a report of the top `count` coins by rank. Of rows with the same id the first counts. A list in which fewer than
+/// four fifths of the wanted coins have a price is refused: the previous snapshot is better.
 pub fn build_report(
     listings: impl IntoIterator<Item = Listing>,
     currency: &str,
@@ -48,16 +49,16 @@ pub fn build_report(
     if priced == 0 || priced * 5 < count * 4 {
         return Err(Failure::garbage(format!("only {priced} of {count} coins have a price")));
     }
-    let as_of = stated.filter(|time| time.year() >= BITCOIN_BEGAN).unwrap_or(now).min(now);
+    let as_of = stated.filter(|time| time.year() >= MIN_YEAR).unwrap_or(now).min(now);
     Ok(Report { currency: currency.to_owned(), as_of, entries })
 }
 
-/// None for a coin without a rank or a name.
+/// Checks a row; None for a coin without a rank or a name.
 fn entry(listing: Listing) -> Option<Entry> {
-    let amount = |value: Option<f64>| value.filter(|value| (0.0..=LARGEST_AMOUNT).contains(value));
-    let change = |value: Option<f64>| value.filter(|value| (-100.0..=LARGEST_CHANGE).contains(value));
+    let amount = |value: Option<f64>| value.filter(|value| (0.0..=MAX_AMOUNT).contains(value));
+    let change = |value: Option<f64>| value.filter(|value| (-100.0..=MAX_CHANGE).contains(value));
     let text = |text: &str| {
-        let text = clean(text.trim(), LONGEST_NAME);
+        let text = clean(text.trim(), MAX_NAME_LEN);
         (!text.is_empty()).then_some(text)
     };
     let Numbers {
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_is_empty_or_a_part_is_a_failure() {
+    fn an_empty_or_incomplete_list_is_refused() {
         let failed = |listings: Vec<Listing>, count| {
             build_report(listings, "GBP", count, None, DateTime::UNIX_EPOCH).is_err()
         };
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_the_data_is_neither_absurd_nor_in_the_future() {
+    fn an_absurd_or_future_time_of_the_data_becomes_now() {
         let now: DateTime<Utc> = "2026-11-20T10:00:00Z".parse().expect("time");
         let as_of = |stated: &str| {
             let stated = Some(stated.parse().expect("time"));

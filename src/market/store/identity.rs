@@ -1,4 +1,4 @@
-//! Which coin a provider means.
+//! Maps the coins of a report to ours.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,8 +16,8 @@ use super::super::{
 };
 use crate::db::schema::{coin_refs, coins};
 
-/// Our ids of the reported coins, in a provider's namespace of ids. New coins are created. A coin
-/// is named by the provider that reported it first: the others' spellings do not alternate.
+/// Returns our ids of the reported coins, by their ids in the provider's namespace. Unknown coins are created. A coin keeps
+/// the name given by the provider that reported it first, so that spellings do not alternate.
 pub(super) fn coin_ids(
     conn: &mut PgConnection,
     namespace: &str,

@@ -1,4 +1,4 @@
-//! Snapshots as they are written and read.
+//! Writes and reads snapshots with their quotes and rates.
 
 use std::collections::HashMap;
 
@@ -46,10 +46,7 @@ struct SnapshotRow {
     rate: Rate,
 }
 
-/// Puts the compiled-in snapshot there once, so that there is always something to serve.
-///
-/// # Errors
-/// The database cannot be written.
+/// Inserts the compiled-in snapshot once, so that there is always data to serve.
 pub fn ensure_demo(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
     let report = demo::report();
     conn.transaction(|conn| {
@@ -64,20 +61,20 @@ pub fn ensure_demo(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<(
         let market =
             Market { provider: demo::NAME, id_namespace: demo::ID_NAMESPACE, report, rates: rates.collect() };
         match present {
-            // It may be from before there were rates.
+            // Earlier versions wrote it without rates.
             Some(id) => insert_rates(conn, id, &market, now),
             None => insert(conn, &market, now).map(|_| ()),
         }
     })
 }
 
-/// Serialises writers, so that two never create the same coin.
+/// Serialises writers, so that two replicas never create the same coin.
 pub(super) fn lock(conn: &mut PgConnection) -> QueryResult<()> {
     sql_query("LOCK TABLE coin_refs IN EXCLUSIVE MODE").execute(conn)?;
     Ok(())
 }
 
-/// Writes a snapshot; with the lock held.
+/// Writes a snapshot; the caller holds the [`lock`].
 pub(super) fn insert(conn: &mut PgConnection, market: &Market, now: DateTime<Utc>) -> QueryResult<i64> {
     let Market { provider, id_namespace, report, .. } = market;
     let ids = coin_ids(conn, id_namespace, report, now)?;
@@ -119,8 +116,8 @@ fn quotes(
     report.entries.iter().map(row).collect()
 }
 
-/// Volumes as the same provider stated them 24 hours ago (half an hour more or less): providers
-/// count different markets, so another one's say nothing.
+/// Returns the volumes that the same provider reported 24 hours ago, give or take half an hour. Those of another provider
+/// cannot be compared: providers count different markets.
 fn volumes_a_day_ago(
     conn: &mut PgConnection,
     provider: &str,
@@ -190,7 +187,7 @@ fn insert_rates(
     Ok(())
 }
 
-/// The rates that are known best: those of the newest real snapshot in this currency.
+/// Returns the rates of the newest real snapshot in this currency.
 pub fn last_rates(conn: &mut PgConnection, currency: &str) -> QueryResult<Vec<ReadRate>> {
     let newest: Option<i64> = coin_snapshots::table
         .filter(coin_snapshots::currency.eq(currency).and(coin_snapshots::provider.ne(demo::NAME)))
