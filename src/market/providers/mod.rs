@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// All providers. This is also the default order in which they are tried.
-static PROVIDERS: [&dyn Provider; 5] = [
+static PROVIDERS: &[&dyn Provider] = &[
     &coinmarketcap::WITH_KEY,
     &coingecko::CoinGecko,
     &coinmarketcap::WITHOUT_KEY,
