@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    providers,
+    providers::{self, Provider},
     store::{self, SlotRow},
 };
 use crate::{
@@ -145,7 +145,7 @@ impl SyncStatus {
             ServiceStatus::new(name, state, budget, now)
         };
         let budget = |name| settings.settings_of(name).daily_budget.map(|a_day| Budget { a_day, least: 1 });
-        let names = providers::real(settings).map(|provider| provider.name());
+        let names = providers::real(settings).map(Provider::name);
         let providers: Vec<_> = names.map(|name| status(name, budget(name))).collect();
         let social = sources(social).into_iter().map(|(name, budget)| status(&name, budget)).collect();
         let current = start_of_slot(now, settings.sync_interval);

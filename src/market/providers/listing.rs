@@ -17,7 +17,6 @@ const MAX_CHANGE: f64 = 1e9;
 const MAX_NAME_LEN: usize = 100;
 
 /// A row of a provider's list, unchecked.
-#[derive(Default)]
 pub struct Listing {
     pub provider_coin_id: String,
     pub symbol: String,
@@ -101,7 +100,6 @@ mod tests {
             slug: "b".into(),
             rank: Some(1),
             numbers: Numbers { price: Some(1.0), ..Numbers::default() },
-            ..Listing::default()
         }
     }
 
