@@ -21,9 +21,10 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::{Config, Provider, SecretKey},
+    config::{Config, SecretKey},
     db::Follower,
     http::Stage,
+    market,
 };
 
 /// Minimum time between the begin of draining and the end of idle connections, also without `DRAIN_DELAY`: active
@@ -81,9 +82,10 @@ impl Server {
 
     /// The providers of coins, in the order in which they are tried.
     pub fn coins_source(&self) -> String {
-        match self.config.coins.providers.as_slice() {
-            [Provider::Demo] => "built-in demo data (COINS_PROVIDERS has no other provider)".into(),
-            providers => providers.iter().map(|one| one.name()).collect::<Vec<_>>().join(", then "),
+        if market::wants_real(&self.config.coins) {
+            self.config.coins.providers.join(", then ")
+        } else {
+            "built-in demo data (COINS_PROVIDERS has no other provider)".into()
         }
     }
 

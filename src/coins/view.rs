@@ -18,10 +18,10 @@ use tokio::sync::watch;
 use super::body::{CoinList, Provenance, event};
 use crate::{
     clock::Clock,
-    config::{Coins, Provider},
+    config::Coins,
     db::{Change, Follow},
     http::{Prepared, Problem, kind},
-    market::{self, Coin, DEMO_CURRENCY, STANDS_STILL, Snapshot, convert},
+    market::{self, Coin, DEMO_CURRENCY, FROZEN_AFTER, Snapshot, convert},
 };
 
 /// Missed syncs after which data counts as stale.
@@ -94,7 +94,7 @@ impl View {
         };
         Self {
             clock,
-            real: settings.providers.iter().any(|provider| *provider != Provider::Demo),
+            real: market::wants_real(settings),
             interval: TimeDelta::from_std(settings.sync_interval).expect("at most a day"),
             currencies: settings.currencies.iter().map(in_currency).collect(),
             renewal: Mutex::new(()),
@@ -166,11 +166,11 @@ impl View {
 
     /// When the snapshot becomes stale.
     fn good_until(&self, snapshot: &Snapshot) -> DateTime<Utc> {
-        if snapshot.provider == Provider::Demo.name() {
+        if !market::is_real(&snapshot.provider) {
             return DateTime::UNIX_EPOCH;
         }
         let missed = self.interval * STALE_AFTER;
-        (snapshot.fetched_at + missed).min(snapshot.as_of + missed.max(STANDS_STILL))
+        (snapshot.fetched_at + missed).min(snapshot.as_of + missed.max(FROZEN_AFTER))
     }
 
     fn prepare(&self, snapshot: Arc<Snapshot>) -> Arc<Current> {
@@ -212,14 +212,14 @@ impl View {
                 let currency = &entry.code;
                 tracing::warn!(currency, "no rate for this currency yet: requests for it get 503");
             }
-            synced |= found.as_ref().is_some_and(|(kept, _)| kept.provider != Provider::Demo.name());
+            synced |= found.as_ref().is_some_and(|(kept, _)| market::is_real(&kept.provider));
             if found.is_none() && number == 0 {
                 found = market::latest(conn, DEMO_CURRENCY, false)?;
             }
             let Some((kept, rate)) = found else { continue };
             let own = kept.currency == rate.currency;
             let converted = |coin: Coin| if own { coin } else { convert(&coin, &rate) };
-            let coins = kept.coins.into_iter().map(|coin| converted(coin).quoted(&rate.currency)).collect();
+            let coins = kept.coins.into_iter().map(converted).collect();
             let snapshot = Snapshot { coins, currency: rate.currency, ..kept };
             prepared.push((entry, self.prepare(Arc::new(snapshot))));
         }
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn renewing_an_old_answer_never_replaces_a_newer_snapshot() {
         let clock = Clock::default();
-        let settings = Config::from_lookup(&|_| None).expect("the defaults").coins;
+        let settings = Config::from_lookup(&|_| None, &market::provider_specs()).expect("the defaults").coins;
         let view = View::new(clock.clone(), &settings);
         let entry = &view.currencies[0];
         let of = |id| {

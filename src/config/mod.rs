@@ -11,6 +11,7 @@ mod env;
 mod log;
 mod mail;
 mod mask;
+mod provider;
 mod secret_key;
 mod security;
 mod server;
@@ -24,12 +25,13 @@ use std::{
 
 pub use self::{
     accounts::Accounts,
-    coins::{Coins, Provider, Upstream},
+    coins::Coins,
     database::Database,
     env::Secret,
     log::{Log, LogFormat},
     mail::{Mail, MailSecurity, MailTransport, Smtp},
     mask::Mask,
+    provider::{KeySpec, PlanSpec, ProviderSettings, ProviderSpec, UrlSpec},
     secret_key::{SecretKey, SecretKeyError},
     security::{Passwords, Tokens},
     server::{Server, Tls},
@@ -74,11 +76,11 @@ impl Config {
     ///
     /// # Errors
     /// Lists every invalid setting.
-    pub fn load() -> Result<Self, ConfigError> {
+    pub fn load(providers: &[&'static ProviderSpec]) -> Result<Self, ConfigError> {
         let file = dotenv::Dotenv::read(Path::new(".env")).map_err(|error| ConfigError(vec![error]))?;
         #[expect(clippy::disallowed_methods, reason = "this is the one reader")]
         let lookup = |name: &str| std::env::var(name).ok().or_else(|| file.values.get(name).cloned());
-        let (mut config, env) = Self::read(&lookup);
+        let (mut config, env) = Self::read(&lookup, providers);
         config.warnings.extend(file.warning(&env.secrets).map(str::to_owned));
         Self::checked(config, env)
     }
@@ -87,8 +89,11 @@ impl Config {
     ///
     /// # Errors
     /// Lists every invalid setting.
-    pub fn from_lookup(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let (config, env) = Self::read(lookup);
+    pub fn from_lookup(
+        lookup: &dyn Fn(&str) -> Option<String>,
+        providers: &[&'static ProviderSpec],
+    ) -> Result<Self, ConfigError> {
+        let (config, env) = Self::read(lookup, providers);
         Self::checked(config, env)
     }
 
@@ -97,11 +102,14 @@ impl Config {
     }
 
     /// The names of all settings, for a test that compares `.env.example`.
-    pub fn setting_names() -> HashSet<&'static str> {
-        Self::read(&|_| None).1.names.into_iter().collect()
+    pub fn setting_names(providers: &[&'static ProviderSpec]) -> HashSet<&'static str> {
+        Self::read(&|_| None, providers).1.names.into_iter().collect()
     }
 
-    fn read(lookup: &dyn Fn(&str) -> Option<String>) -> (Self, env::Env<'_>) {
+    fn read<'a>(
+        lookup: &'a dyn Fn(&str) -> Option<String>,
+        providers: &[&'static ProviderSpec],
+    ) -> (Self, env::Env<'a>) {
         let mut env = env::Env::new(lookup);
         let profiles = [("development", Profile::Development), ("production", Profile::Production)];
         if lookup("PROFILE").is_some_and(|value| value.trim().is_empty()) {
@@ -118,7 +126,7 @@ impl Config {
             database: Database::read(&mut env, profile),
             passwords: Passwords::read(&mut env, profile),
             tokens: Tokens::read(&mut env),
-            coins: Coins::read(&mut env),
+            coins: Coins::read(&mut env, providers),
             social: Social::read(&mut env),
             accounts: Accounts::read(&mut env, &mail.transport),
             mail,
@@ -137,17 +145,25 @@ impl Config {
 mod tests {
     use super::*;
 
+    static KEYED: ProviderSpec = ProviderSpec {
+        name: "keyed",
+        url: None,
+        key: Some(KeySpec { setting: "A_KEY", is_required: false, plan: None }),
+        daily_budget: None,
+        stands_in_for: None,
+    };
+
     fn with(settings: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        Config::from_lookup(&|name| {
-            settings.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-        })
+        let lookup =
+            |name: &str| settings.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        Config::from_lookup(&lookup, &[&KEYED])
     }
 
     #[test]
     fn the_defaults_are_valid() {
         let config = with(&[]).expect("defaults");
         assert_eq!(config.server.public_url, "http://127.0.0.1:8080");
-        assert_eq!(config.coins.providers.first(), Some(&Provider::CoinGecko));
+        assert_eq!(config.coins.providers, ["keyed"]);
     }
 
     #[test]
@@ -206,8 +222,8 @@ mod tests {
 
     #[test]
     fn a_secret_is_not_printed() {
-        let key = "a-coinmarketcap-key-0123456789";
-        let config = with(&[("COINMARKETCAP_API_KEY", key)]).expect("config");
+        let key = "a-key-of-a-provider-0123456789";
+        let config = with(&[("A_KEY", key)]).expect("config");
         assert!(!format!("{config:?}").contains(key));
     }
 }

@@ -1,11 +1,11 @@
-//! Lets others take part in the publication of a snapshot without the market knowing them.
+//! Lets other rooms take part in the publication of a snapshot; the market does not know them.
 
 use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 
 /// Takes part in the transaction that publishes a snapshot.
 pub trait AfterPublish: Send + Sync {
-    /// Runs when the snapshot is there, and again when what people say is added to it in a second transaction. An error
-    /// rolls the transaction back.
+    /// Runs after the snapshot was inserted, and again if social figures are added to it in a second transaction. An
+    /// error rolls the transaction back.
     fn published(&self, conn: &mut PgConnection, snapshot_id: i64, now: DateTime<Utc>) -> QueryResult<()>;
 }

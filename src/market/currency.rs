@@ -1,4 +1,4 @@
-//! The same data in another currency.
+//! Converts market data to another currency.
 //!
 //! Data is fetched and kept in one currency, since each further one costs a provider's credits.
 //! A rate between two currencies is the ratio of one coin's (CoinMarketCap: the median over the
@@ -9,30 +9,34 @@
 
 use std::collections::HashMap;
 
-use super::model::{Coin, Entry, Rate};
+use super::model::{Coin, Entry, Numbers, Rate};
 
-/// The coin in the rate's currency.
+/// Converts a coin to the rate's currency.
 pub fn convert(coin: &Coin, rate: &Rate) -> Coin {
+    let numbers = convert_numbers(&coin.numbers(), rate);
+    Coin::new(coin.into(), coin.rank, coin.social.clone(), numbers, &rate.currency)
+}
+
+fn convert_numbers(numbers: &Numbers, rate: &Rate) -> Numbers {
     let amount = |value: Option<f64>| value.map(|value| value * rate.units).filter(|value| value.is_finite());
     let change = |percent: Option<f64>, of_rate: Option<f64>| {
         let (percent, of_rate) = (percent?, of_rate?);
         Some(((1.0 + percent / 100.0) * (1.0 + of_rate / 100.0) - 1.0) * 100.0)
     };
-    Coin {
-        price: amount(coin.price),
-        volume_24h: amount(coin.volume_24h),
-        volume_change_24h: change(coin.volume_change_24h, rate.percent_change_24h),
-        percent_change_1h: change(coin.percent_change_1h, rate.percent_change_1h),
-        percent_change_24h: change(coin.percent_change_24h, rate.percent_change_24h),
-        percent_change_7d: change(coin.percent_change_7d, rate.percent_change_7d),
-        market_cap: amount(coin.market_cap),
-        ..coin.clone()
+    Numbers {
+        price: amount(numbers.price),
+        volume_24h: amount(numbers.volume_24h),
+        volume_change_24h: change(numbers.volume_change_24h, rate.percent_change_24h),
+        percent_change_1h: change(numbers.percent_change_1h, rate.percent_change_1h),
+        percent_change_24h: change(numbers.percent_change_24h, rate.percent_change_24h),
+        percent_change_7d: change(numbers.percent_change_7d, rate.percent_change_7d),
+        market_cap: amount(numbers.market_cap),
     }
 }
 
-/// The median of what the coins that are in both lists cost in `to` for one unit of `from`.
+/// Computes a rate: the median ratio of the prices in `to` and in `from`, of the coins that are in both lists.
 pub fn median_ratio(from: &[Entry], to: &[Entry]) -> Option<f64> {
-    let price = |entry: &Entry| entry.coin.price.filter(|price| *price > 0.0);
+    let price = |entry: &Entry| entry.numbers.price.filter(|price| *price > 0.0);
     let known: HashMap<_, _> =
         from.iter().filter_map(|entry| Some((&entry.provider_coin_id, price(entry)?))).collect();
     let ratio = |entry: &Entry| Some(price(entry)? / known.get(&entry.provider_coin_id)?);
@@ -45,35 +49,33 @@ pub fn median_ratio(from: &[Entry], to: &[Entry]) -> Option<f64> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::model::Quote, *};
+    use super::*;
 
-    fn coin(price: f64, change: f64) -> Coin {
-        Coin {
-            id: 1,
-            symbol: "B".into(),
-            name: "B".into(),
-            slug: "b".into(),
-            rank: 1,
+    fn numbers(price: f64, change: f64) -> Numbers {
+        Numbers {
             price: Some(price),
-            volume_24h: None,
-            volume_change_24h: None,
             percent_change_1h: Some(change),
             percent_change_24h: Some(change),
-            percent_change_7d: None,
             market_cap: Some(price),
-            quote: Quote::default(),
-            social: None,
+            ..Numbers::default()
         }
     }
 
     fn entry(id: &str, price: f64) -> Entry {
-        Entry { provider_coin_id: id.into(), coin: coin(price, 0.0) }
+        Entry {
+            provider_coin_id: id.into(),
+            symbol: "B".into(),
+            name: "B".into(),
+            slug: "b".into(),
+            rank: 1,
+            numbers: numbers(price, 0.0),
+        }
     }
 
     proptest! {
-        /// Whoever converts the prices of both times gets the same change.
+        /// The change of a converted price is that of the prices converted at both times.
         #[test]
-        fn a_change_converts_like_the_prices_it_is_made_of(
+        fn a_change_converts_like_the_prices_that_it_compares(
             (before, after) in (1.0..1e6, 1.0..1e6), (rate_before, rate_after) in (0.1..200.0, 0.1..200.0)
         ) {
             let percent = |before: f64, after: f64| (after / before - 1.0) * 100.0;
@@ -85,7 +87,7 @@ mod tests {
                 percent_change_24h: None,
                 percent_change_7d: of_rate,
             };
-            let converted = convert(&coin(after, percent(before, after)), &rate);
+            let converted = convert_numbers(&numbers(after, percent(before, after)), &rate);
             let expected = percent(before * rate_before, after * rate_after);
             let found = converted.percent_change_1h.unwrap();
             prop_assert!((found - expected).abs() <= 1e-6 * expected.abs().max(1.0));

@@ -1,4 +1,4 @@
-//! Which coins of different providers are the same coin.
+//! Decides which coins of different providers are the same coin.
 //!
 //! Never by ticker symbol alone. Either this table of well-known coins says so, or symbol and name
 //! are equal, no other coin has them on either side, and the prices agree; else it is a new coin:
@@ -6,7 +6,7 @@
 
 use chrono::TimeDelta;
 
-/// Ids at CoinMarketCap, CoinGecko and CoinPaprika. Only what is certain; the rest is matched.
+/// Ids at CoinMarketCap, CoinGecko and CoinPaprika, only where they are certain; other coins are matched by name and price.
 const KNOWN: [(&str, &str, &str); 48] = [
     ("1", "bitcoin", "btc-bitcoin"),
     ("2", "litecoin", "ltc-litecoin"),
@@ -58,7 +58,7 @@ const KNOWN: [(&str, &str, &str); 48] = [
     ("32196", "hyperliquid", "hype-hyperliquid"),
 ];
 
-/// What the other providers call the coin that this provider calls so.
+/// Returns the ids of a well-known coin at all providers, from its id at one.
 pub fn aliases(provider: &str, id: &str) -> Option<[(&'static str, &'static str); 3]> {
     let named = |(coinmarketcap, coingecko, coinpaprika): &(&'static str, &'static str, &'static str)| {
         [("coinmarketcap", *coinmarketcap), ("coingecko", *coingecko), ("coinpaprika", *coinpaprika)]
@@ -66,7 +66,7 @@ pub fn aliases(provider: &str, id: &str) -> Option<[(&'static str, &'static str)
     KNOWN.iter().map(named).find(|names| names.contains(&(provider, id)))
 }
 
-/// A coin as it is compared.
+/// The properties by which coins are compared.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Likeness {
     symbol: String,
@@ -81,12 +81,12 @@ impl Likeness {
         Self { symbol: plain(symbol), name: plain(name), price }
     }
 
-    /// Equal but for the price.
+    /// Whether symbol and name are equal.
     pub fn has_name_of(&self, other: &Self) -> bool {
         self.symbol == other.symbol && self.name == other.name
     }
 
-    /// Whether a price then and one now can be of one coin. Coins that only share a name are
+    /// Whether two prices can be of the same coin, of which one is as old as `age`. Coins that only share a name are
     /// orders of magnitude apart.
     pub fn has_price_of(&self, other: &Self, age: TimeDelta) -> bool {
         let factor = match age {

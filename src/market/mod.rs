@@ -1,7 +1,7 @@
 //! Reads market data from providers, keeps it in PostgreSQL and publishes it to every replica.
 //!
-//! [`Sync`] asks the providers on a schedule, reads with it what people say about the coins, and commits both as a
-//! snapshot. The commit notifies every replica ([`CHANNEL`]). Nothing a provider does reaches a client.
+//! [`Sync`] calls the providers on a schedule, collects social figures at the same time, and commits both as a
+//! snapshot. The commit notifies every replica ([`CHANNEL`]). Requests never wait for a provider.
 
 mod after_publish;
 mod currency;
@@ -19,7 +19,10 @@ pub use self::{
     after_publish::AfterPublish,
     currency::convert,
     model::{Coin, Identity, Quote, Snapshot},
-    providers::{STANDS_STILL, attribution, demo::CURRENCY as DEMO_CURRENCY},
+    providers::{
+        FROZEN_AFTER, attribution, demo::CURRENCY as DEMO_CURRENCY, is_real, specs as provider_specs,
+        wants_real,
+    },
     read_sync::SyncStatus,
     store::{CHANNEL, Point, Step, ensure_demo, history, latest, named},
     sync::Sync,

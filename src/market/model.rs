@@ -3,14 +3,18 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use diesel::{Insertable, Queryable, Selectable};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::store::Point;
-use crate::{config::Provider, social::Social};
+use crate::{
+    db::schema::{coin_quotes, coins, snapshot_rates},
+    social::Social,
+};
 
-/// A coin and what the market says of it. Amounts are in the answer's `currency`; null is what
-/// the provider did not report.
+/// A coin with its market data. Amounts are in the `currency` of the response; a number is null if the provider
+/// did not report it.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Coin {
     /// Mintage's own id: ticker symbols are not unique.
@@ -20,7 +24,7 @@ pub struct Coin {
     pub symbol: String,
     #[schema(example = "Bitcoin")]
     pub name: String,
-    /// The name for URLs.
+    /// Name of the coin in URLs.
     #[schema(example = "bitcoin")]
     pub slug: String,
     /// Rank by market capitalisation, from 1.
@@ -29,7 +33,7 @@ pub struct Coin {
     /// Price of one coin.
     #[schema(example = 70211.4421)]
     pub price: Option<f64>,
-    /// Traded in the last 24 hours.
+    /// Amount traded in the last 24 hours.
     #[schema(example = 112_536_391_040.63)]
     pub volume_24h: Option<f64>,
     /// Change of `volume_24h` against the 24 hours before, in percent.
@@ -47,13 +51,13 @@ pub struct Coin {
     /// Price times circulating supply.
     #[schema(example = 1_400_804_910_814.55)]
     pub market_cap: Option<f64>,
-    /// The amounts and changes again with their currency, as one object to pass on.
+    /// The amounts and changes again, in one object with their currency.
     pub quote: Quote,
-    /// Null for a coin that nobody was listened to about in the last 7 days.
+    /// Null if no source was read for this coin in the last 7 days.
     pub social: Option<Social>,
 }
 
-/// What the market says of a coin.
+/// Market data of a coin in one currency.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Quote {
     /// ISO 4217 code.
@@ -62,7 +66,7 @@ pub struct Quote {
     /// Price of one coin.
     #[schema(example = 70211.4421)]
     pub price: Option<f64>,
-    /// Traded in the last 24 hours.
+    /// Amount traded in the last 24 hours.
     #[schema(example = 112_536_391_040.63)]
     pub volume_24h: Option<f64>,
     /// Change of `volume_24h` against the 24 hours before, in percent.
@@ -82,12 +86,68 @@ pub struct Quote {
     pub market_cap: Option<f64>,
 }
 
+/// What the market reports of a coin, in one currency; None is what the provider did not report. The fields are
+/// documented at [`Coin`].
+#[derive(Clone, Debug, Default, PartialEq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = coin_quotes)]
+pub struct Numbers {
+    pub price: Option<f64>,
+    pub volume_24h: Option<f64>,
+    pub volume_change_24h: Option<f64>,
+    pub percent_change_1h: Option<f64>,
+    pub percent_change_24h: Option<f64>,
+    pub percent_change_7d: Option<f64>,
+    pub market_cap: Option<f64>,
+}
+
 impl Coin {
-    /// With its `quote`, of what else is there.
-    #[must_use]
-    pub fn quoted(self, currency: &str) -> Self {
+    pub fn new(
+        identity: Identity,
+        rank: i32,
+        social: Option<Social>,
+        numbers: Numbers,
+        currency: &str,
+    ) -> Self {
+        let Identity { id, symbol, name, slug } = identity;
+        let Numbers {
+            price,
+            volume_24h,
+            volume_change_24h,
+            percent_change_1h,
+            percent_change_24h,
+            percent_change_7d,
+            market_cap,
+        } = numbers;
         let quote = Quote {
             currency: currency.to_owned(),
+            price,
+            volume_24h,
+            volume_change_24h,
+            percent_change_1h,
+            percent_change_24h,
+            percent_change_7d,
+            market_cap,
+        };
+        Self {
+            id,
+            symbol,
+            name,
+            slug,
+            rank,
+            price,
+            volume_24h,
+            volume_change_24h,
+            percent_change_1h,
+            percent_change_24h,
+            percent_change_7d,
+            market_cap,
+            quote,
+            social,
+        }
+    }
+
+    pub fn numbers(&self) -> Numbers {
+        Numbers {
             price: self.price,
             volume_24h: self.volume_24h,
             volume_change_24h: self.volume_change_24h,
@@ -95,13 +155,13 @@ impl Coin {
             percent_change_24h: self.percent_change_24h,
             percent_change_7d: self.percent_change_7d,
             market_cap: self.market_cap,
-        };
-        Self { quote, ..self }
+        }
     }
 }
 
-/// Which coin it is, without what the market says.
-#[derive(Clone, Debug, PartialEq, Eq, diesel::Queryable)]
+/// Identifies a coin, without market data.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = coins)]
 pub struct Identity {
     pub id: i64,
     pub symbol: String,
@@ -116,7 +176,7 @@ impl From<&Coin> for Identity {
     }
 }
 
-/// One complete report of a provider, as it is kept.
+/// A complete report of a provider, as it is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     /// Grows with time.
@@ -124,7 +184,7 @@ pub struct Snapshot {
     pub provider: String,
     pub currency: String,
     pub as_of: DateTime<Utc>,
-    /// When the sync read it.
+    /// When the sync fetched it.
     pub fetched_at: DateTime<Utc>,
     /// By rank.
     pub coins: Vec<Coin>,
@@ -132,19 +192,21 @@ pub struct Snapshot {
     pub recent: HashMap<i64, Vec<Point>>,
 }
 
-/// A currency that a snapshot can be told in.
-#[derive(Clone, Debug, PartialEq)]
+/// The exchange rate between a snapshot's currency and another one.
+#[derive(Clone, Debug, PartialEq, Queryable, Selectable)]
+#[diesel(table_name = snapshot_rates)]
 pub struct Rate {
     pub currency: String,
-    /// Units of it for one of the snapshot's currency.
+    /// Units of `currency` for one of the snapshot's.
+    #[diesel(column_name = rate)]
     pub units: f64,
-    /// Change of the rate, in percent; none while our own history is shorter.
+    /// Change of the rate, in percent; None while our own history is shorter.
     pub percent_change_1h: Option<f64>,
     pub percent_change_24h: Option<f64>,
     pub percent_change_7d: Option<f64>,
 }
 
-/// One complete report of a provider, as it arrived.
+/// A complete report of a provider, as it was fetched.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     pub currency: String,
@@ -152,22 +214,29 @@ pub struct Report {
     pub entries: Vec<Entry>,
 }
 
-/// What a provider reports of one coin; the coin's `id` is not known yet and 0.
+/// What a provider reports of one coin. Which of our coins it is, the store decides.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     pub provider_coin_id: String,
-    pub coin: Coin,
+    pub symbol: String,
+    pub name: String,
+    pub slug: String,
+    pub rank: i32,
+    pub numbers: Numbers,
 }
 
 /// A report and the rates of the other currencies, to be published together.
 #[derive(Clone, Debug)]
 pub struct Market {
-    pub provider: Provider,
+    /// The provider's name.
+    pub provider: &'static str,
+    /// The namespace of the ids that it reports.
+    pub id_namespace: &'static str,
     pub report: Report,
     pub rates: Vec<ReadRate>,
 }
 
-/// A rate as it was read.
+/// A rate as it was fetched.
 #[derive(Clone, Debug)]
 pub struct ReadRate {
     pub currency: String,

@@ -10,12 +10,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
+    providers::{self, Provider},
     store::{self, SlotRow},
-    sync::budget,
 };
 use crate::{
     clock::{Clock, start_of_slot},
-    config::{Coins, Provider, Social},
+    config::{Coins, Social},
     db::Db,
     http::Problem,
     social::sources,
@@ -28,41 +28,40 @@ const SLOTS_SHOWN: i64 = 10;
 
 #[derive(Serialize, ToSchema)]
 pub struct SyncStatus {
-    /// In the order in which they are asked.
+    /// Market data providers, in the order in which they are tried.
     providers: Vec<ServiceStatus>,
-    /// Where people are listened to.
+    /// Social sources.
     social: Vec<ServiceStatus>,
-    /// The newest first, at most 10.
+    /// The newest slots of the schedule, the newest first, at most 10.
     slots: Vec<SlotStatus>,
     /// Seconds from the start of a slot to the next.
     #[schema(minimum = 1, example = 300)]
     interval_seconds: u64,
-    /// When a slot is due next; in the past for one that waits for its turn, null when only the
-    /// demonstration is wanted.
+    /// When the next slot is due; in the past if a slot waits to be run, null if only demo data is configured.
     next_run_at: Option<DateTime<Utc>>,
 }
 
-/// What is known of a service that is asked.
+/// Status of a provider or social source.
 #[derive(Serialize, ToSchema)]
 pub struct ServiceStatus {
     #[schema(example = "coingecko")]
     name: String,
     state: ServiceCondition,
-    /// Failures since the last success.
+    /// Number of failures since the last success.
     #[schema(minimum = 0, example = 0)]
     failures: i32,
-    /// Not asked before.
+    /// Earliest time of the next request.
     retry_at: Option<DateTime<Utc>>,
     last_success_at: Option<DateTime<Utc>>,
-    /// What was wrong the last time; after the slug of a coin if it was with that coin.
+    /// Text of the last error. It begins with the slug of a coin if it concerns only that coin.
     #[schema(example = "HTTP 503")]
     last_error: Option<String>,
     last_error_at: Option<DateTime<Utc>>,
-    /// Credits (CoinMarketCap), posts (X) or calls (other providers) since midnight UTC; 0 for
-    /// Mastodon and Bluesky, which are not counted by day.
+    /// Credits (CoinMarketCap), posts (X) or calls (other providers) used since midnight UTC; 0 for
+    /// Mastodon and Bluesky, whose calls are not counted.
     #[schema(minimum = 0, example = 12)]
     used_today: i32,
-    /// How many may be used a day; null for no limit of ours.
+    /// Maximum of `used_today`; null for no limit.
     #[schema(example = 333)]
     daily_budget: Option<u32>,
 }
@@ -70,11 +69,11 @@ pub struct ServiceStatus {
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ServiceCondition {
-    /// It may be asked.
+    /// Requests may be sent.
     Ready,
-    /// It may be asked again at `retry_at`: it has failed, or its budget of the day is used up.
+    /// No request is sent before `retry_at`: the last one failed, or the daily budget is used up.
     Waiting,
-    /// It refuses us until an operator has acted (key, plan, quota) and restarted.
+    /// It rejects our key, plan or quota: an operator has to fix that and restart. Retried daily.
     Stopped,
 }
 
@@ -83,12 +82,12 @@ pub struct SlotStatus {
     /// Start of the slot.
     slot: DateTime<Utc>,
     state: SlotCondition,
-    /// Whether an admin asked for it.
+    /// Whether an admin requested it.
     requested: bool,
-    /// How often it was begun.
+    /// Number of times it was started.
     #[schema(minimum = 0, example = 1)]
     attempts: i32,
-    /// Who reported.
+    /// The provider of its snapshot.
     #[schema(example = "coingecko")]
     provider: Option<String>,
     finished_at: Option<DateTime<Utc>>,
@@ -100,17 +99,17 @@ pub enum SlotCondition {
     /// Its snapshot is published.
     Done,
     Running,
-    /// It was asked for, or nobody answered and it will be tried again. What was asked for is done with the next
-    /// slot at the latest.
+    /// It was requested and has not started, or no provider answered and it will be retried. A request is fulfilled
+    /// by the next slot at the latest.
     Waiting,
-    /// The next slot came before anybody answered.
+    /// The next slot started before any provider answered.
     Missed,
 }
 
-/// Status of the coin sync
+/// Read the status of the coin sync
 ///
-/// For admins. The providers in order, with their failures and what is used of their budgets, and
-/// the last slots of the schedule.
+/// Returns the providers and social sources, with failures, retry times and used budgets, and the last slots of
+/// the schedule. For admins.
 #[utoipa::path(
     tag = "coins",
     security(("bearer" = [])),
@@ -133,8 +132,6 @@ pub async fn read_sync(
 }
 
 impl SyncStatus {
-    /// # Errors
-    /// The database cannot be read.
     pub fn read(
         conn: &mut PgConnection,
         settings: &Coins,
@@ -147,9 +144,9 @@ impl SyncStatus {
             let state = states.iter().find(|state| state.provider == name);
             ServiceStatus::new(name, state, budget, now)
         };
-        let real = settings.providers.iter().filter(|provider| **provider != Provider::Demo);
-        let budget = |provider| budget(settings, provider).map(|a_day| Budget { a_day, least: 1 });
-        let providers: Vec<_> = real.map(|provider| status(provider.name(), budget(*provider))).collect();
+        let budget = |name| settings.settings_of(name).daily_budget.map(|a_day| Budget { a_day, least: 1 });
+        let names = providers::real(settings).map(Provider::name);
+        let providers: Vec<_> = names.map(|name| status(name, budget(name))).collect();
         let social = sources(social).into_iter().map(|(name, budget)| status(&name, budget)).collect();
         let current = start_of_slot(now, settings.sync_interval);
         let next_run_at = (!providers.is_empty()).then(|| {
@@ -167,7 +164,7 @@ impl SyncStatus {
         })
     }
 
-    /// As metrics, the same on every replica.
+    /// Writes the status as metrics; every replica writes the same values, which come from the database.
     pub fn write(&self, text: &mut Exposition) {
         let services = || self.providers.iter().chain(&self.social);
         let mut gauge = |name, help, value: &dyn Fn(&ServiceStatus) -> Option<i64>| {
@@ -180,7 +177,7 @@ impl SyncStatus {
         };
         gauge(
             "mintage_sync_ready",
-            "1 if the service may be asked, 0 if it waits or is stopped.",
+            "1 if requests may be sent to the service, 0 if it waits or is stopped.",
             &|service| Some(i64::from(service.state == ServiceCondition::Ready)),
         );
         gauge("mintage_sync_failures", "Failures of the service since its last success.", &|service| {
@@ -192,15 +189,15 @@ impl SyncStatus {
         gauge(name, "When the service failed last.", &|service| Some(service.last_error_at?.timestamp()));
         gauge(
             "mintage_sync_budget_used",
-            "Credits, posts or calls since midnight UTC, of services that are counted by day.",
+            "Credits, posts or calls used since midnight UTC, of services with a daily count.",
             &|service| Some(service.used_today.into()),
         );
-        gauge("mintage_sync_budget", "How many may be used a day.", &|service| {
+        gauge("mintage_sync_budget", "Maximum of mintage_sync_budget_used.", &|service| {
             service.daily_budget.map(i64::from)
         });
         if let Some(next) = self.next_run_at {
             let name = "mintage_sync_next_run_timestamp_seconds";
-            text.single(name, "gauge", "When a slot is due next.", next.timestamp());
+            text.single(name, "gauge", "When the next slot is due.", next.timestamp());
         }
     }
 }

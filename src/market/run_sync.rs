@@ -7,39 +7,38 @@ use chrono::{DateTime, SubsecRound, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::store;
+use super::{providers::wants_real, store};
 use crate::{
     clock::{Clock, start_of_slot},
-    config::{Coins, Provider},
+    config::Coins,
     db::Db,
     http::{Problem, kind},
     limits::{Limits, RateLimit},
     tokens::Admin,
 };
 
-/// Runs cost the providers' credits.
+/// Limits requests because each run costs credits of the providers.
 const RUNS: RateLimit = RateLimit { name: "sync", burst: 3, every: Duration::from_mins(1) };
 
 #[derive(Serialize, ToSchema)]
 pub struct SyncRequested {
-    /// The slot that stands for this run in `GET /api/v1/admin/sync`.
+    /// The slot of this run in `GET /api/v1/admin/sync`.
     slot: DateTime<Utc>,
 }
 
 /// Sync coins now
 ///
-/// For admins. A run is begun within seconds by any replica, after the one that is running, if
-/// any; runs that were asked for and have not begun yet are one. Providers that wait or are stopped
-/// are not asked before their time.
+/// Requests a run of the sync, which starts within seconds, after a run in progress. Pending requests are merged.
+/// Providers that wait or are stopped are skipped until their `retry_at`. For admins.
 #[utoipa::path(
     tag = "coins",
     security(("bearer" = [])),
     responses(
-        (status = 202, description = "It will run.", body = SyncRequested,
-            headers(("Location" = String, description = "Where to look how it goes."))),
+        (status = 202, description = "The run is requested.", body = SyncRequested,
+            headers(("Location" = String, description = "Where the status of the run can be read."))),
         (status = 403, description = "`forbidden`: not an admin."),
-        (status = 409, description = "`sync-off`: only the demonstration is wanted."),
-        (status = 429, description = "`too-many-requests`: runs cost the providers' credits.")
+        (status = 409, description = "`sync-off`: only demo data is configured."),
+        (status = 429, description = "`too-many-requests`: at most 3 at once and one a minute, since runs cost credits.")
     )
 )]
 #[post("/admin/sync")]
@@ -50,11 +49,11 @@ pub async fn run_sync(
     settings: Data<Coins>,
     limits: Data<Limits>,
 ) -> Result<HttpResponse, Problem> {
-    if settings.providers.iter().all(|provider| *provider == Provider::Demo) {
+    if !wants_real(&settings) {
         return Err(Problem::new(&kind::SYNC_OFF));
     }
     limits.requests.check(RUNS, ())?;
-    // As exact as the database keeps it.
+    // PostgreSQL stores microseconds, and the response has to name the same slot.
     let now = clock.now().trunc_subsecs(6);
     let current = start_of_slot(now, settings.sync_interval);
     let slot = db.tx(move |conn| Ok::<_, Problem>(store::request(conn, current, now)?)).await?;

@@ -204,7 +204,7 @@ mod tests {
     }
 
     fn times() -> Lifetimes {
-        let settings = Config::from_lookup(&|_| None).expect("defaults").tokens;
+        let settings = Config::from_lookup(&|_| None, &[]).expect("defaults").tokens;
         let mut times = Lifetimes::new(&settings, &Clock::default());
         times.now = now();
         times

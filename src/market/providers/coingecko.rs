@@ -1,4 +1,4 @@
-//! CoinGecko, `GET /api/v3/coins/markets`; without a key, with a demo key or with a paid one.
+//! Reads CoinGecko, `GET /api/v3/coins/markets`; without a key, with a demo key or with a paid one.
 //!
 //! Source: the provider's API documentation (docs.coingecko.com). One call is one call of the
 //! plan (10,000 a month with a demo key; without one limited by address). It has no
@@ -7,56 +7,91 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use reqwest::RequestBuilder;
 use serde::Deserialize;
 
 use super::{
-    super::model::Report,
-    Ask,
-    listing::{self, Listing, Rows},
+    super::model::{Numbers, Report},
+    Ask, Provider, Rates,
+    listing::{self, Listing},
 };
-use crate::upstream::{Advice, Answer, Failure};
+use crate::{
+    config::{KeySpec, PlanSpec, ProviderSpec, UrlSpec},
+    upstream::{Advice, Answer, Failure, Readable},
+};
 
-/// Whose prices tell the rates between currencies: it has one in every currency.
-const FOR_RATES: &str = "bitcoin";
+/// The coin whose prices give the rates between currencies: it has a price in every currency.
+const COIN_FOR_RATES: &str = "bitcoin";
 
-pub async fn report(ask: Ask<'_>) -> Result<Report, Failure> {
-    let currency = &ask.settings.currencies[0];
-    let count = ask.settings.count.to_string();
-    let request = request(ask, "/api/v3/coins/markets").query(&[
-        ("vs_currency", currency.to_lowercase().as_str()),
-        ("order", "market_cap_desc"),
-        ("per_page", &count),
-        ("page", "1"),
-        ("sparkline", "false"),
-        ("price_change_percentage", "1h,24h,7d"),
-    ]);
-    let answer = answer(ask, request).await?;
-    decode(answer.json(ask.now)?, currency, ask.settings.count, ask.now)
-}
+static SPEC: ProviderSpec = ProviderSpec {
+    name: "coingecko",
+    url: Some(UrlSpec { setting: "COINGECKO_URL", default: "https://api.coingecko.com" }),
+    key: Some(KeySpec {
+        setting: "COINGECKO_API_KEY",
+        is_required: false,
+        plan: Some(PlanSpec {
+            setting: "COINGECKO_PLAN",
+            free: "demo",
+            paid: "pro",
+            paid_url: "https://pro-api.coingecko.com",
+        }),
+    }),
+    daily_budget: Some("COINGECKO_DAILY_CALLS"),
+    stands_in_for: None,
+};
 
-pub async fn rates(
-    ask: Ask<'_>,
-    report: &Report,
-    currencies: &[String],
-) -> Result<Vec<(String, f64)>, Failure> {
-    let codes: Vec<_> =
-        [&report.currency].into_iter().chain(currencies).map(|code| code.to_lowercase()).collect();
-    let request = request(ask, "/api/v3/simple/price").query(&[
-        ("ids", FOR_RATES),
-        ("vs_currencies", &codes.join(",")),
-        ("precision", "full"),
-    ]);
-    let answer = answer(ask, request).await?;
-    decode_rates(answer.json(ask.now)?, &report.currency, currencies)
+pub struct CoinGecko;
+
+#[async_trait(?Send)]
+impl Provider for CoinGecko {
+    fn spec(&self) -> &'static ProviderSpec {
+        &SPEC
+    }
+
+    fn id_namespace(&self) -> &'static str {
+        "coingecko"
+    }
+
+    fn attribution(&self) -> Option<&'static str> {
+        Some("Data provided by CoinGecko (https://www.coingecko.com)")
+    }
+
+    async fn report(&self, ask: Ask<'_>) -> Result<Report, Failure> {
+        let request = request(ask, "/api/v3/coins/markets").query(&[
+            ("vs_currency", ask.currency.to_lowercase().as_str()),
+            ("order", "market_cap_desc"),
+            ("per_page", &ask.count.to_string()),
+            ("page", "1"),
+            ("sparkline", "false"),
+            ("price_change_percentage", "1h,24h,7d"),
+        ]);
+        let answer = answer(ask, request).await?;
+        decode(answer.json(ask.now)?, ask.currency, ask.count, ask.now)
+    }
+
+    async fn rates(&self, ask: Ask<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure> {
+        let codes: Vec<_> =
+            [&report.currency].into_iter().chain(currencies).map(|code| code.to_lowercase()).collect();
+        let request = request(ask, "/api/v3/simple/price").query(&[
+            ("ids", COIN_FOR_RATES),
+            ("vs_currencies", &codes.join(",")),
+            ("precision", "full"),
+        ]);
+        let answer = answer(ask, request).await?;
+        decode_rates(answer.json(ask.now)?, &report.currency, currencies)
+    }
+
+    fn cost_of_rates(&self, _: usize) -> usize {
+        1
+    }
 }
 
 fn request(ask: Ask<'_>, path: &str) -> RequestBuilder {
-    let settings = &ask.settings.coingecko;
-    let request = ask.upstream.get(&format!("{}{path}", settings.url));
-    let header = if ask.settings.coingecko_pro { "x-cg-pro-api-key" } else { "x-cg-demo-api-key" };
-    match &settings.key {
+    let request = ask.upstream.get(&format!("{}{path}", ask.settings.url));
+    let header = if ask.settings.has_paid_plan { "x-cg-pro-api-key" } else { "x-cg-demo-api-key" };
+    match &ask.settings.key {
         Some(key) => request.header(header, key.expose()),
         None => request,
     }
@@ -88,7 +123,7 @@ struct Row {
 }
 
 fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result<Report, Failure> {
-    let Rows::<Row>(rows) = serde_json::from_slice(body)
+    let Readable::<Row> { items: rows, .. } = serde_json::from_slice(body)
         .map_err(|error| decode_error(body).unwrap_or_else(|| Failure::garbage(error)))?;
     let stated = rows.iter().filter_map(|row| row.last_updated).max();
     let listings = rows.into_iter().map(|row| Listing {
@@ -97,21 +132,25 @@ fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result
         symbol: row.symbol.to_uppercase(),
         name: row.name,
         rank: row.market_cap_rank,
-        price: row.current_price,
-        volume_24h: row.total_volume,
-        volume_change_24h: None,
-        percent_change_1h: row.price_change_percentage_1h_in_currency,
-        percent_change_24h: row.price_change_percentage_24h_in_currency.or(row.price_change_percentage_24h),
-        percent_change_7d: row.price_change_percentage_7d_in_currency,
-        market_cap: row.market_cap,
+        numbers: Numbers {
+            price: row.current_price,
+            volume_24h: row.total_volume,
+            volume_change_24h: None,
+            percent_change_1h: row.price_change_percentage_1h_in_currency,
+            percent_change_24h: row
+                .price_change_percentage_24h_in_currency
+                .or(row.price_change_percentage_24h),
+            percent_change_7d: row.price_change_percentage_7d_in_currency,
+            market_cap: row.market_cap,
+        },
     });
-    listing::report(listings, currency, count, stated, now)
+    listing::build_report(listings, currency, count, stated, now)
 }
 
-fn decode_rates(body: &[u8], base: &str, currencies: &[String]) -> Result<Vec<(String, f64)>, Failure> {
+fn decode_rates(body: &[u8], base: &str, currencies: &[String]) -> Result<Rates, Failure> {
     let prices: HashMap<String, HashMap<String, Option<f64>>> =
         serde_json::from_slice(body).map_err(Failure::garbage)?;
-    let price = |currency: &str| *prices.get(FOR_RATES)?.get(&currency.to_lowercase())?;
+    let price = |currency: &str| *prices.get(COIN_FOR_RATES)?.get(&currency.to_lowercase())?;
     let base = price(base).ok_or_else(|| Failure::garbage("no price of bitcoin"))?;
     let rate = |currency: &String| Some((currency.clone(), price(currency)? / base));
     Ok(currencies.iter().filter_map(rate).collect())
@@ -163,15 +202,15 @@ mod tests {
         assert_eq!(report.as_of.to_rfc3339(), "2026-11-20T09:59:12+00:00");
         let bitcoin = &report.entries[0];
         assert_eq!(bitcoin.provider_coin_id, "bitcoin");
-        let coin = &bitcoin.coin;
+        let (coin, numbers) = (bitcoin, &bitcoin.numbers);
         assert_eq!((coin.symbol.as_str(), coin.name.as_str(), coin.rank), ("BTC", "Bitcoin", 1));
-        assert_eq!((coin.price, coin.volume_24h), (Some(70211.4421), Some(112_536_391_041.0)));
+        assert_eq!((numbers.price, numbers.volume_24h), (Some(70211.4421), Some(112_536_391_041.0)));
         assert_eq!(
-            (coin.percent_change_1h, coin.percent_change_24h),
+            (numbers.percent_change_1h, numbers.percent_change_24h),
             (Some(-0.674_912_04), Some(-3.875_049_67))
         );
-        assert_eq!((coin.volume_change_24h, coin.percent_change_7d), (None, None));
-        assert_eq!(coin.market_cap, Some(1_400_804_910_815.0));
+        assert_eq!((numbers.volume_change_24h, numbers.percent_change_7d), (None, None));
+        assert_eq!(numbers.market_cap, Some(1_400_804_910_815.0));
     }
 
     #[test]

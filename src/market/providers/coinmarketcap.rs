@@ -1,4 +1,4 @@
-//! CoinMarketCap, `GET /v3/cryptocurrency/listings/latest`, with a key or, by `/public-api`,
+//! Reads CoinMarketCap, `GET /v3/cryptocurrency/listings/latest`, with a key or, by `/public-api`,
 //! without one (then limited by address).
 //!
 //! Source: the provider's API documentation (coinmarketcap.com/api/documentation). One call
@@ -8,73 +8,104 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::{
-    super::{currency::median_ratio, model::Report},
-    Ask,
-    listing::{self, Listing, Rows},
+    super::{
+        currency::median_ratio,
+        model::{Numbers, Report},
+    },
+    Ask, Provider, Rates, collect_rates,
+    listing::{self, Listing},
 };
 use crate::{
-    config::Provider,
-    upstream::{Advice, Answer, Failure},
+    config::{KeySpec, ProviderSpec, UrlSpec},
+    upstream::{Advice, Answer, Failure, Readable},
 };
 
-/// Whose prices tell the rate between two currencies; as many cost no more than one.
+/// Coins whose prices give the rate between two currencies; so many cost no more than one.
 const COINS_FOR_RATES: u32 = 20;
+pub const ID_NAMESPACE: &str = "coinmarketcap";
 
-pub async fn report(provider: Provider, ask: Ask<'_>) -> Result<Report, Failure> {
-    fetch(provider, ask, &ask.settings.currencies[0], ask.settings.count).await
+static SPEC_WITH_KEY: ProviderSpec = ProviderSpec {
+    name: "coinmarketcap",
+    url: Some(URL),
+    key: Some(KeySpec { setting: "COINMARKETCAP_API_KEY", is_required: true, plan: None }),
+    daily_budget: Some("COINMARKETCAP_DAILY_CREDITS"),
+    stands_in_for: None,
+};
+static SPEC_WITHOUT_KEY: ProviderSpec = ProviderSpec {
+    name: "coinmarketcap-public",
+    url: Some(URL),
+    key: None,
+    daily_budget: None,
+    stands_in_for: Some("coinmarketcap"),
+};
+const URL: UrlSpec = UrlSpec { setting: "COINMARKETCAP_URL", default: "https://pro-api.coinmarketcap.com" };
+
+/// One of the two ways to the same data.
+pub struct CoinMarketCap {
+    spec: &'static ProviderSpec,
+    path_prefix: &'static str,
 }
 
-pub async fn rates(
-    provider: Provider,
-    ask: Ask<'_>,
-    report: &Report,
-    currencies: &[String],
-) -> Result<Vec<(String, f64)>, Failure> {
-    let (mut rates, mut refused) = (Vec::new(), None);
-    for currency in currencies {
-        match fetch(provider, ask, currency, COINS_FOR_RATES.min(ask.settings.count)).await {
-            Ok(other) => {
-                let rate = median_ratio(&report.entries, &other.entries);
-                rates.extend(rate.map(|rate| (currency.clone(), rate)));
-            }
-            // A currency that it does not have must not cost us the others.
-            Err(failure) if failure.advice == Advice::BackOff => refused = Some(failure),
-            Err(failure) => return Err(failure),
+pub static WITH_KEY: CoinMarketCap = CoinMarketCap { spec: &SPEC_WITH_KEY, path_prefix: "" };
+pub static WITHOUT_KEY: CoinMarketCap = CoinMarketCap { spec: &SPEC_WITHOUT_KEY, path_prefix: "/public-api" };
+
+#[async_trait(?Send)]
+impl Provider for CoinMarketCap {
+    fn spec(&self) -> &'static ProviderSpec {
+        self.spec
+    }
+
+    fn id_namespace(&self) -> &'static str {
+        ID_NAMESPACE
+    }
+
+    fn attribution(&self) -> Option<&'static str> {
+        Some("Data provided by CoinMarketCap (https://coinmarketcap.com)")
+    }
+
+    async fn report(&self, ask: Ask<'_>) -> Result<Report, Failure> {
+        self.fetch(ask, ask.currency, ask.count).await
+    }
+
+    async fn rates(&self, ask: Ask<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure> {
+        collect_rates(currencies.chunks(1), async |part| {
+            let currency = &part[0];
+            let other = self.fetch(ask, currency, COINS_FOR_RATES.min(ask.count)).await?;
+            let rate = median_ratio(&report.entries, &other.entries);
+            Ok(rate.map(|rate| (currency.clone(), rate)).into_iter().collect())
+        })
+        .await
+    }
+
+    fn cost_of_rates(&self, currencies: usize) -> usize {
+        currencies
+    }
+}
+
+impl CoinMarketCap {
+    async fn fetch(&self, ask: Ask<'_>, currency: &str, count: u32) -> Result<Report, Failure> {
+        let url = format!("{}{}/v3/cryptocurrency/listings/latest", ask.settings.url, self.path_prefix);
+        let mut request = ask.upstream.get(&url).query(&[
+            ("start", "1"),
+            ("limit", &count.to_string()),
+            ("convert", currency),
+            ("sort", "market_cap"),
+            ("sort_dir", "desc"),
+        ]);
+        if let Some(key) = &ask.settings.key {
+            request = request.header("X-CMC_PRO_API_KEY", key.expose());
         }
+        let answer = ask.upstream.send(request).await?;
+        if !answer.status.is_success() {
+            return Err(refusal(&answer, ask.now));
+        }
+        decode(answer.json(ask.now)?, currency, count, ask.now)
     }
-    match refused {
-        Some(failure) if rates.is_empty() => Err(failure),
-        _ => Ok(rates),
-    }
-}
-
-async fn fetch(provider: Provider, ask: Ask<'_>, currency: &str, count: u32) -> Result<Report, Failure> {
-    let settings = &ask.settings.coinmarketcap;
-    let (prefix, key) = match provider {
-        Provider::CoinMarketCap => ("", settings.key.as_ref()),
-        _ => ("/public-api", None),
-    };
-    let url = format!("{}{prefix}/v3/cryptocurrency/listings/latest", settings.url);
-    let limit = count.to_string();
-    let mut request = ask.upstream.get(&url).query(&[
-        ("start", "1"),
-        ("limit", &limit),
-        ("convert", currency),
-        ("sort", "market_cap"),
-        ("sort_dir", "desc"),
-    ]);
-    if let Some(key) = key {
-        request = request.header("X-CMC_PRO_API_KEY", key.expose());
-    }
-    let answer = ask.upstream.send(request).await?;
-    if !answer.status.is_success() {
-        return Err(refusal(&answer, ask.now));
-    }
-    decode(answer.json(ask.now)?, currency, count, ask.now)
 }
 
 fn refusal(answer: &Answer, now: DateTime<Utc>) -> Failure {
@@ -93,12 +124,8 @@ struct StatusOnly {
 #[derive(Deserialize)]
 struct Envelope {
     status: Status,
-    #[serde(default = "none")]
-    data: Rows<Row>,
-}
-
-fn none() -> Rows<Row> {
-    Rows(Vec::new())
+    #[serde(default)]
+    data: Readable<Row>,
 }
 
 #[derive(Deserialize)]
@@ -171,16 +198,16 @@ fn number_or_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i
     }
 }
 
-/// The top `count` coins of a body of either version, read at `now`.
+/// Decodes the top `count` coins from a body of either version, received at `now`.
 pub fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result<Report, Failure> {
-    // An error may come without data or with any.
+    // An error may come with or without data, of any shape.
     let status = serde_json::from_slice::<StatusOnly>(body).map_err(Failure::garbage)?.status;
     if status.error_code != 0 {
         return Err(status.failure());
     }
     let Envelope { status, data } = serde_json::from_slice(body).map_err(Failure::garbage)?;
-    let listings = data.0.into_iter().filter_map(|row| listing(row, currency));
-    listing::report(listings, currency, count, status.timestamp, now)
+    let listings = data.items.into_iter().filter_map(|row| listing(row, currency));
+    listing::build_report(listings, currency, count, status.timestamp, now)
 }
 
 /// None for a coin without a quote in our currency.
@@ -195,13 +222,15 @@ fn listing(row: Row, currency: &str) -> Option<Listing> {
         name: row.name,
         slug: row.slug,
         rank: row.cmc_rank,
-        price: quote.price,
-        volume_24h: quote.volume_24h,
-        volume_change_24h: quote.volume_change_24h,
-        percent_change_1h: quote.percent_change_1h,
-        percent_change_24h: quote.percent_change_24h,
-        percent_change_7d: quote.percent_change_7d,
-        market_cap: quote.market_cap,
+        numbers: Numbers {
+            price: quote.price,
+            volume_24h: quote.volume_24h,
+            volume_change_24h: quote.volume_change_24h,
+            percent_change_1h: quote.percent_change_1h,
+            percent_change_24h: quote.percent_change_24h,
+            percent_change_7d: quote.percent_change_7d,
+            market_cap: quote.market_cap,
+        },
     })
 }
 
@@ -219,10 +248,10 @@ mod tests {
         let v1 = decode(&fixture("v1_listings_latest_gbp"), "GBP", 20, DateTime::UNIX_EPOCH).expect("v1");
         assert_eq!(v3, v1);
         assert_eq!(v3.entries.len(), 20);
-        let bitcoin = &v3.entries[0].coin;
+        let bitcoin = &v3.entries[0];
         assert_eq!((bitcoin.symbol.as_str(), bitcoin.rank), ("BTC", 1));
-        assert_eq!(bitcoin.price, Some(70211.4421));
-        assert_eq!(bitcoin.volume_change_24h, Some(-37.9991));
+        assert_eq!(bitcoin.numbers.price, Some(70211.4421));
+        assert_eq!(bitcoin.numbers.volume_change_24h, Some(-37.9991));
     }
 
     #[test]
@@ -247,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_a_failure_and_never_an_empty_report() {
+    fn invalid_bodies_are_failures_and_never_empty_reports() {
         let bodies = [
             "",
             "{",
@@ -268,13 +297,13 @@ mod tests {
     }
 
     #[test]
-    fn one_odd_coin_does_not_spoil_the_others_and_odd_text_is_cleaned() {
+    fn an_invalid_row_is_left_out_and_text_is_cleaned() {
         let text = String::from_utf8(fixture("v3_listings_latest_gbp")).expect("UTF-8");
         let odd = text.replacen("\"name\": \"Ethereum\"", "\"name\": null", 1);
         let odd = odd.replacen("\"Bitcoin\"", "\"Bit\\u202ecoin\\u0000\"", 1);
         let report = decode(odd.as_bytes(), "GBP", 20, DateTime::UNIX_EPOCH).expect("a report");
         assert_eq!(report.entries.len(), 19);
-        assert_eq!(report.entries[0].coin.name, "Bitcoin");
+        assert_eq!(report.entries[0].name, "Bitcoin");
         let failure = r#"{"status":{"error_code":1002,"error_message":"a\u0000b"}}"#;
         let failure = decode(failure.as_bytes(), "GBP", 20, DateTime::UNIX_EPOCH).expect_err("a failure");
         assert_eq!(failure, Failure::new(Advice::Stop, "error 1002: ab"));

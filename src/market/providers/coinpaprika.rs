@@ -1,4 +1,4 @@
-//! CoinPaprika, `GET /v1/tickers`; without a key, for use that is not commercial.
+//! Reads CoinPaprika, `GET /v1/tickers`; without a key, for use that is not commercial.
 //!
 //! Source: the provider's API documentation (api.coinpaprika.com). Every coin comes (2 to 3 MB),
 //! and the top is kept. The free plan has 20,000 calls a month and quotes at most three currencies
@@ -6,58 +6,75 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::{
-    super::model::Report,
-    Ask,
-    listing::{self, Listing, Rows},
+    super::model::{Numbers, Report},
+    Ask, Provider, Rates, collect_rates,
+    listing::{self, Listing},
 };
-use crate::upstream::{Advice, Answer, Failure};
+use crate::{
+    config::{ProviderSpec, UrlSpec},
+    upstream::{Advice, Answer, Failure, Readable},
+};
 
-/// Beside the report's own.
-pub const CURRENCIES_A_CALL: usize = 2;
+/// Currencies of a call, beside the report's own.
+const CURRENCIES_PER_CALL: usize = 2;
 
-pub async fn report(ask: Ask<'_>) -> Result<Report, Failure> {
-    let currency = &ask.settings.currencies[0];
-    let answer = get(ask, "/v1/tickers", currency).await?;
-    decode(answer.json(ask.now)?, currency, ask.settings.count, ask.now)
-}
+static SPEC: ProviderSpec = ProviderSpec {
+    name: "coinpaprika",
+    url: Some(UrlSpec { setting: "COINPAPRIKA_URL", default: "https://api.coinpaprika.com" }),
+    key: None,
+    daily_budget: None,
+    stands_in_for: None,
+};
 
-pub async fn rates(
-    ask: Ask<'_>,
-    report: &Report,
-    currencies: &[String],
-) -> Result<Vec<(String, f64)>, Failure> {
-    let (mut rates, mut refused) = (Vec::new(), None);
-    for some in currencies.chunks(CURRENCIES_A_CALL) {
-        match some_rates(ask, &report.currency, some).await {
-            Ok(read) => rates.extend(read),
-            // A currency that it does not have must not cost us all of the others.
-            Err(failure) if failure.advice == Advice::BackOff => refused = Some(failure),
-            Err(failure) => return Err(failure),
-        }
+pub struct CoinPaprika;
+
+#[async_trait(?Send)]
+impl Provider for CoinPaprika {
+    fn spec(&self) -> &'static ProviderSpec {
+        &SPEC
     }
-    match refused {
-        Some(failure) if rates.is_empty() => Err(failure),
-        _ => Ok(rates),
-    }
-}
 
-async fn some_rates(ask: Ask<'_>, base: &str, some: &[String]) -> Result<Vec<(String, f64)>, Failure> {
-    let answer = get(ask, "/v1/tickers/btc-bitcoin", &format!("{base},{}", some.join(","))).await?;
-    decode_rates(answer.json(ask.now)?, base, some)
+    fn id_namespace(&self) -> &'static str {
+        "coinpaprika"
+    }
+
+    fn attribution(&self) -> Option<&'static str> {
+        Some("Data provided by CoinPaprika (https://coinpaprika.com)")
+    }
+
+    async fn report(&self, ask: Ask<'_>) -> Result<Report, Failure> {
+        let answer = get(ask, "/v1/tickers", ask.currency).await?;
+        decode(answer.json(ask.now)?, ask.currency, ask.count, ask.now)
+    }
+
+    async fn rates(&self, ask: Ask<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure> {
+        let base = &report.currency;
+        collect_rates(currencies.chunks(CURRENCIES_PER_CALL), async |part| {
+            let quotes = format!("{base},{}", part.join(","));
+            let answer = get(ask, "/v1/tickers/btc-bitcoin", &quotes).await?;
+            decode_rates(answer.json(ask.now)?, base, part)
+        })
+        .await
+    }
+
+    fn cost_of_rates(&self, currencies: usize) -> usize {
+        currencies.div_ceil(CURRENCIES_PER_CALL)
+    }
 }
 
 async fn get(ask: Ask<'_>, path: &str, quotes: &str) -> Result<Answer, Failure> {
-    let url = format!("{}{path}", ask.settings.coinpaprika.url);
+    let url = format!("{}{path}", ask.settings.url);
     let answer = ask.upstream.send(ask.upstream.get(&url).query(&[("quotes", quotes)])).await?;
     if answer.status.is_success() {
         return Ok(answer);
     }
     let advice = match answer.status.as_u16() {
-        // The month's calls are used up.
+        // The calls of the month are used up.
         402 => Advice::NextDay,
         429 => Advice::After(Duration::from_mins(1)),
         _ => Advice::BackOff,
@@ -88,36 +105,38 @@ struct Quote {
 }
 
 fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result<Report, Failure> {
-    let Rows::<Row>(mut rows) = serde_json::from_slice(body).map_err(Failure::garbage)?;
+    let Readable::<Row> { items: mut rows, .. } = serde_json::from_slice(body).map_err(Failure::garbage)?;
     rows.retain(|row| row.rank.is_some_and(|rank| (1..=i64::from(count)).contains(&i64::from(rank))));
     let stated = rows.iter().filter_map(|row| row.last_updated).max();
     let listings = rows.into_iter().filter_map(|mut row| {
         let quote = row.quotes.remove(currency)?;
         listing(row, &quote)
     });
-    listing::report(listings, currency, count, stated, now)
+    listing::build_report(listings, currency, count, stated, now)
 }
 
 fn listing(row: Row, quote: &Quote) -> Option<Listing> {
-    // The id is the symbol, a hyphen and what the others have for a slug.
+    // The id is the symbol, a hyphen and the slug that the other providers use.
     let (_, slug) = row.id.split_once('-')?;
     Some(Listing {
         slug: slug.to_owned(),
         symbol: row.symbol,
         name: row.name,
         rank: row.rank,
-        price: quote.price,
-        volume_24h: quote.volume_24h,
-        volume_change_24h: quote.volume_24h_change_24h,
-        percent_change_1h: quote.percent_change_1h,
-        percent_change_24h: quote.percent_change_24h,
-        percent_change_7d: quote.percent_change_7d,
-        market_cap: quote.market_cap,
+        numbers: Numbers {
+            price: quote.price,
+            volume_24h: quote.volume_24h,
+            volume_change_24h: quote.volume_24h_change_24h,
+            percent_change_1h: quote.percent_change_1h,
+            percent_change_24h: quote.percent_change_24h,
+            percent_change_7d: quote.percent_change_7d,
+            market_cap: quote.market_cap,
+        },
         provider_coin_id: row.id,
     })
 }
 
-fn decode_rates(body: &[u8], base: &str, currencies: &[String]) -> Result<Vec<(String, f64)>, Failure> {
+fn decode_rates(body: &[u8], base: &str, currencies: &[String]) -> Result<Rates, Failure> {
     let row: Row = serde_json::from_slice(body).map_err(Failure::garbage)?;
     let price = |currency: &str| row.quotes.get(currency)?.price;
     let base = price(base).ok_or_else(|| Failure::garbage("no price of bitcoin"))?;
@@ -145,10 +164,10 @@ mod tests {
         assert_eq!(report.as_of.to_rfc3339(), "2026-11-20T09:56:00+00:00");
         let bitcoin = &report.entries[0];
         assert_eq!(bitcoin.provider_coin_id, "btc-bitcoin");
-        let coin = &bitcoin.coin;
+        let (coin, numbers) = (bitcoin, &bitcoin.numbers);
         assert_eq!((coin.symbol.as_str(), coin.slug.as_str(), coin.rank), ("BTC", "bitcoin", 1));
-        assert_eq!((coin.price, coin.volume_change_24h), (Some(70211.4421), Some(-37.9991)));
-        assert_eq!((coin.percent_change_1h, coin.percent_change_7d), (Some(-0.67), Some(3.18)));
+        assert_eq!((numbers.price, numbers.volume_change_24h), (Some(70211.4421), Some(-37.9991)));
+        assert_eq!((numbers.percent_change_1h, numbers.percent_change_7d), (Some(-0.67), Some(3.18)));
     }
 
     #[test]
@@ -157,7 +176,7 @@ mod tests {
         // Coins that are not traded any more have rank 0.
         let text = text.replacen("\"rank\": 3,", "\"rank\": 0,", 1);
         let report = decode(text.as_bytes(), "GBP", 5, DateTime::<Utc>::MAX_UTC).expect("report");
-        let ranks: Vec<_> = report.entries.iter().map(|entry| entry.coin.rank).collect();
+        let ranks: Vec<_> = report.entries.iter().map(|entry| entry.rank).collect();
         assert_eq!(ranks, [1, 2, 4, 5]);
     }
 

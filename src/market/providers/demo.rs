@@ -1,15 +1,19 @@
-//! A snapshot compiled into the binary, so that a first run without a network shows something.
+//! Provides a snapshot compiled into the binary, so that a first run without a network shows something.
 //! The numbers are made up; the ids are CoinMarketCap's, so that a coin stays the same coin when
 //! real data takes over.
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{super::model::Report, coinmarketcap};
+use super::{super::model::Report, Ask, Provider, Rates, coinmarketcap};
+use crate::{config::ProviderSpec, upstream::Failure};
 
+pub const NAME: &str = "demo";
 pub const CURRENCY: &str = "GBP";
+pub const ID_NAMESPACE: &str = coinmarketcap::ID_NAMESPACE;
 const COUNT: u32 = 20;
 
-/// Made up as well, of the right order: units for a pound.
+/// Units for a pound; made up as well, of the right order of magnitude.
 const RATES: [(&str, f64); 24] = [
     ("AUD", 2.0),
     ("BRL", 7.2),
@@ -37,21 +41,57 @@ const RATES: [(&str, f64); 24] = [
     ("ZAR", 23.0),
 ];
 
+static SPEC: ProviderSpec =
+    ProviderSpec { name: NAME, url: None, key: None, daily_budget: None, stands_in_for: None };
+
+pub struct Demo;
+
+#[async_trait(?Send)]
+impl Provider for Demo {
+    fn spec(&self) -> &'static ProviderSpec {
+        &SPEC
+    }
+
+    fn id_namespace(&self) -> &'static str {
+        ID_NAMESPACE
+    }
+
+    fn attribution(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn is_real(&self) -> bool {
+        false
+    }
+
+    async fn report(&self, _: Ask<'_>) -> Result<Report, Failure> {
+        Ok(report())
+    }
+
+    async fn rates(&self, _: Ask<'_>, _: &Report, _: &[String]) -> Result<Rates, Failure> {
+        Ok(rates())
+    }
+
+    fn cost_of_rates(&self, _: usize) -> usize {
+        0
+    }
+}
+
 pub fn report() -> Report {
     let body = include_bytes!("demo.json");
     coinmarketcap::decode(body, CURRENCY, COUNT, DateTime::<Utc>::MAX_UTC).expect("a test decodes it")
 }
 
-pub fn rates() -> Vec<(String, f64)> {
+pub fn rates() -> Rates {
     RATES.iter().map(|(currency, rate)| ((*currency).to_owned(), *rate)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_compiled_in_snapshot_is_whole() {
+    fn the_compiled_in_snapshot_is_complete() {
         let report = super::report();
         assert_eq!(report.entries.len(), 20);
-        assert!(report.entries.iter().all(|entry| entry.coin.price.is_some()));
+        assert!(report.entries.iter().all(|entry| entry.numbers.price.is_some()));
     }
 }

@@ -1,4 +1,4 @@
-//! Who reports on the market, one file each: an address, the provider's shape, its errors.
+//! Defines what a provider of market data is, and lists all of them: one file each.
 
 mod coingecko;
 mod coinmarketcap;
@@ -6,82 +6,123 @@ mod coinpaprika;
 pub mod demo;
 mod listing;
 
+use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::model::Report;
 use crate::{
-    config::{Coins, Provider},
-    upstream::{Failure, Upstream},
+    config::{Coins, ProviderSettings, ProviderSpec},
+    upstream::{Advice, Failure, Upstream},
 };
 
-/// Data of a provider that is older stands still: they renew it every one to five minutes.
-pub const STANDS_STILL: TimeDelta = TimeDelta::minutes(15);
+/// All providers. This is also the default order in which they are tried.
+static PROVIDERS: &[&dyn Provider] = &[
+    &coinmarketcap::WITH_KEY,
+    &coingecko::CoinGecko,
+    &coinmarketcap::WITHOUT_KEY,
+    &coinpaprika::CoinPaprika,
+    &demo::Demo,
+];
 
-/// What every provider needs to be asked.
+/// Age from which a provider's data counts as frozen: providers renew theirs every one to five minutes.
+pub const FROZEN_AFTER: TimeDelta = TimeDelta::minutes(15);
+
+/// Codes of currencies, each with its units for one unit of another currency.
+pub type Rates = Vec<(String, f64)>;
+
+/// Reports the market: the coins with the largest market capitalisation, and exchange rates.
+#[async_trait(?Send)]
+pub trait Provider: Sync {
+    /// The name and the settings, as data that `config` reads and checks.
+    fn spec(&self) -> &'static ProviderSpec;
+
+    /// The name of the ids that it reports (`coin_refs.provider`). Providers with the same namespace report the same
+    /// ids.
+    fn id_namespace(&self) -> &'static str;
+
+    /// What its terms ask to show beside its data.
+    fn attribution(&self) -> Option<&'static str>;
+
+    /// Whether it reports the market. Data that is made up is always stale and gives way to real data.
+    fn is_real(&self) -> bool {
+        true
+    }
+
+    /// Fetches the top coins in one currency, in one call.
+    async fn report(&self, ask: Ask<'_>) -> Result<Report, Failure>;
+
+    /// Fetches units of each of these currencies for one of the report's, from the prices of the same coins in both.
+    /// Currencies that it does not have are left out.
+    async fn rates(&self, ask: Ask<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure>;
+
+    /// Credits or calls that [`Provider::rates`] uses for so many currencies.
+    fn cost_of_rates(&self, currencies: usize) -> usize;
+
+    /// The name in `COINS_PROVIDERS` and in `source`.
+    fn name(&self) -> &'static str {
+        self.spec().name
+    }
+}
+
+/// What a provider needs for a call.
 #[derive(Clone, Copy)]
 pub struct Ask<'a> {
     pub upstream: &'a Upstream,
-    pub settings: &'a Coins,
+    /// Its own address and key.
+    pub settings: &'a ProviderSettings,
+    /// ISO 4217 code of the amounts.
+    pub currency: &'a str,
+    /// Number of coins.
+    pub count: u32,
     pub now: DateTime<Utc>,
 }
 
-/// The top coins in the first currency; one call.
-pub async fn report(provider: Provider, ask: Ask<'_>) -> Result<Report, Failure> {
-    match provider {
-        Provider::CoinMarketCap | Provider::CoinMarketCapPublic => coinmarketcap::report(provider, ask).await,
-        Provider::CoinGecko => coingecko::report(ask).await,
-        Provider::CoinPaprika => coinpaprika::report(ask).await,
-        Provider::Demo => Ok(demo::report()),
-    }
+/// The settings of every provider.
+pub fn specs() -> Vec<&'static ProviderSpec> {
+    PROVIDERS.iter().map(|provider| provider.spec()).collect()
 }
 
-/// Units of each of these currencies for one of the report's, from the prices of the same coins
-/// in both; costs [`cost_of_rates`].
-pub async fn rates(
-    provider: Provider,
-    ask: Ask<'_>,
-    report: &Report,
-    currencies: &[String],
-) -> Result<Vec<(String, f64)>, Failure> {
-    match provider {
-        Provider::CoinMarketCap | Provider::CoinMarketCapPublic => {
-            coinmarketcap::rates(provider, ask, report, currencies).await
+fn by_name(name: &str) -> Option<&'static dyn Provider> {
+    PROVIDERS.iter().copied().find(|provider| provider.name() == name)
+}
+
+/// The real ones of the configured providers, in the order in which they are tried.
+pub fn real(settings: &Coins) -> impl Iterator<Item = &'static dyn Provider> {
+    settings.providers.iter().filter_map(|name| by_name(name)).filter(|provider| provider.is_real())
+}
+
+/// Whether a real provider is configured, not only the demonstration.
+pub fn wants_real(settings: &Coins) -> bool {
+    real(settings).next().is_some()
+}
+
+/// Whether the data of this name reports the market. Stored data of a provider that was removed does.
+pub fn is_real(name: &str) -> bool {
+    by_name(name).is_none_or(Provider::is_real)
+}
+
+/// What the provider's terms ask to show beside its data.
+pub fn attribution(name: &str) -> Option<&'static str> {
+    by_name(name)?.attribution()
+}
+
+/// Reads rates in several calls, each for a part of the currencies. A refused part costs no other part its rates; only
+/// when all are refused, or when another call would fail as well, the failure is returned.
+async fn collect_rates<'a>(
+    parts: impl Iterator<Item = &'a [String]>,
+    read: impl AsyncFn(&'a [String]) -> Result<Rates, Failure>,
+) -> Result<Rates, Failure> {
+    let (mut rates, mut refused) = (Rates::new(), None);
+    for part in parts {
+        match read(part).await {
+            Ok(read) => rates.extend(read),
+            Err(failure) if failure.advice == Advice::BackOff => refused = Some(failure),
+            Err(failure) => return Err(failure),
         }
-        Provider::CoinGecko => coingecko::rates(ask, report, currencies).await,
-        Provider::CoinPaprika => coinpaprika::rates(ask, report, currencies).await,
-        Provider::Demo => Ok(demo::rates()),
     }
-}
-
-/// Credits or calls that [`rates`] uses for so many currencies.
-pub fn cost_of_rates(provider: Provider, currencies: usize) -> u32 {
-    let calls = match provider {
-        Provider::CoinMarketCap | Provider::CoinMarketCapPublic => currencies,
-        Provider::CoinGecko => 1,
-        Provider::CoinPaprika => currencies.div_ceil(coinpaprika::CURRENCIES_A_CALL),
-        Provider::Demo => 0,
-    };
-    u32::try_from(calls).expect("few currencies")
-}
-
-/// Whose ids a provider's coins have, as in `coin_refs.provider`.
-pub fn ids_of(provider: Provider) -> &'static str {
-    match provider {
-        Provider::CoinMarketCap | Provider::CoinMarketCapPublic | Provider::Demo => "coinmarketcap",
-        Provider::CoinGecko => "coingecko",
-        Provider::CoinPaprika => "coinpaprika",
-    }
-}
-
-/// What the provider's terms ask to be shown beside its data.
-pub fn attribution(provider: &str) -> Option<&'static str> {
-    match provider {
-        "coinmarketcap" | "coinmarketcap-public" => {
-            Some("Data provided by CoinMarketCap (https://coinmarketcap.com)")
-        }
-        "coingecko" => Some("Data provided by CoinGecko (https://www.coingecko.com)"),
-        "coinpaprika" => Some("Data provided by CoinPaprika (https://coinpaprika.com)"),
-        _ => None,
+    match refused {
+        Some(failure) if rates.is_empty() => Err(failure),
+        _ => Ok(rates),
     }
 }
 
@@ -89,4 +130,62 @@ pub fn attribution(provider: &str) -> Option<&'static str> {
 fn fixture(name: &str) -> Vec<u8> {
     let path = format!("{}/tests/fixtures/{name}.json", env!("CARGO_MANIFEST_DIR"));
     std::fs::read(path).expect("fixture")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn order(settings: &[(&str, &str)]) -> Vec<&'static str> {
+        let lookup =
+            |name: &str| settings.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        Config::from_lookup(&lookup, &specs()).expect("valid settings").coins.providers
+    }
+
+    #[test]
+    fn the_default_order_depends_on_the_key_of_coinmarketcap() {
+        assert_eq!(order(&[]), ["coingecko", "coinmarketcap-public", "coinpaprika", "demo"]);
+        assert_eq!(
+            order(&[("COINMARKETCAP_API_KEY", "a key")]),
+            ["coinmarketcap", "coingecko", "coinpaprika", "demo"]
+        );
+    }
+
+    #[test]
+    fn names_are_unique_and_only_the_demonstration_is_not_real() {
+        let names: HashSet<_> = specs().iter().map(|spec| spec.name).collect();
+        assert_eq!(names.len(), PROVIDERS.len());
+        let unreal: Vec<_> = names.iter().filter(|name| !is_real(name)).collect();
+        assert_eq!(unreal, [&demo::NAME]);
+        assert!(is_real("a-provider-that-was-removed"));
+    }
+
+    #[test]
+    fn real_data_is_attributed() {
+        for provider in PROVIDERS {
+            assert_eq!(attribution(provider.name()).is_some(), provider.is_real(), "{}", provider.name());
+        }
+    }
+
+    async fn collected(answers: [Result<f64, Advice>; 3]) -> Result<Vec<f64>, Advice> {
+        let codes = ["0", "1", "2"].map(str::to_owned);
+        let read = async |part: &[String]| {
+            let number: usize = part[0].parse().expect("a number");
+            let rate = answers[number].map_err(|advice| Failure::new(advice, "refused"))?;
+            Ok(vec![(part[0].clone(), rate)])
+        };
+        let rates = collect_rates(codes.chunks(1), read).await;
+        rates.map(|rates| rates.into_iter().map(|(_, rate)| rate).collect()).map_err(|failure| failure.advice)
+    }
+
+    #[tokio::test]
+    async fn a_refused_part_costs_no_other_part_its_rates() {
+        let refused = Err(Advice::BackOff);
+        assert_eq!(collected([Ok(1.0), refused, Ok(3.0)]).await, Ok(vec![1.0, 3.0]));
+        assert_eq!(collected([refused, refused, refused]).await, Err(Advice::BackOff));
+        assert_eq!(collected([Ok(1.0), Err(Advice::Stop), Ok(3.0)]).await, Err(Advice::Stop));
+    }
 }

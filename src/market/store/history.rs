@@ -1,8 +1,7 @@
-//! History: snapshots for a week, hours for 90 days, days (UTC) for good.
+//! Reads and rolls up history: snapshots are kept for a week, hours for 90 days, days (UTC) for good.
 //!
-//! A roll-up covers whole intervals up to `coin_rollups.done_until`; it may be repeated, missed or
-//! killed. What is not rolled up yet is read from the snapshots, so an answer is complete at any
-//! time.
+//! A roll-up covers whole intervals up to `coin_rollups.done_until`; it may be repeated, missed or killed. Later
+//! intervals are read from the snapshots, so a response is always complete.
 
 use std::collections::HashMap;
 
@@ -20,15 +19,15 @@ use crate::db::schema::{coin_rollups, coin_snapshots};
 
 pub(super) const KEEP_SNAPSHOTS: TimeDelta = TimeDelta::days(7);
 pub(super) const KEEP_HOURS: TimeDelta = TimeDelta::days(90);
-/// So that whoever is about to commit a snapshot of the interval has done so.
+/// Time for a replica to commit a snapshot of the interval.
 const GRACE: TimeDelta = TimeDelta::minutes(3);
-/// Intervals a run; each is one short statement.
-const ROLLED_AT_ONCE: usize = 6;
+/// Intervals per run; each is one short statement.
+const MAX_ROLL_UPS: usize = 6;
 
-/// The recent points at most.
-const RECENT: i32 = 24;
-/// The snapshots that recent points are made of, about: slots may be as short as a second.
-const RECENT_SNAPSHOTS: i64 = 600;
+/// Maximum of recent points per coin.
+const MAX_RECENT: i32 = 24;
+/// Approximate maximum of snapshots that recent points are made of: slots may be as short as a second.
+const MAX_RECENT_SNAPSHOTS: i64 = 600;
 
 /// The interval of a point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
@@ -53,7 +52,7 @@ impl Step {
         }
     }
 
-    /// How long its points are kept; None: for good.
+    /// How long points of this length are kept; None: for good.
     #[must_use]
     pub fn kept(self) -> Option<TimeDelta> {
         match self {
@@ -102,7 +101,7 @@ pub struct Point {
     pub samples: i32,
 }
 
-/// What a group of [`SNAPSHOTS`] says.
+/// Aggregates a group of [`SNAPSHOTS`] into a point.
 const NUMBERS: &str = "\
     (array_agg(q.price * r.rate ORDER BY s.id) FILTER (WHERE q.price IS NOT NULL))[1] AS open, \
     max(q.price * r.rate) AS high, min(q.price * r.rate) AS low, \
@@ -119,18 +118,14 @@ fn each_mean(sql: impl Fn(&str) -> String) -> String {
     ["volume_24h", "market_cap", "sentiment", "popularity"].map(sql).join(", ")
 }
 
-/// The points that begin within `from..to`, in order, at most `most` (the first ones); intervals
-/// without a snapshot have none.
-///
-/// # Errors
-/// The database cannot be read.
+/// Returns the points that begin within `from..to`, in order: the first `limit`. Intervals without a snapshot have none.
 pub fn history(
     conn: &mut PgConnection,
     coin_id: i64,
     currency: &str,
     (from, to): (DateTime<Utc>, DateTime<Utc>),
     step: Step,
-    most: i64,
+    limit: i64,
 ) -> QueryResult<Vec<Point>> {
     let start = step.floor(from + step.length() - TimeDelta::microseconds(1));
     let rolled_until = done_until(conn, step)?.unwrap_or(start);
@@ -151,11 +146,11 @@ pub fn history(
     .bind::<Timestamptz, _>(to)
     .bind::<Timestamptz, _>(rolled_until)
     .bind::<Timestamptz, _>(step.floor(to - TimeDelta::microseconds(1)) + step.length())
-    .bind::<BigInt, _>(most)
+    .bind::<BigInt, _>(limit)
     .load(conn)
 }
 
-/// The last points in five-minute steps of every coin, in order; all but the newest are whole.
+/// Returns the last points of every coin in five-minute steps, in order; all but the newest are complete.
 pub(super) fn recent(conn: &mut PgConnection, currency: &str) -> QueryResult<HashMap<i64, Vec<Point>>> {
     #[derive(QueryableByName)]
     struct Row {
@@ -181,8 +176,8 @@ pub(super) fn recent(conn: &mut PgConnection, currency: &str) -> QueryResult<Has
     Ok(points)
 }
 
-/// Where so many steps begin up to the newest snapshot: fewer when slots are so short that they would hold too many,
-/// and farther back when slots are longer than steps.
+/// The start of the recent points: [`MAX_RECENT`] steps before the newest snapshot, fewer if slots are so short that the
+/// steps would hold too many snapshots, more if slots are longer than steps.
 fn recent_start(conn: &mut PgConnection, step: Step) -> QueryResult<DateTime<Utc>> {
     let mut before_newest = |count: i64| {
         coin_snapshots::table
@@ -196,9 +191,9 @@ fn recent_start(conn: &mut PgConnection, step: Step) -> QueryResult<DateTime<Utc
     let Some(newest) = before_newest(0)? else {
         return Ok(DateTime::UNIX_EPOCH);
     };
-    let all = newest - step.length() * (RECENT - 1);
-    let bounded = before_newest(RECENT_SNAPSHOTS)?.map_or(all, |at| all.max(at + step.length()));
-    let last = before_newest(i64::from(RECENT) - 1)?.unwrap_or(DateTime::UNIX_EPOCH);
+    let all = newest - step.length() * (MAX_RECENT - 1);
+    let bounded = before_newest(MAX_RECENT_SNAPSHOTS)?.map_or(all, |at| all.max(at + step.length()));
+    let last = before_newest(i64::from(MAX_RECENT) - 1)?.unwrap_or(DateTime::UNIX_EPOCH);
     Ok(step.floor(bounded.min(last)))
 }
 
@@ -206,8 +201,8 @@ pub(super) fn done_until(conn: &mut PgConnection, step: Step) -> QueryResult<Opt
     coin_rollups::table.find(step.seconds()).select(coin_rollups::done_until).first(conn).optional()
 }
 
-/// Rolls up the intervals that are over, the oldest first, up to [`ROLLED_AT_ONCE`]; each call is
-/// one transaction. False when there is nothing left to do.
+/// Rolls up the intervals that are over, the oldest first, up to [`MAX_ROLL_UPS`]; each call is
+/// one transaction. Returns false when nothing is left to do.
 pub fn roll_up(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
     let hours = roll_up_step(conn, Step::Hour, now - GRACE)?;
     // A day is made of its hours.
@@ -220,7 +215,7 @@ pub fn roll_up(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool>
 
 fn roll_up_step(conn: &mut PgConnection, step: Step, until: DateTime<Utc>) -> QueryResult<bool> {
     let until = step.floor(until);
-    for _ in 0..ROLLED_AT_ONCE {
+    for _ in 0..MAX_ROLL_UPS {
         let Some(start) = next_interval(conn, step)?.filter(|start| *start < until) else {
             return Ok(false);
         };

@@ -1,4 +1,4 @@
-//! Which coin a provider means.
+//! Maps the coins of a report to ours.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,12 +12,12 @@ use diesel::{
 
 use super::super::{
     identity::{Likeness, aliases},
-    model::{Coin, Entry, Report},
+    model::{Entry, Report},
 };
 use crate::db::schema::{coin_refs, coins};
 
-/// Our ids of the reported coins, in a provider's namespace of ids. New coins are created. A coin
-/// is named by the provider that reported it first: the others' spellings do not alternate.
+/// Returns our ids of the reported coins, by their ids in the provider's namespace. Unknown coins are created. A coin keeps
+/// the name given by the provider that reported it first, so that spellings do not alternate.
 pub(super) fn coin_ids(
     conn: &mut PgConnection,
     namespace: &str,
@@ -36,7 +36,7 @@ pub(super) fn coin_ids(
     for entry in &report.entries {
         let Some(named) = known.get(&entry.provider_coin_id) else { continue };
         ids.insert(entry.provider_coin_id.clone(), named.id);
-        let Coin { symbol, name, slug, .. } = &entry.coin;
+        let Entry { symbol, name, slug, .. } = entry;
         if named.by == namespace && (&named.symbol, &named.name, &named.slug) != (symbol, name, slug) {
             diesel::update(coins::table.find(named.id))
                 .set((coins::symbol.eq(symbol), coins::name.eq(name), coins::slug.eq(slug)))
@@ -57,7 +57,7 @@ pub(super) fn coin_ids(
         let name = &entry.provider_coin_id;
         let id = match matches.get(name) {
             Some(id) => *id,
-            None => create(conn, namespace, &entry.coin)?,
+            None => create(conn, namespace, entry)?,
         };
         diesel::insert_into(coin_refs::table)
             .values((
@@ -83,8 +83,8 @@ struct Named {
     by: String,
 }
 
-fn create(conn: &mut PgConnection, namespace: &str, coin: &Coin) -> QueryResult<i64> {
-    let Coin { symbol, name, slug, .. } = coin;
+fn create(conn: &mut PgConnection, namespace: &str, entry: &Entry) -> QueryResult<i64> {
+    let Entry { symbol, name, slug, .. } = entry;
     let values =
         (coins::symbol.eq(symbol), coins::name.eq(name), coins::slug.eq(slug), coins::named_by.eq(namespace));
     diesel::insert_into(coins::table).values(values).returning(coins::id).get_result(conn)
@@ -146,8 +146,8 @@ fn by_likeness(
     found: &HashSet<i64>,
     now: DateTime<Utc>,
 ) -> QueryResult<HashMap<String, i64>> {
-    let likeness = |entry: &Entry| Likeness::new(&entry.coin.symbol, &entry.coin.name, entry.coin.price);
-    let symbols: Vec<String> = unknown.iter().map(|entry| entry.coin.symbol.to_lowercase()).collect();
+    let likeness = |entry: &Entry| Likeness::new(&entry.symbol, &entry.name, entry.numbers.price);
+    let symbols: Vec<String> = unknown.iter().map(|entry| entry.symbol.to_lowercase()).collect();
     if symbols.is_empty() {
         return Ok(HashMap::new());
     }

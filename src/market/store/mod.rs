@@ -1,4 +1,4 @@
-//! The SQL of coins, a file a subject.
+//! Stores snapshots, coins, history and slots: the SQL of the market, one file per subject.
 
 mod history;
 mod identity;
@@ -21,4 +21,5 @@ pub use self::{
     snapshots::ensure_demo,
 };
 
+/// The NOTIFY channel on which each publication is announced.
 pub const CHANNEL: &str = "mintage_coins";

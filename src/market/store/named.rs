@@ -1,21 +1,21 @@
-//! Coins by what they are called.
+//! Finds coins by id, slug or symbol.
 
 use diesel::{PgConnection, QueryResult, dsl::sql, prelude::*, sql_types::Bool};
 
 use super::super::model::Identity;
 use crate::db::schema::coins;
 
-/// More than this of one name would help nobody to choose.
-const MOST: i64 = 20;
+/// Symbols are not unique; a longer list would not help to choose.
+const MAX_COINS: i64 = 20;
 
-/// With this id, slug or symbol (in lower case).
+/// Returns the coins with this id, slug or symbol; `name` is in lower case.
 pub fn named(conn: &mut PgConnection, id: Option<i64>, name: &str) -> QueryResult<Vec<Identity>> {
     let by_symbol = sql::<Bool>("lower(symbol) = ").bind::<diesel::sql_types::Text, _>(name);
     coins::table
-        // Ids begin with 1.
+        // Ids begin with 1, so 0 matches none.
         .filter(coins::id.eq(id.unwrap_or_default()).or(coins::slug.eq(name)).or(by_symbol))
         .order(coins::id)
-        .limit(MOST)
+        .limit(MAX_COINS)
         .select((coins::id, coins::symbol, coins::name, coins::slug))
         .load(conn)
 }

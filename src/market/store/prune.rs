@@ -1,4 +1,4 @@
-//! What is old goes, a part at a time, and never before it is rolled up.
+//! Deletes old data in small parts, and never before it is rolled up.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
@@ -11,15 +11,15 @@ use diesel::{
 use super::history::{KEEP_HOURS, KEEP_SNAPSHOTS, Step, done_until};
 use crate::db::schema::{coin_snapshots, sync_slots};
 
-/// Faster than syncs add them, and far below the statement timeout.
-const SNAPSHOTS_AT_ONCE: i64 = 20;
+/// More than syncs add meanwhile, and few enough to stay far below the statement timeout.
+const MAX_SNAPSHOTS_PER_RUN: i64 = 20;
 
-/// Drops what is too old, except the newest snapshots, which may still be served.
+/// Deletes data that is older than its retention time, except the newest snapshots, which may still be served.
 pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
     let limit = |keep: TimeDelta, rolled: Option<DateTime<Utc>>| {
         rolled.unwrap_or(DateTime::UNIX_EPOCH).min(now - keep)
     };
-    // The day that is not over is read from its snapshots.
+    // A day that is not over is read from its snapshots.
     let rolled = done_until(conn, Step::Hour)?.min(done_until(conn, Step::Day)?);
     let newest: Vec<i64> = coin_snapshots::table
         .group_by((coin_snapshots::provider, coin_snapshots::currency))
@@ -29,12 +29,12 @@ pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
         .filter(coin_snapshots::fetched_at.lt(limit(KEEP_SNAPSHOTS, rolled)))
         .filter(coin_snapshots::id.ne_all(newest))
         .order(coin_snapshots::id)
-        .limit(SNAPSHOTS_AT_ONCE)
+        .limit(MAX_SNAPSHOTS_PER_RUN)
         .select(coin_snapshots::id)
         .load(conn)?;
     diesel::delete(coin_snapshots::table.filter(coin_snapshots::id.eq_any(old))).execute(conn)?;
     diesel::delete(sync_slots::table.filter(sync_slots::slot.lt(now - KEEP_SNAPSHOTS))).execute(conn)?;
-    // An hour at a time: as many rows as coins and currencies.
+    // One hour per run: it has a row per coin and currency.
     sql_query(
         "DELETE FROM coin_history WHERE step_seconds = $1 AND at = ( \
              SELECT min(at) FROM coin_history WHERE step_seconds = $1 AND at < $2)",

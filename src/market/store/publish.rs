@@ -1,23 +1,22 @@
-//! What a slot brought: the market in one commit, and in a second one what comes later.
+//! Publishes the result of a slot: the market in one commit, later social figures in a second one.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult, prelude::*, sql_query};
 
 use super::{
-    super::model::Market,
+    super::{model::Market, providers::demo},
     CHANNEL,
     slots::{Claim, finish, postpone},
     snapshots::{insert, lock},
 };
-use crate::{config::Provider, db::schema::coin_snapshots, upstream::record_success};
+use crate::{db::schema::coin_snapshots, upstream::record_success};
 
-/// How much older than what is served another provider's data may be; they renew it every one to
-/// five minutes.
-const OLDER_ELSEWHERE: TimeDelta = TimeDelta::minutes(15);
+/// How much older than the served data another provider's may be; providers renew theirs every one to five minutes.
+const MAX_STEP_BACK: TimeDelta = TimeDelta::minutes(15);
 
-/// Writes the newest snapshot, ends the slot and tells every replica; the caller's transaction
-/// makes that one commit. The snapshot's id, or none when the slot has gone to another replica. The slot is held for
-/// longer if something is to be added to the snapshot ([`complete`]).
+/// Writes the newest snapshot, ends the slot and notifies every replica, in the caller's transaction. Returns the
+/// snapshot's id, or None if another replica has taken over the slot. With `hold_until` the slot stays held, so that
+/// something can be added to the snapshot ([`complete`]).
 pub fn publish(
     conn: &mut PgConnection,
     claim: &Claim,
@@ -26,18 +25,17 @@ pub fn publish(
     hold_until: Option<DateTime<Utc>>,
 ) -> QueryResult<Option<i64>> {
     lock(conn)?;
-    let provider = market.provider.name();
-    if !finish(conn, claim, provider, now, hold_until)? {
+    if !finish(conn, claim, market.provider, now, hold_until)? {
         return Ok(None);
     }
     let snapshot_id = insert(conn, market, now)?;
-    record_success(conn, provider, now)?;
+    record_success(conn, market.provider, now)?;
     sql_query(format!("NOTIFY {CHANNEL}")).execute(conn)?;
     Ok(Some(snapshot_id))
 }
 
-/// Gives a slot back whose snapshot is there already, and tells every replica that more stands beside it now. False when
-/// the slot has gone to another replica: then nothing must be added.
+/// Releases a slot whose snapshot is published, and notifies every replica of what was added to it. Returns false if
+/// another replica has taken over the slot: then nothing must be added.
 pub fn complete(conn: &mut PgConnection, claim: &Claim, now: DateTime<Utc>) -> QueryResult<bool> {
     let held = postpone(conn, claim, now)?;
     if held {
@@ -46,11 +44,11 @@ pub fn complete(conn: &mut PgConnection, claim: &Claim, now: DateTime<Utc>) -> Q
     Ok(held)
 }
 
-/// Whether the report is from before what is there. What is of a time to come does not count: a clock
-/// was wrong, and nothing would ever be newer.
+/// Whether a report is older than the stored data. Stored times in the future do not count: they come from a wrong clock,
+/// and no report would ever be newer.
 pub fn is_older(
     conn: &mut PgConnection,
-    provider: Provider,
+    provider: &str,
     currency: &str,
     as_of: DateTime<Utc>,
     now: DateTime<Utc>,
@@ -58,9 +56,7 @@ pub fn is_older(
     let newest = coin_snapshots::table
         .filter(coin_snapshots::currency.eq(currency).and(coin_snapshots::as_of.le(now)))
         .select(diesel::dsl::max(coin_snapshots::as_of));
-    let own: Option<DateTime<Utc>> =
-        newest.filter(coin_snapshots::provider.eq(provider.name())).first(conn)?;
-    let any: Option<DateTime<Utc>> =
-        newest.filter(coin_snapshots::provider.ne(Provider::Demo.name())).first(conn)?;
-    Ok(own.is_some_and(|own| own > as_of) || any.is_some_and(|any| any > as_of + OLDER_ELSEWHERE))
+    let own: Option<DateTime<Utc>> = newest.filter(coin_snapshots::provider.eq(provider)).first(conn)?;
+    let any: Option<DateTime<Utc>> = newest.filter(coin_snapshots::provider.ne(demo::NAME)).first(conn)?;
+    Ok(own.is_some_and(|own| own > as_of) || any.is_some_and(|any| any > as_of + MAX_STEP_BACK))
 }

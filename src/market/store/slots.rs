@@ -1,5 +1,5 @@
-//! Who runs which slot. At most one slot runs at a time (`sync_slots_running_idx`), under a lease
-//! that its holder renews, with a fencing number that a late holder has no longer.
+//! Decides which replica runs which slot. At most one slot runs at a time (`sync_slots_running_idx`), under a lease
+//! that its holder renews, with a fencing number that a late holder no longer has.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
@@ -15,8 +15,8 @@ use crate::{
     upstream::LONGEST_WAIT,
 };
 
-/// A lease that ends so much later than one of now was written by a clock that was wrong.
-const TOO_FAR: TimeDelta = TimeDelta::minutes(1);
+/// A lease that ends later than a new one by this much was written with a wrong clock.
+const MAX_CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);
 const ONE_RUNS: &str = "sync_slots_running_idx";
 
 /// The right to run one slot, for as long as the lease lasts.
@@ -30,8 +30,8 @@ pub struct Claim {
     attempt: i32,
 }
 
-/// Claims the scheduled slot, or else one that was asked for, if none is running, it is not done
-/// and its time has come.
+/// Claims the scheduled slot, or else one that was requested, if no slot is running and that one is due and not
+/// finished.
 pub fn claim(
     conn: &mut PgConnection,
     scheduled: DateTime<Utc>,
@@ -40,7 +40,8 @@ pub fn claim(
     lease_until: DateTime<Utc>,
 ) -> QueryResult<Option<Claim>> {
     let claimed = conn.transaction(|conn| {
-        let over = sync_slots::lease_until.lt(now).or(sync_slots::lease_until.gt(lease_until + TOO_FAR));
+        let over =
+            sync_slots::lease_until.lt(now).or(sync_slots::lease_until.gt(lease_until + MAX_CLOCK_SKEW));
         let expired = sync_slots::running.and(over);
         diesel::update(sync_slots::table.filter(expired)).set(sync_slots::running.eq(false)).execute(conn)?;
         let requested: Option<DateTime<Utc>> = sync_slots::table
@@ -89,8 +90,8 @@ fn claim_one(
     .optional()
 }
 
-/// Asks for a run as soon as none is running; of several such wishes one is kept. The next
-/// scheduled slot fulfils it as well ([`finish`]).
+/// Requests a run as soon as no slot is running. Pending requests are merged; the next scheduled slot fulfils them as
+/// well ([`finish`]).
 pub fn request(
     conn: &mut PgConnection,
     scheduled: DateTime<Utc>,
@@ -114,14 +115,14 @@ pub fn request(
     Ok(now)
 }
 
-/// Holds the slot for longer; false when the lease ran out and another replica has claimed it.
+/// Extends the lease; false if it expired and another replica has claimed the slot.
 pub fn renew(conn: &mut PgConnection, claim: &Claim, until: DateTime<Utc>) -> QueryResult<bool> {
     let values = sync_slots::lease_until.eq(until);
     Ok(diesel::update(held(claim)).set(values).execute(conn)? == 1)
 }
 
-/// The slot is done, and with it whatever was asked for before it; false as for [`renew`]. Its holder may go on holding
-/// it, so that no other slot runs meanwhile: then it has to [`postpone`] it to give it back.
+/// Marks the slot as finished, and with it all earlier requests; false as for [`renew`]. With `hold_until` its holder
+/// keeps it, so that no other slot runs meanwhile, and has to [`postpone`] it to release it.
 pub fn finish(
     conn: &mut PgConnection,
     claim: &Claim,
@@ -147,13 +148,13 @@ pub fn finish(
     Ok(true)
 }
 
-/// Gives the slot back until then; false as for [`renew`].
+/// Releases the slot; it is due again at `until`. False as for [`renew`].
 pub fn postpone(conn: &mut PgConnection, claim: &Claim, until: DateTime<Utc>) -> QueryResult<bool> {
     let values = (sync_slots::lease_until.eq(until), sync_slots::running.eq(false));
     Ok(diesel::update(held(claim)).set(values).execute(conn)? == 1)
 }
 
-/// Makes the slots that were put off due now.
+/// Makes postponed slots due now.
 pub fn make_due(conn: &mut PgConnection) -> QueryResult<()> {
     let waiting = sync_slots::finished_at.is_null().and(diesel::dsl::not(sync_slots::running));
     diesel::update(sync_slots::table.filter(waiting))
@@ -162,7 +163,7 @@ pub fn make_due(conn: &mut PgConnection) -> QueryResult<()> {
     Ok(())
 }
 
-/// Gives back at once whatever this process holds.
+/// Releases the slots that this process holds.
 pub fn release(conn: &mut PgConnection, holder: Uuid, now: DateTime<Utc>) -> QueryResult<()> {
     let ours = sync_slots::running.and(sync_slots::holder.eq(holder));
     diesel::update(sync_slots::table.filter(ours))
@@ -190,7 +191,7 @@ fn held(claim: &Claim) -> Held {
         .filter(sync_slots::running)
 }
 
-/// A slot, for the operator.
+/// A slot, as shown to admins.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = sync_slots)]
 pub struct SlotRow {
@@ -203,7 +204,7 @@ pub struct SlotRow {
     pub provider: Option<String>,
 }
 
-/// The newest slots, the newest first.
+/// Returns the newest slots, the newest first.
 pub fn last_slots(conn: &mut PgConnection, count: i64) -> QueryResult<Vec<SlotRow>> {
     sync_slots::table.order(sync_slots::slot.desc()).limit(count).select(SlotRow::as_select()).load(conn)
 }

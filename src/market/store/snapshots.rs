@@ -1,4 +1,4 @@
-//! Snapshots as they are written and read.
+//! Writes and reads snapshots with their quotes and rates.
 
 use std::collections::HashMap;
 
@@ -7,19 +7,18 @@ use diesel::{
     Connection, PgConnection, QueryResult,
     prelude::*,
     sql_query,
-    sql_types::{BigInt, Double, Text, Timestamptz},
+    sql_types::{Array, BigInt, Double, Text, Timestamptz},
 };
 
 use super::{
     super::{
-        model::{Coin, Market, Quote, Rate, ReadRate, Report, Snapshot},
-        providers::{demo, ids_of},
+        model::{Coin, Entry, Identity, Market, Numbers, Rate, ReadRate, Report, Snapshot},
+        providers::demo,
     },
     history::recent,
     identity::coin_ids,
 };
 use crate::{
-    config::Provider,
     db::schema::{coin_quotes, coin_snapshots, coins, snapshot_rates},
     social,
 };
@@ -30,64 +29,67 @@ struct QuoteRow {
     snapshot_id: i64,
     coin_id: i64,
     rank: i32,
-    price: Option<f64>,
-    volume_24h: Option<f64>,
-    volume_change_24h: Option<f64>,
-    percent_change_1h: Option<f64>,
-    percent_change_24h: Option<f64>,
-    percent_change_7d: Option<f64>,
-    market_cap: Option<f64>,
+    #[diesel(embed)]
+    numbers: Numbers,
 }
 
-/// Puts the compiled-in snapshot there once, so that there is always something to serve.
-///
-/// # Errors
-/// The database cannot be written.
+/// A snapshot with its rate to one currency.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = coin_snapshots)]
+struct SnapshotRow {
+    id: i64,
+    provider: String,
+    currency: String,
+    as_of: DateTime<Utc>,
+    fetched_at: DateTime<Utc>,
+    #[diesel(embed)]
+    rate: Rate,
+}
+
+/// Inserts the compiled-in snapshot once, so that there is always data to serve.
 pub fn ensure_demo(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
     let report = demo::report();
     conn.transaction(|conn| {
         lock(conn)?;
         let present: Option<i64> = coin_snapshots::table
-            .filter(coin_snapshots::provider.eq(Provider::Demo.name()))
+            .filter(coin_snapshots::provider.eq(demo::NAME))
             .filter(coin_snapshots::as_of.eq(report.as_of))
             .select(coin_snapshots::id)
             .first(conn)
             .optional()?;
         let rates = demo::rates().into_iter().map(|(currency, units)| ReadRate { currency, units, at: now });
-        let market = Market { provider: Provider::Demo, report, rates: rates.collect() };
+        let market =
+            Market { provider: demo::NAME, id_namespace: demo::ID_NAMESPACE, report, rates: rates.collect() };
         match present {
-            // It may be from before there were rates.
+            // Earlier versions wrote it without rates.
             Some(id) => insert_rates(conn, id, &market, now),
             None => insert(conn, &market, now).map(|_| ()),
         }
     })
 }
 
-/// Serialises writers, so that two never create the same coin.
+/// Serialises writers, so that two replicas never create the same coin.
 pub(super) fn lock(conn: &mut PgConnection) -> QueryResult<()> {
     sql_query("LOCK TABLE coin_refs IN EXCLUSIVE MODE").execute(conn)?;
     Ok(())
 }
 
-/// Writes a snapshot; with the lock held.
+/// Writes a snapshot; the caller holds the [`lock`].
 pub(super) fn insert(conn: &mut PgConnection, market: &Market, now: DateTime<Utc>) -> QueryResult<i64> {
-    let Market { provider, report, .. } = market;
-    let ids = coin_ids(conn, ids_of(*provider), report, now)?;
+    let Market { provider, id_namespace, report, .. } = market;
+    let ids = coin_ids(conn, id_namespace, report, now)?;
     let snapshot_id: i64 = diesel::insert_into(coin_snapshots::table)
         .values((
-            coin_snapshots::provider.eq(provider.name()),
+            coin_snapshots::provider.eq(provider),
             coin_snapshots::currency.eq(&report.currency),
             coin_snapshots::as_of.eq(report.as_of),
             coin_snapshots::fetched_at.eq(now),
         ))
         .returning(coin_snapshots::id)
         .get_result(conn)?;
-    let lacks_change = report.entries.iter().any(|entry| entry.coin.volume_change_24h.is_none());
-    let volumes = if lacks_change {
-        volumes_a_day_ago(conn, provider.name(), &report.currency, now)?
-    } else {
-        HashMap::new()
-    };
+    let lacks_change = report.entries.iter().any(|entry| entry.numbers.volume_change_24h.is_none());
+    let volumes =
+        if lacks_change { volumes_a_day_ago(conn, provider, &report.currency, now)? } else { HashMap::new() };
     diesel::insert_into(coin_quotes::table)
         .values(quotes(snapshot_id, report, &ids, &volumes))
         .execute(conn)?;
@@ -101,29 +103,21 @@ fn quotes(
     ids: &HashMap<String, i64>,
     volumes: &HashMap<i64, f64>,
 ) -> Vec<QuoteRow> {
-    let row = |coin: &Coin, coin_id: i64| {
+    let row = |entry: &Entry| {
+        let coin_id = ids[&entry.provider_coin_id];
         let own_change = || {
             let before = *volumes.get(&coin_id)?;
-            Some((coin.volume_24h? / before - 1.0) * 100.0).filter(|change| change.is_finite())
+            Some((entry.numbers.volume_24h? / before - 1.0) * 100.0).filter(|change| change.is_finite())
         };
-        QuoteRow {
-            snapshot_id,
-            coin_id,
-            rank: coin.rank,
-            price: coin.price,
-            volume_24h: coin.volume_24h,
-            volume_change_24h: coin.volume_change_24h.or_else(own_change),
-            percent_change_1h: coin.percent_change_1h,
-            percent_change_24h: coin.percent_change_24h,
-            percent_change_7d: coin.percent_change_7d,
-            market_cap: coin.market_cap,
-        }
+        let volume_change_24h = entry.numbers.volume_change_24h.or_else(own_change);
+        let numbers = Numbers { volume_change_24h, ..entry.numbers.clone() };
+        QuoteRow { snapshot_id, coin_id, rank: entry.rank, numbers }
     };
-    report.entries.iter().map(|entry| row(&entry.coin, ids[&entry.provider_coin_id])).collect()
+    report.entries.iter().map(row).collect()
 }
 
-/// Volumes as the same provider stated them 24 hours ago (half an hour more or less): providers
-/// count different markets, so another one's say nothing.
+/// Returns the volumes that the same provider reported 24 hours ago, give or take half an hour. Those of another provider
+/// cannot be compared: providers count different markets.
 fn volumes_a_day_ago(
     conn: &mut PgConnection,
     provider: &str,
@@ -152,52 +146,51 @@ fn volumes_a_day_ago(
     Ok(rows.into_iter().map(|row| (row.coin_id, row.volume)).collect())
 }
 
-/// The snapshot's own currency and the rates of the others, each with its change since an hour, a
-/// day and a week before, as far as our own history (of the same two currencies) tells.
+/// Writes the rates of the snapshot, each with its change since an hour, a day and a week before, from our own history
+/// of the same two currencies. The rate to its own currency is 1 and never changes.
 fn insert_rates(
     conn: &mut PgConnection,
     snapshot_id: i64,
     market: &Market,
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
-    let own = ReadRate { currency: market.report.currency.clone(), units: 1.0, at: now };
-    for ReadRate { currency, units, at } in [&own].into_iter().chain(&market.rates) {
-        let change = |span: &str| {
-            format!(
-                "(SELECT ($3 / r.rate - 1) * 100 FROM coin_snapshots s \
-                  JOIN snapshot_rates r ON r.snapshot_id = s.id AND r.currency = $2 \
-                  WHERE s.currency = $5 AND s.provider <> 'demo' \
-                  AND s.fetched_at BETWEEN $4 - interval '{span}' * 1.25 AND $4 - interval '{span}' \
-                  ORDER BY s.fetched_at DESC LIMIT 1)"
-            )
-        };
-        let changes = if *currency == own.currency {
-            "0, 0, 0".to_owned()
-        } else {
-            [change("1 hour"), change("24 hours"), change("7 days")].join(", ")
-        };
-        let insert = sql_query(format!(
-            "INSERT INTO snapshot_rates (snapshot_id, currency, rate, rated_at, \
-                 percent_change_1h, percent_change_24h, percent_change_7d) \
-             SELECT $1, $2, $3, $6, {changes} WHERE $4 IS NOT NULL AND $5 IS NOT NULL \
-             ON CONFLICT ON CONSTRAINT snapshot_rates_pkey DO NOTHING"
-        ));
-        insert
-            .bind::<BigInt, _>(snapshot_id)
-            .bind::<Text, _>(currency)
-            .bind::<Double, _>(units)
-            .bind::<Timestamptz, _>(now)
-            .bind::<Text, _>(&own.currency)
-            .bind::<Timestamptz, _>(at)
-            .execute(conn)?;
-    }
+    let base = &market.report.currency;
+    let own = ReadRate { currency: base.clone(), units: 1.0, at: now };
+    let all = || [&own].into_iter().chain(&market.rates);
+    let change = |span: &str| {
+        format!(
+            "CASE WHEN n.currency = $5 THEN 0 ELSE ( \
+                 SELECT (n.rate / r.rate - 1) * 100 FROM coin_snapshots s \
+                 JOIN snapshot_rates r ON r.snapshot_id = s.id AND r.currency = n.currency \
+                 WHERE s.currency = $5 AND s.provider <> 'demo' \
+                     AND s.fetched_at BETWEEN $6 - interval '{span}' * 1.25 AND $6 - interval '{span}' \
+                 ORDER BY s.fetched_at DESC LIMIT 1) END"
+        )
+    };
+    sql_query(format!(
+        "INSERT INTO snapshot_rates (snapshot_id, currency, rate, rated_at, \
+             percent_change_1h, percent_change_24h, percent_change_7d) \
+         SELECT $1, n.currency, n.rate, n.rated_at, {}, {}, {} \
+         FROM unnest($2, $3, $4) AS n (currency, rate, rated_at) \
+         ON CONFLICT ON CONSTRAINT snapshot_rates_pkey DO NOTHING",
+        change("1 hour"),
+        change("24 hours"),
+        change("7 days")
+    ))
+    .bind::<BigInt, _>(snapshot_id)
+    .bind::<Array<Text>, _>(all().map(|rate| rate.currency.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Double>, _>(all().map(|rate| rate.units).collect::<Vec<_>>())
+    .bind::<Array<Timestamptz>, _>(all().map(|rate| rate.at).collect::<Vec<_>>())
+    .bind::<Text, _>(base)
+    .bind::<Timestamptz, _>(now)
+    .execute(conn)?;
     Ok(())
 }
 
-/// The rates that are known best: those of the newest real snapshot in this currency.
+/// Returns the rates of the newest real snapshot in this currency.
 pub fn last_rates(conn: &mut PgConnection, currency: &str) -> QueryResult<Vec<ReadRate>> {
     let newest: Option<i64> = coin_snapshots::table
-        .filter(coin_snapshots::currency.eq(currency).and(coin_snapshots::provider.ne(Provider::Demo.name())))
+        .filter(coin_snapshots::currency.eq(currency).and(coin_snapshots::provider.ne(demo::NAME)))
         .select(diesel::dsl::max(coin_snapshots::id))
         .first(conn)?;
     let rows: Vec<(String, f64, DateTime<Utc>)> = snapshot_rates::table
@@ -208,80 +201,42 @@ pub fn last_rates(conn: &mut PgConnection, currency: &str) -> QueryResult<Vec<Re
     Ok(rows.into_iter().map(|(currency, units, at)| ReadRate { currency, units, at }).collect())
 }
 
-type Newest =
-    (i64, (String, String, DateTime<Utc>, DateTime<Utc>), (f64, Option<f64>, Option<f64>, Option<f64>));
-
-/// The newest snapshot that can be told in this currency, and how: real data if it is wanted and
-/// there is any, else the demonstration.
+/// Reads the newest snapshot that has a rate to this currency: real data if it is wanted and there is any, else the
+/// demonstration.
 pub fn latest(conn: &mut PgConnection, currency: &str, real: bool) -> QueryResult<Option<(Snapshot, Rate)>> {
     let newest = || {
         coin_snapshots::table
             .inner_join(snapshot_rates::table)
             .filter(snapshot_rates::currency.eq(currency))
             .order(coin_snapshots::id.desc())
-            .select((
-                coin_snapshots::id,
-                (
-                    coin_snapshots::provider,
-                    coin_snapshots::currency,
-                    coin_snapshots::as_of,
-                    coin_snapshots::fetched_at,
-                ),
-                (
-                    snapshot_rates::rate,
-                    snapshot_rates::percent_change_1h,
-                    snapshot_rates::percent_change_24h,
-                    snapshot_rates::percent_change_7d,
-                ),
-            ))
+            .select(SnapshotRow::as_select())
     };
-    let found: Option<Newest> = if real {
-        newest().filter(coin_snapshots::provider.ne(Provider::Demo.name())).first(conn).optional()?
-    } else {
-        None
-    };
-    let found = match found {
-        Some(found) => Some(found),
-        None => newest().filter(coin_snapshots::provider.eq(Provider::Demo.name())).first(conn).optional()?,
-    };
-    let Some((id, (provider, of, as_of, fetched_at), (units, hour, day, week))) = found else {
-        return Ok(None);
-    };
-    let rate = Rate {
-        currency: currency.to_owned(),
-        units,
-        percent_change_1h: hour,
-        percent_change_24h: day,
-        percent_change_7d: week,
-    };
-    let (coins, recent) = (coins_of(conn, id, as_of)?, recent(conn, currency)?);
-    Ok(Some((Snapshot { id, provider, currency: of, as_of, fetched_at, coins, recent }, rate)))
+    let mut found = None;
+    if real {
+        found = newest().filter(coin_snapshots::provider.ne(demo::NAME)).first(conn).optional()?;
+    }
+    if found.is_none() {
+        found = newest().filter(coin_snapshots::provider.eq(demo::NAME)).first(conn).optional()?;
+    }
+    let Some(row) = found else { return Ok(None) };
+    let coins = coins_of(conn, &row)?;
+    let recent = recent(conn, currency)?;
+    let SnapshotRow { id, provider, currency, as_of, fetched_at, rate } = row;
+    Ok(Some((Snapshot { id, provider, currency, as_of, fetched_at, coins, recent }, rate)))
 }
 
-fn coins_of(conn: &mut PgConnection, snapshot_id: i64, as_of: DateTime<Utc>) -> QueryResult<Vec<Coin>> {
-    let rows: Vec<(QuoteRow, (String, String, String))> = coin_quotes::table
+fn coins_of(conn: &mut PgConnection, snapshot: &SnapshotRow) -> QueryResult<Vec<Coin>> {
+    let rows: Vec<(QuoteRow, Identity)> = coin_quotes::table
         .inner_join(coins::table)
-        .filter(coin_quotes::snapshot_id.eq(snapshot_id))
+        .filter(coin_quotes::snapshot_id.eq(snapshot.id))
         .order((coin_quotes::rank, coin_quotes::coin_id))
-        .select((QuoteRow::as_select(), (coins::symbol, coins::name, coins::slug)))
+        .select((QuoteRow::as_select(), Identity::as_select()))
         .load(conn)?;
-    let ids: Vec<i64> = rows.iter().map(|(quote, _)| quote.coin_id).collect();
-    let mut social = social::current(conn, &ids, as_of)?;
-    let coin = |(quote, (symbol, name, slug)): (QuoteRow, _)| Coin {
-        id: quote.coin_id,
-        symbol,
-        name,
-        slug,
-        rank: quote.rank,
-        price: quote.price,
-        volume_24h: quote.volume_24h,
-        volume_change_24h: quote.volume_change_24h,
-        percent_change_1h: quote.percent_change_1h,
-        percent_change_24h: quote.percent_change_24h,
-        percent_change_7d: quote.percent_change_7d,
-        market_cap: quote.market_cap,
-        quote: Quote::default(),
-        social: social.remove(&quote.coin_id),
+    let ids: Vec<i64> = rows.iter().map(|(_, identity)| identity.id).collect();
+    let mut social = social::current(conn, &ids, snapshot.as_of)?;
+    let coin = |(quote, identity): (QuoteRow, Identity)| {
+        let social = social.remove(&identity.id);
+        Coin::new(identity, quote.rank, social, quote.numbers, &snapshot.currency)
     };
     Ok(rows.into_iter().map(coin).collect())
 }

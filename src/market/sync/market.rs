@@ -1,78 +1,77 @@
-//! The market of a slot: the first provider that answers.
+//! Fetches the market of a slot from the first provider that answers.
 
-use std::{sync::PoisonError, time::Instant};
+use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     super::{
         model::{Market, ReadRate, Report},
-        providers::{self, Ask, STANDS_STILL},
+        providers::{self, Ask, FROZEN_AFTER, Provider},
         store::{self, Claim},
     },
     Sync,
 };
 use crate::{
-    config::{Coins, Provider},
     http::Problem,
     upstream::{self, Advice, Failure, ServiceState, after_failure, next_day},
 };
 
-/// Currencies move by little within an hour.
-const RATES_EVERY: TimeDelta = TimeDelta::hours(1);
-/// Older than this a rate is not known any more.
-const RATES_LAST: TimeDelta = TimeDelta::hours(24);
+/// Exchange rates change little within an hour.
+const RATES_INTERVAL: TimeDelta = TimeDelta::hours(1);
+/// Older rates are not used.
+const MAX_RATE_AGE: TimeDelta = TimeDelta::hours(24);
 const RATES_RETRY: TimeDelta = TimeDelta::minutes(15);
-/// A rate that jumps by more is a mistake, until the one before is out of date.
-const RATES_JUMP: f64 = 1.25;
-/// A slot that failed is not tried again sooner.
-const SHORTEST_WAIT: TimeDelta = TimeDelta::seconds(1);
+/// A rate that changes by a larger factor is rejected as an error, until the previous one is too old.
+const MAX_RATE_JUMP: f64 = 1.25;
+/// Time until a failed slot is retried, at least.
+const MIN_WAIT: TimeDelta = TimeDelta::seconds(1);
 
-pub enum Collected {
-    Market(Market),
-    Nothing(Nothing),
-    /// The slot has gone to another replica.
+pub enum MarketResult {
+    Fetched(Market),
+    Unavailable(Unavailable),
+    /// Another replica has taken over the slot.
     Superseded,
 }
 
-/// Nobody answered.
-pub struct Nothing {
-    /// When the first may be asked again.
+/// No provider answered.
+pub struct Unavailable {
+    /// When the first provider may be called again.
     pub retry_at: DateTime<Utc>,
     pub reasons: String,
 }
 
-/// Whether a provider may be asked now.
-enum Turn {
-    Ask,
-    Wait(Nothing),
+/// Whether a provider may be called now.
+enum Readiness {
+    Ready,
+    Waiting(Unavailable),
     Superseded,
 }
 
 impl Sync {
-    /// Asks in order; every provider has its own time, and the lease is renewed for each.
-    pub(super) async fn collect(&self, claim: &Claim) -> Result<Collected, Problem> {
-        let mut nothing: Option<Nothing> = None;
-        let mut frozen: Option<(Provider, Report)> = None;
-        for provider in self.settings.providers.iter().copied().filter(|one| *one != Provider::Demo) {
-            let failed = match self.turn(claim, provider).await? {
-                Turn::Superseded => return Ok(Collected::Superseded),
-                Turn::Wait(until) => until,
-                Turn::Ask => match self.counted_report(provider).await {
-                    Ok(report) if self.clock.now() - report.as_of > STANDS_STILL => {
-                        // Somebody else may have newer data; if nobody has, this will do.
+    /// Calls the providers in order. Each has the full time limit, and the lease is renewed before each.
+    pub(super) async fn fetch_market(&self, claim: &Claim) -> Result<MarketResult, Problem> {
+        let mut unavailable: Option<Unavailable> = None;
+        let mut frozen: Option<(&dyn Provider, Report)> = None;
+        for provider in providers::real(&self.settings) {
+            let failed = match self.readiness(claim, provider).await? {
+                Readiness::Superseded => return Ok(MarketResult::Superseded),
+                Readiness::Waiting(unavailable) => unavailable,
+                Readiness::Ready => match self.report_counted(provider).await {
+                    Ok(report) if self.clock.now() - report.as_of > FROZEN_AFTER => {
+                        // The next provider may have newer data; otherwise the newest frozen report is published.
                         if frozen.as_ref().is_none_or(|(_, other)| report.as_of > other.as_of) {
                             frozen = Some((provider, report));
                         }
                         continue;
                     }
                     Ok(report) => return self.with_rates(provider, report).await,
-                    Err(failure) => self.failed(provider, failure).await?,
+                    Err(failure) => self.record_failure(provider, failure).await?,
                 },
             };
-            nothing = Some(match nothing {
+            unavailable = Some(match unavailable {
                 None => failed,
-                Some(before) => Nothing {
+                Some(before) => Unavailable {
                     retry_at: before.retry_at.min(failed.retry_at),
                     reasons: format!("{}; {}", before.reasons, failed.reasons),
                 },
@@ -80,64 +79,69 @@ impl Sync {
         }
         match frozen {
             Some((provider, report)) => self.with_rates(provider, report).await,
-            None => Ok(Collected::Nothing(nothing.expect("a provider beside the demonstration"))),
+            None => Ok(MarketResult::Unavailable(unavailable.expect("a provider beside the demonstration"))),
         }
     }
 
-    async fn with_rates(&self, provider: Provider, report: Report) -> Result<Collected, Problem> {
+    async fn with_rates(
+        &self,
+        provider: &'static dyn Provider,
+        report: Report,
+    ) -> Result<MarketResult, Problem> {
         let rates = self.rates(provider, &report).await?;
-        Ok(Collected::Market(Market { provider, report, rates }))
+        let (provider, id_namespace) = (provider.name(), provider.id_namespace());
+        Ok(MarketResult::Fetched(Market { provider, id_namespace, report, rates }))
     }
 
-    async fn turn(&self, claim: &Claim, provider: Provider) -> Result<Turn, Problem> {
+    async fn readiness(&self, claim: &Claim, provider: &'static dyn Provider) -> Result<Readiness, Problem> {
         let now = self.clock.now();
-        if !self.hold(claim).await? {
-            return Ok(Turn::Superseded);
+        if !self.renew_lease(claim).await? {
+            return Ok(Readiness::Superseded);
         }
-        let budget = budget(&self.settings, provider);
+        let (name, budget) = (provider.name(), self.budget(provider));
         let (state, affordable) = self
             .db
             .tx(move |conn| {
-                let state = upstream::state(conn, provider.name())?;
+                let state = upstream::state(conn, name)?;
                 let affordable = state.waits_until(now).is_some()
-                    || upstream::reserve(conn, provider.name(), 1, budget, now.date_naive())?;
+                    || upstream::reserve(conn, name, 1, budget, now.date_naive())?;
                 Ok::<_, Problem>((state, affordable))
             })
             .await?;
         let until = match state.waits_until(now) {
             Some(retry_at) => retry_at,
             None if !affordable => next_day(now),
-            None => return Ok(Turn::Ask),
+            None => return Ok(Readiness::Ready),
         };
         let why = if affordable {
             state.last_error.as_deref().unwrap_or("it waits")
         } else {
             "its budget is used up"
         };
-        Ok(Turn::Wait(Nothing { retry_at: until, reasons: format!("{provider}: {why}") }))
+        Ok(Readiness::Waiting(Unavailable { retry_at: until, reasons: format!("{name}: {why}") }))
     }
 
-    async fn counted_report(&self, provider: Provider) -> Result<Report, Failure> {
+    async fn report_counted(&self, provider: &'static dyn Provider) -> Result<Report, Failure> {
         let begin = Instant::now();
-        let result = self.report(provider).await;
+        let result = self.fetch_report(provider).await;
         self.outcomes.count(provider.name(), result.is_ok(), begin.elapsed());
         result
     }
 
-    /// What the provider reports, if that is not from before what is there.
-    async fn report(&self, provider: Provider) -> Result<Report, Failure> {
+    /// Fetches a report and refuses one that is older than the stored data.
+    async fn fetch_report(&self, provider: &'static dyn Provider) -> Result<Report, Failure> {
         let mut tried = false;
         let report = self
             .upstream
             .retry(async || {
-                self.pay_again(&mut tried, provider, 1).await?;
-                providers::report(provider, self.ask()).await
+                self.reserve_retry(&mut tried, provider, 1).await?;
+                provider.report(self.ask(provider)).await
             })
             .await?;
         let (currency, as_of, now) = (report.currency.clone(), report.as_of, self.clock.now());
-        let is_older = self
-            .db
-            .run(move |conn| Ok::<_, Problem>(store::is_older(conn, provider, &currency, as_of, now)?));
+        let is_older = self.db.run(move |conn| {
+            Ok::<_, Problem>(store::is_older(conn, provider.name(), &currency, as_of, now)?)
+        });
         match is_older.await {
             Ok(false) => Ok(report),
             Ok(true) => Err(Failure::new(Advice::BackOff, "its data is older than what we have")),
@@ -145,57 +149,81 @@ impl Sync {
         }
     }
 
-    fn ask(&self) -> Ask<'_> {
-        Ask { upstream: &self.upstream, settings: &self.settings, now: self.clock.now() }
+    fn ask(&self, provider: &dyn Provider) -> Ask<'_> {
+        Ask {
+            upstream: &self.upstream,
+            settings: self.settings.settings_of(provider.name()),
+            currency: &self.settings.currencies[0],
+            count: self.settings.count,
+            now: self.clock.now(),
+        }
     }
 
-    /// A second try costs like the first, which is paid for.
-    async fn pay_again(&self, tried: &mut bool, provider: Provider, cost: u32) -> Result<(), Failure> {
-        if std::mem::replace(tried, true) && !self.affords(provider, cost).await {
+    /// Reserves the cost of a retry; that of the first try is reserved before.
+    async fn reserve_retry(
+        &self,
+        tried: &mut bool,
+        provider: &'static dyn Provider,
+        cost: u32,
+    ) -> Result<(), Failure> {
+        if std::mem::replace(tried, true) && !self.reserve(provider, cost).await {
             return Err(Failure::new(Advice::NextDay, "its budget is used up"));
         }
         Ok(())
     }
 
-    /// Whether the budget has room, in which case it is counted.
-    async fn affords(&self, provider: Provider, cost: u32) -> bool {
-        let (budget, today) = (budget(&self.settings, provider), self.clock.now().date_naive());
+    /// Credits or calls per UTC day.
+    fn budget(&self, provider: &dyn Provider) -> Option<u32> {
+        self.settings.settings_of(provider.name()).daily_budget
+    }
+
+    /// Counts the cost in the daily budget; false if it does not fit.
+    async fn reserve(&self, provider: &'static dyn Provider, cost: u32) -> bool {
+        let (budget, today) = (self.budget(provider), self.clock.now().date_naive());
         let reserved = self.db.run(move |conn| {
             Ok::<_, Problem>(upstream::reserve(conn, provider.name(), cost, budget, today)?)
         });
         reserved.await.unwrap_or(false)
     }
 
-    /// Writes a failure down and says when the provider's turn is again.
-    async fn failed(&self, provider: Provider, failure: Failure) -> Result<Nothing, Problem> {
-        let now = self.clock.now();
+    /// Stores a failure and returns when the provider may be called again.
+    async fn record_failure(
+        &self,
+        provider: &'static dyn Provider,
+        failure: Failure,
+    ) -> Result<Unavailable, Problem> {
+        let (name, now) = (provider.name(), self.clock.now());
         let Failure { message, advice, .. } = failure;
         let error = message.clone();
         let (before, state) = self
             .db
             .tx(move |conn| {
-                let before = upstream::state(conn, provider.name())?;
+                let before = upstream::state(conn, name)?;
                 let state = after_failure(&before, advice, now);
-                upstream::record_failure(conn, provider.name(), &state, &error, now)?;
+                upstream::record_failure(conn, name, &state, &error, now)?;
                 Ok::<_, Problem>((before, state))
             })
             .await?;
-        let retry_at = state.retry_at.unwrap_or(now).max(now + SHORTEST_WAIT);
+        let retry_at = state.retry_at.unwrap_or(now).max(now + MIN_WAIT);
         if state.stopped && !before.stopped {
             tracing::error!(
-                provider = provider.name(),
+                provider = name,
                 error = message,
-                "the provider refuses us until its key, plan or quota is in order; then restart (it is asked once a day)"
+                "the provider rejects our key, plan or quota: fix it and restart (retried daily)"
             );
         } else {
-            tracing::debug!(provider = provider.name(), error = message, %retry_at, "the provider failed");
+            tracing::debug!(provider = name, error = message, %retry_at, "market data provider failed");
         }
-        Ok(Nothing { retry_at, reasons: format!("{provider}: {message}") })
+        Ok(Unavailable { retry_at, reasons: format!("{name}: {message}") })
     }
 
-    /// The rates of the other currencies: the last ones for an hour, then new ones, and the last
-    /// ones for a day if there are no new ones.
-    async fn rates(&self, provider: Provider, report: &Report) -> Result<Vec<ReadRate>, Problem> {
+    /// Returns the rates of the other currencies: the last ones for an hour, then new ones; the last ones for up to a day
+    /// if new ones cannot be fetched.
+    async fn rates(
+        &self,
+        provider: &'static dyn Provider,
+        report: &Report,
+    ) -> Result<Vec<ReadRate>, Problem> {
         let now = self.clock.now();
         let wanted: Vec<String> =
             self.settings.currencies.iter().filter(|code| **code != report.currency).cloned().collect();
@@ -205,59 +233,50 @@ impl Sync {
         let currency = report.currency.clone();
         let mut known =
             self.db.run(move |conn| Ok::<_, Problem>(store::last_rates(conn, &currency)?)).await?;
-        // A time to come is of a clock that was wrong.
+        // A time in the future comes from a wrong clock.
         let younger = |rate: &ReadRate, than: TimeDelta| (now - rate.at).abs() < than;
-        known.retain(|rate| wanted.contains(&rate.currency) && younger(rate, RATES_LAST));
-        let fresh = known.len() == wanted.len() && known.iter().all(|rate| younger(rate, RATES_EVERY));
-        let cost = providers::cost_of_rates(provider, wanted.len());
-        if fresh || now < self.rates_after() || !self.affords(provider, cost).await {
+        known.retain(|rate| wanted.contains(&rate.currency) && younger(rate, MAX_RATE_AGE));
+        let fresh = known.len() == wanted.len() && known.iter().all(|rate| younger(rate, RATES_INTERVAL));
+        let cost = u32::try_from(provider.cost_of_rates(wanted.len())).expect("few currencies");
+        if fresh || now < self.rates_after() || !self.reserve(provider, cost).await {
             return Ok(known);
         }
         let mut tried = false;
         let read = self.upstream.retry(async || {
-            self.pay_again(&mut tried, provider, cost).await?;
-            providers::rates(provider, self.ask(), report, &wanted).await
+            self.reserve_retry(&mut tried, provider, cost).await?;
+            provider.rates(self.ask(provider), report, &wanted).await
         });
         match read.await {
             Ok(read) => {
-                // Also those that are not told are not asked for sooner: each time costs.
-                self.no_rates_before(now + RATES_EVERY);
+                // Unsupported currencies wait an hour too, since each request costs credits.
+                self.delay_rates(now + RATES_INTERVAL);
                 let accepted = accept(&known, read, now);
                 known.retain(|old| accepted.iter().all(|new| new.currency != old.currency));
                 known.extend(accepted);
             }
             Err(failure) => {
-                tracing::debug!(provider = provider.name(), %failure, "no rates");
+                tracing::debug!(provider = provider.name(), %failure, "exchange rates unavailable");
                 let retry_at = after_failure(&ServiceState::default(), failure.advice, now).retry_at;
-                self.no_rates_before(retry_at.unwrap_or(now).max(now + RATES_RETRY));
+                self.delay_rates(retry_at.unwrap_or(now).max(now + RATES_RETRY));
             }
         }
         Ok(known)
     }
 
-    fn no_rates_before(&self, at: DateTime<Utc>) {
-        *self.rates_after.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    fn delay_rates(&self, at: DateTime<Utc>) {
+        *self.rates_after.lock() = at;
     }
 
     fn rates_after(&self) -> DateTime<Utc> {
-        *self.rates_after.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.rates_after.lock()
     }
 }
 
-/// What may be spent on a provider a day.
-pub fn budget(settings: &Coins, provider: Provider) -> Option<u32> {
-    match provider {
-        Provider::CoinMarketCap => settings.coinmarketcap.daily_budget,
-        Provider::CoinGecko => settings.coingecko.daily_budget,
-        Provider::CoinPaprika | Provider::CoinMarketCapPublic | Provider::Demo => None,
-    }
-}
-
-/// The rates that can be: positive, and not far from the one before.
+/// Returns the plausible rates: positive and close to the previous one.
 fn accept(known: &[ReadRate], read: Vec<(String, f64)>, now: DateTime<Utc>) -> Vec<ReadRate> {
     let plausible = |(currency, rate): &(String, f64)| {
         let before = known.iter().find(|known| known.currency == *currency);
-        let close = |before: f64| *rate <= before * RATES_JUMP && before <= *rate * RATES_JUMP;
+        let close = |before: f64| *rate <= before * MAX_RATE_JUMP && before <= *rate * MAX_RATE_JUMP;
         rate.is_normal() && *rate > 0.0 && before.is_none_or(|before| close(before.units))
     };
     read.into_iter()
@@ -271,7 +290,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_that_cannot_be_is_left_out() {
+    fn implausible_rates_are_left_out() {
         let now = DateTime::UNIX_EPOCH;
         let known = [ReadRate { currency: "USD".into(), units: 1.3, at: now }];
         let accepted = |currency: &str, rate| accept(&known, vec![(currency.to_owned(), rate)], now).len();

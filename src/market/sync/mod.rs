@@ -1,40 +1,37 @@
-//! The schedule: every interval one replica asks the providers and publishes what they say.
+//! Runs the schedule: every interval one replica calls the providers and publishes a snapshot.
 //!
 //! There is no leader. Every replica tries to claim the current slot ([`slot`]); the claim is a row
 //! with a lease that its holder renews, so a replica that dies is replaced within the slot, and a
 //! fencing number, so one that only seemed dead cannot publish late. One slot at most runs at a
 //! time, also when an admin asks for one. Back-off and budgets are kept in the database as well.
 //!
-//! A slot in call order: [`Sync::attend`] claims it, [`market`] asks the providers in order until
-//! one answers, while [`social`] collects what people say about the coins, which is
-//! done well within [`LEASE`]. [`Sync::publish`] commits both when both are there; else the market,
-//! with what people said before, and [`Sync::add`] the rest: prices do not wait for a slow source.
-//! The slot is held until then, so that no two replicas read the sources at a time.
+//! A slot in call order: [`Sync::run_due_slot`] claims it, [`market`] calls the providers in order until one answers,
+//! while [`social`] reads the social sources, well within [`LEASE`]. [`Sync::publish_snapshot`] commits both when both
+//! are complete. Otherwise it commits the market with the previous social figures, and [`Sync::add_social`] the new ones
+//! later: prices do not wait for a slow source. The slot is held until then, so that no two replicas read the sources at
+//! the same time.
 
 mod market;
 mod slot;
 
-use std::{
-    pin::pin,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use actix_web::web::Data;
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 use tokio::time;
 use uuid::Uuid;
 
-pub(super) use self::market::budget;
-use self::market::{Collected, Nothing};
+use self::market::{MarketResult, Unavailable};
 use super::{
     after_publish::AfterPublish,
     model::Market,
+    providers::wants_real,
     store::{self, Claim},
 };
 use crate::{
     clock::{Clock, start_of_slot},
-    config::{Coins, Mask, Provider, Secret, Social},
+    config::{Coins, Mask, Secret, Social},
     db::Db,
     http::Problem,
     social::{self, Collector, Fingerprints, Queries},
@@ -42,10 +39,10 @@ use crate::{
 };
 
 const LEASE: TimeDelta = TimeDelta::seconds(60);
-/// The market waits this long for what people say, so that most slots are one publication.
-const TOGETHER: Duration = Duration::from_secs(1);
-/// History that waits for its roll-up is caught up with in this many steps a slot.
-const ROLL_UPS_A_SLOT: usize = 10;
+/// Time that the market waits for social figures, so that most slots are one publication.
+const MAX_WAIT_FOR_SOCIAL: Duration = Duration::from_secs(1);
+/// Late roll-ups are made up for in this many steps per slot.
+const MAX_ROLL_UPS_PER_SLOT: usize = 10;
 
 pub struct Sync {
     db: Db,
@@ -55,10 +52,10 @@ pub struct Sync {
     social: Collector,
     after: Arc<dyn AfterPublish>,
     holder: Uuid,
-    /// What the log was told last: a state that lasts is told once.
-    told: Mutex<String>,
+    /// The state that was logged last: a lasting state is logged once.
+    logged_state: Mutex<String>,
     outcomes: Arc<Outcomes>,
-    /// No rates are read before, after a failure to.
+    /// Rates are not fetched before this time (back-off).
     rates_after: Mutex<DateTime<Utc>>,
 }
 
@@ -73,8 +70,8 @@ impl Sync {
         fingerprints: Fingerprints,
         after: Arc<dyn AfterPublish>,
     ) -> Self {
-        let keys = [&settings.coinmarketcap.key, &settings.coingecko.key, &social.x_token];
-        let mask = Mask::new(keys.into_iter().flatten().map(Secret::expose));
+        let keys = settings.provider_settings.values().filter_map(|own| own.key.as_ref());
+        let mask = Mask::new(keys.chain(&social.x_token).map(Secret::expose));
         let upstream = Upstream::new(settings.timeout, mask);
         let outcomes = Arc::<Outcomes>::default();
         let social = Collector::new(
@@ -94,60 +91,60 @@ impl Sync {
             social,
             after,
             holder: Uuid::now_v7(),
-            told: Mutex::default(),
+            logged_state: Mutex::default(),
             outcomes,
             rates_after: Mutex::new(DateTime::UNIX_EPOCH),
         }
     }
 
-    /// How this process's calls went.
+    /// The outcomes of the calls of this process.
     #[must_use]
     pub fn outcomes(&self) -> &Outcomes {
         &self.outcomes
     }
 
-    /// Runs until the task is aborted; does nothing when only the demonstration is wanted.
+    /// Runs until the task is aborted; does nothing if only demo data is configured.
     pub async fn run(&self) {
-        if self.settings.providers.iter().all(|provider| *provider == Provider::Demo) {
+        if !wants_real(&self.settings) {
             return;
         }
         let cleared = self.db.run(|conn| {
             if clear_stops(conn)? {
-                // They may have been put off because of a stop.
+                // Slots may have been postponed because of a stop.
                 store::make_due(conn)?;
             }
             Ok::<_, Problem>(())
         });
         if let Err(problem) = cleared.await {
-            tracing::warn!(%problem, "cannot clear the providers' stops");
+            tracing::warn!(%problem, "cannot clear the stops of providers");
         }
-        tokio::join!(self.attend_slots(), self.social.listen());
+        tokio::join!(self.run_schedule(), self.social.listen());
     }
 
-    async fn attend_slots(&self) {
+    async fn run_schedule(&self) {
         let mut ticks = time::interval(slot::tick(self.settings.sync_interval));
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if let Err(problem) = self.attend().await {
-                tracing::warn!(%problem, "the coin sync has to wait");
+            if let Err(problem) = self.run_due_slot().await {
+                tracing::warn!(%problem, "coin sync failed, will be retried");
             }
         }
     }
 
-    /// Gives back a slot that [`Sync::run`] was aborted in, so that another replica can have it.
+    /// Releases a slot that was being run when [`Sync::run`] was aborted, so that another replica can claim it.
     pub async fn release(&self) {
         let (holder, now) = (self.holder, self.clock.now());
         if let Err(problem) =
             self.db.run(move |conn| Ok::<_, Problem>(store::release(conn, holder, now)?)).await
         {
-            tracing::debug!(%problem, "the slot is left to its lease");
+            tracing::debug!(%problem, "cannot release the slot, its lease will expire");
         }
         self.social.release().await;
     }
 
-    /// Claims a slot that is due and, if that works, runs it.
-    async fn attend(&self) -> Result<(), Problem> {
+    /// Claims a slot that is due and runs it, if there is one.
+    async fn run_due_slot(&self) -> Result<(), Problem> {
         let (holder, now) = (self.holder, self.clock.now());
         let scheduled = start_of_slot(now, self.settings.sync_interval);
         let claim = self
@@ -161,28 +158,29 @@ impl Sync {
     }
 
     async fn run_slot(&self, claim: Claim) -> Result<(), Problem> {
-        let (mut market, mut social) = (pin!(self.collect(&claim)), pin!(self.social.collect()));
-        let (market, said) = tokio::select! {
-            said = &mut social => (market.await, Some(said)),
-            market = &mut market => (market, time::timeout(TOGETHER, &mut social).await.ok()),
+        let (mut market, mut social) = (pin!(self.fetch_market(&claim)), pin!(self.social.collect()));
+        let (market, figures) = tokio::select! {
+            figures = &mut social => (market.await, Some(figures)),
+            market = &mut market => (market, time::timeout(MAX_WAIT_FOR_SOCIAL, &mut social).await.ok()),
         };
-        match (market, said) {
-            (Ok(Collected::Market(market)), Some(said)) => {
-                self.publish(&claim, market, said, false).await?;
+        match (market, figures) {
+            (Ok(MarketResult::Fetched(market)), Some(figures)) => {
+                self.publish_snapshot(&claim, market, figures, false).await?;
             }
-            (Ok(Collected::Market(market)), None) => {
-                let (published, said) = tokio::join!(self.publish(&claim, market, None, true), social);
+            (Ok(MarketResult::Fetched(market)), None) => {
+                let (published, figures) =
+                    tokio::join!(self.publish_snapshot(&claim, market, None, true), social);
                 if let Some(snapshot_id) = published? {
-                    self.add(&claim, snapshot_id, said).await?;
+                    self.add_social(&claim, snapshot_id, figures).await?;
                 }
             }
-            (other, said) => {
-                // What was read so far is kept, and the slot with it until then.
-                if said.is_none() {
+            (other, figures) => {
+                // The sources are read to the end, and the slot is held until then.
+                if figures.is_none() {
                     social.await;
                 }
-                if let Collected::Nothing(nothing) = other? {
-                    return self.put_off(&claim, nothing).await;
+                if let MarketResult::Unavailable(unavailable) = other? {
+                    return self.postpone(&claim, unavailable).await;
                 }
                 Self::warn_superseded();
                 return Ok(());
@@ -192,17 +190,17 @@ impl Sync {
     }
 
     fn warn_superseded() {
-        tracing::warn!("the sync took too long: another replica has taken over");
+        tracing::warn!("the coin sync took too long: another replica has taken over");
     }
 
-    /// Renews the lease; false when the slot has gone to another replica.
-    async fn hold(&self, claim: &Claim) -> Result<bool, Problem> {
+    /// Renews the lease; false if another replica has taken over the slot.
+    async fn renew_lease(&self, claim: &Claim) -> Result<bool, Problem> {
         let (claim, until) = (claim.clone(), self.clock.now() + LEASE);
         self.db.run(move |conn| Ok(store::renew(conn, &claim, until)?)).await
     }
 
-    /// The id of the snapshot, or none when the slot has gone to another replica.
-    async fn publish(
+    /// Publishes a snapshot. Returns its id, or None if another replica has taken over the slot.
+    async fn publish_snapshot(
         &self,
         claim: &Claim,
         market: Market,
@@ -227,8 +225,8 @@ impl Sync {
             })
             .await?;
         if published.is_some() {
-            self.tell(format!("up {provider}"), || {
-                tracing::info!(provider = provider.name(), count, "coins are up to date");
+            self.log_change(format!("up {provider}"), || {
+                tracing::info!(provider, count, "coins are up to date");
             });
         } else {
             Self::warn_superseded();
@@ -236,8 +234,8 @@ impl Sync {
         Ok(published)
     }
 
-    /// Puts what people say beside a market that is published, and ends the slot.
-    async fn add(
+    /// Adds social figures to a published snapshot, and ends the slot.
+    async fn add_social(
         &self,
         claim: &Claim,
         snapshot_id: i64,
@@ -250,7 +248,7 @@ impl Sync {
                 let held = store::complete(conn, &claim, now)?;
                 if held && let Some(social) = social {
                     social.publish(conn, snapshot_id)?;
-                    // For the alerts on what people say; those on prices have been looked at.
+                    // For alerts on social figures; those on prices were evaluated with the snapshot.
                     after.published(conn, snapshot_id, now)?;
                 }
                 Ok::<_, Problem>(held)
@@ -262,18 +260,21 @@ impl Sync {
         Ok(())
     }
 
-    /// The slot is not over: whoever looks after that time tries it again.
-    async fn put_off(&self, claim: &Claim, nothing: Nothing) -> Result<(), Problem> {
-        let (claim, Nothing { retry_at, reasons }) = (claim.clone(), nothing);
-        self.tell("down".into(), || {
-            tracing::warn!(reasons, "no provider has coins: what is there is served, with its age");
+    /// Releases the slot; the next replica to look after `retry_at` retries it.
+    async fn postpone(&self, claim: &Claim, unavailable: Unavailable) -> Result<(), Problem> {
+        let (claim, Unavailable { retry_at, reasons }) = (claim.clone(), unavailable);
+        self.log_change("down".into(), || {
+            tracing::warn!(
+                reasons,
+                "no market data provider available: the last data is served with its age"
+            );
         });
         self.db.run(move |conn| Ok::<_, Problem>(store::postpone(conn, &claim, retry_at)?)).await?;
         Ok(())
     }
 
     async fn keep_history(&self, now: DateTime<Utc>) -> Result<(), Problem> {
-        for _ in 0..ROLL_UPS_A_SLOT {
+        for _ in 0..MAX_ROLL_UPS_PER_SLOT {
             if !self.db.tx(move |conn| Ok::<_, Problem>(store::roll_up(conn, now)?)).await? {
                 break;
             }
@@ -282,12 +283,12 @@ impl Sync {
         self.db.tx(move |conn| Ok(store::prune(conn, over)?)).await
     }
 
-    /// Logs what has changed.
-    fn tell(&self, state: String, log: impl FnOnce()) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if *told != state {
+    /// Logs a change of state.
+    fn log_change(&self, state: String, log: impl FnOnce()) {
+        let mut logged = self.logged_state.lock();
+        if *logged != state {
             log();
-            *told = state;
+            *logged = state;
         }
     }
 }

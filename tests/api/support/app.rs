@@ -17,6 +17,7 @@ use mintage::{
     app::Server,
     clock::Clock,
     config::{Config, Secret, SecretKey},
+    market::provider_specs,
 };
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -141,7 +142,8 @@ impl App {
         settings: HashMap<String, String>,
         clock: Clock,
     ) -> Self {
-        let mut config = Config::from_lookup(&|name| settings.get(name).cloned()).expect("settings");
+        let lookup = |name: &str| settings.get(name).cloned();
+        let mut config = Config::from_lookup(&lookup, &provider_specs()).expect("settings");
         config.database.url = Some(match &path {
             Some(path) => database.url_by(path.address),
             None => database.url(),
