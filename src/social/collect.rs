@@ -15,13 +15,15 @@ use uuid::Uuid;
 
 use super::{
     fingerprints::Fingerprints,
-    mastodon,
     model::Social,
     post::{self, Page},
     queries::{Queries, Query, Target, query_for},
+    sources::{
+        mastodon,
+        x::{self, X},
+    },
     store::{self, Batch},
     summary::summarise,
-    x::{self, X},
 };
 use crate::{
     clock::Clock,

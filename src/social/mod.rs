@@ -7,18 +7,16 @@
 //! those the numbers are made ([`summary`]), which the slot's commit publishes with the snapshot.
 //! What fails keeps what was said before, with its own `as_of`.
 
-mod bluesky;
 mod collect;
 mod fingerprints;
 mod html;
-mod mastodon;
 mod matcher;
 mod model;
 mod post;
 mod queries;
+mod sources;
 mod store;
 mod summary;
-mod x;
 
 pub use self::{
     collect::{Collected, Collector, sources},

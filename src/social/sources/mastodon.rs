@@ -10,7 +10,7 @@ use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{
+use super::super::{
     html,
     post::{KEPT, Page, Post, readable, time},
     queries::Query,
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn a_timeline_becomes_posts_without_bots() {
         let timeline =
-            decode(include_bytes!("../../tests/fixtures/mastodon_tag_timeline.json")).expect("posts");
+            decode(include_bytes!("../../../tests/fixtures/mastodon_tag_timeline.json")).expect("posts");
         assert_eq!((timeline.count, timeline.posts.len()), (3, 2));
         assert_eq!(timeline.newest.as_deref(), Some("117648180510727075"));
         assert_eq!(timeline.oldest.as_deref(), Some("117648156262446687"));

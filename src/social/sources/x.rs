@@ -13,7 +13,7 @@ use reqwest::RequestBuilder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{
+use super::super::{
     post::{Page, Post, readable, time},
     queries::{CONTEXT, Query},
 };

@@ -25,7 +25,7 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{
+use super::super::{
     collect::{Collector, names},
     matcher::Matcher,
     post::{self, Post},
@@ -344,7 +344,7 @@ impl Event {
 mod tests {
     use super::*;
 
-    const EVENT: &str = include_str!("../../tests/fixtures/jetstream_event.json");
+    const EVENT: &str = include_str!("../../../tests/fixtures/jetstream_event.json");
 
     fn read(event: &str) -> Option<Post> {
         serde_json::from_str::<Event>(event).ok()?.post()
