@@ -18,7 +18,7 @@ use crate::{
     config::{Coins, Provider, Social},
     db::Db,
     http::Problem,
-    social::sources,
+    social::budgets,
     telemetry::Exposition,
     tokens::Admin,
     upstream::{self, Budget, ServiceState, next_day},
@@ -150,7 +150,7 @@ impl SyncStatus {
         let real = settings.providers.iter().filter(|provider| **provider != Provider::Demo);
         let budget = |provider| budget(settings, provider).map(|a_day| Budget { a_day, least: 1 });
         let providers: Vec<_> = real.map(|provider| status(provider.name(), budget(*provider))).collect();
-        let social = sources(social).into_iter().map(|(name, budget)| status(&name, budget)).collect();
+        let social = budgets(social).into_iter().map(|(name, budget)| status(&name, budget)).collect();
         let current = start_of_slot(now, settings.sync_interval);
         let next_run_at = (!providers.is_empty()).then(|| {
             let open = slots.iter().filter(|slot| slot.finished_at.is_none() && !slot.running);

@@ -9,6 +9,7 @@
 
 mod collect;
 mod fingerprints;
+mod follow;
 mod html;
 mod matcher;
 mod model;
@@ -17,11 +18,13 @@ mod queries;
 mod sources;
 mod store;
 mod summary;
+mod websocket;
 
 pub use self::{
-    collect::{Collected, Collector, sources},
+    collect::{Collected, Collector},
     fingerprints::Fingerprints,
     model::{Missing, Social},
     queries::{Queries, read_queries},
+    sources::budgets,
     store::current,
 };

@@ -290,15 +290,23 @@ pub fn settle(conn: &mut PgConnection, provider: &str, day: NaiveDate, unused: u
     Ok(())
 }
 
-/// The right to read a stream, until then, and where to go on; none: another replica reads it. A lease
-/// that ends an hour later than ours would was written by a clock that was wrong.
+/// Who may follow a stream.
+pub enum Hold {
+    /// This replica may, from the cursor on if there is one.
+    Ours(Option<i64>),
+    /// Another replica has the lease.
+    Theirs,
+}
+
+/// Takes or renews the lease of a stream until `until`. A lease that ends an hour later comes from a wrong clock, so it
+/// does not count.
 pub fn hold_stream(
     conn: &mut PgConnection,
     source: &str,
     holder: Uuid,
     now: DateTime<Utc>,
     until: DateTime<Utc>,
-) -> QueryResult<Option<Option<i64>>> {
+) -> QueryResult<Hold> {
     #[derive(QueryableByName)]
     struct Held {
         #[diesel(sql_type = Nullable<BigInt>)]
@@ -316,7 +324,7 @@ pub fn hold_stream(
     .bind::<Timestamptz, _>(until)
     .get_result(conn)
     .optional()?;
-    Ok(held.map(|held| held.cursor))
+    Ok(held.map_or(Hold::Theirs, |held| Hold::Ours(held.cursor)))
 }
 
 /// Moves on in a stream; false when another replica has taken over.

@@ -121,7 +121,7 @@ impl Sync {
         if let Err(problem) = cleared.await {
             tracing::warn!(%problem, "cannot clear the providers' stops");
         }
-        tokio::join!(self.attend_slots(), self.social.listen());
+        tokio::join!(self.attend_slots(), self.social.follow_streams());
     }
 
     async fn attend_slots(&self) {

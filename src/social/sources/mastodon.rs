@@ -1,82 +1,118 @@
 //! Mastodon, `GET /api/v1/timelines/tag/{hashtag}`: public posts with a hashtag, without a key.
 //!
-//! Source: docs.joinmastodon.org/methods/timelines. An instance knows the posts that reached it,
-//! so several are asked; a post has the same URI on all of them. Each allows 300 requests in five
-//! minutes and tells in `X-RateLimit-*` how many are left. Posts are HTML; those of accounts that
-//! call themselves bots are left out.
+//! Source: docs.joinmastodon.org/methods/timelines. An instance knows the posts that reached it, so several are
+//! queried; a post has the same URI on all of them. Each allows 300 requests in five minutes and reports in
+//! `X-RateLimit-*` how many are left. Posts are HTML; those of accounts that are marked as bots are left out.
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::super::{
-    html,
-    post::{KEPT, Page, Post, readable, time},
-    queries::Query,
+use super::{Ask, Kind, Provider, Source};
+use crate::{
+    config::Social,
+    social::{
+        html,
+        post::{KEPT, Page, Post, readable, time},
+        queries::Query,
+    },
+    upstream::{Answer, Failure, Upstream},
 };
-use crate::upstream::{Failure, Upstream};
 
-/// Posts a request; more are not given.
+pub(super) const PROVIDER: Provider = Provider { name: NAME, kind: Kind::Queried(open) };
+
+const NAME: &str = "mastodon";
+/// Posts per request; the API allows no more.
 const LIMIT: usize = 40;
-/// Requests a coin: what is older is not worth more.
-const PAGES: usize = 3;
+/// Requests per coin; older posts are not worth more.
+const MAX_PAGES: usize = 3;
 /// Further hashtags that one request may name.
-const ANY: usize = 3;
-/// With fewer requests left the instance is left alone.
+const MAX_OTHER_HASHTAGS: usize = 3;
+/// With fewer requests left the instance is not queried any more in this slot.
 const RESERVE: u32 = 20;
 
-/// Reads what is newer than the cursor, newest first.
-pub async fn fetch(
-    upstream: &Upstream,
-    instance: &str,
-    query: &Query,
-    cursor: Option<&str>,
-    now: DateTime<Utc>,
-) -> Result<Page, Failure> {
-    let Some((hashtag, others)) = query.hashtags.split_first() else {
-        return Ok(Page::default());
+struct Instance {
+    url: String,
+    /// `mastodon:` and the host.
+    name: String,
+}
+
+fn open(settings: &Social) -> Vec<Box<dyn Source>> {
+    let instance = |url: &String| -> Box<dyn Source> {
+        let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
+        Box::new(Instance { url: url.clone(), name: format!("{NAME}:{host}") })
     };
-    let hashtag = percent_encoding::utf8_percent_encode(hashtag, percent_encoding::NON_ALPHANUMERIC);
-    let url = format!("{instance}/api/v1/timelines/tag/{hashtag}");
-    let mut page = Page::default();
-    let mut before: Option<String> = None;
-    for number in 1..=PAGES {
-        let answer = upstream
-            .retry(async || {
-                let mut request = upstream.get(&url).query(&[("limit", LIMIT)]);
-                for other in others.iter().take(ANY) {
-                    request = request.query(&[("any[]", other)]);
-                }
-                if let Some(cursor) = cursor {
-                    request = request.query(&[("since_id", cursor)]);
-                }
-                if let Some(before) = &before {
-                    request = request.query(&[("max_id", before)]);
-                }
-                let answer = upstream.send(request).await?;
-                answer.json(now)?;
-                Ok(answer)
-            })
-            .await?;
-        page.enough = is_exhausted(&answer.headers);
-        page.requests += 1;
-        let timeline = decode(&answer.body)?;
-        if number == 1 {
-            page.cursor = timeline.newest;
-        }
-        page.posts.extend(timeline.posts);
-        before = timeline.oldest;
-        let reached = timeline.oldest_at.is_none_or(|oldest| now - oldest > KEPT);
-        if timeline.count < LIMIT || reached {
-            break;
-        }
-        if number == PAGES || page.enough {
-            page.complete_since = timeline.oldest_at;
-            break;
-        }
+    settings.mastodon_urls.iter().map(instance).collect()
+}
+
+#[async_trait(?Send)]
+impl Source for Instance {
+    fn name(&self) -> &str {
+        &self.name
     }
-    Ok(page)
+
+    fn provider(&self) -> &'static str {
+        NAME
+    }
+
+    fn can_ask(&self, query: &Query) -> bool {
+        !query.hashtags.is_empty()
+    }
+
+    async fn page(&self, upstream: &Upstream, ask: Ask<'_>, _: &mut u32) -> Result<Page, Failure> {
+        let mut page = Page::default();
+        let mut before: Option<String> = None;
+        for number in 1..=MAX_PAGES {
+            let answer =
+                upstream.retry(async || self.request(upstream, ask, before.as_deref()).await).await?;
+            page.enough = is_exhausted(&answer.headers);
+            page.requests += 1;
+            let timeline = decode(&answer.body)?;
+            if number == 1 {
+                page.cursor = timeline.newest;
+            }
+            page.posts.extend(timeline.posts);
+            before = timeline.oldest;
+            let reached = timeline.oldest_at.is_none_or(|oldest| ask.now - oldest > KEPT);
+            if timeline.count < LIMIT || reached {
+                break;
+            }
+            if number == MAX_PAGES || page.enough {
+                page.complete_since = timeline.oldest_at;
+                break;
+            }
+        }
+        Ok(page)
+    }
+}
+
+impl Instance {
+    /// Requests the posts between the cursor and `before`.
+    async fn request(
+        &self,
+        upstream: &Upstream,
+        ask: Ask<'_>,
+        before: Option<&str>,
+    ) -> Result<Answer, Failure> {
+        let mut hashtags = ask.query.hashtags.iter();
+        let hashtag = hashtags.next().map_or("", String::as_str);
+        let hashtag = percent_encoding::utf8_percent_encode(hashtag, percent_encoding::NON_ALPHANUMERIC);
+        let mut request =
+            upstream.get(&format!("{}/api/v1/timelines/tag/{hashtag}", self.url)).query(&[("limit", LIMIT)]);
+        for other in hashtags.take(MAX_OTHER_HASHTAGS) {
+            request = request.query(&[("any[]", other)]);
+        }
+        for (name, id) in [("since_id", ask.cursor), ("max_id", before)] {
+            if let Some(id) = id {
+                request = request.query(&[(name, id)]);
+            }
+        }
+        let answer = upstream.send(request).await?;
+        answer.json(ask.now)?;
+        Ok(answer)
+    }
 }
 
 fn is_exhausted(headers: &HeaderMap) -> bool {
