@@ -10,6 +10,7 @@
 mod failure;
 mod ledger;
 mod outcomes;
+mod readable;
 
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,7 @@ pub use self::{
         reserve, state, states,
     },
     outcomes::Outcomes,
+    readable::Readable,
 };
 use crate::config::Mask;
 

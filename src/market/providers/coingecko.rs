@@ -14,9 +14,9 @@ use serde::Deserialize;
 use super::{
     super::model::Report,
     Ask,
-    listing::{self, Listing, Rows},
+    listing::{self, Listing},
 };
-use crate::upstream::{Advice, Answer, Failure};
+use crate::upstream::{Advice, Answer, Failure, Readable};
 
 /// Whose prices tell the rates between currencies: it has one in every currency.
 const FOR_RATES: &str = "bitcoin";
@@ -88,7 +88,7 @@ struct Row {
 }
 
 fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result<Report, Failure> {
-    let Rows::<Row>(rows) = serde_json::from_slice(body)
+    let Readable::<Row> { items: rows, .. } = serde_json::from_slice(body)
         .map_err(|error| decode_error(body).unwrap_or_else(|| Failure::garbage(error)))?;
     let stated = rows.iter().filter_map(|row| row.last_updated).max();
     let listings = rows.into_iter().map(|row| Listing {

@@ -14,11 +14,11 @@ use serde::Deserialize;
 use super::{
     super::{currency::median_ratio, model::Report},
     Ask,
-    listing::{self, Listing, Rows},
+    listing::{self, Listing},
 };
 use crate::{
     config::Provider,
-    upstream::{Advice, Answer, Failure},
+    upstream::{Advice, Answer, Failure, Readable},
 };
 
 /// Whose prices tell the rate between two currencies; as many cost no more than one.
@@ -93,12 +93,8 @@ struct StatusOnly {
 #[derive(Deserialize)]
 struct Envelope {
     status: Status,
-    #[serde(default = "none")]
-    data: Rows<Row>,
-}
-
-fn none() -> Rows<Row> {
-    Rows(Vec::new())
+    #[serde(default)]
+    data: Readable<Row>,
 }
 
 #[derive(Deserialize)]
@@ -179,7 +175,7 @@ pub fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Re
         return Err(status.failure());
     }
     let Envelope { status, data } = serde_json::from_slice(body).map_err(Failure::garbage)?;
-    let listings = data.0.into_iter().filter_map(|row| listing(row, currency));
+    let listings = data.items.into_iter().filter_map(|row| listing(row, currency));
     listing::report(listings, currency, count, status.timestamp, now)
 }
 

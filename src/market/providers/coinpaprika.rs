@@ -12,9 +12,9 @@ use serde::Deserialize;
 use super::{
     super::model::Report,
     Ask,
-    listing::{self, Listing, Rows},
+    listing::{self, Listing},
 };
-use crate::upstream::{Advice, Answer, Failure};
+use crate::upstream::{Advice, Answer, Failure, Readable};
 
 /// Beside the report's own.
 pub const CURRENCIES_A_CALL: usize = 2;
@@ -88,7 +88,7 @@ struct Quote {
 }
 
 fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result<Report, Failure> {
-    let Rows::<Row>(mut rows) = serde_json::from_slice(body).map_err(Failure::garbage)?;
+    let Readable::<Row> { items: mut rows, .. } = serde_json::from_slice(body).map_err(Failure::garbage)?;
     rows.retain(|row| row.rank.is_some_and(|rank| (1..=i64::from(count)).contains(&i64::from(rank))));
     let stated = rows.iter().filter_map(|row| row.last_updated).max();
     let listings = rows.into_iter().filter_map(|mut row| {

@@ -1,13 +1,9 @@
 //! What all lists have in common: rows that make no sense are left out, a list that makes no
 //! sense is a failure, and numbers are plausible or null.
 
-use std::{collections::HashSet, fmt};
+use std::collections::HashSet;
 
 use chrono::{DateTime, Datelike, Utc};
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, IgnoredAny, SeqAccess, Visitor},
-};
 
 use super::super::model::{Coin, Entry, Quote, Report};
 use crate::upstream::{Failure, clean};
@@ -18,40 +14,6 @@ const BITCOIN_BEGAN: i32 = 2009;
 const LARGEST_AMOUNT: f64 = 1e21;
 const LARGEST_CHANGE: f64 = 1e9;
 const LONGEST_NAME: usize = 100;
-
-/// The rows that could be read, one at a time, so that a long list costs no more than its
-/// useful part.
-pub struct Rows<T>(pub Vec<T>);
-
-impl<'de, T: DeserializeOwned> Deserialize<'de> for Rows<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Row<T> {
-            Good(T),
-            Bad(IgnoredAny),
-        }
-        struct Reader<T>(std::marker::PhantomData<T>);
-        impl<'de, T: DeserializeOwned> Visitor<'de> for Reader<T> {
-            type Value = Rows<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of coins")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Rows<T>, A::Error> {
-                let mut rows = Vec::new();
-                while let Some(row) = list.next_element()? {
-                    if let Row::Good(row) = row {
-                        rows.push(row);
-                    }
-                }
-                Ok(Rows(rows))
-            }
-        }
-        deserializer.deserialize_seq(Reader(std::marker::PhantomData))
-    }
-}
 
 /// What a provider says of a coin, as it says it.
 #[derive(Default)]
