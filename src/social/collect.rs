@@ -26,7 +26,7 @@ use super::{
 use crate::{
     clock::Clock,
     config,
-    db::{Db, DbError},
+    db::{CoinId, Db, DbError, SnapshotId},
     upstream::{self, Advice, Failure, Outcomes, Upstream, after_failure},
 };
 
@@ -59,14 +59,14 @@ pub struct Collector {
 /// The figures of a slot, to be published with its snapshot.
 #[derive(Debug)]
 pub struct Collected {
-    summaries: HashMap<i64, Social>,
+    summaries: HashMap<CoinId, Social>,
     began: DateTime<Utc>,
 }
 
 impl Collected {
     /// Publishes in the caller's transaction.
-    pub fn publish(&self, conn: &mut PgConnection, snapshot_id: i64) -> QueryResult<()> {
-        store::publish(conn, snapshot_id, &self.summaries, self.began)
+    pub fn publish(&self, conn: &mut PgConnection, snapshot: SnapshotId) -> QueryResult<()> {
+        store::publish(conn, snapshot, &self.summaries, self.began)
     }
 }
 
@@ -162,7 +162,7 @@ impl Collector {
         reading.await.into_iter().collect::<Result<(), DbError>>()?;
         let now = self.clock.now();
         let bitcoin = targets.iter().find(|target| target.slug == BITCOIN).map(|target| target.id);
-        let ids: Vec<i64> = targets.iter().map(|target| target.id).collect();
+        let ids: Vec<CoinId> = targets.iter().map(|target| target.id).collect();
         let known = self.db.query(move |conn| {
             store::prune(conn, now)?;
             store::known(conn, &ids)
@@ -245,7 +245,7 @@ impl Collector {
     async fn reserve(
         &self,
         source: &dyn Source,
-        coin: i64,
+        coin: CoinId,
         cost: u32,
         now: DateTime<Utc>,
     ) -> Result<bool, DbError> {

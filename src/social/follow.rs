@@ -25,7 +25,7 @@ use super::{
     websocket,
 };
 use crate::{
-    db::DbError,
+    db::{CoinId, DbError},
     upstream::{Advice, Failure, jitter},
 };
 
@@ -47,13 +47,13 @@ const MAX_BACK_OFF: Duration = Duration::from_mins(1);
 /// Finds the coins that a post is about.
 struct Filter {
     matcher: Matcher,
-    names: HashMap<i64, HashSet<String>>,
+    names: HashMap<CoinId, HashSet<String>>,
 }
 
 /// Posts about coins that are not stored yet.
 #[derive(Default)]
 struct Buffer {
-    posts: HashMap<i64, Vec<Post>>,
+    posts: HashMap<CoinId, Vec<Post>>,
     count: usize,
     /// Time of the newest event in microseconds of Unix time.
     newest: Option<i64>,
@@ -214,7 +214,7 @@ impl Collector {
                 (coin, post::score(posts, coin, &names, &self.fingerprints, now))
             })
             .collect();
-        let coins: Vec<i64> = filter.names.keys().copied().collect();
+        let coins: Vec<CoinId> = filter.names.keys().copied().collect();
         let until = newest.and_then(time_of);
         let from = contiguous_from.or(until);
         let held = self.db.query_tx(move |conn| {

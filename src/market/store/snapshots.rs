@@ -20,7 +20,10 @@ use super::{
 };
 use crate::{
     config::Provider,
-    db::schema::{coin_quotes, coin_snapshots, coins, snapshot_rates},
+    db::{
+        CoinId,
+        schema::{coin_quotes, coin_snapshots, coins, snapshot_rates},
+    },
     social,
 };
 
@@ -265,7 +268,7 @@ fn coins_of(conn: &mut PgConnection, snapshot_id: i64, as_of: DateTime<Utc>) -> 
         .order((coin_quotes::rank, coin_quotes::coin_id))
         .select((QuoteRow::as_select(), (coins::symbol, coins::name, coins::slug)))
         .load(conn)?;
-    let ids: Vec<i64> = rows.iter().map(|(quote, _)| quote.coin_id).collect();
+    let ids: Vec<CoinId> = rows.iter().map(|(quote, _)| CoinId(quote.coin_id)).collect();
     let mut social = social::current(conn, &ids, as_of)?;
     let coin = |(quote, (symbol, name, slug)): (QuoteRow, _)| Coin {
         id: quote.coin_id,
@@ -281,7 +284,7 @@ fn coins_of(conn: &mut PgConnection, snapshot_id: i64, as_of: DateTime<Utc>) -> 
         percent_change_7d: quote.percent_change_7d,
         market_cap: quote.market_cap,
         quote: Quote::default(),
-        social: social.remove(&quote.coin_id),
+        social: social.remove(&CoinId(quote.coin_id)),
     };
     Ok(rows.into_iter().map(coin).collect())
 }

@@ -35,7 +35,7 @@ use super::{
 use crate::{
     clock::{Clock, start_of_slot},
     config::{Coins, Mask, Provider, Secret, Social},
-    db::Db,
+    db::{Db, SnapshotId},
     http::Problem,
     social::{self, Collector, Fingerprints, Queries},
     upstream::{Outcomes, Upstream, clear_stops},
@@ -218,7 +218,7 @@ impl Sync {
             .tx(move |conn| {
                 let published = store::publish(conn, &claim, &market, now, hold_until)?;
                 if let (Some(snapshot_id), Some(social)) = (published, social) {
-                    social.publish(conn, snapshot_id)?;
+                    social.publish(conn, SnapshotId(snapshot_id))?;
                 }
                 if let Some(snapshot_id) = published {
                     after.published(conn, snapshot_id, now)?;
@@ -249,7 +249,7 @@ impl Sync {
             .tx(move |conn| {
                 let held = store::complete(conn, &claim, now)?;
                 if held && let Some(social) = social {
-                    social.publish(conn, snapshot_id)?;
+                    social.publish(conn, SnapshotId(snapshot_id))?;
                     // For the alerts on what people say; those on prices have been looked at.
                     after.published(conn, snapshot_id, now)?;
                 }

@@ -8,17 +8,16 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::{Ask, Kind, Provider, Source};
 use crate::{
     config::Social,
     social::{
         html,
-        post::{KEPT, Page, Post, readable, time},
+        post::{KEPT, Page, Post, time},
         queries::Query,
     },
-    upstream::{Answer, Failure, Upstream},
+    upstream::{Answer, Failure, Readable, Upstream},
 };
 
 pub(super) const PROVIDER: Provider = Provider { name: NAME, kind: Kind::Queried(open) };
@@ -149,9 +148,8 @@ struct Timeline {
 
 fn decode(body: &[u8]) -> Result<Timeline, Failure> {
     let body = String::from_utf8_lossy(body);
-    let items: Vec<&RawValue> = serde_json::from_str(&body).map_err(Failure::garbage)?;
-    let count = items.len();
-    let statuses: Vec<Status> = readable(&items);
+    let Readable { items: statuses, total: count }: Readable<Status> =
+        serde_json::from_str(&body).map_err(Failure::garbage)?;
     if statuses.is_empty() && count > 0 {
         return Err(Failure::garbage("no post can be read"));
     }
@@ -196,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_no_posts_and_nonsense_a_failure() {
+    fn an_empty_list_is_a_success_and_malformed_bodies_a_failure() {
         assert_eq!(decode(b"[]").map(|timeline| timeline.posts.len()), Ok(0));
         for bad in
             ["", "{}", "<html>", "[1,2]", "[{}]", r#"{"error":"This method requires an authenticated user"}"#]
@@ -206,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spent_rate_limit_is_seen() {
+    fn a_used_up_rate_limit_is_recognised() {
         let headers = |left: &str| {
             HeaderMap::from_iter([(
                 "x-ratelimit-remaining".parse().expect("name"),

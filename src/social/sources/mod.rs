@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// All providers, in the order in which messages list them.
-const PROVIDERS: [Provider; 3] = [mastodon::PROVIDER, bluesky::PROVIDER, x::PROVIDER];
+const PROVIDERS: &[Provider] = &[mastodon::PROVIDER, bluesky::PROVIDER, x::PROVIDER];
 
 /// A kind of sources with settings of its own.
 struct Provider {
@@ -124,6 +124,7 @@ mod tests {
 
     #[test]
     fn the_table_has_the_providers_of_the_settings_in_their_order() {
-        assert_eq!(PROVIDERS.map(|provider| provider.name), *SocialProvider::VARIANTS);
+        let names: Vec<_> = PROVIDERS.iter().map(|provider| provider.name).collect();
+        assert_eq!(names, SocialProvider::VARIANTS);
     }
 }

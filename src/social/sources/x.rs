@@ -11,17 +11,16 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::RequestBuilder;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::{Ask, Kind, Provider, Source};
 use crate::{
     config::{Secret, Social},
     sentiment::Count,
     social::{
-        post::{Page, Post, readable, time},
+        post::{Page, Post, time},
         queries::{CONTEXT, Query},
     },
-    upstream::{Advice, Answer, Budget, Failure, Upstream},
+    upstream::{Advice, Answer, Budget, Failure, Readable, Upstream},
 };
 
 pub(super) const PROVIDER: Provider = Provider { name: NAME, kind: Kind::Queried(open) };
@@ -126,7 +125,7 @@ fn page_size(budget: u32, coins: usize) -> u32 {
     (budget / visits).clamp(*PAGE_SIZE.start(), *PAGE_SIZE.end())
 }
 
-/// The search for a coin: English posts that are no retweets. Parts that do not fit are left out.
+/// Makes the search for a coin: English posts without retweets. Parts that do not fit are left out.
 pub fn search_query(query: &Query) -> Option<String> {
     let quoted = |name: &String| if name.contains(' ') { format!("\"{name}\"") } else { name.clone() };
     let hashtags = query.hashtags.iter().map(|tag| format!("#{tag}"));
@@ -142,15 +141,15 @@ pub fn search_query(query: &Query) -> Option<String> {
     (!any.is_empty()).then(|| format!("({any}) lang:en -is:retweet"))
 }
 
-/// When an id was given out: its upper bits are milliseconds since 2010-11-04.
+/// Reads the time of an id: its upper bits are milliseconds since 2010-11-04.
 fn snowflake_time(id: &str) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_millis((id.parse::<i64>().ok()? >> 22) + 1_288_834_974_657)
 }
 
 #[derive(Deserialize)]
-struct Search<'a> {
-    #[serde(borrow, default)]
-    data: Vec<&'a RawValue>,
+struct Search {
+    #[serde(default)]
+    data: Readable<Tweet>,
     meta: Option<Meta>,
 }
 
@@ -171,20 +170,20 @@ struct Tweet {
     note: Option<Note>,
 }
 
-/// The whole of a long post.
+/// The full text of a long post.
 #[derive(Deserialize)]
 struct Note {
     text: String,
 }
 
-/// Also how many posts were returned, which is what is billed.
+/// Returns also the number of posts in the answer, each of which is billed.
 fn decode_search(body: &[u8]) -> Result<(Page, u32), Failure> {
     let body = String::from_utf8_lossy(body);
-    let search: Search<'_> = serde_json::from_str(&body).map_err(Failure::garbage)?;
+    let search: Search = serde_json::from_str(&body).map_err(Failure::garbage)?;
     // Without results there is no `data`, but there is `meta`; errors alone have neither.
     let meta = search.meta.ok_or_else(|| Failure::garbage("there is no meta"))?;
-    let returned = u32::try_from(search.data.len()).unwrap_or(u32::MAX);
-    let tweets: Vec<Tweet> = readable(&search.data);
+    let returned = u32::try_from(search.data.total).unwrap_or(u32::MAX);
+    let tweets = search.data.items;
     if tweets.is_empty() && returned > 0 {
         return Err(Failure::garbage("no post can be read"));
     }
@@ -232,7 +231,7 @@ struct Refusal {
     r#type: String,
 }
 
-/// Only what X itself says can mean that an operator has to act.
+/// Reads the reason of X. Only its own body can mean that an operator has to act.
 fn refusal(answer: &Answer, now: DateTime<Utc>) -> Failure {
     let plain = answer.refusal(now);
     let Ok(Refusal { title, detail, r#type }) = serde_json::from_slice(&answer.body) else {
@@ -277,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn no_results_are_no_failure_but_nonsense_is() {
+    fn no_results_are_a_success_and_malformed_bodies_a_failure() {
         assert_eq!(decode_search(&fixture("search_recent_empty")), Ok((Page::default(), 0)));
         for bad in [
             "",
