@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use strum::{EnumString, IntoStaticStr};
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::{
     address,
@@ -25,12 +25,13 @@ pub struct Social {
     pub bluesky_url: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display, EnumString, IntoStaticStr)]
+/// The providers in `src/social/sources/`, in the same order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum SocialProvider {
-    X,
     Mastodon,
     Bluesky,
+    X,
 }
 
 impl SocialProvider {
@@ -75,7 +76,10 @@ fn read_providers(env: &mut Env) -> Vec<SocialProvider> {
         match part.parse() {
             Ok(provider) if !providers.contains(&provider) => providers.push(provider),
             Ok(_) => {}
-            Err(_) => env.wrong("SOCIAL_PROVIDERS", "none, or a list of mastodon, bluesky, x"),
+            Err(_) => {
+                let names = SocialProvider::VARIANTS.join(", ");
+                env.wrong("SOCIAL_PROVIDERS", &format!("none, or a list of {names}"));
+            }
         }
     }
     providers

@@ -18,7 +18,7 @@ use crate::{
     config::{Coins, Social},
     db::Db,
     http::Problem,
-    social::sources,
+    social::budgets,
     telemetry::Exposition,
     tokens::Admin,
     upstream::{self, Budget, ServiceState, next_day},
@@ -147,7 +147,7 @@ impl SyncStatus {
         let budget = |name| settings.settings_of(name).daily_budget.map(|a_day| Budget { a_day, least: 1 });
         let names = providers::real(settings).map(Provider::name);
         let providers: Vec<_> = names.map(|name| status(name, budget(name))).collect();
-        let social = sources(social).into_iter().map(|(name, budget)| status(&name, budget)).collect();
+        let social = budgets(social).into_iter().map(|(name, budget)| status(&name, budget)).collect();
         let current = start_of_slot(now, settings.sync_interval);
         let next_run_at = (!providers.is_empty()).then(|| {
             let open = slots.iter().filter(|slot| slot.finished_at.is_none() && !slot.running);

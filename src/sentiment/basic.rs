@@ -1,9 +1,8 @@
-//! The score that is kept for comparison, as it was defined first: VADER on the alphabetic words of
-//! a text without English stop words.
+//! Scores a text by its alphabetic words without English stop words; kept for comparison only.
 //!
-//! The stop words are those of the Natural Language Toolkit. They contain "not", "no", "but" and
-//! "very", which VADER lives on, so "NOT a scam" counts as negative: of the texts that this is tested
-//! with, a seventh change their sign. [`super::score`] of the untouched text is the better number.
+//! The stop words are those of the Natural Language Toolkit (NLTK). They include "not", "no", "but" and "very", which
+//! VADER needs, so "NOT a scam" counts as negative: for a seventh of the test texts the sign changes. [`super::score`]
+//! of the unchanged text is the better number.
 
 use std::{collections::HashSet, sync::LazyLock};
 
@@ -16,19 +15,18 @@ static STOP_WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| {
     words.iter().copied().collect()
 });
 
-/// The positive share minus the negative one, from -1 to 1.
-#[must_use]
+/// Returns the positive share minus the negative one, from -1 to 1.
 pub fn basic(text: &str) -> f64 {
     let scores = vader::score(&clean(text));
     scores.positive - scores.negative
 }
 
-/// The words (Unicode Standard Annex 29) that are letters alone and no stop words.
+/// Keeps the words (Unicode Standard Annex 29) that consist of letters and are no stop words.
 fn clean(text: &str) -> String {
-    let is_meant = |word: &&str| {
+    let is_kept = |word: &&str| {
         word.chars().all(char::is_alphabetic) && !STOP_WORDS.contains(word.to_lowercase().as_str())
     };
-    text.unicode_words().filter(is_meant).collect::<Vec<_>>().join(" ")
+    text.unicode_words().filter(is_kept).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -36,14 +34,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_words_that_carry_something_are_left() {
+    fn only_words_without_stop_words_are_kept() {
         assert_eq!(clean("This is NOT a scam, don't panic!!! 100% #Bitcoin 🚀"), "scam panic Bitcoin");
         assert_eq!(clean("ビットコイン は user-friendly"), "ビットコイン は user friendly");
         assert_eq!(clean(""), "");
     }
 
     #[test]
-    fn negations_are_lost_which_is_why_there_is_another_score() {
+    fn negations_are_lost() {
         assert!((basic("NOT a scam") - -1.0).abs() < 1e-9);
         assert!(vader::score("NOT a scam").compound > 0.0);
         assert!((basic("I am not happy with the customer support") - 0.866).abs() < 0.01);
@@ -52,14 +50,14 @@ mod tests {
 
     #[test]
     fn the_sign_is_wrong_for_78_of_525_texts() {
-        let (mut told, mut wrong) = (0, 0);
+        let (mut scored, mut wrong) = (0, 0);
         let texts = std::fs::read_to_string("tests/fixtures/vader/texts.jsonl").expect("fixture");
         for text in texts.lines() {
             let text: String = serde_json::from_str(text).expect("a string");
             let compound = vader::score(&text).compound;
-            told += i32::from(compound.abs() > 0.0);
+            scored += i32::from(compound.abs() > 0.0);
             wrong += i32::from(compound * basic(&text) < 0.0);
         }
-        assert_eq!((wrong, told), (78, 525));
+        assert_eq!((wrong, scored), (78, 525));
     }
 }

@@ -1,4 +1,4 @@
-//! The words that VADER knows: valences, boosters and negations in one map, and emoji.
+//! Holds the words that VADER knows: valences, boosters and negations in one map, and emoji.
 //!
 //! The data are those of the Python package `vaderSentiment` 3.3.2 (MIT, C. J. Hutto);
 //! `scripts/record-vader.py` writes `lexicon.tsv` and `emoji.tsv`.
@@ -36,7 +36,7 @@ const DAMPENERS: [&str; 21] = [
     "sortof", "sort-of",
 ];
 
-/// What is known of a word.
+/// The entry of a word.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Word {
     pub valence: Option<f64>,

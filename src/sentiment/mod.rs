@@ -1,5 +1,11 @@
-//! What a text says: its language, how it feels, and what a sample of texts amounts to. Pure
-//! functions.
+//! Detects the language of a text, scores its sentiment, and computes statistics of a sample. Pure functions.
+//!
+//! | file | function | source |
+//! |---|---|---|
+//! | `vader` | sentiment of a text | Hutto and Gilbert 2014 |
+//! | `basic` | the same on words without stop words, for comparison | NLTK's stop words |
+//! | `language` | whether a text is English | BCP 47 tags, `whichlang` |
+//! | `statistics` | mean, interval, rate and its interval | Student 1908, Garwood 1936, Fay and Feuer 1997 |
 
 mod basic;
 mod language;

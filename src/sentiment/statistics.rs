@@ -1,10 +1,10 @@
-//! What a sample of posts amounts to: mean, spread, rate, and how sure that is.
+//! Computes statistics of a sample of posts: mean, standard deviation, rate, and their confidence intervals.
 
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ChiSquared, ContinuousCDF, StudentsT};
 use utoipa::ToSchema;
 
-/// Compounds up to here, either way, count as neutral; the authors of VADER advise it.
+/// A compound closer to 0 counts as neutral (Hutto and Gilbert, README of `vaderSentiment`).
 const NEUTRAL: f64 = 0.05;
 const LOW_TAIL: f64 = 0.025;
 const HIGH_TAIL: f64 = 0.975;
@@ -12,13 +12,13 @@ const HIGH_TAIL: f64 = 0.975;
 /// Both scores of one post.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scored {
-    /// VADER's compound of the untouched text, from -1 to 1.
+    /// VADER's compound of the unchanged text, from -1 to 1.
     pub compound: f64,
     /// [`super::basic()`] of it, from -1 to 1.
     pub basic: f64,
 }
 
-/// The 95% confidence interval of a number.
+/// A 95% confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Interval {
     #[schema(example = 0.08)]
@@ -27,21 +27,21 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// Parts of the sample, which add up to 1.
+/// Shares of the posts by sentiment; they add up to 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Shares {
-    /// Compound of 0.05 or more.
+    /// Compound score of 0.05 or more.
     #[schema(example = 0.5)]
     pub positive: f64,
     #[schema(example = 0.3)]
     pub neutral: f64,
-    /// Compound of -0.05 or less.
+    /// Compound score of -0.05 or less.
     #[schema(example = 0.2)]
     pub negative: f64,
 }
 
-/// How much a sample of this size says: `none` (fewer than 10 posts), `low` (fewer than 30),
-/// `medium` (fewer than 100), `high`.
+/// Reliability by size of the sample: `none` (fewer than 10 posts), `low` (fewer than 30), `medium` (fewer than 100),
+/// `high`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Confidence {
@@ -51,7 +51,7 @@ pub enum Confidence {
     High,
 }
 
-/// What a sample says; the members are none for what needs more posts.
+/// Statistics of a sample; None for each that needs more posts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Opinion {
     /// Mean of the compounds.
@@ -67,7 +67,6 @@ pub struct Opinion {
 }
 
 impl Opinion {
-    #[must_use]
     pub fn of(sample: &[Scored]) -> Self {
         let n = size(sample.len());
         let mean = |value: fn(&Scored) -> f64| {
@@ -83,9 +82,8 @@ impl Opinion {
             let half = student.inverse_cdf(HIGH_TAIL) * deviation / n.sqrt();
             Interval { low: (mean - half).max(-1.0), high: (mean + half).min(1.0) }
         });
-        let share = |is_meant: fn(f64) -> bool| {
-            size(sample.iter().filter(|post| is_meant(post.compound)).count()) / n
-        };
+        let share =
+            |counts: fn(f64) -> bool| size(sample.iter().filter(|post| counts(post.compound)).count()) / n;
         let shares = compound.map(|_| {
             let (positive, negative) = (share(|value| value >= NEUTRAL), share(|value| value <= -NEUTRAL));
             Shares { positive, neutral: share(|value| value.abs() < NEUTRAL), negative }
@@ -107,19 +105,19 @@ impl Opinion {
     }
 }
 
-/// Why there is no number.
+/// Why a figure is null.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// There are too few posts for it.
+    /// There are too few posts.
     TooFewPosts,
-    /// All posts are from one instant, so they have no rate.
+    /// All posts have the same time, so there is no rate.
     SameInstant,
-    /// Bitcoin's posting rate, against which it is measured, is unknown or 0.
+    /// Bitcoin's rate of posts, with which it is compared, is unknown or 0.
     NoBitcoin,
 }
 
-/// What one source has counted: so many posts in so much time.
+/// Posts in a time, of one source.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Count {
     pub posts: f64,
@@ -127,7 +125,7 @@ pub struct Count {
 }
 
 impl Count {
-    /// A full page says how long its posts took: n posts have n - 1 gaps.
+    /// Counts a full page over the time between its oldest and newest post: n posts have n - 1 gaps.
     ///
     /// # Errors
     /// There is one post, or no time between the newest and the oldest.
@@ -141,7 +139,7 @@ impl Count {
         Ok(Self { posts: size(posts - 1), hours })
     }
 
-    /// All posts of a window.
+    /// Counts all posts of a window.
     ///
     /// # Errors
     /// The window has no length.
@@ -157,16 +155,14 @@ impl Count {
     }
 }
 
-/// Posts an hour: the sum of what several sources count.
-#[must_use]
+/// Returns posts per hour, the sum over all sources.
 pub fn rate(counts: &[Count]) -> f64 {
     counts.iter().map(|count| count.per_hour()).sum()
 }
 
-/// The 95% interval of [`rate`] if posts come at random: that of Fay and Feuer (1997, "Confidence
-/// intervals for directly standardized rates", Statistics in Medicine 16:791-801), which for one
-/// source is Garwood's exact one (1936), `chi2(0.025, 2n) / 2T` to `chi2(0.975, 2n + 2) / 2T`.
-#[must_use]
+/// Returns the 95% confidence interval of [`rate`], if posts are a Poisson process: after Fay and Feuer (1997,
+/// "Confidence intervals for directly standardized rates", Statistics in Medicine 16:791-801). For one source this is the
+/// exact interval of Garwood (1936), `chi2(0.025, 2n) / 2T` to `chi2(0.975, 2n + 2) / 2T`.
 pub fn rate_interval(counts: &[Count]) -> Option<Interval> {
     let heaviest = counts.iter().map(|count| 1.0 / count.hours).reduce(f64::max)?;
     let rate = rate(counts);
@@ -176,7 +172,7 @@ pub fn rate_interval(counts: &[Count]) -> Option<Interval> {
     Some(Interval { low, high })
 }
 
-/// The quantile of a chi-squared variable that is scaled to this mean and variance.
+/// Returns the quantile of a chi-squared variable that is scaled to this mean and variance.
 fn scaled_chi_squared(mean: f64, variance: f64, quantile: f64) -> f64 {
     let freedom = 2.0 * mean * mean / variance;
     let distribution = ChiSquared::new(freedom).expect("a positive number");
@@ -207,7 +203,7 @@ mod tests {
 
     /// The figures are those of `SciPy`: `t.interval(0.95, n - 1, mean, sem)`.
     #[test]
-    fn mean_deviation_and_interval_are_those_of_the_textbook() {
+    fn mean_deviation_and_interval_are_those_of_scipy() {
         let opinion = Opinion::of(&sample(&[0.1, 0.5, -0.3, 0.7, 0.0]));
         assert!(near(opinion.mean.expect("mean"), 0.2));
         assert!(near(opinion.basic.expect("mean"), 0.1));
@@ -219,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn too_small_a_sample_has_no_interval_and_none_has_no_mean() {
+    fn one_post_has_no_interval_and_no_posts_have_no_mean() {
         let one = Opinion::of(&sample(&[0.4]));
         assert_eq!((one.mean, one.standard_deviation, one.interval), (Some(0.4), None, None));
         let none = Opinion::of(&[]);
@@ -244,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_add_up() {
+    fn the_rates_of_sources_are_added() {
         let counts = [Count { posts: 99.0, hours: 3.0 }, Count { posts: 20.0, hours: 10.0 }];
         assert!(near(rate(&counts), 35.0));
         let interval = rate_interval(&counts).expect("an interval");
@@ -253,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_rate_says_why() {
+    fn a_missing_rate_has_a_reason() {
         assert_eq!(Count::of_full_page(1, 1.0), Err(Reason::TooFewPosts));
         assert_eq!(Count::of_full_page(100, 0.0), Err(Reason::SameInstant));
         assert_eq!(Count::of_window(3, 0.0), Err(Reason::TooFewPosts));

@@ -1,9 +1,9 @@
-//! VADER, a rule-based model of the sentiment of short informal texts.
+//! Scores texts with VADER, a rule-based model of the sentiment of short informal texts.
 //!
 //! Source: C. J. Hutto and E. Gilbert, "VADER: A Parsimonious Rule-based Model for Sentiment
 //! Analysis of Social Media Text", ICWSM 2014. This is a port of the authors' Python package
-//! `vaderSentiment` 3.3.2 that gives the same numbers for every text, so it keeps what looks like
-//! mistakes there. The names of the rules are the package's; `s` in a comment is its source.
+//! `vaderSentiment` 3.3.2 that gives the same numbers for every text, so it also keeps its apparent
+//! mistakes. The names of the rules are the package's; `s` in a comment is its source.
 
 use super::lexicon::{self, Word};
 
@@ -16,8 +16,8 @@ const DISTANCE: [f64; 3] = [1.0, 0.95, 0.9];
 /// Approximates the largest sum that occurs.
 const ALPHA: f64 = 15.0;
 
-/// What VADER says of a text: shares of the text from 0 to 1 (three decimal places) and the
-/// normalised sum from -1 to 1 (four). All are 0 for a text without words.
+/// The scores of a text: its negative, neutral and positive shares from 0 to 1 (three decimal places) and the normalised
+/// sum from -1 to 1 (four). All are 0 for a text without words.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Scores {
     pub negative: f64,
@@ -33,7 +33,6 @@ struct Token<'a> {
 }
 
 /// Scores a text of any length; the time grows with the square of the words after a "but".
-#[must_use]
 pub fn score(text: &str) -> Scores {
     let text = in_words(text);
     let text = text.trim_matches(is_space);

@@ -1,12 +1,12 @@
-//! HTML to text, by the tokenizer of the HTML standard: entities, comments and unclosed tags are
-//! what a browser takes them for.
+//! Converts HTML to text with the tokenizer of the HTML standard, so that entities, comments and unclosed tags are read
+//! as in a browser.
 
 use html5gum::{Token, Tokenizer};
 
-/// The text of a fragment; paragraphs and line breaks become line feeds.
+/// Returns the text of a fragment; paragraphs and line breaks become line feeds.
 pub fn to_text(html: &str) -> String {
     let mut text = String::with_capacity(html.len());
-    // What stands in these is not shown.
+    // Open elements whose content is not shown.
     let mut hidden = 0u32;
     for Ok(token) in Tokenizer::new(html) {
         match token {
@@ -30,7 +30,7 @@ mod tests {
     use super::to_text;
 
     #[test]
-    fn text_is_what_a_reader_sees() {
+    fn the_text_is_that_of_a_browser() {
         for (html, text) in [
             (
                 r#"<p>Really happy with <a href="https://x.example/tags/bitcoin" class="mention">#<span>bitcoin</span></a> today &amp; staying long!</p>"#,
@@ -50,7 +50,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_markup_is_too_odd(html in "[<>/a-z \"'=&;#!-]{0,200}") {
+        fn any_markup_is_accepted(html in "[<>/a-z \"'=&;#!-]{0,200}") {
             to_text(&html);
         }
     }

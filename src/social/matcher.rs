@@ -1,8 +1,9 @@
-//! Finds the coins that a text is about, for providers that cannot search.
+//! Finds the coins that a text is about, for streams, which cannot be searched.
 
 use std::collections::HashMap;
 
 use super::queries::{CONTEXT, Query};
+use crate::db::CoinId;
 
 /// The names of all coins, by their first word.
 #[derive(Debug, Default)]
@@ -12,13 +13,13 @@ pub struct Matcher {
 
 #[derive(Debug)]
 struct Phrase {
-    coin: i64,
+    coin: CoinId,
     rest: Vec<String>,
     needs_context: bool,
 }
 
 impl Matcher {
-    pub fn new<'a>(queries: impl IntoIterator<Item = (i64, &'a Query)>) -> Self {
+    pub fn new<'a>(queries: impl IntoIterator<Item = (CoinId, &'a Query)>) -> Self {
         let mut matcher = Self::default();
         for (coin, query) in queries {
             let hashtags = query.hashtags.iter().map(|tag| (format!("#{tag}"), false));
@@ -35,8 +36,8 @@ impl Matcher {
         matcher
     }
 
-    /// The coins that are named, each once.
-    pub fn coins(&self, text: &str) -> Vec<i64> {
+    /// Returns the coins that a text names, each once.
+    pub fn coins(&self, text: &str) -> Vec<CoinId> {
         let words = words(text);
         let in_context = || words.iter().any(|word| CONTEXT.contains(&word.trim_start_matches('#')));
         let mut found = Vec::new();
@@ -58,8 +59,8 @@ impl Matcher {
     }
 }
 
-/// Runs of letters and digits in lower case, with the `#` or `$` before them. Addresses are left
-/// out: they name what nobody said.
+/// Splits a text into runs of letters and digits in lower case, with the `#` or `$` before them. Addresses are left out,
+/// since their words are not the author's.
 fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     for part in text.split_whitespace().filter(|part| !part.contains("://")) {
@@ -99,14 +100,15 @@ mod tests {
             (4, "BCH", "Bitcoin Cash", "bitcoin-cash"),
         ];
         let queries = coins.map(|(id, symbol, name, slug)| {
-            let target = Target { id, symbol: symbol.into(), name: name.into(), slug: slug.into() };
-            (id, query_for(&target, &Queries::new()))
+            let target =
+                Target { id: CoinId(id), symbol: symbol.into(), name: name.into(), slug: slug.into() };
+            (CoinId(id), query_for(&target, &Queries::new()))
         });
         Matcher::new(queries.iter().map(|(id, query)| (*id, query)))
     }
 
     #[test]
-    fn coins_are_found_by_what_means_them() {
+    fn coins_are_found_by_names_hashtags_and_cashtags() {
         let matcher = matcher();
         for (text, coins) in [
             ("buying the dip #Bitcoin", vec![1]),
@@ -125,13 +127,14 @@ mod tests {
             ("$ $ $", vec![]),
             ("", vec![]),
         ] {
-            assert_eq!(matcher.coins(text), coins, "{text}");
+            let found: Vec<i64> = matcher.coins(text).into_iter().map(|coin| coin.0).collect();
+            assert_eq!(found, coins, "{text}");
         }
     }
 
     proptest::proptest! {
         #[test]
-        fn no_text_is_too_odd(text in "(?s).{0,200}") {
+        fn any_text_is_accepted(text in "(?s).{0,200}") {
             matcher().coins(&text);
         }
     }

@@ -1,29 +1,29 @@
-//! What people say about coins: who is listened to, and what it amounts to.
+//! Reads posts about coins from social sources, and computes each coin's sentiment and popularity.
 //!
-//! Beside the market of each slot [`Collector::collect`] reads the sources, each at its own pace
-//! and back-off: X and the Mastodon instances are asked, Bluesky is a stream that one replica
-//! follows all the time ([`Collector::listen`]). Texts live until they are scored ([`post`]); kept
-//! are times and scores of the newest posts, and by what to recognise them ([`fingerprints`]). From
-//! those the numbers are made ([`summary`]), which the slot's commit publishes with the snapshot.
-//! What fails keeps what was said before, with its own `as_of`.
+//! While a slot's market is fetched, [`Collector::collect`] queries the sources, each with a pace and back-off of its own
+//! (`sources`: X and Mastodon instances). A stream of all posts (Bluesky) is followed all the time by one replica
+//! ([`Collector::follow_streams`]). Texts are in memory until they are scored (`post`). Times and scores of the newest
+//! posts are stored, with keyed hashes that recognise repetitions (`fingerprints`). The figures are computed from those
+//! (`summary`) and published with the slot's snapshot. After a failure the previous figures stay, with their own `as_of`.
 
-mod bluesky;
 mod collect;
 mod fingerprints;
+mod follow;
 mod html;
-mod mastodon;
 mod matcher;
 mod model;
 mod post;
 mod queries;
+mod sources;
 mod store;
 mod summary;
-mod x;
+mod websocket;
 
 pub use self::{
-    collect::{Collected, Collector, sources},
+    collect::{Collected, Collector},
     fingerprints::Fingerprints,
     model::{Missing, Social},
     queries::{Queries, read_queries},
+    sources::budgets,
     store::current,
 };

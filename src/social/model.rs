@@ -1,4 +1,4 @@
-//! What the API says of people's posts about a coin.
+//! Defines `social` of a coin in the API: figures of people's posts.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -6,48 +6,48 @@ use utoipa::ToSchema;
 
 use crate::sentiment::{Confidence, Interval, Reason, Shares};
 
-/// What people say about a coin: the newest English posts of the last 7 days, at most 100,
-/// without retweets and exact duplicates. Null is what cannot be told; `missing` says why.
+/// Sentiment and popularity of a coin, from the newest English posts of the last 7 days: at most 100, without reposts
+/// and exact duplicates. A figure that cannot be computed is null, and `missing` has the reason.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Social {
-    /// Mean of the posts' VADER compounds, from -1 (all bad) to 1 (all good).
+    /// Mean of the posts' VADER compound scores, from -1 (negative) to 1 (positive).
     #[schema(example = 0.1642)]
     pub sentiment: Option<f64>,
-    /// Mean of VADER's positive minus negative share of the words without stop words; kept for
-    /// comparison, since it loses negations.
+    /// Mean of VADER's positive minus negative share, of each post's words without stop words. For comparison only: without
+    /// stop words negations are lost.
     #[schema(example = 0.1175)]
     pub sentiment_basic: Option<f64>,
     /// 95% confidence interval of `sentiment`.
     pub interval: Option<Interval>,
-    /// Standard deviation of the compounds.
+    /// Sample standard deviation of the compound scores.
     #[schema(example = 0.4312)]
     pub standard_deviation: Option<f64>,
     pub shares: Option<Shares>,
-    /// Posts that were scored.
+    /// Number of posts that were scored.
     #[schema(example = 100, minimum = 0)]
     pub sample_size: i64,
     pub confidence: Confidence,
-    /// English posts an hour, of all sources together.
+    /// English posts per hour, summed over all sources.
     #[schema(example = 212.8)]
     pub posts_per_hour: Option<f64>,
     /// 95% confidence interval of `posts_per_hour`.
     pub posts_per_hour_interval: Option<Interval>,
-    /// `posts_per_hour` as a ratio to that of bitcoin, by the sources that know both.
+    /// Ratio of `posts_per_hour` to that of bitcoin, over the sources that count both.
     #[schema(example = 0.31)]
     pub popularity: Option<f64>,
-    /// Why numbers are null; not there if none is.
+    /// Reasons for figures that are null; absent if none is.
     #[serde(default, skip_serializing_if = "Missing::is_empty")]
     #[schema(required = false)]
     pub missing: Missing,
-    /// Where the posts were published, and who else was read in the last 24 hours: `mastodon`,
-    /// `bluesky`, `x`.
+    /// Providers of the posts, and those that were read in the last 24 hours without a new post: `mastodon`, `bluesky`,
+    /// `x`.
     #[schema(example = json!(["mastodon"]))]
     pub sources: Vec<String>,
     /// When the sources were last read.
     pub as_of: DateTime<Utc>,
 }
 
-/// Why numbers are null.
+/// Reasons for figures that are null.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Missing {
     #[serde(default, skip_serializing_if = "Option::is_none")]

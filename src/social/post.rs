@@ -1,49 +1,50 @@
-//! Posts on their way from a provider to a score.
+//! Filters and scores posts.
 
 use std::{collections::HashSet, str::FromStr};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
 
 use super::fingerprints::Fingerprints;
-use crate::sentiment::{self, Count, Scored};
+use crate::{
+    db::CoinId,
+    sentiment::{self, Count, Scored},
+};
 
-/// Older posts are neither kept nor counted.
+/// Older posts are neither stored nor counted.
 pub const KEPT: TimeDelta = TimeDelta::days(7);
-/// Posts a coin that make up the sample.
+/// The maximum number of posts per coin in the sample.
 pub const SAMPLE: usize = 100;
-/// Characters of a text that are looked at.
-const LONGEST_TEXT: usize = 4000;
+/// Characters of a text that are scored.
+const MAX_TEXT_LEN: usize = 4000;
 
-/// A post as a provider reports it; it lives until it is scored.
+/// A post as a provider reports it; in memory only, until it is scored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Post {
     pub id: String,
     pub author: String,
     pub at: DateTime<Utc>,
-    /// As the provider tells it.
+    /// The language tag of the provider.
     pub language: Option<String>,
     pub text: String,
 }
 
-/// What one answer of a source, or several, held about a coin.
+/// The posts about a coin of one answer of a source, or of several.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Page {
     pub posts: Vec<Post>,
-    /// The newest post, in the source's terms; none: nothing new.
+    /// The id of the newest post, in the source's terms; None: nothing new.
     pub cursor: Option<String>,
-    /// Set when there was more than was read: nothing is missing since then.
+    /// Set when older posts were not read: none is missing since then.
     pub complete_since: Option<DateTime<Utc>>,
     /// Posts as the source itself counts them.
     pub counted: Option<Count>,
-    /// How many it took.
+    /// The number of requests that it took.
     pub requests: u32,
-    /// The source wants to be left alone for the rest of the slot.
+    /// The source must not be queried any more in this slot.
     pub enough: bool,
 }
 
-/// What is kept of a post; the hashes are [`Fingerprints`].
+/// The stored part of a post; the hashes are made by [`Fingerprints`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScoredPost {
     pub post_hash: i64,
@@ -53,11 +54,11 @@ pub struct ScoredPost {
     pub scored: Scored,
 }
 
-/// Scores the posts that count: English, of the last days, no retweets; of the same text one, of
-/// an author one an hour. At most the newest [`SAMPLE`], newest first.
+/// Scores the posts that count: English, not older than [`KEPT`], no retweets, one of the same text, one per author and
+/// hour. Returns at most the newest [`SAMPLE`], newest first.
 pub fn score(
     mut posts: Vec<Post>,
-    coin: i64,
+    coin: CoinId,
     names: &[&str],
     fingerprints: &Fingerprints,
     now: DateTime<Utc>,
@@ -67,7 +68,7 @@ pub fn score(
     let mut scored = Vec::new();
     for post in posts {
         let text = shortened(&post.text);
-        // Clocks differ.
+        // The clock of the provider may be ahead.
         let at = post.at.min(now);
         if now - at > KEPT || text.starts_with("RT @") {
             continue;
@@ -97,15 +98,10 @@ pub fn score(
 }
 
 fn shortened(text: &str) -> &str {
-    text.char_indices().nth(LONGEST_TEXT).map_or(text, |(end, _)| &text[..end])
+    text.char_indices().nth(MAX_TEXT_LEN).map_or(text, |(end, _)| &text[..end])
 }
 
-/// The items of a list that can be read; one odd item does not spoil the others.
-pub fn readable<T: DeserializeOwned>(items: &[&RawValue]) -> Vec<T> {
-    items.iter().filter_map(|item| serde_json::from_str(item.get()).ok()).collect()
-}
-
-/// A time that may be missing or odd.
+/// Parses a time; None if it is malformed.
 pub fn time(text: &str) -> Option<DateTime<Utc>> {
     DateTime::<chrono::FixedOffset>::from_str(text).ok().map(|at| at.to_utc())
 }
@@ -115,7 +111,7 @@ mod tests {
     use super::{super::fingerprints::tests::fingerprints, *};
 
     fn score(posts: Vec<Post>, names: &[&str]) -> Vec<ScoredPost> {
-        super::score(posts, 1, names, &fingerprints("one"), now())
+        super::score(posts, CoinId(1), names, &fingerprints("one"), now())
     }
 
     fn now() -> DateTime<Utc> {
@@ -162,13 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_post_claims_of_the_future_is_now() {
+    fn a_time_in_the_future_becomes_now() {
         let ahead = Post { at: now() + TimeDelta::days(400), ..post(1, "hello") };
         assert_eq!(score(vec![ahead], &[])[0].at, now());
     }
 
     #[test]
-    fn an_endless_text_is_cut() {
+    fn a_long_text_is_cut() {
         let long = post(1, &"great but ".repeat(100_000));
         assert!(score(vec![long], &[])[0].scored.compound > 0.9);
     }

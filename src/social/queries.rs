@@ -1,22 +1,23 @@
-//! What to look for: for each coin the hashtags, names and ambiguous names that mean it.
+//! Defines the search terms of each coin: hashtags, names and ambiguous names.
 //!
-//! Many coins are called like something else (Near, Cosmos, Stellar, Avalanche). A name counts
-//! by itself only if it means nothing else; an ambiguous one only beside a word about coins. The
-//! defaults for well-known coins stand in `queries.json`; for the rest the name is taken as
-//! ambiguous, and no ticker symbol is looked for (ADA, LINK, OP).
+//! Many names of coins have another meaning (Near, Cosmos, Stellar, Avalanche). A name counts by itself only if it has
+//! none; an ambiguous one only next to a word about coins. `queries.json` has the defaults for well-known coins. For the
+//! others the name counts as ambiguous, and the ticker symbol is not searched (ADA, LINK, OP).
 
 use std::{collections::HashMap, fs, path::Path, sync::LazyLock};
 
 use anyhow::Context;
 use serde::Deserialize;
 
-/// Words that tell that an ambiguous name means a coin.
+use crate::db::CoinId;
+
+/// Words next to which an ambiguous name means a coin.
 pub const CONTEXT: [&str; 6] = ["crypto", "coin", "token", "blockchain", "defi", "altcoin"];
 
 /// A coin of the newest snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    pub id: i64,
+    pub id: CoinId,
     pub symbol: String,
     pub name: String,
     pub slug: String,
@@ -27,7 +28,7 @@ pub struct Target {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Query {
-    /// Whom an entry means, since symbols are not unique. Empty: every coin with the symbol.
+    /// The coins that the entry is for, since symbols are not unique. Empty: every coin with the symbol.
     #[serde(default)]
     pub slugs: Vec<String>,
     /// Without `#`.
@@ -45,7 +46,7 @@ pub type Queries = HashMap<String, Query>;
 static DEFAULTS: LazyLock<Queries> =
     LazyLock::new(|| serde_json::from_str(include_str!("queries.json")).expect("a test reads it"));
 
-/// The query for a coin: the operator's, else the default, else the rule for unknown coins.
+/// Returns the query for a coin: the operator's, else the default, else one made of its name.
 pub fn query_for(target: &Target, own: &Queries) -> Query {
     let symbol = target.symbol.to_uppercase();
     let means = |query: &&Query| query.slugs.is_empty() || query.slugs.contains(&target.slug);
@@ -56,7 +57,7 @@ pub fn query_for(target: &Target, own: &Queries) -> Query {
 /// Reads an operator's own queries: a JSON object like `queries.json`, by ticker symbol.
 ///
 /// # Errors
-/// The file cannot be read, or is something else.
+/// The file cannot be read, or is not such an object.
 pub fn read_queries(path: &Path) -> anyhow::Result<Queries> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let queries: Queries = serde_json::from_str(&text)
@@ -84,7 +85,7 @@ mod tests {
     use super::*;
 
     fn target(symbol: &str, name: &str, slug: &str) -> Target {
-        Target { id: 1, symbol: symbol.into(), name: name.into(), slug: slug.into() }
+        Target { id: CoinId(1), symbol: symbol.into(), name: name.into(), slug: slug.into() }
     }
 
     #[test]

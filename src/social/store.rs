@@ -1,4 +1,4 @@
-//! The SQL of what people say.
+//! Stores scores of posts, cursors, summaries and leases of streams.
 
 use std::collections::HashMap;
 
@@ -19,32 +19,35 @@ use super::{
     summary::{Coverage, KeptPost, Known},
 };
 use crate::{
-    db::schema::{
-        coin_quotes, coin_snapshots, coin_social, coins, social_cursors, social_posts, social_streams,
-        social_tries,
+    db::{
+        CoinId, SnapshotId,
+        schema::{
+            coin_quotes, coin_snapshots, coin_social, coins, social_cursors, social_posts, social_streams,
+            social_tries,
+        },
     },
     sentiment::{Count, Scored},
 };
 
-/// What one source said of one coin.
+/// The new posts of one source about one coin.
 #[derive(Clone, Debug)]
 pub struct Batch {
     pub provider: &'static str,
     pub source: String,
-    pub coin: i64,
+    pub coin: CoinId,
     pub posts: Vec<ScoredPost>,
     pub cursor: Option<String>,
-    /// Set when posts before this were missed.
+    /// Set when posts before this were not read.
     pub complete_since: Option<DateTime<Utc>>,
     pub counted: Option<Count>,
     pub read_at: DateTime<Utc>,
 }
 
-/// The coins of the newest snapshot, by rank.
+/// Returns the coins of the newest snapshot, by rank.
 pub fn targets(conn: &mut PgConnection) -> QueryResult<Vec<Target>> {
     let newest: Option<i64> =
         coin_snapshots::table.select(diesel::dsl::max(coin_snapshots::id)).first(conn)?;
-    let rows: Vec<(i64, String, String, String)> = coin_quotes::table
+    let rows: Vec<(CoinId, String, String, String)> = coin_quotes::table
         .inner_join(coins::table)
         .filter(coin_quotes::snapshot_id.nullable().eq(newest))
         .order((coin_quotes::rank, coin_quotes::coin_id))
@@ -53,27 +56,27 @@ pub fn targets(conn: &mut PgConnection) -> QueryResult<Vec<Target>> {
     Ok(rows.into_iter().map(|(id, symbol, name, slug)| Target { id, symbol, name, slug }).collect())
 }
 
-/// The newest post that was read of a source, by coin.
-pub fn cursors(conn: &mut PgConnection, source: &str) -> QueryResult<HashMap<i64, String>> {
-    let rows: Vec<(i64, String)> = social_cursors::table
+/// Returns the id of the newest post that was read of a source, by coin.
+pub fn cursors(conn: &mut PgConnection, source: &str) -> QueryResult<HashMap<CoinId, String>> {
+    let rows: Vec<(CoinId, String)> = social_cursors::table
         .filter(social_cursors::source.eq(source).and(social_cursors::cursor.is_not_null()))
         .select((social_cursors::coin_id, social_cursors::cursor.assume_not_null()))
         .load(conn)?;
     Ok(rows.into_iter().collect())
 }
 
-/// When a source was last asked, by coin.
-pub fn tries(conn: &mut PgConnection, source: &str) -> QueryResult<HashMap<i64, DateTime<Utc>>> {
-    let rows: Vec<(i64, DateTime<Utc>)> = social_tries::table
+/// Returns when a source was last queried, by coin.
+pub fn tries(conn: &mut PgConnection, source: &str) -> QueryResult<HashMap<CoinId, DateTime<Utc>>> {
+    let rows: Vec<(CoinId, DateTime<Utc>)> = social_tries::table
         .filter(social_tries::source.eq(source))
         .select((social_tries::coin_id, social_tries::tried_at))
         .load(conn)?;
     Ok(rows.into_iter().collect())
 }
 
-/// A source is about to be asked about a coin. Written down first, so that a coin that is never
-/// answered, or ends the reading, does not come first for ever.
-pub fn note_try(conn: &mut PgConnection, source: &str, coin: i64, now: DateTime<Utc>) -> QueryResult<()> {
+/// Records that a source is about to be queried for a coin. This comes first, so that a coin that is never answered, or
+/// ends the reading, is not the first one for ever.
+pub fn note_try(conn: &mut PgConnection, source: &str, coin: CoinId, now: DateTime<Utc>) -> QueryResult<()> {
     diesel::insert_into(social_tries::table)
         .values((
             social_tries::source.eq(source),
@@ -87,17 +90,17 @@ pub fn note_try(conn: &mut PgConnection, source: &str, coin: i64, now: DateTime<
     Ok(())
 }
 
-/// Keeps what is new and how far that goes; doing it twice changes nothing.
+/// Stores new posts and the cursor; idempotent.
 pub fn save(conn: &mut PgConnection, batch: &Batch) -> QueryResult<()> {
     save_posts(conn, batch.provider, batch.coin, &batch.posts)?;
     move_cursor(conn, batch)
 }
 
-/// Keeps what is new, and the newest [`SAMPLE`] of all; in a transaction.
+/// Stores new posts and deletes all but the newest [`SAMPLE`]; needs a transaction.
 pub fn save_posts(
     conn: &mut PgConnection,
     provider: &str,
-    coin: i64,
+    coin: CoinId,
     posts: &[ScoredPost],
 ) -> QueryResult<()> {
     let rows: Vec<_> = posts
@@ -115,7 +118,7 @@ pub fn save_posts(
             )
         })
         .collect();
-    // Each row is unique in three ways: two batches could wait for each other's rows.
+    // Rows are unique in three ways, so without this lock two batches could wait for each other's rows.
     sql_query("SELECT pg_advisory_xact_lock(hashtextextended('social_posts', $1))")
         .bind::<BigInt, _>(coin)
         .execute(conn)?;
@@ -162,12 +165,12 @@ fn move_cursor(conn: &mut PgConnection, batch: &Batch) -> QueryResult<()> {
     Ok(())
 }
 
-/// A stream has been read for these coins from there to there. What was covered until then or
-/// later goes on; for the others it begins.
+/// Records that a stream was read for these coins from `from` until `until`. Coverage that reached `from` is extended;
+/// else it begins anew.
 pub fn cover(
     conn: &mut PgConnection,
     source: &str,
-    of: &[i64],
+    of: &[CoinId],
     from: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> QueryResult<()> {
@@ -185,7 +188,7 @@ pub fn cover(
     Ok(())
 }
 
-/// Drops what is too old to count.
+/// Deletes rows that are too old to count.
 pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
     let old = now - KEPT;
     diesel::delete(social_posts::table.filter(social_posts::posted_at.lt(old))).execute(conn)?;
@@ -194,10 +197,10 @@ pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
     Ok(())
 }
 
-/// What is kept of these coins.
-pub fn known(conn: &mut PgConnection, of: &[i64]) -> QueryResult<HashMap<i64, Known>> {
-    type Row = (i64, String, DateTime<Utc>, f64, f64);
-    type CursorRow = (i64, String, DateTime<Utc>, DateTime<Utc>, Option<f64>, Option<f64>);
+/// Returns the stored data of these coins.
+pub fn known(conn: &mut PgConnection, of: &[CoinId]) -> QueryResult<HashMap<CoinId, Known>> {
+    type Row = (CoinId, String, DateTime<Utc>, f64, f64);
+    type CursorRow = (CoinId, String, DateTime<Utc>, DateTime<Utc>, Option<f64>, Option<f64>);
     let posts: Vec<Row> = social_posts::table
         .filter(social_posts::coin_id.eq_any(of))
         .order((social_posts::coin_id, social_posts::posted_at.desc(), social_posts::post_hash))
@@ -220,7 +223,7 @@ pub fn known(conn: &mut PgConnection, of: &[i64]) -> QueryResult<HashMap<i64, Kn
             social_cursors::counted_hours,
         ))
         .load(conn)?;
-    let mut known: HashMap<i64, Known> = HashMap::new();
+    let mut known: HashMap<CoinId, Known> = HashMap::new();
     for (coin, provider, at, compound, basic) in posts {
         let post = KeptPost { provider, at, scored: Scored { compound, basic } };
         known.entry(coin).or_default().posts.push(post);
@@ -232,12 +235,12 @@ pub fn known(conn: &mut PgConnection, of: &[i64]) -> QueryResult<HashMap<i64, Kn
     Ok(known)
 }
 
-/// Puts what is said of the coins in place of what was said before; others keep theirs. What is
-/// no older than `since` also goes into the history, with the snapshot.
+/// Replaces the summaries of these coins; other coins keep theirs. Figures not older than `since` also go into the
+/// history, with the snapshot.
 pub fn publish(
     conn: &mut PgConnection,
-    snapshot_id: i64,
-    summaries: &HashMap<i64, Social>,
+    snapshot: SnapshotId,
+    summaries: &HashMap<CoinId, Social>,
     since: DateTime<Utc>,
 ) -> QueryResult<()> {
     let rows: Vec<_> = summaries
@@ -261,16 +264,20 @@ pub fn publish(
          popularity = (s.social ->> 'popularity')::float8 \
          FROM coin_social s WHERE q.snapshot_id = $1 AND s.coin_id = q.coin_id AND s.as_of >= $2",
     )
-    .bind::<BigInt, _>(snapshot_id)
+    .bind::<BigInt, _>(snapshot)
     .bind::<Timestamptz, _>(since)
     .execute(conn)?;
     Ok(())
 }
 
-/// What is said of each coin at this time; nothing, if nobody has been listened to since the oldest
-/// post that would count. A row that an older or newer version wrote otherwise is left out.
-pub fn current(conn: &mut PgConnection, of: &[i64], at: DateTime<Utc>) -> QueryResult<HashMap<i64, Social>> {
-    let rows: Vec<(i64, serde_json::Value)> = coin_social::table
+/// Returns the summaries of these coins at a time, without those older than every post that would count. A row with the
+/// format of another version is left out.
+pub fn current(
+    conn: &mut PgConnection,
+    of: &[CoinId],
+    at: DateTime<Utc>,
+) -> QueryResult<HashMap<CoinId, Social>> {
+    let rows: Vec<(CoinId, serde_json::Value)> = coin_social::table
         .filter(coin_social::coin_id.eq_any(of).and(coin_social::as_of.gt(at - KEPT)))
         .select((coin_social::coin_id, coin_social::social))
         .load(conn)?;
@@ -278,7 +285,7 @@ pub fn current(conn: &mut PgConnection, of: &[i64], at: DateTime<Utc>) -> QueryR
     Ok(rows.into_iter().filter_map(read).collect())
 }
 
-/// Gives back what was not used.
+/// Returns the unused part of a reservation to the budget.
 pub fn settle(conn: &mut PgConnection, provider: &str, day: NaiveDate, unused: u32) -> QueryResult<()> {
     sql_query(
         "UPDATE provider_state SET used = greatest(used - $3, 0) WHERE provider = $1 AND usage_day = $2",
@@ -290,15 +297,23 @@ pub fn settle(conn: &mut PgConnection, provider: &str, day: NaiveDate, unused: u
     Ok(())
 }
 
-/// The right to read a stream, until then, and where to go on; none: another replica reads it. A lease
-/// that ends an hour later than ours would was written by a clock that was wrong.
+/// Who may follow a stream.
+pub enum Hold {
+    /// This replica may, from the cursor on if there is one.
+    Ours(Option<i64>),
+    /// Another replica has the lease.
+    Theirs,
+}
+
+/// Takes or renews the lease of a stream until `until`. A lease that ends an hour later comes from a wrong clock, so it
+/// does not count.
 pub fn hold_stream(
     conn: &mut PgConnection,
     source: &str,
     holder: Uuid,
     now: DateTime<Utc>,
     until: DateTime<Utc>,
-) -> QueryResult<Option<Option<i64>>> {
+) -> QueryResult<Hold> {
     #[derive(QueryableByName)]
     struct Held {
         #[diesel(sql_type = Nullable<BigInt>)]
@@ -316,10 +331,10 @@ pub fn hold_stream(
     .bind::<Timestamptz, _>(until)
     .get_result(conn)
     .optional()?;
-    Ok(held.map(|held| held.cursor))
+    Ok(held.map_or(Hold::Theirs, |held| Hold::Ours(held.cursor)))
 }
 
-/// Moves on in a stream; false when another replica has taken over.
+/// Stores the cursor of a stream and renews its lease; false if another replica has it.
 pub fn advance_stream(
     conn: &mut PgConnection,
     source: &str,
@@ -333,7 +348,7 @@ pub fn advance_stream(
     Ok(diesel::update(held).set(values).execute(conn)? == 1)
 }
 
-/// Lets another replica take over at once.
+/// Ends the lease, so that another replica can follow at once.
 pub fn release_stream(
     conn: &mut PgConnection,
     source: &str,

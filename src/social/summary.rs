@@ -1,4 +1,4 @@
-//! From what is kept of posts to what is said of each coin.
+//! Aggregates stored scores into each coin's `social`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -8,14 +8,17 @@ use super::{
     model::{Missing, Social},
     post::{KEPT, SAMPLE},
 };
-use crate::sentiment::{Count, Interval, Opinion, Reason, Scored, rate, rate_interval};
+use crate::{
+    db::CoinId,
+    sentiment::{Count, Interval, Opinion, Reason, Scored, rate, rate_interval},
+};
 
-/// A source that was not read for so long says nothing of now.
+/// A source that was last read longer ago does not count.
 const FRESH: TimeDelta = TimeDelta::hours(24);
-/// So short a window has no rate worth telling.
-const SHORTEST_WINDOW: TimeDelta = TimeDelta::minutes(5);
+/// A shorter window gives no useful rate.
+const MIN_WINDOW: TimeDelta = TimeDelta::minutes(5);
 
-/// A post as it is kept.
+/// A stored post.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KeptPost {
     pub provider: String,
@@ -39,7 +42,7 @@ impl Coverage {
     }
 }
 
-/// What is known of a coin; posts newest first.
+/// The stored data of a coin; posts newest first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Known {
     pub posts: Vec<KeptPost>,
@@ -48,13 +51,13 @@ pub struct Known {
 
 type Counts = BTreeMap<String, Count>;
 
-/// What is to be said now of each coin that any source has been read for.
+/// Summarises each coin for which any source has been read.
 pub fn summarise(
-    known: &HashMap<i64, Known>,
-    bitcoin: Option<i64>,
+    known: &HashMap<CoinId, Known>,
+    bitcoin: Option<CoinId>,
     now: DateTime<Utc>,
-) -> HashMap<i64, Social> {
-    let counted: HashMap<i64, Result<Counts, Reason>> =
+) -> HashMap<CoinId, Social> {
+    let counted: HashMap<CoinId, Result<Counts, Reason>> =
         known.iter().map(|(coin, known)| (*coin, counts(known, now))).collect();
     let of_bitcoin = bitcoin.and_then(|bitcoin| counted.get(&bitcoin)?.as_ref().ok());
     let summaries = known
@@ -101,7 +104,7 @@ fn summary(
     })
 }
 
-/// Those that the sample is from, and those that were read lately and had nothing to add.
+/// Returns the providers of the sample, and those that were read lately without a new post.
 fn sources(known: &Known, now: DateTime<Utc>) -> Vec<String> {
     let of_sample = known.posts.iter().take(SAMPLE).map(|post| post.provider.as_str());
     let names: BTreeSet<&str> = of_sample.chain(fresh(known, now).map(Coverage::provider)).collect();
@@ -112,8 +115,8 @@ fn fresh(known: &Known, now: DateTime<Utc>) -> impl Iterator<Item = &Coverage> {
     known.coverage.iter().filter(move |coverage| now - coverage.until <= FRESH)
 }
 
-/// What each provider counts. Its own count if it has one; of a full page of kept posts without a
-/// gap the time they took; else all posts since the last gap in what was read.
+/// Counts the posts of each provider: its own count if it has one; else a full page of stored posts over the time they
+/// took, if there is no gap in it; else all posts since the last gap.
 fn counts(known: &Known, now: DateTime<Utc>) -> Result<Counts, Reason> {
     let mut counts = Counts::new();
     let mut reason = Reason::TooFewPosts;
@@ -136,7 +139,7 @@ fn count(known: &Known, provider: &str, coverage: &[&Coverage], now: DateTime<Ut
     }
     let times: Vec<_> =
         known.posts.iter().filter(|post| post.provider == provider).map(|post| post.at).collect();
-    // Of several instances, the time that all of them cover.
+    // The time that all instances cover.
     let since = coverage.iter().map(|coverage| coverage.since).max().unwrap_or(now).max(now - KEPT);
     if let (SAMPLE.., Some(newest), Some(oldest)) = (times.len(), times.iter().max(), times.iter().min())
         && *oldest >= since
@@ -144,14 +147,14 @@ fn count(known: &Known, provider: &str, coverage: &[&Coverage], now: DateTime<Ut
         return Count::of_full_page(times.len(), hours(*newest - *oldest));
     }
     let until = coverage.iter().map(|coverage| coverage.until).min().unwrap_or(now);
-    if until - since < SHORTEST_WINDOW {
+    if until - since < MIN_WINDOW {
         return Err(Reason::TooFewPosts);
     }
     let posts = times.iter().filter(|at| (since..=until).contains(at)).count();
     Count::of_window(posts, hours(until - since))
 }
 
-/// The ratio of both rates, by the providers that count both.
+/// Returns the ratio of both rates, over the providers that count both.
 fn ratio(counts: &Counts, bitcoin: &Counts) -> Result<f64, Reason> {
     let both = || counts.iter().filter_map(|(provider, count)| Some((*count, *bitcoin.get(provider)?)));
     let own = rate(&both().map(|(count, _)| count).collect::<Vec<_>>());
@@ -163,7 +166,7 @@ fn hours(length: TimeDelta) -> f64 {
     length.as_seconds_f64() / 3600.0
 }
 
-/// Four decimal places, which is more than any of these numbers is sure of.
+/// Rounds to four decimal places, which is more than the accuracy of any of these figures.
 fn short(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
 }
@@ -200,8 +203,8 @@ mod tests {
         Known { posts, coverage }
     }
 
-    fn summaries(coins: Vec<Known>) -> HashMap<i64, Social> {
-        summarise(&(1..).zip(coins).collect(), Some(1), now())
+    fn summaries(coins: Vec<Known>) -> HashMap<CoinId, Social> {
+        summarise(&(1..).map(CoinId).zip(coins).collect(), Some(CoinId(1)), now())
     }
 
     #[test]
@@ -213,23 +216,23 @@ mod tests {
             vec![covered("mastodon:a", 4), covered("mastodon:b", 8)],
         );
         let all = summaries(vec![bitcoin, other]);
-        assert_eq!((all[&1].posts_per_hour, all[&1].popularity), (Some(5.0), Some(1.0)));
-        assert_eq!((all[&2].posts_per_hour, all[&2].popularity), (Some(0.5), Some(0.1)));
-        assert_eq!((all[&2].sentiment, all[&2].sample_size), (Some(0.1), 2));
-        assert_eq!(all[&2].sources, ["mastodon"]);
-        assert_eq!(all[&2].missing, Missing::default());
+        assert_eq!((all[&CoinId(1)].posts_per_hour, all[&CoinId(1)].popularity), (Some(5.0), Some(1.0)));
+        assert_eq!((all[&CoinId(2)].posts_per_hour, all[&CoinId(2)].popularity), (Some(0.5), Some(0.1)));
+        assert_eq!((all[&CoinId(2)].sentiment, all[&CoinId(2)].sample_size), (Some(0.1), 2));
+        assert_eq!(all[&CoinId(2)].sources, ["mastodon"]);
+        assert_eq!(all[&CoinId(2)].missing, Missing::default());
     }
 
     #[test]
     fn a_full_page_is_counted_over_the_time_it_took() {
         let page = (0..100).map(|minutes| post(minutes, 0.0)).collect();
         let all = summaries(vec![coin(page, vec![covered("mastodon:a", 168)])]);
-        assert_eq!(all[&1].posts_per_hour, Some(60.0));
+        assert_eq!(all[&CoinId(1)].posts_per_hour, Some(60.0));
         let instant = (0..100).map(|_| post(3, 0.0)).collect();
         let all = summaries(vec![coin(instant, vec![covered("mastodon:a", 168)])]);
-        assert_eq!((all[&1].posts_per_hour, all[&1].popularity), (None, None));
-        assert_eq!(all[&1].missing.posts_per_hour, Some(Reason::SameInstant));
-        assert_eq!(all[&1].missing.popularity, Some(Reason::SameInstant));
+        assert_eq!((all[&CoinId(1)].posts_per_hour, all[&CoinId(1)].popularity), (None, None));
+        assert_eq!(all[&CoinId(1)].missing.posts_per_hour, Some(Reason::SameInstant));
+        assert_eq!(all[&CoinId(1)].missing.popularity, Some(Reason::SameInstant));
     }
 
     #[test]
@@ -237,7 +240,7 @@ mod tests {
         // 60 of the last hour, and 40 from before a night in which nothing was read.
         let page = (0..60).chain(720..760).map(|minutes| post(minutes, 0.0)).collect();
         let all = summaries(vec![coin(page, vec![covered("mastodon:a", 1)])]);
-        assert_eq!(all[&1].posts_per_hour, Some(60.0));
+        assert_eq!(all[&CoinId(1)].posts_per_hour, Some(60.0));
     }
 
     #[test]
@@ -246,47 +249,57 @@ mod tests {
         let bitcoin = coin(vec![post(1, 0.1)], vec![covered("mastodon:a", 10)]);
         let other = coin(vec![post(1, 0.1); 2], vec![counted.clone(), covered("mastodon:a", 10)]);
         let all = summaries(vec![bitcoin.clone(), other]);
-        assert_eq!((all[&2].posts_per_hour, all[&2].popularity), (Some(100.2), Some(2.0)));
+        assert_eq!((all[&CoinId(2)].posts_per_hour, all[&CoinId(2)].popularity), (Some(100.2), Some(2.0)));
         let elsewhere = coin(vec![post(1, 0.1)], vec![counted]);
         let all = summaries(vec![bitcoin, elsewhere]);
-        assert_eq!((all[&2].popularity, all[&2].missing.popularity), (None, Some(Reason::NoBitcoin)));
+        assert_eq!(
+            (all[&CoinId(2)].popularity, all[&CoinId(2)].missing.popularity),
+            (None, Some(Reason::NoBitcoin))
+        );
     }
 
     #[test]
-    fn what_cannot_be_told_is_null_with_a_reason() {
+    fn a_missing_figure_has_a_reason() {
         let silent = coin(Vec::new(), vec![covered("mastodon:a", 100)]);
         let all = summaries(vec![silent.clone(), silent]);
-        assert_eq!((all[&2].sentiment, all[&2].missing.sentiment), (None, Some(Reason::TooFewPosts)));
-        assert_eq!((all[&2].posts_per_hour, all[&2].popularity), (Some(0.0), None));
-        assert_eq!(all[&2].missing.popularity, Some(Reason::NoBitcoin));
+        assert_eq!(
+            (all[&CoinId(2)].sentiment, all[&CoinId(2)].missing.sentiment),
+            (None, Some(Reason::TooFewPosts))
+        );
+        assert_eq!((all[&CoinId(2)].posts_per_hour, all[&CoinId(2)].popularity), (Some(0.0), None));
+        assert_eq!(all[&CoinId(2)].missing.popularity, Some(Reason::NoBitcoin));
         let begun = Coverage { since: now() - TimeDelta::minutes(1), ..covered("bluesky", 1) };
         let all = summaries(vec![coin(vec![post(0, 0.3)], vec![begun])]);
-        assert_eq!((all[&1].sentiment, all[&1].posts_per_hour), (Some(0.3), None));
-        assert_eq!(all[&1].missing.interval, Some(Reason::TooFewPosts));
+        assert_eq!((all[&CoinId(1)].sentiment, all[&CoinId(1)].posts_per_hour), (Some(0.3), None));
+        assert_eq!(all[&CoinId(1)].missing.interval, Some(Reason::TooFewPosts));
         assert_eq!(summaries(vec![Known::default()]), HashMap::new());
         assert_eq!(summarise(&HashMap::new(), None, now()), HashMap::new());
     }
 
     #[test]
-    fn a_source_that_has_gone_silent_does_not_count() {
+    fn a_source_that_was_not_read_lately_does_not_count() {
         let late = Coverage { until: now() - TimeDelta::hours(25), ..covered("mastodon:a", 100) };
         let all =
             summaries(vec![coin(vec![post(2000, 0.3)], vec![late.clone()]), coin(Vec::new(), vec![late])]);
-        assert_eq!(all[&1].missing.posts_per_hour, Some(Reason::TooFewPosts));
-        assert_eq!(all[&1].as_of, now() - TimeDelta::hours(25));
-        assert_eq!((all[&1].sources.len(), all[&2].sources.len()), (1, 0), "its posts still count");
+        assert_eq!(all[&CoinId(1)].missing.posts_per_hour, Some(Reason::TooFewPosts));
+        assert_eq!(all[&CoinId(1)].as_of, now() - TimeDelta::hours(25));
+        assert_eq!(
+            (all[&CoinId(1)].sources.len(), all[&CoinId(2)].sources.len()),
+            (1, 0),
+            "its posts still count"
+        );
     }
 
     proptest! {
         #[test]
-        fn no_number_is_out_of_bounds(
+        fn no_figure_is_out_of_bounds(
             minutes in proptest::collection::vec((0i64..20_000, -1.0..1.0f64), 0..130),
             hours in 0i64..200,
         ) {
             let mut posts: Vec<_> = minutes.into_iter().map(|(minutes, compound)| post(minutes, compound)).collect();
             posts.sort_by_key(|post| std::cmp::Reverse(post.at));
             let all = summaries(vec![coin(posts, vec![covered("mastodon:a", hours)])]);
-            let social = &all[&1];
+            let social = &all[&CoinId(1)];
             for number in [social.sentiment, social.posts_per_hour, social.popularity, social.standard_deviation] {
                 prop_assert!(number.is_none_or(f64::is_finite));
             }

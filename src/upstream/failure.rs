@@ -1,4 +1,4 @@
-//! Says why a call to a service failed and when to call it again.
+//! Describes why a call to a service failed and when to call it again.
 
 use std::time::Duration;
 
@@ -7,80 +7,83 @@ use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use super::ledger::ServiceState;
 use crate::http::is_deceptive;
 
-/// What is shown and stored of a text that came from elsewhere.
-const LONGEST_TEXT: usize = 200;
-const LONGEST_BACK_OFF: Duration = Duration::from_mins(30);
-const ONCE_STOPPED: Duration = Duration::from_hours(24);
+/// Characters of a message, which may quote the service, that are stored and shown.
+const MAX_MESSAGE_LEN: usize = 200;
+const MAX_BACK_OFF: Duration = Duration::from_mins(30);
+/// How often a stopped service is tried.
+const STOPPED_RETRY: Duration = Duration::from_hours(24);
 
-/// Why a service gave nothing.
+/// Why a call brought no usable answer.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
     pub message: String,
     pub advice: Advice,
-    /// It may be of this question alone: another one may be answered.
+    /// It may concern this request only: another one may succeed.
     pub isolated: bool,
 }
 
-/// When to ask again.
+/// When to call again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advice {
-    /// Soon, in growing intervals: a fault that passes.
+    /// Soon, in growing intervals: the fault may pass.
     BackOff,
-    /// Not before the service says.
+    /// After the wait that the service asks for.
     After(Duration),
-    /// When its day (UTC) ends.
+    /// After the end of the day (UTC), when its quota begins anew.
     NextDay,
-    /// An operator has to act and restart; a look a day finds out whether it was done.
+    /// After an operator has fixed key, plan or quota and restarted; it is tried once a day.
     Stop,
 }
 
 impl Failure {
     pub fn new(advice: Advice, message: impl AsRef<str>) -> Self {
-        Self { message: clean(message.as_ref(), LONGEST_TEXT), advice, isolated: false }
+        Self { message: clean(message.as_ref(), MAX_MESSAGE_LEN), advice, isolated: false }
     }
 
-    /// The same, and what was asked for.
+    /// Puts the subject of the request before the message.
     pub fn about(self, what: &str) -> Self {
-        Self { message: clean(&format!("{what}: {}", self.message), LONGEST_TEXT), ..self }
+        Self { message: clean(&format!("{what}: {}", self.message), MAX_MESSAGE_LEN), ..self }
     }
 
-    /// There was an answer, but none that is of use.
-    pub(super) fn useless(what: impl AsRef<str>) -> Self {
+    /// There was an answer, but its body is of no use.
+    pub(super) fn unusable_body(what: impl AsRef<str>) -> Self {
         Self { isolated: true, ..Self::new(Advice::BackOff, what) }
     }
 
     /// The body is not what the service documents.
     pub fn garbage(what: impl std::fmt::Display) -> Self {
-        Self::useless(format!("the body makes no sense: {what}"))
+        Self::unusable_body(format!("the body makes no sense: {what}"))
     }
 }
 
-/// Without control characters and the like, cut to so many characters.
+/// Removes control characters and the like, and cuts the text to `longest` characters.
 pub fn clean(text: &str, longest: usize) -> String {
     text.chars().filter(|c| !is_deceptive(*c)).take(longest).collect()
 }
 
+/// Returns the next midnight UTC.
 pub fn next_day(now: DateTime<Utc>) -> DateTime<Utc> {
     let tomorrow = now.date_naive().succ_opt().expect("the calendar goes on");
     tomorrow.and_time(NaiveTime::MIN).and_utc()
 }
 
+/// Returns the state of a service after one more failure. Without a hint the wait doubles from 30 s to 30 min.
 pub fn after_failure(state: &ServiceState, advice: Advice, now: DateTime<Utc>) -> ServiceState {
     let failures = state.failures.saturating_add(1);
     let retry_at = match advice {
         Advice::BackOff => {
             let doubled = Duration::from_secs(15) * 2u32.pow(failures.clamp(0, 10).unsigned_abs());
-            after(now, doubled.min(LONGEST_BACK_OFF))
+            after(now, doubled.min(MAX_BACK_OFF))
         }
         Advice::After(wait) => after(now, wait),
         Advice::NextDay => next_day(now),
-        Advice::Stop => after(now, ONCE_STOPPED),
+        Advice::Stop => after(now, STOPPED_RETRY),
     };
     ServiceState { failures, retry_at: Some(retry_at), stopped: advice == Advice::Stop, ..state.clone() }
 }
 
-/// How long after now, within what a date can hold.
+/// Adds a wait; one that is too long for a date becomes a day.
 fn after(now: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {
     now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::days(1))
 }
@@ -94,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_provider_is_asked_again_when_it_says() {
+    fn the_wait_after_a_failure_follows_the_advice() {
         let now = at("2026-11-20T10:00:00Z");
         let after = |failures, advice| {
             let state = ServiceState { failures, ..ServiceState::default() };
@@ -112,9 +115,9 @@ mod tests {
     }
 
     #[test]
-    fn a_text_from_elsewhere_is_short_and_harmless() {
+    fn a_message_is_short_and_without_control_characters() {
         let failure = Failure::new(Advice::Stop, format!("a\0b\u{202e}c{}", "x".repeat(999)));
-        assert_eq!(failure.message.chars().count(), LONGEST_TEXT);
+        assert_eq!(failure.message.chars().count(), MAX_MESSAGE_LEN);
         assert!(failure.message.starts_with("abcx"));
     }
 }

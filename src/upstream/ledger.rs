@@ -1,5 +1,6 @@
-//! What is known of each service that is asked: whether and when it may be asked, and how much
-//! of its budget is used. In the database, because the replica that syncs changes.
+//! Stores the state of each service: when it may be called, and how much of its budget is used.
+//!
+//! The state is in the database, because any replica may run the next sync.
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use diesel::{
@@ -12,6 +13,7 @@ use diesel::{
 
 use crate::db::schema::provider_state;
 
+/// A row of `provider_state`: a market data provider or a social source.
 #[derive(Clone, Debug, Default, Queryable, Selectable)]
 #[diesel(table_name = provider_state)]
 pub struct ServiceState {
@@ -26,21 +28,21 @@ pub struct ServiceState {
     pub used: i32,
 }
 
-/// What may be used of a service.
+/// What may be used of a service per UTC day.
 #[derive(Clone, Copy)]
 pub struct Budget {
     pub a_day: u32,
-    /// What a question costs at least.
+    /// The cost of the cheapest call.
     pub least: u32,
 }
 
-/// Nobody is put off for longer than a day; what is later was written by a clock that was wrong.
-pub const LONGEST_WAIT: TimeDelta = TimeDelta::hours(25);
+/// No advice waits longer than a day, so a later `retry_at` comes from a wrong clock and does not count.
+pub const MAX_WAIT: TimeDelta = TimeDelta::hours(25);
 
 impl ServiceState {
-    /// Until when it is not to be asked.
+    /// Returns until when it must not be called; None if it may be.
     pub fn waits_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.retry_at.filter(|retry_at| *retry_at > now && *retry_at - now <= LONGEST_WAIT)
+        self.retry_at.filter(|retry_at| *retry_at > now && *retry_at - now <= MAX_WAIT)
     }
 }
 
@@ -53,7 +55,7 @@ pub fn state(conn: &mut PgConnection, provider: &str) -> QueryResult<ServiceStat
     Ok(row.first(conn).optional()?.unwrap_or_default())
 }
 
-/// Counts `cost` for today before it is spent; false if that would be more than the budget.
+/// Counts `cost` for today before it is spent; false, without counting, if that exceeds the budget.
 pub fn reserve(
     conn: &mut PgConnection,
     provider: &str,
@@ -77,7 +79,7 @@ pub fn reserve(
     Ok(counted == 1)
 }
 
-/// The service answered well.
+/// Records a success, which ends the back-off.
 pub fn record_success(conn: &mut PgConnection, provider: &str, now: DateTime<Utc>) -> QueryResult<()> {
     let success = (
         provider_state::failures.eq(0),
@@ -94,7 +96,7 @@ pub fn record_success(conn: &mut PgConnection, provider: &str, now: DateTime<Utc
     Ok(())
 }
 
-/// What was wrong, though the service answered well.
+/// Records a failure that does not count as one of the whole service, such as of one coin.
 pub fn record_flaw(
     conn: &mut PgConnection,
     provider: &str,
@@ -107,7 +109,7 @@ pub fn record_flaw(
     Ok(())
 }
 
-/// Writes a failure down; good data stays as it is.
+/// Records a failure with the state after it.
 pub fn record_failure(
     conn: &mut PgConnection,
     provider: &str,
@@ -137,8 +139,8 @@ pub fn record_failure(
     Ok(())
 }
 
-/// Lets every stopped service be asked again; true if there was one. A restart is how an operator says that key, plan
-/// or quota are in order again.
+/// Lets every stopped service be called again; true if there was one. Called at the start, since an operator restarts
+/// after fixing key, plan or quota.
 pub fn clear_stops(conn: &mut PgConnection) -> QueryResult<bool> {
     let cleared = diesel::update(provider_state::table.filter(provider_state::stopped))
         .set((provider_state::stopped.eq(false), provider_state::retry_at.eq(None::<DateTime<Utc>>)))

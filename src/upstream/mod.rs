@@ -1,11 +1,13 @@
-//! Asking the services of others: everything that bounds a call, in one place.
+//! Calls the services of others, market data providers and social sources, within limits.
 //!
-//! A call has a time limit from connecting to the last byte, its body a limit that counts what
-//! comes out of gzip, redirects are not followed, and JSON has to say that it is JSON. Our own keys
-//! are taken out of every answer before it is read ([`Mask`]), so that a service which repeats them
-//! puts them neither into the log nor into what is stored and shown. What goes wrong becomes a
-//! [`Failure`] with a text that holds no addresses and an [`Advice`] when to ask again, which honours
-//! `Retry-After` and the usual rate-limit headers.
+//! - **A call** ([`Upstream`]) has a time limit from connecting to the last byte, and a size limit for the body after
+//!   decompression. Redirects are not followed. A body is read as JSON only with a `Content-Type` of JSON. Our own keys
+//!   are masked in every answer before it is read ([`Mask`]), so that a service that repeats them puts them neither
+//!   into the log nor into the database.
+//! - **A failure** ([`Failure`]) has a text without addresses and an [`Advice`] when to call again, which honours
+//!   `Retry-After` and the usual rate-limit headers.
+//! - **The ledger** ([`ServiceState`]) keeps back-off and budget of each service in the database, for all replicas.
+//! - **Outcomes** ([`Outcomes`]) count the calls of this process for the metrics.
 
 mod failure;
 mod ledger;
@@ -25,8 +27,8 @@ use tokio::time;
 pub use self::{
     failure::{Advice, Failure, after_failure, clean, next_day},
     ledger::{
-        Budget, LONGEST_WAIT, ServiceState, clear_stops, record_failure, record_flaw, record_success,
-        reserve, state, states,
+        Budget, MAX_WAIT, ServiceState, clear_stops, record_failure, record_flaw, record_success, reserve,
+        state, states,
     },
     outcomes::Outcomes,
     readable::Readable,
@@ -34,11 +36,12 @@ pub use self::{
 use crate::config::Mask;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// The longest list of a provider has about 3 MB.
-const LARGEST_BODY: usize = 8 * 1024 * 1024;
+/// In bytes; the longest list of a provider has about 3 MB.
+const MAX_BODY_SIZE: usize = 8 * 1024 * 1024;
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
-const TRIES: u32 = 3;
-const A_MINUTE: Duration = Duration::from_mins(1);
+const MAX_TRIES: u32 = 3;
+/// The wait after a 429 without a hint.
+const RATE_LIMIT_WAIT: Duration = Duration::from_mins(1);
 
 /// A client for all services.
 #[derive(Clone)]
@@ -48,7 +51,7 @@ pub struct Upstream {
     mask: Mask,
 }
 
-/// What a service answered, whatever the status.
+/// The answer of a service, whatever its status.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -57,10 +60,10 @@ pub struct Answer {
 }
 
 impl Upstream {
-    /// `mask` knows the keys that it sends.
+    /// Makes a client. `timeout` limits one call, and `mask` knows the keys that are sent.
     ///
     /// # Panics
-    /// If no TLS back end is available, which is a mistake of the build.
+    /// If no TLS back end is available, which is an error of the build.
     pub fn new(timeout: Duration, mask: Mask) -> Self {
         let http = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT.min(timeout))
@@ -72,23 +75,23 @@ impl Upstream {
         Self { http, timeout, mask }
     }
 
-    /// A request for JSON; secrets go into headers, never into the address.
+    /// Begins a request for JSON. Secrets belong into headers, never into the address, which may be logged on the way.
     pub fn get(&self, url: &str) -> RequestBuilder {
         self.http.get(url).header(header::ACCEPT, "application/json")
     }
 
-    /// How long a call with its retries may take.
+    /// The time limit of a call with its retries.
     pub fn patience(&self) -> Duration {
         self.timeout * 3 / 2
     }
 
-    /// Sends once.
+    /// Sends a request once.
     pub async fn send(&self, request: RequestBuilder) -> Result<Answer, Failure> {
-        let mut response = request.send().await.map_err(|error| unreachable(&error))?;
+        let mut response = request.send().await.map_err(|error| transport_failure(&error))?;
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&error))? {
-            if body.len() + chunk.len() > LARGEST_BODY {
-                return Err(Failure::useless("the body is too large"));
+        while let Some(chunk) = response.chunk().await.map_err(|error| transport_failure(&error))? {
+            if body.len() + chunk.len() > MAX_BODY_SIZE {
+                return Err(Failure::unusable_body("the body is too large"));
             }
             body.extend_from_slice(&chunk);
         }
@@ -102,8 +105,7 @@ impl Upstream {
         Ok(Answer { status: response.status(), headers, body: self.mask.bytes(body).into_owned() })
     }
 
-    /// Calls again what passes within seconds, at most [`TRIES`] times and within
-    /// [`Upstream::patience`].
+    /// Calls at most [`MAX_TRIES`] times and within [`Upstream::patience`], if the failure may pass within seconds.
     pub async fn retry<T>(&self, mut call: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, Failure> {
         let begin = Instant::now();
         let late = || Failure::new(Advice::BackOff, "no answer in time");
@@ -112,10 +114,10 @@ impl Upstream {
             let left = self.patience().saturating_sub(begin.elapsed());
             let result = time::timeout(left, call()).await.unwrap_or_else(|_| Err(late()));
             let wait = match &result {
-                Err(failure) if tried < TRIES => brief_wait(failure.advice, tried),
+                Err(failure) if tried < MAX_TRIES => brief_wait(failure.advice, tried),
                 _ => None,
             };
-            // A try that cannot have its time any more is not begun.
+            // A try without enough time left for its own limit is not begun.
             match wait.map(|wait| wait + jitter(wait)) {
                 Some(wait) if begin.elapsed() + wait + self.timeout <= self.patience() => {
                     time::sleep(wait).await;
@@ -128,7 +130,7 @@ impl Upstream {
 }
 
 impl Answer {
-    /// The body, if it is a success and says that it is JSON.
+    /// Returns the body of a success that is declared as JSON.
     pub fn json(&self, now: DateTime<Utc>) -> Result<&[u8], Failure> {
         if !self.status.is_success() {
             return Err(self.refusal(now));
@@ -138,23 +140,23 @@ impl Answer {
         if media_type.eq_ignore_ascii_case("application/json") || media_type.ends_with("+json") {
             return Ok(&self.body);
         }
-        Err(Failure::useless(format!("the answer is not JSON but \"{media_type}\"")))
+        Err(Failure::unusable_body(format!("the answer is not JSON but \"{media_type}\"")))
     }
 
-    /// What a status says by itself. Only what the service's own body says can mean that an
-    /// operator has to act: a plain 403 may come from anything on the way.
+    /// Makes a failure of a status alone. It is never [`Advice::Stop`], since a plain 403 may come from any proxy on the
+    /// way; only a body of the service itself can mean that an operator has to act.
     pub fn refusal(&self, now: DateTime<Utc>) -> Failure {
         let message = format!("HTTP {}", self.status.as_u16());
         let failure = match self.status.as_u16() {
-            429 => Failure::new(Advice::After(A_MINUTE), message),
+            429 => Failure::new(Advice::After(RATE_LIMIT_WAIT), message),
             401..=403 => Failure::new(Advice::BackOff, message),
-            400..=599 => Failure::useless(message),
+            400..=599 => Failure::unusable_body(message),
             _ => Failure::new(Advice::BackOff, message),
         };
         self.hinted(failure, now)
     }
 
-    /// The failure with the wait that the headers ask for, if it is one that passes by itself.
+    /// Adds the wait that the headers ask for to a failure that may pass by itself.
     pub fn hinted(&self, mut failure: Failure, now: DateTime<Utc>) -> Failure {
         if let (Some(wait), Advice::BackOff | Advice::After(_)) = (self.wait(now), failure.advice) {
             failure = Failure { advice: Advice::After(wait), isolated: false, ..failure };
@@ -162,8 +164,8 @@ impl Answer {
         failure
     }
 
-    /// `Retry-After` (RFC 9110 section 10.2.3); of a 429 also when the rate limit is reset: in
-    /// seconds, as Unix time or as a date.
+    /// Reads `Retry-After` (RFC 9110 section 10.2.3), or for a 429 the reset of the rate limit: in seconds, as Unix time
+    /// or as a date.
     fn wait(&self, now: DateTime<Utc>) -> Option<Duration> {
         const RESETS: [&str; 3] = ["x-rate-limit-reset", "x-ratelimit-reset", "ratelimit-reset"];
         let text = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
@@ -176,7 +178,7 @@ impl Answer {
 }
 
 fn wait_until(text: &str, now: DateTime<Utc>) -> Option<Duration> {
-    /// More seconds than this are a point in time.
+    /// A larger number of seconds is a point in time.
     const UNIX_TIME: u64 = 1_000_000_000;
     let date = match text.parse::<u64>() {
         Ok(seconds) if seconds < UNIX_TIME => return Some(Duration::from_secs(seconds)),
@@ -188,18 +190,18 @@ fn wait_until(text: &str, now: DateTime<Utc>) -> Option<Duration> {
     Some((date - now).to_std().unwrap_or_default())
 }
 
-/// reqwest's text may hold the address; the cause is enough.
-fn unreachable(error: &reqwest::Error) -> Failure {
+/// Makes a failure with the cause only, since the text of reqwest may hold the address.
+fn transport_failure(error: &reqwest::Error) -> Failure {
     let what = match error {
         error if error.is_timeout() => "no answer in time",
         error if error.is_connect() => "cannot be reached",
-        error if error.is_decode() => return Failure::useless("the body cannot be read"),
+        error if error.is_decode() => return Failure::unusable_body("the body cannot be read"),
         _ => "the connection broke",
     };
     Failure::new(Advice::BackOff, what)
 }
 
-/// How long to wait for another try at once, if that is worth it.
+/// How long to wait before another try of the same call; None: it is not worth one.
 fn brief_wait(advice: Advice, tried: u32) -> Option<Duration> {
     match advice {
         Advice::BackOff => Some(Duration::from_millis(500) * 3u32.pow(tried - 1)),
@@ -208,7 +210,7 @@ fn brief_wait(advice: Advice, tried: u32) -> Option<Duration> {
     }
 }
 
-/// Up to half of `wait`, so that replicas and servers do not march in step.
+/// A random part of `wait`, up to half of it, so that replicas do not retry at the same time.
 pub(super) fn jitter(wait: Duration) -> Duration {
     wait.mul_f64(fastrand::f64() / 2.0)
 }
@@ -226,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_when_to_ask_again() {
+    fn a_refusal_advises_when_to_call_again() {
         let now = "2026-11-20T10:00:00Z".parse().expect("time");
         let after = |seconds| Advice::After(Duration::from_secs(seconds));
         for (status, header, advice) in [
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_of_one_question_is_told_from_one_of_us() {
+    fn a_refused_request_is_distinguished_from_a_refused_client() {
         let isolated = |status, headers: &[_]| answer(status, headers).refusal(DateTime::UNIX_EPOCH).isolated;
         for status in [400, 404, 410, 422, 500, 503] {
             assert!(isolated(status, &[]), "{status}");
@@ -260,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn only_json_is_json() {
+    fn only_a_body_declared_as_json_is_read() {
         let json = |content_type| {
             answer(200, &[("content-type", content_type)]).json(DateTime::UNIX_EPOCH).map(<[u8]>::len)
         };

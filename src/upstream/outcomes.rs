@@ -1,10 +1,8 @@
-//! How the calls of each service went, for the metrics of this process.
+//! Counts the calls of each service by outcome, for the metrics of this process.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
+
+use parking_lot::Mutex;
 
 use crate::telemetry::{Exposition, Histogram};
 
@@ -15,13 +13,13 @@ struct Outcome {
     durations: Histogram,
 }
 
-/// By the names of services, which the settings bound.
+/// By the names of services, whose number the settings bound.
 #[derive(Default)]
 pub struct Outcomes(Mutex<BTreeMap<String, Outcome>>);
 
 impl Outcomes {
     pub fn count(&self, service: &str, success: bool, took: Duration) {
-        let mut outcomes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outcomes = self.0.lock();
         let outcome = outcomes.entry(service.to_owned()).or_default();
         if success {
             outcome.successes += 1;
@@ -32,10 +30,10 @@ impl Outcomes {
     }
 
     pub fn write(&self, text: &mut Exposition) {
-        let outcomes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcomes = self.0.lock();
         let name = "mintage_sync_total";
-        let help = "Times a service was asked, with its retries, by outcome: a provider once a slot, who is \
-                    listened to once a coin or connection.";
+        let help = "Calls of a service by outcome, retries included in their call: a market data provider is \
+                    called once per slot, a social source once per coin or connection.";
         text.family(name, "counter", help);
         for (service, outcome) in &*outcomes {
             for (word, count) in [("success", outcome.successes), ("failure", outcome.failures)] {
@@ -43,7 +41,7 @@ impl Outcomes {
             }
         }
         let name = "mintage_sync_duration_seconds";
-        text.family(name, "histogram", "How long that took.");
+        text.family(name, "histogram", "Duration of these calls.");
         for (service, outcome) in &*outcomes {
             outcome.durations.write(text, name, &[("service", service)]);
         }

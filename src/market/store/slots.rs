@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     db::{constraint_violated, schema::sync_slots},
-    upstream::LONGEST_WAIT,
+    upstream::MAX_WAIT,
 };
 
 /// A lease that ends later than a new one by this much was written with a wrong clock.
@@ -85,7 +85,7 @@ fn claim_one(
     .bind::<SqlUuid, _>(holder)
     .bind::<Timestamptz, _>(now)
     .bind::<Timestamptz, _>(lease_until)
-    .bind::<Timestamptz, _>(now + LONGEST_WAIT)
+    .bind::<Timestamptz, _>(now + MAX_WAIT)
     .get_result(conn)
     .optional()
 }

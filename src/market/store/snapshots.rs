@@ -19,7 +19,10 @@ use super::{
     identity::coin_ids,
 };
 use crate::{
-    db::schema::{coin_quotes, coin_snapshots, coins, snapshot_rates},
+    db::{
+        CoinId,
+        schema::{coin_quotes, coin_snapshots, coins, snapshot_rates},
+    },
     social,
 };
 
@@ -232,10 +235,10 @@ fn coins_of(conn: &mut PgConnection, snapshot: &SnapshotRow) -> QueryResult<Vec<
         .order((coin_quotes::rank, coin_quotes::coin_id))
         .select((QuoteRow::as_select(), Identity::as_select()))
         .load(conn)?;
-    let ids: Vec<i64> = rows.iter().map(|(_, identity)| identity.id).collect();
+    let ids: Vec<CoinId> = rows.iter().map(|(_, identity)| CoinId(identity.id)).collect();
     let mut social = social::current(conn, &ids, snapshot.as_of)?;
     let coin = |(quote, identity): (QuoteRow, Identity)| {
-        let social = social.remove(&identity.id);
+        let social = social.remove(&CoinId(identity.id));
         Coin::new(identity, quote.rank, social, quote.numbers, &snapshot.currency)
     };
     Ok(rows.into_iter().map(coin).collect())

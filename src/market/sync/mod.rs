@@ -32,7 +32,7 @@ use super::{
 use crate::{
     clock::{Clock, start_of_slot},
     config::{Coins, Mask, Secret, Social},
-    db::Db,
+    db::{Db, SnapshotId},
     http::Problem,
     social::{self, Collector, Fingerprints, Queries},
     upstream::{Outcomes, Upstream, clear_stops},
@@ -118,7 +118,7 @@ impl Sync {
         if let Err(problem) = cleared.await {
             tracing::warn!(%problem, "cannot clear the stops of providers");
         }
-        tokio::join!(self.run_schedule(), self.social.listen());
+        tokio::join!(self.run_schedule(), self.social.follow_streams());
     }
 
     async fn run_schedule(&self) {
@@ -216,7 +216,7 @@ impl Sync {
             .tx(move |conn| {
                 let published = store::publish(conn, &claim, &market, now, hold_until)?;
                 if let (Some(snapshot_id), Some(social)) = (published, social) {
-                    social.publish(conn, snapshot_id)?;
+                    social.publish(conn, SnapshotId(snapshot_id))?;
                 }
                 if let Some(snapshot_id) = published {
                     after.published(conn, snapshot_id, now)?;
@@ -247,7 +247,7 @@ impl Sync {
             .tx(move |conn| {
                 let held = store::complete(conn, &claim, now)?;
                 if held && let Some(social) = social {
-                    social.publish(conn, snapshot_id)?;
+                    social.publish(conn, SnapshotId(snapshot_id))?;
                     // For alerts on social figures; those on prices were evaluated with the snapshot.
                     after.published(conn, snapshot_id, now)?;
                 }

@@ -1,98 +1,131 @@
 //! X, `GET /2/tweets/search/recent` and `/2/tweets/counts/recent`, with a bearer token.
 //!
-//! Source: docs.x.com. X bills each post that it returns and each count like a post, so both are
-//! paid from `X_DAILY_POST_BUDGET` before they are asked for, `since_id` asks for new posts only,
-//! and the rate of posting comes from the counts. What is refused with a 4xx returned nothing and is
-//! not billed; what became of a request that failed otherwise is not known, so it stays paid.
+//! Source: docs.x.com. X bills each post that it returns, and each count like a post. So both are reserved from
+//! `X_DAILY_POST_BUDGET` before the request, `since_id` limits it to new posts, and the rate of posting comes from the
+//! counts. A request that X refuses with a 4xx returns nothing and is not billed; after any other failure the cost is
+//! unknown, so it stays reserved.
 //!
-//! What is called a tweet in the documentation is called a post in newer answers; both are
-//! understood.
+//! Older answers call a post a tweet; both names are read.
 
+use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::RequestBuilder;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use super::{
-    post::{Page, Post, readable, time},
-    queries::{CONTEXT, Query},
-};
+use super::{Ask, Kind, Provider, Source};
 use crate::{
-    config::Secret,
+    config::{Secret, Social},
     sentiment::Count,
-    upstream::{Advice, Answer, Failure, Upstream},
+    social::{
+        post::{Page, Post, time},
+        queries::{CONTEXT, Query},
+    },
+    upstream::{Advice, Answer, Budget, Failure, Readable, Upstream},
 };
 
-/// The least and the most posts that one request may ask for.
-pub const PAGE: std::ops::RangeInclusive<u32> = 10..=100;
-/// What counting costs, in posts.
-pub const COUNTING: u32 = 1;
-const LONGEST_QUERY: usize = 512;
-/// The search goes back 7 days; `since_id` must not.
-const OLDEST_CURSOR: TimeDelta = TimeDelta::hours(7 * 24 - 1);
+pub(super) const PROVIDER: Provider = Provider { name: NAME, kind: Kind::Queried(open) };
+
+const NAME: &str = "x";
+/// How many posts one request may ask for.
+const PAGE_SIZE: std::ops::RangeInclusive<u32> = 10..=100;
+/// The cost of a count, in posts.
+const COUNT_COST: u32 = 1;
+const MAX_QUERY_LEN: usize = 512;
+/// The search goes back 7 days, and X refuses a `since_id` older than that.
+const MAX_CURSOR_AGE: TimeDelta = TimeDelta::hours(7 * 24 - 1);
 const COUNTED: TimeDelta = TimeDelta::hours(24);
 
-pub struct X<'a> {
-    pub upstream: &'a Upstream,
-    pub url: &'a str,
-    pub token: &'a Secret,
+struct X {
+    url: String,
+    token: Secret,
+    daily_posts: u32,
 }
 
-impl X<'_> {
-    /// Counts, and reads at most `size` posts that are newer than the cursor. To `billed` comes what
-    /// X may take for it, also when it fails.
-    pub async fn fetch(
-        &self,
-        query: &str,
-        size: u32,
-        cursor: Option<&str>,
-        now: DateTime<Utc>,
-        billed: &mut u32,
-    ) -> Result<Page, Failure> {
-        let since = (now - COUNTED).format("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let counts = [("query", query), ("granularity", "hour"), ("start_time", since.as_str())];
-        let counts = self.get("/2/tweets/counts/recent").query(&counts);
-        let counted = decode_counts(self.call(counts, COUNTING, now, billed).await?.json(now)?)?;
+/// None without a token, which the settings require.
+fn open(settings: &Social) -> Vec<Box<dyn Source>> {
+    let token = settings.x_token.clone();
+    let x = token.map(|token| X { url: settings.x_url.clone(), token, daily_posts: settings.x_daily_posts });
+    x.into_iter().map(|x| Box::new(x) as Box<dyn Source>).collect()
+}
 
+#[async_trait(?Send)]
+impl Source for X {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn provider(&self) -> &'static str {
+        NAME
+    }
+
+    fn can_ask(&self, query: &Query) -> bool {
+        search_query(query).is_some()
+    }
+
+    fn budget(&self) -> Option<Budget> {
+        Some(Budget { a_day: self.daily_posts, least: PAGE_SIZE.start() + COUNT_COST })
+    }
+
+    fn max_cost(&self, coins: usize) -> u32 {
+        page_size(self.daily_posts, coins) + COUNT_COST
+    }
+
+    async fn page(&self, upstream: &Upstream, ask: Ask<'_>, billed: &mut u32) -> Result<Page, Failure> {
+        let query = search_query(ask.query).unwrap_or_default();
+        let since = (ask.now - COUNTED).format("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let counts = [("query", query.as_str()), ("granularity", "hour"), ("start_time", since.as_str())];
+        let counts = self.get(upstream, "/2/tweets/counts/recent").query(&counts);
+        let answer = call(upstream, counts, COUNT_COST, ask.now, billed).await?;
+        let counted = decode_counts(answer.json(ask.now)?)?;
+
+        let size = ask.max_cost - COUNT_COST;
         let size_text = size.to_string();
         let mut search = vec![
-            ("query", query),
+            ("query", query.as_str()),
             ("max_results", size_text.as_str()),
             ("sort_order", "recency"),
             ("tweet.fields", "created_at,lang,author_id,note_tweet"),
         ];
-        // Newer than the cursor; X refuses one that is older than what it searches.
-        let oldest = now - OLDEST_CURSOR;
-        let fresh = cursor.filter(|cursor| snowflake_time(cursor).is_some_and(|at| at > oldest));
+        let oldest = ask.now - MAX_CURSOR_AGE;
+        let fresh = ask.cursor.filter(|cursor| snowflake_time(cursor).is_some_and(|at| at > oldest));
         search.extend(fresh.map(|cursor| ("since_id", cursor)));
-        let search = self.get("/2/tweets/search/recent").query(&search);
-        let (page, returned) = decode_search(self.call(search, size, now, billed).await?.json(now)?)?;
+        let search = self.get(upstream, "/2/tweets/search/recent").query(&search);
+        let answer = call(upstream, search, size, ask.now, billed).await?;
+        let (page, returned) = decode_search(answer.json(ask.now)?)?;
         *billed -= size.saturating_sub(returned);
         Ok(Page { counted, ..page })
     }
+}
 
-    fn get(&self, path: &str) -> RequestBuilder {
-        self.upstream.get(&format!("{}{path}", self.url)).bearer_auth(self.token.expose())
-    }
-
-    /// Once: a second try could be billed a second time.
-    async fn call(
-        &self,
-        request: RequestBuilder,
-        cost: u32,
-        now: DateTime<Utc>,
-        billed: &mut u32,
-    ) -> Result<Answer, Failure> {
-        *billed += cost;
-        let answer = self.upstream.send(request).await?;
-        if answer.status.is_client_error() {
-            *billed -= cost;
-        }
-        if answer.status.is_success() { Ok(answer) } else { Err(refusal(&answer, now)) }
+impl X {
+    fn get(&self, upstream: &Upstream, path: &str) -> RequestBuilder {
+        upstream.get(&format!("{}{path}", self.url)).bearer_auth(self.token.expose())
     }
 }
 
-/// The search for a coin: English posts that are no retweets. Parts that do not fit are left out.
+/// Sends once, since a retry could be billed a second time.
+async fn call(
+    upstream: &Upstream,
+    request: RequestBuilder,
+    cost: u32,
+    now: DateTime<Utc>,
+    billed: &mut u32,
+) -> Result<Answer, Failure> {
+    *billed += cost;
+    let answer = upstream.send(request).await?;
+    if answer.status.is_client_error() {
+        *billed -= cost;
+    }
+    if answer.status.is_success() { Ok(answer) } else { Err(refusal(&answer, now)) }
+}
+
+/// Posts per request, so that the budget lasts for each coin every hour.
+fn page_size(budget: u32, coins: usize) -> u32 {
+    let visits = u32::try_from(coins.max(1) * 24).unwrap_or(u32::MAX);
+    (budget / visits).clamp(*PAGE_SIZE.start(), *PAGE_SIZE.end())
+}
+
+/// Makes the search for a coin: English posts without retweets. Parts that do not fit are left out.
 pub fn search_query(query: &Query) -> Option<String> {
     let quoted = |name: &String| if name.contains(' ') { format!("\"{name}\"") } else { name.clone() };
     let hashtags = query.hashtags.iter().map(|tag| format!("#{tag}"));
@@ -100,7 +133,7 @@ pub fn search_query(query: &Query) -> Option<String> {
         query.ambiguous.iter().map(|name| format!("({} ({}))", quoted(name), CONTEXT.join(" OR ")));
     let mut any = String::new();
     for part in query.names.iter().map(quoted).chain(hashtags).chain(ambiguous) {
-        if any.len() + part.len() + 40 <= LONGEST_QUERY {
+        if any.len() + part.len() + 40 <= MAX_QUERY_LEN {
             any += if any.is_empty() { "" } else { " OR " };
             any += &part;
         }
@@ -108,15 +141,15 @@ pub fn search_query(query: &Query) -> Option<String> {
     (!any.is_empty()).then(|| format!("({any}) lang:en -is:retweet"))
 }
 
-/// When an id was given out: its upper bits are milliseconds since 2010-11-04.
+/// Reads the time of an id: its upper bits are milliseconds since 2010-11-04.
 fn snowflake_time(id: &str) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_millis((id.parse::<i64>().ok()? >> 22) + 1_288_834_974_657)
 }
 
 #[derive(Deserialize)]
-struct Search<'a> {
-    #[serde(borrow, default)]
-    data: Vec<&'a RawValue>,
+struct Search {
+    #[serde(default)]
+    data: Readable<Tweet>,
     meta: Option<Meta>,
 }
 
@@ -137,20 +170,20 @@ struct Tweet {
     note: Option<Note>,
 }
 
-/// The whole of a long post.
+/// The full text of a long post.
 #[derive(Deserialize)]
 struct Note {
     text: String,
 }
 
-/// Also how many posts were returned, which is what is billed.
+/// Returns also the number of posts in the answer, each of which is billed.
 fn decode_search(body: &[u8]) -> Result<(Page, u32), Failure> {
     let body = String::from_utf8_lossy(body);
-    let search: Search<'_> = serde_json::from_str(&body).map_err(Failure::garbage)?;
+    let search: Search = serde_json::from_str(&body).map_err(Failure::garbage)?;
     // Without results there is no `data`, but there is `meta`; errors alone have neither.
     let meta = search.meta.ok_or_else(|| Failure::garbage("there is no meta"))?;
-    let returned = u32::try_from(search.data.len()).unwrap_or(u32::MAX);
-    let tweets: Vec<Tweet> = readable(&search.data);
+    let returned = u32::try_from(search.data.total).unwrap_or(u32::MAX);
+    let tweets = search.data.items;
     if tweets.is_empty() && returned > 0 {
         return Err(Failure::garbage("no post can be read"));
     }
@@ -198,7 +231,7 @@ struct Refusal {
     r#type: String,
 }
 
-/// Only what X itself says can mean that an operator has to act.
+/// Reads the reason of X. Only its own body can mean that an operator has to act.
 fn refusal(answer: &Answer, now: DateTime<Utc>) -> Failure {
     let plain = answer.refusal(now);
     let Ok(Refusal { title, detail, r#type }) = serde_json::from_slice(&answer.body) else {
@@ -243,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn no_results_are_no_failure_but_nonsense_is() {
+    fn no_results_are_a_success_and_malformed_bodies_a_failure() {
         assert_eq!(decode_search(&fixture("search_recent_empty")), Ok((Page::default(), 0)));
         for bad in [
             "",
@@ -306,12 +339,18 @@ mod tests {
         assert_eq!(search_query(&query).as_deref(), Some(wanted));
         let endless =
             Query { names: (0..500).map(|number| format!("name{number}")).collect(), ..Query::default() };
-        assert!(search_query(&endless).is_some_and(|query| query.len() <= LONGEST_QUERY));
+        assert!(search_query(&endless).is_some_and(|query| query.len() <= MAX_QUERY_LEN));
         assert_eq!(search_query(&Query::default()), None);
     }
 
     #[test]
-    fn an_id_tells_its_time() {
+    fn the_page_size_lets_the_budget_last_for_every_coin_and_hour() {
+        assert_eq!([page_size(1000, 20), page_size(20_000, 20), page_size(1_000_000, 20)], [10, 41, 100]);
+        assert_eq!(page_size(100, 0), 10);
+    }
+
+    #[test]
+    fn the_time_of_an_id_is_read() {
         let at = snowflake_time("2123717978453028361").expect("time");
         assert_eq!(Some(at), time("2026-11-20T09:59:57.492Z"));
         assert_eq!(snowflake_time("x"), None);

@@ -1,0 +1,221 @@
+//! Mastodon, `GET /api/v1/timelines/tag/{hashtag}`: public posts with a hashtag, without a key.
+//!
+//! Source: docs.joinmastodon.org/methods/timelines. An instance knows the posts that reached it, so several are
+//! queried; a post has the same URI on all of them. Each allows 300 requests in five minutes and reports in
+//! `X-RateLimit-*` how many are left. Posts are HTML; those of accounts that are marked as bots are left out.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use reqwest::header::HeaderMap;
+use serde::Deserialize;
+
+use super::{Ask, Kind, Provider, Source};
+use crate::{
+    config::Social,
+    social::{
+        html,
+        post::{KEPT, Page, Post, time},
+        queries::Query,
+    },
+    upstream::{Answer, Failure, Readable, Upstream},
+};
+
+pub(super) const PROVIDER: Provider = Provider { name: NAME, kind: Kind::Queried(open) };
+
+const NAME: &str = "mastodon";
+/// Posts per request; the API allows no more.
+const LIMIT: usize = 40;
+/// Requests per coin; older posts are not worth more.
+const MAX_PAGES: usize = 3;
+/// Further hashtags that one request may name.
+const MAX_OTHER_HASHTAGS: usize = 3;
+/// With fewer requests left the instance is not queried any more in this slot.
+const RESERVE: u32 = 20;
+
+struct Instance {
+    url: String,
+    /// `mastodon:` and the host.
+    name: String,
+}
+
+fn open(settings: &Social) -> Vec<Box<dyn Source>> {
+    let instance = |url: &String| -> Box<dyn Source> {
+        let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
+        Box::new(Instance { url: url.clone(), name: format!("{NAME}:{host}") })
+    };
+    settings.mastodon_urls.iter().map(instance).collect()
+}
+
+#[async_trait(?Send)]
+impl Source for Instance {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn provider(&self) -> &'static str {
+        NAME
+    }
+
+    fn can_ask(&self, query: &Query) -> bool {
+        !query.hashtags.is_empty()
+    }
+
+    async fn page(&self, upstream: &Upstream, ask: Ask<'_>, _: &mut u32) -> Result<Page, Failure> {
+        let mut page = Page::default();
+        let mut before: Option<String> = None;
+        for number in 1..=MAX_PAGES {
+            let answer =
+                upstream.retry(async || self.request(upstream, ask, before.as_deref()).await).await?;
+            page.enough = is_exhausted(&answer.headers);
+            page.requests += 1;
+            let timeline = decode(&answer.body)?;
+            if number == 1 {
+                page.cursor = timeline.newest;
+            }
+            page.posts.extend(timeline.posts);
+            before = timeline.oldest;
+            let reached = timeline.oldest_at.is_none_or(|oldest| ask.now - oldest > KEPT);
+            if timeline.count < LIMIT || reached {
+                break;
+            }
+            if number == MAX_PAGES || page.enough {
+                page.complete_since = timeline.oldest_at;
+                break;
+            }
+        }
+        Ok(page)
+    }
+}
+
+impl Instance {
+    /// Requests the posts between the cursor and `before`.
+    async fn request(
+        &self,
+        upstream: &Upstream,
+        ask: Ask<'_>,
+        before: Option<&str>,
+    ) -> Result<Answer, Failure> {
+        let mut hashtags = ask.query.hashtags.iter();
+        let hashtag = hashtags.next().map_or("", String::as_str);
+        let hashtag = percent_encoding::utf8_percent_encode(hashtag, percent_encoding::NON_ALPHANUMERIC);
+        let mut request =
+            upstream.get(&format!("{}/api/v1/timelines/tag/{hashtag}", self.url)).query(&[("limit", LIMIT)]);
+        for other in hashtags.take(MAX_OTHER_HASHTAGS) {
+            request = request.query(&[("any[]", other)]);
+        }
+        for (name, id) in [("since_id", ask.cursor), ("max_id", before)] {
+            if let Some(id) = id {
+                request = request.query(&[(name, id)]);
+            }
+        }
+        let answer = upstream.send(request).await?;
+        answer.json(ask.now)?;
+        Ok(answer)
+    }
+}
+
+fn is_exhausted(headers: &HeaderMap) -> bool {
+    let remaining = headers.get("x-ratelimit-remaining").and_then(|value| value.to_str().ok());
+    remaining.and_then(|text| text.parse::<u32>().ok()).is_some_and(|left| left < RESERVE)
+}
+
+#[derive(Deserialize)]
+struct Status {
+    id: String,
+    uri: String,
+    created_at: String,
+    language: Option<String>,
+    content: String,
+    reblog: Option<serde::de::IgnoredAny>,
+    account: Account,
+}
+
+#[derive(Deserialize)]
+struct Account {
+    url: String,
+    #[serde(default)]
+    bot: bool,
+}
+
+#[derive(Debug, PartialEq)]
+struct Timeline {
+    posts: Vec<Post>,
+    count: usize,
+    newest: Option<String>,
+    oldest: Option<String>,
+    oldest_at: Option<DateTime<Utc>>,
+}
+
+fn decode(body: &[u8]) -> Result<Timeline, Failure> {
+    let body = String::from_utf8_lossy(body);
+    let Readable { items: statuses, total: count }: Readable<Status> =
+        serde_json::from_str(&body).map_err(Failure::garbage)?;
+    if statuses.is_empty() && count > 0 {
+        return Err(Failure::garbage("no post can be read"));
+    }
+    Ok(Timeline {
+        count,
+        newest: statuses.first().map(|status| status.id.clone()),
+        oldest: statuses.last().map(|status| status.id.clone()),
+        oldest_at: statuses.iter().filter_map(|status| time(&status.created_at)).min(),
+        posts: statuses.into_iter().filter_map(post).collect(),
+    })
+}
+
+fn post(status: Status) -> Option<Post> {
+    if status.account.bot || status.reblog.is_some() {
+        return None;
+    }
+    Some(Post {
+        id: status.uri,
+        author: status.account.url,
+        at: time(&status.created_at)?,
+        language: status.language,
+        text: html::to_text(&status.content),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeline_becomes_posts_without_bots() {
+        let timeline =
+            decode(include_bytes!("../../../tests/fixtures/mastodon_tag_timeline.json")).expect("posts");
+        assert_eq!((timeline.count, timeline.posts.len()), (3, 2));
+        assert_eq!(timeline.newest.as_deref(), Some("117648180510727075"));
+        assert_eq!(timeline.oldest.as_deref(), Some("117648156262446687"));
+        assert_eq!(timeline.oldest_at, time("2026-11-20T09:53:20Z"));
+        let first = &timeline.posts[0];
+        assert_eq!(first.text, "Really happy with #bitcoin today & staying long!");
+        assert_eq!(first.id, "https://mastodon.example/users/user1/statuses/117648180510727075");
+        assert_eq!(first.language.as_deref(), Some("en"));
+    }
+
+    #[test]
+    fn an_empty_list_is_a_success_and_malformed_bodies_a_failure() {
+        assert_eq!(decode(b"[]").map(|timeline| timeline.posts.len()), Ok(0));
+        for bad in
+            ["", "{}", "<html>", "[1,2]", "[{}]", r#"{"error":"This method requires an authenticated user"}"#]
+        {
+            assert!(decode(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_used_up_rate_limit_is_recognised() {
+        let headers = |left: &str| {
+            HeaderMap::from_iter([(
+                "x-ratelimit-remaining".parse().expect("name"),
+                left.parse().expect("value"),
+            )])
+        };
+        assert!(is_exhausted(&headers("5")));
+        assert!(
+            !is_exhausted(&headers("298"))
+                && !is_exhausted(&headers("x"))
+                && !is_exhausted(&HeaderMap::new())
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! The providers of posts: one file each, and one line each in [`PROVIDERS`].
+//!
+//! A provider has either sources that are queried coin by coin ([`Source`]) or a stream of all posts, which one replica
+//! follows ([`Stream`]). Its name is the one in `SOCIAL_PROVIDERS`, in the API and in the database.
+
+mod bluesky;
+mod mastodon;
+mod x;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::{
+    post::{Page, Post},
+    queries::Query,
+};
+use crate::{
+    config::Social,
+    upstream::{Budget, Failure, Upstream},
+};
+
+/// All providers, in the order in which messages list them.
+const PROVIDERS: &[Provider] = &[mastodon::PROVIDER, bluesky::PROVIDER, x::PROVIDER];
+
+/// A kind of sources with settings of its own.
+struct Provider {
+    name: &'static str,
+    kind: Kind,
+}
+
+/// How posts are read, and what the settings make of it.
+enum Kind {
+    Queried(fn(&Social) -> Vec<Box<dyn Source>>),
+    Followed(fn(&Social) -> Stream),
+}
+
+/// A service that is queried for posts about one coin at a time.
+#[async_trait(?Send)]
+pub trait Source: Send + Sync {
+    /// Unique, such as `mastodon:mastodon.social`; state, cursors and metrics are kept under it.
+    fn name(&self) -> &str;
+
+    /// The provider's name; posts of all its sources count as one.
+    fn provider(&self) -> &'static str;
+
+    /// Whether it can search for this.
+    fn can_ask(&self, query: &Query) -> bool;
+
+    /// What may be used of it per UTC day; None: no limit, and nothing is counted.
+    fn budget(&self) -> Option<Budget> {
+        None
+    }
+
+    /// The most that a [`Source::page`] costs, if so many coins are read. It is reserved before.
+    fn max_cost(&self, _coins: usize) -> u32 {
+        0
+    }
+
+    /// Reads the posts that are newer than the cursor, newest first, without reposts and posts of bots. Adds to
+    /// `billed` what the provider may charge, also for a request that fails.
+    async fn page(&self, upstream: &Upstream, ask: Ask<'_>, billed: &mut u32) -> Result<Page, Failure>;
+}
+
+/// A question about one coin.
+#[derive(Clone, Copy)]
+pub struct Ask<'a> {
+    pub query: &'a Query,
+    /// [`Page::cursor`] of the last answer.
+    pub cursor: Option<&'a str>,
+    /// What was reserved of the budget for it.
+    pub max_cost: u32,
+    pub now: DateTime<Utc>,
+}
+
+/// A websocket that sends all posts as text messages.
+pub struct Stream {
+    /// Also the provider's name.
+    pub name: &'static str,
+    /// `ws` or `wss`, with all parameters except for the cursor.
+    pub url: String,
+    /// The query parameter for the time of the event to continue after, in microseconds of Unix time.
+    pub cursor_parameter: &'static str,
+    /// The maximum size of a message in bytes; a larger one breaks the connection.
+    pub max_message_size: usize,
+    /// Reads a message; None for one without a time.
+    pub decode: fn(&str) -> Option<Event>,
+}
+
+/// A message of a [`Stream`].
+#[derive(Debug, PartialEq)]
+pub struct Event {
+    /// When the provider sent it, in microseconds of Unix time.
+    pub micros: i64,
+    /// None for everything but a new post.
+    pub post: Option<Post>,
+}
+
+/// The sources to query and the streams to follow, in the order of the settings.
+pub fn open(settings: &Social) -> (Vec<Box<dyn Source>>, Vec<Stream>) {
+    let (mut sources, mut streams) = (Vec::new(), Vec::new());
+    for name in &settings.providers {
+        match PROVIDERS.iter().find(|provider| provider.name == name.name()).map(|provider| &provider.kind) {
+            Some(Kind::Queried(open)) => sources.extend(open(settings)),
+            Some(Kind::Followed(open)) => streams.push(open(settings)),
+            None => {}
+        }
+    }
+    (sources, streams)
+}
+
+/// The name and the budget of each source and stream.
+pub fn budgets(settings: &Social) -> Vec<(String, Option<Budget>)> {
+    let (sources, streams) = open(settings);
+    let sources = sources.iter().map(|source| (source.name().to_owned(), source.budget()));
+    sources.chain(streams.iter().map(|stream| (stream.name.to_owned(), None))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use strum::VariantNames;
+
+    use super::*;
+    use crate::config::SocialProvider;
+
+    #[test]
+    fn the_table_has_the_providers_of_the_settings_in_their_order() {
+        let names: Vec<_> = PROVIDERS.iter().map(|provider| provider.name).collect();
+        assert_eq!(names, SocialProvider::VARIANTS);
+    }
+}
