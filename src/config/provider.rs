@@ -107,7 +107,10 @@ fn read_budget(env: &mut Env, name: &'static str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Coins, Config, ConfigError, KeySpec, PlanSpec, ProviderSpec, UrlSpec};
+    use super::{
+        super::{Config, ConfigError},
+        *,
+    };
 
     const fn plain(name: &'static str) -> ProviderSpec {
         ProviderSpec { name, url: None, key: None, daily_budget: None, stands_in_for: None }
@@ -126,15 +129,15 @@ mod tests {
         ProviderSpec { url: Some(URL), stands_in_for: Some("a"), ..plain("a-public") };
     static LAST: ProviderSpec = plain("last");
 
-    fn with(settings: &[(&str, &str)]) -> Result<Coins, ConfigError> {
+    fn with(settings: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let lookup =
             |name: &str| settings.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        Config::from_lookup(&lookup, &[&WITH_KEY, &WITHOUT_KEY, &LAST]).map(|config| config.coins)
+        Config::from_lookup(&lookup, &[&WITH_KEY, &WITHOUT_KEY, &LAST])
     }
 
     #[test]
     fn the_default_order_is_that_of_the_table_without_what_lacks_its_key_or_is_needless() {
-        let order = |settings: &[(&str, &str)]| with(settings).expect("valid").providers;
+        let order = |settings: &[(&str, &str)]| with(settings).expect("valid").coins.providers;
         assert_eq!(order(&[]), ["a-public", "last"]);
         assert_eq!(order(&[("A_KEY", "one")]), ["a", "last"]);
         assert_eq!(order(&[("COINS_PROVIDERS", "last, a-public,last")]), ["last", "a-public"]);
@@ -142,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_paid_plan_changes_the_default_address() {
-        let coins = with(&[("A_KEY", "one"), ("A_PLAN", "PAID"), ("A_BUDGET", "7")]).expect("valid");
+        let coins = with(&[("A_KEY", "one"), ("A_PLAN", "PAID"), ("A_BUDGET", "7")]).expect("valid").coins;
         let own = coins.settings_of("a");
         assert_eq!((own.url.as_str(), own.daily_budget), ("https://paid.example.com", Some(7)));
         assert!(own.has_paid_plan);
