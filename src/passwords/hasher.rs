@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bytes_after_the_72nd_count() {
+    async fn bytes_beyond_the_first_72_count() {
         let hasher = hasher(4);
         let long = "é".repeat(100);
         let permit = || hasher.reserve(network()).expect("a permit");
