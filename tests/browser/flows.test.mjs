@@ -218,7 +218,7 @@ test('a change of the address is confirmed and undone on the pages', async (t) =
   await confirming.getByText('may be able to take the account back').waitFor();
   await shot(confirming, 'email-change-link');
   await confirming.getByRole('button', { name: 'Use this address' }).click();
-  await confirming.getByText(`${fresh} is the address of your account now`).waitFor();
+  await confirming.getByText(`${fresh} is now the address of your account`).waitFor();
   assert.equal(await logIn(fresh, PASSWORD), 200);
 
   const { link } = await server.mailTo(old);
