@@ -13,7 +13,7 @@ use super::{
     Sync,
 };
 use crate::{
-    http::Problem,
+    db::DbError,
     upstream::{self, Advice, Failure, ServiceState, after_failure, next_day},
 };
 
@@ -50,7 +50,7 @@ enum Readiness {
 
 impl Sync {
     /// Calls the providers in order. Each has the full time limit, and the lease is renewed before each.
-    pub(super) async fn fetch_market(&self, claim: &Claim) -> Result<MarketResult, Problem> {
+    pub(super) async fn fetch_market(&self, claim: &Claim) -> Result<MarketResult, DbError> {
         let mut unavailable: Option<Unavailable> = None;
         let mut frozen: Option<(&dyn Provider, Report)> = None;
         for provider in providers::real(&self.settings) {
@@ -87,13 +87,13 @@ impl Sync {
         &self,
         provider: &'static dyn Provider,
         report: Report,
-    ) -> Result<MarketResult, Problem> {
+    ) -> Result<MarketResult, DbError> {
         let rates = self.rates(provider, &report).await?;
         let (provider, id_namespace) = (provider.name(), provider.id_namespace());
         Ok(MarketResult::Fetched(Market { provider, id_namespace, report, rates }))
     }
 
-    async fn readiness(&self, claim: &Claim, provider: &'static dyn Provider) -> Result<Readiness, Problem> {
+    async fn readiness(&self, claim: &Claim, provider: &'static dyn Provider) -> Result<Readiness, DbError> {
         let now = self.clock.now();
         if !self.renew_lease(claim).await? {
             return Ok(Readiness::Superseded);
@@ -101,11 +101,11 @@ impl Sync {
         let (name, budget) = (provider.name(), self.budget(provider));
         let (state, affordable) = self
             .db
-            .tx(move |conn| {
+            .query_tx(move |conn| {
                 let state = upstream::state(conn, name)?;
                 let affordable = state.waits_until(now).is_some()
                     || upstream::reserve(conn, name, 1, budget, now.date_naive())?;
-                Ok::<_, Problem>((state, affordable))
+                Ok((state, affordable))
             })
             .await?;
         let until = match state.waits_until(now) {
@@ -114,7 +114,7 @@ impl Sync {
             None => return Ok(Readiness::Ready),
         };
         let why = if affordable {
-            state.last_error.as_deref().unwrap_or("it waits")
+            state.last_error.as_deref().unwrap_or("waiting")
         } else {
             "its budget is used up"
         };
@@ -139,13 +139,15 @@ impl Sync {
             })
             .await?;
         let (currency, as_of, now) = (report.currency.clone(), report.as_of, self.clock.now());
-        let is_older = self.db.run(move |conn| {
-            Ok::<_, Problem>(store::is_older(conn, provider.name(), &currency, as_of, now)?)
-        });
+        let is_older =
+            self.db.query(move |conn| store::is_older(conn, provider.name(), &currency, as_of, now));
         match is_older.await {
             Ok(false) => Ok(report),
-            Ok(true) => Err(Failure::new(Advice::BackOff, "its data is older than what we have")),
-            Err(_) => Err(Failure::new(Advice::BackOff, "the database could not be asked about it")),
+            Ok(true) => Err(Failure::new(Advice::BackOff, "its data is older than the stored data")),
+            Err(_) => Err(Failure::new(
+                Advice::BackOff,
+                "the database was not available to check the age of its data",
+            )),
         }
     }
 
@@ -180,9 +182,8 @@ impl Sync {
     /// Counts the cost in the daily budget; false if it does not fit.
     async fn reserve(&self, provider: &'static dyn Provider, cost: u32) -> bool {
         let (budget, today) = (self.budget(provider), self.clock.now().date_naive());
-        let reserved = self.db.run(move |conn| {
-            Ok::<_, Problem>(upstream::reserve(conn, provider.name(), cost, budget, today)?)
-        });
+        let reserved =
+            self.db.query(move |conn| upstream::reserve(conn, provider.name(), cost, budget, today));
         reserved.await.unwrap_or(false)
     }
 
@@ -191,17 +192,17 @@ impl Sync {
         &self,
         provider: &'static dyn Provider,
         failure: Failure,
-    ) -> Result<Unavailable, Problem> {
+    ) -> Result<Unavailable, DbError> {
         let (name, now) = (provider.name(), self.clock.now());
         let Failure { message, advice, .. } = failure;
         let error = message.clone();
         let (before, state) = self
             .db
-            .tx(move |conn| {
+            .query_tx(move |conn| {
                 let before = upstream::state(conn, name)?;
                 let state = after_failure(&before, advice, now);
                 upstream::record_failure(conn, name, &state, &error, now)?;
-                Ok::<_, Problem>((before, state))
+                Ok((before, state))
             })
             .await?;
         let retry_at = state.retry_at.unwrap_or(now).max(now + MIN_WAIT);
@@ -223,7 +224,7 @@ impl Sync {
         &self,
         provider: &'static dyn Provider,
         report: &Report,
-    ) -> Result<Vec<ReadRate>, Problem> {
+    ) -> Result<Vec<ReadRate>, DbError> {
         let now = self.clock.now();
         let wanted: Vec<String> =
             self.settings.currencies.iter().filter(|code| **code != report.currency).cloned().collect();
@@ -231,8 +232,7 @@ impl Sync {
             return Ok(Vec::new());
         }
         let currency = report.currency.clone();
-        let mut known =
-            self.db.run(move |conn| Ok::<_, Problem>(store::last_rates(conn, &currency)?)).await?;
+        let mut known = self.db.query(move |conn| store::last_rates(conn, &currency)).await?;
         // A time in the future comes from a wrong clock.
         let younger = |rate: &ReadRate, than: TimeDelta| (now - rate.at).abs() < than;
         known.retain(|rate| wanted.contains(&rate.currency) && younger(rate, MAX_RATE_AGE));

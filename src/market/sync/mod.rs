@@ -32,8 +32,7 @@ use super::{
 use crate::{
     clock::{Clock, start_of_slot},
     config::{Coins, Mask, Secret, Social},
-    db::{Db, SnapshotId},
-    http::Problem,
+    db::{Db, DbError, SnapshotId},
     social::{self, Collector, Fingerprints, Queries},
     upstream::{Outcomes, Upstream, clear_stops},
 };
@@ -98,7 +97,6 @@ impl Sync {
     }
 
     /// The outcomes of the calls of this process.
-    #[must_use]
     pub fn outcomes(&self) -> &Outcomes {
         &self.outcomes
     }
@@ -108,15 +106,15 @@ impl Sync {
         if !wants_real(&self.settings) {
             return;
         }
-        let cleared = self.db.run(|conn| {
+        let cleared = self.db.query(|conn| {
             if clear_stops(conn)? {
                 // Slots may have been postponed because of a stop.
                 store::make_due(conn)?;
             }
-            Ok::<_, Problem>(())
+            Ok(())
         });
-        if let Err(problem) = cleared.await {
-            tracing::warn!(%problem, "cannot clear the stops of providers");
+        if let Err(error) = cleared.await {
+            tracing::warn!(%error, "cannot clear the stops of providers");
         }
         tokio::join!(self.run_schedule(), self.social.follow_streams());
     }
@@ -126,8 +124,8 @@ impl Sync {
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if let Err(problem) = self.run_due_slot().await {
-                tracing::warn!(%problem, "coin sync failed, will be retried");
+            if let Err(error) = self.run_due_slot().await {
+                tracing::warn!(%error, "coin sync failed, will be retried");
             }
         }
     }
@@ -135,29 +133,25 @@ impl Sync {
     /// Releases a slot that was being run when [`Sync::run`] was aborted, so that another replica can claim it.
     pub async fn release(&self) {
         let (holder, now) = (self.holder, self.clock.now());
-        if let Err(problem) =
-            self.db.run(move |conn| Ok::<_, Problem>(store::release(conn, holder, now)?)).await
-        {
-            tracing::debug!(%problem, "cannot release the slot, its lease will expire");
+        if let Err(error) = self.db.query(move |conn| store::release(conn, holder, now)).await {
+            tracing::debug!(%error, "cannot release the slot, its lease will expire");
         }
         self.social.release().await;
     }
 
     /// Claims a slot that is due and runs it, if there is one.
-    async fn run_due_slot(&self) -> Result<(), Problem> {
+    async fn run_due_slot(&self) -> Result<(), DbError> {
         let (holder, now) = (self.holder, self.clock.now());
         let scheduled = start_of_slot(now, self.settings.sync_interval);
-        let claim = self
-            .db
-            .run(move |conn| Ok::<_, Problem>(store::claim(conn, scheduled, holder, now, now + LEASE)?))
-            .await?;
+        let claim =
+            self.db.query(move |conn| store::claim(conn, scheduled, holder, now, now + LEASE)).await?;
         match claim {
             Some(claim) => self.run_slot(claim).await,
             None => Ok(()),
         }
     }
 
-    async fn run_slot(&self, claim: Claim) -> Result<(), Problem> {
+    async fn run_slot(&self, claim: Claim) -> Result<(), DbError> {
         let (mut market, mut social) = (pin!(self.fetch_market(&claim)), pin!(self.social.collect()));
         let (market, figures) = tokio::select! {
             figures = &mut social => (market.await, Some(figures)),
@@ -194,9 +188,9 @@ impl Sync {
     }
 
     /// Renews the lease; false if another replica has taken over the slot.
-    async fn renew_lease(&self, claim: &Claim) -> Result<bool, Problem> {
+    async fn renew_lease(&self, claim: &Claim) -> Result<bool, DbError> {
         let (claim, until) = (claim.clone(), self.clock.now() + LEASE);
-        self.db.run(move |conn| Ok(store::renew(conn, &claim, until)?)).await
+        self.db.query(move |conn| store::renew(conn, &claim, until)).await
     }
 
     /// Publishes a snapshot. Returns its id, or None if another replica has taken over the slot.
@@ -206,14 +200,14 @@ impl Sync {
         market: Market,
         social: Option<social::Collected>,
         more_follows: bool,
-    ) -> Result<Option<i64>, Problem> {
+    ) -> Result<Option<i64>, DbError> {
         let (claim, now) = (claim.clone(), self.clock.now());
         let hold_until = more_follows.then(|| now + LEASE);
         let (provider, count) = (market.provider, market.report.entries.len());
         let after = self.after.clone();
         let published = self
             .db
-            .tx(move |conn| {
+            .query_tx(move |conn| {
                 let published = store::publish(conn, &claim, &market, now, hold_until)?;
                 if let (Some(snapshot_id), Some(social)) = (published, social) {
                     social.publish(conn, SnapshotId(snapshot_id))?;
@@ -221,7 +215,7 @@ impl Sync {
                 if let Some(snapshot_id) = published {
                     after.published(conn, snapshot_id, now)?;
                 }
-                Ok::<_, Problem>(published)
+                Ok(published)
             })
             .await?;
         if published.is_some() {
@@ -240,18 +234,18 @@ impl Sync {
         claim: &Claim,
         snapshot_id: i64,
         social: Option<social::Collected>,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), DbError> {
         let (claim, now, after) = (claim.clone(), self.clock.now(), self.after.clone());
         let held = self
             .db
-            .tx(move |conn| {
+            .query_tx(move |conn| {
                 let held = store::complete(conn, &claim, now)?;
                 if held && let Some(social) = social {
                     social.publish(conn, SnapshotId(snapshot_id))?;
                     // For alerts on social figures; those on prices were evaluated with the snapshot.
                     after.published(conn, snapshot_id, now)?;
                 }
-                Ok::<_, Problem>(held)
+                Ok(held)
             })
             .await?;
         if !held {
@@ -261,7 +255,7 @@ impl Sync {
     }
 
     /// Releases the slot; the next replica to look after `retry_at` retries it.
-    async fn postpone(&self, claim: &Claim, unavailable: Unavailable) -> Result<(), Problem> {
+    async fn postpone(&self, claim: &Claim, unavailable: Unavailable) -> Result<(), DbError> {
         let (claim, Unavailable { retry_at, reasons }) = (claim.clone(), unavailable);
         self.log_change("down".into(), || {
             tracing::warn!(
@@ -269,18 +263,18 @@ impl Sync {
                 "no market data provider available: the last data is served with its age"
             );
         });
-        self.db.run(move |conn| Ok::<_, Problem>(store::postpone(conn, &claim, retry_at)?)).await?;
+        self.db.query(move |conn| store::postpone(conn, &claim, retry_at)).await?;
         Ok(())
     }
 
-    async fn keep_history(&self, now: DateTime<Utc>) -> Result<(), Problem> {
+    async fn keep_history(&self, now: DateTime<Utc>) -> Result<(), DbError> {
         for _ in 0..MAX_ROLL_UPS_PER_SLOT {
-            if !self.db.tx(move |conn| Ok::<_, Problem>(store::roll_up(conn, now)?)).await? {
+            if !self.db.query_tx(move |conn| store::roll_up(conn, now)).await? {
                 break;
             }
         }
         let over = self.clock.earliest();
-        self.db.tx(move |conn| Ok(store::prune(conn, over)?)).await
+        self.db.query_tx(move |conn| store::prune(conn, over)).await
     }
 
     /// Logs a change of state.
