@@ -16,6 +16,7 @@
 //! | [`social`] | posts about coins: sources, scoring, summaries |
 //! | [`mail`] | how mails are built and how they leave: SMTP, files, the console |
 //! | [`jobs`] | work that outlives a request: a queue in PostgreSQL, its worker, schedules |
+//! | [`audit`] | the audit trail: security events, hash-chained |
 //! | [`tokens`] | signing keys, JWTs, sessions, the blocklist, the extractors `CurrentUser` and `Admin` |
 //! | [`passwords`] | bcrypt on its own bounded threads, and the password policy |
 //! | [`limits`] | rate limits in memory, budgets in PostgreSQL |
@@ -31,6 +32,7 @@
 //! `&mut PgConnection` and stands next to what it stores, usually in `store.rs`; handlers contain none.
 
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod cli;
 pub mod clock;

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod audit;
 mod check_config;
 mod create_admin;
 mod database;
@@ -50,6 +51,9 @@ enum Command {
     /// End the sessions of one account or of all
     #[command(subcommand)]
     Sessions(sessions::Command),
+    /// Verify the audit trail
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Check the settings and print the effective ones
     CheckConfig(check_config::Arguments),
     /// Let the running server send a test mail
@@ -93,6 +97,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::CreateAdmin(arguments) => create_admin::run(&config, &arguments),
         Command::Keys(command) => keys::run(&config, &command),
         Command::Sessions(command) => sessions::run(&config, &command),
+        Command::Audit(command) => audit::run(&config, &command),
         Command::CheckConfig(arguments) => check_config::run(&config, &arguments),
         Command::SendTestMail(arguments) => send_test_mail::run(&config, &arguments),
         Command::Healthcheck => healthcheck::run(&config),

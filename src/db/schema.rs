@@ -18,6 +18,19 @@ diesel::table! {
 }
 
 diesel::table! {
+    audit_chains (id) {
+        id -> Int4,
+        sealed_key -> Bytea,
+        pruned_seq -> Int8,
+        pruned_hash -> Bytea,
+        last_seq -> Int8,
+        last_hash -> Bytea,
+        mac -> Bytea,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     blocklist (session_id) {
         session_id -> Uuid,
         expires_at -> Timestamptz,
@@ -199,6 +212,27 @@ diesel::table! {
         password_hash -> Text,
         created_at -> Timestamptz,
         expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    security_events (id) {
+        id -> Uuid,
+        at -> Timestamptz,
+        kind -> Text,
+        actor -> Text,
+        actor_id -> Nullable<Uuid>,
+        user_id -> Nullable<Uuid>,
+        session_id -> Nullable<Uuid>,
+        address -> Nullable<Inet>,
+        user_agent -> Nullable<Text>,
+        details -> Jsonb,
+        salt -> Nullable<Bytea>,
+        erased_at -> Nullable<Timestamptz>,
+        chain -> Nullable<Int4>,
+        seq -> Nullable<Int8>,
+        private_digest -> Nullable<Bytea>,
+        hash -> Nullable<Bytea>,
     }
 }
 

@@ -18,6 +18,7 @@ mod problem;
 mod problems;
 mod query;
 mod requests;
+pub mod rows;
 mod shutdown;
 mod text;
 mod unread_body;

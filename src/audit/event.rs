@@ -1,0 +1,193 @@
+//! Defines the kinds of security events, and records one.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    PgConnection, QueryResult, deserialize::FromSqlRow, expression::AsExpression, prelude::*, sql_types::Text,
+};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use uuid::{NoContext, Timestamp, Uuid};
+
+use crate::{
+    db::{SessionId, UserId, schema::security_events, text_enum},
+    tokens::{Client, CurrentUser},
+};
+
+/// What happened.
+#[derive(
+    AsExpression,
+    FromSqlRow,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
+#[diesel(sql_type = Text)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum EventKind {
+    /// An account was created; `details.by` says how.
+    Registered,
+    EmailConfirmed,
+    LoggedIn,
+    LoginFailed,
+    /// Log-ins from new networks were stopped after too many wrong passwords.
+    LoginsStopped,
+    LoginsAllowed,
+    LoggedOut,
+    SessionEnded,
+    RefreshTokenReused,
+    PasswordChanged,
+    PasswordReset,
+    EmailChanged,
+    EmailChangeUndone,
+    ProfileChanged,
+    RoleChanged,
+    UserInvited,
+    UserDisabled,
+    UserEnabled,
+    UserDeleted,
+    UserRestored,
+    UserPurged,
+    UsersImported,
+    UsersExported,
+    DataExported,
+    AvatarDeleted,
+    ApiKeyCreated,
+    ApiKeyRevoked,
+    SigningKeysRotated,
+    SigningKeyRevoked,
+    AllSessionsEnded,
+}
+
+text_enum!(EventKind);
+
+/// Who acted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actor {
+    User(UserId),
+    /// A person without an access token: at a log-in, a reset, a confirmation.
+    Anonymous,
+    /// Somebody with a shell on the server.
+    Operator,
+    Server,
+}
+
+impl Actor {
+    fn name(self) -> &'static str {
+        match self {
+            Self::User(_) => "user",
+            Self::Anonymous => "anonymous",
+            Self::Operator => "operator",
+            Self::Server => "server",
+        }
+    }
+
+    fn id(self) -> Option<UserId> {
+        match self {
+            Self::User(id) => Some(id),
+            _ => None,
+        }
+    }
+}
+
+/// An event to record.
+#[derive(Debug)]
+#[must_use = "an event exists only when it is recorded"]
+pub struct Event<'a> {
+    kind: EventKind,
+    actor: Actor,
+    user: Option<UserId>,
+    session: Option<SessionId>,
+    client: Option<&'a Client>,
+    details: Map<String, Value>,
+}
+
+impl<'a> Event<'a> {
+    pub fn new(kind: EventKind, actor: Actor) -> Self {
+        Self { kind, actor, user: None, session: None, client: None, details: Map::new() }
+    }
+
+    /// What the user of an access token does to the own account.
+    pub fn by_user(kind: EventKind, me: &CurrentUser, client: &'a Client) -> Self {
+        Self::new(kind, Actor::User(me.id)).about(me.id).in_session(me.session).from(client)
+    }
+
+    /// The account that it happens to.
+    pub fn about(mut self, user: UserId) -> Self {
+        self.user = Some(user);
+        self
+    }
+
+    pub fn in_session(mut self, session: SessionId) -> Self {
+        self.session = Some(session);
+        self
+    }
+
+    pub fn from(mut self, client: &'a Client) -> Self {
+        self.client = Some(client);
+        self
+    }
+
+    /// Adds a detail. It must contain no secret, and is shown to the user whom the event is about.
+    pub fn detail(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.details.insert(name.into(), value.into());
+        self
+    }
+
+    /// Inserts the event in the caller's transaction.
+    pub fn record(self, conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
+        let Self { kind, actor, user, session, client, details } = self;
+        let salt: [u8; 16] = Uuid::new_v4().into_bytes();
+        diesel::insert_into(security_events::table)
+            .values((
+                security_events::id.eq(id_at(now)),
+                security_events::at.eq(now),
+                security_events::kind.eq(kind),
+                security_events::actor.eq(actor.name()),
+                security_events::actor_id.eq(actor.id()),
+                security_events::user_id.eq(user),
+                security_events::session_id.eq(session),
+                security_events::address.eq(client.map(|client| IpNet::from(client.address))),
+                security_events::user_agent.eq(client.and_then(|client| client.user_agent.as_deref())),
+                security_events::details.eq(Value::Object(details)),
+                security_events::salt.eq(salt.as_slice()),
+            ))
+            .execute(conn)?;
+        Ok(())
+    }
+}
+
+/// Makes a `UUIDv7` of this time, so that the order of ids is the order of events.
+pub(super) fn id_at(time: DateTime<Utc>) -> Uuid {
+    let seconds = u64::try_from(time.timestamp()).unwrap_or_default();
+    Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, time.timestamp_subsec_nanos()))
+}
+
+/// The least id of this time: events before it have smaller ids.
+pub(super) fn first_id_at(time: DateTime<Utc>) -> Uuid {
+    let millis = u64::try_from(time.timestamp_millis()).unwrap_or_default();
+    uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn ids_sort_by_time_and_bound_it() {
+        let now = DateTime::from_timestamp_millis(1_790_000_000_123).expect("a time");
+        let (before, after) = (id_at(now - TimeDelta::milliseconds(1)), id_at(now));
+        assert!(before < first_id_at(now) && first_id_at(now) <= after, "{before} {after}");
+    }
+}

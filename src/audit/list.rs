@@ -1,0 +1,160 @@
+//! Answers `GET /api/v1/admin/audit`: lists security events, for admins.
+
+use std::net::IpAddr;
+
+use actix_web::{HttpRequest, HttpResponse, get, web::Data};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+use validator::Validate;
+
+use super::{
+    event::EventKind,
+    store::{self, EventRow, Filter},
+};
+use crate::{
+    db::{Db, SessionId, UserId},
+    http::{
+        Problem, Query, accept,
+        page::{self, Cursor, DEFAULT_LIMIT, MAX_LIMIT},
+        rows::{self, NDJSON, respond_rows, write_json_line},
+    },
+    tokens::Admin,
+};
+
+#[derive(Deserialize, Validate, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListEvents {
+    /// Maximum number of events on the page. Without effect on newline-delimited JSON.
+    #[serde(default = "default_limit")]
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    #[validate(range(min = 1, max = MAX_LIMIT, message = "must be from 1 to 100"))]
+    limit: u32,
+    /// `next_cursor` of the previous page.
+    #[param(value_type = Option<String>, pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")]
+    cursor: Option<Cursor>,
+    /// Only events of this kind.
+    #[param(inline)]
+    kind: Option<EventKind>,
+    /// Only events about this account.
+    #[param(value_type = Option<Uuid>)]
+    user_id: Option<UserId>,
+    /// Only what this user did.
+    #[param(value_type = Option<Uuid>)]
+    actor_id: Option<UserId>,
+    /// Only events at this time or later (RFC 3339).
+    after: Option<DateTime<Utc>>,
+    /// Only events before this time (RFC 3339).
+    before: Option<DateTime<Utc>>,
+}
+
+fn default_limit() -> u32 {
+    DEFAULT_LIMIT
+}
+
+/// Something that happened to an account, a key or a right.
+#[derive(Serialize, ToSchema)]
+pub struct SecurityEvent {
+    /// `UUIDv7` of the time of the event.
+    #[schema(example = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1")]
+    id: Uuid,
+    at: DateTime<Utc>,
+    #[schema(value_type = EventKind, inline)]
+    kind: String,
+    /// Who acted: `user`, with `actor_id`; `anonymous`, a person without a token; `operator`, at the command line; or
+    /// `server`.
+    #[schema(example = "user")]
+    actor: String,
+    #[schema(value_type = Option<Uuid>)]
+    actor_id: Option<UserId>,
+    /// The account that the event is about. Null if there is none, as for a wrong password of an unknown address.
+    #[schema(value_type = Option<Uuid>)]
+    user_id: Option<UserId>,
+    /// The session that was used or ended.
+    #[schema(value_type = Option<Uuid>)]
+    session_id: Option<SessionId>,
+    /// IP address of the client. Null if there is none, and after the account was purged.
+    #[schema(value_type = Option<String>, example = "203.0.113.9")]
+    address: Option<IpAddr>,
+    #[schema(example = "Mozilla/5.0 (X11; Linux x86_64) Firefox/145.0")]
+    user_agent: Option<String>,
+    /// What else is known, by kind of event: for example `role` of `role-changed`.
+    #[schema(value_type = Object, example = json!({"role": "admin"}))]
+    details: Value,
+    /// Whether the event is part of the hash chain. It is within seconds.
+    sealed: bool,
+}
+
+impl From<EventRow> for SecurityEvent {
+    fn from(row: EventRow) -> Self {
+        let EventRow {
+            id,
+            at,
+            kind,
+            actor,
+            actor_id,
+            user_id,
+            session_id,
+            address,
+            user_agent,
+            details,
+            sealed,
+        } = row;
+        let address = address.map(|network| network.addr());
+        Self { id, at, kind, actor, actor_id, user_id, session_id, address, user_agent, details, sealed }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct SecurityEventList {
+    /// The newest first.
+    data: Vec<SecurityEvent>,
+    /// Pass it as `cursor` to get the next page. Null on the last page.
+    #[schema(value_type = Option<String>, example = "AZnzsFsKfMCxxUy786Ow8Q")]
+    next_cursor: Option<Cursor>,
+}
+
+/// List security events
+///
+/// For admins. Lists log-ins, failures, changes of passwords, addresses, roles and keys, the newest first.
+/// `Accept: application/x-ndjson` streams all of them that match, one JSON object a line.
+#[utoipa::path(
+    tag = "admin",
+    security(("bearer" = [])),
+    params(ListEvents),
+    responses(
+        (status = 200, description = "A page of events, or all as newline-delimited JSON.",
+            content((SecurityEventList = "application/json"), (String = "application/x-ndjson"))),
+        (status = 403, description = "`forbidden`: not an admin.")
+    )
+)]
+#[get("/admin/audit")]
+pub async fn list_events(
+    _: Admin,
+    req: HttpRequest,
+    query: Query<ListEvents>,
+    db: Data<Db>,
+) -> Result<HttpResponse, Problem> {
+    let Query(ListEvents { limit, cursor, kind, user_id, actor_id, after, before }) = query;
+    let filter = Filter { kind, user: user_id, actor: actor_id, after, before };
+    let cursor = cursor.map(|cursor| cursor.0);
+    if !accept::prefers(&req, NDJSON, "application/json") {
+        let rows = db.query(move |conn| store::list(conn, &filter, cursor, i64::from(limit) + 1)).await?;
+        let (rows, next_cursor) = page::cut(rows, limit, |event| event.id);
+        let data = rows.into_iter().map(SecurityEvent::from).collect();
+        return Ok(HttpResponse::Ok().json(SecurityEventList { data, next_cursor }));
+    }
+    let fetch = move |after: Option<Uuid>| {
+        let (db, filter, cursor) = (db.clone(), filter.clone(), after.or(cursor));
+        async move {
+            let limit = i64::from(rows::BATCH) + 1;
+            let rows = db.query(move |conn| store::list(conn, &filter, cursor, limit)).await?;
+            let (rows, next) = page::cut(rows, rows::BATCH, |event| event.id);
+            Ok((rows.into_iter().map(SecurityEvent::from).collect(), next.map(|cursor| cursor.0)))
+        }
+    };
+    respond_rows(NDJSON, Vec::new(), fetch, write_json_line).await
+}

@@ -1,0 +1,31 @@
+//! The audit trail: what happened to accounts, keys and rights, in an append-only table whose rows are hash-chained.
+//!
+//! 1. The transaction that does something [`record`](Event::record)s it, so an event exists if and only if it happened.
+//! 2. A background task [`seal`]s new events: it numbers them and hashes each with the one before. Sealing in the
+//!    request would make all requests wait for each other.
+//! 3. [`verify`] recomputes the chain and finds what was changed, inserted or deleted since.
+//!
+//! What identifies a person (address, user agent, details) is hashed apart with a salt. So it can be [`erase`]d with
+//! the account, and the chain still holds.
+
+mod chain;
+mod event;
+mod list;
+mod list_mine;
+mod seal;
+mod store;
+mod verify;
+
+use utoipa_actix_web::service_config::ServiceConfig;
+
+pub use self::{
+    chain::{begin_if_absent, begin_if_lost},
+    event::{Actor, Event, EventKind},
+    seal::{Sealing, seal},
+    store::{erase, prune},
+    verify::{Report, verify},
+};
+
+pub fn routes(config: &mut ServiceConfig) {
+    config.service(list::list_events).service(list_mine::list_my_events);
+}
