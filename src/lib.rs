@@ -17,6 +17,7 @@
 //! | [`mail`] | how mails are built and how they leave: SMTP, files, the console |
 //! | [`jobs`] | work that outlives a request: a queue in PostgreSQL, its worker, schedules |
 //! | [`audit`] | the audit trail: security events, hash-chained |
+//! | [`idempotency`] | responses that are repeated by `Idempotency-Key` |
 //! | [`tokens`] | signing keys, JWTs, sessions, the blocklist, the extractors `CurrentUser` and `Admin` |
 //! | [`passwords`] | bcrypt on its own bounded threads, and the password policy |
 //! | [`limits`] | rate limits in memory, budgets in PostgreSQL |
@@ -41,6 +42,7 @@ pub mod config;
 pub mod db;
 pub mod embedded;
 pub mod http;
+pub mod idempotency;
 pub mod jobs;
 pub mod limits;
 pub mod mail;

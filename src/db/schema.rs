@@ -146,6 +146,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    idempotency_keys (key) {
+        key -> Bytea,
+        fingerprint -> Bytea,
+        response -> Bytea,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     job_schedules (name) {
         name -> Text,
         slot -> Timestamptz,

@@ -8,6 +8,7 @@ use actix_web::{
     http::header,
     web::{Bytes, BytesMut},
 };
+use aws_lc_rs::digest::{SHA256, digest};
 use futures_util::{StreamExt, future::LocalBoxFuture};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, error::Category};
@@ -26,6 +27,9 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// A validated request body.
 pub struct Json<T>(pub T);
 
+/// The SHA-256 of the body of a request with an `Idempotency-Key`; an extension of the request.
+pub struct BodyDigest(pub Vec<u8>);
+
 /// A validated request body that can be left out.
 pub struct OptionalJson<T>(pub T);
 
@@ -34,10 +38,14 @@ impl<T: DeserializeOwned + Validate + 'static> FromRequest for Json<T> {
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let (checked, payload) = (check_headers(req), payload.take());
+        let (checked, payload, req) = (check_headers(req), payload.take(), req.clone());
         Box::pin(async move {
             checked?;
-            parse_valid(&read(payload).await?).map(Self)
+            let bytes = read(payload).await?;
+            if req.headers().contains_key("idempotency-key") {
+                req.extensions_mut().insert(BodyDigest(digest(&SHA256, &bytes).as_ref().to_vec()));
+            }
+            parse_valid(&bytes).map(Self)
         })
     }
 }

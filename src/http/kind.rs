@@ -85,6 +85,8 @@ kinds! {
         "`COINS_PROVIDERS` contains only the built-in demo data, which does not change.";
     LIMIT_REACHED = 409 "limit-reached", "The limit is reached",
         "An account can have a limited number of these; the detail states the limit. Delete one first.";
+    IDEMPOTENCY_KEY_IN_USE = 409 "idempotency-key-in-use", "A request with this key is running",
+        "Another request with the same `Idempotency-Key` is being carried out. Repeat yours after the number of seconds in `Retry-After`: it then gets the same response.";
     PRECONDITION_FAILED = 412 "precondition-failed", "The resource has changed",
         "`If-Match` does not match the current version. Read the resource again and repeat the change.";
     PAYLOAD_TOO_LARGE = 413 "payload-too-large", "The body is too large",
@@ -94,6 +96,8 @@ kinds! {
     VALIDATION_FAILED = 422 "validation-failed", "The request is not valid",
         "The request is well-formed, but values are missing, unknown or out of range. `errors` lists each with a JSON Pointer (RFC 6901).",
         Example::Field("/email", "email", "must be an e-mail address");
+    IDEMPOTENCY_KEY_REUSED = 422 "idempotency-key-reused", "The key was used with another body",
+        "A request with this `Idempotency-Key` and another body was answered in the last 24 hours. Use a new key for each new request.";
     INVALID_CODE = 422 "invalid-code", "The code or the link is not valid",
         "It is wrong, has expired, was used, was tried too often, or was replaced by a newer one. The response is the same whether or not the account exists. Request another mail.",
         Example::Field("/code", "invalid", "is wrong, expired or used up");

@@ -28,7 +28,7 @@ pub use self::{
     connection::{Connection, HEAD_TIMEOUT},
     envelope::{Envelope, X_REQUEST_ID, envelope},
     fallback::{Fallback, fallback},
-    json::{Json, OptionalJson},
+    json::{BodyDigest, Json, OptionalJson},
     kind::Kind,
     network::Network,
     openapi::complete,
