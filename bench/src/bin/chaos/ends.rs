@@ -259,7 +259,7 @@ pub fn crowd(cluster: &mut Cluster) -> Result<Vec<Row>> {
     });
     times.sort();
     let answered = times.len();
-    ensure!(answered > 0, "nobody was answered");
+    ensure!(answered > 0, "no client was answered");
     let at =
         |percent: usize| times[answered * percent / 100 - usize::from(percent == 100)].as_secs_f64() * 1e3;
     let name = "1,000 clients connect at once";
