@@ -187,7 +187,7 @@ pub fn killed(cluster: &mut Cluster) -> Result<Vec<Row>> {
         ),
         Row::exact(
             &name,
-            "sessions that go on with the newest token they know",
+            "sessions that continue with their newest token",
             "all",
             format!("{sessions} of {}", 8 * rounds),
             sessions == 8 * rounds,
