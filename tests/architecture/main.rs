@@ -175,7 +175,7 @@ fn imports_point_down_and_form_no_cycle() {
 }
 
 #[test]
-fn every_file_is_short_safe_and_says_what_it_does() {
+fn every_file_is_short_safe_and_described() {
     let faults = faults(&sources("src"));
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

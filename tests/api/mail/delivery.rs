@@ -111,7 +111,7 @@ async fn an_untrusted_certificate_is_refused() {
 }
 
 #[tokio::test]
-async fn without_starttls_nothing_is_sent() {
+async fn without_starttls_no_mail_is_sent() {
     let server = SmtpServer::start(Encryption::None, Manner::Accept);
     let app = app(&server, Encryption::StartTls, &[]);
     let row = failure(&app, send(&app), 1).await;
@@ -215,7 +215,7 @@ async fn a_sender_that_the_server_refuses_kills_no_mail() {
 }
 
 #[tokio::test]
-async fn a_sender_with_an_international_domain_needs_nothing_of_the_server() {
+async fn a_sender_with_an_international_domain_needs_no_smtp_extension() {
     let server = SmtpServer::start(Encryption::None, Manner::Accept);
     let app = app(&server, Encryption::None, &[("MAIL_FROM", "Bücher <no-reply@bücher.example>")]);
     send(&app);
