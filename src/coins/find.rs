@@ -5,7 +5,7 @@
 
 use super::view::View;
 use crate::{
-    db::Db,
+    db::{CoinId, Db},
     http::{Choice, Problem, kind},
     market::{self, Coin, Identity, Snapshot},
 };
@@ -16,7 +16,7 @@ const MAX_NAME_LEN: usize = 100;
 impl Identity {
     fn choice(&self) -> Choice {
         let Self { id, symbol, name, .. } = self;
-        Choice { id: *id, title: format!("{name} ({symbol})"), href: format!("/api/v1/coins/{id}") }
+        Choice { id: id.0, title: format!("{name} ({symbol})"), href: format!("/api/v1/coins/{id}") }
     }
 }
 
@@ -25,7 +25,7 @@ impl Identity {
 /// # Errors
 /// `ambiguous`, `not-found`.
 pub(super) fn in_snapshot<'a>(snapshot: &'a Snapshot, name: &str) -> Result<&'a Coin, Problem> {
-    let id = name.parse::<i64>().ok();
+    let id = name.parse().ok().map(CoinId);
     if let Some(coin) = snapshot.coins.iter().find(|coin| Some(coin.id) == id) {
         return Ok(coin);
     }
@@ -52,7 +52,7 @@ pub(super) async fn anywhere(view: &View, db: &Db, name: &str) -> Result<Identit
         }
         Err(_) => {}
     }
-    let id = name.parse::<i64>().ok();
+    let id = name.parse().ok().map(CoinId);
     let name = name.to_lowercase();
     let mut found = db.query(move |conn| market::named(conn, id, &name)).await?;
     if let Some(index) = found.iter().position(|coin| Some(coin.id) == id) {

@@ -19,7 +19,7 @@ use super::body::{CoinList, Provenance, event};
 use crate::{
     clock::Clock,
     config::Coins,
-    db::{Change, Follow},
+    db::{Change, Follow, SnapshotId},
     http::{Prepared, Problem, kind},
     market::{self, Coin, DEMO_CURRENCY, FROZEN_AFTER, Snapshot, convert},
 };
@@ -52,7 +52,7 @@ struct InCurrency {
 /// Identifies a snapshot and its social figures, which may be added to it later. It is the same on every replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Version {
-    snapshot: i64,
+    snapshot: SnapshotId,
     /// When the social sources were last read.
     social_at: Option<DateTime<Utc>>,
 }
@@ -249,7 +249,7 @@ mod tests {
         let entry = &view.currencies[0];
         let of = |id| {
             let snapshot = Snapshot {
-                id,
+                id: SnapshotId(id),
                 provider: "demo".into(),
                 currency: entry.code.clone(),
                 as_of: DateTime::UNIX_EPOCH,
@@ -271,7 +271,10 @@ mod tests {
                 start.wait();
                 entry.current.store(Some(newer));
             });
-            assert_eq!(entry.current.load().as_ref().expect("a snapshot").snapshot.id, 2 * id + 1);
+            assert_eq!(
+                entry.current.load().as_ref().expect("a snapshot").snapshot.id,
+                SnapshotId(2 * id + 1)
+            );
         }
     }
 }

@@ -45,7 +45,7 @@ pub struct Batch {
 
 /// Returns the coins of the newest snapshot, by rank.
 pub fn targets(conn: &mut PgConnection) -> QueryResult<Vec<Target>> {
-    let newest: Option<i64> =
+    let newest: Option<SnapshotId> =
         coin_snapshots::table.select(diesel::dsl::max(coin_snapshots::id)).first(conn)?;
     let rows: Vec<(CoinId, String, String, String)> = coin_quotes::table
         .inner_join(coins::table)

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    db::{CoinId, Db},
+    db::Db,
     http::{Json, Problem, kind},
     market::Coin,
     tokens::{CurrentUser, Refusal},
@@ -95,7 +95,7 @@ pub async fn create_alert(
     let value = value(coin, wanted.metric);
     let alert = Alert {
         id: Uuid::now_v7(),
-        coin: CoinId(coin.id),
+        coin: coin.id,
         metric: wanted.metric,
         currency: of_price.then(|| snapshot.currency.clone()),
         direction: wanted.direction,

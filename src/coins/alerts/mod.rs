@@ -18,13 +18,18 @@ use diesel::{PgConnection, QueryResult};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::mail::CoinAlertMail;
-use crate::market::AfterPublish;
+use crate::{db::SnapshotId, market::AfterPublish};
 
 /// Evaluates every alert on each snapshot that is published.
 pub struct Alerts;
 
 impl AfterPublish for Alerts {
-    fn published(&self, conn: &mut PgConnection, snapshot_id: i64, now: DateTime<Utc>) -> QueryResult<()> {
+    fn published(
+        &self,
+        conn: &mut PgConnection,
+        snapshot_id: SnapshotId,
+        now: DateTime<Utc>,
+    ) -> QueryResult<()> {
         store::evaluate(conn, snapshot_id, now)
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{mail::CoinAlertMail, model::Alert};
 use crate::{
     db::{
-        CoinId, UserId,
+        CoinId, SnapshotId, UserId,
         schema::{alerts, users},
     },
     jobs,
@@ -94,7 +94,7 @@ struct Crossing {
 
 /// Arms and disarms alerts by the values of a snapshot, and enqueues the mails. Must run in the transaction that publishes
 /// the snapshot.
-pub fn evaluate(conn: &mut PgConnection, snapshot_id: i64, now: DateTime<Utc>) -> QueryResult<()> {
+pub fn evaluate(conn: &mut PgConnection, snapshot_id: SnapshotId, now: DateTime<Utc>) -> QueryResult<()> {
     sql_query(format!(
         "{FOUND} UPDATE alerts a SET armed = true FROM found \
          WHERE found.id = a.id AND NOT a.armed AND sign * (value - a.threshold) <= -a.hysteresis"

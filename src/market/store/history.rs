@@ -15,7 +15,10 @@ use diesel::{
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::db::schema::{coin_rollups, coin_snapshots};
+use crate::db::{
+    CoinId,
+    schema::{coin_rollups, coin_snapshots},
+};
 
 pub(super) const KEEP_SNAPSHOTS: TimeDelta = TimeDelta::days(7);
 pub(super) const KEEP_HOURS: TimeDelta = TimeDelta::days(90);
@@ -121,7 +124,7 @@ fn each_mean(sql: impl Fn(&str) -> String) -> String {
 /// Returns the points that begin within `from..to`, in order: the first `limit`. Intervals without a snapshot have none.
 pub fn history(
     conn: &mut PgConnection,
-    coin_id: i64,
+    coin_id: CoinId,
     currency: &str,
     (from, to): (DateTime<Utc>, DateTime<Utc>),
     step: Step,
@@ -151,11 +154,11 @@ pub fn history(
 }
 
 /// Returns the last points of every coin in five-minute steps, in order; all but the newest are complete.
-pub(super) fn recent(conn: &mut PgConnection, currency: &str) -> QueryResult<HashMap<i64, Vec<Point>>> {
+pub(super) fn recent(conn: &mut PgConnection, currency: &str) -> QueryResult<HashMap<CoinId, Vec<Point>>> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = BigInt)]
-        coin_id: i64,
+        coin_id: CoinId,
         #[diesel(embed)]
         point: Point,
     }
@@ -169,7 +172,7 @@ pub(super) fn recent(conn: &mut PgConnection, currency: &str) -> QueryResult<Has
     .bind::<Text, _>(currency)
     .bind::<Timestamptz, _>(start)
     .load(conn)?;
-    let mut points: HashMap<i64, Vec<Point>> = HashMap::new();
+    let mut points: HashMap<CoinId, Vec<Point>> = HashMap::new();
     for Row { coin_id, point } in rows {
         points.entry(coin_id).or_default().push(point);
     }

@@ -14,7 +14,10 @@ use super::super::{
     identity::{Likeness, aliases},
     model::{Entry, Report},
 };
-use crate::db::schema::{coin_refs, coins};
+use crate::db::{
+    CoinId,
+    schema::{coin_refs, coins},
+};
 
 /// Returns our ids of the reported coins, by their ids in the provider's namespace. Unknown coins are created. A coin keeps
 /// the name given by the provider that reported it first, so that spellings do not alternate.
@@ -23,7 +26,7 @@ pub(super) fn coin_ids(
     namespace: &str,
     report: &Report,
     now: DateTime<Utc>,
-) -> QueryResult<HashMap<String, i64>> {
+) -> QueryResult<HashMap<String, CoinId>> {
     let names = report.entries.iter().map(|entry| entry.provider_coin_id.as_str());
     let known: HashMap<String, Named> = coin_refs::table
         .inner_join(coins::table)
@@ -32,7 +35,7 @@ pub(super) fn coin_ids(
         .load::<(String, Named)>(conn)?
         .into_iter()
         .collect();
-    let mut ids: HashMap<String, i64> = HashMap::new();
+    let mut ids: HashMap<String, CoinId> = HashMap::new();
     for entry in &report.entries {
         let Some(named) = known.get(&entry.provider_coin_id) else { continue };
         ids.insert(entry.provider_coin_id.clone(), named.id);
@@ -51,7 +54,7 @@ pub(super) fn coin_ids(
     let mut matches = by_table(conn, namespace, &unknown)?;
     let rest: Vec<&Entry> =
         unknown.iter().copied().filter(|entry| !matches.contains_key(&entry.provider_coin_id)).collect();
-    let found: HashSet<i64> = matches.values().copied().collect();
+    let found: HashSet<CoinId> = matches.values().copied().collect();
     matches.extend(by_likeness(conn, namespace, report, &rest, &found, now)?);
     for entry in unknown {
         let name = &entry.provider_coin_id;
@@ -75,7 +78,7 @@ pub(super) fn coin_ids(
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = coins)]
 struct Named {
-    id: i64,
+    id: CoinId,
     symbol: String,
     name: String,
     slug: String,
@@ -83,7 +86,7 @@ struct Named {
     by: String,
 }
 
-fn create(conn: &mut PgConnection, namespace: &str, entry: &Entry) -> QueryResult<i64> {
+fn create(conn: &mut PgConnection, namespace: &str, entry: &Entry) -> QueryResult<CoinId> {
     let Entry { symbol, name, slug, .. } = entry;
     let values =
         (coins::symbol.eq(symbol), coins::name.eq(name), coins::slug.eq(slug), coins::named_by.eq(namespace));
@@ -95,11 +98,11 @@ fn by_table(
     conn: &mut PgConnection,
     namespace: &str,
     unknown: &[&Entry],
-) -> QueryResult<HashMap<String, i64>> {
+) -> QueryResult<HashMap<String, CoinId>> {
     let mut matches = HashMap::new();
-    let refs: HashMap<(String, String), i64> = coin_refs::table
+    let refs: HashMap<(String, String), CoinId> = coin_refs::table
         .select((coin_refs::provider, coin_refs::provider_coin_id, coin_refs::coin_id))
-        .load::<(String, String, i64)>(conn)?
+        .load::<(String, String, CoinId)>(conn)?
         .into_iter()
         .map(|(provider, name, id)| ((provider, name), id))
         .collect();
@@ -116,8 +119,8 @@ fn by_table(
 
 /// The coins that have another id of this provider already, so that two of its coins never
 /// become one.
-fn taken(conn: &mut PgConnection, namespace: &str) -> QueryResult<HashSet<i64>> {
-    let ids: Vec<i64> =
+fn taken(conn: &mut PgConnection, namespace: &str) -> QueryResult<HashSet<CoinId>> {
+    let ids: Vec<CoinId> =
         coin_refs::table.filter(coin_refs::provider.eq(namespace)).select(coin_refs::coin_id).load(conn)?;
     Ok(ids.into_iter().collect())
 }
@@ -125,7 +128,7 @@ fn taken(conn: &mut PgConnection, namespace: &str) -> QueryResult<HashSet<i64>> 
 #[derive(QueryableByName)]
 struct Candidate {
     #[diesel(sql_type = BigInt)]
-    id: i64,
+    id: CoinId,
     #[diesel(sql_type = Text)]
     symbol: String,
     #[diesel(sql_type = Text)]
@@ -143,9 +146,9 @@ fn by_likeness(
     namespace: &str,
     report: &Report,
     unknown: &[&Entry],
-    found: &HashSet<i64>,
+    found: &HashSet<CoinId>,
     now: DateTime<Utc>,
-) -> QueryResult<HashMap<String, i64>> {
+) -> QueryResult<HashMap<String, CoinId>> {
     let likeness = |entry: &Entry| Likeness::new(&entry.symbol, &entry.name, entry.numbers.price);
     let symbols: Vec<String> = unknown.iter().map(|entry| entry.symbol.to_lowercase()).collect();
     if symbols.is_empty() {

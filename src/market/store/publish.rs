@@ -9,7 +9,10 @@ use super::{
     slots::{Claim, finish, postpone},
     snapshots::{insert, lock},
 };
-use crate::{db::schema::coin_snapshots, upstream::record_success};
+use crate::{
+    db::{SnapshotId, schema::coin_snapshots},
+    upstream::record_success,
+};
 
 /// How much older than the served data another provider's may be; providers renew theirs every one to five minutes.
 const MAX_STEP_BACK: TimeDelta = TimeDelta::minutes(15);
@@ -23,7 +26,7 @@ pub fn publish(
     market: &Market,
     now: DateTime<Utc>,
     hold_until: Option<DateTime<Utc>>,
-) -> QueryResult<Option<i64>> {
+) -> QueryResult<Option<SnapshotId>> {
     lock(conn)?;
     if !finish(conn, claim, market.provider, now, hold_until)? {
         return Ok(None);

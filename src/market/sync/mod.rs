@@ -200,7 +200,7 @@ impl Sync {
         market: Market,
         social: Option<social::Collected>,
         more_follows: bool,
-    ) -> Result<Option<i64>, DbError> {
+    ) -> Result<Option<SnapshotId>, DbError> {
         let (claim, now) = (claim.clone(), self.clock.now());
         let hold_until = more_follows.then(|| now + LEASE);
         let (provider, count) = (market.provider, market.report.entries.len());
@@ -210,7 +210,7 @@ impl Sync {
             .query_tx(move |conn| {
                 let published = store::publish(conn, &claim, &market, now, hold_until)?;
                 if let (Some(snapshot_id), Some(social)) = (published, social) {
-                    social.publish(conn, SnapshotId(snapshot_id))?;
+                    social.publish(conn, snapshot_id)?;
                 }
                 if let Some(snapshot_id) = published {
                     after.published(conn, snapshot_id, now)?;
@@ -232,7 +232,7 @@ impl Sync {
     async fn add_social(
         &self,
         claim: &Claim,
-        snapshot_id: i64,
+        snapshot_id: SnapshotId,
         social: Option<social::Collected>,
     ) -> Result<(), DbError> {
         let (claim, now, after) = (claim.clone(), self.clock.now(), self.after.clone());
@@ -241,7 +241,7 @@ impl Sync {
             .query_tx(move |conn| {
                 let held = store::complete(conn, &claim, now)?;
                 if held && let Some(social) = social {
-                    social.publish(conn, SnapshotId(snapshot_id))?;
+                    social.publish(conn, snapshot_id)?;
                     // For alerts on social figures; those on prices were evaluated with the snapshot.
                     after.published(conn, snapshot_id, now)?;
                 }

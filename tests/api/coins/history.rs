@@ -5,7 +5,10 @@ use diesel::{
     Connection, QueryableByName, RunQueryDsl, sql_query,
     sql_types::{BigInt, Double, Timestamptz},
 };
-use mintage::market::{Point, Step, history};
+use mintage::{
+    db::CoinId,
+    market::{Point, Step, history},
+};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -20,11 +23,11 @@ fn close(found: &Value, expected: f64) -> bool {
 }
 
 /// Stores a snapshot of the first coin for every 5 minutes from `start`, with a changing rate of the dollar.
-fn remember(app: &App, start: DateTime<Utc>, prices: &[f64]) -> i64 {
+fn remember(app: &App, start: DateTime<Utc>, prices: &[f64]) -> CoinId {
     #[derive(QueryableByName)]
     struct Id {
         #[diesel(sql_type = BigInt)]
-        id: i64,
+        id: CoinId,
     }
     let mut conn = app.sql();
     let coin = sql_query("SELECT min(id) AS id FROM coins").get_result::<Id>(&mut conn).unwrap().id;
