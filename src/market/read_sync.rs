@@ -127,8 +127,8 @@ pub async fn read_sync(
     social: Data<Social>,
 ) -> Result<Json<SyncStatus>, Problem> {
     let now = clock.now();
-    let read = move |conn: &mut _| Ok::<_, Problem>(SyncStatus::read(conn, &settings, &social, now)?);
-    db.run(read).await.map(Json)
+    let status = db.query(move |conn| SyncStatus::read(conn, &settings, &social, now)).await?;
+    Ok(Json(status))
 }
 
 impl SyncStatus {
