@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -27,7 +26,7 @@ use crate::{
     clock::Clock,
     config,
     db::{CoinId, Db, DbError, SnapshotId},
-    upstream::{self, Advice, Failure, Outcomes, Upstream, after_failure},
+    upstream::{self, Advice, Failure, Upstream, after_failure},
 };
 
 /// A source is read for at most this long per slot; the remaining coins are the first of the next slot.
@@ -49,7 +48,6 @@ pub struct Collector {
     pub(super) fingerprints: Fingerprints,
     /// Identifies this process in leases.
     pub(super) holder: Uuid,
-    pub(super) outcomes: Arc<Outcomes>,
     pub(super) streams: Vec<Stream>,
     sources: Vec<Box<dyn Source>>,
     /// Sources whose failure has been logged.
@@ -134,11 +132,10 @@ impl Collector {
         upstream: Upstream,
         queries: Queries,
         fingerprints: Fingerprints,
-        outcomes: Arc<Outcomes>,
     ) -> Self {
         let (sources, streams) = sources::open(&settings);
         let (holder, unavailable) = (Uuid::now_v7(), Mutex::default());
-        Self { db, clock, upstream, queries, fingerprints, holder, outcomes, streams, sources, unavailable }
+        Self { db, clock, upstream, queries, fingerprints, holder, streams, sources, unavailable }
     }
 
     /// Reads all sources and summarises what is stored; None without sources or while the database is unavailable.
@@ -192,12 +189,12 @@ impl Collector {
             let asking = self.ask(source, target, &query, cursor, targets.len());
             match time::timeout_at(deadline, asking).await {
                 Ok(Ok(Asked::Page(page))) => {
-                    self.outcomes.count(source.name(), true, begin.elapsed());
+                    self.upstream.outcomes().count(source.name(), true, begin.elapsed());
                     reading.page(&page);
                     self.keep(source, target, &query, page).await?;
                 }
                 Ok(Ok(Asked::Failed(failure))) => {
-                    self.outcomes.count(source.name(), false, begin.elapsed());
+                    self.upstream.outcomes().count(source.name(), false, begin.elapsed());
                     reading.failed(failure, &target.slug);
                 }
                 Ok(Ok(Asked::NoBudget)) => break,

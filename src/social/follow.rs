@@ -131,7 +131,7 @@ impl Collector {
         let begin = Instant::now();
         let connected = time::timeout(HANDSHAKE_TIMEOUT, subscribe(stream, http, cursor)).await;
         let connected = connected.unwrap_or_else(|_| Err(Failure::new(Advice::BackOff, "no answer in time")));
-        self.outcomes.count(name, connected.is_ok(), begin.elapsed());
+        self.upstream.outcomes().count(name, connected.is_ok(), begin.elapsed());
         let socket = match connected {
             Ok(socket) => socket,
             Err(failure) => return Ok(End::Broken(failure)),

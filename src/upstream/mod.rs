@@ -14,7 +14,10 @@ mod ledger;
 mod outcomes;
 mod readable;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 use reqwest::{
@@ -49,6 +52,7 @@ pub struct Upstream {
     http: Client,
     timeout: Duration,
     mask: Mask,
+    outcomes: Arc<Outcomes>,
 }
 
 /// The answer of a service, whatever its status.
@@ -72,7 +76,12 @@ impl Upstream {
             .user_agent(concat!("mintage/", env!("CARGO_PKG_VERSION")))
             .build()
             .expect("the settings are constants");
-        Self { http, timeout, mask }
+        Self { http, timeout, mask, outcomes: Arc::default() }
+    }
+
+    /// The outcomes of the calls of this client and its clones; callers count them.
+    pub fn outcomes(&self) -> &Outcomes {
+        &self.outcomes
     }
 
     /// Begins a request for JSON. Secrets belong into headers, never into the address, which may be logged on the way.

@@ -124,7 +124,7 @@ impl Sync {
     async fn report_counted(&self, provider: &'static dyn Provider) -> Result<Report, Failure> {
         let begin = Instant::now();
         let result = self.fetch_report(provider).await;
-        self.outcomes.count(provider.name(), result.is_ok(), begin.elapsed());
+        self.upstream.outcomes().count(provider.name(), result.is_ok(), begin.elapsed());
         result
     }
 

@@ -53,7 +53,6 @@ pub struct Sync {
     holder: Uuid,
     /// The state that was logged last: a lasting state is logged once.
     logged_state: Mutex<String>,
-    outcomes: Arc<Outcomes>,
     /// Rates are not fetched before this time (back-off).
     rates_after: Mutex<DateTime<Utc>>,
 }
@@ -72,16 +71,8 @@ impl Sync {
         let keys = settings.provider_settings.values().filter_map(|own| own.key.as_ref());
         let mask = Mask::new(keys.chain(&social.x_token).map(Secret::expose));
         let upstream = Upstream::new(settings.timeout, mask);
-        let outcomes = Arc::<Outcomes>::default();
-        let social = Collector::new(
-            db.clone(),
-            clock.clone(),
-            social,
-            upstream.clone(),
-            queries,
-            fingerprints,
-            outcomes.clone(),
-        );
+        let social =
+            Collector::new(db.clone(), clock.clone(), social, upstream.clone(), queries, fingerprints);
         Self {
             db,
             clock,
@@ -91,14 +82,13 @@ impl Sync {
             after,
             holder: Uuid::now_v7(),
             logged_state: Mutex::default(),
-            outcomes,
             rates_after: Mutex::new(DateTime::UNIX_EPOCH),
         }
     }
 
     /// The outcomes of the calls of this process.
     pub fn outcomes(&self) -> &Outcomes {
-        &self.outcomes
+        self.upstream.outcomes()
     }
 
     /// Runs until the task is aborted; does nothing if only demo data is configured.
