@@ -232,7 +232,7 @@ impl Collector {
         let unused = max_cost.saturating_sub(billed);
         if unused > 0 {
             let (name, today) = (source.name().to_owned(), now.date_naive());
-            self.db.query(move |conn| store::settle(conn, &name, today, unused)).await?;
+            self.db.query(move |conn| upstream::refund(conn, &name, unused, today)).await?;
         }
         Ok(page.map_or_else(Asked::Failed, Asked::Page))
     }

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use diesel::{
     PgConnection, QueryResult,
     prelude::*,
     sql_query,
-    sql_types::{Array, BigInt, Date, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid},
     upsert::excluded,
 };
 use uuid::Uuid;
@@ -283,18 +283,6 @@ pub fn current(
         .load(conn)?;
     let read = |(coin, social)| Some((coin, serde_json::from_value(social).ok()?));
     Ok(rows.into_iter().filter_map(read).collect())
-}
-
-/// Returns the unused part of a reservation to the budget.
-pub fn settle(conn: &mut PgConnection, provider: &str, day: NaiveDate, unused: u32) -> QueryResult<()> {
-    sql_query(
-        "UPDATE provider_state SET used = greatest(used - $3, 0) WHERE provider = $1 AND usage_day = $2",
-    )
-    .bind::<Text, _>(provider)
-    .bind::<Date, _>(day)
-    .bind::<Integer, _>(i32::try_from(unused).unwrap_or(i32::MAX))
-    .execute(conn)?;
-    Ok(())
 }
 
 /// Who may follow a stream.

@@ -63,7 +63,6 @@ pub fn reserve(
     budget: Option<u32>,
     today: NaiveDate,
 ) -> QueryResult<bool> {
-    let number = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
     let counted = sql_query(
         "INSERT INTO provider_state AS p (provider, usage_day, used) \
          SELECT $1, $2, $3 WHERE $4 IS NULL OR $3 <= $4 \
@@ -77,6 +76,22 @@ pub fn reserve(
     .bind::<Nullable<Integer>, _>(budget.map(number))
     .execute(conn)?;
     Ok(counted == 1)
+}
+
+/// Gives the unused part of a reservation of that day back to the budget.
+pub fn refund(conn: &mut PgConnection, provider: &str, unused: u32, day: NaiveDate) -> QueryResult<()> {
+    sql_query(
+        "UPDATE provider_state SET used = greatest(used - $3, 0) WHERE provider = $1 AND usage_day = $2",
+    )
+    .bind::<Text, _>(provider)
+    .bind::<Date, _>(day)
+    .bind::<Integer, _>(number(unused))
+    .execute(conn)?;
+    Ok(())
+}
+
+fn number(cost: u32) -> i32 {
+    i32::try_from(cost).unwrap_or(i32::MAX)
 }
 
 /// Records a success, which ends the back-off.

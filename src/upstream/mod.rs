@@ -30,8 +30,8 @@ use tokio::time;
 pub use self::{
     failure::{Advice, Failure, after_failure, clean, next_day},
     ledger::{
-        Budget, MAX_WAIT, ServiceState, clear_stops, record_failure, record_flaw, record_success, reserve,
-        state, states,
+        Budget, MAX_WAIT, ServiceState, clear_stops, record_failure, record_flaw, record_success, refund,
+        reserve, state, states,
     },
     outcomes::Outcomes,
     readable::Readable,
