@@ -6,7 +6,7 @@ use std::{
 };
 
 use actix_web::web::Data;
-use chrono::{DateTime, NaiveTime, Utc};
+use chrono::{DateTime, NaiveTime, SubsecRound, Utc};
 use diesel::{PgConnection, QueryResult};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
@@ -25,7 +25,7 @@ use super::{
 use crate::{
     clock::Clock,
     config,
-    db::{CoinId, Db, DbError, SnapshotId},
+    db::{CoinId, Db, DbError},
     upstream::{self, Advice, Failure, Upstream, after_failure},
 };
 
@@ -39,6 +39,9 @@ const MAX_CURSOR_LEN: usize = 100;
 /// `popularity` compares every coin with this one.
 const BITCOIN: &str = "bitcoin";
 
+/// Reads the coins to look for, which are those of the newest snapshot; the market stores them.
+pub type ReadTargets = fn(&mut PgConnection) -> QueryResult<Vec<Target>>;
+
 /// Reads the sources and stores scores of their posts.
 pub struct Collector {
     pub(super) db: Db,
@@ -46,6 +49,7 @@ pub struct Collector {
     pub(super) upstream: Upstream,
     pub(super) queries: Queries,
     pub(super) fingerprints: Fingerprints,
+    pub(super) read_targets: ReadTargets,
     /// Identifies this process in leases.
     pub(super) holder: Uuid,
     pub(super) streams: Vec<Stream>,
@@ -62,9 +66,15 @@ pub struct Collected {
 }
 
 impl Collected {
-    /// Publishes in the caller's transaction.
-    pub fn publish(&self, conn: &mut PgConnection, snapshot: SnapshotId) -> QueryResult<()> {
-        store::publish(conn, snapshot, &self.summaries, self.began)
+    /// Replaces the stored figures.
+    pub fn save(&self, conn: &mut PgConnection) -> QueryResult<()> {
+        store::save_summaries(conn, &self.summaries)
+    }
+
+    /// Returns the figures of the coins for which a source was read in this slot.
+    pub fn new_figures(&self) -> impl Iterator<Item = (CoinId, &Social)> {
+        let all = self.summaries.iter().map(|(coin, social)| (*coin, social));
+        all.filter(|(_, social)| social.as_of >= self.began)
     }
 }
 
@@ -132,10 +142,22 @@ impl Collector {
         upstream: Upstream,
         queries: Queries,
         fingerprints: Fingerprints,
+        read_targets: ReadTargets,
     ) -> Self {
         let (sources, streams) = sources::open(&settings);
         let (holder, unavailable) = (Uuid::now_v7(), Mutex::default());
-        Self { db, clock, upstream, queries, fingerprints, holder, streams, sources, unavailable }
+        Self {
+            db,
+            clock,
+            upstream,
+            queries,
+            fingerprints,
+            read_targets,
+            holder,
+            streams,
+            sources,
+            unavailable,
+        }
     }
 
     /// Reads all sources and summarises what is stored; None without sources or while the database is unavailable.
@@ -153,8 +175,9 @@ impl Collector {
     }
 
     async fn try_collect(&self) -> Result<Collected, DbError> {
-        let began = self.clock.now();
-        let targets = self.db.query(store::targets).await?;
+        // The precision of the database, where `as_of` comes from.
+        let began = self.clock.now().trunc_subsecs(6);
+        let targets = self.db.query(self.read_targets).await?;
         let reading = join_all(self.sources.iter().map(|source| self.read(&**source, &targets)));
         reading.await.into_iter().collect::<Result<(), DbError>>()?;
         let now = self.clock.now();

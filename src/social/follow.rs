@@ -118,9 +118,10 @@ impl Collector {
 
     async fn session(&self, stream: &Stream, http: &Client) -> Result<End, DbError> {
         let (name, holder, now) = (stream.name, self.holder, self.clock.now());
+        let read_targets = self.read_targets;
         let held =
             self.db.query_tx(move |conn| match store::hold_stream(conn, name, holder, now, now + LEASE)? {
-                Hold::Ours(cursor) => Ok(Some((cursor, store::targets(conn)?))),
+                Hold::Ours(cursor) => Ok(Some((cursor, read_targets(conn)?))),
                 Hold::Theirs => Ok(None),
             });
         let Some((cursor, targets)) = held.await? else {

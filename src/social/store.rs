@@ -15,16 +15,12 @@ use uuid::Uuid;
 use super::{
     model::Social,
     post::{KEPT, SAMPLE, ScoredPost},
-    queries::Target,
     summary::{Coverage, KeptPost, Known},
 };
 use crate::{
     db::{
-        CoinId, SnapshotId,
-        schema::{
-            coin_quotes, coin_snapshots, coin_social, coins, social_cursors, social_posts, social_streams,
-            social_tries,
-        },
+        CoinId,
+        schema::{coin_social, social_cursors, social_posts, social_streams, social_tries},
     },
     sentiment::{Count, Scored},
 };
@@ -41,19 +37,6 @@ pub struct Batch {
     pub complete_since: Option<DateTime<Utc>>,
     pub counted: Option<Count>,
     pub read_at: DateTime<Utc>,
-}
-
-/// Returns the coins of the newest snapshot, by rank.
-pub fn targets(conn: &mut PgConnection) -> QueryResult<Vec<Target>> {
-    let newest: Option<SnapshotId> =
-        coin_snapshots::table.select(diesel::dsl::max(coin_snapshots::id)).first(conn)?;
-    let rows: Vec<(CoinId, String, String, String)> = coin_quotes::table
-        .inner_join(coins::table)
-        .filter(coin_quotes::snapshot_id.nullable().eq(newest))
-        .order((coin_quotes::rank, coin_quotes::coin_id))
-        .select((coins::id, coins::symbol, coins::name, coins::slug))
-        .load(conn)?;
-    Ok(rows.into_iter().map(|(id, symbol, name, slug)| Target { id, symbol, name, slug }).collect())
 }
 
 /// Returns the id of the newest post that was read of a source, by coin.
@@ -235,14 +218,8 @@ pub fn known(conn: &mut PgConnection, of: &[CoinId]) -> QueryResult<HashMap<Coin
     Ok(known)
 }
 
-/// Replaces the summaries of these coins; other coins keep theirs. Figures not older than `since` also go into the
-/// history, with the snapshot.
-pub fn publish(
-    conn: &mut PgConnection,
-    snapshot: SnapshotId,
-    summaries: &HashMap<CoinId, Social>,
-    since: DateTime<Utc>,
-) -> QueryResult<()> {
+/// Replaces the summaries of these coins; other coins keep theirs.
+pub fn save_summaries(conn: &mut PgConnection, summaries: &HashMap<CoinId, Social>) -> QueryResult<()> {
     let rows: Vec<_> = summaries
         .iter()
         .map(|(coin, social)| {
@@ -259,14 +236,6 @@ pub fn publish(
             coin_social::social.eq(excluded(coin_social::social)),
         ))
         .execute(conn)?;
-    sql_query(
-        "UPDATE coin_quotes q SET sentiment = (s.social ->> 'sentiment')::float8, \
-         popularity = (s.social ->> 'popularity')::float8 \
-         FROM coin_social s WHERE q.snapshot_id = $1 AND s.coin_id = q.coin_id AND s.as_of >= $2",
-    )
-    .bind::<BigInt, _>(snapshot)
-    .bind::<Timestamptz, _>(since)
-    .execute(conn)?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ mod prune;
 mod publish;
 mod slots;
 mod snapshots;
+mod social;
 
 pub use self::{
     history::roll_up,
@@ -15,6 +16,7 @@ pub use self::{
     publish::{complete, is_older, publish},
     slots::{Claim, SlotRow, claim, last_slots, make_due, postpone, release, renew, request},
     snapshots::{last_rates, latest},
+    social::{add_social, social_targets},
 };
 pub use self::{
     history::{Point, Step, history},

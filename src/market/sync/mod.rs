@@ -71,8 +71,15 @@ impl Sync {
         let keys = settings.provider_settings.values().filter_map(|own| own.key.as_ref());
         let mask = Mask::new(keys.chain(&social.x_token).map(Secret::expose));
         let upstream = Upstream::new(settings.timeout, mask);
-        let social =
-            Collector::new(db.clone(), clock.clone(), social, upstream.clone(), queries, fingerprints);
+        let social = Collector::new(
+            db.clone(),
+            clock.clone(),
+            social,
+            upstream.clone(),
+            queries,
+            fingerprints,
+            store::social_targets,
+        );
         Self {
             db,
             clock,
@@ -200,7 +207,7 @@ impl Sync {
             .query_tx(move |conn| {
                 let published = store::publish(conn, &claim, &market, now, hold_until)?;
                 if let (Some(snapshot_id), Some(social)) = (published, social) {
-                    social.publish(conn, snapshot_id)?;
+                    store::add_social(conn, snapshot_id, &social)?;
                 }
                 if let Some(snapshot_id) = published {
                     after.published(conn, snapshot_id, now)?;
@@ -231,7 +238,7 @@ impl Sync {
             .query_tx(move |conn| {
                 let held = store::complete(conn, &claim, now)?;
                 if held && let Some(social) = social {
-                    social.publish(conn, snapshot_id)?;
+                    store::add_social(conn, snapshot_id, &social)?;
                     // For alerts on social figures; those on prices were evaluated with the snapshot.
                     after.published(conn, snapshot_id, now)?;
                 }
