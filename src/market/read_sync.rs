@@ -144,7 +144,8 @@ impl SyncStatus {
             let state = states.iter().find(|state| state.provider == name);
             ServiceStatus::new(name, state, budget, now)
         };
-        let budget = |name| settings.settings_of(name).daily_budget.map(|a_day| Budget { a_day, least: 1 });
+        let budget =
+            |name| settings.settings_of(name).daily_budget.map(|per_day| Budget { per_day, min_cost: 1 });
         let names = providers::real(settings).map(Provider::name);
         let providers: Vec<_> = names.map(|name| status(name, budget(name))).collect();
         let social = budgets(social).into_iter().map(|(name, budget)| status(&name, budget)).collect();
@@ -206,7 +207,8 @@ impl ServiceStatus {
     fn new(name: &str, state: Option<&ServiceState>, budget: Option<Budget>, now: DateTime<Utc>) -> Self {
         let state = state.cloned().unwrap_or_default();
         let used_today = if state.usage_day == Some(now.date_naive()) { state.used } else { 0 };
-        let is_spent = budget.is_some_and(|budget| used_today.unsigned_abs() + budget.least > budget.a_day);
+        let is_spent =
+            budget.is_some_and(|budget| used_today.unsigned_abs() + budget.min_cost > budget.per_day);
         let retry_at = state.waits_until(now).max(is_spent.then(|| next_day(now)));
         Self {
             name: name.to_owned(),
@@ -221,7 +223,7 @@ impl ServiceStatus {
             last_error: state.last_error,
             last_error_at: state.last_error_at,
             used_today,
-            daily_budget: budget.map(|budget| budget.a_day),
+            daily_budget: budget.map(|budget| budget.per_day),
         }
     }
 }

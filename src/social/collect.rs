@@ -94,7 +94,7 @@ struct Reading {
     /// At least one coin was answered.
     answered: bool,
     /// The newest failure that may be of one coin only.
-    flaw: Option<Failure>,
+    isolated_failure: Option<Failure>,
     /// A failure of the whole source.
     failure: Option<Failure>,
     is_over: bool,
@@ -114,14 +114,14 @@ impl Reading {
             self.is_over = true;
             return;
         }
-        let failure = failure.about(coin);
+        let failure = failure.with_subject(coin);
         self.requests += 1;
         self.failures_in_a_row += 1;
         if self.failures_in_a_row == MAX_FAILURES_IN_A_ROW {
             self.failure = Some(failure);
             self.is_over = true;
         } else {
-            self.flaw = Some(failure);
+            self.isolated_failure = Some(failure);
         }
     }
 
@@ -129,7 +129,7 @@ impl Reading {
     fn timed_out(&mut self) {
         self.is_over = true;
         if !self.answered {
-            self.flaw = Some(Failure::new(Advice::BackOff, "no answer in time"));
+            self.isolated_failure = Some(Failure::new(Advice::BackOff, "no answer in time"));
         }
     }
 }
@@ -232,8 +232,12 @@ impl Collector {
             Reading { failure: Some(failure), answered, .. } => {
                 self.failed(source.name(), failure, answered).await
             }
-            Reading { answered: true, flaw, .. } => self.succeeded(source.name(), flaw).await,
-            Reading { flaw: Some(flaw), .. } => self.failed(source.name(), flaw, false).await,
+            Reading { answered: true, isolated_failure, .. } => {
+                self.succeeded(source.name(), isolated_failure).await
+            }
+            Reading { isolated_failure: Some(isolated_failure), .. } => {
+                self.failed(source.name(), isolated_failure, false).await
+            }
             _ => Ok(()),
         }
     }
@@ -272,7 +276,7 @@ impl Collector {
         let (name, budget) = (source.name().to_owned(), source.budget());
         let reserved = self.db.query_tx(move |conn| {
             if let Some(budget) = budget {
-                let allowed = allowance(budget.a_day, cost, now);
+                let allowed = allowance(budget.per_day, cost, now);
                 if !upstream::reserve(conn, &name, cost, Some(allowed), now.date_naive())? {
                     return Ok(false);
                 }
@@ -334,12 +338,16 @@ impl Collector {
     }
 
     /// Records a success, and the failure for one coin, if any.
-    pub(super) async fn succeeded(&self, source: &str, flaw: Option<Failure>) -> Result<(), DbError> {
+    pub(super) async fn succeeded(
+        &self,
+        source: &str,
+        isolated_failure: Option<Failure>,
+    ) -> Result<(), DbError> {
         let (name, now) = (source.to_owned(), self.clock.now());
         let recorded = self.db.query_tx(move |conn| {
             upstream::record_success(conn, &name, now)?;
-            if let Some(flaw) = flaw {
-                upstream::record_flaw(conn, &name, &flaw.message, now)?;
+            if let Some(isolated_failure) = isolated_failure {
+                upstream::record_isolated_failure(conn, &name, &isolated_failure.message, now)?;
             }
             Ok(())
         });
@@ -413,7 +421,7 @@ mod tests {
         reading.page(&Page { requests: MAX_REQUESTS - 1, ..Page::default() });
         assert!(!reading.is_over);
         reading.page(&Page { requests: 1, ..Page::default() });
-        assert!(reading.is_over && reading.failure.is_none() && reading.flaw.is_none());
+        assert!(reading.is_over && reading.failure.is_none() && reading.isolated_failure.is_none());
         let mut reading = Reading::default();
         reading.page(&Page { enough: true, ..Page::default() });
         assert!(reading.is_over && reading.failure.is_none());
@@ -423,10 +431,10 @@ mod tests {
     fn a_timeout_is_a_failure_only_if_nothing_was_answered() {
         let mut reading = Reading::default();
         reading.timed_out();
-        assert!(reading.is_over && reading.flaw.is_some());
+        assert!(reading.is_over && reading.isolated_failure.is_some());
         let mut reading = Reading::default();
         reading.page(&Page::default());
         reading.timed_out();
-        assert!(reading.is_over && reading.flaw.is_none());
+        assert!(reading.is_over && reading.isolated_failure.is_none());
     }
 }

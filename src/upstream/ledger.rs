@@ -28,12 +28,12 @@ pub struct ServiceState {
     pub used: i32,
 }
 
-/// What may be used of a service per UTC day.
+/// A limit on the use of a service per UTC day.
 #[derive(Clone, Copy)]
 pub struct Budget {
-    pub a_day: u32,
+    pub per_day: u32,
     /// The cost of the cheapest call.
-    pub least: u32,
+    pub min_cost: u32,
 }
 
 /// No advice waits longer than a day, so a later `retry_at` comes from a wrong clock and does not count.
@@ -111,8 +111,8 @@ pub fn record_success(conn: &mut PgConnection, provider: &str, now: DateTime<Utc
     Ok(())
 }
 
-/// Records a failure that does not count as one of the whole service, such as of one coin.
-pub fn record_flaw(
+/// Records a failure that does not count as one of the whole service, such as one of a single coin.
+pub fn record_isolated_failure(
     conn: &mut PgConnection,
     provider: &str,
     error: &str,

@@ -103,7 +103,7 @@ async fn answer(ask: Ask<'_>, request: RequestBuilder) -> Result<Answer, Failure
         return Ok(answer);
     }
     let failure = decode_error(&answer.body).unwrap_or_else(|| answer.refusal(ask.now));
-    Err(answer.hinted(failure, ask.now))
+    Err(answer.add_retry_after(failure, ask.now))
 }
 
 #[derive(Deserialize)]
@@ -124,7 +124,7 @@ struct Row {
 
 fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result<Report, Failure> {
     let Readable::<Row> { items: rows, .. } = serde_json::from_slice(body)
-        .map_err(|error| decode_error(body).unwrap_or_else(|| Failure::garbage(error)))?;
+        .map_err(|error| decode_error(body).unwrap_or_else(|| Failure::unexpected_body(error)))?;
     let stated = rows.iter().filter_map(|row| row.last_updated).max();
     let listings = rows.into_iter().map(|row| Listing {
         slug: row.id.clone(),
@@ -149,9 +149,9 @@ fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result
 
 fn decode_rates(body: &[u8], base: &str, currencies: &[String]) -> Result<Rates, Failure> {
     let prices: HashMap<String, HashMap<String, Option<f64>>> =
-        serde_json::from_slice(body).map_err(Failure::garbage)?;
+        serde_json::from_slice(body).map_err(Failure::unexpected_body)?;
     let price = |currency: &str| *prices.get(COIN_FOR_RATES)?.get(&currency.to_lowercase())?;
-    let base = price(base).ok_or_else(|| Failure::garbage("no price of bitcoin"))?;
+    let base = price(base).ok_or_else(|| Failure::unexpected_body("no price of bitcoin"))?;
     let rate = |currency: &String| Some((currency.clone(), price(currency)? / base));
     Ok(currencies.iter().filter_map(rate).collect())
 }

@@ -111,7 +111,7 @@ impl CoinMarketCap {
 fn refusal(answer: &Answer, now: DateTime<Utc>) -> Failure {
     let envelope = serde_json::from_slice::<StatusOnly>(&answer.body).ok();
     match envelope.filter(|envelope| envelope.status.error_code != 0) {
-        Some(envelope) => answer.hinted(envelope.status.failure(), now),
+        Some(envelope) => answer.add_retry_after(envelope.status.failure(), now),
         None => answer.refusal(now),
     }
 }
@@ -201,11 +201,11 @@ fn number_or_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i
 /// Decodes the top `count` coins from a body of either version, received at `now`.
 pub fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result<Report, Failure> {
     // An error may come with or without data, of any shape.
-    let status = serde_json::from_slice::<StatusOnly>(body).map_err(Failure::garbage)?.status;
+    let status = serde_json::from_slice::<StatusOnly>(body).map_err(Failure::unexpected_body)?.status;
     if status.error_code != 0 {
         return Err(status.failure());
     }
-    let Envelope { status, data } = serde_json::from_slice(body).map_err(Failure::garbage)?;
+    let Envelope { status, data } = serde_json::from_slice(body).map_err(Failure::unexpected_body)?;
     let listings = data.items.into_iter().filter_map(|row| listing(row, currency));
     listing::build_report(listings, currency, count, status.timestamp, now)
 }

@@ -80,7 +80,7 @@ async fn get(ask: Ask<'_>, path: &str, quotes: &str) -> Result<Answer, Failure> 
         _ => Advice::BackOff,
     };
     let failure = decode_error(&answer.body).map(|text| Failure::new(advice, text));
-    Err(answer.hinted(failure.unwrap_or_else(|| answer.refusal(ask.now)), ask.now))
+    Err(answer.add_retry_after(failure.unwrap_or_else(|| answer.refusal(ask.now)), ask.now))
 }
 
 #[derive(Deserialize)]
@@ -105,7 +105,8 @@ struct Quote {
 }
 
 fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result<Report, Failure> {
-    let Readable::<Row> { items: mut rows, .. } = serde_json::from_slice(body).map_err(Failure::garbage)?;
+    let Readable::<Row> { items: mut rows, .. } =
+        serde_json::from_slice(body).map_err(Failure::unexpected_body)?;
     rows.retain(|row| row.rank.is_some_and(|rank| (1..=i64::from(count)).contains(&i64::from(rank))));
     let stated = rows.iter().filter_map(|row| row.last_updated).max();
     let listings = rows.into_iter().filter_map(|mut row| {
@@ -137,9 +138,9 @@ fn listing(row: Row, quote: &Quote) -> Option<Listing> {
 }
 
 fn decode_rates(body: &[u8], base: &str, currencies: &[String]) -> Result<Rates, Failure> {
-    let row: Row = serde_json::from_slice(body).map_err(Failure::garbage)?;
+    let row: Row = serde_json::from_slice(body).map_err(Failure::unexpected_body)?;
     let price = |currency: &str| row.quotes.get(currency)?.price;
-    let base = price(base).ok_or_else(|| Failure::garbage("no price of bitcoin"))?;
+    let base = price(base).ok_or_else(|| Failure::unexpected_body("no price of bitcoin"))?;
     let rate = |currency: &String| Some((currency.clone(), price(currency)? / base));
     Ok(currencies.iter().filter_map(rate).collect())
 }

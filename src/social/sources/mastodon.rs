@@ -149,9 +149,9 @@ struct Timeline {
 fn decode(body: &[u8]) -> Result<Timeline, Failure> {
     let body = String::from_utf8_lossy(body);
     let Readable { items: statuses, total: count }: Readable<Status> =
-        serde_json::from_str(&body).map_err(Failure::garbage)?;
+        serde_json::from_str(&body).map_err(Failure::unexpected_body)?;
     if statuses.is_empty() && count > 0 {
-        return Err(Failure::garbage("no post can be read"));
+        return Err(Failure::unexpected_body("no post can be read"));
     }
     Ok(Timeline {
         count,

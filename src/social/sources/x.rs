@@ -63,7 +63,7 @@ impl Source for X {
     }
 
     fn budget(&self) -> Option<Budget> {
-        Some(Budget { a_day: self.daily_posts, least: PAGE_SIZE.start() + COUNT_COST })
+        Some(Budget { per_day: self.daily_posts, min_cost: PAGE_SIZE.start() + COUNT_COST })
     }
 
     fn max_cost(&self, coins: usize) -> u32 {
@@ -179,13 +179,13 @@ struct Note {
 /// Returns also the number of posts in the answer, each of which is billed.
 fn decode_search(body: &[u8]) -> Result<(Page, u32), Failure> {
     let body = String::from_utf8_lossy(body);
-    let search: Search = serde_json::from_str(&body).map_err(Failure::garbage)?;
+    let search: Search = serde_json::from_str(&body).map_err(Failure::unexpected_body)?;
     // Without results there is no `data`, but there is `meta`; errors alone have neither.
-    let meta = search.meta.ok_or_else(|| Failure::garbage("there is no meta"))?;
+    let meta = search.meta.ok_or_else(|| Failure::unexpected_body("there is no meta"))?;
     let returned = u32::try_from(search.data.total).unwrap_or(u32::MAX);
     let tweets = search.data.items;
     if tweets.is_empty() && returned > 0 {
-        return Err(Failure::garbage("no post can be read"));
+        return Err(Failure::unexpected_body("no post can be read"));
     }
     let posts: Vec<Post> = tweets.into_iter().filter_map(post).collect();
     let complete_since = meta.next_token.and_then(|_| posts.iter().map(|post| post.at).min());
@@ -214,7 +214,7 @@ struct Bucket {
 }
 
 fn decode_counts(body: &[u8]) -> Result<Option<Count>, Failure> {
-    let counts: Counts = serde_json::from_slice(body).map_err(Failure::garbage)?;
+    let counts: Counts = serde_json::from_slice(body).map_err(Failure::unexpected_body)?;
     let posts = counts.data.iter().map(|bucket| f64::from(bucket.tweet_count)).sum();
     let length = counts.data.iter().map(|bucket| bucket.end - bucket.start).sum::<TimeDelta>();
     let hours = length.as_seconds_f64() / 3600.0;
