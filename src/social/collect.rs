@@ -18,7 +18,7 @@ use super::{
     model::Social,
     post::{self, Page},
     queries::{Queries, Query, Target, query_for},
-    sources::{self, Ask, Source, Stream},
+    sources::{self, Search, Source, Stream},
     store::{self, Batch},
     summary::summarise,
 };
@@ -31,7 +31,7 @@ use crate::{
 
 /// A source is read for at most this long per slot; the remaining coins are the first of the next slot.
 const MAX_READING: Duration = Duration::from_secs(20);
-/// Half of what Mastodon allows in the five minutes of a slot.
+/// Half of the limit of Mastodon for the five minutes of a slot.
 const MAX_REQUESTS: u32 = 150;
 /// Consecutive failures, each of one coin, after which the whole source counts as failed.
 const MAX_FAILURES_IN_A_ROW: u32 = 3;
@@ -78,22 +78,22 @@ impl Collected {
     }
 }
 
-/// What became of a question about one coin.
-enum Asked {
+/// The outcome of a search for posts about one coin.
+enum SearchOutcome {
     Page(Page),
     /// The budget does not allow it now.
     NoBudget,
     Failed(Failure),
 }
 
-/// Counts what a source answers in a slot, and decides when to stop.
+/// Counts the answers of a source in a slot, and decides when to stop.
 #[derive(Default)]
 struct Reading {
     requests: u32,
     failures_in_a_row: u32,
     /// At least one coin was answered.
     answered: bool,
-    /// The newest failure that may be of one coin only.
+    /// The newest failure of a single request, such as of one coin.
     isolated_failure: Option<Failure>,
     /// A failure of the whole source.
     failure: Option<Failure>,
@@ -125,7 +125,7 @@ impl Reading {
         }
     }
 
-    /// No time is left. That alone is a failure only if nothing was answered.
+    /// Ends the reading for lack of time. That is a failure only if nothing was answered.
     fn timed_out(&mut self) {
         self.is_over = true;
         if !self.answered {
@@ -190,7 +190,7 @@ impl Collector {
         Ok(Collected { summaries: summarise(&known.await?, bitcoin, now), began })
     }
 
-    /// Queries a source for every coin, until it has had enough or time is up.
+    /// Queries a source coin by coin, until its limit of requests or the time limit is reached.
     async fn read(&self, source: &dyn Source, targets: &[Target]) -> Result<(), DbError> {
         let (name, now) = (source.name().to_owned(), self.clock.now());
         let stored = self.db.query(move |conn| {
@@ -202,25 +202,25 @@ impl Collector {
             return Ok(());
         }
         let queries = targets.iter().map(|target| (target, query_for(target, &self.queries)));
-        let mut order: Vec<_> = queries.filter(|(_, query)| source.can_ask(query)).collect();
+        let mut order: Vec<_> = queries.filter(|(_, query)| source.can_search(query)).collect();
         order.sort_by_key(|(target, _)| tries.get(&target.id));
         let mut reading = Reading::default();
         let deadline = time::Instant::now() + MAX_READING;
         for (target, query) in order {
             let begin = Instant::now();
             let cursor = cursors.get(&target.id).map(String::as_str);
-            let asking = self.ask(source, target, &query, cursor, targets.len());
-            match time::timeout_at(deadline, asking).await {
-                Ok(Ok(Asked::Page(page))) => {
+            let search = self.search(source, target, &query, cursor, targets.len());
+            match time::timeout_at(deadline, search).await {
+                Ok(Ok(SearchOutcome::Page(page))) => {
                     self.upstream.outcomes().count(source.name(), true, begin.elapsed());
                     reading.page(&page);
                     self.keep(source, target, &query, page).await?;
                 }
-                Ok(Ok(Asked::Failed(failure))) => {
+                Ok(Ok(SearchOutcome::Failed(failure))) => {
                     self.upstream.outcomes().count(source.name(), false, begin.elapsed());
                     reading.failed(failure, &target.slug);
                 }
-                Ok(Ok(Asked::NoBudget)) => break,
+                Ok(Ok(SearchOutcome::NoBudget)) => break,
                 Ok(Err(error)) => return Err(error),
                 Err(_) => reading.timed_out(),
             }
@@ -242,30 +242,31 @@ impl Collector {
         }
     }
 
-    async fn ask(
+    /// Reads the new posts about a coin, within the budget.
+    async fn search(
         &self,
         source: &dyn Source,
         target: &Target,
         query: &Query,
         cursor: Option<&str>,
         coins: usize,
-    ) -> Result<Asked, DbError> {
+    ) -> Result<SearchOutcome, DbError> {
         let (now, max_cost) = (self.clock.now(), source.max_cost(coins));
         if !self.reserve(source, target.id, max_cost, now).await? {
-            return Ok(Asked::NoBudget);
+            return Ok(SearchOutcome::NoBudget);
         }
         let mut billed = 0;
-        let page = source.page(&self.upstream, Ask { query, cursor, max_cost, now }, &mut billed).await;
+        let page = source.page(&self.upstream, Search { query, cursor, max_cost, now }, &mut billed).await;
         let unused = max_cost.saturating_sub(billed);
         if unused > 0 {
             let (name, today) = (source.name().to_owned(), now.date_naive());
             self.db.query(move |conn| upstream::refund(conn, &name, unused, today)).await?;
         }
-        Ok(page.map_or_else(Asked::Failed, Asked::Page))
+        Ok(page.map_or_else(SearchOutcome::Failed, SearchOutcome::Page))
     }
 
-    /// Records that the source is queried for a coin, and reserves the cost; false if the budget does not allow it. The
-    /// budget of a day is spread over the day.
+    /// Reserves the cost of a search and records the try; false if the budget does not allow it. The budget of a day is
+    /// spread over the day.
     async fn reserve(
         &self,
         source: &dyn Source,
@@ -359,7 +360,7 @@ impl Collector {
     }
 }
 
-/// Words that name the coin, which tell nothing of the language of a post.
+/// Returns the words that name the coin. They do not count when the language of a post is detected.
 pub fn names(target: &Target, query: &Query) -> HashSet<String> {
     let used = query.names.iter().chain(&query.ambiguous).chain(&query.hashtags);
     let own = [target.name.to_lowercase(), target.symbol.to_lowercase()];
@@ -369,7 +370,8 @@ pub fn names(target: &Target, query: &Query) -> HashSet<String> {
     used.chain(&own).flat_map(|name| words(name)).collect()
 }
 
-/// How much may be used by now: the share of the day (UTC) that is over, but always enough for one request.
+/// Returns how much of a daily budget may be used by now: the share of the day (UTC) that is over, but always enough for
+/// one request.
 fn allowance(budget: u32, cost: u32, now: DateTime<Utc>) -> u32 {
     let seconds = (now.time() - NaiveTime::MIN).num_seconds().unsigned_abs();
     let share = u64::from(budget) * seconds / (24 * 60 * 60);

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::{
     super::model::{Numbers, Report},
-    Ask, Provider, Rates,
+    Call, Provider, Rates,
     listing::{self, Listing},
 };
 use crate::{
@@ -58,29 +58,29 @@ impl Provider for CoinGecko {
         Some("Data provided by CoinGecko (https://www.coingecko.com)")
     }
 
-    async fn report(&self, ask: Ask<'_>) -> Result<Report, Failure> {
-        let request = request(ask, "/api/v3/coins/markets").query(&[
-            ("vs_currency", ask.currency.to_lowercase().as_str()),
+    async fn report(&self, call: Call<'_>) -> Result<Report, Failure> {
+        let request = request(call, "/api/v3/coins/markets").query(&[
+            ("vs_currency", call.currency.to_lowercase().as_str()),
             ("order", "market_cap_desc"),
-            ("per_page", &ask.count.to_string()),
+            ("per_page", &call.count.to_string()),
             ("page", "1"),
             ("sparkline", "false"),
             ("price_change_percentage", "1h,24h,7d"),
         ]);
-        let answer = answer(ask, request).await?;
-        decode(answer.json(ask.now)?, ask.currency, ask.count, ask.now)
+        let answer = answer(call, request).await?;
+        decode(answer.json(call.now)?, call.currency, call.count, call.now)
     }
 
-    async fn rates(&self, ask: Ask<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure> {
+    async fn rates(&self, call: Call<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure> {
         let codes: Vec<_> =
             [&report.currency].into_iter().chain(currencies).map(|code| code.to_lowercase()).collect();
-        let request = request(ask, "/api/v3/simple/price").query(&[
+        let request = request(call, "/api/v3/simple/price").query(&[
             ("ids", COIN_FOR_RATES),
             ("vs_currencies", &codes.join(",")),
             ("precision", "full"),
         ]);
-        let answer = answer(ask, request).await?;
-        decode_rates(answer.json(ask.now)?, &report.currency, currencies)
+        let answer = answer(call, request).await?;
+        decode_rates(answer.json(call.now)?, &report.currency, currencies)
     }
 
     fn cost_of_rates(&self, _: usize) -> usize {
@@ -88,22 +88,22 @@ impl Provider for CoinGecko {
     }
 }
 
-fn request(ask: Ask<'_>, path: &str) -> RequestBuilder {
-    let request = ask.upstream.get(&format!("{}{path}", ask.settings.url));
-    let header = if ask.settings.has_paid_plan { "x-cg-pro-api-key" } else { "x-cg-demo-api-key" };
-    match &ask.settings.key {
+fn request(call: Call<'_>, path: &str) -> RequestBuilder {
+    let request = call.upstream.get(&format!("{}{path}", call.settings.url));
+    let header = if call.settings.has_paid_plan { "x-cg-pro-api-key" } else { "x-cg-demo-api-key" };
+    match &call.settings.key {
         Some(key) => request.header(header, key.expose()),
         None => request,
     }
 }
 
-async fn answer(ask: Ask<'_>, request: RequestBuilder) -> Result<Answer, Failure> {
-    let answer = ask.upstream.send(request).await?;
+async fn answer(call: Call<'_>, request: RequestBuilder) -> Result<Answer, Failure> {
+    let answer = call.upstream.send(request).await?;
     if answer.status.is_success() {
         return Ok(answer);
     }
-    let failure = decode_error(&answer.body).unwrap_or_else(|| answer.refusal(ask.now));
-    Err(answer.add_retry_after(failure, ask.now))
+    let failure = decode_error(&answer.body).unwrap_or_else(|| answer.refusal(call.now));
+    Err(answer.add_retry_after(failure, call.now))
 }
 
 #[derive(Deserialize)]

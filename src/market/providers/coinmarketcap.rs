@@ -17,7 +17,7 @@ use super::{
         currency::median_ratio,
         model::{Numbers, Report},
     },
-    Ask, Provider, Rates, collect_rates,
+    Call, Provider, Rates, collect_rates,
     listing::{self, Listing},
 };
 use crate::{
@@ -68,14 +68,14 @@ impl Provider for CoinMarketCap {
         Some("Data provided by CoinMarketCap (https://coinmarketcap.com)")
     }
 
-    async fn report(&self, ask: Ask<'_>) -> Result<Report, Failure> {
-        self.fetch(ask, ask.currency, ask.count).await
+    async fn report(&self, call: Call<'_>) -> Result<Report, Failure> {
+        self.fetch(call, call.currency, call.count).await
     }
 
-    async fn rates(&self, ask: Ask<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure> {
+    async fn rates(&self, call: Call<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure> {
         collect_rates(currencies.chunks(1), async |part| {
             let currency = &part[0];
-            let other = self.fetch(ask, currency, COINS_FOR_RATES.min(ask.count)).await?;
+            let other = self.fetch(call, currency, COINS_FOR_RATES.min(call.count)).await?;
             let rate = median_ratio(&report.entries, &other.entries);
             Ok(rate.map(|rate| (currency.clone(), rate)).into_iter().collect())
         })
@@ -88,23 +88,23 @@ impl Provider for CoinMarketCap {
 }
 
 impl CoinMarketCap {
-    async fn fetch(&self, ask: Ask<'_>, currency: &str, count: u32) -> Result<Report, Failure> {
-        let url = format!("{}{}/v3/cryptocurrency/listings/latest", ask.settings.url, self.path_prefix);
-        let mut request = ask.upstream.get(&url).query(&[
+    async fn fetch(&self, call: Call<'_>, currency: &str, count: u32) -> Result<Report, Failure> {
+        let url = format!("{}{}/v3/cryptocurrency/listings/latest", call.settings.url, self.path_prefix);
+        let mut request = call.upstream.get(&url).query(&[
             ("start", "1"),
             ("limit", &count.to_string()),
             ("convert", currency),
             ("sort", "market_cap"),
             ("sort_dir", "desc"),
         ]);
-        if let Some(key) = &ask.settings.key {
+        if let Some(key) = &call.settings.key {
             request = request.header("X-CMC_PRO_API_KEY", key.expose());
         }
-        let answer = ask.upstream.send(request).await?;
+        let answer = call.upstream.send(request).await?;
         if !answer.status.is_success() {
-            return Err(refusal(&answer, ask.now));
+            return Err(refusal(&answer, call.now));
         }
-        decode(answer.json(ask.now)?, currency, count, ask.now)
+        decode(answer.json(call.now)?, currency, count, call.now)
     }
 }
 

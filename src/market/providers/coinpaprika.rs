@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::{
     super::model::{Numbers, Report},
-    Ask, Provider, Rates, collect_rates,
+    Call, Provider, Rates, collect_rates,
     listing::{self, Listing},
 };
 use crate::{
@@ -47,17 +47,17 @@ impl Provider for CoinPaprika {
         Some("Data provided by CoinPaprika (https://coinpaprika.com)")
     }
 
-    async fn report(&self, ask: Ask<'_>) -> Result<Report, Failure> {
-        let answer = get(ask, "/v1/tickers", ask.currency).await?;
-        decode(answer.json(ask.now)?, ask.currency, ask.count, ask.now)
+    async fn report(&self, call: Call<'_>) -> Result<Report, Failure> {
+        let answer = get(call, "/v1/tickers", call.currency).await?;
+        decode(answer.json(call.now)?, call.currency, call.count, call.now)
     }
 
-    async fn rates(&self, ask: Ask<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure> {
+    async fn rates(&self, call: Call<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure> {
         let base = &report.currency;
         collect_rates(currencies.chunks(CURRENCIES_PER_CALL), async |part| {
             let quotes = format!("{base},{}", part.join(","));
-            let answer = get(ask, "/v1/tickers/btc-bitcoin", &quotes).await?;
-            decode_rates(answer.json(ask.now)?, base, part)
+            let answer = get(call, "/v1/tickers/btc-bitcoin", &quotes).await?;
+            decode_rates(answer.json(call.now)?, base, part)
         })
         .await
     }
@@ -67,9 +67,9 @@ impl Provider for CoinPaprika {
     }
 }
 
-async fn get(ask: Ask<'_>, path: &str, quotes: &str) -> Result<Answer, Failure> {
-    let url = format!("{}{path}", ask.settings.url);
-    let answer = ask.upstream.send(ask.upstream.get(&url).query(&[("quotes", quotes)])).await?;
+async fn get(call: Call<'_>, path: &str, quotes: &str) -> Result<Answer, Failure> {
+    let url = format!("{}{path}", call.settings.url);
+    let answer = call.upstream.send(call.upstream.get(&url).query(&[("quotes", quotes)])).await?;
     if answer.status.is_success() {
         return Ok(answer);
     }
@@ -80,7 +80,7 @@ async fn get(ask: Ask<'_>, path: &str, quotes: &str) -> Result<Answer, Failure> 
         _ => Advice::BackOff,
     };
     let failure = decode_error(&answer.body).map(|text| Failure::new(advice, text));
-    Err(answer.add_retry_after(failure.unwrap_or_else(|| answer.refusal(ask.now)), ask.now))
+    Err(answer.add_retry_after(failure.unwrap_or_else(|| answer.refusal(call.now)), call.now))
 }
 
 #[derive(Deserialize)]

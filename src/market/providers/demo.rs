@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{super::model::Report, Ask, Provider, Rates, coinmarketcap};
+use super::{super::model::Report, Call, Provider, Rates, coinmarketcap};
 use crate::{config::ProviderSpec, upstream::Failure};
 
 pub const NAME: &str = "demo";
@@ -64,11 +64,11 @@ impl Provider for Demo {
         false
     }
 
-    async fn report(&self, _: Ask<'_>) -> Result<Report, Failure> {
+    async fn report(&self, _: Call<'_>) -> Result<Report, Failure> {
         Ok(report())
     }
 
-    async fn rates(&self, _: Ask<'_>, _: &Report, _: &[String]) -> Result<Rates, Failure> {
+    async fn rates(&self, _: Call<'_>, _: &Report, _: &[String]) -> Result<Rates, Failure> {
         Ok(rates())
     }
 

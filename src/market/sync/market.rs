@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{
     super::{
         model::{Market, ReadRate, Report},
-        providers::{self, Ask, FROZEN_AFTER, Provider},
+        providers::{self, Call, FROZEN_AFTER, Provider},
         store::{self, Claim},
     },
     Sync,
@@ -135,7 +135,7 @@ impl Sync {
             .upstream
             .retry(async || {
                 self.reserve_retry(&mut tried, provider, 1).await?;
-                provider.report(self.ask(provider)).await
+                provider.report(self.call(provider)).await
             })
             .await?;
         let (currency, as_of, now) = (report.currency.clone(), report.as_of, self.clock.now());
@@ -151,8 +151,8 @@ impl Sync {
         }
     }
 
-    fn ask(&self, provider: &dyn Provider) -> Ask<'_> {
-        Ask {
+    fn call(&self, provider: &dyn Provider) -> Call<'_> {
+        Call {
             upstream: &self.upstream,
             settings: self.settings.settings_of(provider.name()),
             currency: &self.settings.currencies[0],
@@ -244,7 +244,7 @@ impl Sync {
         let mut tried = false;
         let read = self.upstream.retry(async || {
             self.reserve_retry(&mut tried, provider, cost).await?;
-            provider.rates(self.ask(provider), report, &wanted).await
+            provider.rates(self.call(provider), report, &wanted).await
         });
         match read.await {
             Ok(read) => {

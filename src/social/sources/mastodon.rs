@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
-use super::{Ask, Kind, Provider, Source};
+use super::{Kind, Provider, Search, Source};
 use crate::{
     config::Social,
     social::{
@@ -56,16 +56,16 @@ impl Source for Instance {
         NAME
     }
 
-    fn can_ask(&self, query: &Query) -> bool {
+    fn can_search(&self, query: &Query) -> bool {
         !query.hashtags.is_empty()
     }
 
-    async fn page(&self, upstream: &Upstream, ask: Ask<'_>, _: &mut u32) -> Result<Page, Failure> {
+    async fn page(&self, upstream: &Upstream, search: Search<'_>, _: &mut u32) -> Result<Page, Failure> {
         let mut page = Page::default();
         let mut before: Option<String> = None;
         for number in 1..=MAX_PAGES {
             let answer =
-                upstream.retry(async || self.request(upstream, ask, before.as_deref()).await).await?;
+                upstream.retry(async || self.request(upstream, search, before.as_deref()).await).await?;
             page.enough = is_exhausted(&answer.headers);
             page.requests += 1;
             let timeline = decode(&answer.body)?;
@@ -74,7 +74,7 @@ impl Source for Instance {
             }
             page.posts.extend(timeline.posts);
             before = timeline.oldest;
-            let reached = timeline.oldest_at.is_none_or(|oldest| ask.now - oldest > KEPT);
+            let reached = timeline.oldest_at.is_none_or(|oldest| search.now - oldest > KEPT);
             if timeline.count < LIMIT || reached {
                 break;
             }
@@ -92,10 +92,10 @@ impl Instance {
     async fn request(
         &self,
         upstream: &Upstream,
-        ask: Ask<'_>,
+        search: Search<'_>,
         before: Option<&str>,
     ) -> Result<Answer, Failure> {
-        let mut hashtags = ask.query.hashtags.iter();
+        let mut hashtags = search.query.hashtags.iter();
         let hashtag = hashtags.next().map_or("", String::as_str);
         let hashtag = percent_encoding::utf8_percent_encode(hashtag, percent_encoding::NON_ALPHANUMERIC);
         let mut request =
@@ -103,13 +103,13 @@ impl Instance {
         for other in hashtags.take(MAX_OTHER_HASHTAGS) {
             request = request.query(&[("any[]", other)]);
         }
-        for (name, id) in [("since_id", ask.cursor), ("max_id", before)] {
+        for (name, id) in [("since_id", search.cursor), ("max_id", before)] {
             if let Some(id) = id {
                 request = request.query(&[(name, id)]);
             }
         }
         let answer = upstream.send(request).await?;
-        answer.json(ask.now)?;
+        answer.json(search.now)?;
         Ok(answer)
     }
 }
