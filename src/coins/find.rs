@@ -54,7 +54,7 @@ pub(super) async fn anywhere(view: &View, db: &Db, name: &str) -> Result<Identit
     }
     let id = name.parse().ok().map(CoinId);
     let name = name.to_lowercase();
-    let mut found = db.query(move |conn| market::named(conn, id, &name)).await?;
+    let mut found = db.query(move |conn| market::find_coins(conn, id, &name)).await?;
     if let Some(index) = found.iter().position(|coin| Some(coin.id) == id) {
         return Ok(found.swap_remove(index));
     }

@@ -24,7 +24,7 @@ pub use self::{
         wants_real,
     },
     read_sync::SyncStatus,
-    store::{CHANNEL, Point, Step, ensure_demo, history, latest, named},
+    store::{CHANNEL, Point, Step, ensure_demo, find_coin, find_coins, history, latest},
     sync::Sync,
 };
 

@@ -1,8 +1,8 @@
 //! Stores snapshots, coins, history and slots: the SQL of the market, one file per subject.
 
+mod find;
 mod history;
 mod identity;
-mod named;
 mod prune;
 mod publish;
 mod slots;
@@ -10,8 +10,8 @@ mod snapshots;
 mod social;
 
 pub use self::{
+    find::{find_coin, find_coins},
     history::roll_up,
-    named::named,
     prune::prune,
     publish::{complete, is_older, publish},
     slots::{Claim, SlotRow, claim, last_slots, make_due, postpone, release, renew, request},
