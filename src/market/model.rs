@@ -89,8 +89,7 @@ pub struct Quote {
     pub market_cap: Option<f64>,
 }
 
-/// What the market reports of a coin, in one currency; None is what the provider did not report. The fields are
-/// documented at [`Coin`].
+/// The numbers of a coin in one currency; None if the provider did not report them. [`Coin`] documents the fields.
 #[derive(Clone, Debug, Default, PartialEq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = coin_quotes)]
 pub struct Numbers {
@@ -217,7 +216,7 @@ pub struct Report {
     pub entries: Vec<Entry>,
 }
 
-/// What a provider reports of one coin. Which of our coins it is, the store decides.
+/// A coin in a report of a provider. The store decides which of our coins it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     pub provider_coin_id: String,

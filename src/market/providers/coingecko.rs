@@ -1,9 +1,8 @@
 //! Reads CoinGecko, `GET /api/v3/coins/markets`; without a key, with a demo key or with a paid one.
 //!
-//! Source: the provider's API documentation (docs.coingecko.com). One call is one call of the
-//! plan (10,000 a month with a demo key; without one limited by address). It has no
-//! `volume_change_24h`: that comes from our own history. Rates come from `/simple/price`, one call
-//! for all currencies.
+//! Source: the provider's API documentation (docs.coingecko.com). A demo key allows 10,000 calls a month; without a key
+//! calls are limited by address. There is no `volume_change_24h`: that comes from our own history. Rates come from
+//! `/simple/price`, in one call for all currencies.
 
 use std::{collections::HashMap, time::Duration};
 

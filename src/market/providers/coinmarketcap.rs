@@ -1,10 +1,9 @@
 //! Reads CoinMarketCap, `GET /v3/cryptocurrency/listings/latest`, with a key or, by `/public-api`,
 //! without one (then limited by address).
 //!
-//! Source: the provider's API documentation (coinmarketcap.com/api/documentation). One call
-//! costs one credit per 250 coins, and a currency more is a call more. Errors come as
-//! `status.error_code`, also with HTTP 200, and v1 and v3 differ in the shape of `quote` and the
-//! type of `error_code`; both are decoded.
+//! Source: the provider's API documentation (coinmarketcap.com/api/documentation). A call costs one credit per 250 coins,
+//! and each currency takes a call. Errors come as `status.error_code`, also with HTTP 200. v1 and v3 differ in the shape of
+//! `quote` and the type of `error_code`; both are decoded.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -25,7 +24,7 @@ use crate::{
     upstream::{Advice, Answer, Failure, Readable},
 };
 
-/// Coins whose prices give the rate between two currencies; so many cost no more than one.
+/// Coins whose prices give the rate between two currencies. So many cost as much as one.
 const COINS_FOR_RATES: u32 = 20;
 pub const ID_NAMESPACE: &str = "coinmarketcap";
 

@@ -1,8 +1,7 @@
-//! Reads CoinPaprika, `GET /v1/tickers`; without a key, for use that is not commercial.
+//! Reads CoinPaprika, `GET /v1/tickers`, without a key, for non-commercial use.
 //!
-//! Source: the provider's API documentation (api.coinpaprika.com). Every coin comes (2 to 3 MB),
-//! and the top is kept. The free plan has 20,000 calls a month and quotes at most three currencies
-//! in a call; rates come from bitcoin's ticker.
+//! Source: the provider's API documentation (api.coinpaprika.com). An answer lists every coin (2 to 3 MB); the top ones are
+//! kept. The free plan allows 20,000 calls a month and three currencies per call. Rates come from bitcoin's ticker.
 
 use std::{collections::HashMap, time::Duration};
 

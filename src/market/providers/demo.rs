@@ -1,6 +1,5 @@
-//! Provides a snapshot compiled into the binary, so that a first run without a network shows something.
-//! The numbers are made up; the ids are CoinMarketCap's, so that a coin stays the same coin when
-//! real data takes over.
+//! Provides a snapshot that is compiled into the binary, so that a first run without a network has data to show. Its
+//! numbers are invented. Its ids are those of CoinMarketCap, so that coins keep their ids when real data replaces it.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -13,7 +12,7 @@ pub const CURRENCY: &str = "GBP";
 pub const ID_NAMESPACE: &str = coinmarketcap::ID_NAMESPACE;
 const COUNT: u32 = 20;
 
-/// Units for a pound; made up as well, of the right order of magnitude.
+/// Units for one pound: also invented, of the right order of magnitude.
 const RATES: [(&str, f64); 24] = [
     ("AUD", 2.0),
     ("BRL", 7.2),

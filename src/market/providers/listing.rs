@@ -9,7 +9,7 @@ use crate::upstream::{Failure, clean};
 
 /// The year in which bitcoin began; no market data is older.
 const MIN_YEAR: i32 = 2009;
-/// More than all the money there is, in any currency.
+/// More than all money in any currency.
 const MAX_AMOUNT: f64 = 1e21;
 /// In percent.
 const MAX_CHANGE: f64 = 1e9;

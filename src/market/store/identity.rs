@@ -28,20 +28,20 @@ pub(super) fn coin_ids(
     now: DateTime<Utc>,
 ) -> QueryResult<HashMap<String, CoinId>> {
     let names = report.entries.iter().map(|entry| entry.provider_coin_id.as_str());
-    let known: HashMap<String, Named> = coin_refs::table
+    let known: HashMap<String, StoredCoin> = coin_refs::table
         .inner_join(coins::table)
         .filter(coin_refs::provider.eq(namespace).and(coin_refs::provider_coin_id.eq_any(names)))
-        .select((coin_refs::provider_coin_id, Named::as_select()))
-        .load::<(String, Named)>(conn)?
+        .select((coin_refs::provider_coin_id, StoredCoin::as_select()))
+        .load::<(String, StoredCoin)>(conn)?
         .into_iter()
         .collect();
     let mut ids: HashMap<String, CoinId> = HashMap::new();
     for entry in &report.entries {
-        let Some(named) = known.get(&entry.provider_coin_id) else { continue };
-        ids.insert(entry.provider_coin_id.clone(), named.id);
+        let Some(coin) = known.get(&entry.provider_coin_id) else { continue };
+        ids.insert(entry.provider_coin_id.clone(), coin.id);
         let Entry { symbol, name, slug, .. } = entry;
-        if named.by == namespace && (&named.symbol, &named.name, &named.slug) != (symbol, name, slug) {
-            diesel::update(coins::table.find(named.id))
+        if coin.named_by == namespace && (&coin.symbol, &coin.name, &coin.slug) != (symbol, name, slug) {
+            diesel::update(coins::table.find(coin.id))
                 .set((coins::symbol.eq(symbol), coins::name.eq(name), coins::slug.eq(slug)))
                 .execute(conn)?;
         }
@@ -74,16 +74,15 @@ pub(super) fn coin_ids(
     Ok(ids)
 }
 
-/// A coin as it is stored.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = coins)]
-struct Named {
+struct StoredCoin {
     id: CoinId,
     symbol: String,
     name: String,
     slug: String,
-    #[diesel(column_name = named_by)]
-    by: String,
+    /// The namespace of the provider that gave it this name.
+    named_by: String,
 }
 
 fn create(conn: &mut PgConnection, namespace: &str, entry: &Entry) -> QueryResult<CoinId> {
@@ -93,7 +92,7 @@ fn create(conn: &mut PgConnection, namespace: &str, entry: &Entry) -> QueryResul
     diesel::insert_into(coins::table).values(values).returning(coins::id).get_result(conn)
 }
 
-/// Well-known coins that another provider has reported before.
+/// Finds the well-known coins that another provider has reported before.
 fn by_table(
     conn: &mut PgConnection,
     namespace: &str,
@@ -117,8 +116,7 @@ fn by_table(
     Ok(matches)
 }
 
-/// The coins that have another id of this provider already, so that two of its coins never
-/// become one.
+/// Returns the coins that already have an id of this provider, so that two of its coins never become one.
 fn taken(conn: &mut PgConnection, namespace: &str) -> QueryResult<HashSet<CoinId>> {
     let ids: Vec<CoinId> =
         coin_refs::table.filter(coin_refs::provider.eq(namespace)).select(coin_refs::coin_id).load(conn)?;
@@ -139,8 +137,8 @@ struct Candidate {
     priced_at: Option<DateTime<Utc>>,
 }
 
-/// Coins of the same symbol and name at about the same price, where both sides have only one; none of
-/// those that another entry has been `found` to be.
+/// Finds the coins with the same symbol and name at about the same price, where both sides have only one. `found` are the
+/// coins that other entries of the report stand for.
 fn by_likeness(
     conn: &mut PgConnection,
     namespace: &str,
@@ -154,7 +152,7 @@ fn by_likeness(
     if symbols.is_empty() {
         return Ok(HashMap::new());
     }
-    // The last real price of each in the report's currency.
+    // With the last real price of each in the report's currency.
     let candidates: Vec<Candidate> = sql_query(
         "SELECT c.id, c.symbol, c.name, p.price, p.priced_at FROM coins c LEFT JOIN LATERAL ( \
              SELECT q.price * r.rate AS price, s.fetched_at AS priced_at FROM coin_quotes q \

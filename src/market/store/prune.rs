@@ -14,7 +14,7 @@ use crate::db::{
     schema::{coin_snapshots, sync_slots},
 };
 
-/// More than syncs add meanwhile, and few enough to stay far below the statement timeout.
+/// More than are added between two runs, and few enough to stay far below the statement timeout.
 const MAX_SNAPSHOTS_PER_RUN: i64 = 20;
 
 /// Deletes data that is older than its retention time, except the newest snapshots, which may still be served.
@@ -22,7 +22,7 @@ pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
     let limit = |keep: TimeDelta, rolled: Option<DateTime<Utc>>| {
         rolled.unwrap_or(DateTime::UNIX_EPOCH).min(now - keep)
     };
-    // A day that is not over is read from its snapshots.
+    // A day that has not ended is read from its snapshots.
     let rolled = done_until(conn, Step::Hour)?.min(done_until(conn, Step::Day)?);
     let newest: Vec<SnapshotId> = coin_snapshots::table
         .group_by((coin_snapshots::provider, coin_snapshots::currency))

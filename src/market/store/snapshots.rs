@@ -49,7 +49,7 @@ struct SnapshotRow {
     rate: Rate,
 }
 
-/// Inserts the compiled-in snapshot once, so that there is always data to serve.
+/// Inserts the demo snapshot once, so that there is always data to serve.
 pub fn ensure_demo(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
     let report = demo::report();
     conn.transaction(|conn| {
@@ -71,7 +71,7 @@ pub fn ensure_demo(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<(
     })
 }
 
-/// Serialises writers, so that two replicas never create the same coin.
+/// Makes writers wait for each other, so that two replicas never create the same coin.
 pub(super) fn lock(conn: &mut PgConnection) -> QueryResult<()> {
     sql_query("LOCK TABLE coin_refs IN EXCLUSIVE MODE").execute(conn)?;
     Ok(())
@@ -123,8 +123,8 @@ fn quotes(
     report.entries.iter().map(row).collect()
 }
 
-/// Returns the volumes that the same provider reported 24 hours ago, give or take half an hour. Those of another provider
-/// cannot be compared: providers count different markets.
+/// Returns the volumes that the same provider reported 24 hours ago, within half an hour. Volumes of different providers
+/// cannot be compared, because they count different markets.
 fn volumes_a_day_ago(
     conn: &mut PgConnection,
     provider: &str,
@@ -208,9 +208,13 @@ pub fn last_rates(conn: &mut PgConnection, currency: &str) -> QueryResult<Vec<Re
     Ok(rows.into_iter().map(|(currency, units, at)| ReadRate { currency, units, at }).collect())
 }
 
-/// Reads the newest snapshot that has a rate to this currency: real data if it is wanted and there is any, else the
-/// demonstration.
-pub fn latest(conn: &mut PgConnection, currency: &str, real: bool) -> QueryResult<Option<(Snapshot, Rate)>> {
+/// Reads the newest snapshot that has a rate to this currency: with `wants_real` the newest of real data if there is any,
+/// otherwise demo data.
+pub fn latest(
+    conn: &mut PgConnection,
+    currency: &str,
+    wants_real: bool,
+) -> QueryResult<Option<(Snapshot, Rate)>> {
     let newest = || {
         coin_snapshots::table
             .inner_join(snapshot_rates::table)
@@ -219,7 +223,7 @@ pub fn latest(conn: &mut PgConnection, currency: &str, real: bool) -> QueryResul
             .select(SnapshotRow::as_select())
     };
     let mut found = None;
-    if real {
+    if wants_real {
         found = newest().filter(coin_snapshots::provider.ne(demo::NAME)).first(conn).optional()?;
     }
     if found.is_none() {

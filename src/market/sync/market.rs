@@ -41,7 +41,7 @@ pub struct Unavailable {
     pub reasons: String,
 }
 
-/// Whether a provider may be called now.
+/// Tells whether a provider may be called now.
 enum Readiness {
     Ready,
     Waiting(Unavailable),
@@ -79,7 +79,7 @@ impl Sync {
         }
         match frozen {
             Some((provider, report)) => self.with_rates(provider, report).await,
-            None => Ok(MarketResult::Unavailable(unavailable.expect("a provider beside the demonstration"))),
+            None => Ok(MarketResult::Unavailable(unavailable.expect("without a provider there is no sync"))),
         }
     }
 

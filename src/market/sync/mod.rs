@@ -1,18 +1,17 @@
 //! Runs the schedule: every interval one replica calls the providers and publishes a snapshot.
 //!
-//! There is no leader. Every replica tries to claim the current slot ([`slot`]); the claim is a row
-//! with a lease that its holder renews, so a replica that dies is replaced within the slot, and a
-//! fencing number, so one that only seemed dead cannot publish late. One slot at most runs at a
-//! time, also when an admin asks for one. Back-off and budgets are kept in the database as well.
+//! There is no leader. Every replica tries to claim the current slot ([`store::claim`]). A claim is a row with a lease,
+//! which its holder renews, and a fencing number. So a replica that dies is replaced within the slot, and one that was
+//! replaced cannot publish. At most one slot runs at a time, also when an admin requests one. Back-off and budgets are
+//! stored in the database as well.
 //!
-//! A slot in call order: [`Sync::run_due_slot`] claims it, [`market`] calls the providers in order until one answers,
-//! while [`social`] reads the social sources, well within [`LEASE`]. [`Sync::publish_snapshot`] commits both when both
-//! are complete. Otherwise it commits the market with the previous social figures, and [`Sync::add_social`] the new ones
-//! later: prices do not wait for a slow source. The slot is held until then, so that no two replicas read the sources at
-//! the same time.
+//! A slot in call order: [`Sync::run_due_slot`] claims it. [`market`] calls the providers in order until one answers, while
+//! [`social`] reads the social sources, well within [`LEASE`]. [`Sync::publish_snapshot`] commits both when both are
+//! complete. Otherwise it commits the market with the previous social figures, and [`Sync::add_social`] adds the new ones
+//! later, so that prices do not wait for a slow source. The slot is held until then, so that no two replicas read the
+//! sources at the same time.
 
 mod market;
-mod slot;
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -40,7 +39,7 @@ use crate::{
 const LEASE: TimeDelta = TimeDelta::seconds(60);
 /// Time that the market waits for social figures, so that most slots are one publication.
 const MAX_WAIT_FOR_SOCIAL: Duration = Duration::from_secs(1);
-/// Late roll-ups are made up for in this many steps per slot.
+/// Transactions per slot, so that late roll-ups are made up for in steps.
 const MAX_ROLL_UPS_PER_SLOT: usize = 10;
 
 pub struct Sync {
@@ -51,14 +50,13 @@ pub struct Sync {
     social: Collector,
     after: Arc<dyn AfterPublish>,
     holder: Uuid,
-    /// The state that was logged last: a lasting state is logged once.
+    /// The state that was logged last, so that a lasting state is logged once.
     logged_state: Mutex<String>,
     /// Rates are not fetched before this time (back-off).
     rates_after: Mutex<DateTime<Utc>>,
 }
 
 impl Sync {
-    #[must_use]
     pub fn new(
         db: Db,
         clock: Clock,
@@ -117,12 +115,12 @@ impl Sync {
     }
 
     async fn run_schedule(&self) {
-        let mut ticks = time::interval(slot::tick(self.settings.sync_interval));
+        let mut ticks = time::interval(check_interval(self.settings.sync_interval));
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             if let Err(error) = self.run_due_slot().await {
-                tracing::warn!(%error, "coin sync failed, will be retried");
+                tracing::warn!(%error, "the coin sync failed; it will be retried");
             }
         }
     }
@@ -131,7 +129,7 @@ impl Sync {
     pub async fn release(&self) {
         let (holder, now) = (self.holder, self.clock.now());
         if let Err(error) = self.db.query(move |conn| store::release(conn, holder, now)).await {
-            tracing::debug!(%error, "cannot release the slot, its lease will expire");
+            tracing::debug!(%error, "cannot release the slot; its lease will expire");
         }
         self.social.release().await;
     }
@@ -251,7 +249,7 @@ impl Sync {
         Ok(())
     }
 
-    /// Releases the slot; the next replica to look after `retry_at` retries it.
+    /// Releases the slot, which a replica retries after `retry_at`.
     async fn postpone(&self, claim: &Claim, unavailable: Unavailable) -> Result<(), DbError> {
         let (claim, Unavailable { retry_at, reasons }) = (claim.clone(), unavailable);
         self.log_change("down".into(), || {
@@ -282,4 +280,10 @@ impl Sync {
             *logged = state;
         }
     }
+}
+
+/// How often a replica looks for a slot that is due: several times per slot, so that it takes over the slot of a dead
+/// replica in time.
+fn check_interval(sync_interval: Duration) -> Duration {
+    (sync_interval / 5).clamp(Duration::from_millis(200), Duration::from_secs(5))
 }
