@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// A source is read for at most this long per slot; the remaining coins are the first of the next slot.
-const MAX_READING: Duration = Duration::from_secs(20);
+const MAX_READING_TIME: Duration = Duration::from_secs(20);
 /// Half of the limit of Mastodon for the five minutes of a slot.
 const MAX_REQUESTS: u32 = 150;
 /// Consecutive failures, each of one coin, after which the whole source counts as failed.
@@ -205,7 +205,7 @@ impl Collector {
         let mut order: Vec<_> = queries.filter(|(_, query)| source.can_search(query)).collect();
         order.sort_by_key(|(target, _)| tries.get(&target.id));
         let mut reading = Reading::default();
-        let deadline = time::Instant::now() + MAX_READING;
+        let deadline = time::Instant::now() + MAX_READING_TIME;
         for (target, query) in order {
             let begin = Instant::now();
             let cursor = cursors.get(&target.id).map(String::as_str);

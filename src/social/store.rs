@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     model::Social,
-    post::{KEPT, SAMPLE, ScoredPost},
+    post::{MAX_POST_AGE, MAX_SAMPLE_SIZE, ScoredPost},
     summary::{Coverage, KeptPost, Known},
 };
 use crate::{
@@ -33,7 +33,7 @@ pub struct Batch {
     pub coin: CoinId,
     pub posts: Vec<ScoredPost>,
     pub cursor: Option<String>,
-    /// Set when posts before this were not read.
+    /// If older posts were not read, the time since which no post is missing.
     pub complete_since: Option<DateTime<Utc>>,
     pub counted: Option<Count>,
     pub read_at: DateTime<Utc>,
@@ -57,8 +57,8 @@ pub fn tries(conn: &mut PgConnection, source: &str) -> QueryResult<HashMap<CoinI
     Ok(rows.into_iter().collect())
 }
 
-/// Records that a source is about to be queried for a coin. This comes first, so that a coin that is never answered, or
-/// ends the reading, is not the first one for ever.
+/// Records that a source is about to be queried for a coin. It is recorded before the query: otherwise a coin that never
+/// gets an answer, or ends the reading, would stay the first in line.
 pub fn note_try(conn: &mut PgConnection, source: &str, coin: CoinId, now: DateTime<Utc>) -> QueryResult<()> {
     diesel::insert_into(social_tries::table)
         .values((
@@ -79,7 +79,7 @@ pub fn save(conn: &mut PgConnection, batch: &Batch) -> QueryResult<()> {
     move_cursor(conn, batch)
 }
 
-/// Stores new posts and deletes all but the newest [`SAMPLE`]; needs a transaction.
+/// Stores new posts and deletes all but the newest [`MAX_SAMPLE_SIZE`]; needs a transaction.
 pub fn save_posts(
     conn: &mut PgConnection,
     provider: &str,
@@ -115,14 +115,14 @@ pub fn save_posts(
         )
         .bind::<BigInt, _>(coin)
         .bind::<Text, _>(provider)
-        .bind::<BigInt, _>(i64::try_from(SAMPLE - 1).expect("small"))
+        .bind::<BigInt, _>(i64::try_from(MAX_SAMPLE_SIZE - 1).expect("small"))
         .execute(conn)?;
     }
     Ok(())
 }
 
 fn move_cursor(conn: &mut PgConnection, batch: &Batch) -> QueryResult<()> {
-    let since = batch.complete_since.unwrap_or(batch.read_at - KEPT);
+    let since = batch.complete_since.unwrap_or(batch.read_at - MAX_POST_AGE);
     let counted = (
         social_cursors::counted_posts.eq(batch.counted.map(|count| count.posts)),
         social_cursors::counted_hours.eq(batch.counted.map(|count| count.hours)),
@@ -173,7 +173,7 @@ pub fn cover(
 
 /// Deletes rows that are too old to count.
 pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
-    let old = now - KEPT;
+    let old = now - MAX_POST_AGE;
     diesel::delete(social_posts::table.filter(social_posts::posted_at.lt(old))).execute(conn)?;
     diesel::delete(social_cursors::table.filter(social_cursors::covered_until.lt(old))).execute(conn)?;
     diesel::delete(social_tries::table.filter(social_tries::tried_at.lt(old))).execute(conn)?;
@@ -239,31 +239,31 @@ pub fn save_summaries(conn: &mut PgConnection, summaries: &HashMap<CoinId, Socia
     Ok(())
 }
 
-/// Returns the summaries of these coins at a time, without those older than every post that would count. A row with the
-/// format of another version is left out.
+/// Returns the summaries of these coins, without those that are older than [`MAX_POST_AGE`] at this time. Rows in the format
+/// of another version are left out.
 pub fn current(
     conn: &mut PgConnection,
     of: &[CoinId],
     at: DateTime<Utc>,
 ) -> QueryResult<HashMap<CoinId, Social>> {
     let rows: Vec<(CoinId, serde_json::Value)> = coin_social::table
-        .filter(coin_social::coin_id.eq_any(of).and(coin_social::as_of.gt(at - KEPT)))
+        .filter(coin_social::coin_id.eq_any(of).and(coin_social::as_of.gt(at - MAX_POST_AGE)))
         .select((coin_social::coin_id, coin_social::social))
         .load(conn)?;
     let read = |(coin, social)| Some((coin, serde_json::from_value(social).ok()?));
     Ok(rows.into_iter().filter_map(read).collect())
 }
 
-/// Who may follow a stream.
+/// The outcome of [`hold_stream`].
 pub enum Hold {
-    /// This replica may, from the cursor on if there is one.
+    /// This replica has the lease, and continues after the cursor if there is one.
     Ours(Option<i64>),
     /// Another replica has the lease.
     Theirs,
 }
 
-/// Takes or renews the lease of a stream until `until`. A lease that ends an hour later comes from a wrong clock, so it
-/// does not count.
+/// Takes or renews the lease of a stream until `until`. A lease that ends an hour later than that comes from a wrong clock
+/// and does not count.
 pub fn hold_stream(
     conn: &mut PgConnection,
     source: &str,

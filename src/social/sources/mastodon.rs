@@ -14,7 +14,7 @@ use crate::{
     config::Social,
     social::{
         html,
-        post::{KEPT, Page, Post, time},
+        post::{MAX_POST_AGE, Page, Post, time},
         queries::Query,
     },
     upstream::{Answer, Failure, Readable, Upstream},
@@ -25,11 +25,11 @@ pub(super) const PROVIDER: Provider = Provider { name: NAME, kind: Kind::Queried
 const NAME: &str = "mastodon";
 /// Posts per request; the API allows no more.
 const LIMIT: usize = 40;
-/// Requests per coin; older posts are not worth more.
+/// Requests per coin and slot.
 const MAX_PAGES: usize = 3;
 /// Further hashtags that one request may name.
 const MAX_OTHER_HASHTAGS: usize = 3;
-/// With fewer requests left the instance is not queried any more in this slot.
+/// With fewer requests left the instance is not queried again in this slot.
 const RESERVE: u32 = 20;
 
 struct Instance {
@@ -74,7 +74,7 @@ impl Source for Instance {
             }
             page.posts.extend(timeline.posts);
             before = timeline.oldest;
-            let reached = timeline.oldest_at.is_none_or(|oldest| search.now - oldest > KEPT);
+            let reached = timeline.oldest_at.is_none_or(|oldest| search.now - oldest > MAX_POST_AGE);
             if timeline.count < LIMIT || reached {
                 break;
             }
