@@ -1,7 +1,7 @@
 //! Finds the coin that a request names.
 //!
-//! A name is an id, which never changes, a slug or a ticker symbol, in any case. Symbols are not unique: a name of several
-//! coins is answered with a 300 that lists them.
+//! A request names a coin by its id, which never changes, its slug or its ticker symbol, in any case. Symbols are not
+//! unique: if several coins match, the answer is a 300 that lists them.
 
 use super::view::View;
 use crate::{

@@ -30,8 +30,8 @@ const MINUTE: i64 = 60;
 
 pub struct View {
     clock: Clock,
-    /// Whether a provider other than the demonstration is configured.
-    real: bool,
+    /// Whether a provider of real data is configured.
+    wants_real: bool,
     /// Between two syncs.
     pub(super) interval: TimeDelta,
     /// The first is the default.
@@ -84,7 +84,6 @@ pub(super) struct Current {
 }
 
 impl View {
-    #[must_use]
     pub fn new(clock: Clock, settings: &Coins) -> Self {
         let in_currency = |code: &String| InCurrency {
             code: code.clone(),
@@ -94,7 +93,7 @@ impl View {
         };
         Self {
             clock,
-            real: market::wants_real(settings),
+            wants_real: market::wants_real(settings),
             interval: TimeDelta::from_std(settings.sync_interval).expect("at most a day"),
             currencies: settings.currencies.iter().map(in_currency).collect(),
             renewal: Mutex::new(()),
@@ -108,7 +107,7 @@ impl View {
     pub(super) fn current(&self, currency: Option<&str>) -> Result<Arc<Current>, Problem> {
         let chosen = self.chosen(currency)?;
         let kept = chosen.current.load();
-        // A named currency must be exact; without one, the demonstration in another currency is better than nothing.
+        // Without a named currency, demo data in another currency is better than none.
         let usable = kept.as_ref().filter(|kept| currency.is_none() || kept.snapshot.currency == chosen.code);
         let current = usable.ok_or_else(|| {
             let code = &chosen.code;
@@ -205,9 +204,9 @@ impl View {
     fn load_all(&self, conn: &mut PgConnection) -> QueryResult<Change<'_>> {
         let mut prepared = Vec::new();
         // Before the first sync, missing currencies are expected.
-        let mut synced = !self.real;
+        let mut synced = !self.wants_real;
         for (number, entry) in self.currencies.iter().enumerate() {
-            let mut found = market::latest(conn, &entry.code, self.real)?;
+            let mut found = market::latest(conn, &entry.code, self.wants_real)?;
             if found.is_none() && synced && !entry.absence_logged.swap(true, Ordering::Relaxed) {
                 let currency = &entry.code;
                 tracing::warn!(currency, "no rate for this currency yet: requests for it get 503");

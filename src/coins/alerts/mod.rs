@@ -3,8 +3,8 @@
 //! An alert is armed while its number has not reached the threshold. The first snapshot with the number at or beyond it is
 //! a crossing: it sends one mail and disarms the alert until the number has gone back by the alert's `hysteresis`. So a
 //! number that hovers around the threshold sends one mail, not many. Two statements in the transaction that publishes the
-//! snapshot find the crossings ([`store::evaluate`]), and the mails are jobs of the same commit: a published snapshot sends
-//! each mail once, a failed one none.
+//! snapshot find the crossings ([`store::evaluate`]). The same transaction enqueues the mails, so that each is sent once if
+//! the snapshot is published, and not at all if that fails.
 
 mod create;
 mod delete;
