@@ -115,16 +115,16 @@ impl Upstream {
     }
 
     /// Retries a call whose failure may pass within seconds: at most [`MAX_TRIES`] tries within
-    /// [`Upstream::total_timeout`].
-    pub async fn retry<T>(&self, mut call: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+    /// [`Upstream::total_timeout`]. `call` gets the number of the try, from 1.
+    pub async fn retry<T>(&self, mut call: impl AsyncFnMut(u32) -> Result<T, Failure>) -> Result<T, Failure> {
         let begin = Instant::now();
         let late = || Failure::new(Advice::BackOff, "no answer in time");
-        let mut tried = 1;
+        let mut number = 1;
         loop {
             let left = self.total_timeout().saturating_sub(begin.elapsed());
-            let result = time::timeout(left, call()).await.unwrap_or_else(|_| Err(late()));
+            let result = time::timeout(left, call(number)).await.unwrap_or_else(|_| Err(late()));
             let wait = match &result {
-                Err(failure) if tried < MAX_TRIES => brief_wait(failure.advice, tried),
+                Err(failure) if number < MAX_TRIES => brief_wait(failure.advice, number),
                 _ => None,
             };
             // No try begins without enough time for a whole call.
@@ -134,7 +134,7 @@ impl Upstream {
                 }
                 _ => return result,
             }
-            tried += 1;
+            number += 1;
         }
     }
 }
@@ -211,10 +211,10 @@ fn transport_failure(error: &reqwest::Error) -> Failure {
     Failure::new(Advice::BackOff, message)
 }
 
-/// Returns how long to wait before another try of the same call; None if there should be none.
-fn brief_wait(advice: Advice, tried: u32) -> Option<Duration> {
+/// Returns how long to wait after the try of this number; None if there should be no other.
+fn brief_wait(advice: Advice, number: u32) -> Option<Duration> {
     match advice {
-        Advice::BackOff => Some(Duration::from_millis(500) * 3u32.pow(tried - 1)),
+        Advice::BackOff => Some(Duration::from_millis(500) * 3u32.pow(number - 1)),
         Advice::After(wait) if wait <= Duration::from_secs(3) => Some(wait),
         Advice::After(_) | Advice::NextDay | Advice::Stop => None,
     }

@@ -130,11 +130,10 @@ impl Sync {
 
     /// Fetches a report and refuses one that is older than the stored data.
     async fn fetch_report(&self, provider: &'static dyn Provider) -> Result<Report, Failure> {
-        let mut tried = false;
         let report = self
             .upstream
-            .retry(async || {
-                self.reserve_retry(&mut tried, provider, 1).await?;
+            .retry(async |number| {
+                self.reserve_retry(number, provider, 1).await?;
                 provider.report(self.call(provider)).await
             })
             .await?;
@@ -161,14 +160,14 @@ impl Sync {
         }
     }
 
-    /// Reserves the cost of a retry; that of the first try is reserved before.
+    /// Reserves the cost of a try; that of the first one is reserved before.
     async fn reserve_retry(
         &self,
-        tried: &mut bool,
+        number: u32,
         provider: &'static dyn Provider,
         cost: u32,
     ) -> Result<(), Failure> {
-        if std::mem::replace(tried, true) && !self.reserve(provider, cost).await {
+        if number > 1 && !self.reserve(provider, cost).await {
             return Err(Failure::new(Advice::NextDay, "its budget is used up"));
         }
         Ok(())
@@ -241,9 +240,8 @@ impl Sync {
         if fresh || now < self.rates_after() || !self.reserve(provider, cost).await {
             return Ok(known);
         }
-        let mut tried = false;
-        let read = self.upstream.retry(async || {
-            self.reserve_retry(&mut tried, provider, cost).await?;
+        let read = self.upstream.retry(async |number| {
+            self.reserve_retry(number, provider, cost).await?;
             provider.rates(self.call(provider), report, &wanted).await
         });
         match read.await {

@@ -65,7 +65,7 @@ impl Source for Instance {
         let mut before: Option<String> = None;
         for number in 1..=MAX_PAGES {
             let answer =
-                upstream.retry(async || self.request(upstream, search, before.as_deref()).await).await?;
+                upstream.retry(async |_| self.request(upstream, search, before.as_deref()).await).await?;
             page.enough = is_exhausted(&answer.headers);
             page.requests += 1;
             let timeline = decode(&answer.body)?;
