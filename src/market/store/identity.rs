@@ -27,10 +27,10 @@ pub(super) fn coin_ids(
     report: &Report,
     now: DateTime<Utc>,
 ) -> QueryResult<HashMap<String, CoinId>> {
-    let names = report.entries.iter().map(|entry| entry.provider_coin_id.as_str());
+    let reported = report.entries.iter().map(|entry| entry.provider_coin_id.as_str());
     let known: HashMap<String, StoredCoin> = coin_refs::table
         .inner_join(coins::table)
-        .filter(coin_refs::provider.eq(namespace).and(coin_refs::provider_coin_id.eq_any(names)))
+        .filter(coin_refs::provider.eq(namespace).and(coin_refs::provider_coin_id.eq_any(reported)))
         .select((coin_refs::provider_coin_id, StoredCoin::as_select()))
         .load::<(String, StoredCoin)>(conn)?
         .into_iter()
@@ -39,11 +39,8 @@ pub(super) fn coin_ids(
     for entry in &report.entries {
         let Some(coin) = known.get(&entry.provider_coin_id) else { continue };
         ids.insert(entry.provider_coin_id.clone(), coin.id);
-        let Entry { symbol, name, slug, .. } = entry;
-        if coin.named_by == namespace && (&coin.symbol, &coin.name, &coin.slug) != (symbol, name, slug) {
-            diesel::update(coins::table.find(coin.id))
-                .set((coins::symbol.eq(symbol), coins::name.eq(name), coins::slug.eq(slug)))
-                .execute(conn)?;
+        if coin.named_by == namespace {
+            rename(conn, coin, entry)?;
         }
     }
     let unknown: Vec<&Entry> =
@@ -57,19 +54,19 @@ pub(super) fn coin_ids(
     let found: HashSet<CoinId> = matches.values().copied().collect();
     matches.extend(by_likeness(conn, namespace, report, &rest, &found, now)?);
     for entry in unknown {
-        let name = &entry.provider_coin_id;
-        let id = match matches.get(name) {
+        let provider_coin_id = &entry.provider_coin_id;
+        let id = match matches.get(provider_coin_id) {
             Some(id) => *id,
             None => create(conn, namespace, entry)?,
         };
         diesel::insert_into(coin_refs::table)
             .values((
                 coin_refs::provider.eq(namespace),
-                coin_refs::provider_coin_id.eq(name),
+                coin_refs::provider_coin_id.eq(provider_coin_id),
                 coin_refs::coin_id.eq(id),
             ))
             .execute(conn)?;
-        ids.insert(name.clone(), id);
+        ids.insert(provider_coin_id.clone(), id);
     }
     Ok(ids)
 }
@@ -83,6 +80,17 @@ struct StoredCoin {
     slug: String,
     /// The namespace of the provider that gave it this name.
     named_by: String,
+}
+
+/// Takes over a name that has changed.
+fn rename(conn: &mut PgConnection, coin: &StoredCoin, entry: &Entry) -> QueryResult<()> {
+    let Entry { symbol, name, slug, .. } = entry;
+    if (&coin.symbol, &coin.name, &coin.slug) != (symbol, name, slug) {
+        diesel::update(coins::table.find(coin.id))
+            .set((coins::symbol.eq(symbol), coins::name.eq(name), coins::slug.eq(slug)))
+            .execute(conn)?;
+    }
+    Ok(())
 }
 
 fn create(conn: &mut PgConnection, namespace: &str, entry: &Entry) -> QueryResult<CoinId> {
