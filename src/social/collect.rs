@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn enough_requests_or_the_wish_of_the_source_end_the_reading_without_a_failure() {
+    fn a_limit_of_requests_ends_the_reading_without_a_failure() {
         let mut reading = Reading::default();
         reading.page(&Page { requests: MAX_REQUESTS - 1, ..Page::default() });
         assert!(!reading.is_over);

@@ -38,14 +38,14 @@ async fn the_next_provider_takes_over_and_the_first_comes_back() {
 }
 
 #[tokio::test]
-async fn a_provider_whose_data_stands_still_gives_way_to_a_newer_one() {
+async fn a_provider_whose_data_stays_the_same_gives_way_to_a_newer_one() {
     let market = Market::start().await;
-    // Recorded long ago, and answered as if it were news.
+    // Recorded long ago.
     market.coinmarketcap.say(vec![fixture(200, "cmc_v3_listings_latest_gbp")]);
     let app = market.app("coinmarketcap,coingecko", &[("COINS_SYNC_INTERVAL", "1s")]);
     let user = app.user().await;
     until(&user, COINS, |body| body["source"] == "coingecko" && body["stale"] == false).await;
-    // What is old is better than nothing, but not than what is there.
+    // Old data is better than none, but does not replace newer data.
     market.coingecko.say(vec![Reply::Http(503, "", Vec::new())]);
     let refused = |status: &Value| {
         let error = provider(status, "coinmarketcap")["last_error"].as_str();
