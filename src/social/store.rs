@@ -149,7 +149,7 @@ fn move_cursor(conn: &mut PgConnection, batch: &Batch) -> QueryResult<()> {
 }
 
 /// Records that a stream was read for these coins from `from` until `until`. Coverage that reached `from` is extended;
-/// else it begins anew.
+/// otherwise it starts at `from`.
 pub fn cover(
     conn: &mut PgConnection,
     source: &str,
