@@ -23,7 +23,7 @@ pub use self::{
     collect::{Collected, Collector},
     fingerprints::Fingerprints,
     model::{Missing, Social},
-    queries::{Queries, read_queries},
+    queries::{Queries, Target, read_queries},
     sources::budgets,
     store::current,
 };
