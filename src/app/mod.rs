@@ -35,7 +35,7 @@ use crate::{
     auth::{self, Auth, challenges::ChallengeKeys},
     clock::Clock,
     coins,
-    config::{self, Config, Profile, Secret, SecretKey, Server as ServerSettings},
+    config::{self, Config, Profile, Secret, SecretKey, Server as ServerSettings, Specs},
     db::{Db, Follow, Follower, connect_patiently, migrate, naming_locks, set_clock},
     http::{
         Envelope, Fallback, Requests, TrustedProxies, X_REQUEST_ID, envelope, fallback, problem_page,
@@ -46,11 +46,16 @@ use crate::{
     mail::Mailer,
     market,
     passwords::{Hasher, Policy},
-    social::Fingerprints,
+    social::{self, Fingerprints},
     tasks::Tasks,
     tokens::{self, Activity, Blocklist, Jwt, KeyRing, Sealer},
     users,
 };
+
+/// The settings of all providers, for [`Config::load`].
+pub fn specs() -> Specs {
+    Specs { market: market::provider_specs(), social: social::provider_specs() }
+}
 
 /// Registers every operation of the API. This also adds it to the OpenAPI document.
 fn routes(config: &mut ServiceConfig) {
