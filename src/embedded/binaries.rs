@@ -99,8 +99,7 @@ fn version(bin: &Path) -> Option<u32> {
 /// From `postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)`, also with `17beta2` or `18devel`.
 fn parse_major(version: &str) -> Option<u32> {
     let number = version.strip_prefix("postgres (PostgreSQL) ")?;
-    let end = number.find(|c: char| !c.is_ascii_digit());
-    number[..end.unwrap_or(number.len())].parse().ok()
+    number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// The major version that made a cluster.

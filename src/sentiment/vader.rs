@@ -39,17 +39,12 @@ pub fn score(text: &str) -> Scores {
     let stripped: Vec<&str> = text.split(is_space).filter(|token| !token.is_empty()).map(strip).collect();
     // In one string, because an allocation for each word would take most of the time.
     let mut lower = String::with_capacity(text.len() + 16);
-    let ends: Vec<usize> = stripped
-        .iter()
-        .map(|token| {
-            push_lowercase(&mut lower, token);
-            lower.len()
-        })
-        .collect();
-    let mut start = 0;
-    let tokens: Vec<Token<'_>> = std::iter::zip(&stripped, &ends)
-        .map(|(token, end)| {
-            let lower = &lower[std::mem::replace(&mut start, *end)..*end];
+    let lengths: Vec<usize> = stripped.iter().map(|token| push_lowercase(&mut lower, token)).collect();
+    let mut rest = lower.as_str();
+    let tokens: Vec<Token<'_>> = std::iter::zip(&stripped, &lengths)
+        .map(|(token, length)| {
+            let (lower, after) = rest.split_at(*length);
+            rest = after;
             Token { lower, is_upper: is_upper(token), word: lexicon::word(lower) }
         })
         .collect();
@@ -94,14 +89,15 @@ fn strip(token: &str) -> &str {
     if stripped.chars().nth(2).is_none() { token } else { stripped }
 }
 
-fn push_lowercase(lower: &mut String, token: &str) {
+/// Appends the token in lower case; returns the number of bytes.
+fn push_lowercase(lower: &mut String, token: &str) -> usize {
+    let start = lower.len();
     if token.is_ascii() {
-        let start = lower.len();
-        lower.push_str(token);
-        lower[start..].make_ascii_lowercase();
+        lower.extend(token.chars().map(|c| c.to_ascii_lowercase()));
     } else {
         lower.push_str(&token.to_lowercase());
     }
+    lower.len() - start
 }
 
 /// Python's `str.isupper`: an upper-case character and no lower-case or title-case one.

@@ -338,6 +338,7 @@ async fn wrong_codes_of_strangers_leave_the_owners_code_good() {
         }
     }
     reset("192.0.0.2", &code).await.assert_problem(422, "invalid-code");
-    let typed = format!("{}-{}", &code[..4], &code[4..]).to_lowercase();
+    let (first, last) = code.split_at(4);
+    let typed = format!("{first}-{last}").to_lowercase();
     reset(HOME, &typed).await.assert(204);
 }
