@@ -62,9 +62,6 @@ impl Waiting {
 
 /// Does `work` on a connection with a `lock_timeout`. If it waits for a lock, logs once which one and who holds it;
 /// the error says the same if the wait times out.
-///
-/// # Errors
-/// Those of `work`.
 pub fn naming_locks<T>(
     url: &Secret,
     conn: &mut PgConnection,

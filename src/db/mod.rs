@@ -169,12 +169,6 @@ impl Db {
     }
 
     /// As [`Db::run`], in a transaction that an error rolls back.
-    ///
-    /// # Errors
-    /// As [`Db::run`].
-    ///
-    /// # Panics
-    /// As [`Db::run`].
     pub async fn tx<T, E, F>(&self, work: F) -> Result<T, E>
     where
         T: Send + 'static,
@@ -184,10 +178,7 @@ impl Db {
         self.run(move |conn| conn.transaction(work)).await
     }
 
-    /// Runs queries with a connection on a blocking thread.
-    ///
-    /// # Errors
-    /// As [`Db::run`].
+    /// As [`Db::run`], for queries alone.
     pub async fn query<T, F>(&self, queries: F) -> Result<T, DbError>
     where
         T: Send + 'static,
@@ -197,9 +188,6 @@ impl Db {
     }
 
     /// As [`Db::query`], in a transaction that an error rolls back.
-    ///
-    /// # Errors
-    /// As [`Db::run`].
     pub async fn query_tx<T, F>(&self, queries: F) -> Result<T, DbError>
     where
         T: Send + 'static,

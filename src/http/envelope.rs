@@ -48,9 +48,6 @@ impl Envelope {
 }
 
 /// Wraps the whole application and turns every error inside into a problem.
-///
-/// # Errors
-/// Only errors that contain their response.
 pub async fn envelope<B: MessageBody + 'static>(
     mut req: ServiceRequest,
     next: Next<B>,
