@@ -136,7 +136,7 @@ impl Drop for Follower {
     }
 }
 
-/// What the thread of one connection needs.
+/// The data of the thread of one connection.
 struct Life {
     _counted: Arc<()>,
     url: Secret,

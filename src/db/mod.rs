@@ -62,7 +62,7 @@ const MAX_STUCK_PER_SLOT: u32 = 2;
 /// How often a thread that waits for a connection checks for one.
 const CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Tells whether an error means that the connection is unusable.
+/// An error that may make the connection unusable.
 pub trait Outage {
     /// PostgreSQL was unavailable, so the connection must not be used again.
     fn is_outage(&self) -> bool;

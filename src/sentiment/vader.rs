@@ -7,9 +7,9 @@
 
 use super::lexicon::{self, Word};
 
-/// What emphasis by capitals adds to a valence.
+/// Added to the valence of a word in capitals.
 const CAPITALS: f64 = 0.733;
-/// What a negation does to a valence.
+/// Factor of the valence of a negated word.
 const NEGATED: f64 = -0.74;
 /// Boosters count less the farther they are from the word.
 const DISTANCE: [f64; 3] = [1.0, 0.95, 0.9];
@@ -221,15 +221,15 @@ fn least_check(tokens: &[Token<'_>], at: usize, valence: f64) -> f64 {
     }
 }
 
-/// What stands before "but" counts half, what stands after it half as much again. Where a value
-/// occurs twice, s changes the first one (`list.index`), which may have been changed already.
+/// Halves the valences before a "but" and multiplies those after it by 1.5. Where a value occurs twice, `s` changes the
+/// first one (`list.index`), which may have been changed already.
 fn but_check(tokens: &[Token<'_>], valences: &mut [f64]) {
     let Some(but) = tokens.iter().position(|token| token.lower == "but") else {
         return;
     };
     for at in 0..valences.len() {
         let value = valences[at];
-        #[expect(clippy::float_cmp, reason = "what the reference does")]
+        #[expect(clippy::float_cmp, reason = "the reference does this")]
         let first = valences.iter().position(|other| *other == value).unwrap_or(at);
         if first < but {
             valences[first] *= 0.5;

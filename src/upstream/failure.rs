@@ -19,7 +19,7 @@ const STOPPED_RETRY: Duration = Duration::from_hours(24);
 pub struct Failure {
     pub message: String,
     pub advice: Advice,
-    /// It may concern this request only: another one may succeed.
+    /// Whether only this request may fail: another one may succeed.
     pub isolated: bool,
 }
 

@@ -28,7 +28,7 @@ pub struct ServiceState {
     pub used: i32,
 }
 
-/// What may be used of a service per UTC day.
+/// The limit on the use of a service per UTC day.
 #[derive(Clone, Copy)]
 pub struct Budget {
     pub a_day: u32,
