@@ -238,12 +238,13 @@ mod tests {
     use std::{collections::HashMap, sync::Barrier, thread};
 
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, Specs};
 
     #[test]
     fn renewing_an_old_answer_never_replaces_a_newer_snapshot() {
         let clock = Clock::default();
-        let settings = Config::from_lookup(&|_| None, &market::provider_specs()).expect("the defaults").coins;
+        let specs = Specs { market: market::provider_specs(), ..Specs::default() };
+        let settings = Config::from_lookup(&|_| None, &specs).expect("the defaults").coins;
         let view = View::new(clock.clone(), &settings);
         let entry = &view.currencies[0];
         let of = |id| {

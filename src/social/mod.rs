@@ -24,6 +24,6 @@ pub use self::{
     fingerprints::Fingerprints,
     model::{Missing, Social},
     queries::{Queries, Target, read_queries},
-    sources::budgets,
+    sources::{budgets, specs as provider_specs},
     store::current,
 };

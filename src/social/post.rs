@@ -98,7 +98,7 @@ pub fn score(
 }
 
 fn shortened(text: &str) -> &str {
-    text.char_indices().nth(MAX_TEXT_LEN).map_or(text, |(end, _)| &text[..end])
+    text.char_indices().nth(MAX_TEXT_LEN).map_or(text, |(end, _)| text.split_at(end).0)
 }
 
 /// Parses a time (RFC 3339); None if it is malformed.

@@ -307,11 +307,12 @@ fn printable(text: &str) -> String {
     text.chars().filter(|c| !is_deceptive(*c) && !matches!(c, '\u{fffe}' | '\u{ffff}')).collect()
 }
 
-fn shortened(title: String) -> String {
-    match title.char_indices().nth(MAX_TITLE_LEN) {
-        Some((end, _)) => format!("{}\u{2026}", &title[..end]),
-        None => title,
+fn shortened(mut title: String) -> String {
+    if let Some((end, _)) = title.char_indices().nth(MAX_TITLE_LEN) {
+        title.truncate(end);
+        title.push('\u{2026}');
     }
+    title
 }
 
 #[cfg(test)]

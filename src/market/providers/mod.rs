@@ -137,12 +137,15 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, Specs};
 
     fn order(settings: &[(&str, &str)]) -> Vec<&'static str> {
         let lookup =
             |name: &str| settings.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        Config::from_lookup(&lookup, &specs()).expect("valid settings").coins.providers
+        Config::from_lookup(&lookup, &Specs { market: specs(), ..Specs::default() })
+            .expect("valid settings")
+            .coins
+            .providers
     }
 
     #[test]

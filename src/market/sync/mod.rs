@@ -67,7 +67,8 @@ impl Sync {
         after: Arc<dyn AfterPublish>,
     ) -> Self {
         let keys = settings.provider_settings.values().filter_map(|own| own.key.as_ref());
-        let mask = Mask::new(keys.chain(&social.x_token).map(Secret::expose));
+        let social_keys = social.provider_settings.values().filter_map(|own| own.key.as_ref());
+        let mask = Mask::new(keys.chain(social_keys).map(Secret::expose));
         let upstream = Upstream::new(settings.timeout, mask);
         let social = Collector::new(
             db.clone(),

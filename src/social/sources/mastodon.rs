@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::{Kind, Provider, Search, Source};
 use crate::{
-    config::Social,
+    config::{SocialSettings, SocialSpec, UrlsSpec},
     social::{
         html,
         post::{MAX_POST_AGE, Page, Post, time},
@@ -20,7 +20,21 @@ use crate::{
     upstream::{Answer, Failure, Readable, Upstream},
 };
 
-pub(super) const PROVIDER: Provider = Provider { name: NAME, kind: Kind::Queried(open) };
+pub(super) const PROVIDER: Provider = Provider { spec: &SPEC, kind: Kind::Queried(open) };
+
+static SPEC: SocialSpec = SocialSpec {
+    name: NAME,
+    // It needs neither a key nor a permanent connection.
+    is_default: true,
+    urls: UrlsSpec {
+        setting: "MASTODON_URLS",
+        default: "https://mastodon.social,https://mstdn.social",
+        schemes: &["http", "https"],
+        max: 10,
+    },
+    key: None,
+    daily_budget: None,
+};
 
 const NAME: &str = "mastodon";
 /// Posts per request; the API allows no more.
@@ -38,12 +52,12 @@ struct Instance {
     name: String,
 }
 
-fn open(settings: &Social) -> Vec<Box<dyn Source>> {
+fn open(settings: &SocialSettings) -> Vec<Box<dyn Source>> {
     let instance = |url: &String| -> Box<dyn Source> {
         let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
         Box::new(Instance { url: url.clone(), name: format!("{NAME}:{host}") })
     };
-    settings.mastodon_urls.iter().map(instance).collect()
+    settings.urls.iter().map(instance).collect()
 }
 
 #[async_trait(?Send)]

@@ -15,23 +15,23 @@ use super::{
     queries::Query,
 };
 use crate::{
-    config::Social,
+    config::{Social, SocialSettings, SocialSpec},
     upstream::{Budget, Failure, Upstream},
 };
 
 /// All providers, in the order in which messages list them.
-const PROVIDERS: &[Provider] = &[mastodon::PROVIDER, bluesky::PROVIDER, x::PROVIDER];
+static PROVIDERS: &[Provider] = &[mastodon::PROVIDER, bluesky::PROVIDER, x::PROVIDER];
 
 /// A kind of sources with settings of its own.
 struct Provider {
-    name: &'static str,
+    spec: &'static SocialSpec,
     kind: Kind,
 }
 
 /// How posts are read, with the function that applies the settings.
 enum Kind {
-    Queried(fn(&Social) -> Vec<Box<dyn Source>>),
-    Followed(fn(&Social) -> Stream),
+    Queried(fn(&SocialSettings) -> Vec<Box<dyn Source>>),
+    Followed(fn(&SocialSettings) -> Stream),
 }
 
 /// A service that is queried for posts about one coin at a time.
@@ -95,13 +95,19 @@ pub struct Event {
     pub post: Option<Post>,
 }
 
+/// The settings of every provider.
+pub fn specs() -> Vec<&'static SocialSpec> {
+    PROVIDERS.iter().map(|provider| provider.spec).collect()
+}
+
 /// Returns the sources to query and the streams to follow, in the order of the settings.
 pub fn open(settings: &Social) -> (Vec<Box<dyn Source>>, Vec<Stream>) {
     let (mut sources, mut streams) = (Vec::new(), Vec::new());
     for name in &settings.providers {
-        match PROVIDERS.iter().find(|provider| provider.name == name.name()).map(|provider| &provider.kind) {
-            Some(Kind::Queried(open)) => sources.extend(open(settings)),
-            Some(Kind::Followed(open)) => streams.push(open(settings)),
+        let own = settings.settings_of(name);
+        match PROVIDERS.iter().find(|provider| provider.spec.name == *name).map(|provider| &provider.kind) {
+            Some(Kind::Queried(open)) => sources.extend(open(own)),
+            Some(Kind::Followed(open)) => streams.push(open(own)),
             None => {}
         }
     }
@@ -113,18 +119,4 @@ pub fn budgets(settings: &Social) -> Vec<(String, Option<Budget>)> {
     let (sources, streams) = open(settings);
     let sources = sources.iter().map(|source| (source.name().to_owned(), source.budget()));
     sources.chain(streams.iter().map(|stream| (stream.name.to_owned(), None))).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use strum::VariantNames;
-
-    use super::*;
-    use crate::config::SocialProvider;
-
-    #[test]
-    fn the_table_has_the_providers_of_the_settings_in_their_order() {
-        let names: Vec<_> = PROVIDERS.iter().map(|provider| provider.name).collect();
-        assert_eq!(names, SocialProvider::VARIANTS);
-    }
 }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::{Kind, Provider, Search, Source};
 use crate::{
-    config::{Secret, Social},
+    config::{BudgetSpec, Secret, SocialSettings, SocialSpec, UrlsSpec},
     sentiment::Count,
     social::{
         post::{Page, Post, time},
@@ -23,7 +23,15 @@ use crate::{
     upstream::{Advice, Answer, Budget, Failure, Readable, Upstream},
 };
 
-pub(super) const PROVIDER: Provider = Provider { name: NAME, kind: Kind::Queried(open) };
+pub(super) const PROVIDER: Provider = Provider { spec: &SPEC, kind: Kind::Queried(open) };
+
+static SPEC: SocialSpec = SocialSpec {
+    name: NAME,
+    is_default: false,
+    urls: UrlsSpec { setting: "X_URL", default: "https://api.x.com", schemes: &["http", "https"], max: 1 },
+    key: Some("X_BEARER_TOKEN"),
+    daily_budget: Some(BudgetSpec { setting: "X_DAILY_POST_BUDGET", default: 1000, range: 11..=1_000_000 }),
+};
 
 const NAME: &str = "x";
 /// Limits of X for `max_results`.
@@ -42,9 +50,10 @@ struct X {
 }
 
 /// None without a token, which the settings require.
-fn open(settings: &Social) -> Vec<Box<dyn Source>> {
-    let token = settings.x_token.clone();
-    let x = token.map(|token| X { url: settings.x_url.clone(), token, daily_posts: settings.x_daily_posts });
+fn open(settings: &SocialSettings) -> Vec<Box<dyn Source>> {
+    let token_and_budget = settings.key.clone().zip(settings.daily_budget);
+    let x =
+        token_and_budget.map(|(token, daily_posts)| X { url: settings.url().to_owned(), token, daily_posts });
     x.into_iter().map(|x| Box::new(x) as Box<dyn Source>).collect()
 }
 

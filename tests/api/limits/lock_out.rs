@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use diesel::connection::SimpleConnection;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -60,6 +61,29 @@ async fn strangers_share_100_guesses_which_do_not_stop_the_owner_in_a_known_netw
     assert!((23 * 3600..=24 * 3600).contains(&wait), "{wait} s");
     log_in(&app, "203.0.113.77", PASSWORD).await.assert(200);
     log_in(&app, HOME, "a wrong password").await.assert_problem(401, "invalid-credentials");
+}
+
+#[tokio::test]
+async fn a_right_password_is_not_a_wrong_guess_when_the_session_cannot_be_started() {
+    let app = guarded();
+    ada(&app).await;
+    let mut sql = app.sql();
+    sql.batch_execute("BEGIN; SELECT id FROM users FOR UPDATE").unwrap();
+    for _ in 0..21 {
+        log_in(&app, ELSEWHERE, PASSWORD).await.assert_problem(503, "unavailable");
+    }
+    sql.batch_execute("ROLLBACK").unwrap();
+    log_in(&app, ELSEWHERE, PASSWORD).await.assert(200);
+}
+
+#[tokio::test]
+async fn a_wrong_password_counts_while_no_session_can_be_started() {
+    let app = guarded();
+    ada(&app).await;
+    let mut sql = app.sql();
+    sql.batch_execute("BEGIN; SELECT id FROM users FOR UPDATE").unwrap();
+    guess_from(&app, &wrong(), 0..1).await;
+    log_in(&app, "192.0.0.1", PASSWORD).await.assert_problem(429, "too-many-requests");
 }
 
 #[tokio::test]
@@ -314,6 +338,7 @@ async fn wrong_codes_of_strangers_do_not_invalidate_the_owners_code() {
         }
     }
     reset("192.0.0.2", &code).await.assert_problem(422, "invalid-code");
-    let typed = format!("{}-{}", &code[..4], &code[4..]).to_lowercase();
+    let (first, last) = code.split_at(4);
+    let typed = format!("{first}-{last}").to_lowercase();
     reset(HOME, &typed).await.assert(204);
 }

@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use mintage::{
     clock::Clock,
-    config::Config,
+    config::{Config, Specs},
     jobs::{self, Running},
     mail::{Action, Letter, Mailer, TestMail},
 };
@@ -296,7 +296,7 @@ async fn a_letter_has_its_link_and_its_code_in_text_and_html() {
     let mailbox = Mailbox::new();
     let settings = [("MAIL_TRANSPORT", "file".to_owned()), ("MAIL_DIR", mailbox.directory())];
     let lookup = |name: &str| settings.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
-    let mailer = Mailer::new(&Config::from_lookup(&lookup, &[]).unwrap().mail).unwrap();
+    let mailer = Mailer::new(&Config::from_lookup(&lookup, &Specs::default()).unwrap().mail).unwrap();
     let letter = Letter {
         subject: "Confirm your address",
         paragraphs: &["Somebody, probably you, registered."],
