@@ -18,8 +18,8 @@ links() {
     return "$result"
 }
 
-# Where the linker does not look by itself, as with Homebrew's keg, LIBRARY_PATH tells it, and cargo
-# inherits that.
+# LIBRARY_PATH adds a directory that the linker does not search by default, such as Homebrew's keg. Cargo
+# inherits it.
 find_libpq() {
     given=${LIBRARY_PATH-}
     for directory in '' "$(pg_config --libdir 2>/dev/null || true)" \

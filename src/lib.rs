@@ -8,12 +8,12 @@
 //! | [`cli`] | the command line: `serve`, `migrate`, `create-admin`, `keys`, … |
 //! | [`app`] | the wiring: services, routes, the OpenAPI document, background tasks, start and stop |
 //! | [`auth`] | ways in and out: registration, log-in, sessions, confirmation, recovery, their mails and pages |
-//! | [`upstream`] | calls to other services: bounds, back-off, budgets, outcomes |
-//! | [`sentiment`] | scores of texts and their statistics: VADER, language; pure functions |
-//! | [`users`] | accounts: reading and changing the own one, administration, limits on guessing |
 //! | [`coins`] | the `/coins` API, read from memory: lists, history, charts, streams, watch lists, alerts |
 //! | [`market`] | where coins come from: providers, currencies, the sync, snapshots and their history |
 //! | [`social`] | posts about coins: sources, scoring, summaries |
+//! | [`upstream`] | calls to other services: bounds, back-off, budgets, outcomes |
+//! | [`sentiment`] | scores of texts and their statistics: VADER, language; pure functions |
+//! | [`users`] | accounts: reading and changing the own one, administration, limits on guessing |
 //! | [`mail`] | how mails are built and how they leave: SMTP, files, the console |
 //! | [`jobs`] | work that outlives a request: a queue in PostgreSQL, its worker, schedules |
 //! | [`audit`] | the audit trail: security events, hash-chained |

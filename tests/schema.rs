@@ -118,7 +118,8 @@ fn print_schema(conn: &mut PgConnection) -> String {
     for line in lines(conn, &columns) {
         let parts: Vec<_> = line.split('|').collect();
         let [table, column, kind, not_null] = parts[..] else { panic!("{line}") };
-        let kind = kind[..1].to_uppercase() + &kind[1..];
+        let (initial, rest) = kind.split_at(1);
+        let kind = initial.to_uppercase() + rest;
         let kind = if not_null == "t" { kind } else { format!("Nullable<{kind}>") };
         tables.get_mut(table).unwrap().1.push(format!("        {column} -> {kind},\n"));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use mintage::{config::Config, market::provider_specs};
+use mintage::{app::specs, config::Config};
 
 /// The lines `# NAME=default`.
 fn example() -> HashMap<&'static str, &'static str> {
@@ -16,15 +16,15 @@ fn example() -> HashMap<&'static str, &'static str> {
 
 #[test]
 fn every_setting_stands_in_env_example_and_nothing_else_does() {
-    assert_eq!(example().into_keys().collect::<HashSet<_>>(), Config::setting_names(&provider_specs()));
+    assert_eq!(example().into_keys().collect::<HashSet<_>>(), Config::setting_names(&specs()));
 }
 
 #[test]
 fn the_defaults_in_env_example_are_the_real_ones() {
     let example = example();
-    let written = Config::from_lookup(&|name| example.get(name).map(ToString::to_string), &provider_specs())
-        .expect("usable");
-    let real = Config::from_lookup(&|_| None, &provider_specs()).expect("usable");
+    let written =
+        Config::from_lookup(&|name| example.get(name).map(ToString::to_string), &specs()).expect("usable");
+    let real = Config::from_lookup(&|_| None, &specs()).expect("usable");
     assert_eq!(format!("{written:#?}"), format!("{real:#?}"));
 }
 
@@ -39,7 +39,8 @@ fn env_example_sets_nothing_by_itself() {
 fn an_instance_that_is_named_twice_is_one() {
     let named =
         |name: &str| (name == "MASTODON_URLS").then(|| "https://a/, https://b,https://a,https://b/".into());
-    let urls = Config::from_lookup(&named, &provider_specs()).expect("usable").social.mastodon_urls;
+    let urls =
+        Config::from_lookup(&named, &specs()).expect("usable").social.settings_of("mastodon").urls.clone();
     assert_eq!(urls, ["https://a", "https://b"]);
 }
 
@@ -63,7 +64,7 @@ fn docker_compose_passes_every_setting_of_its_env_file_to_the_server() {
     // What stands here hides what `.env` says, so it must be fixed on purpose or hand it on.
     for line in block(&service, "environment") {
         let (name, value) = line.trim().split_once(": ").expect("a pair");
-        assert!(Config::setting_names(&provider_specs()).contains(name), "{name} is no setting");
+        assert!(Config::setting_names(&specs()).contains(name), "{name} is no setting");
         let fixed = ["PROFILE", "BIND", "DATABASE_URL"].contains(&name);
         assert!(fixed || value.starts_with(&format!("${{{name}:")), "{line} hides {name} of .env");
     }
@@ -96,7 +97,7 @@ const ADDRESSES: [&str; 11] = [
 /// What `check-config` prints, be it the settings or the mistakes in them.
 fn printed(settings: &[(&str, &str)]) -> String {
     let lookup = |name: &str| settings.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into());
-    match Config::from_lookup(&lookup, &provider_specs()) {
+    match Config::from_lookup(&lookup, &specs()) {
         Ok(config) => format!("{config:#?} {:?}", config.warnings),
         Err(error) => format!("{error} {error:?}"),
     }
@@ -104,7 +105,7 @@ fn printed(settings: &[(&str, &str)]) -> String {
 
 #[test]
 fn no_secret_is_printed_whether_it_is_right_or_mistyped() {
-    let names = Config::setting_names(&provider_specs());
+    let names = Config::setting_names(&specs());
     assert!(SECRETS.iter().chain(&ADDRESSES).all(|name| names.contains(name)));
     for name in SECRETS {
         for value in [

@@ -4,7 +4,7 @@ const namesAddress = () =>
   pm.test('names the address', () => pm.expect(body).to.eql({ email: pm.environment.get('email') }));
 
 const WRONG_TOKEN = { token: 'not-a-token' };
-const NOBODY = { email: 'nobody-{{$randomUUID}}@example.com' };
+const UNKNOWN_ADDRESS = { email: 'nobody-{{$randomUUID}}@example.com' };
 
 const wrongToken = (call, about, rest = {}) => ({
   call,
@@ -25,7 +25,7 @@ export const mail = {
       call: 'resend_confirmation',
       when: 'an unknown address',
       about: 'The answer is the same, and nothing is mailed.',
-      body: NOBODY,
+      body: UNKNOWN_ADDRESS,
     },
     {
       call: 'confirm',
@@ -46,7 +46,7 @@ export const mail = {
       call: 'forgot_password',
       when: 'an unknown address',
       about: 'The answer is the same, and nothing is mailed.',
-      body: NOBODY,
+      body: UNKNOWN_ADDRESS,
     },
     { call: 'reset_password', when: 'with the code' },
     logIn({ when: 'after the reset', about: 'All sessions have ended, so new tokens are needed.' }),

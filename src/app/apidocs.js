@@ -1,11 +1,11 @@
-// Starts Swagger UI; it shows an SVG as its source, so that is made a picture here.
-const ShowPictures = () => ({
+// Starts Swagger UI. It shows an SVG as source text, so a plug-in shows it as an image.
+const ShowImages = () => ({
   wrapComponents: {
     responseBody: (Original, { React }) => (props) =>
       /^image\/svg\+xml/i.test(props.contentType ?? '') && typeof props.content === 'string'
         ? React.createElement('img', {
             src: `data:image/svg+xml,${encodeURIComponent(props.content)}`,
-            alt: 'The picture of the answer',
+            alt: 'The image in the response',
             style: { maxWidth: '100%' },
           })
         : React.createElement(Original, props),
@@ -13,7 +13,7 @@ const ShowPictures = () => ({
 });
 
 window.onload = () => {
-  // One that was stored before the server was told not to.
+  // A token may be stored from a time when the server allowed that.
   if (!REMEMBER_TOKEN) localStorage.removeItem('authorized');
   window.ui = SwaggerUIBundle({
     dom_id: '#swagger-ui',
@@ -25,6 +25,6 @@ window.onload = () => {
     persistAuthorization: REMEMBER_TOKEN,
     layout: 'StandaloneLayout',
     presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
-    plugins: [SwaggerUIBundle.plugins.DownloadUrl, ShowPictures],
+    plugins: [SwaggerUIBundle.plugins.DownloadUrl, ShowImages],
   });
 };

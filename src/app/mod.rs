@@ -32,10 +32,10 @@ use utoipa_actix_web::{AppExt, scope, service_config::ServiceConfig};
 use self::connections::Connections;
 pub use self::{document::document, serve::Server};
 use crate::{
-    auth::{self, Auth, challenges::ChallengeKeys},
+    auth::{self, Auth, MailContext, challenges::ChallengeKeys},
     clock::Clock,
     coins,
-    config::{self, Config, Profile, Secret, SecretKey, Server as ServerSettings},
+    config::{self, Config, Profile, Secret, SecretKey, Server as ServerSettings, Specs},
     db::{Db, Follow, Follower, connect_patiently, migrate, naming_locks, set_clock},
     http::{
         Envelope, Fallback, Requests, TrustedProxies, X_REQUEST_ID, envelope, fallback, problem_page,
@@ -46,11 +46,16 @@ use crate::{
     mail::Mailer,
     market,
     passwords::{Hasher, Policy},
-    social::Fingerprints,
+    social::{self, Fingerprints},
     tasks::Tasks,
     tokens::{self, Activity, Blocklist, Jwt, KeyRing, Sealer},
     users,
 };
+
+/// The settings of all providers, for [`Config::load`].
+pub fn specs() -> Specs {
+    Specs { market: market::provider_specs(), social: social::provider_specs() }
+}
 
 /// Registers every operation of the API. This also adds it to the OpenAPI document.
 fn routes(config: &mut ServiceConfig) {
@@ -103,7 +108,7 @@ struct Services {
 /// The services that no handler extracts: connections, and those of background work.
 struct Internals {
     connections: Arc<Connections>,
-    mails: auth::MailContext,
+    mails: MailContext,
     wake: Arc<Wake>,
     fingerprints: Fingerprints,
 }
@@ -112,18 +117,16 @@ struct Internals {
 /// they are dropped.
 fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services, Internals, [Follower; 2])> {
     let url = config.database.url.as_ref().expect("resolved before the start");
-    let keys = Arc::new(prepare_database(url, config, secret, clock)?);
-    let blocklist = Arc::new(Blocklist::new(clock.clone(), config.tokens.max_staleness));
-    let coins = Arc::new(coins::View::new(clock.clone(), &config.coins));
-    let wake = Arc::new(Wake::default());
+    let keys = prepare_database(url, config, secret, clock)?;
+    let views = Views {
+        keys: Arc::new(keys),
+        blocklist: Arc::new(Blocklist::new(clock.clone(), config.tokens.max_staleness)),
+        coins: Arc::new(coins::View::new(clock.clone(), &config.coins)),
+        wake: Arc::default(),
+    };
     let tasks = Tasks::default();
-    // On one connection and the keys first, so that the keys are current whenever the blocklist is.
-    let views: Vec<Arc<dyn Follow>> = vec![keys.clone(), blocklist.clone(), wake.clone()];
-    // Coins on a connection of their own: preparing them in many currencies takes long, and must not delay log-outs.
-    let followers = [
-        Follower::start("follow-tokens", url, clock, views, &tasks)?,
-        Follower::start("follow-coins", url, clock, vec![coins.clone()], &tasks)?,
-    ];
+    let followers = views.follow(url, clock, &tasks)?;
+    let Views { keys, blocklist, coins, wake } = views;
 
     let ServerSettings { public_url, trusted_proxies, cors_origins, .. } = &config.server;
     let document = document::document();
@@ -135,13 +138,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
     let jwt = Data::new(Jwt::new(keys.clone(), clock.get_ref().clone(), public_url, &config.tokens));
     let blocklist = Data::from(blocklist);
     let activity = Data::new(Activity::default());
-    let mails = auth::MailContext {
-        db: db.clone(),
-        mailer: Mailer::new(&config.mail)?,
-        keys: challenge_keys.clone(),
-        limits: limits.clone(),
-        app_url: config.mail.app_url.as_ref().unwrap_or(public_url).as_str().into(),
-    };
+    let mails = mail_context(config, db.clone(), challenge_keys.clone(), limits.clone())?;
     let auth = Auth {
         db: db.clone(),
         clock: clock.clone(),
@@ -157,11 +154,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
     };
     let services = Services {
         tasks: Data::new(tasks),
-        envelope: Data::new(Envelope {
-            public_url: public_url.as_str().into(),
-            https: public_url.starts_with("https:"),
-            shutdown: Arc::default(),
-        }),
+        envelope: Data::new(Envelope::new(public_url)),
         proxies: Data::new(TrustedProxies(trusted_proxies.clone())),
         fallback: Data::new(Fallback::new(&document)),
         document: Data::new(document::Document::new(&document, config.server.api_docs)),
@@ -191,6 +184,29 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
     Ok((services, internals, followers))
 }
 
+/// The data that is kept in memory.
+struct Views {
+    keys: Arc<KeyRing>,
+    blocklist: Arc<Blocklist>,
+    coins: Arc<coins::View>,
+    wake: Arc<Wake>,
+}
+
+impl Views {
+    /// Loads the data and keeps it up to date.
+    fn follow(&self, url: &Secret, clock: &Clock, tasks: &Tasks) -> Result<[Follower; 2]> {
+        let Self { keys, blocklist, coins, wake } = self;
+        // On one connection and the keys first, so that the keys are current whenever the blocklist is.
+        let tokens: Vec<Arc<dyn Follow>> = vec![keys.clone(), blocklist.clone(), wake.clone()];
+        // On a connection of their own: preparing coins in many currencies takes long, and must not delay log-outs.
+        let coins: Vec<Arc<dyn Follow>> = vec![coins.clone()];
+        Ok([
+            Follower::start("follow-tokens", url, clock, tokens, tasks)?,
+            Follower::start("follow-coins", url, clock, coins, tasks)?,
+        ])
+    }
+}
+
 /// Migrates the database, creates the first keys and demonstration data in a new one, and reads the signing keys.
 fn prepare_database(url: &Secret, config: &Config, secret: &SecretKey, clock: &Clock) -> Result<KeyRing> {
     let mut conn = connect_patiently(url, &config.database)?;
@@ -207,6 +223,16 @@ fn prepare_database(url: &Secret, config: &Config, secret: &SecretKey, clock: &C
         market::ensure_demo(conn, clock.now())?;
         KeyRing::load(conn, sealer)
     })
+}
+
+fn mail_context(
+    config: &Config,
+    db: Db,
+    keys: Data<ChallengeKeys>,
+    limits: Data<Limits>,
+) -> Result<MailContext> {
+    let app_url = config.mail.app_url.as_ref().unwrap_or(&config.server.public_url);
+    Ok(MailContext { db, mailer: Mailer::new(&config.mail)?, keys, limits, app_url: app_url.as_str().into() })
 }
 
 fn start_hasher(config: &Config, tasks: &Tasks) -> Result<Hasher> {

@@ -51,19 +51,15 @@ pub async fn change_password(
     let now = auth.now();
     let verified = auth.check_password(body.0.current_password, me.id, client.network(), now).await?;
     let limits = auth.limits.clone();
-    auth.db
-        .tx(move |conn| {
-            let account = verified.lock(conn)?;
-            limits.budgets.spend(conn, super::PASSWORD_CHANGES, account.email.canonical(), now)?;
-            let new = NewChallenge {
-                purpose: Purpose::ChangePassword,
-                subject: Subject::User(me.id),
-                email: &account.email,
-            };
-            let challenge = challenges::open(conn, &new, now)?;
-            jobs::enqueue(conn, &PasswordChangeMail { challenge }, now)?;
-            Ok::<_, Problem>(())
-        })
-        .await?;
+    let begin = move |conn: &mut _| -> Result<(), Problem> {
+        let account = verified.lock(conn)?;
+        limits.budgets.spend(conn, super::PASSWORD_CHANGES, account.email.canonical(), now)?;
+        let subject = Subject::User(me.id);
+        let new = NewChallenge { purpose: Purpose::ChangePassword, subject, email: &account.email };
+        let challenge = challenges::open(conn, &new, now)?;
+        jobs::enqueue(conn, &PasswordChangeMail { challenge }, now)?;
+        Ok(())
+    };
+    auth.db.tx(begin).await?;
     Ok(HttpResponse::Accepted().finish())
 }

@@ -61,7 +61,7 @@ impl Auth {
                 Ok(CheckedPassword { user, hash: stored })
             }
             Err(problem) => {
-                self.db.query(move |conn| guess.was_not_checked(conn, &limits)).await?;
+                self.db.query(move |conn| guess.refund(conn, &limits)).await?;
                 Err(problem)
             }
         }

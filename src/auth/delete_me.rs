@@ -52,20 +52,17 @@ pub async fn delete_me(
 ) -> Result<HttpResponse, Problem> {
     let now = auth.now();
     let verified = auth.check_password(body.0.password, me.id, client.network(), now).await?;
-    let ended = auth
-        .db
-        .tx(move |conn| {
-            let account = verified.lock(conn)?;
-            let ended = sessions::end(conn, me.id, Selection::All)?;
-            users::delete(conn, me.id)?;
-            // Otherwise anyone could send mails to a stranger by registering and deleting an account repeatedly.
-            if account.email_confirmed {
-                let notice = NoticeMail::to(&account.email, Notice::AccountDeleted);
-                jobs::enqueue(conn, &notice, now)?;
-            }
-            Ok::<_, Problem>(ended)
-        })
-        .await?;
-    ended.refuse(&auth.blocklist);
+    let delete = move |conn: &mut _| -> Result<_, Problem> {
+        let account = verified.lock(conn)?;
+        let ended = sessions::end(conn, me.id, Selection::All)?;
+        users::delete(conn, me.id)?;
+        // Otherwise anyone could send mails to a stranger by registering and deleting an account repeatedly.
+        if account.email_confirmed {
+            let notice = NoticeMail::to(&account.email, Notice::AccountDeleted);
+            jobs::enqueue(conn, &notice, now)?;
+        }
+        Ok(ended)
+    };
+    auth.db.tx(delete).await?.refuse(&auth.blocklist);
     Ok(HttpResponse::NoContent().finish())
 }

@@ -15,11 +15,14 @@ use super::{
     token_pair::{self, TokenPair},
 };
 use crate::{
-    db,
+    db::{self, DbError},
     http::{Json, Network, Problem, kind},
     jobs,
     passwords::Verdict,
-    tokens::sessions::{self, NewSession},
+    tokens::{
+        EndedSessions, Grant, Lifetimes,
+        sessions::{self, NewSession},
+    },
     users::{self, Credentials, EmailAddress, Guess, Login},
 };
 
@@ -103,13 +106,10 @@ pub async fn login(
     } else {
         permit.verify(password, stored).await.map(|verdict| (verdict, false))
     };
-    let limits = auth.limits.clone();
     let (verdict, matches_pending) = match checked {
         Ok(checked) => checked,
         Err(problem) => {
-            if let Some(guess) = guess {
-                auth.db.query(move |conn| guess.was_not_checked(conn, &limits)).await?;
-            }
+            refund(&auth, guess).await?;
             return Err(problem);
         }
     };
@@ -119,12 +119,34 @@ pub async fn login(
             // not get free guesses by that.
             return Err(Problem::new(&kind::EMAIL_UNCONFIRMED));
         }
-        limits.wrong_guesses.count_password();
+        auth.limits.wrong_guesses.count_password();
         return Err(wrong());
     };
-
     let times = auth.lifetimes();
-    let (start_times, activity) = (times.clone(), auth.activity.clone());
+    let new = NewSession { user: user.id, role: user.role, remember, client };
+    let started = start_session(&auth, new, user, verdict, guess.clone(), times.clone()).await;
+    let (grant, ended) = match started {
+        Ok(started) => started,
+        Err(problem) => {
+            // Only for a right password: a refund for a wrong one would be another guess.
+            refund(&auth, guess).await?;
+            return Err(problem);
+        }
+    };
+    ended.refuse(&auth.blocklist);
+    token_pair::respond(&auth.jwt, grant, &times)
+}
+
+/// Starts a session if the account still has the password that was verified.
+async fn start_session(
+    auth: &Auth,
+    new: NewSession,
+    user: Credentials,
+    verdict: Verdict,
+    guess: Option<Guess>,
+    times: Lifetimes,
+) -> Result<(Grant, EndedSessions), Problem> {
+    let (limits, activity) = (auth.limits.clone(), auth.activity.clone());
     let start = move |conn: &mut PgConnection| {
         let current = users::lock_hash(conn, user.id)?;
         if current.ok_or_else(wrong)? != user.password_hash {
@@ -137,15 +159,19 @@ pub async fn login(
         if let Some(guess) = guess {
             guess.was_right(conn, &limits)?;
         }
-        let new = NewSession { user: user.id, role: user.role, remember, client };
-        Ok(sessions::start(conn, new, &start_times, &activity)?)
+        Ok(sessions::start(conn, new, &times, &activity)?)
     };
-    let (grant, ended) = auth.db.tx(start).await?;
-    ended.refuse(&auth.blocklist);
-    token_pair::respond(&auth.jwt, grant, &times)
+    auth.db.tx(start).await
 }
 
-/// What the password of a log-in is compared with.
+/// Refunds a guess at a password that was not verified, or was right.
+async fn refund(auth: &Auth, guess: Option<Guess>) -> Result<(), DbError> {
+    let Some(guess) = guess else { return Ok(()) };
+    let limits = auth.limits.clone();
+    auth.db.query(move |conn| guess.refund(conn, &limits)).await
+}
+
+/// The hashes to compare the password of a log-in with, and the guess that is counted for it.
 #[derive(Default)]
 struct Candidate {
     account: Option<Credentials>,

@@ -72,11 +72,11 @@ impl Proof {
                 let code = purpose.code_form().read(&code).expect("validated");
                 let attempt = Attempt { purpose, owner, code, network };
                 let (keys, limits) = (auth.challenge_keys.clone(), auth.limits.clone());
-                let try_it = move |conn: &mut _| {
+                let try_it = move |conn: &mut _| -> Result<_, Problem> {
                     if let (CodeForm::SixDigits, Owner::User(user)) = (purpose.code_form(), &attempt.owner) {
                         limits.budgets.spend(conn, SIX_DIGITS, &user.to_string(), now)?;
                     }
-                    Ok::<_, Problem>(challenges::try_code(conn, &keys, &limits.budgets, &attempt, now)?)
+                    Ok(challenges::try_code(conn, &keys, &limits.budgets, &attempt, now)?)
                 };
                 let found = auth.db.run(try_it).await?;
                 if found.is_none() {

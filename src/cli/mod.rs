@@ -17,7 +17,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use self::output::{Unprinted, print};
-use crate::{app, config::Config, db::migrate, market, telemetry};
+use crate::{app, config::Config, db::migrate, telemetry};
 
 /// Serves accounts, JWTs, sessions, user management and coins as a JSON API on PostgreSQL
 ///
@@ -80,7 +80,7 @@ fn dispatch(command: Command) -> Result<()> {
     if let Command::Openapi = command {
         return Ok(print(app::document().to_pretty_json()?)?);
     }
-    let config = Config::load(&market::provider_specs())?;
+    let config = Config::load(&app::specs())?;
     telemetry::init(&config.log);
     // The health check runs every few seconds, so it logs no warnings.
     if !matches!(command, Command::Healthcheck) {

@@ -20,7 +20,7 @@ pub fn table(coins: &[&Coin], fields: &Fields, provenance: &Provenance) -> Strin
         provenance.stale
     );
     for coin in coins {
-        let value = serde_json::to_value(coin).expect("the API's types serialise");
+        let value = serde_json::to_value(coin).expect("the types of the API serialise");
         for (index, column) in columns.iter().enumerate() {
             if index > 0 {
                 text.push(',');

@@ -58,7 +58,7 @@ fn collect_leaves(
 const ALWAYS: [&str; 2] = ["id", "symbol"];
 const MAX_FIELDS: usize = 40;
 
-/// The paths that were requested; none selects everything.
+/// The requested paths; without any, everything is selected.
 #[derive(Clone, Debug, Default)]
 pub struct Fields(Vec<String>);
 
@@ -101,7 +101,7 @@ impl Fields {
 
     /// Reduces a coin to the selected members.
     pub fn of(&self, coin: &Coin) -> SparseCoin {
-        let value = serde_json::to_value(coin).expect("the API's types serialise");
+        let value = serde_json::to_value(coin).expect("the types of the API serialise");
         SparseCoin(if self.selects_everything() { value } else { self.project(value, "") })
     }
 
@@ -122,7 +122,7 @@ impl Fields {
     }
 }
 
-/// Whether the name selects something. Names have at most two parts, so the members within `social` are whole.
+/// Whether the name selects at least one value. Names have at most two parts, so members of `social` are not split further.
 fn is_known(name: &str) -> bool {
     name.matches('.').count() <= 1 && LEAVES.iter().any(|leaf| covers(name, leaf))
 }

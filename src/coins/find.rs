@@ -1,11 +1,11 @@
 //! Finds the coin that a request names.
 //!
-//! A name is an id, which never changes, a slug or a ticker symbol, in any case. Symbols are not unique: a name of several
-//! coins is answered with a 300 that lists them.
+//! A request names a coin by its id, which never changes, its slug or its ticker symbol, in any case. Symbols are not
+//! unique: if several coins match, the answer is a 300 that lists them.
 
 use super::view::View;
 use crate::{
-    db::Db,
+    db::{CoinId, Db},
     http::{Choice, Problem, kind},
     market::{self, Coin, Identity, Snapshot},
 };
@@ -16,7 +16,7 @@ const MAX_NAME_LEN: usize = 100;
 impl Identity {
     fn choice(&self) -> Choice {
         let Self { id, symbol, name, .. } = self;
-        Choice { id: *id, title: format!("{name} ({symbol})"), href: format!("/api/v1/coins/{id}") }
+        Choice { id: id.0, title: format!("{name} ({symbol})"), href: format!("/api/v1/coins/{id}") }
     }
 }
 
@@ -25,7 +25,7 @@ impl Identity {
 /// # Errors
 /// `ambiguous`, `not-found`.
 pub(super) fn in_snapshot<'a>(snapshot: &'a Snapshot, name: &str) -> Result<&'a Coin, Problem> {
-    let id = name.parse::<i64>().ok();
+    let id = name.parse().ok().map(CoinId);
     if let Some(coin) = snapshot.coins.iter().find(|coin| Some(coin.id) == id) {
         return Ok(coin);
     }
@@ -52,9 +52,9 @@ pub(super) async fn anywhere(view: &View, db: &Db, name: &str) -> Result<Identit
         }
         Err(_) => {}
     }
-    let id = name.parse::<i64>().ok();
+    let id = name.parse().ok().map(CoinId);
     let name = name.to_lowercase();
-    let mut found = db.query(move |conn| market::named(conn, id, &name)).await?;
+    let mut found = db.query(move |conn| market::find_coins(conn, id, &name)).await?;
     if let Some(index) = found.iter().position(|coin| Some(coin.id) == id) {
         return Ok(found.swap_remove(index));
     }

@@ -181,7 +181,7 @@ pub async fn read_history(
     let points =
         db.query(move |conn| market::history(conn, coin, &of, range, step, MAX_POINTS.into())).await?;
     let data = points.iter().map(|point| HistoryPoint::new(point, metric)).collect();
-    Ok(respond_once(&req, &History { coin: CoinId(coin), currency, interval_seconds: step.seconds(), data }))
+    Ok(respond_once(&req, &History { coin, currency, interval_seconds: step.seconds(), data }))
 }
 
 /// Checks that the range is in order, still stored and not too long.

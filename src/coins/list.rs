@@ -167,7 +167,7 @@ fn select<'a>(
     }
     let matches = |coin: &&Coin| {
         let symbol = coin.symbol.to_lowercase();
-        watched.is_none_or(|watched| watched.contains(&CoinId(coin.id)))
+        watched.is_none_or(|watched| watched.contains(&coin.id))
             && symbols.as_ref().is_none_or(|symbols| symbols.contains(&symbol))
             && text
                 .as_ref()

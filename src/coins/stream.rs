@@ -4,8 +4,8 @@
 //! channel that holds only the version of the newest snapshot, so a slow client skips snapshots and nothing is buffered
 //! for it. Each stream checks every two seconds that its token is still valid.
 //!
-//! When the server stops, streams continue for the drain delay and end when the listener is closed. Their clients reconnect
-//! at once: earlier, they would come back to this server, or all move before a load balancer has noticed.
+//! When the server stops, streams continue for the drain delay and end when the listener is closed, because clients
+//! reconnect at once. If streams ended earlier, clients would reconnect to this server.
 
 use std::{
     collections::HashMap,
@@ -166,7 +166,7 @@ impl Reader {
         if !std::mem::replace(&mut self.started, true) {
             return self.write(Bytes::from(format!("retry: {}\n\n", RETRY_SECONDS * 1000)));
         }
-        // This is called again when there is room in the buffer, so the time since the last write was spent on the client.
+        // This is called again when there is room in the buffer, so the time since the last write is the client's.
         if self.written_at.elapsed() > WRITE_TIMEOUT {
             return None;
         }

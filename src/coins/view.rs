@@ -19,7 +19,7 @@ use super::body::{CoinList, Provenance, event};
 use crate::{
     clock::Clock,
     config::Coins,
-    db::{Change, Follow},
+    db::{Change, Follow, SnapshotId},
     http::{Prepared, Problem, kind},
     market::{self, Coin, DEMO_CURRENCY, FROZEN_AFTER, Snapshot, convert},
 };
@@ -30,8 +30,8 @@ const MINUTE: i64 = 60;
 
 pub struct View {
     clock: Clock,
-    /// Whether a provider other than the demonstration is configured.
-    real: bool,
+    /// Whether a provider of real data is configured.
+    wants_real: bool,
     /// Between two syncs.
     pub(super) interval: TimeDelta,
     /// The first is the default.
@@ -52,7 +52,7 @@ struct InCurrency {
 /// Identifies a snapshot and its social figures, which may be added to it later. It is the same on every replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Version {
-    snapshot: i64,
+    snapshot: SnapshotId,
     /// When the social sources were last read.
     social_at: Option<DateTime<Utc>>,
 }
@@ -84,7 +84,6 @@ pub(super) struct Current {
 }
 
 impl View {
-    #[must_use]
     pub fn new(clock: Clock, settings: &Coins) -> Self {
         let in_currency = |code: &String| InCurrency {
             code: code.clone(),
@@ -94,7 +93,7 @@ impl View {
         };
         Self {
             clock,
-            real: market::wants_real(settings),
+            wants_real: market::wants_real(settings),
             interval: TimeDelta::from_std(settings.sync_interval).expect("at most a day"),
             currencies: settings.currencies.iter().map(in_currency).collect(),
             renewal: Mutex::new(()),
@@ -108,7 +107,7 @@ impl View {
     pub(super) fn current(&self, currency: Option<&str>) -> Result<Arc<Current>, Problem> {
         let chosen = self.chosen(currency)?;
         let kept = chosen.current.load();
-        // A named currency must be exact; without one, the demonstration in another currency is better than nothing.
+        // Without a named currency, demo data in another currency is better than none.
         let usable = kept.as_ref().filter(|kept| currency.is_none() || kept.snapshot.currency == chosen.code);
         let current = usable.ok_or_else(|| {
             let code = &chosen.code;
@@ -205,9 +204,9 @@ impl View {
     fn load_all(&self, conn: &mut PgConnection) -> QueryResult<Change<'_>> {
         let mut prepared = Vec::new();
         // Before the first sync, missing currencies are expected.
-        let mut synced = !self.real;
+        let mut synced = !self.wants_real;
         for (number, entry) in self.currencies.iter().enumerate() {
-            let mut found = market::latest(conn, &entry.code, self.real)?;
+            let mut found = market::latest(conn, &entry.code, self.wants_real)?;
             if found.is_none() && synced && !entry.absence_logged.swap(true, Ordering::Relaxed) {
                 let currency = &entry.code;
                 tracing::warn!(currency, "no rate for this currency yet: requests for it get 503");
@@ -239,17 +238,18 @@ mod tests {
     use std::{collections::HashMap, sync::Barrier, thread};
 
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, Specs};
 
     #[test]
     fn renewing_an_old_answer_never_replaces_a_newer_snapshot() {
         let clock = Clock::default();
-        let settings = Config::from_lookup(&|_| None, &market::provider_specs()).expect("the defaults").coins;
+        let specs = Specs { market: market::provider_specs(), ..Specs::default() };
+        let settings = Config::from_lookup(&|_| None, &specs).expect("the defaults").coins;
         let view = View::new(clock.clone(), &settings);
         let entry = &view.currencies[0];
         let of = |id| {
             let snapshot = Snapshot {
-                id,
+                id: SnapshotId(id),
                 provider: "demo".into(),
                 currency: entry.code.clone(),
                 as_of: DateTime::UNIX_EPOCH,
@@ -271,7 +271,10 @@ mod tests {
                 start.wait();
                 entry.current.store(Some(newer));
             });
-            assert_eq!(entry.current.load().as_ref().expect("a snapshot").snapshot.id, 2 * id + 1);
+            assert_eq!(
+                entry.current.load().as_ref().expect("a snapshot").snapshot.id,
+                SnapshotId(2 * id + 1)
+            );
         }
     }
 }

@@ -125,9 +125,9 @@ fn parse_value(text: &str) -> Option<String> {
 /// Parses a value without quotes. Spaces and quotes in it are refused: other programs that read the file would
 /// interpret them differently.
 fn parse_bare(text: &str) -> Option<String> {
-    let comment =
-        text.char_indices().find(|(at, c)| *c == '#' && (*at == 0 || text[..*at].ends_with([' ', '\t'])));
-    let value = comment.map_or(text, |(at, _)| &text[..at]).trim_end();
+    let is_comment = text.starts_with('#');
+    let before_comment = text.split(" #").next()?.split("\t#").next()?.trim_end();
+    let value = if is_comment { "" } else { before_comment };
     let ambiguous = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '\'' | '"');
     (!value.contains(ambiguous)).then(|| value.to_owned())
 }

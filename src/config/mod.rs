@@ -35,7 +35,7 @@ pub use self::{
     secret_key::{SecretKey, SecretKeyError},
     security::{Passwords, Tokens},
     server::{Server, Tls},
-    social::{Social, SocialProvider},
+    social::{BudgetSpec, Social, SocialSettings, SocialSpec, UrlsSpec},
 };
 
 /// `production` refuses settings that are only acceptable on a developer's machine.
@@ -65,6 +65,14 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
+/// The settings that other rooms declare as data. Those rooms are above this one, so they hand their declarations down:
+/// this room stays the only reader of the environment and knows no provider.
+#[derive(Debug, Default)]
+pub struct Specs {
+    pub market: Vec<&'static ProviderSpec>,
+    pub social: Vec<&'static SocialSpec>,
+}
+
 /// All errors in the settings, one line each.
 #[derive(Debug, thiserror::Error)]
 #[error("the settings are not valid:\n  - {}", .0.join("\n  - "))]
@@ -76,11 +84,11 @@ impl Config {
     ///
     /// # Errors
     /// Lists every invalid setting.
-    pub fn load(providers: &[&'static ProviderSpec]) -> Result<Self, ConfigError> {
+    pub fn load(specs: &Specs) -> Result<Self, ConfigError> {
         let file = dotenv::Dotenv::read(Path::new(".env")).map_err(|error| ConfigError(vec![error]))?;
         #[expect(clippy::disallowed_methods, reason = "this is the one reader")]
         let lookup = |name: &str| std::env::var(name).ok().or_else(|| file.values.get(name).cloned());
-        let (mut config, env) = Self::read(&lookup, providers);
+        let (mut config, env) = Self::read(&lookup, specs);
         config.warnings.extend(file.warning(&env.secrets).map(str::to_owned));
         Self::checked(config, env)
     }
@@ -89,11 +97,8 @@ impl Config {
     ///
     /// # Errors
     /// Lists every invalid setting.
-    pub fn from_lookup(
-        lookup: &dyn Fn(&str) -> Option<String>,
-        providers: &[&'static ProviderSpec],
-    ) -> Result<Self, ConfigError> {
-        let (config, env) = Self::read(lookup, providers);
+    pub fn from_lookup(lookup: &dyn Fn(&str) -> Option<String>, specs: &Specs) -> Result<Self, ConfigError> {
+        let (config, env) = Self::read(lookup, specs);
         Self::checked(config, env)
     }
 
@@ -102,14 +107,11 @@ impl Config {
     }
 
     /// The names of all settings, for a test that compares `.env.example`.
-    pub fn setting_names(providers: &[&'static ProviderSpec]) -> HashSet<&'static str> {
-        Self::read(&|_| None, providers).1.names.into_iter().collect()
+    pub fn setting_names(specs: &Specs) -> HashSet<&'static str> {
+        Self::read(&|_| None, specs).1.names.into_iter().collect()
     }
 
-    fn read<'a>(
-        lookup: &'a dyn Fn(&str) -> Option<String>,
-        providers: &[&'static ProviderSpec],
-    ) -> (Self, env::Env<'a>) {
+    fn read<'a>(lookup: &'a dyn Fn(&str) -> Option<String>, specs: &Specs) -> (Self, env::Env<'a>) {
         let mut env = env::Env::new(lookup);
         let profiles = [("development", Profile::Development), ("production", Profile::Production)];
         if lookup("PROFILE").is_some_and(|value| value.trim().is_empty()) {
@@ -126,8 +128,8 @@ impl Config {
             database: Database::read(&mut env, profile),
             passwords: Passwords::read(&mut env, profile),
             tokens: Tokens::read(&mut env),
-            coins: Coins::read(&mut env, providers),
-            social: Social::read(&mut env),
+            coins: Coins::read(&mut env, &specs.market),
+            social: Social::read(&mut env, &specs.social),
             accounts: Accounts::read(&mut env, &mail.transport),
             mail,
             log: Log::read(&mut env, profile),
@@ -156,7 +158,7 @@ mod tests {
     fn with(settings: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let lookup =
             |name: &str| settings.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        Config::from_lookup(&lookup, &[&KEYED])
+        Config::from_lookup(&lookup, &Specs { market: vec![&KEYED], ..Specs::default() })
     }
 
     #[test]

@@ -8,9 +8,6 @@ use super::{
 };
 
 /// Declares the name of a provider and the names of its settings.
-///
-/// Providers are above this room, so they hand their declarations down: this room stays the only reader of the
-/// environment and knows no provider.
 #[derive(Debug)]
 pub struct ProviderSpec {
     /// The name in `COINS_PROVIDERS` and in `source`.
@@ -108,7 +105,7 @@ fn read_budget(env: &mut Env, name: &'static str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Config, ConfigError},
+        super::{Config, ConfigError, Specs},
         *,
     };
 
@@ -132,7 +129,8 @@ mod tests {
     fn with(settings: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let lookup =
             |name: &str| settings.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        Config::from_lookup(&lookup, &[&WITH_KEY, &WITHOUT_KEY, &LAST])
+        let market = vec![&WITH_KEY, &WITHOUT_KEY, &LAST];
+        Config::from_lookup(&lookup, &Specs { market, ..Specs::default() })
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub enum SecretKeyError {
 }
 
 impl SecretKey {
-    /// What an operator can do if the file is lost.
+    /// The instruction for an operator whose file is lost.
     pub const REMEDY: &str = "restore it from a backup, or, if it is lost, run \
                                `mintage sessions end --all`, which makes new keys and ends all sessions";
 

@@ -63,9 +63,6 @@ pub trait Follow: Send + Sync {
     fn load(&self, conn: &mut PgConnection) -> QueryResult<Change<'_>>;
 
     /// Reads the data that one notification announces.
-    ///
-    /// # Errors
-    /// As [`Follow::load`].
     fn notified(&self, conn: &mut PgConnection, payload: &str) -> QueryResult<Change<'_>>;
 
     /// Called with every heartbeat: the view is up to date at this time.
@@ -93,9 +90,6 @@ impl Follower {
     }
 
     /// As [`Follower::start`]; requests the end of the process if more than `max_hanging` connections hang.
-    ///
-    /// # Errors
-    /// As [`Follower::start`].
     pub fn start_bounded(
         name: &str,
         url: &Secret,
@@ -142,7 +136,7 @@ impl Drop for Follower {
     }
 }
 
-/// What the thread of one connection needs.
+/// The data of the thread of one connection.
 struct Life {
     _counted: Arc<()>,
     url: Secret,

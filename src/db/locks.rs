@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use super::connection::connect;
 use crate::config::Secret;
 
-/// How often PostgreSQL is asked whether the work waits.
+/// Interval of the queries whether the work waits.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Selects the lock that a backend waits for, and the first of its holders.
@@ -61,10 +61,7 @@ impl Waiting {
 }
 
 /// Does `work` on a connection with a `lock_timeout`. If it waits for a lock, logs once which one and who holds it;
-/// the error says the same if the wait times out.
-///
-/// # Errors
-/// Those of `work`.
+/// if the wait times out, the error contains the same.
 pub fn naming_locks<T>(
     url: &Secret,
     conn: &mut PgConnection,

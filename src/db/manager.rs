@@ -83,17 +83,11 @@ impl Manager {
     }
 
     /// Opens a connection; blocks.
-    ///
-    /// # Errors
-    /// PostgreSQL cannot be reached.
     pub fn open(&self) -> Result<PgConnection, Refusal> {
         connection::open_bounded(&self.url)
     }
 
     /// Opens the connection of the entry unless it is open; blocks.
-    ///
-    /// # Errors
-    /// As [`Manager::open`].
     pub fn open_in<'a>(
         &self,
         entry: &'a mut Entry,

@@ -62,7 +62,7 @@ const MAX_STUCK_PER_SLOT: u32 = 2;
 /// How often a thread that waits for a connection checks for one.
 const CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Tells whether an error means that the connection is unusable.
+/// An error that may make the connection unusable.
 pub trait Outage {
     /// PostgreSQL was unavailable, so the connection must not be used again.
     fn is_outage(&self) -> bool;
@@ -169,12 +169,6 @@ impl Db {
     }
 
     /// As [`Db::run`], in a transaction that an error rolls back.
-    ///
-    /// # Errors
-    /// As [`Db::run`].
-    ///
-    /// # Panics
-    /// As [`Db::run`].
     pub async fn tx<T, E, F>(&self, work: F) -> Result<T, E>
     where
         T: Send + 'static,
@@ -184,10 +178,7 @@ impl Db {
         self.run(move |conn| conn.transaction(work)).await
     }
 
-    /// Runs queries with a connection on a blocking thread.
-    ///
-    /// # Errors
-    /// As [`Db::run`].
+    /// As [`Db::run`], for queries alone.
     pub async fn query<T, F>(&self, queries: F) -> Result<T, DbError>
     where
         T: Send + 'static,
@@ -197,9 +188,6 @@ impl Db {
     }
 
     /// As [`Db::query`], in a transaction that an error rolls back.
-    ///
-    /// # Errors
-    /// As [`Db::run`].
     pub async fn query_tx<T, F>(&self, queries: F) -> Result<T, DbError>
     where
         T: Send + 'static,

@@ -157,7 +157,7 @@ impl Judge {
         }
     }
 
-    /// Checks whether the current probe takes too long. True if one is to begin now; `room` says whether it may.
+    /// Ends the current probe if it takes too long. Returns whether a new one is due; without `room` none is.
     pub fn turn(&mut self, reach: &Reach, room: bool, now: Instant) -> bool {
         if let Some(began) = self.probe.filter(|began| now - *began >= PATIENCE) {
             set_away(reach, !reach.was_answered_since(began), "no answer".into(), now);
@@ -173,7 +173,7 @@ impl Judge {
     }
 
     /// How long to wait for events until the next turn.
-    pub fn rest(&self, reach: &Reach, longest: Duration, now: Instant) -> Duration {
+    pub fn pause(&self, reach: &Reach, longest: Duration, now: Instant) -> Duration {
         if self.probe.is_none() && (reach.is_away() || reach.suspected.load(Ordering::Relaxed)) {
             return self.not_before.saturating_duration_since(now).min(longest);
         }

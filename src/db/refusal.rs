@@ -74,7 +74,7 @@ impl Refusal {
     pub fn of(error: &ConnectionError) -> Self {
         let text = one_line(&error.to_string());
         // With several hosts or addresses the last one counts: libpq stops at the first answer.
-        let last = text.rfind("connection to server").map_or(text.as_str(), |at| &text[at..]);
+        let last = text.rfind("connection to server").and_then(|at| text.get(at..)).unwrap_or(&text);
         let means = |parts: &[&str]| parts.iter().all(|part| last.contains(part));
         if let Some((_, meaning)) = FINAL.iter().find(|(parts, _)| means(parts)) {
             return Self { text: (*meaning).into(), is_final: true };
@@ -88,7 +88,7 @@ impl Refusal {
 /// Cuts an unknown message before its first quote, which may contain a part of the URL.
 fn unquoted(text: &str) -> String {
     let message = ["failed: ", "FATAL: "].iter().fold(text, |text, before| {
-        text.rfind(before).map_or(text, |at| text[at + before.len()..].trim_start())
+        text.rsplit_once(before).map_or(text, |(_, message)| message.trim_start())
     });
     let said = message.split('"').next().unwrap_or_default().trim();
     if said.is_empty() { "unknown reason".into() } else { said.chars().take(200).collect() }

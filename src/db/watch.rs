@@ -41,9 +41,9 @@ pub(super) fn start(inner: &Arc<Inner>, events: Receiver<Event>, tasks: &Tasks) 
 
 fn watch_over(inner: &Weak<Inner>, events: &Receiver<Event>, tasks: &Tasks) {
     let mut judge = Judge::new(Instant::now());
-    let mut rest = CHECK_INTERVAL;
+    let mut pause = CHECK_INTERVAL;
     loop {
-        let event = events.recv_timeout(rest);
+        let event = events.recv_timeout(pause);
         let Some(inner) = inner.upgrade() else { return };
         if let Ok(Event::Probed { began, result }) = event
             && judge.probed(&inner.reach, began, result, Instant::now())
@@ -61,7 +61,7 @@ fn watch_over(inner: &Weak<Inner>, events: &Receiver<Event>, tasks: &Tasks) {
         if judge.turn(&inner.reach, inner.probes.0.load(Ordering::Relaxed) < MAX_PROBES, now) {
             probe(&inner, now);
         }
-        rest = judge.rest(&inner.reach, CHECK_INTERVAL, now);
+        pause = judge.pause(&inner.reach, CHECK_INTERVAL, now);
     }
 }
 

@@ -99,8 +99,7 @@ fn version(bin: &Path) -> Option<u32> {
 /// From `postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)`, also with `17beta2` or `18devel`.
 fn parse_major(version: &str) -> Option<u32> {
     let number = version.strip_prefix("postgres (PostgreSQL) ")?;
-    let end = number.find(|c: char| !c.is_ascii_digit());
-    number[..end.unwrap_or(number.len())].parse().ok()
+    number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// The major version that made a cluster.
@@ -127,7 +126,7 @@ mod tests {
         dir.canonicalize().unwrap()
     }
 
-    fn says(version: &str) -> String {
+    fn prints(version: &str) -> String {
         format!("echo 'postgres (PostgreSQL) {version}'")
     }
 
@@ -149,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_lone_postgres_does_not_count() {
-        let lone = directory("lone", &[("postgres", &says("16.1"))]);
+        let lone = directory("lone", &[("postgres", &prints("16.1"))]);
         let broken = directory("broken", &[("postgres", "exit 1"), ("initdb", "")]);
         assert_eq!(installed(&[lone.clone(), broken.clone()]), []);
         fs::remove_dir_all(lone).unwrap();
@@ -158,8 +157,8 @@ mod tests {
 
     #[test]
     fn links_are_followed_and_the_newest_wins() {
-        let old = directory("old", &[("postgres", &says("9.6.24")), ("initdb", "")]);
-        let new = directory("new", &[("postgres", &says("16.1")), ("initdb", "")]);
+        let old = directory("old", &[("postgres", &prints("9.6.24")), ("initdb", "")]);
+        let new = directory("new", &[("postgres", &prints("16.1")), ("initdb", "")]);
         let links = directory("links", &[]);
         std::os::unix::fs::symlink(new.join("postgres"), links.join("postgres")).unwrap();
         let found = installed(&[old.clone(), links.clone(), new.clone()]);

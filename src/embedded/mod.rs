@@ -165,10 +165,6 @@ impl Cluster {
     /// Starts the cluster below `data_dir`, created on first use, or adopts the one running there.
     ///
     /// Blocks until the cluster accepts connections.
-    ///
-    /// # Errors
-    ///
-    /// See [`EmbeddedError`].
     pub fn start(data_dir: &Path) -> Result<Self, EmbeddedError> {
         let installed = binaries::installed(&binaries::candidates());
         let newest = binaries::newest(&installed).ok_or(EmbeddedError::NotInstalled)?;
@@ -210,10 +206,6 @@ impl Cluster {
     }
 
     /// As [`Cluster::url`], for the cluster that another Mintage process runs.
-    ///
-    /// # Errors
-    ///
-    /// See [`EmbeddedError`].
     pub fn url_of_running(data_dir: &Path) -> Result<String, EmbeddedError> {
         let installed = binaries::installed(&binaries::candidates());
         let newest = binaries::newest(&installed).ok_or(EmbeddedError::NotInstalled)?;

@@ -212,8 +212,8 @@ fn private_directory(path: PathBuf, account: Option<&Account>) -> Result<PathBuf
     Ok(path)
 }
 
-/// While a directory has a lock, systemd-tmpfiles leaves alone what is below it. Without this,
-/// files of a database below /var/tmp that rest for a month would be deleted under postgres.
+/// Locks the directory, so that systemd-tmpfiles deletes nothing below it. Below /var/tmp it would otherwise delete files
+/// of the database that were not used for a month.
 pub(super) fn keep_from_cleaners(home: &Path) -> Result<File, EmbeddedError> {
     let directory = File::open(home).map_err(at(home))?;
     if let Err(error) = directory.try_lock_shared() {
@@ -277,7 +277,7 @@ impl Log {
         self.file.metadata().map_or(0, |meta| meta.len())
     }
 
-    /// What was written after the log had the length `from`.
+    /// Returns the text after the first `from` bytes of the log.
     pub(super) fn since(&self, from: u64) -> String {
         let mut bytes = Vec::new();
         let mut reader = &self.file;

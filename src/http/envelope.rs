@@ -40,10 +40,14 @@ pub struct Envelope {
     pub shutdown: Arc<Shutdown>,
 }
 
+impl Envelope {
+    pub fn new(public_url: &str) -> Self {
+        let https = public_url.starts_with("https:");
+        Self { public_url: public_url.into(), https, shutdown: Arc::default() }
+    }
+}
+
 /// Wraps the whole application and turns every error inside into a problem.
-///
-/// # Errors
-/// Only errors that contain their response.
 pub async fn envelope<B: MessageBody + 'static>(
     mut req: ServiceRequest,
     next: Next<B>,
@@ -203,8 +207,7 @@ mod tests {
     }
 
     async fn answer(path: &str) -> (u16, String) {
-        let settings =
-            Envelope { public_url: "http://mintage.test".into(), https: false, shutdown: Arc::default() };
+        let settings = Envelope::new("http://mintage.test");
         let app = App::new()
             .app_data(Data::new(settings))
             .route("/boom", web::get().to(boom))

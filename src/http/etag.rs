@@ -68,8 +68,9 @@ fn tags(mut text: &str) -> Option<Vec<String>> {
             Some(opaque) => text.len() - opaque.len() + opaque.find('"')? + 1,
             None => text.starts_with('*').then_some(1)?,
         };
-        tags.push(text[..end].to_owned());
-        text = text[end..].trim_start();
+        let (tag, rest) = text.split_at(end);
+        tags.push(tag.to_owned());
+        text = rest.trim_start();
         if text.is_empty() {
             return Some(tags);
         }

@@ -6,9 +6,9 @@ pub struct Kind {
     pub code: &'static str,
     pub status: u16,
     pub title: &'static str,
-    /// What it means and what to do, for its page; text between backticks is code.
+    /// The meaning and the remedy, for its page. Text between backticks is code.
     pub help: &'static str,
-    /// What its example in the OpenAPI document contains beside these.
+    /// Further members of its example in the OpenAPI document.
     pub(super) example: Example,
 }
 

@@ -1,4 +1,4 @@
-//! What endpoints share: problem details, extractors, paging, entity tags, the client's address and the envelope
+//! Shared by all endpoints: problem details, extractors, paging, entity tags, the client's address and the envelope
 //! around each request.
 
 pub mod accept;

@@ -1,8 +1,8 @@
 //! Why a run of a job failed, and whether it is repeated.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
-use crate::db::{DbError, Outage};
+use crate::db::DbError;
 
 /// Why an attempt failed, and whether to repeat it.
 #[derive(Debug)]
@@ -26,20 +26,6 @@ impl From<DbError> for Failure {
     }
 }
 
-impl From<diesel::result::Error> for Failure {
-    fn from(error: diesel::result::Error) -> Self {
-        DbError::from(error).into()
-    }
-}
-
-/// Lets a job return its own failures from a transaction ([`Db::tx`](crate::db::Db::tx)).
-impl Outage for Failure {
-    fn is_outage(&self) -> bool {
-        let (Self::Retry(error) | Self::Permanent(error)) = self;
-        matches!(error.downcast_ref(), Some(DbError::Unavailable(_)))
-    }
-}
-
 /// In characters.
 const MAX_TEXT: usize = 500;
 
@@ -55,7 +41,7 @@ impl fmt::Display for Failure {
             _ => word,
         });
         let line = words.collect::<Vec<_>>().join(" ");
-        f.write_str(line.char_indices().nth(MAX_TEXT).map_or(&line, |(end, _)| &line[..end]))
+        line.chars().take(MAX_TEXT).try_for_each(|char| f.write_char(char))
     }
 }
 

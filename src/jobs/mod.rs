@@ -42,7 +42,7 @@ pub use self::{
 pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     /// Stored with each job, in kebab-case. It must never change.
     const KIND: &'static str;
-    /// What a run needs besides the payload; given at registration.
+    /// The services that a run needs, given at registration.
     type Context: Clone + Send + Sync + 'static;
 
     /// Makes one attempt, within 3 minutes. It may be repeated, even after it succeeded.

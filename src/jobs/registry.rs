@@ -20,7 +20,6 @@ pub struct Registry {
 
 impl Registry {
     /// Adds a kind of job.
-    #[must_use]
     pub fn register<J: Job>(mut self, context: J::Context) -> Self {
         let runner = move |payload, running| -> Run {
             let context = context.clone();
@@ -38,7 +37,6 @@ impl Registry {
 
     /// Enqueues this job once in every interval (counted from 1970), for all replicas together. Intervals in which no
     /// server ran are skipped.
-    #[must_use]
     pub fn every<J: Job>(mut self, interval: Duration, name: &'static str, job: &J) -> Self {
         let payload = serde_json::to_value(job).expect("a job serialises");
         self.schedules.push(Schedule::new(name, interval, J::KIND, payload));

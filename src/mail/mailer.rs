@@ -67,9 +67,6 @@ impl Mailer {
     }
 
     /// Renders the letter and sends it, within 3 minutes.
-    ///
-    /// # Errors
-    /// As [`Mailer::send`].
     pub async fn send_letter(&self, job: &Running, to: &str, letter: &Letter<'_>) -> Result<(), Failure> {
         self.send(job, to, letter.render(self.product())).await
     }
@@ -98,10 +95,7 @@ impl Mailer {
         }
     }
 
-    /// Connects to the mail server and logs in.
-    ///
-    /// # Errors
-    /// One line.
+    /// Connects to the mail server and logs in. The text of an error is one line.
     pub async fn check(&self) -> Result<()> {
         let Transport::Smtp(smtp) = &self.0.transport else {
             bail!("mails are not sent by SMTP: set MAIL_SERVER");

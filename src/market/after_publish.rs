@@ -3,9 +3,16 @@
 use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 
+use crate::db::SnapshotId;
+
 /// Takes part in the transaction that publishes a snapshot.
 pub trait AfterPublish: Send + Sync {
     /// Runs after the snapshot was inserted, and again if social figures are added to it in a second transaction. An
     /// error rolls the transaction back.
-    fn published(&self, conn: &mut PgConnection, snapshot_id: i64, now: DateTime<Utc>) -> QueryResult<()>;
+    fn published(
+        &self,
+        conn: &mut PgConnection,
+        snapshot_id: SnapshotId,
+        now: DateTime<Utc>,
+    ) -> QueryResult<()>;
 }

@@ -1,11 +1,10 @@
 //! Converts market data to another currency.
 //!
-//! Data is fetched and kept in one currency, since each further one costs a provider's credits.
-//! A rate between two currencies is the ratio of one coin's (CoinMarketCap: the median over the
-//! top coins') prices in both, as the same provider states them; it is read once an hour. With the
-//! rate r, an amount a becomes `a * r`; a change of p percent, while the rate itself changed by f
-//! percent, becomes `((1 + p/100) * (1 + f/100) - 1) * 100`. f comes from our own history of rates,
-//! and while that is too short the change is null.
+//! Data is fetched and stored in one currency, since each further one costs a provider's credits. A rate between two
+//! currencies is the ratio of one coin's prices in both, from one provider, read once an hour; with CoinMarketCap it is the
+//! median ratio of the top coins. With the rate r, an amount a becomes `a * r`. If the rate has changed by f percent, a
+//! change of p percent becomes `((1 + p/100) * (1 + f/100) - 1) * 100`. f comes from our own history of rates; the change
+//! is null while that is too short.
 
 use std::collections::HashMap;
 
@@ -34,7 +33,7 @@ fn convert_numbers(numbers: &Numbers, rate: &Rate) -> Numbers {
     }
 }
 
-/// Computes a rate: the median ratio of the prices in `to` and in `from`, of the coins that are in both lists.
+/// Computes a rate: the median ratio of the prices in `to` and in `from`, of the coins in both lists.
 pub fn median_ratio(from: &[Entry], to: &[Entry]) -> Option<f64> {
     let price = |entry: &Entry| entry.numbers.price.filter(|price| *price > 0.0);
     let known: HashMap<_, _> =

@@ -1,12 +1,12 @@
 //! Decides which coins of different providers are the same coin.
 //!
-//! Never by ticker symbol alone. Either this table of well-known coins says so, or symbol and name
-//! are equal, no other coin has them on either side, and the prices agree; else it is a new coin:
-//! two rows for one coin are a nuisance, one row for two coins would be a lie.
+//! They are the same if the table of well-known coins lists both ids. They are also the same if symbol and name are equal,
+//! no other coin of either provider has both, and the prices agree. Otherwise a new coin is created: two rows for one coin
+//! can be corrected, one row for two coins shows wrong prices. A ticker symbol alone is never enough.
 
 use chrono::TimeDelta;
 
-/// Ids at CoinMarketCap, CoinGecko and CoinPaprika, only where they are certain; other coins are matched by name and price.
+/// Ids at CoinMarketCap, CoinGecko and CoinPaprika, only where they are certain.
 const KNOWN: [(&str, &str, &str); 48] = [
     ("1", "bitcoin", "btc-bitcoin"),
     ("2", "litecoin", "ltc-litecoin"),
@@ -86,8 +86,8 @@ impl Likeness {
         self.symbol == other.symbol && self.name == other.name
     }
 
-    /// Whether two prices can be of the same coin, of which one is as old as `age`. Coins that only share a name are
-    /// orders of magnitude apart.
+    /// Whether both prices may be of one coin, when the older one has this age. The prices of coins that only share a name
+    /// differ by orders of magnitude.
     pub fn has_price_of(&self, other: &Self, age: TimeDelta) -> bool {
         let factor = match age {
             age if age <= TimeDelta::hours(1) => 1.05,

@@ -10,6 +10,7 @@ mod model;
 mod providers;
 mod read_sync;
 mod run_sync;
+mod status;
 mod store;
 mod sync;
 
@@ -23,8 +24,8 @@ pub use self::{
         FROZEN_AFTER, attribution, demo::CURRENCY as DEMO_CURRENCY, is_real, specs as provider_specs,
         wants_real,
     },
-    read_sync::SyncStatus,
-    store::{CHANNEL, Point, Step, ensure_demo, history, latest, named},
+    status::SyncStatus,
+    store::{CHANNEL, Point, Step, ensure_demo, find_coin, find_coins, history, latest},
     sync::Sync,
 };
 

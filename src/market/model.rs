@@ -9,7 +9,10 @@ use utoipa::ToSchema;
 
 use super::store::Point;
 use crate::{
-    db::schema::{coin_quotes, coins, snapshot_rates},
+    db::{
+        CoinId, SnapshotId,
+        schema::{coin_quotes, coins, snapshot_rates},
+    },
     social::Social,
 };
 
@@ -18,8 +21,8 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Coin {
     /// Mintage's own id: ticker symbols are not unique.
-    #[schema(example = 1)]
-    pub id: i64,
+    #[schema(value_type = i64, example = 1)]
+    pub id: CoinId,
     #[schema(example = "BTC")]
     pub symbol: String,
     #[schema(example = "Bitcoin")]
@@ -86,8 +89,7 @@ pub struct Quote {
     pub market_cap: Option<f64>,
 }
 
-/// What the market reports of a coin, in one currency; None is what the provider did not report. The fields are
-/// documented at [`Coin`].
+/// The numbers of a coin in one currency; None if the provider did not report them. [`Coin`] documents the fields.
 #[derive(Clone, Debug, Default, PartialEq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = coin_quotes)]
 pub struct Numbers {
@@ -163,7 +165,7 @@ impl Coin {
 #[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable)]
 #[diesel(table_name = coins)]
 pub struct Identity {
-    pub id: i64,
+    pub id: CoinId,
     pub symbol: String,
     pub name: String,
     pub slug: String,
@@ -180,7 +182,7 @@ impl From<&Coin> for Identity {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     /// Grows with time.
-    pub id: i64,
+    pub id: SnapshotId,
     pub provider: String,
     pub currency: String,
     pub as_of: DateTime<Utc>,
@@ -189,7 +191,7 @@ pub struct Snapshot {
     /// By rank.
     pub coins: Vec<Coin>,
     /// The newest points of each coin's history in five-minute steps, the oldest first.
-    pub recent: HashMap<i64, Vec<Point>>,
+    pub recent: HashMap<CoinId, Vec<Point>>,
 }
 
 /// The exchange rate between a snapshot's currency and another one.
@@ -214,7 +216,7 @@ pub struct Report {
     pub entries: Vec<Entry>,
 }
 
-/// What a provider reports of one coin. Which of our coins it is, the store decides.
+/// A coin in a report of a provider. The store decides which of our coins it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     pub provider_coin_id: String,

@@ -1,110 +1,18 @@
-//! Answers `GET /api/v1/admin/sync`: reports the state of the sync.
+//! Answers `GET /api/v1/admin/sync`: reports the status of the sync.
 
 use actix_web::{
     get,
     web::{Data, Json},
 };
-use chrono::{DateTime, TimeDelta, Utc};
-use diesel::{PgConnection, QueryResult};
-use serde::Serialize;
-use utoipa::ToSchema;
 
-use super::{
-    providers::{self, Provider},
-    store::{self, SlotRow},
-};
+use super::status::SyncStatus;
 use crate::{
-    clock::{Clock, start_of_slot},
+    clock::Clock,
     config::{Coins, Social},
     db::Db,
     http::Problem,
-    social::budgets,
-    telemetry::Exposition,
     tokens::Admin,
-    upstream::{self, Budget, ServiceState, next_day},
 };
-
-const SLOTS_SHOWN: i64 = 10;
-
-#[derive(Serialize, ToSchema)]
-pub struct SyncStatus {
-    /// Market data providers, in the order in which they are tried.
-    providers: Vec<ServiceStatus>,
-    /// Social sources.
-    social: Vec<ServiceStatus>,
-    /// The newest slots of the schedule, the newest first, at most 10.
-    slots: Vec<SlotStatus>,
-    /// Seconds from the start of a slot to the next.
-    #[schema(minimum = 1, example = 300)]
-    interval_seconds: u64,
-    /// When the next slot is due; in the past if a slot waits to be run, null if only demo data is configured.
-    next_run_at: Option<DateTime<Utc>>,
-}
-
-/// Status of a provider or social source.
-#[derive(Serialize, ToSchema)]
-pub struct ServiceStatus {
-    #[schema(example = "coingecko")]
-    name: String,
-    state: ServiceCondition,
-    /// Number of failures since the last success.
-    #[schema(minimum = 0, example = 0)]
-    failures: i32,
-    /// Earliest time of the next request.
-    retry_at: Option<DateTime<Utc>>,
-    last_success_at: Option<DateTime<Utc>>,
-    /// Text of the last error. It begins with the slug of a coin if it concerns only that coin.
-    #[schema(example = "HTTP 503")]
-    last_error: Option<String>,
-    last_error_at: Option<DateTime<Utc>>,
-    /// Credits (CoinMarketCap), posts (X) or calls (other providers) used since midnight UTC; 0 for
-    /// Mastodon and Bluesky, whose calls are not counted.
-    #[schema(minimum = 0, example = 12)]
-    used_today: i32,
-    /// Maximum of `used_today`; null for no limit.
-    #[schema(example = 333)]
-    daily_budget: Option<u32>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ServiceCondition {
-    /// Requests may be sent.
-    Ready,
-    /// No request is sent before `retry_at`: the last one failed, or the daily budget is used up.
-    Waiting,
-    /// It rejects our key, plan or quota: an operator has to fix that and restart. Retried daily.
-    Stopped,
-}
-
-#[derive(Serialize, ToSchema)]
-pub struct SlotStatus {
-    /// Start of the slot.
-    slot: DateTime<Utc>,
-    state: SlotCondition,
-    /// Whether an admin requested it.
-    requested: bool,
-    /// Number of times it was started.
-    #[schema(minimum = 0, example = 1)]
-    attempts: i32,
-    /// The provider of its snapshot.
-    #[schema(example = "coingecko")]
-    provider: Option<String>,
-    finished_at: Option<DateTime<Utc>>,
-}
-
-#[derive(Clone, Copy, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum SlotCondition {
-    /// Its snapshot is published.
-    Done,
-    Running,
-    /// It was requested and has not started, or no provider answered and it will be retried. A request is fulfilled
-    /// by the next slot at the latest.
-    Waiting,
-    /// The next slot started before any provider answered.
-    Missed,
-}
 
 /// Read the status of the coin sync
 ///
@@ -127,120 +35,6 @@ pub async fn read_sync(
     social: Data<Social>,
 ) -> Result<Json<SyncStatus>, Problem> {
     let now = clock.now();
-    let read = move |conn: &mut _| Ok::<_, Problem>(SyncStatus::read(conn, &settings, &social, now)?);
-    db.run(read).await.map(Json)
-}
-
-impl SyncStatus {
-    pub fn read(
-        conn: &mut PgConnection,
-        settings: &Coins,
-        social: &Social,
-        now: DateTime<Utc>,
-    ) -> QueryResult<Self> {
-        let states = upstream::states(conn)?;
-        let slots = store::last_slots(conn, SLOTS_SHOWN)?;
-        let status = |name: &str, budget| {
-            let state = states.iter().find(|state| state.provider == name);
-            ServiceStatus::new(name, state, budget, now)
-        };
-        let budget = |name| settings.settings_of(name).daily_budget.map(|a_day| Budget { a_day, least: 1 });
-        let names = providers::real(settings).map(Provider::name);
-        let providers: Vec<_> = names.map(|name| status(name, budget(name))).collect();
-        let social = budgets(social).into_iter().map(|(name, budget)| status(&name, budget)).collect();
-        let current = start_of_slot(now, settings.sync_interval);
-        let next_run_at = (!providers.is_empty()).then(|| {
-            let open = slots.iter().filter(|slot| slot.finished_at.is_none() && !slot.running);
-            let retry = open.filter(|slot| slot.slot >= current).map(|slot| slot.lease_until).min();
-            let following = current + TimeDelta::from_std(settings.sync_interval).expect("at most a day");
-            retry.map_or(following, |retry| retry.min(following))
-        });
-        Ok(Self {
-            providers,
-            social,
-            slots: slots.into_iter().map(|slot| SlotStatus::new(slot, current)).collect(),
-            interval_seconds: settings.sync_interval.as_secs(),
-            next_run_at,
-        })
-    }
-
-    /// Writes the status as metrics; every replica writes the same values, which come from the database.
-    pub fn write(&self, text: &mut Exposition) {
-        let services = || self.providers.iter().chain(&self.social);
-        let mut gauge = |name, help, value: &dyn Fn(&ServiceStatus) -> Option<i64>| {
-            text.family(name, "gauge", help);
-            for service in services() {
-                if let Some(value) = value(service) {
-                    text.sample(name, &[("service", &service.name)], value);
-                }
-            }
-        };
-        gauge(
-            "mintage_sync_ready",
-            "1 if requests may be sent to the service, 0 if it waits or is stopped.",
-            &|service| Some(i64::from(service.state == ServiceCondition::Ready)),
-        );
-        gauge("mintage_sync_failures", "Failures of the service since its last success.", &|service| {
-            Some(service.failures.into())
-        });
-        let name = "mintage_sync_last_success_timestamp_seconds";
-        gauge(name, "When the service answered last.", &|service| Some(service.last_success_at?.timestamp()));
-        let name = "mintage_sync_last_error_timestamp_seconds";
-        gauge(name, "When the service failed last.", &|service| Some(service.last_error_at?.timestamp()));
-        gauge(
-            "mintage_sync_budget_used",
-            "Credits, posts or calls used since midnight UTC, of services with a daily count.",
-            &|service| Some(service.used_today.into()),
-        );
-        gauge("mintage_sync_budget", "Maximum of mintage_sync_budget_used.", &|service| {
-            service.daily_budget.map(i64::from)
-        });
-        if let Some(next) = self.next_run_at {
-            let name = "mintage_sync_next_run_timestamp_seconds";
-            text.single(name, "gauge", "When the next slot is due.", next.timestamp());
-        }
-    }
-}
-
-impl ServiceStatus {
-    fn new(name: &str, state: Option<&ServiceState>, budget: Option<Budget>, now: DateTime<Utc>) -> Self {
-        let state = state.cloned().unwrap_or_default();
-        let used_today = if state.usage_day == Some(now.date_naive()) { state.used } else { 0 };
-        let is_spent = budget.is_some_and(|budget| used_today.unsigned_abs() + budget.least > budget.a_day);
-        let retry_at = state.waits_until(now).max(is_spent.then(|| next_day(now)));
-        Self {
-            name: name.to_owned(),
-            state: match (state.stopped, retry_at) {
-                (true, _) => ServiceCondition::Stopped,
-                (false, Some(_)) => ServiceCondition::Waiting,
-                (false, None) => ServiceCondition::Ready,
-            },
-            failures: state.failures,
-            retry_at,
-            last_success_at: state.last_success_at,
-            last_error: state.last_error,
-            last_error_at: state.last_error_at,
-            used_today,
-            daily_budget: budget.map(|budget| budget.a_day),
-        }
-    }
-}
-
-impl SlotStatus {
-    fn new(row: SlotRow, current: DateTime<Utc>) -> Self {
-        let state = match row.finished_at {
-            Some(_) => SlotCondition::Done,
-            None if row.running => SlotCondition::Running,
-            None if row.requested || row.slot >= current => SlotCondition::Waiting,
-            None => SlotCondition::Missed,
-        };
-        Self {
-            slot: row.slot,
-            state,
-            requested: row.requested,
-            attempts: row.attempt,
-            provider: row.provider,
-            finished_at: row.finished_at,
-        }
-    }
+    let status = db.query(move |conn| SyncStatus::read(conn, &settings, &social, now)).await?;
+    Ok(Json(status))
 }

@@ -56,7 +56,7 @@ pub async fn run_sync(
     // PostgreSQL stores microseconds, and the response has to name the same slot.
     let now = clock.now().trunc_subsecs(6);
     let current = start_of_slot(now, settings.sync_interval);
-    let slot = db.tx(move |conn| Ok::<_, Problem>(store::request(conn, current, now)?)).await?;
+    let slot = db.query_tx(move |conn| store::request(conn, current, now)).await?;
     Ok(HttpResponse::Accepted()
         .insert_header((header::LOCATION, "/api/v1/admin/sync"))
         .json(SyncRequested { slot }))

@@ -7,9 +7,9 @@
 
 use super::lexicon::{self, Word};
 
-/// What emphasis by capitals adds to a valence.
+/// Added to the valence of a word in capitals.
 const CAPITALS: f64 = 0.733;
-/// What a negation does to a valence.
+/// Factor of the valence of a negated word.
 const NEGATED: f64 = -0.74;
 /// Boosters count less the farther they are from the word.
 const DISTANCE: [f64; 3] = [1.0, 0.95, 0.9];
@@ -39,17 +39,12 @@ pub fn score(text: &str) -> Scores {
     let stripped: Vec<&str> = text.split(is_space).filter(|token| !token.is_empty()).map(strip).collect();
     // In one string, because an allocation for each word would take most of the time.
     let mut lower = String::with_capacity(text.len() + 16);
-    let ends: Vec<usize> = stripped
-        .iter()
-        .map(|token| {
-            push_lowercase(&mut lower, token);
-            lower.len()
-        })
-        .collect();
-    let mut start = 0;
-    let tokens: Vec<Token<'_>> = std::iter::zip(&stripped, &ends)
-        .map(|(token, end)| {
-            let lower = &lower[std::mem::replace(&mut start, *end)..*end];
+    let lengths: Vec<usize> = stripped.iter().map(|token| push_lowercase(&mut lower, token)).collect();
+    let mut rest = lower.as_str();
+    let tokens: Vec<Token<'_>> = std::iter::zip(&stripped, &lengths)
+        .map(|(token, length)| {
+            let (lower, after) = rest.split_at(*length);
+            rest = after;
             Token { lower, is_upper: is_upper(token), word: lexicon::word(lower) }
         })
         .collect();
@@ -94,14 +89,15 @@ fn strip(token: &str) -> &str {
     if stripped.chars().nth(2).is_none() { token } else { stripped }
 }
 
-fn push_lowercase(lower: &mut String, token: &str) {
+/// Appends the token in lower case; returns the number of bytes.
+fn push_lowercase(lower: &mut String, token: &str) -> usize {
+    let start = lower.len();
     if token.is_ascii() {
-        let start = lower.len();
-        lower.push_str(token);
-        lower[start..].make_ascii_lowercase();
+        lower.extend(token.chars().map(|c| c.to_ascii_lowercase()));
     } else {
         lower.push_str(&token.to_lowercase());
     }
+    lower.len() - start
 }
 
 /// Python's `str.isupper`: an upper-case character and no lower-case or title-case one.
@@ -225,15 +221,15 @@ fn least_check(tokens: &[Token<'_>], at: usize, valence: f64) -> f64 {
     }
 }
 
-/// What stands before "but" counts half, what stands after it half as much again. Where a value
-/// occurs twice, s changes the first one (`list.index`), which may have been changed already.
+/// Halves the valences before a "but" and multiplies those after it by 1.5. Where a value occurs twice, `s` changes the
+/// first one (`list.index`), which may have been changed already.
 fn but_check(tokens: &[Token<'_>], valences: &mut [f64]) {
     let Some(but) = tokens.iter().position(|token| token.lower == "but") else {
         return;
     };
     for at in 0..valences.len() {
         let value = valences[at];
-        #[expect(clippy::float_cmp, reason = "what the reference does")]
+        #[expect(clippy::float_cmp, reason = "the reference does this")]
         let first = valences.iter().position(|other| *other == value).unwrap_or(at);
         if first < but {
             valences[first] *= 0.5;

@@ -2,12 +2,11 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use actix_web::web::Data;
-use chrono::{DateTime, NaiveTime, Utc};
+use chrono::{DateTime, NaiveTime, SubsecRound, Utc};
 use diesel::{PgConnection, QueryResult};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
@@ -19,26 +18,29 @@ use super::{
     model::Social,
     post::{self, Page},
     queries::{Queries, Query, Target, query_for},
-    sources::{self, Ask, Source, Stream},
+    sources::{self, Search, Source, Stream},
     store::{self, Batch},
     summary::summarise,
 };
 use crate::{
     clock::Clock,
     config,
-    db::{CoinId, Db, DbError, SnapshotId},
-    upstream::{self, Advice, Failure, Outcomes, Upstream, after_failure},
+    db::{CoinId, Db, DbError},
+    upstream::{self, Advice, Failure, Upstream, after_failure},
 };
 
 /// A source is read for at most this long per slot; the remaining coins are the first of the next slot.
-const MAX_READING: Duration = Duration::from_secs(20);
-/// Half of what Mastodon allows in the five minutes of a slot.
+const MAX_READING_TIME: Duration = Duration::from_secs(20);
+/// Half of the limit of Mastodon for the five minutes of a slot.
 const MAX_REQUESTS: u32 = 150;
 /// Consecutive failures, each of one coin, after which the whole source counts as failed.
 const MAX_FAILURES_IN_A_ROW: u32 = 3;
 const MAX_CURSOR_LEN: usize = 100;
 /// `popularity` compares every coin with this one.
 const BITCOIN: &str = "bitcoin";
+
+/// Reads the coins to look for, which are those of the newest snapshot; the market stores them.
+pub type ReadTargets = fn(&mut PgConnection) -> QueryResult<Vec<Target>>;
 
 /// Reads the sources and stores scores of their posts.
 pub struct Collector {
@@ -47,9 +49,9 @@ pub struct Collector {
     pub(super) upstream: Upstream,
     pub(super) queries: Queries,
     pub(super) fingerprints: Fingerprints,
+    pub(super) read_targets: ReadTargets,
     /// Identifies this process in leases.
     pub(super) holder: Uuid,
-    pub(super) outcomes: Arc<Outcomes>,
     pub(super) streams: Vec<Stream>,
     sources: Vec<Box<dyn Source>>,
     /// Sources whose failure has been logged.
@@ -64,29 +66,35 @@ pub struct Collected {
 }
 
 impl Collected {
-    /// Publishes in the caller's transaction.
-    pub fn publish(&self, conn: &mut PgConnection, snapshot: SnapshotId) -> QueryResult<()> {
-        store::publish(conn, snapshot, &self.summaries, self.began)
+    /// Replaces the stored figures.
+    pub fn save(&self, conn: &mut PgConnection) -> QueryResult<()> {
+        store::save_summaries(conn, &self.summaries)
+    }
+
+    /// Returns the figures of the coins for which a source was read in this slot.
+    pub fn new_figures(&self) -> impl Iterator<Item = (CoinId, &Social)> {
+        let all = self.summaries.iter().map(|(coin, social)| (*coin, social));
+        all.filter(|(_, social)| social.as_of >= self.began)
     }
 }
 
-/// What became of a question about one coin.
-enum Asked {
+/// The outcome of a search for posts about one coin.
+enum SearchOutcome {
     Page(Page),
     /// The budget does not allow it now.
     NoBudget,
     Failed(Failure),
 }
 
-/// Counts what a source answers in a slot, and decides when to stop.
+/// Counts the answers of a source in a slot, and decides when to stop.
 #[derive(Default)]
 struct Reading {
     requests: u32,
     failures_in_a_row: u32,
     /// At least one coin was answered.
     answered: bool,
-    /// The newest failure that may be of one coin only.
-    flaw: Option<Failure>,
+    /// The newest failure of a single request, such as of one coin.
+    isolated_failure: Option<Failure>,
     /// A failure of the whole source.
     failure: Option<Failure>,
     is_over: bool,
@@ -106,22 +114,22 @@ impl Reading {
             self.is_over = true;
             return;
         }
-        let failure = failure.about(coin);
+        let failure = failure.with_subject(coin);
         self.requests += 1;
         self.failures_in_a_row += 1;
         if self.failures_in_a_row == MAX_FAILURES_IN_A_ROW {
             self.failure = Some(failure);
             self.is_over = true;
         } else {
-            self.flaw = Some(failure);
+            self.isolated_failure = Some(failure);
         }
     }
 
-    /// No time is left. That alone is a failure only if nothing was answered.
+    /// Ends the reading for lack of time. That is a failure only if nothing was answered.
     fn timed_out(&mut self) {
         self.is_over = true;
         if !self.answered {
-            self.flaw = Some(Failure::new(Advice::BackOff, "no answer in time"));
+            self.isolated_failure = Some(Failure::new(Advice::BackOff, "no answer in time"));
         }
     }
 }
@@ -134,11 +142,22 @@ impl Collector {
         upstream: Upstream,
         queries: Queries,
         fingerprints: Fingerprints,
-        outcomes: Arc<Outcomes>,
+        read_targets: ReadTargets,
     ) -> Self {
         let (sources, streams) = sources::open(&settings);
         let (holder, unavailable) = (Uuid::now_v7(), Mutex::default());
-        Self { db, clock, upstream, queries, fingerprints, holder, outcomes, streams, sources, unavailable }
+        Self {
+            db,
+            clock,
+            upstream,
+            queries,
+            fingerprints,
+            read_targets,
+            holder,
+            streams,
+            sources,
+            unavailable,
+        }
     }
 
     /// Reads all sources and summarises what is stored; None without sources or while the database is unavailable.
@@ -156,8 +175,9 @@ impl Collector {
     }
 
     async fn try_collect(&self) -> Result<Collected, DbError> {
-        let began = self.clock.now();
-        let targets = self.db.query(store::targets).await?;
+        // The precision of the database, where `as_of` comes from.
+        let began = self.clock.now().trunc_subsecs(6);
+        let targets = self.db.query(self.read_targets).await?;
         let reading = join_all(self.sources.iter().map(|source| self.read(&**source, &targets)));
         reading.await.into_iter().collect::<Result<(), DbError>>()?;
         let now = self.clock.now();
@@ -170,7 +190,7 @@ impl Collector {
         Ok(Collected { summaries: summarise(&known.await?, bitcoin, now), began })
     }
 
-    /// Queries a source for every coin, until it has had enough or time is up.
+    /// Queries a source coin by coin, until its limit of requests or the time limit is reached.
     async fn read(&self, source: &dyn Source, targets: &[Target]) -> Result<(), DbError> {
         let (name, now) = (source.name().to_owned(), self.clock.now());
         let stored = self.db.query(move |conn| {
@@ -182,25 +202,25 @@ impl Collector {
             return Ok(());
         }
         let queries = targets.iter().map(|target| (target, query_for(target, &self.queries)));
-        let mut order: Vec<_> = queries.filter(|(_, query)| source.can_ask(query)).collect();
+        let mut order: Vec<_> = queries.filter(|(_, query)| source.can_search(query)).collect();
         order.sort_by_key(|(target, _)| tries.get(&target.id));
         let mut reading = Reading::default();
-        let deadline = time::Instant::now() + MAX_READING;
+        let deadline = time::Instant::now() + MAX_READING_TIME;
         for (target, query) in order {
             let begin = Instant::now();
             let cursor = cursors.get(&target.id).map(String::as_str);
-            let asking = self.ask(source, target, &query, cursor, targets.len());
-            match time::timeout_at(deadline, asking).await {
-                Ok(Ok(Asked::Page(page))) => {
-                    self.outcomes.count(source.name(), true, begin.elapsed());
+            let search = self.search(source, target, &query, cursor, targets.len());
+            match time::timeout_at(deadline, search).await {
+                Ok(Ok(SearchOutcome::Page(page))) => {
+                    self.upstream.outcomes().count(source.name(), true, begin.elapsed());
                     reading.page(&page);
                     self.keep(source, target, &query, page).await?;
                 }
-                Ok(Ok(Asked::Failed(failure))) => {
-                    self.outcomes.count(source.name(), false, begin.elapsed());
+                Ok(Ok(SearchOutcome::Failed(failure))) => {
+                    self.upstream.outcomes().count(source.name(), false, begin.elapsed());
                     reading.failed(failure, &target.slug);
                 }
-                Ok(Ok(Asked::NoBudget)) => break,
+                Ok(Ok(SearchOutcome::NoBudget)) => break,
                 Ok(Err(error)) => return Err(error),
                 Err(_) => reading.timed_out(),
             }
@@ -212,36 +232,41 @@ impl Collector {
             Reading { failure: Some(failure), answered, .. } => {
                 self.failed(source.name(), failure, answered).await
             }
-            Reading { answered: true, flaw, .. } => self.succeeded(source.name(), flaw).await,
-            Reading { flaw: Some(flaw), .. } => self.failed(source.name(), flaw, false).await,
+            Reading { answered: true, isolated_failure, .. } => {
+                self.succeeded(source.name(), isolated_failure).await
+            }
+            Reading { isolated_failure: Some(isolated_failure), .. } => {
+                self.failed(source.name(), isolated_failure, false).await
+            }
             _ => Ok(()),
         }
     }
 
-    async fn ask(
+    /// Reads the new posts about a coin, within the budget.
+    async fn search(
         &self,
         source: &dyn Source,
         target: &Target,
         query: &Query,
         cursor: Option<&str>,
         coins: usize,
-    ) -> Result<Asked, DbError> {
+    ) -> Result<SearchOutcome, DbError> {
         let (now, max_cost) = (self.clock.now(), source.max_cost(coins));
         if !self.reserve(source, target.id, max_cost, now).await? {
-            return Ok(Asked::NoBudget);
+            return Ok(SearchOutcome::NoBudget);
         }
         let mut billed = 0;
-        let page = source.page(&self.upstream, Ask { query, cursor, max_cost, now }, &mut billed).await;
+        let page = source.page(&self.upstream, Search { query, cursor, max_cost, now }, &mut billed).await;
         let unused = max_cost.saturating_sub(billed);
         if unused > 0 {
             let (name, today) = (source.name().to_owned(), now.date_naive());
-            self.db.query(move |conn| store::settle(conn, &name, today, unused)).await?;
+            self.db.query(move |conn| upstream::refund(conn, &name, unused, today)).await?;
         }
-        Ok(page.map_or_else(Asked::Failed, Asked::Page))
+        Ok(page.map_or_else(SearchOutcome::Failed, SearchOutcome::Page))
     }
 
-    /// Records that the source is queried for a coin, and reserves the cost; false if the budget does not allow it. The
-    /// budget of a day is spread over the day.
+    /// Reserves the cost of a search and records the try; false if the budget does not allow it. The budget of a day is
+    /// spread over the day.
     async fn reserve(
         &self,
         source: &dyn Source,
@@ -252,7 +277,7 @@ impl Collector {
         let (name, budget) = (source.name().to_owned(), source.budget());
         let reserved = self.db.query_tx(move |conn| {
             if let Some(budget) = budget {
-                let allowed = allowance(budget.a_day, cost, now);
+                let allowed = allowance(budget.per_day, cost, now);
                 if !upstream::reserve(conn, &name, cost, Some(allowed), now.date_naive())? {
                     return Ok(false);
                 }
@@ -314,12 +339,16 @@ impl Collector {
     }
 
     /// Records a success, and the failure for one coin, if any.
-    pub(super) async fn succeeded(&self, source: &str, flaw: Option<Failure>) -> Result<(), DbError> {
+    pub(super) async fn succeeded(
+        &self,
+        source: &str,
+        isolated_failure: Option<Failure>,
+    ) -> Result<(), DbError> {
         let (name, now) = (source.to_owned(), self.clock.now());
         let recorded = self.db.query_tx(move |conn| {
             upstream::record_success(conn, &name, now)?;
-            if let Some(flaw) = flaw {
-                upstream::record_flaw(conn, &name, &flaw.message, now)?;
+            if let Some(isolated_failure) = isolated_failure {
+                upstream::record_isolated_failure(conn, &name, &isolated_failure.message, now)?;
             }
             Ok(())
         });
@@ -331,7 +360,7 @@ impl Collector {
     }
 }
 
-/// Words that name the coin, which tell nothing of the language of a post.
+/// Returns the words that name the coin. They do not count when the language of a post is detected.
 pub fn names(target: &Target, query: &Query) -> HashSet<String> {
     let used = query.names.iter().chain(&query.ambiguous).chain(&query.hashtags);
     let own = [target.name.to_lowercase(), target.symbol.to_lowercase()];
@@ -341,7 +370,8 @@ pub fn names(target: &Target, query: &Query) -> HashSet<String> {
     used.chain(&own).flat_map(|name| words(name)).collect()
 }
 
-/// How much may be used by now: the share of the day (UTC) that is over, but always enough for one request.
+/// Returns how much of a daily budget may be used by now: the share of the day (UTC) that is over, but always enough for
+/// one request.
 fn allowance(budget: u32, cost: u32, now: DateTime<Utc>) -> u32 {
     let seconds = (now.time() - NaiveTime::MIN).num_seconds().unsigned_abs();
     let share = u64::from(budget) * seconds / (24 * 60 * 60);
@@ -388,12 +418,12 @@ mod tests {
     }
 
     #[test]
-    fn enough_requests_or_the_wish_of_the_source_end_the_reading_without_a_failure() {
+    fn a_limit_of_requests_ends_the_reading_without_a_failure() {
         let mut reading = Reading::default();
         reading.page(&Page { requests: MAX_REQUESTS - 1, ..Page::default() });
         assert!(!reading.is_over);
         reading.page(&Page { requests: 1, ..Page::default() });
-        assert!(reading.is_over && reading.failure.is_none() && reading.flaw.is_none());
+        assert!(reading.is_over && reading.failure.is_none() && reading.isolated_failure.is_none());
         let mut reading = Reading::default();
         reading.page(&Page { enough: true, ..Page::default() });
         assert!(reading.is_over && reading.failure.is_none());
@@ -403,10 +433,10 @@ mod tests {
     fn a_timeout_is_a_failure_only_if_nothing_was_answered() {
         let mut reading = Reading::default();
         reading.timed_out();
-        assert!(reading.is_over && reading.flaw.is_some());
+        assert!(reading.is_over && reading.isolated_failure.is_some());
         let mut reading = Reading::default();
         reading.page(&Page::default());
         reading.timed_out();
-        assert!(reading.is_over && reading.flaw.is_none());
+        assert!(reading.is_over && reading.isolated_failure.is_none());
     }
 }

@@ -22,7 +22,7 @@ impl Fingerprints {
         self.of("post", coin, |context| context.update(id.as_bytes()))
     }
 
-    /// The same for all posts of an author within an hour of Unix time.
+    /// Returns the same hash for all posts of an author within an hour of Unix time.
     pub(super) fn of_author(&self, coin: CoinId, hour: i64, author: &str) -> i64 {
         self.of("author", coin, |context| {
             context.update(&hour.to_be_bytes());
@@ -30,7 +30,7 @@ impl Fingerprints {
         })
     }
 
-    /// The same for texts that differ in case, white space, addresses or handles only.
+    /// Returns the same hash for texts that differ only in case, white space, addresses or handles.
     pub(super) fn of_text(&self, coin: CoinId, text: &str) -> i64 {
         let is_word = |word: &&str| !word.contains("://") && !word.starts_with('@');
         let mut words = text.split_whitespace().filter(is_word).peekable();
@@ -45,11 +45,11 @@ impl Fingerprints {
         })
     }
 
-    /// Hashes a message of `what`, the coin and the parts that `write` adds. No two messages are equal: no `what` begins
-    /// with another one, and all parts but the last have a fixed length.
-    fn of(&self, what: &str, coin: CoinId, write: impl FnOnce(&mut Context)) -> i64 {
+    /// Hashes a message of `kind`, the coin and the parts that `write` adds. No two messages are equal: no kind begins with
+    /// another one, and all parts but the last have a fixed length.
+    fn of(&self, kind: &str, coin: CoinId, write: impl FnOnce(&mut Context)) -> i64 {
         let mut context = Context::with_key(&self.0);
-        context.update(what.as_bytes());
+        context.update(kind.as_bytes());
         context.update(&coin.0.to_be_bytes());
         write(&mut context);
         let tag: hmac::Tag = context.sign();

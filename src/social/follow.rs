@@ -1,8 +1,8 @@
 //! Follows the streams of posts, each on one replica at a time.
 //!
-//! The right to follow a stream is a row with a lease, and each write checks that this replica still holds it. Events
-//! have a time, which is also the cursor to continue after a break. So no post is missed, and none is counted twice,
-//! since posts are unique. Posts are in memory for at most [`FLUSH_INTERVAL`] before they are stored.
+//! The right to follow a stream is a row with a lease, and each write checks that this replica still holds it. The time of
+//! an event is also the cursor to continue from after a break, so no post is missed. None is counted twice, since stored
+//! posts are unique. Posts are in memory for at most [`FLUSH_INTERVAL`] before they are stored.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -38,9 +38,9 @@ const MAX_BUFFERED: usize = 2000;
 const LEASE: TimeDelta = TimeDelta::seconds(60);
 /// How often a replica tries to get the lease.
 const LEASE_CHECK_INTERVAL: Duration = Duration::from_secs(5);
-/// Older events are not replayed, so a cursor before that is not sent.
+/// Services do not replay older events, so an older cursor is not sent.
 const MAX_REPLAY: TimeDelta = TimeDelta::hours(24);
-/// After that the coins are read anew, since they may change.
+/// A session ends after this time, so that the next one reads the coins again, which may have changed.
 const MAX_SESSION: Duration = Duration::from_mins(30);
 const MAX_BACK_OFF: Duration = Duration::from_mins(1);
 
@@ -59,9 +59,9 @@ struct Buffer {
     newest: Option<i64>,
 }
 
-/// Why a session ended without an error of the database.
+/// The reason why a session ended, other than an error of the database.
 enum End {
-    /// Another replica has the lease, or it is time to read the coins anew.
+    /// Another replica has the lease, or the session is over.
     Planned,
     Broken(Failure),
 }
@@ -77,7 +77,7 @@ impl Collector {
             .user_agent(concat!("mintage/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .expect("the settings are constants");
+            .expect("constant settings");
         join_all(self.streams.iter().map(|stream| self.follow(stream, &http))).await;
     }
 
@@ -108,7 +108,7 @@ impl Collector {
                     (Duration::from_secs(1) * 2u32.pow(failures.min(6))).min(MAX_BACK_OFF)
                 }
                 Err(error) => {
-                    tracing::warn!(%error, source = stream.name, "cannot follow the stream, will retry");
+                    tracing::warn!(%error, source = stream.name, "cannot follow the stream; it will be retried");
                     LEASE_CHECK_INTERVAL
                 }
             };
@@ -118,9 +118,10 @@ impl Collector {
 
     async fn session(&self, stream: &Stream, http: &Client) -> Result<End, DbError> {
         let (name, holder, now) = (stream.name, self.holder, self.clock.now());
+        let read_targets = self.read_targets;
         let held =
             self.db.query_tx(move |conn| match store::hold_stream(conn, name, holder, now, now + LEASE)? {
-                Hold::Ours(cursor) => Ok(Some((cursor, store::targets(conn)?))),
+                Hold::Ours(cursor) => Ok(Some((cursor, read_targets(conn)?))),
                 Hold::Theirs => Ok(None),
             });
         let Some((cursor, targets)) = held.await? else {
@@ -131,7 +132,7 @@ impl Collector {
         let begin = Instant::now();
         let connected = time::timeout(HANDSHAKE_TIMEOUT, subscribe(stream, http, cursor)).await;
         let connected = connected.unwrap_or_else(|_| Err(Failure::new(Advice::BackOff, "no answer in time")));
-        self.outcomes.count(name, connected.is_ok(), begin.elapsed());
+        self.upstream.outcomes().count(name, connected.is_ok(), begin.elapsed());
         let socket = match connected {
             Ok(socket) => socket,
             Err(failure) => return Ok(End::Broken(failure)),
@@ -178,7 +179,7 @@ impl Collector {
                     Some(Err(_)) => return Ok(broken("the connection broke")),
                 },
                 _ = flush.tick() => is_due = true,
-                () = &mut silence => return Ok(broken("the stream fell silent")),
+                () = &mut silence => return Ok(broken("no message for a minute")),
                 () = &mut end => is_over = true,
             }
             if (is_due || is_over || buffer.count >= MAX_BUFFERED)

@@ -59,8 +59,8 @@ impl Matcher {
     }
 }
 
-/// Splits a text into runs of letters and digits in lower case, with the `#` or `$` before them. Addresses are left out,
-/// since their words are not the author's.
+/// Splits a text into words of letters and digits in lower case, with the `#` or `$` before them. Addresses are left out,
+/// since their words are not those of the author.
 fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     for part in text.split_whitespace().filter(|part| !part.contains("://")) {

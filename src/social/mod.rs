@@ -23,7 +23,7 @@ pub use self::{
     collect::{Collected, Collector},
     fingerprints::Fingerprints,
     model::{Missing, Social},
-    queries::{Queries, read_queries},
-    sources::budgets,
+    queries::{Queries, Target, read_queries},
+    sources::{budgets, specs as provider_specs},
     store::current,
 };

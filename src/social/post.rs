@@ -11,13 +11,13 @@ use crate::{
 };
 
 /// Older posts are neither stored nor counted.
-pub const KEPT: TimeDelta = TimeDelta::days(7);
+pub const MAX_POST_AGE: TimeDelta = TimeDelta::days(7);
 /// The maximum number of posts per coin in the sample.
-pub const SAMPLE: usize = 100;
+pub const MAX_SAMPLE_SIZE: usize = 100;
 /// Characters of a text that are scored.
 const MAX_TEXT_LEN: usize = 4000;
 
-/// A post as a provider reports it; in memory only, until it is scored.
+/// A post as a provider reports it. It is in memory only, until it is scored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Post {
     pub id: String,
@@ -32,15 +32,15 @@ pub struct Post {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Page {
     pub posts: Vec<Post>,
-    /// The id of the newest post, in the source's terms; None: nothing new.
+    /// The source's id of the newest post; None if there is nothing new.
     pub cursor: Option<String>,
-    /// Set when older posts were not read: none is missing since then.
+    /// If older posts were not read, the time since which no post is missing.
     pub complete_since: Option<DateTime<Utc>>,
-    /// Posts as the source itself counts them.
+    /// The number of posts according to the source.
     pub counted: Option<Count>,
-    /// The number of requests that it took.
+    /// The number of requests that were sent.
     pub requests: u32,
-    /// The source must not be queried any more in this slot.
+    /// The rate limit is nearly used up: the source must not be queried again in this slot.
     pub enough: bool,
 }
 
@@ -54,8 +54,8 @@ pub struct ScoredPost {
     pub scored: Scored,
 }
 
-/// Scores the posts that count: English, not older than [`KEPT`], no retweets, one of the same text, one per author and
-/// hour. Returns at most the newest [`SAMPLE`], newest first.
+/// Scores the posts that count: in English, not older than [`MAX_POST_AGE`], no retweets, one of the same text, one per author and
+/// hour. Returns at most the newest [`MAX_SAMPLE_SIZE`], newest first.
 pub fn score(
     mut posts: Vec<Post>,
     coin: CoinId,
@@ -70,7 +70,7 @@ pub fn score(
         let text = shortened(&post.text);
         // The clock of the provider may be ahead.
         let at = post.at.min(now);
-        if now - at > KEPT || text.starts_with("RT @") {
+        if now - at > MAX_POST_AGE || text.starts_with("RT @") {
             continue;
         }
         if !sentiment::is_english(post.language.as_deref(), text, names) {
@@ -90,7 +90,7 @@ pub fn score(
             at,
             scored: Scored { compound: sentiment::score(text).compound, basic: sentiment::basic(text) },
         });
-        if scored.len() == SAMPLE {
+        if scored.len() == MAX_SAMPLE_SIZE {
             break;
         }
     }
@@ -98,10 +98,10 @@ pub fn score(
 }
 
 fn shortened(text: &str) -> &str {
-    text.char_indices().nth(MAX_TEXT_LEN).map_or(text, |(end, _)| &text[..end])
+    text.char_indices().nth(MAX_TEXT_LEN).map_or(text, |(end, _)| text.split_at(end).0)
 }
 
-/// Parses a time; None if it is malformed.
+/// Parses a time (RFC 3339); None if it is malformed.
 pub fn time(text: &str) -> Option<DateTime<Utc>> {
     DateTime::<chrono::FixedOffset>::from_str(text).ok().map(|at| at.to_utc())
 }

@@ -1,7 +1,7 @@
 //! Defines the search terms of each coin: hashtags, names and ambiguous names.
 //!
-//! Many names of coins have another meaning (Near, Cosmos, Stellar, Avalanche). A name counts by itself only if it has
-//! none; an ambiguous one only next to a word about coins. `queries.json` has the defaults for well-known coins. For the
+//! Many names of coins have another meaning (Near, Cosmos, Stellar, Avalanche). Such an ambiguous name counts only next to
+//! a word about coins, other names count by themselves. `queries.json` has the defaults for well-known coins. For the
 //! others the name counts as ambiguous, and the ticker symbol is not searched (ADA, LINK, OP).
 
 use std::{collections::HashMap, fs, path::Path, sync::LazyLock};
@@ -23,12 +23,11 @@ pub struct Target {
     pub slug: String,
 }
 
-/// How posts about a coin are found. Everything is lower case; names may have several words and
-/// may be cashtags (`$btc`) or hashtags.
+/// The search terms of a coin, in lower case. A name may have several words or be a cashtag (`$btc`) or hashtag.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Query {
-    /// The coins that the entry is for, since symbols are not unique. Empty: every coin with the symbol.
+    /// The coins that the entry is for, since symbols are not unique; empty for every coin with the symbol.
     #[serde(default)]
     pub slugs: Vec<String>,
     /// Without `#`.
@@ -49,8 +48,8 @@ static DEFAULTS: LazyLock<Queries> =
 /// Returns the query for a coin: the operator's, else the default, else one made of its name.
 pub fn query_for(target: &Target, own: &Queries) -> Query {
     let symbol = target.symbol.to_uppercase();
-    let means = |query: &&Query| query.slugs.is_empty() || query.slugs.contains(&target.slug);
-    let known = own.get(&symbol).filter(means).or_else(|| DEFAULTS.get(&symbol).filter(means));
+    let is_for_coin = |query: &&Query| query.slugs.is_empty() || query.slugs.contains(&target.slug);
+    let known = own.get(&symbol).filter(is_for_coin).or_else(|| DEFAULTS.get(&symbol).filter(is_for_coin));
     known.cloned().unwrap_or_else(|| unknown(target))
 }
 

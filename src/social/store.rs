@@ -2,29 +2,25 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use diesel::{
     PgConnection, QueryResult,
     prelude::*,
     sql_query,
-    sql_types::{Array, BigInt, Date, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid},
     upsert::excluded,
 };
 use uuid::Uuid;
 
 use super::{
     model::Social,
-    post::{KEPT, SAMPLE, ScoredPost},
-    queries::Target,
+    post::{MAX_POST_AGE, MAX_SAMPLE_SIZE, ScoredPost},
     summary::{Coverage, KeptPost, Known},
 };
 use crate::{
     db::{
-        CoinId, SnapshotId,
-        schema::{
-            coin_quotes, coin_snapshots, coin_social, coins, social_cursors, social_posts, social_streams,
-            social_tries,
-        },
+        CoinId,
+        schema::{coin_social, social_cursors, social_posts, social_streams, social_tries},
     },
     sentiment::{Count, Scored},
 };
@@ -37,23 +33,10 @@ pub struct Batch {
     pub coin: CoinId,
     pub posts: Vec<ScoredPost>,
     pub cursor: Option<String>,
-    /// Set when posts before this were not read.
+    /// If older posts were not read, the time since which no post is missing.
     pub complete_since: Option<DateTime<Utc>>,
     pub counted: Option<Count>,
     pub read_at: DateTime<Utc>,
-}
-
-/// Returns the coins of the newest snapshot, by rank.
-pub fn targets(conn: &mut PgConnection) -> QueryResult<Vec<Target>> {
-    let newest: Option<i64> =
-        coin_snapshots::table.select(diesel::dsl::max(coin_snapshots::id)).first(conn)?;
-    let rows: Vec<(CoinId, String, String, String)> = coin_quotes::table
-        .inner_join(coins::table)
-        .filter(coin_quotes::snapshot_id.nullable().eq(newest))
-        .order((coin_quotes::rank, coin_quotes::coin_id))
-        .select((coins::id, coins::symbol, coins::name, coins::slug))
-        .load(conn)?;
-    Ok(rows.into_iter().map(|(id, symbol, name, slug)| Target { id, symbol, name, slug }).collect())
 }
 
 /// Returns the id of the newest post that was read of a source, by coin.
@@ -74,8 +57,8 @@ pub fn tries(conn: &mut PgConnection, source: &str) -> QueryResult<HashMap<CoinI
     Ok(rows.into_iter().collect())
 }
 
-/// Records that a source is about to be queried for a coin. This comes first, so that a coin that is never answered, or
-/// ends the reading, is not the first one for ever.
+/// Records that a source is about to be queried for a coin. It is recorded before the query: otherwise a coin that never
+/// gets an answer, or ends the reading, would stay the first in line.
 pub fn note_try(conn: &mut PgConnection, source: &str, coin: CoinId, now: DateTime<Utc>) -> QueryResult<()> {
     diesel::insert_into(social_tries::table)
         .values((
@@ -96,7 +79,7 @@ pub fn save(conn: &mut PgConnection, batch: &Batch) -> QueryResult<()> {
     move_cursor(conn, batch)
 }
 
-/// Stores new posts and deletes all but the newest [`SAMPLE`]; needs a transaction.
+/// Stores new posts and deletes all but the newest [`MAX_SAMPLE_SIZE`]; needs a transaction.
 pub fn save_posts(
     conn: &mut PgConnection,
     provider: &str,
@@ -132,14 +115,14 @@ pub fn save_posts(
         )
         .bind::<BigInt, _>(coin)
         .bind::<Text, _>(provider)
-        .bind::<BigInt, _>(i64::try_from(SAMPLE - 1).expect("small"))
+        .bind::<BigInt, _>(i64::try_from(MAX_SAMPLE_SIZE - 1).expect("small"))
         .execute(conn)?;
     }
     Ok(())
 }
 
 fn move_cursor(conn: &mut PgConnection, batch: &Batch) -> QueryResult<()> {
-    let since = batch.complete_since.unwrap_or(batch.read_at - KEPT);
+    let since = batch.complete_since.unwrap_or(batch.read_at - MAX_POST_AGE);
     let counted = (
         social_cursors::counted_posts.eq(batch.counted.map(|count| count.posts)),
         social_cursors::counted_hours.eq(batch.counted.map(|count| count.hours)),
@@ -166,7 +149,7 @@ fn move_cursor(conn: &mut PgConnection, batch: &Batch) -> QueryResult<()> {
 }
 
 /// Records that a stream was read for these coins from `from` until `until`. Coverage that reached `from` is extended;
-/// else it begins anew.
+/// otherwise it starts at `from`.
 pub fn cover(
     conn: &mut PgConnection,
     source: &str,
@@ -190,7 +173,7 @@ pub fn cover(
 
 /// Deletes rows that are too old to count.
 pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
-    let old = now - KEPT;
+    let old = now - MAX_POST_AGE;
     diesel::delete(social_posts::table.filter(social_posts::posted_at.lt(old))).execute(conn)?;
     diesel::delete(social_cursors::table.filter(social_cursors::covered_until.lt(old))).execute(conn)?;
     diesel::delete(social_tries::table.filter(social_tries::tried_at.lt(old))).execute(conn)?;
@@ -235,14 +218,8 @@ pub fn known(conn: &mut PgConnection, of: &[CoinId]) -> QueryResult<HashMap<Coin
     Ok(known)
 }
 
-/// Replaces the summaries of these coins; other coins keep theirs. Figures not older than `since` also go into the
-/// history, with the snapshot.
-pub fn publish(
-    conn: &mut PgConnection,
-    snapshot: SnapshotId,
-    summaries: &HashMap<CoinId, Social>,
-    since: DateTime<Utc>,
-) -> QueryResult<()> {
+/// Replaces the summaries of these coins; other coins keep theirs.
+pub fn save_summaries(conn: &mut PgConnection, summaries: &HashMap<CoinId, Social>) -> QueryResult<()> {
     let rows: Vec<_> = summaries
         .iter()
         .map(|(coin, social)| {
@@ -259,54 +236,34 @@ pub fn publish(
             coin_social::social.eq(excluded(coin_social::social)),
         ))
         .execute(conn)?;
-    sql_query(
-        "UPDATE coin_quotes q SET sentiment = (s.social ->> 'sentiment')::float8, \
-         popularity = (s.social ->> 'popularity')::float8 \
-         FROM coin_social s WHERE q.snapshot_id = $1 AND s.coin_id = q.coin_id AND s.as_of >= $2",
-    )
-    .bind::<BigInt, _>(snapshot)
-    .bind::<Timestamptz, _>(since)
-    .execute(conn)?;
     Ok(())
 }
 
-/// Returns the summaries of these coins at a time, without those older than every post that would count. A row with the
-/// format of another version is left out.
+/// Returns the summaries of these coins, without those that are older than [`MAX_POST_AGE`] at this time. Rows in the format
+/// of another version are left out.
 pub fn current(
     conn: &mut PgConnection,
     of: &[CoinId],
     at: DateTime<Utc>,
 ) -> QueryResult<HashMap<CoinId, Social>> {
     let rows: Vec<(CoinId, serde_json::Value)> = coin_social::table
-        .filter(coin_social::coin_id.eq_any(of).and(coin_social::as_of.gt(at - KEPT)))
+        .filter(coin_social::coin_id.eq_any(of).and(coin_social::as_of.gt(at - MAX_POST_AGE)))
         .select((coin_social::coin_id, coin_social::social))
         .load(conn)?;
     let read = |(coin, social)| Some((coin, serde_json::from_value(social).ok()?));
     Ok(rows.into_iter().filter_map(read).collect())
 }
 
-/// Returns the unused part of a reservation to the budget.
-pub fn settle(conn: &mut PgConnection, provider: &str, day: NaiveDate, unused: u32) -> QueryResult<()> {
-    sql_query(
-        "UPDATE provider_state SET used = greatest(used - $3, 0) WHERE provider = $1 AND usage_day = $2",
-    )
-    .bind::<Text, _>(provider)
-    .bind::<Date, _>(day)
-    .bind::<Integer, _>(i32::try_from(unused).unwrap_or(i32::MAX))
-    .execute(conn)?;
-    Ok(())
-}
-
-/// Who may follow a stream.
+/// The outcome of [`hold_stream`].
 pub enum Hold {
-    /// This replica may, from the cursor on if there is one.
+    /// This replica has the lease, and continues after the cursor if there is one.
     Ours(Option<i64>),
     /// Another replica has the lease.
     Theirs,
 }
 
-/// Takes or renews the lease of a stream until `until`. A lease that ends an hour later comes from a wrong clock, so it
-/// does not count.
+/// Takes or renews the lease of a stream until `until`. A lease that ends an hour later than that comes from a wrong clock
+/// and does not count.
 pub fn hold_stream(
     conn: &mut PgConnection,
     source: &str,

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     model::{Missing, Social},
-    post::{KEPT, SAMPLE},
+    post::{MAX_POST_AGE, MAX_SAMPLE_SIZE},
 };
 use crate::{
     db::CoinId,
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A source that was last read longer ago does not count.
-const FRESH: TimeDelta = TimeDelta::hours(24);
+const MAX_READING_AGE: TimeDelta = TimeDelta::hours(24);
 /// A shorter window gives no useful rate.
 const MIN_WINDOW: TimeDelta = TimeDelta::minutes(5);
 
@@ -26,7 +26,7 @@ pub struct KeptPost {
     pub scored: Scored,
 }
 
-/// How far a source has been read for a coin.
+/// The time span for which the posts of a source about a coin are complete.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Coverage {
     /// `x`, `bluesky` or `mastodon:<host>`.
@@ -73,7 +73,7 @@ fn summary(
     now: DateTime<Utc>,
 ) -> Option<Social> {
     let as_of = known.coverage.iter().map(|coverage| coverage.until).max()?;
-    let sample: Vec<Scored> = known.posts.iter().take(SAMPLE).map(|post| post.scored).collect();
+    let sample: Vec<Scored> = known.posts.iter().take(MAX_SAMPLE_SIZE).map(|post| post.scored).collect();
     let opinion = Opinion::of(&sample);
     let per_source: Vec<Count> = counts.iter().flat_map(BTreeMap::values).copied().collect();
     let posts_per_hour = (!per_source.is_empty()).then(|| rate(&per_source));
@@ -83,16 +83,16 @@ fn summary(
     };
     let too_few = |is_null: bool| is_null.then_some(Reason::TooFewPosts);
     Some(Social {
-        sentiment: opinion.mean.map(short),
-        sentiment_basic: opinion.basic.map(short),
-        interval: opinion.interval.map(short_interval),
-        standard_deviation: opinion.standard_deviation.map(short),
+        sentiment: opinion.mean.map(rounded),
+        sentiment_basic: opinion.basic.map(rounded),
+        interval: opinion.interval.map(rounded_interval),
+        standard_deviation: opinion.standard_deviation.map(rounded),
         shares: opinion.shares,
         sample_size: i64::try_from(sample.len()).unwrap_or(i64::MAX),
         confidence: opinion.confidence,
-        posts_per_hour: posts_per_hour.map(short),
-        posts_per_hour_interval: rate_interval(&per_source).map(short_interval),
-        popularity: popularity.ok().map(short),
+        posts_per_hour: posts_per_hour.map(rounded),
+        posts_per_hour_interval: rate_interval(&per_source).map(rounded_interval),
+        popularity: popularity.ok().map(rounded),
         missing: Missing {
             sentiment: too_few(opinion.mean.is_none()),
             interval: too_few(opinion.interval.is_none()),
@@ -106,17 +106,17 @@ fn summary(
 
 /// Returns the providers of the sample, and those that were read lately without a new post.
 fn sources(known: &Known, now: DateTime<Utc>) -> Vec<String> {
-    let of_sample = known.posts.iter().take(SAMPLE).map(|post| post.provider.as_str());
+    let of_sample = known.posts.iter().take(MAX_SAMPLE_SIZE).map(|post| post.provider.as_str());
     let names: BTreeSet<&str> = of_sample.chain(fresh(known, now).map(Coverage::provider)).collect();
     names.into_iter().map(ToOwned::to_owned).collect()
 }
 
 fn fresh(known: &Known, now: DateTime<Utc>) -> impl Iterator<Item = &Coverage> {
-    known.coverage.iter().filter(move |coverage| now - coverage.until <= FRESH)
+    known.coverage.iter().filter(move |coverage| now - coverage.until <= MAX_READING_AGE)
 }
 
-/// Counts the posts of each provider: its own count if it has one; else a full page of stored posts over the time they
-/// took, if there is no gap in it; else all posts since the last gap.
+/// Counts the posts of each provider. Uses the provider's own count if there is one; otherwise a full sample over the time
+/// that its posts span, if it has no gap; otherwise all posts since the last gap.
 fn counts(known: &Known, now: DateTime<Utc>) -> Result<Counts, Reason> {
     let mut counts = Counts::new();
     let mut reason = Reason::TooFewPosts;
@@ -139,9 +139,10 @@ fn count(known: &Known, provider: &str, coverage: &[&Coverage], now: DateTime<Ut
     }
     let times: Vec<_> =
         known.posts.iter().filter(|post| post.provider == provider).map(|post| post.at).collect();
-    // The time that all instances cover.
-    let since = coverage.iter().map(|coverage| coverage.since).max().unwrap_or(now).max(now - KEPT);
-    if let (SAMPLE.., Some(newest), Some(oldest)) = (times.len(), times.iter().max(), times.iter().min())
+    // The start of the time that all instances cover.
+    let since = coverage.iter().map(|coverage| coverage.since).max().unwrap_or(now).max(now - MAX_POST_AGE);
+    if let (MAX_SAMPLE_SIZE.., Some(newest), Some(oldest)) =
+        (times.len(), times.iter().max(), times.iter().min())
         && *oldest >= since
     {
         return Count::of_full_page(times.len(), hours(*newest - *oldest));
@@ -167,12 +168,12 @@ fn hours(length: TimeDelta) -> f64 {
 }
 
 /// Rounds to four decimal places, which is more than the accuracy of any of these figures.
-fn short(value: f64) -> f64 {
+fn rounded(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
 }
 
-fn short_interval(Interval { low, high }: Interval) -> Interval {
-    Interval { low: short(low), high: short(high) }
+fn rounded_interval(Interval { low, high }: Interval) -> Interval {
+    Interval { low: rounded(low), high: rounded(high) }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub async fn connect(
     request: RequestBuilder,
     max_message_size: usize,
 ) -> Result<WebSocketStream<Upgraded>, Failure> {
-    let failed = |what: &str| Failure::new(Advice::BackOff, what);
+    let failed = |message: &str| Failure::new(Advice::BackOff, message);
     let key = generate_key();
     let request = request
         .header(header::CONNECTION, "Upgrade")

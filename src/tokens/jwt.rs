@@ -286,7 +286,7 @@ mod tests {
         *,
     };
     use crate::{
-        config::Config,
+        config::{Config, Specs},
         db::{SessionId, UserId},
     };
 
@@ -324,7 +324,7 @@ mod tests {
         fn a_remembered_token_is_accepted_only_if_a_fresh_check_accepts_it(
             steps in prop::collection::vec(step(), 1..60)
         ) {
-            let settings = Config::from_lookup(&|_| None, &[]).expect("defaults").tokens;
+            let settings = Config::from_lookup(&|_| None, &Specs::default()).expect("defaults").tokens;
             let clock = Clock::default();
             let mut keys = vec![fake::pair()];
             let ring = Arc::new(fake::key_ring(&keys));

@@ -197,14 +197,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{clock::Clock, config::Config};
+    use crate::{
+        clock::Clock,
+        config::{Config, Specs},
+    };
 
     fn now() -> DateTime<Utc> {
         DateTime::from_timestamp(1_800_000_000, 0).expect("time")
     }
 
     fn times() -> Lifetimes {
-        let settings = Config::from_lookup(&|_| None, &[]).expect("defaults").tokens;
+        let settings = Config::from_lookup(&|_| None, &Specs::default()).expect("defaults").tokens;
         let mut times = Lifetimes::new(&settings, &Clock::default());
         times.now = now();
         times

@@ -13,13 +13,13 @@ const MAX_BACK_OFF: Duration = Duration::from_mins(30);
 /// How often a stopped service is tried.
 const STOPPED_RETRY: Duration = Duration::from_hours(24);
 
-/// Why a call brought no usable answer.
+/// The reason why a call failed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
     pub message: String,
     pub advice: Advice,
-    /// It may concern this request only: another one may succeed.
+    /// True if only this request may have failed, so that another one may succeed.
     pub isolated: bool,
 }
 
@@ -32,7 +32,7 @@ pub enum Advice {
     After(Duration),
     /// After the end of the day (UTC), when its quota begins anew.
     NextDay,
-    /// After an operator has fixed key, plan or quota and restarted; it is tried once a day.
+    /// After an operator has fixed key, plan or quota and restarted. It is retried once a day.
     Stop,
 }
 
@@ -41,19 +41,19 @@ impl Failure {
         Self { message: clean(message.as_ref(), MAX_MESSAGE_LEN), advice, isolated: false }
     }
 
-    /// Puts the subject of the request before the message.
-    pub fn about(self, what: &str) -> Self {
-        Self { message: clean(&format!("{what}: {}", self.message), MAX_MESSAGE_LEN), ..self }
+    /// Puts the subject of the request, such as a coin, before the message.
+    pub fn with_subject(self, subject: &str) -> Self {
+        Self { message: clean(&format!("{subject}: {}", self.message), MAX_MESSAGE_LEN), ..self }
     }
 
-    /// There was an answer, but its body is of no use.
-    pub(super) fn unusable_body(what: impl AsRef<str>) -> Self {
-        Self { isolated: true, ..Self::new(Advice::BackOff, what) }
+    /// An answer that cannot be used; the next request may get a better one.
+    pub(super) fn unusable_answer(message: impl AsRef<str>) -> Self {
+        Self { isolated: true, ..Self::new(Advice::BackOff, message) }
     }
 
-    /// The body is not what the service documents.
-    pub fn garbage(what: impl std::fmt::Display) -> Self {
-        Self::unusable_body(format!("the body makes no sense: {what}"))
+    /// A body that differs from the documentation of the service.
+    pub fn unexpected_body(reason: impl std::fmt::Display) -> Self {
+        Self::unusable_answer(format!("unexpected body: {reason}"))
     }
 }
 
@@ -64,11 +64,11 @@ pub fn clean(text: &str, longest: usize) -> String {
 
 /// Returns the next midnight UTC.
 pub fn next_day(now: DateTime<Utc>) -> DateTime<Utc> {
-    let tomorrow = now.date_naive().succ_opt().expect("the calendar goes on");
+    let tomorrow = now.date_naive().succ_opt().expect("a date far from the last one");
     tomorrow.and_time(NaiveTime::MIN).and_utc()
 }
 
-/// Returns the state of a service after one more failure. Without a hint the wait doubles from 30 s to 30 min.
+/// Returns the state of a service after one more failure. With [`Advice::BackOff`] the wait doubles from 30 s to 30 min.
 pub fn after_failure(state: &ServiceState, advice: Advice, now: DateTime<Utc>) -> ServiceState {
     let failures = state.failures.saturating_add(1);
     let retry_at = match advice {

@@ -28,12 +28,12 @@ pub struct ServiceState {
     pub used: i32,
 }
 
-/// What may be used of a service per UTC day.
+/// A limit on the use of a service per UTC day.
 #[derive(Clone, Copy)]
 pub struct Budget {
-    pub a_day: u32,
+    pub per_day: u32,
     /// The cost of the cheapest call.
-    pub least: u32,
+    pub min_cost: u32,
 }
 
 /// No advice waits longer than a day, so a later `retry_at` comes from a wrong clock and does not count.
@@ -63,7 +63,6 @@ pub fn reserve(
     budget: Option<u32>,
     today: NaiveDate,
 ) -> QueryResult<bool> {
-    let number = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
     let counted = sql_query(
         "INSERT INTO provider_state AS p (provider, usage_day, used) \
          SELECT $1, $2, $3 WHERE $4 IS NULL OR $3 <= $4 \
@@ -77,6 +76,22 @@ pub fn reserve(
     .bind::<Nullable<Integer>, _>(budget.map(number))
     .execute(conn)?;
     Ok(counted == 1)
+}
+
+/// Gives the unused part of a reservation of that day back to the budget.
+pub fn refund(conn: &mut PgConnection, provider: &str, unused: u32, day: NaiveDate) -> QueryResult<()> {
+    sql_query(
+        "UPDATE provider_state SET used = greatest(used - $3, 0) WHERE provider = $1 AND usage_day = $2",
+    )
+    .bind::<Text, _>(provider)
+    .bind::<Date, _>(day)
+    .bind::<Integer, _>(number(unused))
+    .execute(conn)?;
+    Ok(())
+}
+
+fn number(cost: u32) -> i32 {
+    i32::try_from(cost).unwrap_or(i32::MAX)
 }
 
 /// Records a success, which ends the back-off.
@@ -96,8 +111,8 @@ pub fn record_success(conn: &mut PgConnection, provider: &str, now: DateTime<Utc
     Ok(())
 }
 
-/// Records a failure that does not count as one of the whole service, such as of one coin.
-pub fn record_flaw(
+/// Records a failure that does not count as one of the whole service, such as one of a single coin.
+pub fn record_isolated_failure(
     conn: &mut PgConnection,
     provider: &str,
     error: &str,

@@ -1,4 +1,4 @@
-//! Calls the services of others, market data providers and social sources, within limits.
+//! Calls other services, such as market data providers and social sources, within limits.
 //!
 //! - **A call** ([`Upstream`]) has a time limit from connecting to the last byte, and a size limit for the body after
 //!   decompression. Redirects are not followed. A body is read as JSON only with a `Content-Type` of JSON. Our own keys
@@ -14,7 +14,10 @@ mod ledger;
 mod outcomes;
 mod readable;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 use reqwest::{
@@ -27,8 +30,8 @@ use tokio::time;
 pub use self::{
     failure::{Advice, Failure, after_failure, clean, next_day},
     ledger::{
-        Budget, MAX_WAIT, ServiceState, clear_stops, record_failure, record_flaw, record_success, reserve,
-        state, states,
+        Budget, MAX_WAIT, ServiceState, clear_stops, record_failure, record_isolated_failure, record_success,
+        refund, reserve, state, states,
     },
     outcomes::Outcomes,
     readable::Readable,
@@ -40,7 +43,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const MAX_BODY_SIZE: usize = 8 * 1024 * 1024;
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 const MAX_TRIES: u32 = 3;
-/// The wait after a 429 without a hint.
+/// The wait after a 429 that does not state one.
 const RATE_LIMIT_WAIT: Duration = Duration::from_mins(1);
 
 /// A client for all services.
@@ -49,9 +52,10 @@ pub struct Upstream {
     http: Client,
     timeout: Duration,
     mask: Mask,
+    outcomes: Arc<Outcomes>,
 }
 
-/// The answer of a service, whatever its status.
+/// The answer of a service, of any status.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -60,7 +64,7 @@ pub struct Answer {
 }
 
 impl Upstream {
-    /// Makes a client. `timeout` limits one call, and `mask` knows the keys that are sent.
+    /// Makes a client. `timeout` limits one call, and `mask` hides the keys that are sent.
     ///
     /// # Panics
     /// If no TLS back end is available, which is an error of the build.
@@ -71,17 +75,22 @@ impl Upstream {
             .redirect(redirect::Policy::none())
             .user_agent(concat!("mintage/", env!("CARGO_PKG_VERSION")))
             .build()
-            .expect("the settings are constants");
-        Self { http, timeout, mask }
+            .expect("constant settings");
+        Self { http, timeout, mask, outcomes: Arc::default() }
     }
 
-    /// Begins a request for JSON. Secrets belong into headers, never into the address, which may be logged on the way.
+    /// The outcomes of the calls of this client and its clones; callers count them.
+    pub fn outcomes(&self) -> &Outcomes {
+        &self.outcomes
+    }
+
+    /// Begins a request for JSON. Put secrets into headers, never into the address, because proxies may log it.
     pub fn get(&self, url: &str) -> RequestBuilder {
         self.http.get(url).header(header::ACCEPT, "application/json")
     }
 
     /// The time limit of a call with its retries.
-    pub fn patience(&self) -> Duration {
+    pub fn total_timeout(&self) -> Duration {
         self.timeout * 3 / 2
     }
 
@@ -91,7 +100,7 @@ impl Upstream {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| transport_failure(&error))? {
             if body.len() + chunk.len() > MAX_BODY_SIZE {
-                return Err(Failure::unusable_body("the body is too large"));
+                return Err(Failure::unusable_answer("the body is too large"));
             }
             body.extend_from_slice(&chunk);
         }
@@ -105,26 +114,27 @@ impl Upstream {
         Ok(Answer { status: response.status(), headers, body: self.mask.bytes(body).into_owned() })
     }
 
-    /// Calls at most [`MAX_TRIES`] times and within [`Upstream::patience`], if the failure may pass within seconds.
-    pub async fn retry<T>(&self, mut call: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+    /// Retries a call whose failure may pass within seconds: at most [`MAX_TRIES`] tries within
+    /// [`Upstream::total_timeout`]. `call` gets the number of the try, from 1.
+    pub async fn retry<T>(&self, mut call: impl AsyncFnMut(u32) -> Result<T, Failure>) -> Result<T, Failure> {
         let begin = Instant::now();
         let late = || Failure::new(Advice::BackOff, "no answer in time");
-        let mut tried = 1;
+        let mut number = 1;
         loop {
-            let left = self.patience().saturating_sub(begin.elapsed());
-            let result = time::timeout(left, call()).await.unwrap_or_else(|_| Err(late()));
+            let left = self.total_timeout().saturating_sub(begin.elapsed());
+            let result = time::timeout(left, call(number)).await.unwrap_or_else(|_| Err(late()));
             let wait = match &result {
-                Err(failure) if tried < MAX_TRIES => brief_wait(failure.advice, tried),
+                Err(failure) if number < MAX_TRIES => brief_wait(failure.advice, number),
                 _ => None,
             };
-            // A try without enough time left for its own limit is not begun.
+            // No try begins without enough time for a whole call.
             match wait.map(|wait| wait + jitter(wait)) {
-                Some(wait) if begin.elapsed() + wait + self.timeout <= self.patience() => {
+                Some(wait) if begin.elapsed() + wait + self.timeout <= self.total_timeout() => {
                     time::sleep(wait).await;
                 }
                 _ => return result,
             }
-            tried += 1;
+            number += 1;
         }
     }
 }
@@ -140,24 +150,24 @@ impl Answer {
         if media_type.eq_ignore_ascii_case("application/json") || media_type.ends_with("+json") {
             return Ok(&self.body);
         }
-        Err(Failure::unusable_body(format!("the answer is not JSON but \"{media_type}\"")))
+        Err(Failure::unusable_answer(format!("the answer is not JSON but \"{media_type}\"")))
     }
 
-    /// Makes a failure of a status alone. It is never [`Advice::Stop`], since a plain 403 may come from any proxy on the
-    /// way; only a body of the service itself can mean that an operator has to act.
+    /// Makes a failure from the status and the headers. It is never [`Advice::Stop`], since a plain 403 may come from any
+    /// proxy on the way; only a body of the service itself can mean that an operator has to act.
     pub fn refusal(&self, now: DateTime<Utc>) -> Failure {
         let message = format!("HTTP {}", self.status.as_u16());
         let failure = match self.status.as_u16() {
             429 => Failure::new(Advice::After(RATE_LIMIT_WAIT), message),
             401..=403 => Failure::new(Advice::BackOff, message),
-            400..=599 => Failure::unusable_body(message),
+            400..=599 => Failure::unusable_answer(message),
             _ => Failure::new(Advice::BackOff, message),
         };
-        self.hinted(failure, now)
+        self.add_retry_after(failure, now)
     }
 
-    /// Adds the wait that the headers ask for to a failure that may pass by itself.
-    pub fn hinted(&self, mut failure: Failure, now: DateTime<Utc>) -> Failure {
+    /// Adds the wait that the headers state to a failure that may pass by itself.
+    pub fn add_retry_after(&self, mut failure: Failure, now: DateTime<Utc>) -> Failure {
         if let (Some(wait), Advice::BackOff | Advice::After(_)) = (self.wait(now), failure.advice) {
             failure = Failure { advice: Advice::After(wait), isolated: false, ..failure };
         }
@@ -192,25 +202,25 @@ fn wait_until(text: &str, now: DateTime<Utc>) -> Option<Duration> {
 
 /// Makes a failure with the cause only, since the text of reqwest may hold the address.
 fn transport_failure(error: &reqwest::Error) -> Failure {
-    let what = match error {
+    let message = match error {
         error if error.is_timeout() => "no answer in time",
         error if error.is_connect() => "cannot be reached",
-        error if error.is_decode() => return Failure::unusable_body("the body cannot be read"),
+        error if error.is_decode() => return Failure::unusable_answer("the body cannot be read"),
         _ => "the connection broke",
     };
-    Failure::new(Advice::BackOff, what)
+    Failure::new(Advice::BackOff, message)
 }
 
-/// How long to wait before another try of the same call; None: it is not worth one.
-fn brief_wait(advice: Advice, tried: u32) -> Option<Duration> {
+/// Returns how long to wait after the try of this number; None if there should be no other.
+fn brief_wait(advice: Advice, number: u32) -> Option<Duration> {
     match advice {
-        Advice::BackOff => Some(Duration::from_millis(500) * 3u32.pow(tried - 1)),
+        Advice::BackOff => Some(Duration::from_millis(500) * 3u32.pow(number - 1)),
         Advice::After(wait) if wait <= Duration::from_secs(3) => Some(wait),
         Advice::After(_) | Advice::NextDay | Advice::Stop => None,
     }
 }
 
-/// A random part of `wait`, up to half of it, so that replicas do not retry at the same time.
+/// Returns a random part of `wait`, up to half of it, so that replicas do not retry at the same time.
 pub(super) fn jitter(wait: Duration) -> Duration {
     wait.mul_f64(fastrand::f64() / 2.0)
 }

@@ -1,4 +1,4 @@
-//! Reads lists of other people's services item by item, so that one odd item does not spoil the others.
+//! Reads the lists of other services item by item, so that one invalid item does not affect the others.
 
 use std::{fmt, marker::PhantomData};
 
@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 
 /// The items of a JSON list that have the shape of `T`.
 ///
-/// Items are read one at a time, so that a long list of useless items costs no memory. The list has to be a list of its
-/// own or a plain field, read from borrowed text (`serde_json::from_slice`, `from_str`).
+/// Items are read one at a time, so that a long list of invalid items takes no memory. The list must be the whole
+/// document or a plain field, read from borrowed text (`serde_json::from_slice`, `from_str`).
 #[derive(Debug)]
 pub struct Readable<T> {
     pub items: Vec<T>,
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_is_an_error() {
+    fn anything_but_a_list_is_an_error() {
         for text in ["{}", "null", "1", r#"[{"id":1}"#, r#"[{"id":1},"#, "[{]"] {
             assert!(serde_json::from_str::<Readable<Item>>(text).is_err(), "{text}");
         }

@@ -77,6 +77,14 @@ pub fn lock_hash(conn: &mut PgConnection, id: UserId) -> QueryResult<Option<Stri
     users::table.find(id).select(users::password_hash).for_update().first(conn).optional()
 }
 
+/// Locks the user's row against other callers of this function, without blocking references to it. Transactions that count
+/// a user's rows before they add one call this first. False if there is no such user.
+pub fn lock_for_counting(conn: &mut PgConnection, id: UserId) -> QueryResult<bool> {
+    let found: Option<UserId> =
+        users::table.find(id).select(users::id).for_no_key_update().first(conn).optional()?;
+    Ok(found.is_some())
+}
+
 /// Whether an account has this username. Only a hint: another one may take it before it is inserted.
 pub fn is_username_taken(conn: &mut PgConnection, username: &str) -> QueryResult<bool> {
     let canonical = username.to_ascii_lowercase();

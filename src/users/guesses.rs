@@ -104,8 +104,8 @@ impl Guess {
         limits.budgets.restore(conn, FROM_NETWORK, &self.network_subject())
     }
 
-    /// Refunds this guess: the server was too busy to verify it.
-    pub fn was_not_checked(&self, conn: &mut PgConnection, limits: &Limits) -> QueryResult<()> {
+    /// Refunds this guess. Only if it was not verified, or if it was right but the log-in failed for another reason.
+    pub fn refund(&self, conn: &mut PgConnection, limits: &Limits) -> QueryResult<()> {
         if let Some(shared) = self.shared {
             limits.budgets.refund(conn, shared, &self.account)?;
         }

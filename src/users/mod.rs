@@ -15,7 +15,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub use self::{
     account::{
         Account, change_email, confirm_email, find_account, find_account_of, is_username_taken, lock_account,
-        lock_account_of, lock_hash, lock_with_hash, set_password, take_over,
+        lock_account_of, lock_for_counting, lock_hash, lock_with_hash, set_password, take_over,
     },
     email::{EmailAddress, check_email, check_new_email},
     guesses::{Guess, allow_login, is_login_stopped},

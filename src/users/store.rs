@@ -49,7 +49,6 @@ impl NewUser {
         }
     }
 
-    #[must_use]
     pub fn named(mut self, name: Option<String>, username: Option<String>) -> Self {
         self.name = name.map(|name| name.trim().to_owned());
         self.username_canonical = username.as_deref().map(str::to_ascii_lowercase);
@@ -58,7 +57,6 @@ impl NewUser {
     }
 
     /// Marks the address as confirmed: its owner has proved to receive mail there, or an operator vouches for it.
-    #[must_use]
     pub fn confirmed(mut self) -> Self {
         self.email_confirmed_at = Some(self.created_at);
         self

@@ -175,7 +175,14 @@ fn imports_point_down_and_form_no_cycle() {
 }
 
 #[test]
-fn every_file_is_short_safe_and_says_what_it_does() {
+fn the_map_of_the_source_lists_the_rooms_in_their_order() {
+    let map = fs::read_to_string("src/lib.rs").unwrap();
+    let rooms = map.lines().filter_map(|line| line.strip_prefix("//! | [`")?.split('`').next());
+    assert_eq!(rooms.collect::<Vec<_>>(), ROOMS);
+}
+
+#[test]
+fn every_file_is_short_safe_and_described() {
     let faults = faults(&sources("src"));
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

@@ -130,7 +130,7 @@ test('a link that was replaced leads to another mail and its code', async (t) =>
   await page.getByText(`${email} is confirmed`).waitFor();
 });
 
-test('a person who has never registered chooses a password of his own, within the policy', async (t) => {
+test('a person who has never registered chooses a password within the policy', async (t) => {
   const email = 'strangers@example.com';
   const mail = await register(email);
   const page = await open(t, mail.link);
@@ -159,7 +159,7 @@ test('another link in the same tab is the one that counts', async (t) => {
   await page.getByText(`${email} is confirmed`).waitFor();
 });
 
-test('a forgotten password is asked for and reset on the page, with problems told in sentences', async (t) => {
+test('a forgotten password is reset on the page, which explains problems in sentences', async (t) => {
   const email = 'forgot@example.com';
   await account(email);
   const asking = await open(t, `${server.base}/reset-password`);
@@ -229,7 +229,7 @@ test('a change of the address is confirmed and undone on the pages', async (t) =
   await shot(undoing, 'undo-done');
   assert.equal(await logIn(old, PASSWORD), 200);
 
-  // There is no code to fall back to: each press says the same.
+  // There is no code to fall back to: each press shows the same text.
   const again = await open(t, link);
   for (let press = 0; press < 2; press += 1) {
     const answered = again.waitForResponse('**/email/change/undo');
@@ -245,7 +245,7 @@ test('without its token the undo page says what to do', async (t) => {
   assert.equal(await page.getByRole('button').count(), 0);
 });
 
-test('a server that is away is told, and nothing is lost', async (t) => {
+test('an unreachable server is reported, and no input is lost', async (t) => {
   const mail = await register('away@example.com');
   const page = await open(t, mail.link);
   await page.route('**/api/**', (route) => route.abort());
@@ -258,7 +258,7 @@ test('a server that is away is told, and nothing is lost', async (t) => {
   await page.getByText('away@example.com is confirmed').waitFor();
 });
 
-test('the owner of a log-in that strangers have stopped lifts that with the link', async (t) => {
+test('the link unblocks a log-in that strangers have blocked', async (t) => {
   const email = 'stopped@example.com';
   await account(email);
   for (let guess = 0; guess < 100; guess += 1) {

@@ -38,7 +38,7 @@ use crate::{
     users::Account,
 };
 
-/// What the jobs of this room need.
+/// The services that the jobs of this room need.
 #[derive(Clone)]
 pub struct MailContext {
     pub db: Db,

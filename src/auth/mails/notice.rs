@@ -39,83 +39,109 @@ pub enum Notice {
     AccountDeleted,
 }
 
+/// The texts of a notice.
+struct Content {
+    subject: &'static str,
+    paragraphs: Vec<String>,
+    /// The label and the page of the button, if there is one.
+    button: Option<(&'static str, &'static str)>,
+}
+
 impl Notice {
-    /// Returns the subject, the paragraphs, and the label and page of the button if there is one.
-    fn content(self, product: &str) -> (&'static str, Vec<String>, Option<(&'static str, &'static str)>) {
+    fn content(self, product: &str) -> Content {
         match self {
-            Self::PasswordChanged => (
-                "Your password was changed",
-                vec![
-                    format!(
-                        "The password of your account at {product} was changed, and you were logged out everywhere. \
-                         If it was you, there is nothing to do."
-                    ),
-                    "If it was not you, choose another password at once.".into(),
-                ],
-                Some(("Choose another password", "reset-password")),
-            ),
-            Self::SessionReused { logged_in_at, user_agent } => (
-                "We ended a log-in to your account",
-                vec![
-                    format!(
-                        "We ended a log-in to your account at {product}: the one of {}, last renewed by {}. A log-in \
-                         is renewed with a key that works once. This key was used twice.",
-                        logged_in_at.format("%-d %B %Y, %H:%M UTC"),
-                        device(user_agent.as_deref().unwrap_or_default())
-                    ),
-                    "So someone else may have a copy of the key. It can also happen without a theft, for example \
-                     when a connection breaks at the wrong moment. We cannot tell which it was, so this log-in no \
-                     longer works for anyone. Your other log-ins still work."
-                        .into(),
-                    "Log in again where you need it. If this happens again, choose a new password: that \
-                     ends all log-ins."
-                        .into(),
-                ],
-                Some(("Choose a new password", "reset-password")),
-            ),
-            Self::AddressChanged => (
-                "An account no longer has this address",
-                vec![
-                    format!(
-                        "An account at {product} had this e-mail address, which was never confirmed. It has another \
-                         one now. If you made this change, or never had such an account, there is nothing to do."
-                    ),
-                    "If the account was yours and you did not make this change, someone else knows its password: \
-                     change it wherever else you use it. The change cannot be undone, because this address was \
-                     not confirmed. You can register a new account with it."
-                        .into(),
-                ],
-                None,
-            ),
-            Self::AddressTakenBack => (
-                "An account no longer has this address",
-                vec![
-                    format!(
-                        "The account at {product} that had this e-mail address has its previous address back: the \
-                         owner of that address undid the change. All sessions of the account have ended, and you \
-                         can no longer log in to it with this address."
-                    ),
-                    "What you entered into that account now belongs to the owner of the previous address. If you \
-                     use its password elsewhere, change it there. You can register an account of your own with \
-                     this address."
-                        .into(),
-                ],
-                None,
-            ),
-            Self::AccountDeleted => (
-                "Your account was deleted",
-                vec![
-                    format!(
-                        "Your account at {product} was deleted, with everything in it. If it was you, there is \
-                         nothing to do."
-                    ),
-                    "If it was not you, someone else knows its password: change it wherever else you use it. The \
-                     account cannot be restored."
-                        .into(),
-                ],
-                None,
-            ),
+            Self::PasswordChanged => password_changed(product),
+            Self::SessionReused { logged_in_at, user_agent } => {
+                session_reused(product, logged_in_at, &device(user_agent.as_deref().unwrap_or_default()))
+            }
+            Self::AddressChanged => address_changed(product),
+            Self::AddressTakenBack => address_taken_back(product),
+            Self::AccountDeleted => account_deleted(product),
         }
+    }
+}
+
+fn password_changed(product: &str) -> Content {
+    Content {
+        subject: "Your password was changed",
+        paragraphs: vec![
+            format!(
+                "The password of your account at {product} was changed, and you were logged out everywhere. If it \
+                 was you, there is nothing to do."
+            ),
+            "If it was not you, choose another password at once.".into(),
+        ],
+        button: Some(("Choose another password", "reset-password")),
+    }
+}
+
+fn session_reused(product: &str, logged_in_at: DateTime<Utc>, device: &str) -> Content {
+    let logged_in_at = logged_in_at.format("%-d %B %Y, %H:%M UTC");
+    Content {
+        subject: "We ended a log-in to your account",
+        paragraphs: vec![
+            format!(
+                "We ended a log-in to your account at {product}: the one of {logged_in_at}, last renewed by \
+                 {device}. A log-in is renewed with a key that works once. This key was used twice."
+            ),
+            "So someone else may have a copy of the key. It can also happen without a theft, for example when a \
+             connection breaks at the wrong moment. We cannot tell which it was, so this log-in no longer works for \
+             anyone. Your other log-ins still work."
+                .into(),
+            "Log in again where you need it. If this happens again, choose a new password: that ends all log-ins."
+                .into(),
+        ],
+        button: Some(("Choose a new password", "reset-password")),
+    }
+}
+
+fn address_changed(product: &str) -> Content {
+    Content {
+        subject: "An account no longer has this address",
+        paragraphs: vec![
+            format!(
+                "An account at {product} had this e-mail address, which was never confirmed. It has another one \
+                 now. If you made this change, or never had such an account, there is nothing to do."
+            ),
+            "If the account was yours and you did not make this change, someone else knows its password: change it \
+             wherever else you use it. The change cannot be undone, because this address was not confirmed. You can \
+             register a new account with it."
+                .into(),
+        ],
+        button: None,
+    }
+}
+
+fn address_taken_back(product: &str) -> Content {
+    Content {
+        subject: "An account no longer has this address",
+        paragraphs: vec![
+            format!(
+                "The account at {product} that had this e-mail address has its previous address back: the owner of \
+                 that address undid the change. All sessions of the account have ended, and you can no longer log \
+                 in to it with this address."
+            ),
+            "What you entered into that account now belongs to the owner of the previous address. If you use its \
+             password elsewhere, change it there. You can register an account of your own with this address."
+                .into(),
+        ],
+        button: None,
+    }
+}
+
+fn account_deleted(product: &str) -> Content {
+    Content {
+        subject: "Your account was deleted",
+        paragraphs: vec![
+            format!(
+                "Your account at {product} was deleted, with everything in it. If it was you, there is nothing to \
+                 do."
+            ),
+            "If it was not you, someone else knows its password: change it wherever else you use it. The account \
+             cannot be restored."
+                .into(),
+        ],
+        button: None,
     }
 }
 
@@ -124,7 +150,7 @@ impl Job for NoticeMail {
     type Context = MailContext;
 
     async fn run(self, running: Running, context: &MailContext) -> Result<(), Failure> {
-        let (subject, paragraphs, button) = self.notice.content(context.mailer.product());
+        let Content { subject, paragraphs, button } = self.notice.content(context.mailer.product());
         let button = button.map(|(label, page)| (label, context.page(page)));
         let letter = Letter {
             subject,

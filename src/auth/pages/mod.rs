@@ -60,7 +60,7 @@ struct Password<'a> {
     name: &'a str,
     label: &'a str,
     hint: &'a str,
-    /// What a password manager may fill in (HTML, autofill field names).
+    /// The content that a password manager may fill in (HTML, autofill field names).
     autocomplete: &'a str,
 }
 

@@ -14,18 +14,18 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    db::{CoinId, Db},
+    db::Db,
     http::{Json, Problem, kind},
     market::Coin,
     tokens::{CurrentUser, Refusal},
 };
 
-/// Hysteresis of price and popularity, as a part of the threshold.
-const DEFAULT_PART: f64 = 0.02;
-const MIN_PART: f64 = 0.001;
+/// Hysteresis of price and popularity, as a fraction of the threshold.
+const DEFAULT_FRACTION: f64 = 0.02;
+const MIN_FRACTION: f64 = 0.001;
 /// Hysteresis of sentiment, which ranges from -1 to 1.
-const DEFAULT_SENTIMENT: f64 = 0.05;
-const MIN_SENTIMENT: f64 = 0.01;
+const DEFAULT_SENTIMENT_HYSTERESIS: f64 = 0.05;
+const MIN_SENTIMENT_HYSTERESIS: f64 = 0.01;
 /// Higher than any price.
 const MAX_THRESHOLD: f64 = 1e15;
 
@@ -95,7 +95,7 @@ pub async fn create_alert(
     let value = value(coin, wanted.metric);
     let alert = Alert {
         id: Uuid::now_v7(),
-        coin: CoinId(coin.id),
+        coin: coin.id,
         metric: wanted.metric,
         currency: of_price.then(|| snapshot.currency.clone()),
         direction: wanted.direction,
@@ -128,13 +128,18 @@ fn check_numbers(wanted: &CreateAlert) -> Result<f64, Problem> {
     };
     let (fits, message, default, min) = match metric {
         Metric::Sentiment => {
-            let fits = (-1.0..=1.0).contains(&threshold) && room >= MIN_SENTIMENT;
+            let fits = (-1.0..=1.0).contains(&threshold) && room >= MIN_SENTIMENT_HYSTERESIS;
             let message = "must be from -1 to 1, and the number must be able to go back by 0.01";
-            (fits, message, DEFAULT_SENTIMENT.min(room), MIN_SENTIMENT)
+            (fits, message, DEFAULT_SENTIMENT_HYSTERESIS.min(room), MIN_SENTIMENT_HYSTERESIS)
         }
         Metric::Price | Metric::Popularity => {
             let fits = threshold > 0.0 && threshold <= MAX_THRESHOLD;
-            (fits, "must be more than 0 and at most 1e15", threshold * DEFAULT_PART, threshold * MIN_PART)
+            (
+                fits,
+                "must be more than 0 and at most 1e15",
+                threshold * DEFAULT_FRACTION,
+                threshold * MIN_FRACTION,
+            )
         }
     };
     if !fits {

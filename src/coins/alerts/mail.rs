@@ -37,7 +37,7 @@ impl Job for CoinAlertMail {
         let found = db
             .query(move |conn| {
                 let account = users::find_account(conn, user)?.filter(|account| account.email_confirmed);
-                Ok(account.zip(market::named(conn, Some(coin.0), "")?.into_iter().next()))
+                Ok(account.zip(market::find_coin(conn, coin)?))
             })
             .await?;
         // No mail to a deleted account, or to an unconfirmed address, which may belong to a stranger.

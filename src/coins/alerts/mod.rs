@@ -3,8 +3,8 @@
 //! An alert is armed while its number has not reached the threshold. The first snapshot with the number at or beyond it is
 //! a crossing: it sends one mail and disarms the alert until the number has gone back by the alert's `hysteresis`. So a
 //! number that hovers around the threshold sends one mail, not many. Two statements in the transaction that publishes the
-//! snapshot find the crossings ([`store::evaluate`]), and the mails are jobs of the same commit: a published snapshot sends
-//! each mail once, a failed one none.
+//! snapshot find the crossings ([`store::evaluate`]). The same transaction enqueues the mails, so that each is sent once if
+//! the snapshot is published, and not at all if that fails.
 
 mod create;
 mod delete;
@@ -18,13 +18,18 @@ use diesel::{PgConnection, QueryResult};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::mail::CoinAlertMail;
-use crate::market::AfterPublish;
+use crate::{db::SnapshotId, market::AfterPublish};
 
 /// Evaluates every alert on each snapshot that is published.
 pub struct Alerts;
 
 impl AfterPublish for Alerts {
-    fn published(&self, conn: &mut PgConnection, snapshot_id: i64, now: DateTime<Utc>) -> QueryResult<()> {
+    fn published(
+        &self,
+        conn: &mut PgConnection,
+        snapshot_id: SnapshotId,
+        now: DateTime<Utc>,
+    ) -> QueryResult<()> {
         store::evaluate(conn, snapshot_id, now)
     }
 }

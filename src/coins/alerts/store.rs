@@ -11,11 +11,8 @@ use uuid::Uuid;
 
 use super::{mail::CoinAlertMail, model::Alert};
 use crate::{
-    db::{
-        CoinId, UserId,
-        schema::{alerts, users},
-    },
-    jobs,
+    db::{CoinId, SnapshotId, UserId, schema::alerts},
+    jobs, users,
 };
 
 /// Per user.
@@ -31,11 +28,9 @@ pub enum Created {
     NoUser,
 }
 
-/// Creates an alert. Must run in a transaction: locking the user's row keeps concurrent requests within the limit.
+/// Creates an alert. Needs a transaction, in which the user's row is locked, so that concurrent requests stay within the limit.
 pub fn create(conn: &mut PgConnection, user: UserId, alert: Alert) -> QueryResult<Created> {
-    let locked: Option<UserId> =
-        users::table.find(user).select(users::id).for_no_key_update().first(conn).optional()?;
-    if locked.is_none() {
+    if !users::lock_for_counting(conn, user)? {
         return Ok(Created::NoUser);
     }
     let count: i64 = alerts::table.filter(alerts::user_id.eq(user)).count().get_result(conn)?;
@@ -94,7 +89,7 @@ struct Crossing {
 
 /// Arms and disarms alerts by the values of a snapshot, and enqueues the mails. Must run in the transaction that publishes
 /// the snapshot.
-pub fn evaluate(conn: &mut PgConnection, snapshot_id: i64, now: DateTime<Utc>) -> QueryResult<()> {
+pub fn evaluate(conn: &mut PgConnection, snapshot_id: SnapshotId, now: DateTime<Utc>) -> QueryResult<()> {
     sql_query(format!(
         "{FOUND} UPDATE alerts a SET armed = true FROM found \
          WHERE found.id = a.id AND NOT a.armed AND sign * (value - a.threshold) <= -a.hysteresis"

@@ -53,7 +53,7 @@ const DARK: Colours = Colours {
     down: "#ff7b72",
 };
 
-/// What a chart shows.
+/// The content of a chart.
 pub struct Picture<'a> {
     /// Name and symbol of the coin: text of a provider.
     pub title: String,
@@ -115,7 +115,7 @@ impl Picture<'_> {
         Some((lowest, highest))
     }
 
-    /// From the first to the last price; the others are no amounts that grow by percents.
+    /// Returns the change from the first to the last price; only amounts change by percents.
     fn change(&self, colours: &Colours) -> Option<Change> {
         let [first, .., last] = self.series.as_slice() else { return None };
         if self.metric != Metric::Price || first.value <= 0.0 {
@@ -256,7 +256,7 @@ struct Plot {
     left: Px,
     right: Px,
     bottom: Px,
-    /// The end of the labels of rows.
+    /// Where the labels of rows end.
     label_x: Px,
     rows: Vec<Row>,
     columns: Vec<Column>,
@@ -307,11 +307,12 @@ fn printable(text: &str) -> String {
     text.chars().filter(|c| !is_deceptive(*c) && !matches!(c, '\u{fffe}' | '\u{ffff}')).collect()
 }
 
-fn shortened(title: String) -> String {
-    match title.char_indices().nth(MAX_TITLE_LEN) {
-        Some((end, _)) => format!("{}\u{2026}", &title[..end]),
-        None => title,
+fn shortened(mut title: String) -> String {
+    if let Some((end, _)) = title.char_indices().nth(MAX_TITLE_LEN) {
+        title.truncate(end);
+        title.push('\u{2026}');
     }
+    title
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use crate::{
 };
 
 const MAX_POINTS: i64 = 1000;
-/// The image loads nothing, and runs nothing when it is opened as a page.
+/// The image loads nothing and runs no scripts, also when it is opened as a page.
 const POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'none'";
 
 #[derive(Deserialize, Validate, IntoParams)]
@@ -132,7 +132,8 @@ pub async fn read_chart(
     let (id, of) = (coin.id, snapshot.currency.clone());
     let (step, count) = range.step_and_count();
     // Whole steps and minutes keep the image, and so its `ETag`, the same for a while.
-    let now = clock.now().duration_trunc(TimeDelta::minutes(1)).expect("a time of today");
+    let now =
+        clock.now().duration_trunc(TimeDelta::minutes(1)).expect("a time within the range of nanoseconds");
     let to = Step::FiveMinutes.floor(now) + Step::FiveMinutes.length();
     let from = to - step.length() * count;
     let points = db.query(move |conn| market::history(conn, id, &of, (from, to), step, MAX_POINTS)).await?;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    db::{CoinId, Db},
+    db::Db,
     http::{Path, Problem, kind},
     tokens::{CurrentUser, Refusal},
 };
@@ -35,7 +35,7 @@ pub async fn watch_coin(
     db: Data<Db>,
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
-    let coin = CoinId(find::anywhere(&view, &db, &path.0).await?.id);
+    let coin = find::anywhere(&view, &db, &path.0).await?.id;
     let now = clock.now();
     match db.query_tx(move |conn| store::add(conn, me.id, coin, now)).await? {
         Added::Yes => Ok(HttpResponse::NoContent().finish()),

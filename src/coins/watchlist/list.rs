@@ -9,7 +9,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::store;
-use crate::{db::Db, http::Problem, market::Identity, tokens::CurrentUser};
+use crate::{
+    db::{CoinId, Db},
+    http::Problem,
+    market::Identity,
+    tokens::CurrentUser,
+};
 
 #[derive(Serialize, ToSchema)]
 pub struct Watchlist {
@@ -19,8 +24,8 @@ pub struct Watchlist {
 
 #[derive(Serialize, ToSchema)]
 pub struct WatchedCoin {
-    #[schema(example = 1)]
-    id: i64,
+    #[schema(value_type = i64, example = 1)]
+    id: CoinId,
     #[schema(example = "BTC")]
     symbol: String,
     #[schema(example = "Bitcoin")]

@@ -7,7 +7,7 @@ use super::{
     store,
 };
 use crate::{
-    db::{CoinId, Db},
+    db::Db,
     http::{Path, Problem},
     tokens::CurrentUser,
 };
@@ -32,7 +32,7 @@ pub async fn unwatch_coin(
     view: Data<View>,
     db: Data<Db>,
 ) -> Result<HttpResponse, Problem> {
-    let coin = CoinId(find::anywhere(&view, &db, &path.0).await?.id);
+    let coin = find::anywhere(&view, &db, &path.0).await?.id;
     db.query(move |conn| store::remove(conn, me.id, coin)).await?;
     Ok(HttpResponse::NoContent().finish())
 }

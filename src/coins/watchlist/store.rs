@@ -8,9 +8,10 @@ use diesel::{PgConnection, QueryResult, prelude::*};
 use crate::{
     db::{
         CoinId, UserId,
-        schema::{coins, users, watchlist},
+        schema::{coins, watchlist},
     },
     market::Identity,
+    users,
 };
 
 /// Per user. No more coins than this are synced.
@@ -25,11 +26,9 @@ pub enum Added {
     NoUser,
 }
 
-/// Adds a coin. Must run in a transaction: locking the user's row keeps concurrent requests within the limit.
+/// Adds a coin. Needs a transaction, in which the user's row is locked, so that concurrent requests stay within the limit.
 pub fn add(conn: &mut PgConnection, user: UserId, coin: CoinId, now: DateTime<Utc>) -> QueryResult<Added> {
-    let locked: Option<UserId> =
-        users::table.find(user).select(users::id).for_no_key_update().first(conn).optional()?;
-    if locked.is_none() {
+    if !users::lock_for_counting(conn, user)? {
         return Ok(Added::NoUser);
     }
     let added = diesel::insert_into(watchlist::table)

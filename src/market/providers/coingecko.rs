@@ -1,9 +1,8 @@
 //! Reads CoinGecko, `GET /api/v3/coins/markets`; without a key, with a demo key or with a paid one.
 //!
-//! Source: the provider's API documentation (docs.coingecko.com). One call is one call of the
-//! plan (10,000 a month with a demo key; without one limited by address). It has no
-//! `volume_change_24h`: that comes from our own history. Rates come from `/simple/price`, one call
-//! for all currencies.
+//! Source: the provider's API documentation (docs.coingecko.com). A demo key allows 10,000 calls a month; without a key
+//! calls are limited by address. There is no `volume_change_24h`: that comes from our own history. Rates come from
+//! `/simple/price`, in one call for all currencies.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -14,7 +13,7 @@ use serde::Deserialize;
 
 use super::{
     super::model::{Numbers, Report},
-    Ask, Provider, Rates,
+    Call, Provider, Rates,
     listing::{self, Listing},
 };
 use crate::{
@@ -58,29 +57,29 @@ impl Provider for CoinGecko {
         Some("Data provided by CoinGecko (https://www.coingecko.com)")
     }
 
-    async fn report(&self, ask: Ask<'_>) -> Result<Report, Failure> {
-        let request = request(ask, "/api/v3/coins/markets").query(&[
-            ("vs_currency", ask.currency.to_lowercase().as_str()),
+    async fn report(&self, call: Call<'_>) -> Result<Report, Failure> {
+        let request = request(call, "/api/v3/coins/markets").query(&[
+            ("vs_currency", call.currency.to_lowercase().as_str()),
             ("order", "market_cap_desc"),
-            ("per_page", &ask.count.to_string()),
+            ("per_page", &call.count.to_string()),
             ("page", "1"),
             ("sparkline", "false"),
             ("price_change_percentage", "1h,24h,7d"),
         ]);
-        let answer = answer(ask, request).await?;
-        decode(answer.json(ask.now)?, ask.currency, ask.count, ask.now)
+        let answer = answer(call, request).await?;
+        decode(answer.json(call.now)?, call.currency, call.count, call.now)
     }
 
-    async fn rates(&self, ask: Ask<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure> {
+    async fn rates(&self, call: Call<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure> {
         let codes: Vec<_> =
             [&report.currency].into_iter().chain(currencies).map(|code| code.to_lowercase()).collect();
-        let request = request(ask, "/api/v3/simple/price").query(&[
+        let request = request(call, "/api/v3/simple/price").query(&[
             ("ids", COIN_FOR_RATES),
             ("vs_currencies", &codes.join(",")),
             ("precision", "full"),
         ]);
-        let answer = answer(ask, request).await?;
-        decode_rates(answer.json(ask.now)?, &report.currency, currencies)
+        let answer = answer(call, request).await?;
+        decode_rates(answer.json(call.now)?, &report.currency, currencies)
     }
 
     fn cost_of_rates(&self, _: usize) -> usize {
@@ -88,22 +87,22 @@ impl Provider for CoinGecko {
     }
 }
 
-fn request(ask: Ask<'_>, path: &str) -> RequestBuilder {
-    let request = ask.upstream.get(&format!("{}{path}", ask.settings.url));
-    let header = if ask.settings.has_paid_plan { "x-cg-pro-api-key" } else { "x-cg-demo-api-key" };
-    match &ask.settings.key {
+fn request(call: Call<'_>, path: &str) -> RequestBuilder {
+    let request = call.upstream.get(&format!("{}{path}", call.settings.url));
+    let header = if call.settings.has_paid_plan { "x-cg-pro-api-key" } else { "x-cg-demo-api-key" };
+    match &call.settings.key {
         Some(key) => request.header(header, key.expose()),
         None => request,
     }
 }
 
-async fn answer(ask: Ask<'_>, request: RequestBuilder) -> Result<Answer, Failure> {
-    let answer = ask.upstream.send(request).await?;
+async fn answer(call: Call<'_>, request: RequestBuilder) -> Result<Answer, Failure> {
+    let answer = call.upstream.send(request).await?;
     if answer.status.is_success() {
         return Ok(answer);
     }
-    let failure = decode_error(&answer.body).unwrap_or_else(|| answer.refusal(ask.now));
-    Err(answer.hinted(failure, ask.now))
+    let failure = decode_error(&answer.body).unwrap_or_else(|| answer.refusal(call.now));
+    Err(answer.add_retry_after(failure, call.now))
 }
 
 #[derive(Deserialize)]
@@ -124,7 +123,7 @@ struct Row {
 
 fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result<Report, Failure> {
     let Readable::<Row> { items: rows, .. } = serde_json::from_slice(body)
-        .map_err(|error| decode_error(body).unwrap_or_else(|| Failure::garbage(error)))?;
+        .map_err(|error| decode_error(body).unwrap_or_else(|| Failure::unexpected_body(error)))?;
     let stated = rows.iter().filter_map(|row| row.last_updated).max();
     let listings = rows.into_iter().map(|row| Listing {
         slug: row.id.clone(),
@@ -149,9 +148,9 @@ fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result
 
 fn decode_rates(body: &[u8], base: &str, currencies: &[String]) -> Result<Rates, Failure> {
     let prices: HashMap<String, HashMap<String, Option<f64>>> =
-        serde_json::from_slice(body).map_err(Failure::garbage)?;
+        serde_json::from_slice(body).map_err(Failure::unexpected_body)?;
     let price = |currency: &str| *prices.get(COIN_FOR_RATES)?.get(&currency.to_lowercase())?;
-    let base = price(base).ok_or_else(|| Failure::garbage("no price of bitcoin"))?;
+    let base = price(base).ok_or_else(|| Failure::unexpected_body("no price of bitcoin"))?;
     let rate = |currency: &String| Some((currency.clone(), price(currency)? / base));
     Ok(currencies.iter().filter_map(rate).collect())
 }

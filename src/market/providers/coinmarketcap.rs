@@ -1,10 +1,9 @@
 //! Reads CoinMarketCap, `GET /v3/cryptocurrency/listings/latest`, with a key or, by `/public-api`,
 //! without one (then limited by address).
 //!
-//! Source: the provider's API documentation (coinmarketcap.com/api/documentation). One call
-//! costs one credit per 250 coins, and a currency more is a call more. Errors come as
-//! `status.error_code`, also with HTTP 200, and v1 and v3 differ in the shape of `quote` and the
-//! type of `error_code`; both are decoded.
+//! Source: the provider's API documentation (coinmarketcap.com/api/documentation). A call costs one credit per 250 coins,
+//! and each currency takes a call. Errors come as `status.error_code`, also with HTTP 200. v1 and v3 differ in the shape of
+//! `quote` and the type of `error_code`; both are decoded.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -17,7 +16,7 @@ use super::{
         currency::median_ratio,
         model::{Numbers, Report},
     },
-    Ask, Provider, Rates, collect_rates,
+    Call, Provider, Rates, collect_rates,
     listing::{self, Listing},
 };
 use crate::{
@@ -25,7 +24,7 @@ use crate::{
     upstream::{Advice, Answer, Failure, Readable},
 };
 
-/// Coins whose prices give the rate between two currencies; so many cost no more than one.
+/// Coins whose prices give the rate between two currencies. So many cost as much as one.
 const COINS_FOR_RATES: u32 = 20;
 pub const ID_NAMESPACE: &str = "coinmarketcap";
 
@@ -68,14 +67,14 @@ impl Provider for CoinMarketCap {
         Some("Data provided by CoinMarketCap (https://coinmarketcap.com)")
     }
 
-    async fn report(&self, ask: Ask<'_>) -> Result<Report, Failure> {
-        self.fetch(ask, ask.currency, ask.count).await
+    async fn report(&self, call: Call<'_>) -> Result<Report, Failure> {
+        self.fetch(call, call.currency, call.count).await
     }
 
-    async fn rates(&self, ask: Ask<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure> {
+    async fn rates(&self, call: Call<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure> {
         collect_rates(currencies.chunks(1), async |part| {
             let currency = &part[0];
-            let other = self.fetch(ask, currency, COINS_FOR_RATES.min(ask.count)).await?;
+            let other = self.fetch(call, currency, COINS_FOR_RATES.min(call.count)).await?;
             let rate = median_ratio(&report.entries, &other.entries);
             Ok(rate.map(|rate| (currency.clone(), rate)).into_iter().collect())
         })
@@ -88,30 +87,30 @@ impl Provider for CoinMarketCap {
 }
 
 impl CoinMarketCap {
-    async fn fetch(&self, ask: Ask<'_>, currency: &str, count: u32) -> Result<Report, Failure> {
-        let url = format!("{}{}/v3/cryptocurrency/listings/latest", ask.settings.url, self.path_prefix);
-        let mut request = ask.upstream.get(&url).query(&[
+    async fn fetch(&self, call: Call<'_>, currency: &str, count: u32) -> Result<Report, Failure> {
+        let url = format!("{}{}/v3/cryptocurrency/listings/latest", call.settings.url, self.path_prefix);
+        let mut request = call.upstream.get(&url).query(&[
             ("start", "1"),
             ("limit", &count.to_string()),
             ("convert", currency),
             ("sort", "market_cap"),
             ("sort_dir", "desc"),
         ]);
-        if let Some(key) = &ask.settings.key {
+        if let Some(key) = &call.settings.key {
             request = request.header("X-CMC_PRO_API_KEY", key.expose());
         }
-        let answer = ask.upstream.send(request).await?;
+        let answer = call.upstream.send(request).await?;
         if !answer.status.is_success() {
-            return Err(refusal(&answer, ask.now));
+            return Err(refusal(&answer, call.now));
         }
-        decode(answer.json(ask.now)?, currency, count, ask.now)
+        decode(answer.json(call.now)?, currency, count, call.now)
     }
 }
 
 fn refusal(answer: &Answer, now: DateTime<Utc>) -> Failure {
     let envelope = serde_json::from_slice::<StatusOnly>(&answer.body).ok();
     match envelope.filter(|envelope| envelope.status.error_code != 0) {
-        Some(envelope) => answer.hinted(envelope.status.failure(), now),
+        Some(envelope) => answer.add_retry_after(envelope.status.failure(), now),
         None => answer.refusal(now),
     }
 }
@@ -201,11 +200,11 @@ fn number_or_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i
 /// Decodes the top `count` coins from a body of either version, received at `now`.
 pub fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result<Report, Failure> {
     // An error may come with or without data, of any shape.
-    let status = serde_json::from_slice::<StatusOnly>(body).map_err(Failure::garbage)?.status;
+    let status = serde_json::from_slice::<StatusOnly>(body).map_err(Failure::unexpected_body)?.status;
     if status.error_code != 0 {
         return Err(status.failure());
     }
-    let Envelope { status, data } = serde_json::from_slice(body).map_err(Failure::garbage)?;
+    let Envelope { status, data } = serde_json::from_slice(body).map_err(Failure::unexpected_body)?;
     let listings = data.items.into_iter().filter_map(|row| listing(row, currency));
     listing::build_report(listings, currency, count, status.timestamp, now)
 }

@@ -1,8 +1,7 @@
-//! Reads CoinPaprika, `GET /v1/tickers`; without a key, for use that is not commercial.
+//! Reads CoinPaprika, `GET /v1/tickers`, without a key, for non-commercial use.
 //!
-//! Source: the provider's API documentation (api.coinpaprika.com). Every coin comes (2 to 3 MB),
-//! and the top is kept. The free plan has 20,000 calls a month and quotes at most three currencies
-//! in a call; rates come from bitcoin's ticker.
+//! Source: the provider's API documentation (api.coinpaprika.com). An answer lists every coin (2 to 3 MB); the top ones are
+//! kept. The free plan allows 20,000 calls a month and three currencies per call. Rates come from bitcoin's ticker.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -12,7 +11,7 @@ use serde::Deserialize;
 
 use super::{
     super::model::{Numbers, Report},
-    Ask, Provider, Rates, collect_rates,
+    Call, Provider, Rates, collect_rates,
     listing::{self, Listing},
 };
 use crate::{
@@ -47,17 +46,17 @@ impl Provider for CoinPaprika {
         Some("Data provided by CoinPaprika (https://coinpaprika.com)")
     }
 
-    async fn report(&self, ask: Ask<'_>) -> Result<Report, Failure> {
-        let answer = get(ask, "/v1/tickers", ask.currency).await?;
-        decode(answer.json(ask.now)?, ask.currency, ask.count, ask.now)
+    async fn report(&self, call: Call<'_>) -> Result<Report, Failure> {
+        let answer = get(call, "/v1/tickers", call.currency).await?;
+        decode(answer.json(call.now)?, call.currency, call.count, call.now)
     }
 
-    async fn rates(&self, ask: Ask<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure> {
+    async fn rates(&self, call: Call<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure> {
         let base = &report.currency;
         collect_rates(currencies.chunks(CURRENCIES_PER_CALL), async |part| {
             let quotes = format!("{base},{}", part.join(","));
-            let answer = get(ask, "/v1/tickers/btc-bitcoin", &quotes).await?;
-            decode_rates(answer.json(ask.now)?, base, part)
+            let answer = get(call, "/v1/tickers/btc-bitcoin", &quotes).await?;
+            decode_rates(answer.json(call.now)?, base, part)
         })
         .await
     }
@@ -67,9 +66,9 @@ impl Provider for CoinPaprika {
     }
 }
 
-async fn get(ask: Ask<'_>, path: &str, quotes: &str) -> Result<Answer, Failure> {
-    let url = format!("{}{path}", ask.settings.url);
-    let answer = ask.upstream.send(ask.upstream.get(&url).query(&[("quotes", quotes)])).await?;
+async fn get(call: Call<'_>, path: &str, quotes: &str) -> Result<Answer, Failure> {
+    let url = format!("{}{path}", call.settings.url);
+    let answer = call.upstream.send(call.upstream.get(&url).query(&[("quotes", quotes)])).await?;
     if answer.status.is_success() {
         return Ok(answer);
     }
@@ -80,7 +79,7 @@ async fn get(ask: Ask<'_>, path: &str, quotes: &str) -> Result<Answer, Failure> 
         _ => Advice::BackOff,
     };
     let failure = decode_error(&answer.body).map(|text| Failure::new(advice, text));
-    Err(answer.hinted(failure.unwrap_or_else(|| answer.refusal(ask.now)), ask.now))
+    Err(answer.add_retry_after(failure.unwrap_or_else(|| answer.refusal(call.now)), call.now))
 }
 
 #[derive(Deserialize)]
@@ -105,7 +104,8 @@ struct Quote {
 }
 
 fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result<Report, Failure> {
-    let Readable::<Row> { items: mut rows, .. } = serde_json::from_slice(body).map_err(Failure::garbage)?;
+    let Readable::<Row> { items: mut rows, .. } =
+        serde_json::from_slice(body).map_err(Failure::unexpected_body)?;
     rows.retain(|row| row.rank.is_some_and(|rank| (1..=i64::from(count)).contains(&i64::from(rank))));
     let stated = rows.iter().filter_map(|row| row.last_updated).max();
     let listings = rows.into_iter().filter_map(|mut row| {
@@ -137,9 +137,9 @@ fn listing(row: Row, quote: &Quote) -> Option<Listing> {
 }
 
 fn decode_rates(body: &[u8], base: &str, currencies: &[String]) -> Result<Rates, Failure> {
-    let row: Row = serde_json::from_slice(body).map_err(Failure::garbage)?;
+    let row: Row = serde_json::from_slice(body).map_err(Failure::unexpected_body)?;
     let price = |currency: &str| row.quotes.get(currency)?.price;
-    let base = price(base).ok_or_else(|| Failure::garbage("no price of bitcoin"))?;
+    let base = price(base).ok_or_else(|| Failure::unexpected_body("no price of bitcoin"))?;
     let rate = |currency: &String| Some((currency.clone(), price(currency)? / base));
     Ok(currencies.iter().filter_map(rate).collect())
 }

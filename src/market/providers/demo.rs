@@ -1,11 +1,10 @@
-//! Provides a snapshot compiled into the binary, so that a first run without a network shows something.
-//! The numbers are made up; the ids are CoinMarketCap's, so that a coin stays the same coin when
-//! real data takes over.
+//! Provides a snapshot that is compiled into the binary, so that a first run without a network has data to show. Its
+//! numbers are invented. Its ids are those of CoinMarketCap, so that coins keep their ids when real data replaces it.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{super::model::Report, Ask, Provider, Rates, coinmarketcap};
+use super::{super::model::Report, Call, Provider, Rates, coinmarketcap};
 use crate::{config::ProviderSpec, upstream::Failure};
 
 pub const NAME: &str = "demo";
@@ -13,7 +12,7 @@ pub const CURRENCY: &str = "GBP";
 pub const ID_NAMESPACE: &str = coinmarketcap::ID_NAMESPACE;
 const COUNT: u32 = 20;
 
-/// Units for a pound; made up as well, of the right order of magnitude.
+/// Units for one pound: also invented, of the right order of magnitude.
 const RATES: [(&str, f64); 24] = [
     ("AUD", 2.0),
     ("BRL", 7.2),
@@ -64,11 +63,11 @@ impl Provider for Demo {
         false
     }
 
-    async fn report(&self, _: Ask<'_>) -> Result<Report, Failure> {
+    async fn report(&self, _: Call<'_>) -> Result<Report, Failure> {
         Ok(report())
     }
 
-    async fn rates(&self, _: Ask<'_>, _: &Report, _: &[String]) -> Result<Rates, Failure> {
+    async fn rates(&self, _: Call<'_>, _: &Report, _: &[String]) -> Result<Rates, Failure> {
         Ok(rates())
     }
 

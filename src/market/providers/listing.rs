@@ -9,7 +9,7 @@ use crate::upstream::{Failure, clean};
 
 /// The year in which bitcoin began; no market data is older.
 const MIN_YEAR: i32 = 2009;
-/// More than all the money there is, in any currency.
+/// More than all money in any currency.
 const MAX_AMOUNT: f64 = 1e21;
 /// In percent.
 const MAX_CHANGE: f64 = 1e9;
@@ -46,7 +46,7 @@ pub fn build_report(
     entries.truncate(count);
     let priced = entries.iter().filter(|entry| entry.numbers.price.is_some()).count();
     if priced == 0 || priced * 5 < count * 4 {
-        return Err(Failure::garbage(format!("only {priced} of {count} coins have a price")));
+        return Err(Failure::unexpected_body(format!("only {priced} of {count} coins have a price")));
     }
     let as_of = stated.filter(|time| time.year() >= MIN_YEAR).unwrap_or(now).min(now);
     Ok(Report { currency: currency.to_owned(), as_of, entries })

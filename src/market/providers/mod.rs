@@ -1,4 +1,4 @@
-//! Defines what a provider of market data is, and lists all of them: one file each.
+//! Defines the trait of market data providers and lists them. Each has a file of its own.
 
 mod coingecko;
 mod coinmarketcap;
@@ -27,7 +27,7 @@ static PROVIDERS: &[&dyn Provider] = &[
 /// Age from which a provider's data counts as frozen: providers renew theirs every one to five minutes.
 pub const FROZEN_AFTER: TimeDelta = TimeDelta::minutes(15);
 
-/// Codes of currencies, each with its units for one unit of another currency.
+/// Codes of currencies, each with its number of units for one unit of another currency.
 pub type Rates = Vec<(String, f64)>;
 
 /// Reports the market: the coins with the largest market capitalisation, and exchange rates.
@@ -40,20 +40,20 @@ pub trait Provider: Sync {
     /// ids.
     fn id_namespace(&self) -> &'static str;
 
-    /// What its terms ask to show beside its data.
+    /// The text that its terms require beside its data.
     fn attribution(&self) -> Option<&'static str>;
 
-    /// Whether it reports the market. Data that is made up is always stale and gives way to real data.
+    /// Whether its data is real. Invented data is always stale and gives way to real data.
     fn is_real(&self) -> bool {
         true
     }
 
     /// Fetches the top coins in one currency, in one call.
-    async fn report(&self, ask: Ask<'_>) -> Result<Report, Failure>;
+    async fn report(&self, call: Call<'_>) -> Result<Report, Failure>;
 
-    /// Fetches units of each of these currencies for one of the report's, from the prices of the same coins in both.
-    /// Currencies that it does not have are left out.
-    async fn rates(&self, ask: Ask<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure>;
+    /// Fetches the exchange rates from the report's currency to these currencies, computed from the prices of the same
+    /// coins in both. Currencies that the provider does not support are left out.
+    async fn rates(&self, call: Call<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure>;
 
     /// Credits or calls that [`Provider::rates`] uses for so many currencies.
     fn cost_of_rates(&self, currencies: usize) -> usize;
@@ -64,9 +64,9 @@ pub trait Provider: Sync {
     }
 }
 
-/// What a provider needs for a call.
+/// The parameters of a call of a provider.
 #[derive(Clone, Copy)]
-pub struct Ask<'a> {
+pub struct Call<'a> {
     pub upstream: &'a Upstream,
     /// Its own address and key.
     pub settings: &'a ProviderSettings,
@@ -77,7 +77,7 @@ pub struct Ask<'a> {
     pub now: DateTime<Utc>,
 }
 
-/// The settings of every provider.
+/// Returns the settings of every provider.
 pub fn specs() -> Vec<&'static ProviderSpec> {
     PROVIDERS.iter().map(|provider| provider.spec()).collect()
 }
@@ -86,41 +86,41 @@ fn by_name(name: &str) -> Option<&'static dyn Provider> {
     PROVIDERS.iter().copied().find(|provider| provider.name() == name)
 }
 
-/// The real ones of the configured providers, in the order in which they are tried.
+/// Returns the configured providers of real data, in the order in which they are tried.
 pub fn real(settings: &Coins) -> impl Iterator<Item = &'static dyn Provider> {
     settings.providers.iter().filter_map(|name| by_name(name)).filter(|provider| provider.is_real())
 }
 
-/// Whether a real provider is configured, not only the demonstration.
+/// Whether a provider of real data is configured.
 pub fn wants_real(settings: &Coins) -> bool {
     real(settings).next().is_some()
 }
 
-/// Whether the data of this name reports the market. Stored data of a provider that was removed does.
+/// Whether the data of this provider is real. Stored data of a provider that is no longer in the table counts as real.
 pub fn is_real(name: &str) -> bool {
     by_name(name).is_none_or(Provider::is_real)
 }
 
-/// What the provider's terms ask to show beside its data.
+/// Returns the text that the terms of a provider require beside its data.
 pub fn attribution(name: &str) -> Option<&'static str> {
     by_name(name)?.attribution()
 }
 
-/// Reads rates in several calls, each for a part of the currencies. A refused part costs no other part its rates; only
-/// when all are refused, or when another call would fail as well, the failure is returned.
+/// Reads rates in several calls, each for a part of the currencies. Returns the rates of the parts that succeed; fails if
+/// none does, or at once if the failure applies to the other parts as well.
 async fn collect_rates<'a>(
     parts: impl Iterator<Item = &'a [String]>,
     read: impl AsyncFn(&'a [String]) -> Result<Rates, Failure>,
 ) -> Result<Rates, Failure> {
-    let (mut rates, mut refused) = (Rates::new(), None);
+    let (mut rates, mut failed) = (Rates::new(), None);
     for part in parts {
         match read(part).await {
             Ok(read) => rates.extend(read),
-            Err(failure) if failure.advice == Advice::BackOff => refused = Some(failure),
+            Err(failure) if failure.advice == Advice::BackOff => failed = Some(failure),
             Err(failure) => return Err(failure),
         }
     }
-    match refused {
+    match failed {
         Some(failure) if rates.is_empty() => Err(failure),
         _ => Ok(rates),
     }
@@ -137,12 +137,15 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, Specs};
 
     fn order(settings: &[(&str, &str)]) -> Vec<&'static str> {
         let lookup =
             |name: &str| settings.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        Config::from_lookup(&lookup, &specs()).expect("valid settings").coins.providers
+        Config::from_lookup(&lookup, &Specs { market: specs(), ..Specs::default() })
+            .expect("valid settings")
+            .coins
+            .providers
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Reads and rolls up history: snapshots are kept for a week, hours for 90 days, days (UTC) for good.
+//! Reads and rolls up history: snapshots are kept for a week, hours for 90 days, days (UTC) forever.
 //!
-//! A roll-up covers whole intervals up to `coin_rollups.done_until`; it may be repeated, missed or killed. Later
-//! intervals are read from the snapshots, so a response is always complete.
+//! A roll-up covers whole intervals up to `coin_rollups.done_until`. It may be repeated, late or interrupted: later intervals
+//! are read from the snapshots, so a response is always complete.
 
 use std::collections::HashMap;
 
@@ -15,13 +15,16 @@ use diesel::{
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::db::schema::{coin_rollups, coin_snapshots};
+use crate::db::{
+    CoinId,
+    schema::{coin_rollups, coin_snapshots},
+};
 
 pub(super) const KEEP_SNAPSHOTS: TimeDelta = TimeDelta::days(7);
 pub(super) const KEEP_HOURS: TimeDelta = TimeDelta::days(90);
-/// Time for a replica to commit a snapshot of the interval.
+/// The time within which replicas commit the snapshots of an interval that has ended.
 const GRACE: TimeDelta = TimeDelta::minutes(3);
-/// Intervals per run; each is one short statement.
+/// Intervals per transaction; each is one short statement.
 const MAX_ROLL_UPS: usize = 6;
 
 /// Maximum of recent points per coin.
@@ -43,7 +46,6 @@ pub enum Step {
 }
 
 impl Step {
-    #[must_use]
     pub fn seconds(self) -> i32 {
         match self {
             Self::FiveMinutes => 300,
@@ -52,8 +54,7 @@ impl Step {
         }
     }
 
-    /// How long points of this length are kept; None: for good.
-    #[must_use]
+    /// How long points of this length are kept; None means forever.
     pub fn kept(self) -> Option<TimeDelta> {
         match self {
             Self::FiveMinutes => Some(KEEP_SNAPSHOTS),
@@ -69,12 +70,11 @@ impl Step {
     pub fn floor(self, at: DateTime<Utc>) -> DateTime<Utc> {
         let seconds = i64::from(self.seconds());
         let floor = at.timestamp().div_euclid(seconds) * seconds;
-        DateTime::from_timestamp(floor, 0).expect("close to a time that is there")
+        DateTime::from_timestamp(floor, 0).expect("at most a step before a valid time")
     }
 }
 
-/// An interval of a coin's history: the price's first, highest, lowest and last value, and the
-/// means of the rest.
+/// An interval of a coin's history: the first, highest, lowest and last price, and the means of the other numbers.
 #[derive(Clone, Debug, PartialEq, QueryableByName)]
 pub struct Point {
     /// Start of the interval.
@@ -113,7 +113,7 @@ const SNAPSHOTS: &str = "\
     FROM coin_snapshots s JOIN snapshot_rates r ON r.snapshot_id = s.id \
     JOIN coin_quotes q ON q.snapshot_id = s.id WHERE s.provider <> 'demo'";
 
-/// The numbers that a point has the mean of. Providers leave some out, so each mean has a weight of its own.
+/// Writes SQL for each number of which a point has the mean. Providers may leave some out, so each mean has its own weight.
 fn each_mean(sql: impl Fn(&str) -> String) -> String {
     ["volume_24h", "market_cap", "sentiment", "popularity"].map(sql).join(", ")
 }
@@ -121,7 +121,7 @@ fn each_mean(sql: impl Fn(&str) -> String) -> String {
 /// Returns the points that begin within `from..to`, in order: the first `limit`. Intervals without a snapshot have none.
 pub fn history(
     conn: &mut PgConnection,
-    coin_id: i64,
+    coin_id: CoinId,
     currency: &str,
     (from, to): (DateTime<Utc>, DateTime<Utc>),
     step: Step,
@@ -151,11 +151,11 @@ pub fn history(
 }
 
 /// Returns the last points of every coin in five-minute steps, in order; all but the newest are complete.
-pub(super) fn recent(conn: &mut PgConnection, currency: &str) -> QueryResult<HashMap<i64, Vec<Point>>> {
+pub(super) fn recent(conn: &mut PgConnection, currency: &str) -> QueryResult<HashMap<CoinId, Vec<Point>>> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = BigInt)]
-        coin_id: i64,
+        coin_id: CoinId,
         #[diesel(embed)]
         point: Point,
     }
@@ -169,15 +169,15 @@ pub(super) fn recent(conn: &mut PgConnection, currency: &str) -> QueryResult<Has
     .bind::<Text, _>(currency)
     .bind::<Timestamptz, _>(start)
     .load(conn)?;
-    let mut points: HashMap<i64, Vec<Point>> = HashMap::new();
+    let mut points: HashMap<CoinId, Vec<Point>> = HashMap::new();
     for Row { coin_id, point } in rows {
         points.entry(coin_id).or_default().push(point);
     }
     Ok(points)
 }
 
-/// The start of the recent points: [`MAX_RECENT`] steps before the newest snapshot, fewer if slots are so short that the
-/// steps would hold too many snapshots, more if slots are longer than steps.
+/// Returns the start of the recent points: [`MAX_RECENT`] steps before the newest snapshot. It is later if slots are so
+/// short that the steps would hold too many snapshots, and earlier if slots are longer than steps.
 fn recent_start(conn: &mut PgConnection, step: Step) -> QueryResult<DateTime<Utc>> {
     let mut before_newest = |count: i64| {
         coin_snapshots::table
@@ -201,8 +201,8 @@ pub(super) fn done_until(conn: &mut PgConnection, step: Step) -> QueryResult<Opt
     coin_rollups::table.find(step.seconds()).select(coin_rollups::done_until).first(conn).optional()
 }
 
-/// Rolls up the intervals that are over, the oldest first, up to [`MAX_ROLL_UPS`]; each call is
-/// one transaction. Returns false when nothing is left to do.
+/// Rolls up the intervals that have ended, the oldest first, up to [`MAX_ROLL_UPS`]; needs a transaction. Returns false if
+/// nothing is left to do.
 pub fn roll_up(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
     let hours = roll_up_step(conn, Step::Hour, now - GRACE)?;
     // A day is made of its hours.
@@ -234,7 +234,7 @@ fn roll_up_step(conn: &mut PgConnection, step: Step, until: DateTime<Utc>) -> Qu
     Ok(true)
 }
 
-/// The first interval that is not done and holds a snapshot.
+/// Returns the first interval that is not rolled up and holds a snapshot.
 fn next_interval(conn: &mut PgConnection, step: Step) -> QueryResult<Option<DateTime<Utc>>> {
     let done = done_until(conn, step)?.unwrap_or(DateTime::UNIX_EPOCH);
     let first: Option<DateTime<Utc>> = coin_snapshots::table

@@ -14,7 +14,10 @@ use super::super::{
     identity::{Likeness, aliases},
     model::{Entry, Report},
 };
-use crate::db::schema::{coin_refs, coins};
+use crate::db::{
+    CoinId,
+    schema::{coin_refs, coins},
+};
 
 /// Returns our ids of the reported coins, by their ids in the provider's namespace. Unknown coins are created. A coin keeps
 /// the name given by the provider that reported it first, so that spellings do not alternate.
@@ -23,24 +26,21 @@ pub(super) fn coin_ids(
     namespace: &str,
     report: &Report,
     now: DateTime<Utc>,
-) -> QueryResult<HashMap<String, i64>> {
-    let names = report.entries.iter().map(|entry| entry.provider_coin_id.as_str());
-    let known: HashMap<String, Named> = coin_refs::table
+) -> QueryResult<HashMap<String, CoinId>> {
+    let reported = report.entries.iter().map(|entry| entry.provider_coin_id.as_str());
+    let known: HashMap<String, StoredCoin> = coin_refs::table
         .inner_join(coins::table)
-        .filter(coin_refs::provider.eq(namespace).and(coin_refs::provider_coin_id.eq_any(names)))
-        .select((coin_refs::provider_coin_id, Named::as_select()))
-        .load::<(String, Named)>(conn)?
+        .filter(coin_refs::provider.eq(namespace).and(coin_refs::provider_coin_id.eq_any(reported)))
+        .select((coin_refs::provider_coin_id, StoredCoin::as_select()))
+        .load::<(String, StoredCoin)>(conn)?
         .into_iter()
         .collect();
-    let mut ids: HashMap<String, i64> = HashMap::new();
+    let mut ids: HashMap<String, CoinId> = HashMap::new();
     for entry in &report.entries {
-        let Some(named) = known.get(&entry.provider_coin_id) else { continue };
-        ids.insert(entry.provider_coin_id.clone(), named.id);
-        let Entry { symbol, name, slug, .. } = entry;
-        if named.by == namespace && (&named.symbol, &named.name, &named.slug) != (symbol, name, slug) {
-            diesel::update(coins::table.find(named.id))
-                .set((coins::symbol.eq(symbol), coins::name.eq(name), coins::slug.eq(slug)))
-                .execute(conn)?;
+        let Some(coin) = known.get(&entry.provider_coin_id) else { continue };
+        ids.insert(entry.provider_coin_id.clone(), coin.id);
+        if coin.named_by == namespace {
+            rename(conn, coin, entry)?;
         }
     }
     let unknown: Vec<&Entry> =
@@ -51,55 +51,65 @@ pub(super) fn coin_ids(
     let mut matches = by_table(conn, namespace, &unknown)?;
     let rest: Vec<&Entry> =
         unknown.iter().copied().filter(|entry| !matches.contains_key(&entry.provider_coin_id)).collect();
-    let found: HashSet<i64> = matches.values().copied().collect();
+    let found: HashSet<CoinId> = matches.values().copied().collect();
     matches.extend(by_likeness(conn, namespace, report, &rest, &found, now)?);
     for entry in unknown {
-        let name = &entry.provider_coin_id;
-        let id = match matches.get(name) {
+        let provider_coin_id = &entry.provider_coin_id;
+        let id = match matches.get(provider_coin_id) {
             Some(id) => *id,
             None => create(conn, namespace, entry)?,
         };
         diesel::insert_into(coin_refs::table)
             .values((
                 coin_refs::provider.eq(namespace),
-                coin_refs::provider_coin_id.eq(name),
+                coin_refs::provider_coin_id.eq(provider_coin_id),
                 coin_refs::coin_id.eq(id),
             ))
             .execute(conn)?;
-        ids.insert(name.clone(), id);
+        ids.insert(provider_coin_id.clone(), id);
     }
     Ok(ids)
 }
 
-/// A coin as it is stored.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = coins)]
-struct Named {
-    id: i64,
+struct StoredCoin {
+    id: CoinId,
     symbol: String,
     name: String,
     slug: String,
-    #[diesel(column_name = named_by)]
-    by: String,
+    /// The namespace of the provider that gave it this name.
+    named_by: String,
 }
 
-fn create(conn: &mut PgConnection, namespace: &str, entry: &Entry) -> QueryResult<i64> {
+/// Takes over a name that has changed.
+fn rename(conn: &mut PgConnection, coin: &StoredCoin, entry: &Entry) -> QueryResult<()> {
+    let Entry { symbol, name, slug, .. } = entry;
+    if (&coin.symbol, &coin.name, &coin.slug) != (symbol, name, slug) {
+        diesel::update(coins::table.find(coin.id))
+            .set((coins::symbol.eq(symbol), coins::name.eq(name), coins::slug.eq(slug)))
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+fn create(conn: &mut PgConnection, namespace: &str, entry: &Entry) -> QueryResult<CoinId> {
     let Entry { symbol, name, slug, .. } = entry;
     let values =
         (coins::symbol.eq(symbol), coins::name.eq(name), coins::slug.eq(slug), coins::named_by.eq(namespace));
     diesel::insert_into(coins::table).values(values).returning(coins::id).get_result(conn)
 }
 
-/// Well-known coins that another provider has reported before.
+/// Finds the well-known coins that another provider has reported before.
 fn by_table(
     conn: &mut PgConnection,
     namespace: &str,
     unknown: &[&Entry],
-) -> QueryResult<HashMap<String, i64>> {
+) -> QueryResult<HashMap<String, CoinId>> {
     let mut matches = HashMap::new();
-    let refs: HashMap<(String, String), i64> = coin_refs::table
+    let refs: HashMap<(String, String), CoinId> = coin_refs::table
         .select((coin_refs::provider, coin_refs::provider_coin_id, coin_refs::coin_id))
-        .load::<(String, String, i64)>(conn)?
+        .load::<(String, String, CoinId)>(conn)?
         .into_iter()
         .map(|(provider, name, id)| ((provider, name), id))
         .collect();
@@ -114,10 +124,9 @@ fn by_table(
     Ok(matches)
 }
 
-/// The coins that have another id of this provider already, so that two of its coins never
-/// become one.
-fn taken(conn: &mut PgConnection, namespace: &str) -> QueryResult<HashSet<i64>> {
-    let ids: Vec<i64> =
+/// Returns the coins that already have an id of this provider, so that two of its coins never become one.
+fn taken(conn: &mut PgConnection, namespace: &str) -> QueryResult<HashSet<CoinId>> {
+    let ids: Vec<CoinId> =
         coin_refs::table.filter(coin_refs::provider.eq(namespace)).select(coin_refs::coin_id).load(conn)?;
     Ok(ids.into_iter().collect())
 }
@@ -125,7 +134,7 @@ fn taken(conn: &mut PgConnection, namespace: &str) -> QueryResult<HashSet<i64>> 
 #[derive(QueryableByName)]
 struct Candidate {
     #[diesel(sql_type = BigInt)]
-    id: i64,
+    id: CoinId,
     #[diesel(sql_type = Text)]
     symbol: String,
     #[diesel(sql_type = Text)]
@@ -136,22 +145,22 @@ struct Candidate {
     priced_at: Option<DateTime<Utc>>,
 }
 
-/// Coins of the same symbol and name at about the same price, where both sides have only one; none of
-/// those that another entry has been `found` to be.
+/// Finds the coins with the same symbol and name at about the same price, where both sides have only one. `found` are the
+/// coins that other entries of the report stand for.
 fn by_likeness(
     conn: &mut PgConnection,
     namespace: &str,
     report: &Report,
     unknown: &[&Entry],
-    found: &HashSet<i64>,
+    found: &HashSet<CoinId>,
     now: DateTime<Utc>,
-) -> QueryResult<HashMap<String, i64>> {
+) -> QueryResult<HashMap<String, CoinId>> {
     let likeness = |entry: &Entry| Likeness::new(&entry.symbol, &entry.name, entry.numbers.price);
     let symbols: Vec<String> = unknown.iter().map(|entry| entry.symbol.to_lowercase()).collect();
     if symbols.is_empty() {
         return Ok(HashMap::new());
     }
-    // The last real price of each in the report's currency.
+    // With the last real price of each in the report's currency.
     let candidates: Vec<Candidate> = sql_query(
         "SELECT c.id, c.symbol, c.name, p.price, p.priced_at FROM coins c LEFT JOIN LATERAL ( \
              SELECT q.price * r.rate AS price, s.fetched_at AS priced_at FROM coin_quotes q \

@@ -1,20 +1,22 @@
 //! Stores snapshots, coins, history and slots: the SQL of the market, one file per subject.
 
+mod find;
 mod history;
 mod identity;
-mod named;
 mod prune;
 mod publish;
 mod slots;
 mod snapshots;
+mod social;
 
 pub use self::{
+    find::{find_coin, find_coins},
     history::roll_up,
-    named::named,
     prune::prune,
     publish::{complete, is_older, publish},
     slots::{Claim, SlotRow, claim, last_slots, make_due, postpone, release, renew, request},
     snapshots::{last_rates, latest},
+    social::{add_social, social_targets},
 };
 pub use self::{
     history::{Point, Step, history},

@@ -9,9 +9,12 @@ use diesel::{
 };
 
 use super::history::{KEEP_HOURS, KEEP_SNAPSHOTS, Step, done_until};
-use crate::db::schema::{coin_snapshots, sync_slots};
+use crate::db::{
+    SnapshotId,
+    schema::{coin_snapshots, sync_slots},
+};
 
-/// More than syncs add meanwhile, and few enough to stay far below the statement timeout.
+/// More than are added between two runs, and few enough to stay far below the statement timeout.
 const MAX_SNAPSHOTS_PER_RUN: i64 = 20;
 
 /// Deletes data that is older than its retention time, except the newest snapshots, which may still be served.
@@ -19,13 +22,13 @@ pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
     let limit = |keep: TimeDelta, rolled: Option<DateTime<Utc>>| {
         rolled.unwrap_or(DateTime::UNIX_EPOCH).min(now - keep)
     };
-    // A day that is not over is read from its snapshots.
+    // A day that has not ended is read from its snapshots.
     let rolled = done_until(conn, Step::Hour)?.min(done_until(conn, Step::Day)?);
-    let newest: Vec<i64> = coin_snapshots::table
+    let newest: Vec<SnapshotId> = coin_snapshots::table
         .group_by((coin_snapshots::provider, coin_snapshots::currency))
         .select(diesel::dsl::max(coin_snapshots::id).assume_not_null())
         .load(conn)?;
-    let old: Vec<i64> = coin_snapshots::table
+    let old: Vec<SnapshotId> = coin_snapshots::table
         .filter(coin_snapshots::fetched_at.lt(limit(KEEP_SNAPSHOTS, rolled)))
         .filter(coin_snapshots::id.ne_all(newest))
         .order(coin_snapshots::id)

@@ -9,9 +9,12 @@ use super::{
     slots::{Claim, finish, postpone},
     snapshots::{insert, lock},
 };
-use crate::{db::schema::coin_snapshots, upstream::record_success};
+use crate::{
+    db::{SnapshotId, schema::coin_snapshots},
+    upstream::record_success,
+};
 
-/// How much older than the served data another provider's may be; providers renew theirs every one to five minutes.
+/// Data of another provider may be older than the served data by this. Providers renew theirs every one to five minutes.
 const MAX_STEP_BACK: TimeDelta = TimeDelta::minutes(15);
 
 /// Writes the newest snapshot, ends the slot and notifies every replica, in the caller's transaction. Returns the
@@ -23,7 +26,7 @@ pub fn publish(
     market: &Market,
     now: DateTime<Utc>,
     hold_until: Option<DateTime<Utc>>,
-) -> QueryResult<Option<i64>> {
+) -> QueryResult<Option<SnapshotId>> {
     lock(conn)?;
     if !finish(conn, claim, market.provider, now, hold_until)? {
         return Ok(None);
@@ -34,8 +37,8 @@ pub fn publish(
     Ok(Some(snapshot_id))
 }
 
-/// Releases a slot whose snapshot is published, and notifies every replica of what was added to it. Returns false if
-/// another replica has taken over the slot: then nothing must be added.
+/// Releases a slot whose snapshot is published, and notifies every replica of the additions to it. Returns false if
+/// another replica has taken over the slot; nothing may be added then.
 pub fn complete(conn: &mut PgConnection, claim: &Claim, now: DateTime<Utc>) -> QueryResult<bool> {
     let held = postpone(conn, claim, now)?;
     if held {

@@ -15,7 +15,7 @@ use crate::{
     upstream::MAX_WAIT,
 };
 
-/// A lease that ends later than a new one by this much was written with a wrong clock.
+/// A lease that ends this much later than a new one comes from a wrong clock.
 const MAX_CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);
 const ONE_RUNS: &str = "sync_slots_running_idx";
 
@@ -30,8 +30,8 @@ pub struct Claim {
     attempt: i32,
 }
 
-/// Claims the scheduled slot, or else one that was requested, if no slot is running and that one is due and not
-/// finished.
+/// Claims the scheduled slot or, if that is finished or not due, a requested one. Returns None if none is due or
+/// another slot runs.
 pub fn claim(
     conn: &mut PgConnection,
     scheduled: DateTime<Utc>,
@@ -121,8 +121,8 @@ pub fn renew(conn: &mut PgConnection, claim: &Claim, until: DateTime<Utc>) -> Qu
     Ok(diesel::update(held(claim)).set(values).execute(conn)? == 1)
 }
 
-/// Marks the slot as finished, and with it all earlier requests; false as for [`renew`]. With `hold_until` its holder
-/// keeps it, so that no other slot runs meanwhile, and has to [`postpone`] it to release it.
+/// Marks the slot and all earlier requests as finished; false as for [`renew`]. With `hold_until` its holder keeps it, so
+/// that no other slot runs meanwhile, and releases it with [`postpone`].
 pub fn finish(
     conn: &mut PgConnection,
     claim: &Claim,

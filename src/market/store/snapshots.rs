@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     db::{
-        CoinId,
+        CoinId, SnapshotId,
         schema::{coin_quotes, coin_snapshots, coins, snapshot_rates},
     },
     social,
@@ -29,8 +29,8 @@ use crate::{
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = coin_quotes)]
 struct QuoteRow {
-    snapshot_id: i64,
-    coin_id: i64,
+    snapshot_id: SnapshotId,
+    coin_id: CoinId,
     rank: i32,
     #[diesel(embed)]
     numbers: Numbers,
@@ -40,7 +40,7 @@ struct QuoteRow {
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = coin_snapshots)]
 struct SnapshotRow {
-    id: i64,
+    id: SnapshotId,
     provider: String,
     currency: String,
     as_of: DateTime<Utc>,
@@ -49,12 +49,12 @@ struct SnapshotRow {
     rate: Rate,
 }
 
-/// Inserts the compiled-in snapshot once, so that there is always data to serve.
+/// Inserts the demo snapshot once, so that there is always data to serve.
 pub fn ensure_demo(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
     let report = demo::report();
     conn.transaction(|conn| {
         lock(conn)?;
-        let present: Option<i64> = coin_snapshots::table
+        let present: Option<SnapshotId> = coin_snapshots::table
             .filter(coin_snapshots::provider.eq(demo::NAME))
             .filter(coin_snapshots::as_of.eq(report.as_of))
             .select(coin_snapshots::id)
@@ -71,17 +71,21 @@ pub fn ensure_demo(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<(
     })
 }
 
-/// Serialises writers, so that two replicas never create the same coin.
+/// Makes writers wait for each other, so that two replicas never create the same coin.
 pub(super) fn lock(conn: &mut PgConnection) -> QueryResult<()> {
     sql_query("LOCK TABLE coin_refs IN EXCLUSIVE MODE").execute(conn)?;
     Ok(())
 }
 
 /// Writes a snapshot; the caller holds the [`lock`].
-pub(super) fn insert(conn: &mut PgConnection, market: &Market, now: DateTime<Utc>) -> QueryResult<i64> {
+pub(super) fn insert(
+    conn: &mut PgConnection,
+    market: &Market,
+    now: DateTime<Utc>,
+) -> QueryResult<SnapshotId> {
     let Market { provider, id_namespace, report, .. } = market;
     let ids = coin_ids(conn, id_namespace, report, now)?;
-    let snapshot_id: i64 = diesel::insert_into(coin_snapshots::table)
+    let snapshot_id: SnapshotId = diesel::insert_into(coin_snapshots::table)
         .values((
             coin_snapshots::provider.eq(provider),
             coin_snapshots::currency.eq(&report.currency),
@@ -101,10 +105,10 @@ pub(super) fn insert(conn: &mut PgConnection, market: &Market, now: DateTime<Utc
 }
 
 fn quotes(
-    snapshot_id: i64,
+    snapshot_id: SnapshotId,
     report: &Report,
-    ids: &HashMap<String, i64>,
-    volumes: &HashMap<i64, f64>,
+    ids: &HashMap<String, CoinId>,
+    volumes: &HashMap<CoinId, f64>,
 ) -> Vec<QuoteRow> {
     let row = |entry: &Entry| {
         let coin_id = ids[&entry.provider_coin_id];
@@ -119,18 +123,18 @@ fn quotes(
     report.entries.iter().map(row).collect()
 }
 
-/// Returns the volumes that the same provider reported 24 hours ago, give or take half an hour. Those of another provider
-/// cannot be compared: providers count different markets.
+/// Returns the volumes that the same provider reported 24 hours ago, within half an hour. Volumes of different providers
+/// cannot be compared, because they count different markets.
 fn volumes_a_day_ago(
     conn: &mut PgConnection,
     provider: &str,
     currency: &str,
     now: DateTime<Utc>,
-) -> QueryResult<HashMap<i64, f64>> {
+) -> QueryResult<HashMap<CoinId, f64>> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = BigInt)]
-        coin_id: i64,
+        coin_id: CoinId,
         #[diesel(sql_type = Double)]
         volume: f64,
     }
@@ -153,7 +157,7 @@ fn volumes_a_day_ago(
 /// of the same two currencies. The rate to its own currency is 1 and never changes.
 fn insert_rates(
     conn: &mut PgConnection,
-    snapshot_id: i64,
+    snapshot_id: SnapshotId,
     market: &Market,
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
@@ -192,7 +196,7 @@ fn insert_rates(
 
 /// Returns the rates of the newest real snapshot in this currency.
 pub fn last_rates(conn: &mut PgConnection, currency: &str) -> QueryResult<Vec<ReadRate>> {
-    let newest: Option<i64> = coin_snapshots::table
+    let newest: Option<SnapshotId> = coin_snapshots::table
         .filter(coin_snapshots::currency.eq(currency).and(coin_snapshots::provider.ne(demo::NAME)))
         .select(diesel::dsl::max(coin_snapshots::id))
         .first(conn)?;
@@ -204,9 +208,13 @@ pub fn last_rates(conn: &mut PgConnection, currency: &str) -> QueryResult<Vec<Re
     Ok(rows.into_iter().map(|(currency, units, at)| ReadRate { currency, units, at }).collect())
 }
 
-/// Reads the newest snapshot that has a rate to this currency: real data if it is wanted and there is any, else the
-/// demonstration.
-pub fn latest(conn: &mut PgConnection, currency: &str, real: bool) -> QueryResult<Option<(Snapshot, Rate)>> {
+/// Reads the newest snapshot that has a rate to this currency: with `wants_real` the newest of real data if there is any,
+/// otherwise demo data.
+pub fn latest(
+    conn: &mut PgConnection,
+    currency: &str,
+    wants_real: bool,
+) -> QueryResult<Option<(Snapshot, Rate)>> {
     let newest = || {
         coin_snapshots::table
             .inner_join(snapshot_rates::table)
@@ -215,7 +223,7 @@ pub fn latest(conn: &mut PgConnection, currency: &str, real: bool) -> QueryResul
             .select(SnapshotRow::as_select())
     };
     let mut found = None;
-    if real {
+    if wants_real {
         found = newest().filter(coin_snapshots::provider.ne(demo::NAME)).first(conn).optional()?;
     }
     if found.is_none() {
@@ -235,10 +243,10 @@ fn coins_of(conn: &mut PgConnection, snapshot: &SnapshotRow) -> QueryResult<Vec<
         .order((coin_quotes::rank, coin_quotes::coin_id))
         .select((QuoteRow::as_select(), Identity::as_select()))
         .load(conn)?;
-    let ids: Vec<CoinId> = rows.iter().map(|(_, identity)| CoinId(identity.id)).collect();
+    let ids: Vec<CoinId> = rows.iter().map(|(_, identity)| identity.id).collect();
     let mut social = social::current(conn, &ids, snapshot.as_of)?;
     let coin = |(quote, identity): (QuoteRow, Identity)| {
-        let social = social.remove(&CoinId(identity.id));
+        let social = social.remove(&identity.id);
         Coin::new(identity, quote.rank, social, quote.numbers, &snapshot.currency)
     };
     Ok(rows.into_iter().map(coin).collect())

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{
     super::{
         model::{Market, ReadRate, Report},
-        providers::{self, Ask, FROZEN_AFTER, Provider},
+        providers::{self, Call, FROZEN_AFTER, Provider},
         store::{self, Claim},
     },
     Sync,
@@ -41,7 +41,7 @@ pub struct Unavailable {
     pub reasons: String,
 }
 
-/// Whether a provider may be called now.
+/// Tells whether a provider may be called now.
 enum Readiness {
     Ready,
     Waiting(Unavailable),
@@ -79,7 +79,7 @@ impl Sync {
         }
         match frozen {
             Some((provider, report)) => self.with_rates(provider, report).await,
-            None => Ok(MarketResult::Unavailable(unavailable.expect("a provider beside the demonstration"))),
+            None => Ok(MarketResult::Unavailable(unavailable.expect("without a provider there is no sync"))),
         }
     }
 
@@ -124,18 +124,17 @@ impl Sync {
     async fn report_counted(&self, provider: &'static dyn Provider) -> Result<Report, Failure> {
         let begin = Instant::now();
         let result = self.fetch_report(provider).await;
-        self.outcomes.count(provider.name(), result.is_ok(), begin.elapsed());
+        self.upstream.outcomes().count(provider.name(), result.is_ok(), begin.elapsed());
         result
     }
 
     /// Fetches a report and refuses one that is older than the stored data.
     async fn fetch_report(&self, provider: &'static dyn Provider) -> Result<Report, Failure> {
-        let mut tried = false;
         let report = self
             .upstream
-            .retry(async || {
-                self.reserve_retry(&mut tried, provider, 1).await?;
-                provider.report(self.ask(provider)).await
+            .retry(async |number| {
+                self.reserve_retry(number, provider, 1).await?;
+                provider.report(self.call(provider)).await
             })
             .await?;
         let (currency, as_of, now) = (report.currency.clone(), report.as_of, self.clock.now());
@@ -151,8 +150,8 @@ impl Sync {
         }
     }
 
-    fn ask(&self, provider: &dyn Provider) -> Ask<'_> {
-        Ask {
+    fn call(&self, provider: &dyn Provider) -> Call<'_> {
+        Call {
             upstream: &self.upstream,
             settings: self.settings.settings_of(provider.name()),
             currency: &self.settings.currencies[0],
@@ -161,14 +160,14 @@ impl Sync {
         }
     }
 
-    /// Reserves the cost of a retry; that of the first try is reserved before.
+    /// Reserves the cost of a try; that of the first one is reserved before.
     async fn reserve_retry(
         &self,
-        tried: &mut bool,
+        number: u32,
         provider: &'static dyn Provider,
         cost: u32,
     ) -> Result<(), Failure> {
-        if std::mem::replace(tried, true) && !self.reserve(provider, cost).await {
+        if number > 1 && !self.reserve(provider, cost).await {
             return Err(Failure::new(Advice::NextDay, "its budget is used up"));
         }
         Ok(())
@@ -241,10 +240,9 @@ impl Sync {
         if fresh || now < self.rates_after() || !self.reserve(provider, cost).await {
             return Ok(known);
         }
-        let mut tried = false;
-        let read = self.upstream.retry(async || {
-            self.reserve_retry(&mut tried, provider, cost).await?;
-            provider.rates(self.ask(provider), report, &wanted).await
+        let read = self.upstream.retry(async |number| {
+            self.reserve_retry(number, provider, cost).await?;
+            provider.rates(self.call(provider), report, &wanted).await
         });
         match read.await {
             Ok(read) => {

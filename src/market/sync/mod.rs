@@ -1,18 +1,17 @@
 //! Runs the schedule: every interval one replica calls the providers and publishes a snapshot.
 //!
-//! There is no leader. Every replica tries to claim the current slot ([`slot`]); the claim is a row
-//! with a lease that its holder renews, so a replica that dies is replaced within the slot, and a
-//! fencing number, so one that only seemed dead cannot publish late. One slot at most runs at a
-//! time, also when an admin asks for one. Back-off and budgets are kept in the database as well.
+//! There is no leader. Every replica tries to claim the current slot ([`store::claim`]). A claim is a row with a lease,
+//! which its holder renews, and a fencing number. So a replica that dies is replaced within the slot, and one that was
+//! replaced cannot publish. At most one slot runs at a time, also when an admin requests one. Back-off and budgets are
+//! stored in the database as well.
 //!
-//! A slot in call order: [`Sync::run_due_slot`] claims it, [`market`] calls the providers in order until one answers,
-//! while [`social`] reads the social sources, well within [`LEASE`]. [`Sync::publish_snapshot`] commits both when both
-//! are complete. Otherwise it commits the market with the previous social figures, and [`Sync::add_social`] the new ones
-//! later: prices do not wait for a slow source. The slot is held until then, so that no two replicas read the sources at
-//! the same time.
+//! A slot in call order: [`Sync::run_due_slot`] claims it. [`market`] calls the providers in order until one answers, while
+//! [`social`] reads the social sources, well within [`LEASE`]. [`Sync::publish_snapshot`] commits both when both are
+//! complete. Otherwise it commits the market with the previous social figures, and [`Sync::add_social`] adds the new ones
+//! later, so that prices do not wait for a slow source. The slot is held until then, so that no two replicas read the
+//! sources at the same time.
 
 mod market;
-mod slot;
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -40,7 +39,7 @@ use crate::{
 const LEASE: TimeDelta = TimeDelta::seconds(60);
 /// Time that the market waits for social figures, so that most slots are one publication.
 const MAX_WAIT_FOR_SOCIAL: Duration = Duration::from_secs(1);
-/// Late roll-ups are made up for in this many steps per slot.
+/// Transactions per slot, so that late roll-ups are made up for in steps.
 const MAX_ROLL_UPS_PER_SLOT: usize = 10;
 
 pub struct Sync {
@@ -51,15 +50,13 @@ pub struct Sync {
     social: Collector,
     after: Arc<dyn AfterPublish>,
     holder: Uuid,
-    /// The state that was logged last: a lasting state is logged once.
+    /// The state that was logged last, so that a lasting state is logged once.
     logged_state: Mutex<String>,
-    outcomes: Arc<Outcomes>,
     /// Rates are not fetched before this time (back-off).
     rates_after: Mutex<DateTime<Utc>>,
 }
 
 impl Sync {
-    #[must_use]
     pub fn new(
         db: Db,
         clock: Clock,
@@ -70,9 +67,9 @@ impl Sync {
         after: Arc<dyn AfterPublish>,
     ) -> Self {
         let keys = settings.provider_settings.values().filter_map(|own| own.key.as_ref());
-        let mask = Mask::new(keys.chain(&social.x_token).map(Secret::expose));
+        let social_keys = social.provider_settings.values().filter_map(|own| own.key.as_ref());
+        let mask = Mask::new(keys.chain(social_keys).map(Secret::expose));
         let upstream = Upstream::new(settings.timeout, mask);
-        let outcomes = Arc::<Outcomes>::default();
         let social = Collector::new(
             db.clone(),
             clock.clone(),
@@ -80,7 +77,7 @@ impl Sync {
             upstream.clone(),
             queries,
             fingerprints,
-            outcomes.clone(),
+            store::social_targets,
         );
         Self {
             db,
@@ -91,14 +88,13 @@ impl Sync {
             after,
             holder: Uuid::now_v7(),
             logged_state: Mutex::default(),
-            outcomes,
             rates_after: Mutex::new(DateTime::UNIX_EPOCH),
         }
     }
 
     /// The outcomes of the calls of this process.
     pub fn outcomes(&self) -> &Outcomes {
-        &self.outcomes
+        self.upstream.outcomes()
     }
 
     /// Runs until the task is aborted; does nothing if only demo data is configured.
@@ -120,12 +116,12 @@ impl Sync {
     }
 
     async fn run_schedule(&self) {
-        let mut ticks = time::interval(slot::tick(self.settings.sync_interval));
+        let mut ticks = time::interval(check_interval(self.settings.sync_interval));
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             if let Err(error) = self.run_due_slot().await {
-                tracing::warn!(%error, "coin sync failed, will be retried");
+                tracing::warn!(%error, "the coin sync failed; it will be retried");
             }
         }
     }
@@ -134,7 +130,7 @@ impl Sync {
     pub async fn release(&self) {
         let (holder, now) = (self.holder, self.clock.now());
         if let Err(error) = self.db.query(move |conn| store::release(conn, holder, now)).await {
-            tracing::debug!(%error, "cannot release the slot, its lease will expire");
+            tracing::debug!(%error, "cannot release the slot; its lease will expire");
         }
         self.social.release().await;
     }
@@ -200,7 +196,7 @@ impl Sync {
         market: Market,
         social: Option<social::Collected>,
         more_follows: bool,
-    ) -> Result<Option<i64>, DbError> {
+    ) -> Result<Option<SnapshotId>, DbError> {
         let (claim, now) = (claim.clone(), self.clock.now());
         let hold_until = more_follows.then(|| now + LEASE);
         let (provider, count) = (market.provider, market.report.entries.len());
@@ -210,7 +206,7 @@ impl Sync {
             .query_tx(move |conn| {
                 let published = store::publish(conn, &claim, &market, now, hold_until)?;
                 if let (Some(snapshot_id), Some(social)) = (published, social) {
-                    social.publish(conn, SnapshotId(snapshot_id))?;
+                    store::add_social(conn, snapshot_id, &social)?;
                 }
                 if let Some(snapshot_id) = published {
                     after.published(conn, snapshot_id, now)?;
@@ -232,7 +228,7 @@ impl Sync {
     async fn add_social(
         &self,
         claim: &Claim,
-        snapshot_id: i64,
+        snapshot_id: SnapshotId,
         social: Option<social::Collected>,
     ) -> Result<(), DbError> {
         let (claim, now, after) = (claim.clone(), self.clock.now(), self.after.clone());
@@ -241,7 +237,7 @@ impl Sync {
             .query_tx(move |conn| {
                 let held = store::complete(conn, &claim, now)?;
                 if held && let Some(social) = social {
-                    social.publish(conn, SnapshotId(snapshot_id))?;
+                    store::add_social(conn, snapshot_id, &social)?;
                     // For alerts on social figures; those on prices were evaluated with the snapshot.
                     after.published(conn, snapshot_id, now)?;
                 }
@@ -254,7 +250,7 @@ impl Sync {
         Ok(())
     }
 
-    /// Releases the slot; the next replica to look after `retry_at` retries it.
+    /// Releases the slot, which a replica retries after `retry_at`.
     async fn postpone(&self, claim: &Claim, unavailable: Unavailable) -> Result<(), DbError> {
         let (claim, Unavailable { retry_at, reasons }) = (claim.clone(), unavailable);
         self.log_change("down".into(), || {
@@ -285,4 +281,10 @@ impl Sync {
             *logged = state;
         }
     }
+}
+
+/// How often a replica looks for a slot that is due: several times per slot, so that it takes over the slot of a dead
+/// replica in time.
+fn check_interval(sync_interval: Duration) -> Duration {
+    (sync_interval / 5).clamp(Duration::from_millis(200), Duration::from_secs(5))
 }

@@ -8,19 +8,32 @@ use serde::Deserialize;
 
 use super::{Event, Kind, Provider, Stream};
 use crate::{
-    config::Social,
+    config::{SocialSettings, SocialSpec, UrlsSpec},
     social::post::{self, Post},
 };
 
-pub(super) const PROVIDER: Provider = Provider { name: NAME, kind: Kind::Followed(open) };
+pub(super) const PROVIDER: Provider = Provider { spec: &SPEC, kind: Kind::Followed(open) };
+
+static SPEC: SocialSpec = SocialSpec {
+    name: NAME,
+    is_default: false,
+    urls: UrlsSpec {
+        setting: "BLUESKY_URL",
+        default: "wss://jetstream2.us-east.bsky.network",
+        schemes: &["ws", "wss"],
+        max: 1,
+    },
+    key: None,
+    daily_budget: None,
+};
 
 const NAME: &str = "bluesky";
 const COLLECTION: &str = "app.bsky.feed.post";
 /// A post has 300 characters; links and other fields around the text may be longer.
 const MAX_MESSAGE_SIZE: usize = 256 * 1024;
 
-fn open(settings: &Social) -> Stream {
-    let url = &settings.bluesky_url;
+fn open(settings: &SocialSettings) -> Stream {
+    let url = settings.url();
     Stream {
         name: NAME,
         url: format!("{url}/subscribe?wantedCollections={COLLECTION}&maxMessageSizeBytes={MAX_MESSAGE_SIZE}"),

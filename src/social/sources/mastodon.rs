@@ -9,27 +9,41 @@ use chrono::{DateTime, Utc};
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
-use super::{Ask, Kind, Provider, Source};
+use super::{Kind, Provider, Search, Source};
 use crate::{
-    config::Social,
+    config::{SocialSettings, SocialSpec, UrlsSpec},
     social::{
         html,
-        post::{KEPT, Page, Post, time},
+        post::{MAX_POST_AGE, Page, Post, time},
         queries::Query,
     },
     upstream::{Answer, Failure, Readable, Upstream},
 };
 
-pub(super) const PROVIDER: Provider = Provider { name: NAME, kind: Kind::Queried(open) };
+pub(super) const PROVIDER: Provider = Provider { spec: &SPEC, kind: Kind::Queried(open) };
+
+static SPEC: SocialSpec = SocialSpec {
+    name: NAME,
+    // It needs neither a key nor a permanent connection.
+    is_default: true,
+    urls: UrlsSpec {
+        setting: "MASTODON_URLS",
+        default: "https://mastodon.social,https://mstdn.social",
+        schemes: &["http", "https"],
+        max: 10,
+    },
+    key: None,
+    daily_budget: None,
+};
 
 const NAME: &str = "mastodon";
 /// Posts per request; the API allows no more.
 const LIMIT: usize = 40;
-/// Requests per coin; older posts are not worth more.
+/// Requests per coin and slot.
 const MAX_PAGES: usize = 3;
 /// Further hashtags that one request may name.
 const MAX_OTHER_HASHTAGS: usize = 3;
-/// With fewer requests left the instance is not queried any more in this slot.
+/// With fewer requests left the instance is not queried again in this slot.
 const RESERVE: u32 = 20;
 
 struct Instance {
@@ -38,12 +52,12 @@ struct Instance {
     name: String,
 }
 
-fn open(settings: &Social) -> Vec<Box<dyn Source>> {
+fn open(settings: &SocialSettings) -> Vec<Box<dyn Source>> {
     let instance = |url: &String| -> Box<dyn Source> {
         let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
         Box::new(Instance { url: url.clone(), name: format!("{NAME}:{host}") })
     };
-    settings.mastodon_urls.iter().map(instance).collect()
+    settings.urls.iter().map(instance).collect()
 }
 
 #[async_trait(?Send)]
@@ -56,16 +70,16 @@ impl Source for Instance {
         NAME
     }
 
-    fn can_ask(&self, query: &Query) -> bool {
+    fn can_search(&self, query: &Query) -> bool {
         !query.hashtags.is_empty()
     }
 
-    async fn page(&self, upstream: &Upstream, ask: Ask<'_>, _: &mut u32) -> Result<Page, Failure> {
+    async fn page(&self, upstream: &Upstream, search: Search<'_>, _: &mut u32) -> Result<Page, Failure> {
         let mut page = Page::default();
         let mut before: Option<String> = None;
         for number in 1..=MAX_PAGES {
             let answer =
-                upstream.retry(async || self.request(upstream, ask, before.as_deref()).await).await?;
+                upstream.retry(async |_| self.request(upstream, search, before.as_deref()).await).await?;
             page.enough = is_exhausted(&answer.headers);
             page.requests += 1;
             let timeline = decode(&answer.body)?;
@@ -74,7 +88,7 @@ impl Source for Instance {
             }
             page.posts.extend(timeline.posts);
             before = timeline.oldest;
-            let reached = timeline.oldest_at.is_none_or(|oldest| ask.now - oldest > KEPT);
+            let reached = timeline.oldest_at.is_none_or(|oldest| search.now - oldest > MAX_POST_AGE);
             if timeline.count < LIMIT || reached {
                 break;
             }
@@ -92,10 +106,10 @@ impl Instance {
     async fn request(
         &self,
         upstream: &Upstream,
-        ask: Ask<'_>,
+        search: Search<'_>,
         before: Option<&str>,
     ) -> Result<Answer, Failure> {
-        let mut hashtags = ask.query.hashtags.iter();
+        let mut hashtags = search.query.hashtags.iter();
         let hashtag = hashtags.next().map_or("", String::as_str);
         let hashtag = percent_encoding::utf8_percent_encode(hashtag, percent_encoding::NON_ALPHANUMERIC);
         let mut request =
@@ -103,13 +117,13 @@ impl Instance {
         for other in hashtags.take(MAX_OTHER_HASHTAGS) {
             request = request.query(&[("any[]", other)]);
         }
-        for (name, id) in [("since_id", ask.cursor), ("max_id", before)] {
+        for (name, id) in [("since_id", search.cursor), ("max_id", before)] {
             if let Some(id) = id {
                 request = request.query(&[(name, id)]);
             }
         }
         let answer = upstream.send(request).await?;
-        answer.json(ask.now)?;
+        answer.json(search.now)?;
         Ok(answer)
     }
 }
@@ -149,9 +163,9 @@ struct Timeline {
 fn decode(body: &[u8]) -> Result<Timeline, Failure> {
     let body = String::from_utf8_lossy(body);
     let Readable { items: statuses, total: count }: Readable<Status> =
-        serde_json::from_str(&body).map_err(Failure::garbage)?;
+        serde_json::from_str(&body).map_err(Failure::unexpected_body)?;
     if statuses.is_empty() && count > 0 {
-        return Err(Failure::garbage("no post can be read"));
+        return Err(Failure::unexpected_body("no post can be read"));
     }
     Ok(Timeline {
         count,

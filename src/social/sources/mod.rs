@@ -1,4 +1,4 @@
-//! The providers of posts: one file each, and one line each in [`PROVIDERS`].
+//! Lists the providers of posts: each has a file of its own and a line in [`PROVIDERS`].
 //!
 //! A provider has either sources that are queried coin by coin ([`Source`]) or a stream of all posts, which one replica
 //! follows ([`Stream`]). Its name is the one in `SOCIAL_PROVIDERS`, in the API and in the database.
@@ -15,23 +15,23 @@ use super::{
     queries::Query,
 };
 use crate::{
-    config::Social,
+    config::{Social, SocialSettings, SocialSpec},
     upstream::{Budget, Failure, Upstream},
 };
 
 /// All providers, in the order in which messages list them.
-const PROVIDERS: &[Provider] = &[mastodon::PROVIDER, bluesky::PROVIDER, x::PROVIDER];
+static PROVIDERS: &[Provider] = &[mastodon::PROVIDER, bluesky::PROVIDER, x::PROVIDER];
 
 /// A kind of sources with settings of its own.
 struct Provider {
-    name: &'static str,
+    spec: &'static SocialSpec,
     kind: Kind,
 }
 
-/// How posts are read, and what the settings make of it.
+/// How posts are read, with the function that applies the settings.
 enum Kind {
-    Queried(fn(&Social) -> Vec<Box<dyn Source>>),
-    Followed(fn(&Social) -> Stream),
+    Queried(fn(&SocialSettings) -> Vec<Box<dyn Source>>),
+    Followed(fn(&SocialSettings) -> Stream),
 }
 
 /// A service that is queried for posts about one coin at a time.
@@ -43,31 +43,31 @@ pub trait Source: Send + Sync {
     /// The provider's name; posts of all its sources count as one.
     fn provider(&self) -> &'static str;
 
-    /// Whether it can search for this.
-    fn can_ask(&self, query: &Query) -> bool;
+    /// Whether it supports searches for this query.
+    fn can_search(&self, query: &Query) -> bool;
 
-    /// What may be used of it per UTC day; None: no limit, and nothing is counted.
+    /// Its limit per UTC day; None if there is no limit and nothing is counted.
     fn budget(&self) -> Option<Budget> {
         None
     }
 
-    /// The most that a [`Source::page`] costs, if so many coins are read. It is reserved before.
+    /// The maximum cost of one [`Source::page`], if so many coins are read. It is reserved before.
     fn max_cost(&self, _coins: usize) -> u32 {
         0
     }
 
     /// Reads the posts that are newer than the cursor, newest first, without reposts and posts of bots. Adds to
-    /// `billed` what the provider may charge, also for a request that fails.
-    async fn page(&self, upstream: &Upstream, ask: Ask<'_>, billed: &mut u32) -> Result<Page, Failure>;
+    /// `billed` the cost that the provider may charge, also for a request that fails.
+    async fn page(&self, upstream: &Upstream, search: Search<'_>, billed: &mut u32) -> Result<Page, Failure>;
 }
 
-/// A question about one coin.
+/// The parameters of a search for posts about one coin.
 #[derive(Clone, Copy)]
-pub struct Ask<'a> {
+pub struct Search<'a> {
     pub query: &'a Query,
     /// [`Page::cursor`] of the last answer.
     pub cursor: Option<&'a str>,
-    /// What was reserved of the budget for it.
+    /// The part of the budget that is reserved for it.
     pub max_cost: u32,
     pub now: DateTime<Utc>,
 }
@@ -95,36 +95,28 @@ pub struct Event {
     pub post: Option<Post>,
 }
 
-/// The sources to query and the streams to follow, in the order of the settings.
+/// The settings of every provider.
+pub fn specs() -> Vec<&'static SocialSpec> {
+    PROVIDERS.iter().map(|provider| provider.spec).collect()
+}
+
+/// Returns the sources to query and the streams to follow, in the order of the settings.
 pub fn open(settings: &Social) -> (Vec<Box<dyn Source>>, Vec<Stream>) {
     let (mut sources, mut streams) = (Vec::new(), Vec::new());
     for name in &settings.providers {
-        match PROVIDERS.iter().find(|provider| provider.name == name.name()).map(|provider| &provider.kind) {
-            Some(Kind::Queried(open)) => sources.extend(open(settings)),
-            Some(Kind::Followed(open)) => streams.push(open(settings)),
+        let own = settings.settings_of(name);
+        match PROVIDERS.iter().find(|provider| provider.spec.name == *name).map(|provider| &provider.kind) {
+            Some(Kind::Queried(open)) => sources.extend(open(own)),
+            Some(Kind::Followed(open)) => streams.push(open(own)),
             None => {}
         }
     }
     (sources, streams)
 }
 
-/// The name and the budget of each source and stream.
+/// Returns the name and the budget of each source and stream.
 pub fn budgets(settings: &Social) -> Vec<(String, Option<Budget>)> {
     let (sources, streams) = open(settings);
     let sources = sources.iter().map(|source| (source.name().to_owned(), source.budget()));
     sources.chain(streams.iter().map(|stream| (stream.name.to_owned(), None))).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use strum::VariantNames;
-
-    use super::*;
-    use crate::config::SocialProvider;
-
-    #[test]
-    fn the_table_has_the_providers_of_the_settings_in_their_order() {
-        let names: Vec<_> = PROVIDERS.iter().map(|provider| provider.name).collect();
-        assert_eq!(names, SocialProvider::VARIANTS);
-    }
 }

@@ -12,9 +12,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::RequestBuilder;
 use serde::Deserialize;
 
-use super::{Ask, Kind, Provider, Source};
+use super::{Kind, Provider, Search, Source};
 use crate::{
-    config::{Secret, Social},
+    config::{BudgetSpec, Secret, SocialSettings, SocialSpec, UrlsSpec},
     sentiment::Count,
     social::{
         post::{Page, Post, time},
@@ -23,10 +23,18 @@ use crate::{
     upstream::{Advice, Answer, Budget, Failure, Readable, Upstream},
 };
 
-pub(super) const PROVIDER: Provider = Provider { name: NAME, kind: Kind::Queried(open) };
+pub(super) const PROVIDER: Provider = Provider { spec: &SPEC, kind: Kind::Queried(open) };
+
+static SPEC: SocialSpec = SocialSpec {
+    name: NAME,
+    is_default: false,
+    urls: UrlsSpec { setting: "X_URL", default: "https://api.x.com", schemes: &["http", "https"], max: 1 },
+    key: Some("X_BEARER_TOKEN"),
+    daily_budget: Some(BudgetSpec { setting: "X_DAILY_POST_BUDGET", default: 1000, range: 11..=1_000_000 }),
+};
 
 const NAME: &str = "x";
-/// How many posts one request may ask for.
+/// Limits of X for `max_results`.
 const PAGE_SIZE: std::ops::RangeInclusive<u32> = 10..=100;
 /// The cost of a count, in posts.
 const COUNT_COST: u32 = 1;
@@ -42,9 +50,10 @@ struct X {
 }
 
 /// None without a token, which the settings require.
-fn open(settings: &Social) -> Vec<Box<dyn Source>> {
-    let token = settings.x_token.clone();
-    let x = token.map(|token| X { url: settings.x_url.clone(), token, daily_posts: settings.x_daily_posts });
+fn open(settings: &SocialSettings) -> Vec<Box<dyn Source>> {
+    let token_and_budget = settings.key.clone().zip(settings.daily_budget);
+    let x =
+        token_and_budget.map(|(token, daily_posts)| X { url: settings.url().to_owned(), token, daily_posts });
     x.into_iter().map(|x| Box::new(x) as Box<dyn Source>).collect()
 }
 
@@ -58,40 +67,40 @@ impl Source for X {
         NAME
     }
 
-    fn can_ask(&self, query: &Query) -> bool {
+    fn can_search(&self, query: &Query) -> bool {
         search_query(query).is_some()
     }
 
     fn budget(&self) -> Option<Budget> {
-        Some(Budget { a_day: self.daily_posts, least: PAGE_SIZE.start() + COUNT_COST })
+        Some(Budget { per_day: self.daily_posts, min_cost: PAGE_SIZE.start() + COUNT_COST })
     }
 
     fn max_cost(&self, coins: usize) -> u32 {
         page_size(self.daily_posts, coins) + COUNT_COST
     }
 
-    async fn page(&self, upstream: &Upstream, ask: Ask<'_>, billed: &mut u32) -> Result<Page, Failure> {
-        let query = search_query(ask.query).unwrap_or_default();
-        let since = (ask.now - COUNTED).format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    async fn page(&self, upstream: &Upstream, search: Search<'_>, billed: &mut u32) -> Result<Page, Failure> {
+        let query = search_query(search.query).unwrap_or_default();
+        let since = (search.now - COUNTED).format("%Y-%m-%dT%H:%M:%SZ").to_string();
         let counts = [("query", query.as_str()), ("granularity", "hour"), ("start_time", since.as_str())];
         let counts = self.get(upstream, "/2/tweets/counts/recent").query(&counts);
-        let answer = call(upstream, counts, COUNT_COST, ask.now, billed).await?;
-        let counted = decode_counts(answer.json(ask.now)?)?;
+        let answer = call(upstream, counts, COUNT_COST, search.now, billed).await?;
+        let counted = decode_counts(answer.json(search.now)?)?;
 
-        let size = ask.max_cost - COUNT_COST;
+        let size = search.max_cost - COUNT_COST;
         let size_text = size.to_string();
-        let mut search = vec![
+        let mut parameters = vec![
             ("query", query.as_str()),
             ("max_results", size_text.as_str()),
             ("sort_order", "recency"),
             ("tweet.fields", "created_at,lang,author_id,note_tweet"),
         ];
-        let oldest = ask.now - MAX_CURSOR_AGE;
-        let fresh = ask.cursor.filter(|cursor| snowflake_time(cursor).is_some_and(|at| at > oldest));
-        search.extend(fresh.map(|cursor| ("since_id", cursor)));
-        let search = self.get(upstream, "/2/tweets/search/recent").query(&search);
-        let answer = call(upstream, search, size, ask.now, billed).await?;
-        let (page, returned) = decode_search(answer.json(ask.now)?)?;
+        let oldest = search.now - MAX_CURSOR_AGE;
+        let fresh = search.cursor.filter(|cursor| snowflake_time(cursor).is_some_and(|at| at > oldest));
+        parameters.extend(fresh.map(|cursor| ("since_id", cursor)));
+        let request = self.get(upstream, "/2/tweets/search/recent").query(&parameters);
+        let answer = call(upstream, request, size, search.now, billed).await?;
+        let (page, returned) = decode_search(answer.json(search.now)?)?;
         *billed -= size.saturating_sub(returned);
         Ok(Page { counted, ..page })
     }
@@ -147,7 +156,7 @@ fn snowflake_time(id: &str) -> Option<DateTime<Utc>> {
 }
 
 #[derive(Deserialize)]
-struct Search {
+struct SearchAnswer {
     #[serde(default)]
     data: Readable<Tweet>,
     meta: Option<Meta>,
@@ -179,13 +188,13 @@ struct Note {
 /// Returns also the number of posts in the answer, each of which is billed.
 fn decode_search(body: &[u8]) -> Result<(Page, u32), Failure> {
     let body = String::from_utf8_lossy(body);
-    let search: Search = serde_json::from_str(&body).map_err(Failure::garbage)?;
+    let answer: SearchAnswer = serde_json::from_str(&body).map_err(Failure::unexpected_body)?;
     // Without results there is no `data`, but there is `meta`; errors alone have neither.
-    let meta = search.meta.ok_or_else(|| Failure::garbage("there is no meta"))?;
-    let returned = u32::try_from(search.data.total).unwrap_or(u32::MAX);
-    let tweets = search.data.items;
+    let meta = answer.meta.ok_or_else(|| Failure::unexpected_body("there is no meta"))?;
+    let returned = u32::try_from(answer.data.total).unwrap_or(u32::MAX);
+    let tweets = answer.data.items;
     if tweets.is_empty() && returned > 0 {
-        return Err(Failure::garbage("no post can be read"));
+        return Err(Failure::unexpected_body("no post can be read"));
     }
     let posts: Vec<Post> = tweets.into_iter().filter_map(post).collect();
     let complete_since = meta.next_token.and_then(|_| posts.iter().map(|post| post.at).min());
@@ -214,7 +223,7 @@ struct Bucket {
 }
 
 fn decode_counts(body: &[u8]) -> Result<Option<Count>, Failure> {
-    let counts: Counts = serde_json::from_slice(body).map_err(Failure::garbage)?;
+    let counts: Counts = serde_json::from_slice(body).map_err(Failure::unexpected_body)?;
     let posts = counts.data.iter().map(|bucket| f64::from(bucket.tweet_count)).sum();
     let length = counts.data.iter().map(|bucket| bucket.end - bucket.start).sum::<TimeDelta>();
     let hours = length.as_seconds_f64() / 3600.0;

@@ -126,7 +126,7 @@ async fn a_connection_with_a_body_that_never_ends_is_closed_after_the_answer() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_on_sending_its_body_is_cut_off() {
+async fn a_client_that_keeps_sending_its_body_is_disconnected() {
     let app = App::start();
     let mut senders = JoinSet::new();
     for request in [chunked("POST /x", "", ""), chunked("GET /healthz", "connection: close\r\n", "")] {

@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn without_the_database_reads_from_memory_go_on_and_the_rest_is_a_503() {
+async fn without_the_database_reads_from_memory_continue_and_the_rest_is_a_503() {
     let app = App::start();
     let user = app.user().await;
     app.database().go_away();
@@ -43,7 +43,7 @@ async fn without_the_database_reads_from_memory_go_on_and_the_rest_is_a_503() {
 }
 
 #[tokio::test]
-async fn reading_coins_asks_nothing_of_the_database() {
+async fn reading_coins_sends_no_query_to_the_database() {
     const READS: usize = 600;
     let app = App::start();
     let user = app.user().await;

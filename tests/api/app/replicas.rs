@@ -3,7 +3,7 @@
 use crate::support::{App, SECRET_KEY, eventually};
 
 #[tokio::test]
-async fn a_token_of_one_server_is_good_on_another() {
+async fn a_token_of_one_server_is_valid_on_another() {
     let one = App::start();
     let two = one.replica();
     let user = one.user().await;

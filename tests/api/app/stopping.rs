@@ -156,7 +156,7 @@ async fn sigterm_lets_a_request_in_flight_finish() {
 }
 
 #[tokio::test]
-async fn draining_says_not_ready_before_the_listener_closes() {
+async fn draining_is_reported_as_not_ready_before_the_listener_closes() {
     let database = Database::create();
     let home = directory();
     let url = database.url();

@@ -43,7 +43,7 @@ fn seen(answer: &Response) -> (u16, Vec<String>, Vec<u8>) {
 }
 
 #[tokio::test]
-async fn the_link_of_the_mail_makes_the_account() {
+async fn the_link_in_the_mail_creates_the_account() {
     let app = strict();
     let body = json!({"email": "Ada@example.com", "password": PASSWORD, "name": "Ada", "username": "ada"});
     let answer = app.anyone().post(REGISTER, &body).await.assert(202);
@@ -235,7 +235,7 @@ async fn a_link_works_for_24_hours_and_a_code_for_10_minutes() {
 
 /// Several people may have registered the address: the time shows which registration is one's own.
 #[tokio::test]
-async fn a_repeated_mail_says_when_the_account_was_asked_for() {
+async fn a_repeated_mail_states_when_the_account_was_requested() {
     let app = strict();
     register(&app, ADA, PASSWORD).await;
     let asked =
@@ -345,7 +345,7 @@ async fn a_mail_that_waits_for_the_registration_holds_no_challenge() {
 }
 
 #[tokio::test]
-async fn a_get_consumes_nothing() {
+async fn a_get_request_does_not_use_up_the_link() {
     let app = strict();
     register(&app, ADA, PASSWORD).await;
     let mail = app.mail_to(ADA).await;

@@ -151,7 +151,7 @@ async fn the_old_address_is_reserved_for_7_days() {
 }
 
 #[tokio::test]
-async fn the_reservation_holds_against_what_was_asked_for_before() {
+async fn the_reservation_also_holds_against_earlier_requests() {
     let app = App::start();
     let (ada, bob) = (app.confirmed_user().await, app.confirmed_user().await);
     change(&app, &ada, "second@example.com").await;
@@ -178,7 +178,7 @@ async fn where_confirmation_is_required_a_reserved_address_is_not_given_away_eit
 }
 
 #[tokio::test]
-async fn an_undo_also_takes_back_all_later_changes_and_their_undoing() {
+async fn an_undo_also_reverts_all_later_changes_and_their_undos() {
     let app = App::start();
     let ada = app.confirmed_user().await;
     let first = change(&app, &ada, "thief1@example.com").await;

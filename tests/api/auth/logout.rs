@@ -57,7 +57,7 @@ async fn an_expired_token_ends_no_other_session() {
 }
 
 #[tokio::test]
-async fn an_expired_token_of_an_ended_session_is_refused_alike() {
+async fn an_expired_token_of_an_ended_session_is_refused_too() {
     let app = App::start();
     let client = app.user().await;
     client.post_empty(PATH).await.assert(204);
@@ -88,7 +88,7 @@ async fn scope_selects_the_sessions_that_end() {
 }
 
 #[tokio::test]
-async fn a_token_of_an_ended_session_ends_nothing_more() {
+async fn a_token_of_an_ended_session_cannot_end_other_sessions() {
     let app = App::start();
     let found = app.user().await;
     let other = app.login(&found.email).await;

@@ -83,7 +83,7 @@ async fn the_sixth_try_is_refused_even_with_the_right_code() {
 }
 
 #[tokio::test]
-async fn a_code_that_was_asked_for_before_a_reset_is_dead() {
+async fn a_code_requested_before_a_reset_is_invalid() {
     let app = App::start();
     let ada = app.user().await;
     let code = ask(&app, &ada).await.code();

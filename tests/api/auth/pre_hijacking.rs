@@ -49,7 +49,7 @@ async fn unconfirmed(app: &App) -> (Client, ParsedMail) {
 }
 
 #[tokio::test]
-async fn pressing_the_link_of_a_strangers_registration_gives_an_account_without_his_password_and_names() {
+async fn confirming_a_strangers_registration_creates_an_account_without_its_password_and_names() {
     let app = strict();
     for by_code in [false, true] {
         let email = format!("ada{by_code}@example.com");
@@ -103,7 +103,7 @@ async fn of_several_registrations_with_the_same_password_the_opened_one_names_th
 }
 
 #[tokio::test]
-async fn a_missing_or_weak_password_is_named_and_uses_nothing_up() {
+async fn a_missing_or_weak_password_is_reported_and_the_link_stays_valid() {
     let app = strict();
     let mail = register(&app, ADA, PASSWORD, "ada").await;
     let by_token = json!({"token": mail.token()});
@@ -143,7 +143,7 @@ async fn a_missing_or_weak_password_is_named_and_uses_nothing_up() {
 }
 
 #[tokio::test]
-async fn the_reader_takes_over_an_account_that_a_stranger_made_without_confirmation() {
+async fn the_owner_of_an_address_takes_over_an_unconfirmed_account_of_a_stranger() {
     let one = App::start();
     let two = one.replica();
     let (mut stranger, mail) = unconfirmed(&one).await;
@@ -207,7 +207,7 @@ async fn of_many_take_overs_at_once_one_sets_its_password() {
 }
 
 #[tokio::test]
-async fn the_mails_say_what_pressing_means() {
+async fn the_mails_explain_what_the_button_does() {
     let app = strict();
     let mail = register(&app, ADA, PASSWORD, "mallory").await;
     let text = mail.text.replace('\n', " ");

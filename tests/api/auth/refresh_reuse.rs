@@ -102,7 +102,7 @@ async fn a_lost_answer_is_given_again_once_and_a_second_time_is_reuse() {
 }
 
 #[tokio::test]
-async fn of_50_that_ask_again_at_once_after_the_grace_one_is_answered() {
+async fn of_50_simultaneous_reuses_after_the_grace_period_one_is_answered() {
     let app = App::with(&BEHIND_A_PROXY);
     let (_, first, second) = rotated(&app).await;
     app.clock.advance(AFTER_THE_GRACE);
@@ -250,7 +250,7 @@ async fn an_address_that_is_not_confirmed_gets_no_mail_about_reuse() {
 }
 
 #[tokio::test]
-async fn a_session_does_not_end_without_the_mail_that_says_so() {
+async fn ending_a_session_and_enqueueing_its_mail_is_one_transaction() {
     let app = App::with(&BEHIND_A_PROXY);
     let (client, first, second) = rotated(&app).await;
     confirm(&app, &client);

@@ -62,7 +62,7 @@ async fn bad_fields_are_named_all_at_once() {
 }
 
 #[tokio::test]
-async fn reserved_usernames_and_names_that_show_nothing_are_refused() {
+async fn reserved_usernames_and_invisible_names_are_refused() {
     for app in [App::start(), App::with(&[("REQUIRE_CONFIRMATION", "on")])] {
         let body = |username, name| json!({"email": "ada@example.com", "password": PASSWORD, "username": username, "name": name});
         for username in ["root", "ADMINISTRATOR", "web-master", "no_reply"] {

@@ -13,7 +13,7 @@ use crate::support::{
 /// A stranger changes an account to the address of the operator, who confirms because a mail of the product is expected.
 /// The stranger could then undo the change and own an admin's account.
 #[tokio::test]
-async fn promoting_an_account_leaves_the_stranger_who_made_it_no_way_in() {
+async fn promoting_an_account_locks_out_the_stranger_who_created_it() {
     let (home, mailbox) = (directory(), Mailbox::new());
     let mails = mailbox.directory();
     let server = Server::start(home.path(), &[("MAIL_TRANSPORT", "file"), ("MAIL_DIR", &mails)]);

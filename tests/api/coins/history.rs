@@ -5,7 +5,10 @@ use diesel::{
     Connection, QueryableByName, RunQueryDsl, sql_query,
     sql_types::{BigInt, Double, Timestamptz},
 };
-use mintage::market::{Point, Step, history};
+use mintage::{
+    db::CoinId,
+    market::{Point, Step, history},
+};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -20,11 +23,11 @@ fn close(found: &Value, expected: f64) -> bool {
 }
 
 /// Stores a snapshot of the first coin for every 5 minutes from `start`, with a changing rate of the dollar.
-fn remember(app: &App, start: DateTime<Utc>, prices: &[f64]) -> i64 {
+fn remember(app: &App, start: DateTime<Utc>, prices: &[f64]) -> CoinId {
     #[derive(QueryableByName)]
     struct Id {
         #[diesel(sql_type = BigInt)]
-        id: i64,
+        id: CoinId,
     }
     let mut conn = app.sql();
     let coin = sql_query("SELECT min(id) AS id FROM coins").get_result::<Id>(&mut conn).unwrap().id;
@@ -51,7 +54,7 @@ fn remember(app: &App, start: DateTime<Utc>, prices: &[f64]) -> i64 {
 }
 
 #[tokio::test]
-async fn history_says_the_same_before_and_after_it_is_rolled_up_and_old_parts_go() {
+async fn history_is_the_same_before_and_after_it_is_rolled_up_and_old_parts_go() {
     let market = Market::start().await;
     let app = market.app("demo", &[("COINS_CURRENCIES", "GBP,USD")]);
     // Two days of snapshots with a day between them, ten days ago.
@@ -199,7 +202,7 @@ async fn history_has_points_of_the_wanted_length_and_gaps_stay_gaps() {
 }
 
 #[tokio::test]
-async fn history_is_bounded_and_says_what_is_not_kept() {
+async fn history_is_bounded_and_intervals_that_are_not_kept_are_refused() {
     let app = App::start();
     let user = app.user().await;
     let read = async |query: &str| user.get(&format!("{COINS}/btc/history?{query}")).await;

@@ -52,7 +52,7 @@ async fn read_and_log_in(app: &App, client: &Client) -> u16 {
 }
 
 #[tokio::test]
-async fn logins_of_an_account_whose_row_is_locked_leave_the_others_alone() {
+async fn log_ins_to_a_locked_account_do_not_delay_others() {
     let app = App::start();
     let user = app.user().await;
     let mut holder = app.sql();
@@ -66,7 +66,7 @@ async fn logins_of_an_account_whose_row_is_locked_leave_the_others_alone() {
 }
 
 #[tokio::test]
-async fn requests_of_an_account_whose_row_is_locked_leave_the_others_alone() {
+async fn requests_of_a_locked_account_do_not_delay_others() {
     let app = App::start();
     let user = app.user().await;
     let mut holder = app.sql();
@@ -80,7 +80,7 @@ async fn requests_of_an_account_whose_row_is_locked_leave_the_others_alone() {
 }
 
 #[tokio::test]
-async fn registrations_that_wait_for_the_same_address_leave_the_others_alone() {
+async fn registrations_that_wait_for_the_same_address_do_not_delay_others() {
     let app = App::start();
     let mut holder = app.sql();
     holder

@@ -127,7 +127,7 @@ async fn a_database_that_is_gone_is_refused_at_once_and_used_as_soon_as_it_is_ba
 
 /// As with `max_connections` taken by others.
 #[tokio::test]
-async fn when_no_connection_can_be_opened_those_that_are_open_go_on_serving() {
+async fn when_no_connection_can_be_opened_the_open_ones_are_still_used() {
     let app = App::with(&[("METRICS_BIND", "127.0.0.1:0")]);
     // One after the other, which takes one connection.
     let mut users = Vec::new();

@@ -8,7 +8,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn migrations_are_run_by_hand_where_that_is_wanted() {
+async fn migrations_are_run_by_hand_with_auto_migrate_off() {
     let database = Database::empty();
     let home = directory();
     let url = database.url();

@@ -168,7 +168,7 @@ fn a_standby_is_waited_for_and_named_as_such() {
 }
 
 #[test]
-fn a_start_that_meets_a_lock_says_who_holds_it_and_ends() {
+fn a_start_that_meets_a_lock_names_its_holder_and_ends() {
     let (home, database) = (directory(), Database::create());
     let url = database.url();
     for (table, command) in
@@ -186,7 +186,7 @@ fn a_start_that_meets_a_lock_says_who_holds_it_and_ends() {
 }
 
 #[test]
-fn a_start_waits_for_the_migrations_of_another_server_and_says_so() {
+fn a_start_waits_for_the_migrations_of_another_server_and_reports_it() {
     let (home, database) = (directory(), Database::create());
     let mut holder = database.connect();
     // The number that stands in src/db/migrate.rs.

@@ -60,7 +60,7 @@ async fn when_postgres_dies_the_server_ends_and_the_next_start_recovers() {
 }
 
 #[tokio::test]
-async fn a_second_server_on_the_same_data_says_so_and_ends() {
+async fn a_second_server_on_the_same_data_directory_exits_with_an_error() {
     let home = directory();
     let server = Server::start(home.path(), &[]);
     let error = fail(&mut mintage(home.path(), &[]));

@@ -85,7 +85,7 @@ async fn a_failed_run_is_not_repeated_before_its_time() {
 }
 
 #[tokio::test]
-async fn a_panic_is_a_failed_run_and_the_worker_goes_on() {
+async fn a_panic_fails_the_run_and_the_worker_continues() {
     let database = Database::create();
     let queue = Queue::new(&database, &Clock::default());
     let _worker = queue.worker();

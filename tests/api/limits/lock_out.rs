@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use diesel::connection::SimpleConnection;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -63,6 +64,29 @@ async fn strangers_share_100_guesses_which_do_not_stop_the_owner_in_a_known_netw
 }
 
 #[tokio::test]
+async fn a_right_password_is_not_a_wrong_guess_when_the_session_cannot_be_started() {
+    let app = guarded();
+    ada(&app).await;
+    let mut sql = app.sql();
+    sql.batch_execute("BEGIN; SELECT id FROM users FOR UPDATE").unwrap();
+    for _ in 0..21 {
+        log_in(&app, ELSEWHERE, PASSWORD).await.assert_problem(503, "unavailable");
+    }
+    sql.batch_execute("ROLLBACK").unwrap();
+    log_in(&app, ELSEWHERE, PASSWORD).await.assert(200);
+}
+
+#[tokio::test]
+async fn a_wrong_password_counts_while_no_session_can_be_started() {
+    let app = guarded();
+    ada(&app).await;
+    let mut sql = app.sql();
+    sql.batch_execute("BEGIN; SELECT id FROM users FOR UPDATE").unwrap();
+    guess_from(&app, &wrong(), 0..1).await;
+    log_in(&app, "192.0.0.1", PASSWORD).await.assert_problem(429, "too-many-requests");
+}
+
+#[tokio::test]
 async fn a_session_that_moved_to_another_network_makes_it_known() {
     let app = guarded();
     let mut session = ada(&app).await.at(ELSEWHERE);
@@ -81,7 +105,7 @@ async fn a_network_is_known_for_30_days() {
 }
 
 #[tokio::test]
-async fn the_owner_lifts_the_stop_with_the_mailed_link_once() {
+async fn the_mailed_link_unblocks_the_owner_once() {
     let app = guarded();
     ada(&app).await;
     guess_from(&app, &wrong(), 0..5).await;
@@ -105,7 +129,7 @@ async fn the_owner_lifts_the_stop_with_the_mailed_link_once() {
 }
 
 #[tokio::test]
-async fn a_new_password_lifts_the_stop_where_it_was_chosen_and_forgets_where_others_were() {
+async fn a_new_password_unblocks_the_network_it_was_chosen_in_and_clears_the_known_networks() {
     let app = guarded();
     ada(&app).await;
     guess_from(&app, &wrong(), 0..5).await;
@@ -152,7 +176,7 @@ async fn one_budget_counts_for_an_account_by_every_name_and_on_every_replica() {
 }
 
 #[tokio::test]
-async fn a_name_that_no_account_has_is_stopped_alike_and_mails_nothing() {
+async fn an_unknown_name_is_blocked_like_a_known_one_and_sends_no_mail() {
     let app = guarded();
     guess_from(&app, &wrong(), 0..5).await;
     let stopped = log_in(&app, "192.0.9.1", PASSWORD).await.assert_problem(429, "too-many-requests");
@@ -176,7 +200,7 @@ async fn no_stop_is_mailed_when_the_hundredth_password_was_right() {
 
 /// A stranger may register the address of an account with another password, which is then pending.
 #[tokio::test]
-async fn the_password_of_a_strangers_registration_gives_no_guesses_back() {
+async fn the_password_of_a_strangers_registration_does_not_restore_guesses() {
     let app = guarded();
     ada(&app).await;
     let strict = app.replica_with(&[("REQUIRE_CONFIRMATION", "on")]);
@@ -235,7 +259,7 @@ async fn refreshing_a_stolen_session_in_many_networks_neither_gives_more_guesses
 
 /// Otherwise a stranger could send mails to any address by registering it, guessing, deleting the account, and repeating that.
 #[tokio::test]
-async fn the_mail_of_a_stop_goes_to_an_address_once_a_day_whatever_accounts_it_has() {
+async fn an_address_gets_one_mail_a_day_about_blocked_log_ins() {
     let app = guarded();
     for round in 0..3 {
         let account = ada(&app).await;
@@ -297,7 +321,7 @@ async fn guesses_at_the_current_password_are_limited_by_network_too() {
 }
 
 #[tokio::test]
-async fn wrong_codes_of_strangers_leave_the_owners_code_good() {
+async fn wrong_codes_of_strangers_do_not_invalidate_the_owners_code() {
     let app = guarded();
     ada(&app).await;
     app.anyone().at(HOME).post(FORGOT, &json!({"email": ADA})).await.assert(202);
@@ -314,6 +338,7 @@ async fn wrong_codes_of_strangers_leave_the_owners_code_good() {
         }
     }
     reset("192.0.0.2", &code).await.assert_problem(422, "invalid-code");
-    let typed = format!("{}-{}", &code[..4], &code[4..]).to_lowercase();
+    let (first, last) = code.split_at(4);
+    let typed = format!("{first}-{last}").to_lowercase();
     reset(HOME, &typed).await.assert(204);
 }

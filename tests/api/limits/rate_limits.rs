@@ -129,7 +129,7 @@ async fn an_address_gets_a_bounded_number_of_mails_over_all_requests_and_replica
 }
 
 #[tokio::test]
-async fn mails_that_strangers_can_request_leave_some_for_the_owner() {
+async fn mails_that_strangers_request_do_not_use_up_the_owners_budget() {
     let app = App::with(&[("RATE_LIMITS", "on")]);
     let user = app.user().await;
     let email = json!({"email": user.email});
@@ -141,7 +141,7 @@ async fn mails_that_strangers_can_request_leave_some_for_the_owner() {
 }
 
 #[tokio::test]
-async fn a_registration_that_is_refused_spends_no_mail() {
+async fn a_refused_registration_does_not_use_the_mail_budget() {
     let app = App::with(&[("RATE_LIMITS", "on"), ("REQUIRE_CONFIRMATION", "off")]);
     let taken = json!({"email": "bob@example.com", "password": PASSWORD, "username": "ada-1815"});
     app.anyone().post(REGISTER, &taken).await.assert(201);
@@ -156,7 +156,7 @@ async fn a_registration_that_is_refused_spends_no_mail() {
 
 /// Registering and deleting an account, or changing its address, must not be a way to send mails to others.
 #[tokio::test]
-async fn mails_that_accompany_something_are_left_out_when_an_address_has_had_enough() {
+async fn accompanying_mails_are_left_out_when_the_budget_of_the_address_is_used_up() {
     let server = SmtpServer::start(Encryption::None, Manner::Accept);
     let port = server.port.to_string();
     let app = App::with(&[

@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use mintage::{
     clock::Clock,
-    config::Config,
+    config::{Config, Specs},
     jobs::{self, Running},
     mail::{Action, Letter, Mailer, TestMail},
 };
@@ -111,7 +111,7 @@ async fn an_untrusted_certificate_is_refused() {
 }
 
 #[tokio::test]
-async fn without_starttls_nothing_is_sent() {
+async fn without_starttls_no_mail_is_sent() {
     let server = SmtpServer::start(Encryption::None, Manner::Accept);
     let app = app(&server, Encryption::StartTls, &[]);
     let row = failure(&app, send(&app), 1).await;
@@ -215,7 +215,7 @@ async fn a_sender_that_the_server_refuses_kills_no_mail() {
 }
 
 #[tokio::test]
-async fn a_sender_with_an_international_domain_needs_nothing_of_the_server() {
+async fn a_sender_with_an_international_domain_needs_no_smtp_extension() {
     let server = SmtpServer::start(Encryption::None, Manner::Accept);
     let app = app(&server, Encryption::None, &[("MAIL_FROM", "Bücher <no-reply@bücher.example>")]);
     send(&app);
@@ -296,7 +296,7 @@ async fn a_letter_has_its_link_and_its_code_in_text_and_html() {
     let mailbox = Mailbox::new();
     let settings = [("MAIL_TRANSPORT", "file".to_owned()), ("MAIL_DIR", mailbox.directory())];
     let lookup = |name: &str| settings.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
-    let mailer = Mailer::new(&Config::from_lookup(&lookup, &[]).unwrap().mail).unwrap();
+    let mailer = Mailer::new(&Config::from_lookup(&lookup, &Specs::default()).unwrap().mail).unwrap();
     let letter = Letter {
         subject: "Confirm your address",
         paragraphs: &["Somebody, probably you, registered."],

@@ -1,4 +1,4 @@
-//! CoinMarketCap as a provider: what it sends and refuses, and when it is asked again.
+//! CoinMarketCap as a provider: its answers and refusals, and when it is called again.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn symbols(body: &Value) -> Vec<&str> {
     body["data"].as_array().unwrap().iter().map(|coin| coin["symbol"].as_str().unwrap()).collect()
 }
 
-async fn until_asked(upstream: &Upstream, times: usize) {
+async fn until_requested(upstream: &Upstream, times: usize) {
     eventually("so many requests", async || upstream.requests().len() >= times).await;
 }
 
@@ -98,7 +98,7 @@ async fn failures_of_the_provider_neither_reach_clients_nor_overwrite_good_data(
 }
 
 #[tokio::test]
-async fn back_off_honours_what_the_provider_says() {
+async fn back_off_honours_the_error_code_of_the_provider() {
     let upstream = Upstream::start(vec![fixture(429, "cmc_error_429_minute")]).await;
     let app = app(&upstream, &[]);
     until_failed(&app, PROVIDER, 1).await;
@@ -119,7 +119,7 @@ async fn retry_after_is_honoured() {
     until_slots(app.database(), app.clock.now(), 2).await;
     assert_eq!(upstream.requests().len(), 1);
     app.clock.advance(Duration::from_secs(301));
-    until_asked(&upstream, 2).await;
+    until_requested(&upstream, 2).await;
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn a_refused_key_stops_the_sync_until_a_restart() {
 async fn a_provider_that_hangs_does_not_hang_clients() {
     let upstream = Upstream::start(vec![Reply::Silence]).await;
     let app = app(&upstream, &[]);
-    until_asked(&upstream, 1).await;
+    until_requested(&upstream, 1).await;
     let body = app.user().await.get(COINS).await.assert(200).json();
     assert_eq!(body["source"], "demo");
 }

@@ -68,20 +68,21 @@ async fn rates_are_read_once_an_hour_and_their_changes_convert_the_changes() {
     let app = with_currencies(&market);
     let mut admin = app.admin().await;
     from(&admin, "coingecko").await;
-    assert_eq!(market.coingecko.asked(PRICES), 1);
-    let run = async |admin: &mut Client, asked: usize| {
+    assert_eq!(market.coingecko.count_requests(PRICES), 1);
+    let run = async |admin: &mut Client, requested: usize| {
         admin.refresh().await.assert(200);
         admin.post_empty(SYNC).await.assert(202);
-        eventually("the run", async || market.coingecko.asked("/api/v3/coins/markets") == asked).await;
+        eventually("the run", async || market.coingecko.count_requests("/api/v3/coins/markets") == requested)
+            .await;
         until(admin, SYNC, |status| status["slots"][0]["state"] == "done").await;
     };
     app.clock.advance(Duration::from_mins(30));
     run(&mut admin, 2).await;
-    assert_eq!(market.coingecko.asked(PRICES), 1);
+    assert_eq!(market.coingecko.count_requests(PRICES), 1);
     market.coingecko.say_at(PRICES, rates(1.3, 1.2));
     app.clock.advance(Duration::from_mins(40));
     run(&mut admin, 3).await;
-    assert_eq!(market.coingecko.asked(PRICES), 2);
+    assert_eq!(market.coingecko.count_requests(PRICES), 2);
     let dollar = until(&admin, &format!("{COINS}/BTC?currency=USD"), |body| {
         body["data"]["percent_change_1h"].is_number()
     })
@@ -153,10 +154,10 @@ async fn an_unsupported_currency_does_not_affect_the_others_and_is_requested_onc
     admin.get(&format!("{COINS}?currency=USD")).await.assert(200);
     app.clock.advance(Duration::from_mins(5));
     admin.post_empty(SYNC).await.assert(202);
-    eventually("the run", async || market.coinmarketcap.asked(listings("GBP")) == 2).await;
+    eventually("the run", async || market.coinmarketcap.count_requests(listings("GBP")) == 2).await;
     let status = until(&admin, SYNC, |status| status["slots"][0]["state"] == "done").await;
-    let asked = ["XYZ", "USD"].map(|currency| market.coinmarketcap.asked(listings(currency)));
-    assert_eq!(asked, [1, 1], "once an hour");
+    let requested = ["XYZ", "USD"].map(|currency| market.coinmarketcap.count_requests(listings(currency)));
+    assert_eq!(requested, [1, 1], "once an hour");
     assert_eq!(status["providers"][0]["used_today"], 4);
 }
 

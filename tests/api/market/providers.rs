@@ -1,4 +1,4 @@
-//! Market providers: how each is asked, what it refuses and what it lacks.
+//! Market providers: the requests to each, their refusals and the numbers they do not report.
 
 use std::{fs, time::Duration};
 
@@ -51,7 +51,7 @@ async fn each_provider_is_requested_as_it_documents() {
 }
 
 #[tokio::test]
-async fn without_a_key_coingecko_is_first_and_what_it_lacks_is_null() {
+async fn without_a_key_coingecko_is_first_and_missing_numbers_are_null() {
     let market = Market::start().await;
     // An empty value counts as not set.
     let app = market.app("", &[("COINMARKETCAP_API_KEY", "")]);
@@ -102,8 +102,8 @@ async fn a_daily_budget_is_kept_across_restarts_and_ends_with_the_day() {
     from(&app.user().await, "coinpaprika").await;
     assert_eq!(market.coingecko.requests().len(), 2);
     let replica = app.replica();
-    let asked = market.coinpaprika.requests().len();
-    eventually("more slots", async || market.coinpaprika.requests().len() > asked + 2).await;
+    let requested = market.coinpaprika.requests().len();
+    eventually("more slots", async || market.coinpaprika.requests().len() > requested + 2).await;
     assert_eq!(market.coingecko.requests().len(), 2);
     let status = app.admin().await.get(SYNC).await.assert(200).json();
     let coingecko = provider(&status, "coingecko");
@@ -136,15 +136,18 @@ async fn a_currency_without_a_rate_is_logged_once() {
         text.lines().filter(|line| line.contains("WARN")).map(str::to_owned).collect::<Vec<_>>()
     };
     eventually("the warning", async || !lines().is_empty()).await;
-    let asked = market.coingecko.asked("/api/v3/coins/markets");
-    eventually("more slots", async || market.coingecko.asked("/api/v3/coins/markets") > asked + 2).await;
+    let requested = market.coingecko.count_requests("/api/v3/coins/markets");
+    eventually("more slots", async || {
+        market.coingecko.count_requests("/api/v3/coins/markets") > requested + 2
+    })
+    .await;
     let lines = lines();
     assert!(lines.len() == 1 && lines[0].contains("XTS"), "{lines:?}");
     server.stop();
 }
 
 #[tokio::test]
-async fn without_a_network_the_demonstration_is_served_and_the_log_says_so_once() {
+async fn without_a_network_demo_data_is_served_and_that_is_logged_once() {
     let (database, home) = (Database::create(), directory());
     let url = database.url();
     let closed = "http://127.0.0.1:1";

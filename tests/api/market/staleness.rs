@@ -1,4 +1,4 @@
-//! When the list says that its data is `stale`.
+//! `stale` and the age of data.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ async fn data_becomes_stale_with_its_age_and_recovers() {
     let upstream = Upstream::start(vec![fixture(200, "cmc_v3_listings_latest_gbp")]).await;
     let app = app(&upstream, &[]);
     let mut user = app.user().await;
-    // The fixture says when it was made, which is long ago for a sync each second.
+    // The time in the fixture is long ago for a sync each second.
     let body = from(&user, "coinmarketcap").await;
     assert_eq!(body["stale"], true);
     assert!(body["age_seconds"].as_i64().unwrap() > 3);
@@ -48,7 +48,7 @@ async fn unchanged_data_becomes_stale_after_a_while() {
     assert_eq!((&body["stale"], body.get("age_seconds")), (&false.into(), None), "the sync was just now");
     app.clock.advance(Duration::from_mins(11));
     admin.refresh().await.assert(200);
-    // Synced again, but the provider says the same.
+    // Synced again, but with the same data.
     let bitcoin = format!("{COINS}/btc");
     until(&admin, &bitcoin, |body| body["history"].as_array().is_some_and(|all| all.len() > 1)).await;
     let body = admin.get(COINS).await.assert(200).json();

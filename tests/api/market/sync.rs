@@ -20,7 +20,7 @@ use crate::support::{
 const FIRST_ATTEMPT: &str =
     "SELECT count(*) FROM (SELECT FROM sync_slots WHERE attempt = 1 FOR UPDATE) AS unclaimed";
 
-async fn until_asked(market: &Market, times: usize) {
+async fn until_requested(market: &Market, times: usize) {
     eventually("so many requests", async || market.coingecko.requests().len() >= times).await;
 }
 
@@ -35,7 +35,7 @@ async fn an_admin_sees_the_slots_and_the_next_run() {
     let slot = &status["slots"][0];
     assert_eq!((&slot["state"], &slot["provider"]), (&"done".into(), &"coingecko".into()));
     assert_eq!((&slot["requested"], &slot["attempts"]), (&false.into(), &1.into()));
-    assert_eq!(status["providers"].as_array().unwrap().len(), 1, "the demonstration is not asked");
+    assert_eq!(status["providers"].as_array().unwrap().len(), 1, "no request is sent for demo data");
     assert_eq!(status["providers"][0]["used_today"], 1);
     let next = status["next_run_at"].as_str().unwrap();
     assert!(next > slot["slot"].as_str().unwrap(), "{status}");
@@ -66,13 +66,13 @@ async fn an_admin_starts_a_sync_and_simultaneous_requests_are_merged() {
 }
 
 #[tokio::test]
-async fn a_sync_that_is_asked_for_waits_for_the_one_that_runs() {
+async fn a_requested_sync_waits_for_the_one_that_runs() {
     let market = Market::start().await;
     market.coingecko.say(vec![Reply::Silence, fresh("coingecko_markets_gbp")]);
-    // It lasts longer than what is asked meanwhile.
+    // The run lasts longer than the requests of the test.
     let app = market.app("coingecko", &[("UPSTREAM_TIMEOUT", "10s")]);
     let admin = app.admin().await;
-    until_asked(&market, 1).await;
+    until_requested(&market, 1).await;
     admin.post_empty(SYNC).await.assert(202);
     let status = admin.get(SYNC).await.assert(200).json();
     let states: Vec<_> = status["slots"].as_array().unwrap().iter().map(|slot| &slot["state"]).collect();
@@ -94,7 +94,7 @@ async fn demo_data_cannot_be_synced() {
 }
 
 #[tokio::test]
-async fn asking_for_syncs_is_limited() {
+async fn requests_for_syncs_are_limited() {
     let market = Market::start().await;
     let app = market.app("coingecko", &[("RATE_LIMITS", "on")]);
     let admin = app.admin().await;
@@ -119,7 +119,7 @@ async fn a_slot_whose_process_was_killed_is_run_by_another_after_its_lease() {
         ("COINGECKO_URL", &market.coingecko.url),
     ];
     let mut victim = Server::start(home.path(), &settings);
-    until_asked(&market, 1).await;
+    until_requested(&market, 1).await;
     victim.kill();
     market.coingecko.say(vec![fresh("coingecko_markets_gbp")]);
     let heir = app.replica_with(&[("COINS_PROVIDERS", "coingecko")]);
@@ -136,19 +136,19 @@ async fn a_server_that_stops_in_a_slot_gives_it_back_at_once() {
     market.coingecko.say(vec![Reply::Silence, fresh("coingecko_markets_gbp")]);
     let app = market.app("coingecko", &[("UPSTREAM_TIMEOUT", "10s")]);
     let keeper = app.replica_with(&[("COINS_PROVIDERS", "demo")]);
-    until_asked(&market, 1).await;
+    until_requested(&market, 1).await;
     drop(app);
     let heir = keeper.replica_with(&[("COINS_PROVIDERS", "coingecko")]);
     from(&heir.user().await, "coingecko").await;
 }
 
 #[tokio::test]
-async fn a_holder_that_only_seemed_dead_publishes_nothing() {
+async fn a_holder_that_was_replaced_publishes_nothing() {
     let market = Market::start().await;
     market.coingecko.say(vec![Reply::Silence]);
     let app = market.app("coingecko,coinpaprika", &[("UPSTREAM_TIMEOUT", "5s")]);
     let mut conn = app.sql();
-    until_asked(&market, 1).await;
+    until_requested(&market, 1).await;
     // Another replica has claimed the slot meanwhile.
     let update = "UPDATE sync_slots SET attempt = attempt + 1, lease_until = $1";
     let lease = app.clock.now() + TimeDelta::hours(1);
@@ -181,7 +181,7 @@ async fn timestamps_from_the_future_do_not_block_a_sync() {
 }
 
 #[tokio::test]
-async fn a_run_that_was_asked_for_is_done_with_the_next_slot_that_brings_data() {
+async fn a_requested_run_is_done_with_the_next_slot_that_brings_data() {
     let market = Market::start().await;
     market.coingecko.say(vec![Reply::Http(503, "", Vec::new())]);
     let app = market.app("coingecko", &[]);

@@ -17,11 +17,11 @@ async fn bluesky_is_followed_by_one_replica_and_goes_on_after_a_break() {
     eventually("a listener", async || stream.listeners() == 1).await;
     let replica = app.replica();
     assert!(
-        stream.asked()[0].starts_with("/subscribe?wantedCollections=app.bsky.feed.post"),
+        stream.addresses()[0].starts_with("/subscribe?wantedCollections=app.bsky.feed.post"),
         "{:?}",
-        stream.asked()
+        stream.addresses()
     );
-    assert!(!stream.asked()[0].contains("cursor"));
+    assert!(!stream.addresses()[0].contains("cursor"));
     for nonsense in ["", "{", "[]", "null", r#"{"did":1}"#, &"x".repeat(100_000)] {
         stream.say_raw(nonsense);
     }
@@ -34,16 +34,22 @@ async fn bluesky_is_followed_by_one_replica_and_goes_on_after_a_break() {
     assert_eq!(bitcoin["sources"], json!(["bluesky"]));
     assert_eq!(stream.listeners(), 1, "the replica waits");
 
-    let asked = stream.asked().len();
+    let requested = stream.addresses().len();
     stream.hang_up();
-    eventually("another connection", async || stream.listeners() == 1 && stream.asked().len() > asked).await;
-    assert!(stream.asked()[asked].contains("&cursor="), "{:?}", stream.asked());
+    eventually("another connection", async || {
+        stream.listeners() == 1 && stream.addresses().len() > requested
+    })
+    .await;
+    assert!(stream.addresses()[requested].contains("&cursor="), "{:?}", stream.addresses());
     stream.say(5, "bitcoin is terrible");
     coin(&user, "BTC", |social| social["sample_size"] == 3).await;
 
-    let asked = stream.asked().len();
+    let requested = stream.addresses().len();
     drop(app);
-    eventually("the replica follows", async || stream.listeners() == 1 && stream.asked().len() > asked).await;
+    eventually("the replica follows", async || {
+        stream.listeners() == 1 && stream.addresses().len() > requested
+    })
+    .await;
     stream.say(6, "bitcoin is back");
     let user = replica.user().await;
     coin(&user, "BTC", |social| social["sample_size"] == 4).await;

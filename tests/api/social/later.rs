@@ -42,7 +42,7 @@ async fn the_market_does_not_wait_for_a_silent_source_and_the_rest_is_added() {
     let (app, instance, permits) = waiting_for_bitcoin(&market).await;
     let user = app.confirmed_user().await;
     from(&user, "coinmarketcap").await;
-    assert_eq!((instance.asked(BITCOIN), app.count(SAID), app.count(RUNNING)), (1, 0, 1));
+    assert_eq!((instance.count_requests(BITCOIN), app.count(SAID), app.count(RUNNING)), (1, 0, 1));
     let replica = app.replica();
     let there = user.on(&replica.base);
     assert_eq!(from(&there, "coinmarketcap").await["data"][0]["social"], Value::Null);

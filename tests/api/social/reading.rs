@@ -85,7 +85,7 @@ async fn the_next_reading_requests_only_new_posts_and_counts_none_twice() {
     let (market, instance) = (market().await, silent().await);
     instance.say_at(BITCOIN, timeline(&[status(2, 1, "bitcoin is great"), status(1, 2, "bitcoin is bad")]));
     let app = app(&market, &mastodon(&instance));
-    eventually("three readings", async || instance.asked(BITCOIN) >= 3).await;
+    eventually("three readings", async || instance.count_requests(BITCOIN) >= 3).await;
     let requests = instance.requests();
     let of_bitcoin: Vec<_> =
         requests.iter().filter(|head| head.starts_with(&format!("GET {BITCOIN}"))).collect();
@@ -137,9 +137,9 @@ async fn a_failing_instance_does_not_affect_the_others() {
     let app = app(&market, &[("SOCIAL_PROVIDERS", "mastodon"), ("MASTODON_URLS", &urls)]);
     let bitcoin = coin(&app.user().await, "BTC", |social| social["sample_size"] == 2).await;
     assert_eq!(bitcoin["sources"], json!(["mastodon"]));
-    let asked = bad.requests().len();
-    eventually("more readings", async || good.asked(BITCOIN) > 5).await;
-    assert!(bad.requests().len() <= asked + 3, "it is left alone for a while");
+    let requested = bad.requests().len();
+    eventually("more readings", async || good.count_requests(BITCOIN) > 5).await;
+    assert!(bad.requests().len() <= requested + 3, "no request is sent for a while");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Sources that answer only in part, and what is kept of their posts.
+//! Sources that answer only in part, and the stored part of their posts.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -35,15 +35,15 @@ async fn a_failure_for_one_coin_does_not_affect_the_others() {
         assert_eq!((&source["state"], &source["failures"]), (&"ready".into(), &0.into()), "{source}");
         assert!(source["last_success_at"].is_string());
         assert!(source["last_error"].as_str().unwrap().starts_with("hyperliquid: "), "{source}");
-        let asked = instance.asked(HYPERLIQUID);
+        let requested = instance.count_requests(HYPERLIQUID);
         instance.say_at(HYPERLIQUID, timeline(&[]));
-        eventually("another try", async || instance.asked(HYPERLIQUID) > asked).await;
+        eventually("another try", async || instance.count_requests(HYPERLIQUID) > requested).await;
         coin(&user, "HYPE", Value::is_object).await;
     }
 }
 
 #[tokio::test]
-async fn coins_without_an_answer_are_asked_about_last_next_time() {
+async fn coins_without_an_answer_are_queried_last_next_time() {
     const FAILING: [&str; 4] = ["bitcoin", "ethereum", "tether", "bnb"];
     let (market, instance) = (market().await, silent().await);
     instance.say_at(BITCOIN, Reply::Silence);
@@ -60,22 +60,22 @@ async fn coins_without_an_answer_are_asked_about_last_next_time() {
         app.clock.advance(Duration::from_mins(minutes));
     }
     // A request that failed may be repeated at once.
-    let asked = || {
+    let requested = || {
         let tag = |head: &String| head.split(['/', '?']).nth(5).unwrap().to_owned();
         let mut tags: Vec<_> = instance.requests().iter().map(tag).collect();
         tags.dedup();
         tags
     };
-    eventually("a question about each of the 20 coins", async || asked().len() >= 20).await;
-    let asked = asked();
-    assert_eq!(asked[..4], FAILING);
-    let others: HashSet<_> = asked[4..20].iter().collect();
-    assert_eq!(others.len(), 16, "{asked:?}");
-    assert!(FAILING.iter().all(|tag| !others.contains(&(*tag).to_owned())), "{asked:?}");
+    eventually("a search for each of the 20 coins", async || requested().len() >= 20).await;
+    let requested = requested();
+    assert_eq!(requested[..4], FAILING);
+    let others: HashSet<_> = requested[4..20].iter().collect();
+    assert_eq!(others.len(), 16, "{requested:?}");
+    assert!(FAILING.iter().all(|tag| !others.contains(&(*tag).to_owned())), "{requested:?}");
 }
 
 #[tokio::test]
-async fn a_source_that_fails_three_times_in_a_row_is_not_asked_for_a_while() {
+async fn a_source_that_fails_three_times_in_a_row_is_not_queried_for_a_while() {
     let (market, instance) = (market().await, Upstream::start(vec![Reply::Http(500, "", Vec::new())]).await);
     let app = app(&market, &mastodon(&instance));
     let admin = app.admin().await;

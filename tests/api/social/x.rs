@@ -23,7 +23,7 @@ async fn x_is_searched_and_counted_with_the_token_in_a_header() {
     assert_eq!(bitcoin["sources"], json!(["x"]));
     // 8902 posts in 6 hours, as X counts them.
     assert!(near(&bitcoin["posts_per_hour"], 8902.0 / 6.0), "{bitcoin}");
-    eventually("a second reading", async || x_server.asked(SEARCH) > 30).await;
+    eventually("a second reading", async || x_server.count_requests(SEARCH) > 30).await;
     let requests = x_server.requests();
     let searches: Vec<_> =
         requests.iter().filter(|head| head.starts_with(&format!("GET {SEARCH}"))).collect();
@@ -49,15 +49,15 @@ async fn the_budget_of_x_holds_across_replicas_and_restarts() {
     let left = midnight.and_utc() - app.clock.now() - chrono::TimeDelta::minutes(10);
     app.clock.advance(left.to_std().unwrap_or_default());
     let replica = app.replica();
-    eventually("the budget is used", async || x_server.asked(SEARCH) == 3).await;
+    eventually("the budget is used", async || x_server.count_requests(SEARCH) == 3).await;
     drop(replica);
     let restarted = app.replica();
     let synced = market.requests().len();
     eventually("more syncs", async || market.requests().len() > synced + 4).await;
-    assert_eq!(x_server.asked(SEARCH), 3, "3 requests of 11 fit into 40");
+    assert_eq!(x_server.count_requests(SEARCH), 3, "3 requests of 11 fit into 40");
     assert_eq!(restarted.count(SPENT), 33);
     app.clock.advance(Duration::from_hours(1));
-    eventually("the next day's budget", async || x_server.asked(SEARCH) > 3).await;
+    eventually("the next day's budget", async || x_server.count_requests(SEARCH) > 3).await;
     assert!(restarted.count(SPENT) <= 40);
 }
 
@@ -67,9 +67,9 @@ async fn posts_that_x_did_not_return_are_not_billed() {
         (market().await, Upstream::start(vec![fixture(200, "x_search_recent_empty")]).await);
     x_server.say_at(COUNTS, fixture(200, "x_counts_recent_post_fields"));
     let app = app(&market, &x(&x_server, "1000000"));
-    eventually("readings", async || x_server.asked(SEARCH) > 20).await;
+    eventually("readings", async || x_server.count_requests(SEARCH) > 20).await;
     eventually("a settled account", async || {
-        app.count(SPENT) < 40 + i64::try_from(x_server.asked(SEARCH)).unwrap()
+        app.count(SPENT) < 40 + i64::try_from(x_server.count_requests(SEARCH)).unwrap()
     })
     .await;
     assert!(app.count(SPENT) >= 20);
@@ -143,12 +143,16 @@ async fn a_request_refused_by_x_is_not_billed_and_the_reading_goes_on() {
     settings.push(("COINS_SYNC_INTERVAL", "1h"));
     let app = app(&market, &settings);
     let admin = app.admin().await;
-    eventually("every coin", async || x_server.asked(SEARCH) >= 20).await;
+    eventually("every coin", async || x_server.count_requests(SEARCH) >= 20).await;
     eventually("a recorded reading", async || source(&admin).await["last_success_at"].is_string()).await;
     let source = source(&admin).await;
     assert_eq!((&source["state"], &source["failures"]), (&"ready".into(), &0.into()), "{source}");
     assert!(source["last_error"].as_str().unwrap().starts_with("bitcoin: HTTP 400"), "{source}");
-    assert_eq!(usize::try_from(app.count(SPENT)).unwrap(), x_server.asked(COUNTS), "the counts only");
+    assert_eq!(
+        usize::try_from(app.count(SPENT)).unwrap(),
+        x_server.count_requests(COUNTS),
+        "the counts only"
+    );
 }
 
 #[tokio::test]
@@ -159,6 +163,6 @@ async fn failed_x_requests_stay_billed() {
     let app = app(&market, &x(&x_server, "1000000"));
     let admin = app.admin().await;
     eventually("a failure that is written down", async || source(&admin).await["failures"] == 1).await;
-    assert_eq!(x_server.asked(SEARCH), 3);
+    assert_eq!(x_server.count_requests(SEARCH), 3);
     assert_eq!(app.count(SPENT), 3 * 101);
 }

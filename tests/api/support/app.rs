@@ -14,10 +14,9 @@ use actix_web::rt::System;
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use diesel::{PgConnection, RunQueryDsl, sql_query, sql_types::Uuid as SqlUuid};
 use mintage::{
-    app::Server,
+    app::{self, Server},
     clock::Clock,
     config::{Config, Secret, SecretKey},
-    market::provider_specs,
 };
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -143,7 +142,7 @@ impl App {
         clock: Clock,
     ) -> Self {
         let lookup = |name: &str| settings.get(name).cloned();
-        let mut config = Config::from_lookup(&lookup, &provider_specs()).expect("settings");
+        let mut config = Config::from_lookup(&lookup, &app::specs()).expect("settings");
         config.database.url = Some(match &path {
             Some(path) => database.url_by(path.address),
             None => database.url(),

@@ -78,7 +78,7 @@ pub async fn until(client: &Client, path: &str, wanted: impl Fn(&Value) -> bool)
 }
 
 /// Waits until slots have begun so many times after `now`. One server runs one slot at a time, so all but the last are over,
-/// and each would have asked a provider that may be asked.
+/// and each would have called a provider that may be called.
 pub async fn until_slots(database: &Database, now: DateTime<Utc>, count: i64) {
     let query = format!("SELECT count(*) FROM sync_slots WHERE slot > '{}'", now.to_rfc3339());
     eventually("more slots", async || database.count(&query) >= count).await;

@@ -194,10 +194,7 @@ impl Conversation {
                     continue;
                 }
                 (_, "AUTH") => {
-                    let decoded = BASE64_STANDARD.decode(words[2]).expect("base64");
-                    let text = String::from_utf8(decoded).expect("UTF-8");
-                    let mut parts = text.split('\0').skip(1).map(str::to_owned);
-                    login = parts.next().zip(parts.next());
+                    login = decode_login(words[2]);
                     "235 welcome"
                 }
                 (_, "RCPT") => {
@@ -207,26 +204,12 @@ impl Conversation {
                 }
                 (_, "DATA") => {
                     stream.write_all(b"354 go on\r\n").await?;
-                    let data = read_data(&mut stream).await?;
-                    let mail = ParsedMail::parse(&data);
-                    let received =
-                        Received { mail, to: to.clone(), encrypted: self.encrypted, login: login.clone() };
-                    match manner {
-                        Manner::Refuse("END", answer) => answer,
-                        Manner::Hold => {
-                            while matches!(self.manner(), Manner::Hold) {
-                                time::sleep(Duration::from_millis(20)).await;
-                            }
-                            self.take(received);
-                            "250 taken"
-                        }
-                        _ => {
-                            self.take(received);
-                            if matches!(manner, Manner::DropAfterData) {
-                                return Ok(());
-                            }
-                            "250 taken"
-                        }
+                    let mail = ParsedMail::parse(&read_data(&mut stream).await?);
+                    let (to, login) = (to.clone(), login.clone());
+                    let received = Received { mail, to, encrypted: self.encrypted, login };
+                    match self.take(received, manner).await {
+                        Some(answer) => answer,
+                        None => return Ok(()),
                     }
                 }
                 (_, "QUIT") => {
@@ -240,8 +223,19 @@ impl Conversation {
         }
     }
 
-    fn take(&self, received: Received) {
+    /// Returns the answer to a mail; None if the connection is closed instead.
+    async fn take(&self, received: Received, manner: Manner) -> Option<&'static str> {
+        match manner {
+            Manner::Refuse("END", answer) => return Some(answer),
+            Manner::Hold => {
+                while matches!(self.manner(), Manner::Hold) {
+                    time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+            _ => {}
+        }
         self.state.lock().expect("lock").received.push(received);
+        (!matches!(manner, Manner::DropAfterData)).then_some("250 taken")
     }
 
     async fn encrypt(
@@ -252,6 +246,14 @@ impl Conversation {
         self.encrypted = true;
         Ok(BufReader::new(stream))
     }
+}
+
+/// The user and the password of `AUTH PLAIN` (RFC 4616).
+fn decode_login(argument: &str) -> Option<(String, String)> {
+    let decoded = BASE64_STANDARD.decode(argument).expect("base64");
+    let text = String::from_utf8(decoded).expect("UTF-8");
+    let mut parts = text.split('\0').skip(1).map(str::to_owned);
+    parts.next().zip(parts.next())
 }
 
 /// Up to the line with a single dot (RFC 5321 section 4.5.2).

@@ -50,7 +50,7 @@ pub fn timeline(statuses: &[Value]) -> Reply {
 pub struct Jetstream {
     pub url: String,
     /// The addresses that were requested.
-    pub asked: Arc<Mutex<Vec<String>>>,
+    pub requested: Arc<Mutex<Vec<String>>>,
     pub listeners: Arc<AtomicUsize>,
     events: broadcast::Sender<Option<String>>,
     task: JoinHandle<()>,
@@ -61,9 +61,9 @@ impl Jetstream {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("listener");
         let url = format!("ws://{}", listener.local_addr().expect("address"));
         let (events, _) = broadcast::channel::<Option<String>>(1000);
-        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let requested: Arc<Mutex<Vec<String>>> = Arc::default();
         let listeners = Arc::new(AtomicUsize::new(0));
-        let (log, count, voice) = (asked.clone(), listeners.clone(), events.clone());
+        let (log, count, voice) = (requested.clone(), listeners.clone(), events.clone());
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (log, count, mut events) = (log.clone(), count.clone(), voice.subscribe());
@@ -90,7 +90,7 @@ impl Jetstream {
                 });
             }
         });
-        Self { url, asked, listeners, events, task }
+        Self { url, requested, listeners, events, task }
     }
 
     /// Sends a post with the current time to every listener.
@@ -118,8 +118,8 @@ impl Jetstream {
         self.listeners.load(Ordering::SeqCst)
     }
 
-    pub fn asked(&self) -> Vec<String> {
-        self.asked.lock().expect("lock").clone()
+    pub fn addresses(&self) -> Vec<String> {
+        self.requested.lock().expect("lock").clone()
     }
 }
 

@@ -65,18 +65,18 @@ impl Upstream {
         Self { url, script, task }
     }
 
-    /// From now on.
+    /// Sends these replies from now on, the last one repeatedly.
     pub fn say(&self, replies: Vec<Reply>) {
         self.script.lock().expect("lock").replies = replies.into();
     }
 
-    /// From now on at paths that begin so.
+    /// Sends this reply from now on to requests for paths that begin so.
     pub fn say_at(&self, path: &'static str, reply: Reply) {
         self.script.lock().expect("lock").elsewhere.insert(0, (path, reply));
     }
 
-    /// How many requests there were for paths that begin so.
-    pub fn asked(&self, path: &str) -> usize {
+    /// Counts the requests for paths that begin so.
+    pub fn count_requests(&self, path: &str) -> usize {
         let begin = format!("GET {path}");
         self.requests().iter().filter(|request| request.starts_with(&begin)).count()
     }

@@ -161,9 +161,9 @@ async fn a_log_reader_that_returns_sees_how_many_lines_were_dropped() {
         ask(&client, 200).await;
     }
     let mut log: BufReader<PipeReader> = BufReader::new(unread);
-    let told = tokio::task::spawn_blocking(move || line_with(&mut log, "log lines were dropped"));
-    let told: serde_json::Value = serde_json::from_str(&told.await.expect("a line")).expect("JSON");
-    assert!(told["lines"].as_u64().is_some_and(|lines| lines > 0), "{told}");
+    let report = tokio::task::spawn_blocking(move || line_with(&mut log, "log lines were dropped"));
+    let report: serde_json::Value = serde_json::from_str(&report.await.expect("a line")).expect("JSON");
+    assert!(report["lines"].as_u64().is_some_and(|lines| lines > 0), "{report}");
     assert!(server.stop().success());
 }
 

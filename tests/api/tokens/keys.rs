@@ -100,7 +100,7 @@ async fn a_revoked_next_key_never_signs() {
 }
 
 #[tokio::test]
-async fn only_those_who_did_not_refresh_since_depend_on_a_retired_key() {
+async fn only_sessions_not_refreshed_since_depend_on_a_retired_key() {
     let one = App::start();
     let two = one.replica();
     let (mut ada, bob) = (one.user().await, one.user().await);
@@ -134,7 +134,7 @@ async fn an_unknown_key_is_an_error_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_server_that_missed_the_revocation_knows_it_when_it_is_in_touch_again() {
+async fn a_server_that_missed_a_revocation_applies_it_after_reconnecting() {
     let app = App::start();
     let user = app.user().await;
     let stolen = kid_of(user.token());

@@ -64,7 +64,7 @@ async fn a_change_of_an_outdated_version_is_refused() {
 }
 
 #[tokio::test]
-async fn a_name_that_shows_nothing_or_hides_something_is_refused() {
+async fn names_that_are_invisible_or_hide_text_are_refused() {
     let app = App::start();
     let client = app.user().await;
     for name in ["\u{200e}\u{200f}", "Ada\u{e0041}", "A\u{ad}da", "\u{3164}", "Ada\u{200d}", "\u{2800}"] {

@@ -187,7 +187,7 @@ pub fn killed(cluster: &mut Cluster) -> Result<Vec<Row>> {
         ),
         Row::exact(
             &name,
-            "sessions that go on with the newest token they know",
+            "sessions that continue with their newest token",
             "all",
             format!("{sessions} of {}", 8 * rounds),
             sessions == 8 * rounds,
@@ -259,7 +259,7 @@ pub fn crowd(cluster: &mut Cluster) -> Result<Vec<Row>> {
     });
     times.sort();
     let answered = times.len();
-    ensure!(answered > 0, "nobody was answered");
+    ensure!(answered > 0, "no client was answered");
     let at =
         |percent: usize| times[answered * percent / 100 - usize::from(percent == 100)].as_secs_f64() * 1e3;
     let name = "1,000 clients connect at once";

@@ -33,7 +33,7 @@ pub fn gone(cluster: &mut Cluster) -> Result<Vec<Row>> {
     let full = || OpenOptions::new().write(true).open("/dev/full");
     rows.extend(without_log(cluster, name, full()?.into(), full()?.into())?);
 
-    let name = "stdout and stderr are a pipe that nobody reads";
+    let name = "stdout and stderr are a pipe that is not read";
     let (reader, writer) = io::pipe()?;
     rows.extend(without_log(cluster, name, writer.try_clone()?.into(), writer.into())?);
     drop(reader);
@@ -76,10 +76,10 @@ fn without_log(cluster: &Cluster, name: &str, stdout: Stdio, stderr: Stdio) -> R
         ended != 503
     })?;
     let began = Instant::now();
-    let mut heard = false;
-    while !heard && began.elapsed() < PATIENCE {
+    let mut is_refused = false;
+    while !is_refused && began.elapsed() < PATIENCE {
         let answer = Connection::open(&server.address)?.get("/api/v1/user", &user.access)?;
-        heard = answer.body.contains("token-revoked");
+        is_refused = answer.body.contains("token-revoked");
         thread::sleep(Duration::from_millis(10));
     }
     let text = format!("log-out {ended}, refused after {:.0} ms", began.elapsed().as_secs_f64() * 1e3);
@@ -88,7 +88,7 @@ fn without_log(cluster: &Cluster, name: &str, stdout: Stdio, stderr: Stdio) -> R
         "a log-out on another server is followed",
         "yes",
         text,
-        heard && ended == 204,
+        is_refused && ended == 204,
     ));
 
     // Only the server without a log can send it.

@@ -106,7 +106,7 @@ fn register(prefix: &str) -> Ask {
 
 pub fn providers(cluster: &mut Cluster) -> Result<Vec<Row>> {
     let silent = peer(swallow)?;
-    let noise = peer(says("\0\u{1}garbage"))?;
+    let noise = peer(says("\0\u{1}noise"))?;
     let failing = peer(says("HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n"))?;
     let endless = peer(|mut stream: TcpStream| {
         let _ = stream.write_all(
