@@ -2,12 +2,12 @@
 
 use std::{net::TcpListener, sync::Arc};
 
-use actix_web::{dev::ServerHandle, rt, web::Data};
+use actix_web::{dev::ServerHandle, rt};
 use anyhow::{Context, Result};
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{Internals, Services, housekeeping, jobs, metrics};
-use crate::{coins::Alerts, config, jobs::Worker, market, social::read_queries, tasks::Tasks};
+use crate::{audit, coins::Alerts, config, jobs::Worker, market, social::read_queries, tasks::Tasks};
 
 pub(super) struct Background {
     services: Services,
@@ -30,7 +30,7 @@ impl Background {
         metrics: Option<TcpListener>,
         stopping: watch::Receiver<bool>,
     ) -> Result<Self> {
-        let Internals { connections, mails, wake, fingerprints } = internals;
+        let Internals { connections, mails, wake, sealer, fingerprints } = internals;
         let (db, clock) = (services.db.get_ref().clone(), services.clock.get_ref().clone());
         let queries = social.queries.as_deref().map(read_queries).transpose()?;
         let sync = Arc::new(market::Sync::new(
@@ -64,12 +64,11 @@ impl Background {
             let syncing = syncing.clone();
             async move { syncing.run().await }
         });
-        let (auth, db_of_it) = (services.auth.clone(), db.clone());
-        let housekeeping = spawn(&tasks, "housekeeping", move || {
-            let (settings, activity) = (Data::new(auth.tokens.clone()), auth.activity.clone());
-            housekeeping::run(db_of_it.clone(), clock.clone(), settings, activity)
-        });
-        Ok(Self { services, sync, metrics, worker, tasks: vec![sync_of_coins, housekeeping] })
+        let audit_db = db.clone();
+        let audit = spawn(&tasks, "audit", move || audit::seal_forever(audit_db.clone(), sealer.clone()));
+        let auth = services.auth.clone();
+        let housekeeping = spawn(&tasks, "housekeeping", move || housekeeping::run(auth.clone()));
+        Ok(Self { services, sync, metrics, worker, tasks: vec![sync_of_coins, audit, housekeeping] })
     }
 
     /// Ends everything, after the last request: running jobs are finished, leases are released.

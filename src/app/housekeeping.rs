@@ -8,28 +8,31 @@ use diesel::{PgConnection, QueryResult};
 use tokio::time;
 
 use crate::{
-    auth::{self, challenges},
+    audit::{self, Actor, Event, EventKind},
+    auth::{self, Auth, challenges},
     clock::Clock,
-    config,
     db::{Db, DbError},
-    limits,
+    idempotency, limits,
     tokens::{self, Activity, activity, login_networks, sessions},
+    users,
 };
 
 const FLUSH: Duration = Duration::from_secs(5);
 const FLUSHES_PER_PRUNE: u32 = 12;
 
 /// Runs until the task is aborted.
-pub async fn run(db: Db, clock: Clock, settings: Data<config::Tokens>, activity: Data<Activity>) {
-    let longest = settings.refresh_idle_ttl.max(settings.access_ttl) + Duration::from_hours(1);
+pub async fn run(auth: Data<Auth>) {
+    let Auth { db, clock, tokens, activity, .. } = auth.get_ref();
+    let longest = tokens.refresh_idle_ttl.max(tokens.access_ttl) + Duration::from_hours(1);
     let keep_keys = TimeDelta::from_std(longest).unwrap_or(TimeDelta::days(365));
     let mut ticks = time::interval(FLUSH);
     ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     for count in 0u32.. {
         ticks.tick().await;
-        let mut result = flush(&db, &clock, &activity).await;
+        let mut result = flush(db, clock, activity).await;
         if count % FLUSHES_PER_PRUNE == 0 {
-            result = result.and(prune(&db, clock.earliest(), keep_keys).await);
+            result = result.and(prune(db, clock.earliest(), keep_keys).await);
+            result = result.and(prune_audit(&auth).await);
         }
         if let Err(error) = result {
             tracing::warn!(%error, "housekeeping failed; retrying");
@@ -50,11 +53,30 @@ pub async fn flush(db: &Db, clock: &Clock, activity: &Data<Activity>) -> Result<
 
 async fn prune(db: &Db, now: DateTime<Utc>, keep_keys: TimeDelta) -> Result<(), DbError> {
     let mut result = Ok(());
-    for prune in [sessions::prune, challenges::prune, login_networks::prune, auth::prune, limits::prune] {
+    for prune in [
+        sessions::prune,
+        challenges::prune,
+        login_networks::prune,
+        auth::prune,
+        limits::prune,
+        idempotency::prune,
+        purge_users,
+    ] {
         // A failure for one table does not affect the others.
         result = result.and(prune_all(db, prune, now).await);
     }
     result.and(db.query_tx(move |conn| tokens::prune_retired(conn, now - keep_keys)).await)
+}
+
+/// Deletes events that are older than `AUDIT_RETENTION`.
+async fn prune_audit(auth: &Auth) -> Result<(), DbError> {
+    let limit = auth.clock.earliest() - auth.accounts.audit_retention;
+    loop {
+        let sealer = auth.sealer.clone();
+        if !auth.db.query_tx(move |conn| audit::prune(conn, &sealer, limit)).await? {
+            return Ok(());
+        }
+    }
 }
 
 async fn prune_all(
@@ -64,4 +86,14 @@ async fn prune_all(
 ) -> Result<(), DbError> {
     while db.query_tx(move |conn| prune(conn, now)).await? {}
     Ok(())
+}
+
+/// Deletes accounts for good whose time to be restored is over, and erases what their events say of the person.
+fn purge_users(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
+    let purged = users::purge(conn, now)?;
+    for user in &purged {
+        Event::new(EventKind::UserPurged, Actor::Server).about(*user).record(conn, now)?;
+        audit::erase(conn, *user, now)?;
+    }
+    Ok(!purged.is_empty())
 }

@@ -32,6 +32,7 @@ use utoipa_actix_web::{AppExt, scope, service_config::ServiceConfig};
 use self::connections::Connections;
 pub use self::{document::document, serve::Server};
 use crate::{
+    audit,
     auth::{self, Auth, MailContext, challenges::ChallengeKeys},
     clock::Clock,
     coins,
@@ -65,6 +66,7 @@ fn routes(config: &mut ServiceConfig) {
         .configure(market::routes)
         .configure(auth::routes)
         .configure(users::routes)
+        .configure(audit::routes)
         .configure(crate::jobs::routes);
     config
         .service(api)
@@ -110,6 +112,7 @@ struct Internals {
     connections: Arc<Connections>,
     mails: MailContext,
     wake: Arc<Wake>,
+    sealer: Arc<Sealer>,
     fingerprints: Fingerprints,
 }
 
@@ -117,7 +120,8 @@ struct Internals {
 /// they are dropped.
 fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services, Internals, [Follower; 2])> {
     let url = config.database.url.as_ref().expect("resolved before the start");
-    let keys = prepare_database(url, config, secret, clock)?;
+    let sealer = Arc::new(Sealer::new(secret));
+    let keys = prepare_database(url, config, &sealer, clock)?;
     let views = Views {
         keys: Arc::new(keys),
         blocklist: Arc::new(Blocklist::new(clock.clone(), config.tokens.max_staleness)),
@@ -146,6 +150,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         hasher: start_hasher(config, &tasks)?,
         policy: Policy::new(&config.mail.product_name, public_url),
         challenge_keys,
+        sealer: sealer.clone(),
         jwt: jwt.clone(),
         blocklist: blocklist.clone(),
         activity: activity.clone(),
@@ -179,6 +184,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         connections: Arc::new(Connections::of_api(&config.server, config.database.pool_size)),
         mails,
         wake,
+        sealer,
         fingerprints: Fingerprints::new(secret),
     };
     Ok((services, internals, followers))
@@ -208,7 +214,7 @@ impl Views {
 }
 
 /// Migrates the database, creates the first keys and demonstration data in a new one, and reads the signing keys.
-fn prepare_database(url: &Secret, config: &Config, secret: &SecretKey, clock: &Clock) -> Result<KeyRing> {
+fn prepare_database(url: &Secret, config: &Config, sealer: &Arc<Sealer>, clock: &Clock) -> Result<KeyRing> {
     let mut conn = connect_patiently(url, &config.database)?;
     set_clock(&mut conn, clock)?;
     naming_locks(url, &mut conn, |conn| {
@@ -218,10 +224,10 @@ fn prepare_database(url: &Secret, config: &Config, secret: &SecretKey, clock: &C
             }
         }
         migrate::check_current(conn)?;
-        let sealer = Arc::new(Sealer::new(secret));
-        tokens::create_if_absent(conn, &sealer, clock.now())?;
+        tokens::create_if_absent(conn, sealer, clock.now())?;
+        audit::begin_if_absent(conn, sealer, clock.now())?;
         market::ensure_demo(conn, clock.now())?;
-        KeyRing::load(conn, sealer)
+        KeyRing::load(conn, sealer.clone())
     })
 }
 

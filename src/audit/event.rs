@@ -8,11 +8,11 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-use uuid::{NoContext, Timestamp, Uuid};
+use uuid::Uuid;
 
 use crate::{
-    db::{SessionId, UserId, schema::security_events, text_enum},
-    tokens::{Client, CurrentUser},
+    db::{SessionId, UserId, id_at, schema::security_events, text_enum},
+    tokens::{Admin, Client, CurrentUser},
 };
 
 /// What happened.
@@ -52,6 +52,7 @@ pub enum EventKind {
     ProfileChanged,
     RoleChanged,
     UserInvited,
+    InvitationAccepted,
     UserDisabled,
     UserEnabled,
     UserDeleted,
@@ -102,23 +103,28 @@ impl Actor {
 /// An event to record.
 #[derive(Debug)]
 #[must_use = "an event exists only when it is recorded"]
-pub struct Event<'a> {
+pub struct Event {
     kind: EventKind,
     actor: Actor,
     user: Option<UserId>,
     session: Option<SessionId>,
-    client: Option<&'a Client>,
+    client: Option<Client>,
     details: Map<String, Value>,
 }
 
-impl<'a> Event<'a> {
+impl Event {
     pub fn new(kind: EventKind, actor: Actor) -> Self {
         Self { kind, actor, user: None, session: None, client: None, details: Map::new() }
     }
 
     /// What the user of an access token does to the own account.
-    pub fn by_user(kind: EventKind, me: &CurrentUser, client: &'a Client) -> Self {
+    pub fn by_user(kind: EventKind, me: &CurrentUser, client: &Client) -> Self {
         Self::new(kind, Actor::User(me.id)).about(me.id).in_session(me.session).from(client)
+    }
+
+    /// What an admin does to the account of a user.
+    pub fn by_admin(kind: EventKind, admin: &Admin, client: &Client, user: UserId) -> Self {
+        Self::by_user(kind, &admin.0, client).about(user)
     }
 
     /// The account that it happens to.
@@ -132,8 +138,8 @@ impl<'a> Event<'a> {
         self
     }
 
-    pub fn from(mut self, client: &'a Client) -> Self {
-        self.client = Some(client);
+    pub fn from(mut self, client: &Client) -> Self {
+        self.client = Some(client.clone());
         self
     }
 
@@ -156,38 +162,13 @@ impl<'a> Event<'a> {
                 security_events::actor_id.eq(actor.id()),
                 security_events::user_id.eq(user),
                 security_events::session_id.eq(session),
-                security_events::address.eq(client.map(|client| IpNet::from(client.address))),
-                security_events::user_agent.eq(client.and_then(|client| client.user_agent.as_deref())),
+                security_events::address.eq(client.as_ref().map(|client| IpNet::from(client.address))),
+                security_events::user_agent
+                    .eq(client.as_ref().and_then(|client| client.user_agent.as_deref())),
                 security_events::details.eq(Value::Object(details)),
                 security_events::salt.eq(salt.as_slice()),
             ))
             .execute(conn)?;
         Ok(())
-    }
-}
-
-/// Makes a `UUIDv7` of this time, so that the order of ids is the order of events.
-pub(super) fn id_at(time: DateTime<Utc>) -> Uuid {
-    let seconds = u64::try_from(time.timestamp()).unwrap_or_default();
-    Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, time.timestamp_subsec_nanos()))
-}
-
-/// The least id of this time: events before it have smaller ids.
-pub(super) fn first_id_at(time: DateTime<Utc>) -> Uuid {
-    let millis = u64::try_from(time.timestamp_millis()).unwrap_or_default();
-    uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
-}
-
-#[cfg(test)]
-mod tests {
-    use chrono::TimeDelta;
-
-    use super::*;
-
-    #[test]
-    fn ids_sort_by_time_and_bound_it() {
-        let now = DateTime::from_timestamp_millis(1_790_000_000_123).expect("a time");
-        let (before, after) = (id_at(now - TimeDelta::milliseconds(1)), id_at(now));
-        assert!(before < first_id_at(now) && first_id_at(now) <= after, "{before} {after}");
     }
 }

@@ -56,13 +56,13 @@ pub struct MySecurityEvent {
     /// you at a log-in; `operator`, a person who runs this service; or `server`.
     #[schema(example = "you")]
     actor: &'static str,
-    /// The session that was used or ended.
+    /// The session that was used or ended; null if an admin acted.
     #[schema(value_type = Option<Uuid>)]
     session_id: Option<SessionId>,
-    /// IP address of the client; null if an admin or operator acted.
+    /// IP address of the client; null if an admin acted.
     #[schema(value_type = Option<String>, example = "203.0.113.9")]
     address: Option<IpAddr>,
-    /// Null if an admin or operator acted.
+    /// Null if an admin acted.
     #[schema(example = "Mozilla/5.0 (X11; Linux x86_64) Firefox/145.0")]
     user_agent: Option<String>,
     /// What else is known, by kind of event.
@@ -79,12 +79,12 @@ impl MySecurityEvent {
             "operator" => "operator",
             _ => "server",
         };
-        // Where an admin works is not the user's business.
-        let (address, user_agent) = match actor {
-            "you" | "anonymous" => (row.address.map(|network| network.addr()), row.user_agent),
-            _ => (None, None),
+        // The session of an admin, and where it is, is not the user's business.
+        let (session_id, address, user_agent) = match actor {
+            "admin" => (None, None, None),
+            _ => (row.session_id, row.address.map(|network| network.addr()), row.user_agent),
         };
-        let EventRow { id, at, kind, session_id, details, .. } = row;
+        let EventRow { id, at, kind, details, .. } = row;
         Self { id, at, kind, actor, session_id, address, user_agent, details }
     }
 }

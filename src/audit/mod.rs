@@ -1,7 +1,7 @@
 //! The audit trail: what happened to accounts, keys and rights, in an append-only table whose rows are hash-chained.
 //!
 //! 1. The transaction that does something [`record`](Event::record)s it, so an event exists if and only if it happened.
-//! 2. A background task [`seal`]s new events: it numbers them and hashes each with the one before. Sealing in the
+//! 2. A background task seals new events ([`seal_forever`]): it numbers them and hashes each with the one before. Sealing in the
 //!    request would make all requests wait for each other.
 //! 3. [`verify`] recomputes the chain and finds what was changed, inserted or deleted since.
 //!
@@ -21,7 +21,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub use self::{
     chain::{begin_if_absent, begin_if_lost},
     event::{Actor, Event, EventKind},
-    seal::{Sealing, seal},
+    seal::seal_forever,
     store::{erase, prune},
     verify::{Report, verify},
 };

@@ -1,22 +1,30 @@
 //! Seals new events: numbers them, and hashes each with the one before.
 
+use std::{sync::Arc, time::Duration};
+
 use diesel::{
     PgConnection, QueryResult,
     prelude::*,
     sql_query,
     sql_types::{Array, BigInt, Binary, Integer, Uuid as SqlUuid},
 };
+use tokio::time;
 use uuid::Uuid;
 
 use super::chain::{self, ChainKey, Hash, Link};
-use crate::{db::schema::security_events, tokens::Sealer};
+use crate::{
+    db::{Db, schema::security_events},
+    tokens::Sealer,
+};
 
+/// How long an event waits at most, on an idle server.
+const PAUSE: Duration = Duration::from_secs(2);
 /// Events that one transaction seals.
 const BATCH: i64 = 500;
 
 /// The result of [`seal`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sealing {
+enum Sealing {
     /// All events are sealed, or another server is sealing them.
     Done,
     /// There may be more.
@@ -25,8 +33,29 @@ pub enum Sealing {
     KeyLost,
 }
 
+/// Seals new events every few seconds, until the task is aborted.
+pub async fn seal_forever(db: Db, sealer: Arc<Sealer>) {
+    let mut ticks = time::interval(PAUSE);
+    ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        loop {
+            let sealer = sealer.clone();
+            match db.query_tx(move |conn| seal(conn, &sealer)).await {
+                Ok(Sealing::More) => continue,
+                Ok(Sealing::Done) => {}
+                Ok(Sealing::KeyLost) => tracing::error!(
+                    "the key of the audit trail was encrypted with another SECRET_KEY: new events are not sealed"
+                ),
+                Err(error) => tracing::warn!(%error, "cannot seal events of the audit trail; retrying"),
+            }
+            break;
+        }
+    }
+}
+
 /// Seals events that are not sealed yet. Call it in a transaction.
-pub fn seal(conn: &mut PgConnection, sealer: &Sealer) -> QueryResult<Sealing> {
+fn seal(conn: &mut PgConnection, sealer: &Sealer) -> QueryResult<Sealing> {
     let unsealed = security_events::table.filter(security_events::seq.is_null());
     // Looked up first, so that an idle server takes no lock.
     if !diesel::select(diesel::dsl::exists(unsealed)).get_result(conn)? {

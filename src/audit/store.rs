@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use super::{
     chain::{self, ChainKey},
-    event::{EventKind, first_id_at},
+    event::EventKind,
 };
 use crate::{
-    db::{SessionId, UserId, schema::security_events},
+    db::{SessionId, UserId, least_id_at, schema::security_events},
     tokens::Sealer,
 };
 
@@ -69,10 +69,10 @@ pub(super) fn list(
     }
     // By id, whose order is that of time, so that the index on it serves.
     if let Some(after) = filter.after {
-        query = query.filter(security_events::id.ge(first_id_at(after)));
+        query = query.filter(security_events::id.ge(least_id_at(after)));
     }
     if let Some(before) = filter.before {
-        query = query.filter(security_events::id.lt(first_id_at(before)));
+        query = query.filter(security_events::id.lt(least_id_at(before)));
     }
     if let Some(cursor) = cursor {
         query = query.filter(security_events::id.lt(cursor));

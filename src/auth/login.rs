@@ -15,12 +15,13 @@ use super::{
     token_pair::{self, TokenPair},
 };
 use crate::{
-    db::{self, DbError},
+    audit::{Actor, Event, EventKind},
+    db::{self, DbError, UserId},
     http::{Json, Network, Problem, kind},
     jobs,
     passwords::Verdict,
     tokens::{
-        EndedSessions, Grant, Lifetimes,
+        Client, EndedSessions, Grant, Lifetimes,
         sessions::{self, NewSession},
     },
     users::{self, Credentials, EmailAddress, Guess, Login},
@@ -73,7 +74,7 @@ const MAIL_DELAY: TimeDelta = TimeDelta::seconds(10);
     responses(
         (status = 200, description = "The tokens.", body = TokenPair),
         (status = 401, description = "`invalid-credentials`."),
-        (status = 403, description = "`email-unconfirmed`."),
+        (status = 403, description = "`email-unconfirmed`, `account-disabled`."),
         (status = 429, description = "`too-many-requests`."),
         (status = 503, description = "`unavailable`, `overloaded`.")
     )
@@ -113,6 +114,7 @@ pub async fn login(
             return Err(problem);
         }
     };
+    let account_id = account.as_ref().map(|user| user.id);
     let Some(user) = account.filter(|_| verdict != Verdict::Wrong) else {
         if matches_pending {
             // It still counts as a wrong password: a stranger may have registered the address of an account, and must
@@ -120,11 +122,15 @@ pub async fn login(
             return Err(Problem::new(&kind::EMAIL_UNCONFIRMED));
         }
         auth.limits.wrong_guesses.count_password();
+        record_failure(&auth, account_id, &client).await?;
         return Err(wrong());
     };
+    if user.disabled {
+        refund(&auth, guess).await?;
+        return Err(Problem::new(&kind::ACCOUNT_DISABLED));
+    }
     let times = auth.lifetimes();
-    let new = NewSession { user: user.id, role: user.role, remember, client };
-    let started = start_session(&auth, new, user, verdict, guess.clone(), times.clone()).await;
+    let started = start_session(&auth, user, remember, client, verdict, guess.clone(), times.clone()).await;
     let (grant, ended) = match started {
         Ok(started) => started,
         Err(problem) => {
@@ -140,28 +146,48 @@ pub async fn login(
 /// Starts a session if the account still has the password that was verified.
 async fn start_session(
     auth: &Auth,
-    new: NewSession,
     user: Credentials,
+    remember: bool,
+    client: Client,
     verdict: Verdict,
     guess: Option<Guess>,
     times: Lifetimes,
 ) -> Result<(Grant, EndedSessions), Problem> {
     let (limits, activity) = (auth.limits.clone(), auth.activity.clone());
     let start = move |conn: &mut PgConnection| {
-        let current = users::lock_hash(conn, user.id)?;
-        if current.ok_or_else(wrong)? != user.password_hash {
-            // Changed by its owner, or rehashed by another log-in: a second attempt shows which.
-            return Err(Problem::unavailable("the password was changed during the log-in"));
-        }
+        let Some(role) = users::count_login(conn, &user, client.address, times.now)? else {
+            // Changed by its owner or an admin, or rehashed by another log-in: a second attempt shows which.
+            let gone = users::lock_hash(conn, user.id)?.is_none();
+            let changed = || Problem::unavailable("the account was changed during the log-in");
+            return Err(if gone { wrong() } else { changed() });
+        };
         if let Verdict::RightButOutdated(new) = &verdict {
             users::set_password_hash(conn, user.id, &user.password_hash, new)?;
         }
         if let Some(guess) = guess {
             guess.was_right(conn, &limits)?;
         }
-        Ok(sessions::start(conn, new, &times, &activity)?)
+        let new = NewSession { user: user.id, role, remember, client: client.clone() };
+        let (grant, ended) = sessions::start(conn, new, &times, &activity)?;
+        Event::new(EventKind::LoggedIn, Actor::Anonymous)
+            .about(user.id)
+            .in_session(grant.claims.sid)
+            .from(&client)
+            .record(conn, times.now)?;
+        Ok((grant, ended))
     };
     auth.db.tx(start).await
+}
+
+/// Records a wrong password. Also that of a name without an account, so that the time does not show which names have
+/// one.
+async fn record_failure(auth: &Auth, account: Option<UserId>, client: &Client) -> Result<(), DbError> {
+    let (now, client) = (auth.now(), client.clone());
+    let record = move |conn: &mut PgConnection| {
+        let event = Event::new(EventKind::LoginFailed, Actor::Anonymous).from(&client);
+        account.into_iter().fold(event, Event::about).record(conn, now)
+    };
+    auth.db.query(record).await
 }
 
 /// Refunds a guess at a password that was not verified, or was right.

@@ -1,6 +1,8 @@
 //! Lets people in and out: registration, log-in, refresh, log-out and sessions; and by mail: confirmation, recovery,
 //! changes of the password and the address, notices.
 
+mod accept_invitation;
+mod admin;
 mod caller;
 pub mod challenges;
 mod change_email;
@@ -100,6 +102,7 @@ fn may_mail(
 
 pub fn routes(config: &mut ServiceConfig) {
     config
+        .configure(admin::routes)
         .service(register::register)
         .service(login::login)
         .service(refresh::refresh)
@@ -111,6 +114,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(resend_confirmation::resend_confirmation)
         .service(forgot_password::forgot_password)
         .service(reset_password::reset_password)
+        .service(accept_invitation::accept_invitation)
         .service(change_password::change_password)
         .service(confirm_password_change::confirm_password_change)
         .service(change_email::change_email)

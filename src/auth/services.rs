@@ -1,5 +1,7 @@
 //! Groups the services that the handlers of this room share.
 
+use std::sync::Arc;
+
 use actix_web::{HttpResponse, web::Data};
 use chrono::{DateTime, Utc};
 use diesel::PgConnection;
@@ -13,7 +15,7 @@ use crate::{
     jobs::{self, Job},
     limits::{Limits, RateLimit},
     passwords::{Hasher, Policy},
-    tokens::{Activity, Blocklist, Jwt, Lifetimes},
+    tokens::{Activity, Blocklist, Jwt, Lifetimes, Sealer},
     users::EmailAddress,
 };
 
@@ -25,6 +27,8 @@ pub struct Auth {
     pub hasher: Hasher,
     pub policy: Policy,
     pub challenge_keys: Data<ChallengeKeys>,
+    /// Encrypts responses that are stored for repetition.
+    pub sealer: Arc<Sealer>,
     pub jwt: Data<Jwt>,
     pub blocklist: Data<Blocklist>,
     pub activity: Data<Activity>,

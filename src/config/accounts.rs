@@ -1,8 +1,14 @@
-//! Settings of registration.
+//! Settings of registration and deletion.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
 
 use super::{MailTransport, env::Env};
 
-/// How accounts are registered.
+const DAY: Duration = Duration::from_hours(24);
+
+/// How accounts are registered and deleted.
 #[derive(Clone, Copy, Debug)]
 pub struct Accounts {
     /// Whether an address has to be confirmed before the account is created.
@@ -10,6 +16,10 @@ pub struct Accounts {
     /// Whether accounts that are created without confirmation get a mail to confirm their address: if mails are sent by
     /// SMTP.
     pub invite_confirmation: bool,
+    /// How long security events are kept.
+    pub audit_retention: TimeDelta,
+    /// How long a deleted account can be restored.
+    pub deletion_grace: TimeDelta,
 }
 
 impl Accounts {
@@ -26,6 +36,13 @@ impl Accounts {
             !require_confirmation,
             "REQUIRE_CONFIRMATION is off: anyone can register with an address that is not theirs",
         );
-        Self { require_confirmation, invite_confirmation: mails_go_out && !require_confirmation }
+        let retention = env.duration("AUDIT_RETENTION", 400 * DAY, 30 * DAY..=3650 * DAY);
+        let grace = env.duration("ACCOUNT_DELETION_GRACE", 14 * DAY, Duration::ZERO..=365 * DAY);
+        Self {
+            require_confirmation,
+            audit_retention: TimeDelta::from_std(retention).expect("ten years at most"),
+            deletion_grace: TimeDelta::from_std(grace).expect("a year at most"),
+            invite_confirmation: mails_go_out && !require_confirmation,
+        }
     }
 }

@@ -354,6 +354,15 @@ diesel::table! {
         updated_at -> Timestamptz,
         email_confirmed_at -> Nullable<Timestamptz>,
         email_changed_at -> Nullable<Timestamptz>,
+        disabled_at -> Nullable<Timestamptz>,
+        disabled_reason -> Nullable<Text>,
+        deleted_at -> Nullable<Timestamptz>,
+        purge_at -> Nullable<Timestamptz>,
+        login_count -> Int4,
+        current_login_at -> Nullable<Timestamptz>,
+        current_login_address -> Nullable<Inet>,
+        last_login_at -> Nullable<Timestamptz>,
+        last_login_address -> Nullable<Inet>,
     }
 }
 

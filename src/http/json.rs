@@ -10,7 +10,7 @@ use actix_web::{
 };
 use aws_lc_rs::digest::{SHA256, digest};
 use futures_util::{StreamExt, future::LocalBoxFuture};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Value, error::Category};
 use tokio::time;
 use validator::{Validate, ValidationErrors};
@@ -65,6 +65,12 @@ impl<T: DeserializeOwned + Validate + Default + 'static> FromRequest for Optiona
             parse_valid(&bytes).map(Self)
         })
     }
+}
+
+/// Distinguishes `null` (inner None) from an absent field (outer None) of a merge patch: for `deserialize_with`, together
+/// with `default`.
+pub fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 fn parse_valid<T: DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, Problem> {

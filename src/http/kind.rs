@@ -67,6 +67,8 @@ kinds! {
         "This action requires the current password, and the given one does not match.";
     EMAIL_UNCONFIRMED = 403 "email-unconfirmed", "The e-mail address is not confirmed yet",
         "The password is right, but the e-mail address has to be confirmed first: open the link in the mail or enter its code. `POST /api/v1/auth/confirm/resend` sends another mail.";
+    ACCOUNT_DISABLED = 403 "account-disabled", "The account is disabled",
+        "The password is right, but an admin has disabled the account.";
     NOT_FOUND = 404 "not-found", "Not found",
         "The resource does not exist, or it belongs to another account. Paths have no trailing slash.";
     METHOD_NOT_ALLOWED = 405 "method-not-allowed", "Method not allowed",
@@ -79,10 +81,14 @@ kinds! {
     USERNAME_TAKEN = 409 "username-taken", "The username is taken",
         "Another account has this username. Usernames are compared without regard to case.",
         Example::Field("/username", "taken", "is taken");
+    LAST_ADMIN = 409 "last-admin", "The last admin cannot be removed",
+        "No other admin can log in. Make another account an admin first, with `PATCH /api/v1/users/{id}` or `mintage create-admin`.";
     JOB_RUNNING = 409 "job-running", "The job is running",
         "The job is being run. Wait until the run has ended, at most 3 minutes, and repeat the request.";
     SYNC_OFF = 409 "sync-off", "There is nothing to sync",
         "`COINS_PROVIDERS` contains only the built-in demo data, which does not change.";
+    NOT_APPLICABLE = 409 "not-applicable", "The account is in another state",
+        "The action does not fit the status of the account; the detail says why.";
     LIMIT_REACHED = 409 "limit-reached", "The limit is reached",
         "An account can have a limited number of these; the detail states the limit. Delete one first.";
     IDEMPOTENCY_KEY_IN_USE = 409 "idempotency-key-in-use", "A request with this key is running",

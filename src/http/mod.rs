@@ -4,6 +4,7 @@
 pub mod accept;
 mod client_ip;
 mod connection;
+mod csv;
 mod current;
 mod envelope;
 pub mod etag;
@@ -26,9 +27,10 @@ mod unread_body;
 pub use self::{
     client_ip::{ClientIp, TrustedProxies},
     connection::{Connection, HEAD_TIMEOUT},
+    csv::csv_cell,
     envelope::{Envelope, X_REQUEST_ID, envelope},
     fallback::{Fallback, fallback},
-    json::{BodyDigest, Json, OptionalJson},
+    json::{BodyDigest, Json, OptionalJson, present},
     kind::Kind,
     network::Network,
     openapi::complete,

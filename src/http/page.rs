@@ -2,8 +2,9 @@
 //!
 //! A page starts after the last id of the previous one, so every page takes the same time.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
+use actix_web::HttpRequest;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use uuid::Uuid;
@@ -15,9 +16,15 @@ pub const MAX_LIMIT: u32 = 100;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor(pub Uuid);
 
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&BASE64_URL_SAFE_NO_PAD.encode(self.0.as_bytes()))
+    }
+}
+
 impl Serialize for Cursor {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&BASE64_URL_SAFE_NO_PAD.encode(self.0.as_bytes()))
+        serializer.collect_str(self)
     }
 }
 
@@ -28,6 +35,15 @@ impl<'de> Deserialize<'de> for Cursor {
         let id = bytes.and_then(|bytes| Uuid::from_slice(&bytes).ok());
         id.map(Self).ok_or_else(|| de::Error::custom("is not a `next_cursor`"))
     }
+}
+
+/// Returns the value of the field `Link` with the address of the next page: that of the request with another cursor.
+pub fn next_link(req: &HttpRequest, cursor: &Cursor) -> String {
+    let pairs = url::form_urlencoded::parse(req.query_string().as_bytes());
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(pairs.filter(|(name, _)| name != "cursor"));
+    query.append_pair("cursor", &cursor.to_string());
+    format!("<{}?{}>; rel=\"next\"", req.path(), query.finish())
 }
 
 /// Makes a page of up to `limit + 1` rows: the additional row shows that there is a next page.

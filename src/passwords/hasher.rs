@@ -20,6 +20,8 @@ use crate::{
 
 /// A salt and digest in bcrypt's alphabet. Verifying against it takes as long as against a real hash.
 const DUMMY_SALT_AND_DIGEST: &str = "abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZabcde";
+/// In the place of a hash: no password matches it, and a comparison takes as long as any other.
+pub const UNUSABLE: &str = "!";
 /// How long a request waits for a hash that has begun. At the highest cost a hash takes seconds.
 const MAX_RUN: Duration = Duration::from_secs(30);
 
@@ -183,6 +185,7 @@ impl HashPermit<'_> {
 }
 
 fn verify(password: &str, stored: Option<&str>, dummy: &str, cost: u32) -> BcryptResult<Verdict> {
+    let stored = stored.filter(|hash| *hash != UNUSABLE);
     let hash = stored.unwrap_or(dummy);
     let matches = bcrypt::verify(prehash(password), hash)?;
     Ok(match (matches && stored.is_some(), cost_of(hash) == Some(cost)) {

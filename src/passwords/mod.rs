@@ -9,6 +9,6 @@ mod policy;
 mod queue;
 
 pub use self::{
-    hasher::{HashPermit, Hasher, Verdict},
+    hasher::{HashPermit, Hasher, UNUSABLE, Verdict},
     policy::{Policy, check},
 };

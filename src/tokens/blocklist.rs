@@ -56,6 +56,11 @@ impl EndedSessions {
         Ok(Self(ended))
     }
 
+    /// The number of sessions.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Makes this server refuse their access tokens. Returns the number of sessions.
     pub fn refuse(self, blocklist: &Blocklist) -> usize {
         blocklist.refuse(&self.0);

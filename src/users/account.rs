@@ -1,7 +1,7 @@
 //! Reads and changes accounts for flows by mail: confirmation, recovery, changes of the address or password.
 
 use chrono::{DateTime, Utc};
-use diesel::{PgConnection, QueryResult, prelude::*};
+use diesel::{PgConnection, QueryResult, dsl::sql, expression::SqlLiteral, prelude::*, sql_types::Bool};
 
 use super::email::EmailAddress;
 use crate::{
@@ -20,12 +20,25 @@ pub struct Account {
     pub name: Option<String>,
     #[diesel(select_expression = users::email_confirmed_at.is_not_null())]
     pub email_confirmed: bool,
+    /// Whether an admin has disabled it: no mail lets anyone in then.
+    #[diesel(select_expression = users::disabled_at.is_not_null())]
+    pub disabled: bool,
+    #[diesel(select_expression = users::deleted_at.is_not_null())]
+    pub deleted: bool,
+    #[diesel(select_expression = sql::<Bool>("users.password_hash = '!'"))]
+    #[diesel(select_expression_type = SqlLiteral<Bool>)]
+    pub invited: bool,
     pub created_at: DateTime<Utc>,
     /// When its address was last changed.
     pub email_changed_at: Option<DateTime<Utc>>,
 }
 
 impl Account {
+    /// Whether the person has not chosen a password yet.
+    pub fn can_be_invited(&self) -> bool {
+        self.invited && !self.disabled && !self.deleted
+    }
+
     /// Returns the name to greet in a mail, if the address is confirmed. Otherwise a person could register a stranger's
     /// address with an advertisement as name, and we would mail it.
     pub fn greeting(&self) -> Option<&str> {

@@ -1,13 +1,22 @@
 //! Defines an account as the API shows it, and the rules for names.
 
+use std::net::IpAddr;
+
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
-use serde::Serialize;
+use diesel::{
+    deserialize::FromSqlRow,
+    dsl::sql,
+    expression::{AsExpression, SqlLiteral},
+    prelude::*,
+    sql_types::Text,
+};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 use validator::ValidationError;
 
 use crate::{
-    db::{UserId, schema::users},
+    db::{UserId, schema::users, text_enum},
     http::{check_display_text, is_visible},
     tokens::Role,
 };
@@ -31,11 +40,77 @@ pub struct User {
     pub name: Option<String>,
     #[schema(inline)]
     pub role: Role,
+    #[schema(inline)]
+    #[diesel(select_expression = sql::<Text>(STATUS), select_expression_type = SqlLiteral<Text>)]
+    pub status: Status,
+    /// Why an admin disabled the account.
+    #[schema(example = "asked for by the customer")]
+    pub disabled_reason: Option<String>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+    /// When a deleted account and everything in it will be deleted for good; until then it can be restored.
+    pub purge_at: Option<DateTime<Utc>>,
+    /// The number of log-ins.
+    pub login_count: i32,
+    /// The newest log-in.
+    pub current_login_at: Option<DateTime<Utc>>,
+    /// IP address of the newest log-in.
+    #[serde(serialize_with = "address")]
+    #[schema(value_type = Option<String>, example = "203.0.113.9")]
+    pub current_login_address: Option<IpNet>,
+    /// The log-in before the newest one. If you do not remember it, somebody else knows your password.
+    pub last_login_at: Option<DateTime<Utc>>,
+    /// IP address of that log-in.
+    #[serde(serialize_with = "address")]
+    #[schema(value_type = Option<String>, example = "203.0.113.9")]
+    pub last_login_address: Option<IpNet>,
     /// The entity tag.
     #[serde(skip)]
     pub version: i32,
+}
+
+/// The state of an account.
+#[derive(
+    AsExpression,
+    FromSqlRow,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
+#[diesel(sql_type = Text)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum Status {
+    /// Its address is confirmed.
+    Active,
+    /// Its address was never confirmed. Whether it can be used depends on `REQUIRE_CONFIRMATION`.
+    Unconfirmed,
+    /// An admin has invited the person, who has not chosen a password yet.
+    Invited,
+    /// An admin has disabled it: a log-in is refused.
+    Disabled,
+    /// It can be restored until it is purged.
+    Deleted,
+}
+
+text_enum!(Status);
+
+/// The status in SQL; the first that applies.
+pub(super) const STATUS: &str = "CASE WHEN users.deleted_at IS NOT NULL THEN 'deleted' \
+    WHEN users.disabled_at IS NOT NULL THEN 'disabled' \
+    WHEN users.password_hash = '!' THEN 'invited' \
+    WHEN users.email_confirmed_at IS NULL THEN 'unconfirmed' ELSE 'active' END";
+
+fn address<S: Serializer>(network: &Option<IpNet>, serializer: S) -> Result<S::Ok, S::Error> {
+    let address: Option<IpAddr> = network.map(|network| network.addr());
+    address.serialize(serializer)
 }
 
 /// For validator: 1 to 100 characters, at least one of them a letter, number, sign or symbol, none of them a control

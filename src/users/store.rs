@@ -1,18 +1,24 @@
 //! Stores accounts: inserts, finds, lists, changes and deletes them.
 
+use std::net::IpAddr;
+
 use chrono::{DateTime, Utc};
 use diesel::{
     PgConnection, QueryResult,
     dsl::sql,
+    pg::Pg,
     prelude::*,
     result::Error,
-    sql_types::{Bool, Nullable, Text},
+    sql_types::{Bool, Nullable, Text, Timestamptz},
 };
-use uuid::Uuid;
+use ipnet::IpNet;
 
-use super::{email::EmailAddress, model::User};
+use super::{
+    email::EmailAddress,
+    model::{STATUS, Status, User},
+};
 use crate::{
-    db::{UserId, constraint_violated, schema::users},
+    db::{UserId, constraint_violated, id_at, least_id_at, schema::users},
     http::{Problem, kind},
     tokens::Role,
 };
@@ -36,7 +42,7 @@ pub struct NewUser {
 impl NewUser {
     pub fn new(email: EmailAddress, password_hash: String, role: Role, now: DateTime<Utc>) -> Self {
         Self {
-            id: UserId(Uuid::now_v7()),
+            id: UserId(id_at(now)),
             email,
             username: None,
             username_canonical: None,
@@ -108,11 +114,13 @@ impl Taken {
 }
 
 /// The part of an account that a log-in is checked against.
-#[derive(Queryable)]
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = users)]
 pub struct Credentials {
     pub id: UserId,
-    pub role: Role,
     pub password_hash: String,
+    #[diesel(select_expression = users::disabled_at.is_not_null())]
+    pub disabled: bool,
 }
 
 /// Inserts an account.
@@ -125,7 +133,7 @@ pub fn insert(conn: &mut PgConnection, user: &NewUser) -> QueryResult<User> {
 }
 
 pub fn find_credentials(conn: &mut PgConnection, login: &Login) -> QueryResult<Option<Credentials>> {
-    let query = users::table.select((users::id, users::role, users::password_hash)).into_boxed();
+    let query = users::table.select(Credentials::as_select()).into_boxed();
     let name = login.canonical();
     let query = match login {
         Login::Email(_) => query.filter(users::email_canonical.eq(name)),
@@ -146,26 +154,77 @@ pub(super) fn find_for_update(conn: &mut PgConnection, id: UserId) -> QueryResul
     users::table.find(id).select(User::as_select()).for_update().first(conn).optional()
 }
 
+/// Counts a log-in, and remembers when and from where it and the one before were. Returns the role; None if the account
+/// was disabled, deleted or given another password in the meantime. Locks the row.
+pub fn count_login(
+    conn: &mut PgConnection,
+    user: &Credentials,
+    address: IpAddr,
+    now: DateTime<Utc>,
+) -> QueryResult<Option<Role>> {
+    // The version stays the same: the user sees no change that another one could overwrite.
+    diesel::update(users::table.find(user.id))
+        .filter(users::password_hash.eq(&user.password_hash))
+        .filter(users::disabled_at.is_null().and(users::deleted_at.is_null()))
+        .set((
+            users::login_count.eq(users::login_count + 1),
+            users::last_login_at.eq(users::current_login_at),
+            users::last_login_address.eq(users::current_login_address),
+            users::current_login_at.eq(now),
+            users::current_login_address.eq(IpNet::from(address)),
+        ))
+        .returning(users::role)
+        .get_result(conn)
+        .optional()
+}
+
 /// Which users to list.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Filter {
     pub email: Option<EmailAddress>,
     pub role: Option<Role>,
+    /// None for all that are not deleted.
+    pub status: Option<Status>,
+    pub created_after: Option<DateTime<Utc>>,
+    pub created_before: Option<DateTime<Utc>>,
+    /// Those who have not logged in since; a user who never did counts from the registration.
+    pub last_login_before: Option<DateTime<Utc>>,
     /// Start of an e-mail address, username or name, in any case.
     pub prefix: Option<String>,
-    pub after: Option<UserId>,
 }
 
-/// Lists accounts in the order of registration.
-pub(super) fn list(conn: &mut PgConnection, filter: Filter, limit: i64) -> QueryResult<Vec<User>> {
+/// Lists accounts in the order of registration, from the one behind `after` on.
+pub(super) fn list(
+    conn: &mut PgConnection,
+    filter: &Filter,
+    after: Option<UserId>,
+    limit: i64,
+) -> QueryResult<Vec<User>> {
     let mut query = users::table.select(User::as_select()).order(users::id).limit(limit).into_boxed();
-    if let Some(email) = filter.email {
+    query = match filter.status {
+        None => query.filter(users::deleted_at.is_null()),
+        Some(status) => query.filter(sql::<Text>(STATUS).eq(status)).filter(narrow(status)),
+    };
+    // By id, whose order is that of registration.
+    if let Some(after) = filter.created_after {
+        query = query.filter(users::id.ge(UserId(least_id_at(after))));
+    }
+    if let Some(before) = filter.created_before {
+        query = query.filter(users::id.lt(UserId(least_id_at(before))));
+    }
+    if let Some(before) = filter.last_login_before {
+        query = query.filter(
+            sql::<Bool>("coalesce(users.current_login_at, users.created_at) < ")
+                .bind::<Timestamptz, _>(before),
+        );
+    }
+    if let Some(email) = &filter.email {
         query = query.filter(users::email_canonical.eq(email.canonical().to_owned()));
     }
     if let Some(role) = filter.role {
         query = query.filter(users::role.eq(role));
     }
-    if let Some(prefix) = filter.prefix {
+    if let Some(prefix) = &filter.prefix {
         let pattern = like_prefix(&prefix.to_lowercase());
         query = query.filter(
             users::email_canonical
@@ -174,10 +233,21 @@ pub(super) fn list(conn: &mut PgConnection, filter: Filter, limit: i64) -> Query
                 .or(sql::<Nullable<Bool>>("lower(name) LIKE ").bind::<Text, _>(pattern)),
         );
     }
-    if let Some(after) = filter.after {
+    if let Some(after) = after {
         query = query.filter(users::id.gt(after));
     }
     query.load(conn)
+}
+
+/// Repeats the main condition of a status, so that its partial index serves.
+fn narrow(status: Status) -> Box<dyn BoxableExpression<users::table, Pg, SqlType = Bool>> {
+    match status {
+        Status::Active => Box::new(users::deleted_at.is_null()),
+        Status::Unconfirmed => Box::new(users::email_confirmed_at.is_null()),
+        Status::Invited => Box::new(users::password_hash.eq(sql::<Text>("'!'"))),
+        Status::Disabled => Box::new(users::disabled_at.is_not_null()),
+        Status::Deleted => Box::new(users::deleted_at.is_not_null()),
+    }
 }
 
 fn like_prefix(text: &str) -> String {

@@ -1,7 +1,7 @@
 //! Answers `PATCH /api/v1/user`: changes the name and username of the current user.
 
 use actix_web::{HttpRequest, HttpResponse, patch, web::Data};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::Validate;
 
@@ -15,6 +15,7 @@ use crate::{
     http::{
         Json, Problem,
         etag::{self, IfMatch},
+        present,
     },
     tokens::{CurrentUser, Refusal},
 };
@@ -36,11 +37,6 @@ pub struct UpdateMe {
     #[schema(value_type = Option<String>, min_length = 3, max_length = 32, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     #[validate(custom(function = "check_username"))]
     username: Option<Option<String>>,
-}
-
-/// Distinguishes `null` (inner None) from an absent field (outer None).
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 /// Change your account

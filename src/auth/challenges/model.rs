@@ -31,6 +31,7 @@ pub enum Purpose {
     ChangeEmail,
     UndoEmailChange,
     UnlockLogin,
+    AcceptInvitation,
 }
 
 impl Purpose {
@@ -47,7 +48,7 @@ impl Purpose {
             Self::ConfirmEmail | Self::ChangeEmail | Self::UnlockLogin => TimeDelta::hours(24),
             Self::ResetPassword => TimeDelta::minutes(30),
             Self::ChangePassword => CODE_LIFETIME,
-            Self::UndoEmailChange => TimeDelta::days(7),
+            Self::UndoEmailChange | Self::AcceptInvitation => TimeDelta::days(7),
         }
     }
 }

@@ -7,6 +7,7 @@
 mod address_in_use;
 mod confirmation;
 mod email_change;
+mod invitation;
 mod login_stopped;
 mod notice;
 mod password_change;
@@ -22,6 +23,7 @@ use diesel::{PgConnection, QueryResult};
 pub(super) use self::{
     confirmation::ConfirmationMail,
     email_change::EmailChangeMail,
+    invitation::InvitationMail,
     login_stopped::LoginStoppedMail,
     notice::{Notice, NoticeMail},
     password_change::PasswordChangeMail,
@@ -99,5 +101,6 @@ pub fn jobs(registry: Registry, context: &MailContext) -> Registry {
         .register::<EmailChangeMail>(context.clone())
         .register::<UndoMail>(context.clone())
         .register::<LoginStoppedMail>(context.clone())
+        .register::<InvitationMail>(context.clone())
         .register::<NoticeMail>(context.clone())
 }
