@@ -1,5 +1,12 @@
 -- A deleted account has given its address away, so it cannot come back.
 DELETE FROM users WHERE deleted_at IS NOT NULL;
+-- An invited person has no password.
+DELETE FROM users WHERE password_hash = '!';
+DELETE FROM challenges WHERE purpose = 'accept-invitation';
+ALTER TABLE challenges
+    DROP CONSTRAINT challenges_purpose_check,
+    ADD CONSTRAINT challenges_purpose_check CHECK (purpose IN
+        ('confirm-email', 'reset-password', 'change-password', 'change-email', 'undo-email-change', 'unlock-login'));
 DROP INDEX users_last_seen_idx, users_unconfirmed_idx, users_invited_idx, users_purge_at_idx, users_deleted_idx,
     users_disabled_idx;
 ALTER TABLE users

@@ -16,6 +16,11 @@ ALTER TABLE users
             AND (deleted_at IS NULL) = (purge_at IS NULL)),
     ADD CONSTRAINT users_disabled_check CHECK (disabled_at IS NOT NULL OR disabled_reason IS NULL);
 
+ALTER TABLE challenges
+    DROP CONSTRAINT challenges_purpose_check,
+    ADD CONSTRAINT challenges_purpose_check CHECK (purpose IN ('confirm-email', 'reset-password', 'change-password',
+        'change-email', 'undo-email-change', 'unlock-login', 'accept-invitation'));
+
 CREATE INDEX users_disabled_idx ON users (id) WHERE disabled_at IS NOT NULL;
 CREATE INDEX users_deleted_idx ON users (id) WHERE deleted_at IS NOT NULL;
 CREATE INDEX users_purge_at_idx ON users (purge_at) WHERE purge_at IS NOT NULL;

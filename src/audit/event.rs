@@ -117,6 +117,11 @@ impl Event {
         Self { kind, actor, user: None, session: None, client: None, details: Map::new() }
     }
 
+    /// What a person without an access token does to an account: with a password, a link or a code.
+    pub fn by_stranger(kind: EventKind, user: UserId, client: &Client) -> Self {
+        Self::new(kind, Actor::Anonymous).about(user).from(client)
+    }
+
     /// What the user of an access token does to the own account.
     pub fn by_user(kind: EventKind, me: &CurrentUser, client: &Client) -> Self {
         Self::new(kind, Actor::User(me.id)).about(me.id).in_session(me.session).from(client)

@@ -13,7 +13,7 @@ use super::{
     proof::{Proof, check_code, check_proof, refused},
 };
 use crate::{
-    audit::{Actor, Event, EventKind},
+    audit::{Event, EventKind},
     http::{Json, Problem},
     users::{self, check_email},
 };
@@ -80,10 +80,7 @@ pub async fn accept_invitation(
             return Err(refused(pointer));
         };
         users::confirm_email(conn, user, &account.email, now)?;
-        Event::new(EventKind::InvitationAccepted, Actor::Anonymous)
-            .about(user)
-            .from(&client)
-            .record(conn, now)?;
+        Event::by_stranger(EventKind::InvitationAccepted, user, &client).record(conn, now)?;
         Ok(ended)
     };
     auth.db.tx(accept).await?.refuse(&auth.blocklist);

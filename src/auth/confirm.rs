@@ -21,12 +21,13 @@ use super::{
     store,
 };
 use crate::{
+    audit::{Event, EventKind},
     db::UserId,
     http::{Json, Problem},
     jobs,
     passwords::Verdict,
     tokens::{
-        EndedSessions, Role,
+        Client, EndedSessions, Role,
         sessions::{self, Selection},
     },
     users::{self, NewUser, Taken, check_email},
@@ -121,7 +122,7 @@ pub async fn confirm(
         Subject::Registration(id) => {
             // With the salt that the registrations have, so that one hash can be compared with all of them.
             let hash = auth.hasher.reserve(network)?.hash_with_salt(password, salt).await?;
-            auth.db.tx(move |conn| create_account(conn, &challenge, id, hash, allowed, pointer, now)).await?
+            auth.db.tx(move |conn| create_account(conn, &challenge, id, hash, allowed, pointer, &client, now)).await?
         }
         Subject::User(id) => {
             let stored = auth.db.query(move |conn| users::find_hash(conn, id)).await?;
@@ -135,7 +136,7 @@ pub async fn confirm(
                 None
             };
             let ended =
-                auth.db.tx(move |conn| confirm_account(conn, &challenge, id, &stored, new, now)).await?;
+                auth.db.tx(move |conn| confirm_account(conn, &challenge, id, &stored, new, &client, now)).await?;
             ended.map(|ended| ended.refuse(&auth.blocklist)).is_some()
         }
     };
@@ -151,6 +152,7 @@ fn create_account(
     hash: String,
     allowed: Result<(), Problem>,
     pointer: &str,
+    client: &Client,
     now: DateTime<Utc>,
 ) -> Result<bool, Problem> {
     let pending = store::lock_all(conn, &challenge.email)?;
@@ -182,6 +184,7 @@ fn create_account(
     })?;
     challenges::hand_over(conn, challenge.id, user.id)?;
     store::delete(conn, &pending)?;
+    Event::by_stranger(EventKind::Registered, user.id, client).record(conn, now)?;
     Ok(true)
 }
 
@@ -193,6 +196,7 @@ fn confirm_account(
     user: UserId,
     verified: &str,
     new: Option<String>,
+    client: &Client,
     now: DateTime<Utc>,
 ) -> Result<Option<EndedSessions>, Problem> {
     let Some(current) = users::lock_hash(conn, user)? else {
@@ -204,6 +208,9 @@ fn confirm_account(
     if current != verified {
         return Err(Problem::unavailable("the password was changed during the confirmation"));
     }
+    Event::by_stranger(EventKind::EmailConfirmed, user, client)
+        .detail("password_changed", new.is_some())
+        .record(conn, now)?;
     let Some(hash) = new else {
         let confirmed = users::confirm_email(conn, user, &challenge.email, now)?;
         return Ok(confirmed.then(EndedSessions::default));

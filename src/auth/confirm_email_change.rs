@@ -19,10 +19,11 @@ use super::{
     proof::{Proof, check_code, refused},
 };
 use crate::{
+    audit::{Event, EventKind},
     http::{Json, Problem, kind},
     jobs,
     limits::Limits,
-    tokens::CurrentUser,
+    tokens::{Client, CurrentUser},
     users::{self, Taken, check_email},
 };
 
@@ -91,7 +92,7 @@ pub async fn confirm_email_change(
     let challenge = proof.find_unused(Purpose::ChangeEmail, &auth, client.network()).await?;
     let confirmed = Confirmed { email: challenge.email.given().to_owned() };
     let limits = auth.limits.clone();
-    if !auth.db.tx(move |conn| apply(conn, &limits, &challenge, now)).await? {
+    if !auth.db.tx(move |conn| apply(conn, &limits, &challenge, &client, now)).await? {
         return Err(refused(pointer));
     }
     Ok(JsonBody(confirmed))
@@ -102,6 +103,7 @@ fn apply(
     conn: &mut PgConnection,
     limits: &Limits,
     challenge: &Challenge,
+    client: &Client,
     now: DateTime<Utc>,
 ) -> Result<bool, Problem> {
     let user = challenge.user().ok_or_else(|| Problem::internal("a change of address without a user"))?;
@@ -113,6 +115,7 @@ fn apply(
     }
     users::change_email(conn, user, &challenge.email, now).map_err(taken)?;
     challenges::cancel(conn, user)?;
+    Event::by_stranger(EventKind::EmailChanged, user, client).record(conn, now)?;
     if !old.email_confirmed {
         // Otherwise anyone could reserve any address: by registering it and then changing to another one.
         if super::may_mail(conn, limits, super::ADDRESS_CHANGES, &old.email, now)? {

@@ -12,6 +12,7 @@ use super::{
     proof::{Proof, check_six_digits, refused},
 };
 use crate::{
+    audit::{Event, EventKind},
     http::{Json, Problem},
     tokens::{Client, CurrentUser},
     users,
@@ -66,6 +67,7 @@ pub async fn confirm_password_change(
                 return Err(refused("/code"));
             };
             users::allow_login(conn, &limits, me.id, network, now)?;
+            Event::by_user(EventKind::PasswordChanged, &me, &client).record(conn, now)?;
             Ok(ended)
         })
         .await?;

@@ -6,14 +6,15 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::{
-    Auth,
+    Auth, challenges,
     mails::{Notice, NoticeMail},
 };
 use crate::{
+    audit::{Event, EventKind},
     http::{Json, Problem},
     jobs,
     tokens::{
-        Client, CurrentUser,
+        Client, CurrentUser, Role,
         sessions::{self, Selection},
     },
     users,
@@ -50,12 +51,17 @@ pub async fn delete_me(
     body: Json<DeleteMe>,
     auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
-    let now = auth.now();
+    let (now, grace) = (auth.now(), auth.accounts.deletion_grace);
     let verified = auth.check_password(body.0.password, me.id, client.network(), now).await?;
     let delete = move |conn: &mut _| -> Result<_, Problem> {
         let account = verified.lock(conn)?;
+        if users::lock(conn, me.id)?.is_some_and(|user| user.role == Role::Admin) {
+            users::keep_an_admin(conn, me.id)?;
+        }
         let ended = sessions::end(conn, me.id, Selection::All)?;
-        users::delete(conn, me.id)?;
+        users::mark_deleted(conn, me.id, now, grace)?;
+        challenges::cancel_all(conn, me.id)?;
+        Event::by_user(EventKind::UserDeleted, &me, &client).record(conn, now)?;
         // Otherwise anyone could send mails to a stranger by registering and deleting an account repeatedly.
         if account.email_confirmed {
             let notice = NoticeMail::to(&account.email, Notice::AccountDeleted);

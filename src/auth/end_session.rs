@@ -4,10 +4,11 @@ use actix_web::{HttpResponse, delete, web::Data};
 
 use super::Auth;
 use crate::{
+    audit::{Event, EventKind},
     db::SessionId,
     http::{Path, Problem, kind},
     tokens::{
-        CurrentUser,
+        Client, CurrentUser,
         sessions::{self, Selection},
     },
 };
@@ -28,10 +29,19 @@ use crate::{
 #[delete("/auth/sessions/{id}")]
 pub async fn end_session(
     me: CurrentUser,
+    client: Client,
     path: Path<SessionId>,
     auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
-    let ended = auth.db.query_tx(move |conn| sessions::end(conn, me.id, Selection::Only(&[path.0]))).await?;
+    let now = auth.now();
+    let end = move |conn: &mut _| {
+        let ended = sessions::end(conn, me.id, Selection::Only(&[path.0]))?;
+        if ended.count() > 0 {
+            Event::by_user(EventKind::SessionEnded, &me, &client).in_session(path.0).record(conn, now)?;
+        }
+        Ok(ended)
+    };
+    let ended = auth.db.query_tx(end).await?;
     match ended.refuse(&auth.blocklist) {
         0 => Err(Problem::new(&kind::NOT_FOUND)),
         _ => Ok(HttpResponse::NoContent().finish()),

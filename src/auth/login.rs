@@ -218,6 +218,8 @@ async fn find(auth: &Auth, name: Option<Login>, network: Network) -> Result<Cand
         let account = found.as_ref().map(|user| user.id);
         let guess = Guess::at_login(conn, &limits, account, &name.canonical(), network, now)?;
         if guess.is_last {
+            let event = Event::new(EventKind::LoginsStopped, Actor::Server);
+            account.into_iter().fold(event, Event::about).record(conn, now)?;
             jobs::enqueue(conn, &LoginStoppedMail { account }, now + MAIL_DELAY)?;
         }
         Ok(Candidate { account: found, pending, guess: Some(guess) })

@@ -7,9 +7,10 @@ use validator::Validate;
 
 use super::Auth;
 use crate::{
+    audit::{Event, EventKind},
     http::{OptionalJson, Problem},
     tokens::{
-        EndedSessions, PossiblyExpired,
+        Client, EndedSessions, PossiblyExpired,
         sessions::{self, Selection},
     },
 };
@@ -53,6 +54,7 @@ pub enum Scope {
 #[post("/auth/logout")]
 pub async fn logout(
     me: PossiblyExpired,
+    client: Client,
     body: OptionalJson<Logout>,
     auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
@@ -61,6 +63,7 @@ pub async fn logout(
     if !matches!(scope, Scope::This) {
         unexpired?;
     }
+    let now = auth.now();
     let ended = auth
         .db
         .query_tx(move |conn| {
@@ -68,11 +71,13 @@ pub async fn logout(
             if !sessions::is_live(conn, me.id, me.session)? {
                 return Ok(EndedSessions::default());
             }
-            match scope {
-                Scope::This => sessions::end(conn, me.id, Selection::Only(&[me.session])),
-                Scope::Others => sessions::end(conn, me.id, Selection::AllBut(me.session)),
-                Scope::All => sessions::end(conn, me.id, Selection::All),
-            }
+            let ended = match scope {
+                Scope::This => sessions::end(conn, me.id, Selection::Only(&[me.session]))?,
+                Scope::Others => sessions::end(conn, me.id, Selection::AllBut(me.session))?,
+                Scope::All => sessions::end(conn, me.id, Selection::All)?,
+            };
+            Event::by_user(EventKind::LoggedOut, &me, &client).detail("sessions", ended.count()).record(conn, now)?;
+            Ok(ended)
         })
         .await?;
     ended.refuse(&auth.blocklist);

@@ -12,6 +12,7 @@ use super::{
     token_pair::{self, TokenPair},
 };
 use crate::{
+    audit::{Event, EventKind},
     db,
     http::{Json, Problem, kind},
     jobs,
@@ -95,9 +96,14 @@ pub async fn refresh(client: Client, body: Json<Refresh>, auth: Data<Auth>) -> R
 /// Decides about a token that is not the newest. On reuse, the transaction that ends the session also enqueues the
 /// notice.
 fn settle(conn: &mut PgConnection, presented: Presented, times: &Lifetimes) -> Result<Settled, Problem> {
-    let user = presented.claims.sub;
+    let (user, session, client) = (presented.claims.sub, presented.claims.sid, presented.client.clone());
     let settled = reuse::settle(conn, presented, times)?;
     // An unconfirmed address may belong to a stranger, who must not get mails.
+    if let Settled::Reused(_) = &settled {
+        Event::by_stranger(EventKind::RefreshTokenReused, user, &client)
+            .in_session(session)
+            .record(conn, times.now)?;
+    }
     if let Settled::Reused(reuse) = &settled
         && let Some(account) = users::find_account(conn, user)?.filter(|account| account.email_confirmed)
     {

@@ -15,6 +15,7 @@ use super::{
     new_password, store,
 };
 use crate::{
+    audit::{Event, EventKind},
     db,
     http::{Envelope, Json, Problem},
     jobs,
@@ -105,6 +106,7 @@ pub async fn register(
             Some(taken) => taken.problem(),
             None => error.into(),
         })?;
+        Event::by_stranger(EventKind::Registered, user.id, &client).record(conn, now)?;
         if invites && super::may_mail(conn, &limits, super::CONFIRMATIONS, &email, now)? {
             jobs::enqueue(conn, &ConfirmationMail { email: email.given().to_owned() }, now)?;
         }

@@ -14,6 +14,7 @@ use super::{
     proof::{Proof, check_code, check_proof, refused},
 };
 use crate::{
+    audit::{Event, EventKind},
     http::{Json, Problem},
     users::{self, check_email},
 };
@@ -91,6 +92,7 @@ pub async fn reset_password(
             // The token or the code proves that the person receives mail at the address.
             users::confirm_email(conn, user, &account.email, now)?;
             users::allow_login(conn, &limits, user, network, now)?;
+            Event::by_stranger(EventKind::PasswordReset, user, &client).record(conn, now)?;
             // The owner of the former address had enough time to object. From now on an account that was handed over
             // cannot be taken back together with its new owner's data.
             if account.email_changed_at.is_some_and(|at| now - at >= OBJECTION_PERIOD) {

@@ -19,10 +19,11 @@ use super::{
     proof::{Proof, refused},
 };
 use crate::{
+    audit::{Event, EventKind},
     http::{Json, Problem},
     jobs,
     tokens::{
-        EndedSessions,
+        Client, EndedSessions,
         sessions::{self, Selection},
     },
     users,
@@ -64,7 +65,7 @@ pub async fn undo_email_change(
     let proof = Proof::Token(body.0.token);
     let found = proof.find(Purpose::UndoEmailChange, &auth, client.network()).await?;
     let confirmed = Confirmed { email: found.email.given().to_owned() };
-    let ended = auth.db.tx(move |conn| apply(conn, &found, now)).await?;
+    let ended = auth.db.tx(move |conn| apply(conn, &found, &client, now)).await?;
     ended.ok_or_else(|| refused("/token"))?.refuse(&auth.blocklist);
     Ok(JsonBody(confirmed))
 }
@@ -73,6 +74,7 @@ pub async fn undo_email_change(
 fn apply(
     conn: &mut PgConnection,
     challenge: &Challenge,
+    client: &Client,
     now: DateTime<Utc>,
 ) -> Result<Option<EndedSessions>, Problem> {
     let user = challenge.user().ok_or_else(|| Problem::internal("an undo without a user"))?;
@@ -86,6 +88,7 @@ fn apply(
     users::change_email(conn, user, &challenge.email, now)?;
     challenges::cancel_after(conn, user, challenge)?;
     let ended = sessions::end(conn, user, Selection::All)?;
+    Event::by_stranger(EventKind::EmailChangeUndone, user, client).record(conn, now)?;
     jobs::enqueue(
         conn,
         &ResetMail { email: challenge.email.given().to_owned(), reason: Reason::Undone },

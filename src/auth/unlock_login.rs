@@ -12,6 +12,7 @@ use super::{
     proof::{Proof, refused},
 };
 use crate::{
+    audit::{Event, EventKind},
     http::{Json, Problem},
     users,
 };
@@ -56,6 +57,7 @@ pub async fn unlock_login(
             if !is_there || !challenges::consume(conn, challenge.id, now)? {
                 return Err(refused("/token"));
             }
+            Event::by_stranger(EventKind::LoginsAllowed, user, &client).record(conn, now)?;
             Ok(users::allow_login(conn, &limits, user, network, now)?)
         })
         .await?;

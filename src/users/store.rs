@@ -293,9 +293,14 @@ pub fn set_password_hash(conn: &mut PgConnection, id: UserId, old: &str, new: &s
     Ok(())
 }
 
-/// Makes an account an admin. The caller ends its sessions, whose tokens carry the role.
+/// Makes an account an admin, and enables it. The caller ends its sessions, whose tokens carry the role.
 pub fn promote(conn: &mut PgConnection, id: UserId) -> QueryResult<()> {
-    let promoted = (users::role.eq(Role::Admin), users::version.eq(users::version + 1));
+    let promoted = (
+        users::role.eq(Role::Admin),
+        users::disabled_at.eq(None::<DateTime<Utc>>),
+        users::disabled_reason.eq(None::<String>),
+        users::version.eq(users::version + 1),
+    );
     diesel::update(users::table.find(id)).set(promoted).execute(conn)?;
     Ok(())
 }

@@ -10,6 +10,7 @@ use super::{
     store,
 };
 use crate::{
+    audit::{Event, EventKind},
     clock::Clock,
     db::Db,
     http::{
@@ -17,7 +18,7 @@ use crate::{
         etag::{self, IfMatch},
         present,
     },
-    tokens::{CurrentUser, Refusal},
+    tokens::{Client, CurrentUser, Refusal},
 };
 
 /// A JSON merge patch (RFC 7396): an absent field stays as it is, null clears it.
@@ -61,6 +62,7 @@ pub struct UpdateMe {
 pub async fn update_me(
     req: HttpRequest,
     me: CurrentUser,
+    client: Client,
     body: Json<UpdateMe>,
     db: Data<Db>,
     clock: Data<Clock>,
@@ -79,6 +81,7 @@ pub async fn update_me(
             {
                 return Err(Problem::invalid("/username", "reserved", RESERVED_MESSAGE));
             }
+            Event::by_user(EventKind::ProfileChanged, &me, &client).record(conn, now)?;
             store::update(conn, me.id, change, now).map_err(|error| match store::Taken::by(&error) {
                 Some(taken) => taken.problem(),
                 None => error.into(),

@@ -63,6 +63,7 @@ mod upstream {
     mod repeated_secrets;
 }
 mod users {
+    mod administration;
     mod list;
     mod me;
 }
@@ -104,4 +105,7 @@ mod telemetry {
 }
 mod config {
     mod configuration;
+}
+mod audit {
+    mod trail;
 }

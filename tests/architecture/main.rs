@@ -25,7 +25,7 @@ use self::{
 };
 
 /// From the top; a room may use those after it.
-const ROOMS: [&str; 21] = [
+const ROOMS: [&str; 23] = [
     "cli",
     "app",
     "auth",
@@ -37,6 +37,8 @@ const ROOMS: [&str; 21] = [
     "users",
     "mail",
     "jobs",
+    "audit",
+    "idempotency",
     "tokens",
     "passwords",
     "limits",

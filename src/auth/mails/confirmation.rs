@@ -56,7 +56,7 @@ fn open(
 ) -> QueryResult<Option<DateTime<Utc>>> {
     // Locked before their challenges, in the same order as a confirmation does.
     let (subject, email, asked_at) = if let Some(account) = users::lock_account_of(conn, email)? {
-        if account.email_confirmed {
+        if account.email_confirmed || account.disabled {
             return Ok(None);
         }
         (Subject::User(account.id), account.email, account.created_at)

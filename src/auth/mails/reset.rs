@@ -38,7 +38,8 @@ impl Job for ResetMail {
         };
         let found = context
             .query_tx(move |conn, keys| {
-                let Some(account) = users::lock_account_of(conn, &email)? else {
+                let account = users::lock_account_of(conn, &email)?;
+                let Some(account) = account.filter(|account| !account.disabled) else {
                     return Ok(None);
                 };
                 let armed = arm_for(conn, keys, &running, Purpose::ResetPassword, &account)?;

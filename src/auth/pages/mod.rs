@@ -28,6 +28,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(confirm_email_change_page)
         .service(undo_email_change_page)
         .service(unlock_login_page)
+        .service(accept_invitation_page)
         .service(page_asset);
 }
 
@@ -142,6 +143,35 @@ async fn reset_password_page(pages: Data<Pages>) -> Result<HttpResponse, Problem
             endpoint: "api/v1/auth/password/forgot",
             question: "No mail, or it has expired?",
         }),
+    })
+}
+
+/// Page: accept an invitation
+///
+/// Shows a form for the link or the code of an invitation.
+#[utoipa::path(
+    tag = "pages",
+    security(()),
+    responses((status = 200, description = "The page.", body = String, content_type = "text/html",
+        example = "<!doctype html><title>Choose a password</title>…"))
+)]
+#[get("/accept-invitation")]
+async fn accept_invitation_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
+    respond(&Page {
+        product: &pages.product_name,
+        title: "Choose a password",
+        intro: "Somebody has made an account for you. Choose a password, and you can log in with it.",
+        endpoint: "api/v1/auth/invitation/accept",
+        button: "Set the password",
+        done: "Your password is set. You can log in with it now.",
+        takes_code: true,
+        password: Some(Password {
+            name: "new_password",
+            label: "Password",
+            hint: "At least 8 characters; a few unusual words are a good choice.",
+            autocomplete: "new-password",
+        }),
+        resend: None,
     })
 }
 
