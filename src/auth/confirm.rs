@@ -122,7 +122,9 @@ pub async fn confirm(
         Subject::Registration(id) => {
             // With the salt that the registrations have, so that one hash can be compared with all of them.
             let hash = auth.hasher.reserve(network)?.hash_with_salt(password, salt).await?;
-            auth.db.tx(move |conn| create_account(conn, &challenge, id, hash, allowed, pointer, &client, now)).await?
+            auth.db
+                .tx(move |conn| create_account(conn, &challenge, id, hash, allowed, pointer, &client, now))
+                .await?
         }
         Subject::User(id) => {
             let stored = auth.db.query(move |conn| users::find_hash(conn, id)).await?;
@@ -135,8 +137,10 @@ pub async fn confirm(
             } else {
                 None
             };
-            let ended =
-                auth.db.tx(move |conn| confirm_account(conn, &challenge, id, &stored, new, &client, now)).await?;
+            let ended = auth
+                .db
+                .tx(move |conn| confirm_account(conn, &challenge, id, &stored, new, &client, now))
+                .await?;
             ended.map(|ended| ended.refuse(&auth.blocklist)).is_some()
         }
     };

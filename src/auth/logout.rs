@@ -76,7 +76,9 @@ pub async fn logout(
                 Scope::Others => sessions::end(conn, me.id, Selection::AllBut(me.session))?,
                 Scope::All => sessions::end(conn, me.id, Selection::All)?,
             };
-            Event::by_user(EventKind::LoggedOut, &me, &client).detail("sessions", ended.count()).record(conn, now)?;
+            Event::by_user(EventKind::LoggedOut, &me, &client)
+                .detail("sessions", ended.count())
+                .record(conn, now)?;
             Ok(ended)
         })
         .await?;

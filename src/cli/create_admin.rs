@@ -11,6 +11,7 @@ use diesel::{Connection, PgConnection};
 
 use super::{database::with_connection, output::print};
 use crate::{
+    audit::{Actor, Event, EventKind},
     auth::challenges,
     config::Config,
     db::{self, migrate},
@@ -78,6 +79,10 @@ fn create_or_promote(
     let released = challenges::release(conn, email, now)?;
     let new = NewUser::new(email.clone(), hash.to_owned(), Role::Admin, now).confirmed();
     let user = users::insert(conn, &new).context("the account cannot be created")?;
+    Event::new(EventKind::Registered, Actor::Operator)
+        .about(user.id)
+        .detail("role", "admin")
+        .record(conn, now)?;
     let mut done = vec![format!("created admin {} with id {}", user.email, user.id)];
     done.extend(released.iter().map(|former| {
         format!("the account {former}, which had this address before, can no longer get it back")
@@ -110,6 +115,10 @@ fn promote(
     users::promote(conn, account.id)?;
     challenges::cancel_all(conn, account.id)?;
     sessions::end(conn, account.id, Selection::All)?.leave_to_servers();
+    Event::new(EventKind::RoleChanged, Actor::Operator)
+        .about(account.id)
+        .detail("role", "admin")
+        .record(conn, now)?;
     Ok(())
 }
 

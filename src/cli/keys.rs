@@ -9,6 +9,7 @@ use super::{
     output::{Unprinted, print},
 };
 use crate::{
+    audit::{Actor, Event, EventKind},
     config::Config,
     db,
     tokens::{self, KeyRow, KeyState, Revoked, Sealer},
@@ -46,11 +47,15 @@ pub(super) fn run(config: &Config, command: &Command) -> Result<()> {
             Command::Rotate { hurry } => {
                 let sealer = sealer(config, conn)?;
                 let kid = tokens::rotate(conn, &sealer, now, *hurry)?;
+                let event = Event::new(EventKind::SigningKeysRotated, Actor::Operator);
+                event.detail("kid", kid.as_str()).record(conn, now)?;
                 print(format_args!("{kid} is the current key now"))?;
             }
             Command::Revoke { kid } => {
                 let sealer = sealer(config, conn)?;
                 let revoked = tokens::revoke(conn, &sealer, kid, now)?;
+                let event = Event::new(EventKind::SigningKeyRevoked, Actor::Operator);
+                event.detail("kid", kid.as_str()).record(conn, now)?;
                 print_revoked(kid, &revoked)?;
             }
         }

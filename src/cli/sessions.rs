@@ -9,6 +9,7 @@ use super::{
     output::print,
 };
 use crate::{
+    audit::{self, Actor, Event, EventKind},
     config::Config,
     db,
     tokens::{
@@ -51,7 +52,13 @@ fn end_those_of(conn: &mut PgConnection, email: &EmailAddress) -> Result<()> {
     let ended = conn.transaction(|conn| -> Result<usize> {
         let account =
             users::lock_account_of(conn, email)?.context("there is no account with this address")?;
-        Ok(sessions::end(conn, account.id, Selection::All)?.leave_to_servers())
+        let ended = sessions::end(conn, account.id, Selection::All)?.leave_to_servers();
+        let now = db::now(conn)?;
+        Event::new(EventKind::SessionEnded, Actor::Operator)
+            .about(account.id)
+            .detail("count", ended)
+            .record(conn, now)?;
+        Ok(ended)
     })?;
     Ok(print(format_args!("ended {}", count(ended)))?)
 }
@@ -60,6 +67,8 @@ fn end_all(config: &Config, conn: &mut PgConnection) -> Result<()> {
     let sealer = Sealer::new(&secret_key_or_new(config)?);
     let now = db::now(conn)?;
     let ended = tokens::end_all(conn, &sealer, now)?;
+    audit::begin_if_lost(conn, &sealer, now)?;
+    Event::new(EventKind::AllSessionsEnded, Actor::Operator).detail("count", ended).record(conn, now)?;
     print(format_args!("replaced the signing keys and ended {}", count(ended)))?;
     print(
         "Servers that are connected to PostgreSQL refuse all tokens issued before: users have to log in again.",

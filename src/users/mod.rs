@@ -9,6 +9,7 @@ mod list;
 mod model;
 mod read;
 mod read_me;
+mod replace_me;
 mod store;
 mod update_me;
 
@@ -33,6 +34,7 @@ pub fn routes(config: &mut ServiceConfig) {
     config
         .service(read_me::read_me)
         .service(update_me::update_me)
+        .service(replace_me::replace_me)
         .service(list::list_users)
         .service(read::read_user);
 }

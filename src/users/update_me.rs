@@ -1,6 +1,7 @@
 //! Answers `PATCH /api/v1/user`: changes the name and username of the current user.
 
 use actix_web::{HttpRequest, HttpResponse, patch, web::Data};
+use diesel::PgConnection;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::Validate;
@@ -67,26 +68,35 @@ pub async fn update_me(
     db: Data<Db>,
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
-    let condition = IfMatch::of(&req)?;
     let Json(UpdateMe { name, username }) = body;
-    let change = store::ProfileChange { name, username };
-    let now = clock.now();
-    let user: User = db
-        .tx(move |conn| {
-            let user = store::find_for_update(conn, me.id)?.ok_or(Refusal::Revoked)?;
-            condition.check(user.version)?;
-            if let Some(Some(new)) = &change.username
-                && is_reserved_username(new)
-                && !user.username.is_some_and(|old| old.eq_ignore_ascii_case(new))
-            {
-                return Err(Problem::invalid("/username", "reserved", RESERVED_MESSAGE));
-            }
-            Event::by_user(EventKind::ProfileChanged, &me, &client).record(conn, now)?;
-            store::update(conn, me.id, change, now).map_err(|error| match store::Taken::by(&error) {
-                Some(taken) => taken.problem(),
-                None => error.into(),
-            })
+    change(&req, me, client, store::ProfileChange { name, username }, &db, &clock).await
+}
+
+/// Changes the account if the condition of the request holds, and responds with it.
+pub(super) async fn change(
+    req: &HttpRequest,
+    me: CurrentUser,
+    client: Client,
+    change: store::ProfileChange,
+    db: &Db,
+    clock: &Clock,
+) -> Result<HttpResponse, Problem> {
+    let (condition, now) = (IfMatch::of(req)?, clock.now());
+    let work = move |conn: &mut PgConnection| -> Result<User, Problem> {
+        let user = store::find_for_update(conn, me.id)?.ok_or(Refusal::Revoked)?;
+        condition.check(user.version)?;
+        if let Some(Some(new)) = &change.username
+            && is_reserved_username(new)
+            && !user.username.is_some_and(|old| old.eq_ignore_ascii_case(new))
+        {
+            return Err(Problem::invalid("/username", "reserved", RESERVED_MESSAGE));
+        }
+        Event::by_user(EventKind::ProfileChanged, &me, &client).record(conn, now)?;
+        store::update(conn, me.id, change, now).map_err(|error| match store::Taken::by(&error) {
+            Some(taken) => taken.problem(),
+            None => error.into(),
         })
-        .await?;
+    };
+    let user = db.tx(work).await?;
     Ok(HttpResponse::Ok().insert_header(etag::of_version(user.version)).json(user))
 }

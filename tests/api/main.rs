@@ -6,6 +6,7 @@
 mod support;
 
 mod cli {
+    mod audit;
     mod create_admin;
     mod keys;
     mod openapi_and_healthcheck;

@@ -56,7 +56,10 @@ async fn what_an_admin_does_is_shown_to_the_user_without_the_admins_place() {
     let mine = events(&user, "/api/v1/user/events").await;
     let change = mine.iter().find(|event| event["kind"] == "role-changed").unwrap();
     assert_eq!((&change["actor"], &change["details"]["role"]), (&"admin".into(), &"admin".into()));
-    assert_eq!((&change["address"], &change["user_agent"], &change["session_id"]), (&Value::Null, &Value::Null, &Value::Null));
+    assert_eq!(
+        (&change["address"], &change["user_agent"], &change["session_id"]),
+        (&Value::Null, &Value::Null, &Value::Null)
+    );
     let by_admin = events(&user, &format!("{AUDIT}?actor_id={}&kind=role-changed", admin.id)).await;
     assert_eq!(by_admin[0]["address"], "127.0.0.1");
 }
@@ -72,7 +75,9 @@ async fn the_trail_is_read_in_pages_and_as_lines() {
     let mut pages = 0;
     loop {
         let page = admin.get(&path).await.assert(200).json();
-        seen.extend(page["data"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap().to_owned()));
+        seen.extend(
+            page["data"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap().to_owned()),
+        );
         pages += 1;
         let Some(cursor) = page["next_cursor"].as_str() else { break };
         path = format!("{AUDIT}?limit=3&user_id={}&cursor={cursor}", user.id);

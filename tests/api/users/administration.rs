@@ -29,7 +29,10 @@ async fn an_invited_person_chooses_a_password_and_logs_in() {
     let body = json!({"email": "Grace@example.com", "name": "Grace", "username": "grace", "role": "admin"});
     let invited = admin.post(USERS, &body).await.assert(201);
     let user = invited.json();
-    assert_eq!((&user["status"], &user["role"], &user["email"]), (&"invited".into(), &"admin".into(), &"Grace@example.com".into()));
+    assert_eq!(
+        (&user["status"], &user["role"], &user["email"]),
+        (&"invited".into(), &"admin".into(), &"Grace@example.com".into())
+    );
     let location = format!("http://mintage.test{USERS}/{}", user["id"].as_str().unwrap());
     assert_eq!(invited.header("location"), location);
     for password in ["!", "", PASSWORD] {
@@ -57,7 +60,10 @@ async fn an_invitation_is_sent_again_and_can_be_replaced_by_a_reset() {
     admin.post_empty(&again).await.assert(202);
     let second = app.mail_to("grace@example.com").await.token();
     let accept = |token: &str| json!({"token": token, "new_password": NEW_PASSWORD});
-    app.anyone().post("/api/v1/auth/invitation/accept", &accept(&first)).await.assert_problem(422, "invalid-code");
+    app.anyone()
+        .post("/api/v1/auth/invitation/accept", &accept(&first))
+        .await
+        .assert_problem(422, "invalid-code");
     app.anyone().post("/api/v1/auth/invitation/accept", &accept(&second)).await.assert(204);
     admin.post_empty(&again).await.assert_problem(409, "not-applicable");
 }
@@ -96,7 +102,9 @@ async fn an_invitation_with_an_idempotency_key_is_made_once() {
         invite(&admin, bad, "third@example.com").await.assert_problem(400, "malformed-header");
     }
     assert_eq!(app.mails_to("grace@example.com").await.len(), 1);
-    let stored = app.count("SELECT count(*) FROM idempotency_keys WHERE position('grace' IN encode(response, 'escape')) > 0");
+    let stored = app.count(
+        "SELECT count(*) FROM idempotency_keys WHERE position('grace' IN encode(response, 'escape')) > 0",
+    );
     assert_eq!(stored, 0, "stored responses are encrypted");
 }
 
@@ -113,7 +121,8 @@ async fn a_change_of_the_role_acts_on_the_next_request() {
     change(&admin, &user, json!({"role": "user"})).await.assert(200);
     promoted.get(USERS).await.assert_problem(401, "token-revoked");
     let elsewhere = promoted.on(&replica.base);
-    crate::support::eventually("the replica refuses it", async || elsewhere.get(USERS).await.status == 401).await;
+    crate::support::eventually("the replica refuses it", async || elsewhere.get(USERS).await.status == 401)
+        .await;
     app.login(&user.email).await.get(USERS).await.assert_problem(403, "forbidden");
 }
 
@@ -151,8 +160,12 @@ async fn changes_are_checked_and_made_only_to_the_version_that_was_read() {
     let (admin, user, other) = (app.admin().await, app.user().await, app.user().await);
     change(&admin, &other, json!({"username": "ada"})).await.assert(200);
     change(&admin, &user, json!({"username": "ADA"})).await.assert_problem(409, "username-taken");
-    change(&admin, &user, json!({"disabled_reason": "spam"})).await.assert_invalid("/disabled_reason", "disabled");
-    change(&admin, &user, json!({"disabled": false, "disabled_reason": "x"})).await.assert_invalid("/disabled_reason", "disabled");
+    change(&admin, &user, json!({"disabled_reason": "spam"}))
+        .await
+        .assert_invalid("/disabled_reason", "disabled");
+    change(&admin, &user, json!({"disabled": false, "disabled_reason": "x"}))
+        .await
+        .assert_invalid("/disabled_reason", "disabled");
     change(&admin, &user, json!({"password": PASSWORD})).await.assert_invalid("/password", "unknown-field");
     change(&admin, &user, json!({"email": "x@example.com"})).await.assert_invalid("/email", "unknown-field");
     let named = change(&admin, &user, json!({"name": "Ada", "username": "support"})).await.assert(200);

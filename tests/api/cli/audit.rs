@@ -1,0 +1,113 @@
+//! `mintage audit verify` on a trail that was tampered with.
+
+use diesel::connection::SimpleConnection;
+
+use crate::support::{
+    App, SECRET_KEY,
+    binary::{directory, mintage, run, stdout, succeed},
+    eventually,
+};
+
+/// An app with eight sealed events.
+async fn with_events() -> App {
+    let app = App::start();
+    let user = app.user().await;
+    for _ in 0..6 {
+        app.login(&user.email).await;
+    }
+    let unsealed = "SELECT count(*) FROM security_events WHERE seq IS NULL";
+    eventually("all events are sealed", async || app.count(unsealed) == 0).await;
+    assert_eq!(app.count("SELECT count(*) FROM security_events"), 8);
+    app
+}
+
+/// Changes the trail as a superuser who knows of the trigger.
+fn tamper(app: &App, statement: &str) {
+    let off = "ALTER TABLE security_events DISABLE TRIGGER USER";
+    let on = "ALTER TABLE security_events ENABLE TRIGGER USER";
+    app.sql().batch_execute(&format!("BEGIN; {off}; {statement}; {on}; COMMIT")).unwrap();
+}
+
+fn arguments(head: Option<&str>) -> Vec<&str> {
+    let mut arguments = vec!["audit", "verify"];
+    arguments.extend(head.map(|head| ["--head", head]).into_iter().flatten());
+    arguments
+}
+
+fn verify(app: &App, head: Option<&str>) -> String {
+    let (home, url) = (directory(), app.database().url());
+    let settings = [("DATABASE_URL", url.expose()), ("SECRET_KEY", SECRET_KEY)];
+    succeed(mintage(home.path(), &settings).args(arguments(head)))
+}
+
+fn verify_fails(app: &App, head: Option<&str>) -> String {
+    let (home, url) = (directory(), app.database().url());
+    let settings = [("DATABASE_URL", url.expose()), ("SECRET_KEY", SECRET_KEY)];
+    let output = run(mintage(home.path(), &settings).args(arguments(head)));
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+    stdout(&output)
+}
+
+/// The line that a verification prints of the newest event.
+fn head(printed: &str) -> String {
+    let line = printed.lines().find_map(|line| line.strip_prefix("newest event: "));
+    line.unwrap_or_else(|| panic!("no newest event: {printed}")).to_owned()
+}
+
+#[tokio::test]
+async fn an_untouched_trail_holds_and_contains_its_earlier_head() {
+    let app = with_events().await;
+    let printed = verify(&app, None);
+    assert!(printed.contains("8 events verified"), "{printed}");
+    let head = head(&printed);
+    assert!(head.starts_with("8:"), "{head}");
+    app.user().await;
+    assert!(verify(&app, Some(&head)).contains("newest event: "));
+}
+
+#[tokio::test]
+async fn changed_deleted_and_inserted_events_are_found() {
+    let tampered = [
+        ("UPDATE security_events SET kind = 'logged-out' WHERE seq = 3", "event 3 "),
+        ("UPDATE security_events SET at = at + interval '1 second' WHERE seq = 4", "event 4 "),
+        ("UPDATE security_events SET user_id = gen_random_uuid() WHERE seq = 5", "event 5 "),
+        ("UPDATE security_events SET address = '192.0.2.1' WHERE seq = 2", "event 2 "),
+        ("UPDATE security_events SET details = '{\"a\": 1}' WHERE seq = 2", "event 2 "),
+        ("DELETE FROM security_events WHERE seq = 4", "event 4 is missing"),
+        ("DELETE FROM security_events WHERE seq BETWEEN 3 AND 5", "events 3 to 5 are missing"),
+        ("DELETE FROM security_events WHERE seq = 1", "event 1 is missing"),
+        ("DELETE FROM security_events WHERE seq > 6", "events 7 to 8 are missing"),
+        ("DELETE FROM security_events", "events 1 to 8 are missing"),
+        ("UPDATE audit_chains SET last_seq = 6", "the ends of chain"),
+        (
+            "UPDATE security_events SET seq = CASE seq WHEN 3 THEN -4 ELSE -3 END WHERE seq IN (3, 4); \
+             UPDATE security_events SET seq = -seq WHERE seq < 0",
+            "event 3 ",
+        ),
+    ];
+    for (statement, expected) in tampered {
+        let app = with_events().await;
+        tamper(&app, statement);
+        let printed = verify_fails(&app, None);
+        assert!(printed.contains(expected), "{statement}: {printed}");
+    }
+}
+
+#[tokio::test]
+async fn events_that_were_cut_off_with_an_old_end_are_missed_by_the_noted_head() {
+    let app = with_events().await;
+    let old_end = "CREATE TABLE old_end AS TABLE audit_chains";
+    app.sql().batch_execute(old_end).unwrap();
+    app.user().await;
+    let unsealed = "SELECT count(*) FROM security_events WHERE seq IS NULL";
+    eventually("all events are sealed", async || app.count(unsealed) == 0).await;
+    let noted = head(&verify(&app, None));
+    tamper(
+        &app,
+        "DELETE FROM security_events WHERE seq > 8; UPDATE audit_chains SET last_seq = old_end.last_seq, \
+         last_hash = old_end.last_hash, mac = old_end.mac FROM old_end",
+    );
+    assert!(verify(&app, None).contains("8 events verified"), "it cannot be seen from inside");
+    let printed = verify_fails(&app, Some(&noted));
+    assert!(printed.contains("are missing"), "{printed}");
+}
