@@ -2,7 +2,7 @@
 DELETE FROM users WHERE deleted_at IS NOT NULL;
 -- An invited person has no password.
 DELETE FROM users WHERE password_hash = '!';
-DELETE FROM challenges WHERE purpose = 'accept-invitation';
+DELETE FROM challenges WHERE purpose IN ('accept-invitation', 'restore-account');
 ALTER TABLE challenges
     DROP CONSTRAINT challenges_purpose_check,
     ADD CONSTRAINT challenges_purpose_check CHECK (purpose IN

@@ -19,7 +19,8 @@ ALTER TABLE users
 ALTER TABLE challenges
     DROP CONSTRAINT challenges_purpose_check,
     ADD CONSTRAINT challenges_purpose_check CHECK (purpose IN ('confirm-email', 'reset-password', 'change-password',
-        'change-email', 'undo-email-change', 'unlock-login', 'accept-invitation'));
+        'change-email', 'undo-email-change', 'unlock-login', 'accept-invitation',
+        'restore-account'));
 
 CREATE INDEX users_disabled_idx ON users (id) WHERE disabled_at IS NOT NULL;
 CREATE INDEX users_deleted_idx ON users (id) WHERE deleted_at IS NOT NULL;

@@ -6,8 +6,9 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::{
-    Auth, challenges,
-    mails::{Notice, NoticeMail},
+    Auth,
+    challenges::{self, NewChallenge, Purpose, Subject},
+    mails::{Notice, NoticeMail, RestoreMail},
 };
 use crate::{
     audit::{Event, EventKind},
@@ -32,14 +33,17 @@ pub struct DeleteMe {
 
 /// Delete your account
 ///
-/// Deletes the account for good and ends all its sessions. The password is required, so that a stolen access token
-/// is not enough. A confirmed address gets a notice by mail.
+/// Deletes the account and ends all its sessions. The password is required, so that a stolen access token is not enough.
+/// The address and the username are free for others at once. Everything else is kept for `ACCOUNT_DELETION_GRACE` (14
+/// days by default) and then deleted for good: until then a link that is mailed to a confirmed address restores the
+/// account. The last admin cannot be deleted.
 #[utoipa::path(
     tag = "user",
     security(("bearer" = [])),
     responses(
         (status = 204, description = "The account is deleted."),
         (status = 403, description = "`wrong-password`."),
+        (status = 409, description = "`last-admin`."),
         (status = 429, description = "`too-many-requests`: too many wrong passwords."),
         (status = 503, description = "`unavailable`, `overloaded`.")
     )
@@ -59,13 +63,18 @@ pub async fn delete_me(
             users::keep_an_admin(conn, me.id)?;
         }
         let ended = sessions::end(conn, me.id, Selection::All)?;
-        users::mark_deleted(conn, me.id, now, grace)?;
+        let deleted = users::mark_deleted(conn, me.id, now, grace)?;
         challenges::cancel_all(conn, me.id)?;
         Event::by_user(EventKind::UserDeleted, &me, &client).record(conn, now)?;
         // Otherwise anyone could send mails to a stranger by registering and deleting an account repeatedly.
-        if account.email_confirmed {
-            let notice = NoticeMail::to(&account.email, Notice::AccountDeleted);
-            jobs::enqueue(conn, &notice, now)?;
+        if account.email_confirmed && !grace.is_zero() {
+            let subject = Subject::User(me.id);
+            let new = NewChallenge { purpose: Purpose::RestoreAccount, subject, email: &account.email };
+            let challenge = challenges::open(conn, &new, now)?;
+            let purge_at = deleted.purge_at.unwrap_or(now);
+            jobs::enqueue(conn, &RestoreMail { challenge, purge_at }, now)?;
+        } else if account.email_confirmed {
+            jobs::enqueue(conn, &NoticeMail::to(&account.email, Notice::AccountDeleted), now)?;
         }
         Ok(ended)
     };

@@ -26,6 +26,7 @@ mod refresh;
 mod register;
 mod resend_confirmation;
 mod reset_password;
+mod restore_account;
 mod services;
 mod store;
 mod token_pair;
@@ -121,5 +122,6 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(confirm_email_change::confirm_email_change)
         .service(undo_email_change::undo_email_change)
         .service(unlock_login::unlock_login)
-        .service(delete_me::delete_me);
+        .service(delete_me::delete_me)
+        .service(restore_account::restore_account);
 }

@@ -85,9 +85,15 @@ pub fn lock_with_hash(conn: &mut PgConnection, id: UserId, hash: &str) -> QueryR
         .optional()
 }
 
-/// Locks the user's row like [`lock_account`] and returns its password hash.
+/// Locks the user's row like [`lock_account`] and returns its password hash; None for a deleted account.
 pub fn lock_hash(conn: &mut PgConnection, id: UserId) -> QueryResult<Option<String>> {
-    users::table.find(id).select(users::password_hash).for_update().first(conn).optional()
+    users::table
+        .find(id)
+        .filter(users::deleted_at.is_null())
+        .select(users::password_hash)
+        .for_update()
+        .first(conn)
+        .optional()
 }
 
 /// Locks the user's row against other callers of this function, without blocking references to it. Transactions that count

@@ -100,7 +100,7 @@ pub fn arm(
     let (code, expires_at) = match challenge.purpose {
         // Counted from the change, so that a delayed mail does not reserve the address for longer.
         Purpose::UndoEmailChange => (None, challenge.created_at + challenge.purpose.lifetime()),
-        Purpose::UnlockLogin => (None, now + challenge.purpose.lifetime()),
+        Purpose::UnlockLogin | Purpose::RestoreAccount => (None, now + challenge.purpose.lifetime()),
         purpose => (Some(keys.hash_code(id, &secrets.code)), now + purpose.lifetime()),
     };
     diesel::update(challenges::table.find(id))

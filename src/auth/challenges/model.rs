@@ -32,6 +32,7 @@ pub enum Purpose {
     UndoEmailChange,
     UnlockLogin,
     AcceptInvitation,
+    RestoreAccount,
 }
 
 impl Purpose {
@@ -49,6 +50,8 @@ impl Purpose {
             Self::ResetPassword => TimeDelta::minutes(30),
             Self::ChangePassword => CODE_LIFETIME,
             Self::UndoEmailChange | Self::AcceptInvitation => TimeDelta::days(7),
+            // Until the account is purged, which deletes the challenge: a year at most.
+            Self::RestoreAccount => TimeDelta::days(365),
         }
     }
 }

@@ -13,6 +13,7 @@ mod notice;
 mod password_change;
 mod registration;
 mod reset;
+mod restore;
 mod undo;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub(super) use self::{
     password_change::PasswordChangeMail,
     registration::RegistrationMail,
     reset::{Reason, ResetMail},
+    restore::RestoreMail,
     undo::UndoMail,
 };
 use super::challenges::{self, ChallengeKeys, NewChallenge, Purpose, Secrets, Subject};
@@ -102,5 +104,6 @@ pub fn jobs(registry: Registry, context: &MailContext) -> Registry {
         .register::<UndoMail>(context.clone())
         .register::<LoginStoppedMail>(context.clone())
         .register::<InvitationMail>(context.clone())
+        .register::<RestoreMail>(context.clone())
         .register::<NoticeMail>(context.clone())
 }

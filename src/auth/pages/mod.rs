@@ -29,6 +29,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(undo_email_change_page)
         .service(unlock_login_page)
         .service(accept_invitation_page)
+        .service(restore_account_page)
         .service(page_asset);
 }
 
@@ -171,6 +172,30 @@ async fn accept_invitation_page(pages: Data<Pages>) -> Result<HttpResponse, Prob
             hint: "At least 8 characters; a few unusual words are a good choice.",
             autocomplete: "new-password",
         }),
+        resend: None,
+    })
+}
+
+/// Page: restore an account
+///
+/// Shows a button for the link in the mail about a deleted account.
+#[utoipa::path(
+    tag = "pages",
+    security(()),
+    responses((status = 200, description = "The page.", body = String, content_type = "text/html",
+        example = "<!doctype html><title>Restore your account</title>…"))
+)]
+#[get("/restore-account")]
+async fn restore_account_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
+    respond(&Page {
+        product: &pages.product_name,
+        title: "Restore your account",
+        intro: "Your account was deleted. It comes back with everything in it, and you can log in with its password.",
+        endpoint: "api/v1/auth/account/restore",
+        button: "Restore the account",
+        done: "Your account is restored. You can log in now.",
+        takes_code: false,
+        password: None,
         resend: None,
     })
 }

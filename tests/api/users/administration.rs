@@ -284,3 +284,21 @@ async fn an_admin_starts_a_reset_and_the_present_password_works_until_then() {
     app.anyone().post("/api/v1/auth/password/reset", &body).await.assert(204);
     log_in(&app, &user.email, NEW_PASSWORD).await.assert(200);
 }
+
+#[tokio::test]
+async fn a_user_restores_the_deleted_account_by_mail() {
+    let app = App::start();
+    let user = app.confirmed_user().await;
+    user.send(Method::PUT, "/api/v1/user/watchlist/BTC", |request| request).await.assert(204);
+    let body = json!({"password": PASSWORD});
+    user.send(Method::DELETE, "/api/v1/user", |request| request.json(&body)).await.assert(204);
+    log_in(&app, &user.email, PASSWORD).await.assert_problem(401, "invalid-credentials");
+    let mail = app.mail_to(&user.email).await;
+    assert!(mail.link().starts_with("http://mintage.test/restore-account#token="), "{}", mail.link());
+    let restore = json!({"token": mail.token()});
+    app.anyone().post("/api/v1/auth/account/restore", &restore).await.assert(204);
+    app.anyone().post("/api/v1/auth/account/restore", &restore).await.assert_problem(422, "invalid-code");
+    let user = app.login(&user.email).await;
+    let watched = user.get("/api/v1/user/watchlist").await.assert(200).json();
+    assert_eq!(watched["data"].as_array().unwrap().len(), 1);
+}

@@ -1,0 +1,53 @@
+//! Sends the mail about a deleted account, with the link that restores it.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::MailContext;
+use crate::{
+    auth::challenges,
+    jobs::{Failure, Job, Running},
+    mail::{Action, Letter},
+};
+
+/// Mails that the account was deleted, and the link that restores it until it is purged.
+#[derive(Serialize, Deserialize)]
+pub struct RestoreMail {
+    pub challenge: Uuid,
+    pub purge_at: DateTime<Utc>,
+}
+
+impl Job for RestoreMail {
+    const KIND: &'static str = "mail-account-restore";
+    type Context = MailContext;
+
+    async fn run(self, running: Running, context: &MailContext) -> Result<(), Failure> {
+        let armed = context
+            .query_tx(move |conn, keys| challenges::arm(conn, keys, self.challenge, running.now))
+            .await?;
+        let Some((challenge, secrets)) = armed else {
+            return Ok(());
+        };
+        let deleted = format!(
+            "Your account at {} was deleted. If it was you, there is nothing to do: on {} it will be deleted for good, \
+             with everything in it.",
+            context.mailer.product(),
+            self.purge_at.format("%-d %B %Y"),
+        );
+        let letter = Letter {
+            subject: "Your account was deleted",
+            paragraphs: &[
+                &deleted,
+                "If it was not you, or you have changed your mind, restore it until then. If it was not you, someone \
+                 else knows its password: choose another one afterwards.",
+            ],
+            action: Some(Action {
+                label: "Restore the account",
+                link: &context.link("restore-account", &secrets),
+            }),
+            ..Letter::default()
+        };
+        context.mailer.send_letter(&running, challenge.email.given(), &letter).await
+    }
+}
