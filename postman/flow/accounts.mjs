@@ -116,6 +116,13 @@ export const user = {
       at: ['/role', 'unknown-field'],
     },
     {
+      call: 'replace_me',
+      about: 'A field that is absent is cleared.',
+      body: { name: 'Ada King', username: '{{username}}' },
+      test: hasEntityTag,
+    },
+    { call: 'list_my_events' },
+    {
       call: 'update_me',
       when: 'null clears',
       about: 'A missing field stays as it is, null clears it (RFC 7396).',

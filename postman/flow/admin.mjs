@@ -113,6 +113,58 @@ export const users = {
         { call: 'read_user', when: 'not an id', about: 'Ids are UUIDs.', path: { id: 'ada' }, problem: 'malformed-path' },
         { call: 'list_user_sessions', path: { id: '{{user_id}}' } },
         {
+          call: 'invite_user',
+          about: 'The same `Idempotency-Key` with the same body gets the same answer for 24 hours.',
+          before: () => pm.environment.set('guest_email', `guest-${pm.variables.replaceIn('{{$randomUUID}}')}@example.com`),
+          body: { email: '{{guest_email}}', name: 'Grace Hopper' },
+          test: () => {
+            pm.test('is invited', () => pm.expect(body.status).to.eql('invited'));
+            pm.environment.set('guest_id', body.id);
+          },
+        },
+        {
+          call: 'invite_user',
+          when: 'twice',
+          about: 'The address has an account.',
+          body: { email: '{{guest_email}}' },
+          problem: 'email-taken',
+          at: ['/email', 'taken'],
+        },
+        { call: 'send_confirmation', path: { id: '{{guest_id}}' } },
+        { call: 'start_password_reset', path: { id: '{{guest_id}}' } },
+        {
+          call: 'change_user',
+          when: 'disable',
+          about: 'The sessions end, and a log-in gets a 403.',
+          path: { id: '{{guest_id}}' },
+          body: { disabled: true, disabled_reason: 'an example' },
+          test: () => pm.test('is disabled', () => pm.expect(body.status).to.eql('disabled')),
+        },
+        {
+          call: 'change_user',
+          when: 'enable',
+          about: 'The account can be used again.',
+          path: { id: '{{guest_id}}' },
+          body: { disabled: false },
+          test: () => pm.test('is enabled', () => pm.expect(body.status).to.eql('invited')),
+        },
+        { call: 'end_user_sessions', path: { id: '{{guest_id}}' } },
+        { call: 'delete_user', path: { id: '{{guest_id}}' } },
+        {
+          call: 'restore_user',
+          path: { id: '{{guest_id}}' },
+          test: () => pm.test('is restored', () => pm.expect(body.status).to.eql('invited')),
+        },
+        { call: 'delete_user', when: 'again', about: 'It is purged after 14 days.', path: { id: '{{guest_id}}' } },
+        {
+          call: 'list_events',
+          query: { user_id: '{{guest_id}}' },
+          test: () =>
+            pm.test('names what was done to the guest, the newest first', () => {
+              pm.expect(body.data.map((event) => event.kind)).to.include.members(['user-invited', 'user-deleted']);
+            }),
+        },
+        {
           call: 'read_sync',
           test: () =>
             pm.test('lists the state of each provider', () => {

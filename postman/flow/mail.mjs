@@ -100,6 +100,10 @@ export const mail = {
     wrongToken('confirm_email_change', 'The answer is the same as for an expired token.'),
     wrongToken('undo_email_change', 'The right token is in the mail to the old address and is valid for 7 days.'),
     wrongToken('unlock_login', 'All invalid tokens get this answer.'),
+    wrongToken('accept_invitation', 'The right token is in the mail that an invited person gets.', {
+      new_password: 'a horse of another colour',
+    }),
+    wrongToken('restore_account', 'The right token is in the mail about the deleted account.'),
   ],
 };
 

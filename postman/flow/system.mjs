@@ -73,6 +73,8 @@ export const pages = {
     { call: 'confirm_email_change_page', test: isPage },
     { call: 'undo_email_change_page', test: isPage },
     { call: 'unlock_login_page', test: isPage },
+    { call: 'accept_invitation_page', test: isPage },
+    { call: 'restore_account_page', test: isPage },
     { call: 'page_asset' },
     {
       call: 'page_asset',

@@ -64,7 +64,7 @@ pub async fn delete_me(
         }
         let ended = sessions::end(conn, me.id, Selection::All)?;
         let deleted = users::mark_deleted(conn, me.id, now, grace)?;
-        challenges::cancel_all(conn, me.id)?;
+        challenges::forget(conn, me.id)?;
         Event::by_user(EventKind::UserDeleted, &me, &client).record(conn, now)?;
         // Otherwise anyone could send mails to a stranger by registering and deleting an account repeatedly.
         if account.email_confirmed && !grace.is_zero() {

@@ -54,7 +54,7 @@ pub async fn delete_user(
             users::keep_an_admin(conn, id)?;
         }
         users::mark_deleted(conn, id, now, grace)?;
-        challenges::cancel_all(conn, id)?;
+        challenges::forget(conn, id)?;
         Event::by_admin(EventKind::UserDeleted, &admin, &client, id).record(conn, now)?;
         Ok(sessions::end(conn, id, Selection::All)?)
     };

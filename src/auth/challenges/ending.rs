@@ -34,6 +34,12 @@ pub fn cancel_all(conn: &mut PgConnection, user: UserId) -> QueryResult<()> {
     Ok(())
 }
 
+/// Deletes all challenges of a deleted account, also used ones: no link or code that was mailed before has an effect.
+pub fn forget(conn: &mut PgConnection, user: UserId) -> QueryResult<()> {
+    diesel::delete(challenges::table.filter(challenges::user_id.eq(user))).execute(conn)?;
+    Ok(())
+}
+
 /// Ends every reservation of this address. Returns the accounts that can no longer get the address back.
 pub fn release(
     conn: &mut PgConnection,

@@ -82,7 +82,7 @@ fn endless() -> Vec<(u16, String)> {
         (308, chunked("GET /apidocs", "", "5\r\nab")),
         (401, chunked("GET /api/v1/user", "", "5\r\nab")),
         (401, chunked("PATCH /api/v1/user", json, "5\r\nab")),
-        (405, chunked("PUT /api/v1/user", json, "5\r\nab")),
+        (405, chunked("PUT /api/v1/auth/login", json, "5\r\nab")),
         (415, chunked("POST /api/v1/auth/login", "", "5\r\nab")),
         (413, chunked("POST /api/v1/auth/login", json, &large)),
         (408, chunked("POST /api/v1/auth/login", json, "5\r\nab")),
