@@ -136,26 +136,30 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
     let document = document::document();
     let db = Db::new(url, config.database.pool_size, &tasks);
     let clock = Data::new(clock.clone());
-    let budgets = tokens::derive_key(secret.current.expose().as_bytes(), b"budgets v1");
-    let limits = Data::new(Limits::new(config.server.rate_limits, &budgets, &clock));
-    let challenge_keys = Data::new(ChallengeKeys::new(secret));
+    let limits = Data::new(limits(config, secret, &clock));
     let jwt = Data::new(Jwt::new(keys.clone(), clock.get_ref().clone(), public_url, &config.tokens));
     let blocklist = Data::from(blocklist);
     let activity = Data::new(Activity::default());
-    let mails = mail_context(config, db.clone(), challenge_keys.clone(), limits.clone())?;
     let auth = Auth {
         db: db.clone(),
         clock: clock.clone(),
         limits: limits.clone(),
         hasher: start_hasher(config, &tasks)?,
         policy: Policy::new(&config.mail.product_name, public_url),
-        challenge_keys,
+        challenge_keys: Data::new(ChallengeKeys::new(secret)),
         sealer: sealer.clone(),
         jwt: jwt.clone(),
         blocklist: blocklist.clone(),
         activity: activity.clone(),
         accounts: config.accounts,
         tokens: config.tokens.clone(),
+    };
+    let internals = Internals {
+        connections: Arc::new(Connections::of_api(&config.server, config.database.pool_size)),
+        mails: mail_context(config, &auth)?,
+        wake,
+        sealer,
+        fingerprints: Fingerprints::new(secret),
     };
     let services = Services {
         tasks: Data::new(tasks),
@@ -179,13 +183,6 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         streams: Data::new(coins::Streams::default()),
         social_settings: Data::new(config.social.clone()),
         cors_origins: cors_origins.clone(),
-    };
-    let internals = Internals {
-        connections: Arc::new(Connections::of_api(&config.server, config.database.pool_size)),
-        mails,
-        wake,
-        sealer,
-        fingerprints: Fingerprints::new(secret),
     };
     Ok((services, internals, followers))
 }
@@ -213,6 +210,11 @@ impl Views {
     }
 }
 
+fn limits(config: &Config, secret: &SecretKey, clock: &Clock) -> Limits {
+    let budgets = tokens::derive_key(secret.current.expose().as_bytes(), b"budgets v1");
+    Limits::new(config.server.rate_limits, &budgets, clock)
+}
+
 /// Migrates the database, creates the first keys and demonstration data in a new one, and reads the signing keys.
 fn prepare_database(url: &Secret, config: &Config, sealer: &Arc<Sealer>, clock: &Clock) -> Result<KeyRing> {
     let mut conn = connect_patiently(url, &config.database)?;
@@ -231,14 +233,15 @@ fn prepare_database(url: &Secret, config: &Config, sealer: &Arc<Sealer>, clock: 
     })
 }
 
-fn mail_context(
-    config: &Config,
-    db: Db,
-    keys: Data<ChallengeKeys>,
-    limits: Data<Limits>,
-) -> Result<MailContext> {
+fn mail_context(config: &Config, auth: &Auth) -> Result<MailContext> {
     let app_url = config.mail.app_url.as_ref().unwrap_or(&config.server.public_url);
-    Ok(MailContext { db, mailer: Mailer::new(&config.mail)?, keys, limits, app_url: app_url.as_str().into() })
+    Ok(MailContext {
+        db: auth.db.clone(),
+        mailer: Mailer::new(&config.mail)?,
+        keys: auth.challenge_keys.clone(),
+        limits: auth.limits.clone(),
+        app_url: app_url.as_str().into(),
+    })
 }
 
 fn start_hasher(config: &Config, tasks: &Tasks) -> Result<Hasher> {

@@ -61,21 +61,15 @@ pub fn verify(
         report.fault("there is no chain: its row was deleted, or no server has started yet".into());
     }
     for ends in &chains {
-        match ChainKey::open(sealer, ends) {
-            Some(key) => verify_chain(conn, &key, ends, head, &mut report)?,
-            None => {
-                let count: i64 = security_events::table
-                    .filter(security_events::chain.eq(ends.id))
-                    .count()
-                    .get_result(conn)?;
-                report.unverifiable += count.unsigned_abs();
-                if chains.last().is_some_and(|last| last.id == ends.id) {
-                    report.fault(format!(
-                        "the key of chain {} was encrypted with another SECRET_KEY: set that one",
-                        ends.id
-                    ));
-                }
-            }
+        if let Some(key) = ChainKey::open(sealer, ends) {
+            verify_chain(conn, &key, ends, head, &mut report)?;
+            continue;
+        }
+        let events = security_events::table.filter(security_events::chain.eq(ends.id));
+        report.unverifiable += events.count().get_result::<i64>(conn)?.unsigned_abs();
+        if chains.last().is_some_and(|last| last.id == ends.id) {
+            let text = "the key of the newest chain was encrypted with another SECRET_KEY: set that one";
+            report.fault(text.into());
         }
     }
     verify_unsealed(conn, now, &mut report)?;

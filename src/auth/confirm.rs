@@ -8,7 +8,6 @@ use chrono::{DateTime, Utc};
 use diesel::{Connection, PgConnection};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use super::{
@@ -119,11 +118,11 @@ pub async fn confirm(
         .map_err(|error| new_password::invalid("/password", error));
     let salt = auth.challenge_keys.salt(&challenge.email);
     let done = match challenge.subject() {
-        Subject::Registration(id) => {
+        Subject::Registration(_) => {
             // With the salt that the registrations have, so that one hash can be compared with all of them.
             let hash = auth.hasher.reserve(network)?.hash_with_salt(password, salt).await?;
             auth.db
-                .tx(move |conn| create_account(conn, &challenge, id, hash, allowed, pointer, &client, now))
+                .tx(move |conn| create_account(conn, &challenge, hash, allowed, pointer, &client, now))
                 .await?
         }
         Subject::User(id) => {
@@ -152,7 +151,6 @@ pub async fn confirm(
 fn create_account(
     conn: &mut PgConnection,
     challenge: &Challenge,
-    registration: Uuid,
     hash: String,
     allowed: Result<(), Problem>,
     pointer: &str,
@@ -167,7 +165,10 @@ fn create_account(
     // Anyone may have registered the address: the person's own registration is the one with the same password. Of
     // several, it is the one whose mail was used, or the newest.
     let own = || pending.iter().filter(|one| one.password_hash == hash);
-    let (name, username) = match own().find(|one| one.id == registration).or_else(|| own().next_back()) {
+    let (name, username) = match own()
+        .find(|one| challenge.subject() == Subject::Registration(one.id))
+        .or_else(|| own().next_back())
+    {
         Some(own) => (own.name.clone(), own.username.clone()),
         None => allowed.map(|()| (None, None))?,
     };

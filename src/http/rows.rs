@@ -43,7 +43,9 @@ where
                 Some(Next::Ready(heading, batch)) => (heading, batch),
                 Some(Next::At(cursor)) => (Vec::new(), fetch(Some(cursor)).await?),
             };
-            rows.iter().for_each(|row| write(row, &mut text));
+            for row in &rows {
+                write(row, &mut text);
+            }
             Ok(Some((Bytes::from(text), cursor.map(Next::At))))
         }
     });

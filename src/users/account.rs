@@ -1,9 +1,12 @@
 //! Reads and changes accounts for flows by mail: confirmation, recovery, changes of the address or password.
 
 use chrono::{DateTime, Utc};
-use diesel::{PgConnection, QueryResult, dsl::sql, expression::SqlLiteral, prelude::*, sql_types::Bool};
+use diesel::{PgConnection, QueryResult, dsl::sql, expression::SqlLiteral, prelude::*, sql_types::Text};
 
-use super::email::EmailAddress;
+use super::{
+    email::EmailAddress,
+    model::{STATUS, Status},
+};
 use crate::{
     db::{UserId, schema::users},
     tokens::login_networks,
@@ -20,14 +23,8 @@ pub struct Account {
     pub name: Option<String>,
     #[diesel(select_expression = users::email_confirmed_at.is_not_null())]
     pub email_confirmed: bool,
-    /// Whether an admin has disabled it: no mail lets anyone in then.
-    #[diesel(select_expression = users::disabled_at.is_not_null())]
-    pub disabled: bool,
-    #[diesel(select_expression = users::deleted_at.is_not_null())]
-    pub deleted: bool,
-    #[diesel(select_expression = sql::<Bool>("users.password_hash = '!'"))]
-    #[diesel(select_expression_type = SqlLiteral<Bool>)]
-    pub invited: bool,
+    #[diesel(select_expression = sql::<Text>(STATUS), select_expression_type = SqlLiteral<Text>)]
+    pub status: Status,
     pub created_at: DateTime<Utc>,
     /// When its address was last changed.
     pub email_changed_at: Option<DateTime<Utc>>,
@@ -36,7 +33,7 @@ pub struct Account {
 impl Account {
     /// Whether the person has not chosen a password yet.
     pub fn can_be_invited(&self) -> bool {
-        self.invited && !self.disabled && !self.deleted
+        self.status == Status::Invited
     }
 
     /// Returns the name to greet in a mail, if the address is confirmed. Otherwise a person could register a stranger's

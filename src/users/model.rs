@@ -108,6 +108,7 @@ pub(super) const STATUS: &str = "CASE WHEN users.deleted_at IS NOT NULL THEN 'de
     WHEN users.password_hash = '!' THEN 'invited' \
     WHEN users.email_confirmed_at IS NULL THEN 'unconfirmed' ELSE 'active' END";
 
+#[expect(clippy::ref_option, reason = "serde calls it so")]
 fn address<S: Serializer>(network: &Option<IpNet>, serializer: S) -> Result<S::Ok, S::Error> {
     let address: Option<IpAddr> = network.map(|network| network.addr());
     address.serialize(serializer)

@@ -34,13 +34,9 @@ pub struct InviteUser {
     #[schema(min_length = 3, max_length = 32, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     #[validate(custom(function = "check_username"))]
     username: Option<String>,
-    #[serde(default = "user")]
-    #[schema(inline, default = "user")]
-    role: Role,
-}
-
-fn user() -> Role {
-    Role::User
+    /// `user` if it is absent.
+    #[schema(inline)]
+    role: Option<Role>,
 }
 
 /// Invite a user
@@ -79,6 +75,7 @@ pub async fn invite_user(
     let key = IdempotencyKey::of(&req, admin.0.id)?;
     let Json(InviteUser { email, name, username, role }) = body;
     let email = EmailAddress::parse(&email).expect("validated");
+    let role = role.unwrap_or(Role::User);
     let (now, limits, sealer) = (auth.now(), auth.limits.clone(), auth.sealer.clone());
     let users_url = format!("{}/api/v1/users", envelope.public_url);
     let invite = move |conn: &mut PgConnection| -> Result<Reply, Problem> {

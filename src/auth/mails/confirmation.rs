@@ -12,7 +12,7 @@ use crate::{
     },
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
-    users::{self, EmailAddress},
+    users::{self, EmailAddress, Status},
 };
 
 /// Mails a link and a code for the unconfirmed account with this address, or else for its newest registration.
@@ -56,7 +56,7 @@ fn open(
 ) -> QueryResult<Option<DateTime<Utc>>> {
     // Locked before their challenges, in the same order as a confirmation does.
     let (subject, email, asked_at) = if let Some(account) = users::lock_account_of(conn, email)? {
-        if account.email_confirmed || account.disabled {
+        if account.email_confirmed || account.status == Status::Disabled {
             return Ok(None);
         }
         (Subject::User(account.id), account.email, account.created_at)

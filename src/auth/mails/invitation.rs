@@ -8,7 +8,7 @@ use crate::{
     db::UserId,
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
-    users,
+    users::{self, Account},
 };
 
 /// Mails a link and a code to a person whom an admin has invited, unless a password was chosen in the meantime.
@@ -26,7 +26,7 @@ impl Job for InvitationMail {
         let found = context
             .query_tx(move |conn, keys| {
                 let account = users::lock_account(conn, user)?;
-                let Some(account) = account.filter(|account| account.can_be_invited()) else {
+                let Some(account) = account.filter(Account::can_be_invited) else {
                     return Ok(None);
                 };
                 let armed = arm_for(conn, keys, &running, Purpose::AcceptInvitation, &account)?;

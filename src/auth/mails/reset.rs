@@ -7,7 +7,7 @@ use crate::{
     auth::challenges::Purpose,
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
-    users::{self, EmailAddress},
+    users::{self, EmailAddress, Status},
 };
 
 /// Mails a link and a code for a new password if an account has this address.
@@ -39,7 +39,7 @@ impl Job for ResetMail {
         let found = context
             .query_tx(move |conn, keys| {
                 let account = users::lock_account_of(conn, &email)?;
-                let Some(account) = account.filter(|account| !account.disabled) else {
+                let Some(account) = account.filter(|account| account.status != Status::Disabled) else {
                     return Ok(None);
                 };
                 let armed = arm_for(conn, keys, &running, Purpose::ResetPassword, &account)?;
