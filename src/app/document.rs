@@ -37,6 +37,7 @@ use crate::http::{Problem, complete, kind};
         (name = "watchlist", description = "The coins you watch."),
         (name = "alerts", description = "Mails when a price or another number of a coin crosses a threshold."),
         (name = "jobs", description = "Administration of background jobs."),
+        (name = "audit", description = "The trail of security events, for admins."),
         (name = "pages", description = "Built-in pages for links in mails, without a frontend."),
         (name = "system", description = "Keys, health and documentation."),
     ),

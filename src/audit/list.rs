@@ -122,7 +122,7 @@ pub struct SecurityEventList {
 /// For admins. Lists log-ins, failures, changes of passwords, addresses, roles and keys, the newest first.
 /// `Accept: application/x-ndjson` streams all of them that match, one JSON object a line.
 #[utoipa::path(
-    tag = "admin",
+    tag = "audit",
     security(("bearer" = [])),
     params(ListEvents),
     responses(
