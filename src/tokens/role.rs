@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::db::text_enum;
 
-/// What a user may do.
+/// The role of an account. Only `admin` may use the operations for admins.
 #[derive(
     AsExpression,
     FromSqlRow,
