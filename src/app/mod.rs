@@ -47,7 +47,9 @@ use crate::{
     mail::Mailer,
     market,
     passwords::{Hasher, Policy},
+    pictures::{self, Pictures},
     social::{self, Fingerprints},
+    storage::Storage,
     tasks::Tasks,
     tokens::{self, Activity, Blocklist, Jwt, KeyRing, Sealer},
     users,
@@ -66,6 +68,7 @@ fn routes(config: &mut ServiceConfig) {
         .configure(market::routes)
         .configure(auth::routes)
         .configure(users::routes)
+        .configure(pictures::routes)
         .configure(audit::routes)
         .configure(crate::jobs::routes);
     config
@@ -99,6 +102,7 @@ struct Services {
     blocklist: Data<Blocklist>,
     activity: Data<Activity>,
     auth: Data<Auth>,
+    pictures: Data<Pictures>,
     pages: Data<auth::Pages>,
     coins: Data<coins::View>,
     coin_settings: Data<config::Coins>,
@@ -157,6 +161,13 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         accounts: config.accounts,
         tokens: config.tokens.clone(),
     };
+    let pictures = Pictures {
+        db: db.clone(),
+        clock: clock.clone(),
+        limits: limits.clone(),
+        storage: Arc::new(Storage::open(&config.storage)?),
+        converter: pictures::Converter::default(),
+    };
     let services = Services {
         tasks: Data::new(tasks),
         envelope: Data::new(Envelope::new(public_url)),
@@ -173,6 +184,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         blocklist,
         activity,
         auth: Data::new(auth),
+        pictures: Data::new(pictures),
         pages: Data::new(auth::Pages { product_name: config.mail.product_name.clone() }),
         coins: Data::from(coins),
         coin_settings: Data::new(config.coins.clone()),
@@ -279,6 +291,7 @@ impl Services {
             blocklist,
             activity,
             auth,
+            pictures,
             pages,
             coins,
             coin_settings,
@@ -303,6 +316,7 @@ impl Services {
             .app_data(blocklist)
             .app_data(activity)
             .app_data(auth)
+            .app_data(pictures)
             .app_data(pages)
             .app_data(coins)
             .app_data(coin_settings)
