@@ -9,7 +9,7 @@ use std::{
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-use super::{DIRECTORY, convert::SIZES, key, store};
+use super::{DIRECTORY, convert::SIZES, key, references};
 use crate::{
     db::Db,
     jobs::{self, Failure, Job, Running},
@@ -37,7 +37,7 @@ impl Job for DeletePicture {
 
     async fn run(self, _: Running, (db, storage): &Self::Context) -> Result<(), Failure> {
         let hashes = vec![self.hash.clone()];
-        if db.query(move |conn| store::in_use(conn, &hashes)).await?.is_empty() {
+        if db.query(move |conn| references::in_use(conn, &hashes)).await?.is_empty() {
             for size in SIZES {
                 storage.delete(&key(&self.hash, size)).await.map_err(failed)?;
             }
@@ -88,7 +88,7 @@ async fn sweep(db: &Db, storage: &Storage, part: u16, running: Running) -> Resul
     let hashes: Vec<String> = by_hash.keys().cloned().collect();
     for batch in hashes.chunks(BATCH) {
         let asked = batch.to_vec();
-        let in_use = db.query(move |conn| store::in_use(conn, &asked)).await?;
+        let in_use = db.query(move |conn| references::in_use(conn, &asked)).await?;
         let in_use: HashSet<String> = in_use.into_iter().collect();
         let orphans: Vec<_> = batch.iter().filter(|hash| !in_use.contains(*hash)).collect();
         for key in orphans.iter().flat_map(|hash| &by_hash[*hash]) {

@@ -14,6 +14,7 @@ mod delete_of_user;
 mod jobs;
 mod put_mine;
 mod read;
+mod references;
 mod store;
 mod upload;
 

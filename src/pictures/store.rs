@@ -41,10 +41,3 @@ pub(super) fn replace(
     }
     Ok(Some((user, true)))
 }
-
-/// Returns those of the hashes that an account refers to.
-pub(super) fn in_use(conn: &mut PgConnection, hashes: &[String]) -> QueryResult<Vec<String>> {
-    let found: Vec<Option<String>> =
-        users::table.filter(users::avatar_hash.eq_any(hashes)).select(users::avatar_hash).load(conn)?;
-    Ok(found.into_iter().flatten().collect())
-}

@@ -106,11 +106,8 @@ impl App {
         let mailbox = Mailbox::new();
         let directory = mailbox.directory();
         let storage = format!("{directory}/storage");
-        let mail = [
-            ("MAIL_TRANSPORT", "file"),
-            ("MAIL_DIR", directory.as_str()),
-            ("STORAGE_URL", storage.as_str()),
-        ];
+        let mail =
+            [("MAIL_TRANSPORT", "file"), ("MAIL_DIR", directory.as_str()), ("STORAGE_URL", storage.as_str())];
         let all = SETTINGS.iter().chain(&mail).chain(settings);
         let settings = all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let path = with_path.then(|| PathToDatabase::to(Database::socket()));
