@@ -1,8 +1,12 @@
 //! Pictures in a bucket, against a server that speaks the S3 protocol.
 
-use std::{fs, net::TcpListener, path::Path, thread};
+use std::{fs, net::TcpListener, path::Path, thread, time::Duration};
 
 use hyper_util::{rt::TokioIo, server::conn::auto::Builder};
+use mintage::{
+    config::{self, Secret},
+    storage::{Storage, StorageError},
+};
 use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
 use tempfile::TempDir;
 use tokio::runtime;
@@ -67,6 +71,37 @@ async fn pictures_are_stored_in_a_bucket_and_deleted_from_it() {
     assert_eq!(count(), 4);
     user.delete(AVATAR).await.assert(204);
     eventually("an empty directory", async || count() == 0).await;
+}
+
+#[tokio::test]
+async fn a_presigned_address_reads_one_file_without_credentials() {
+    let root = TempDir::new().unwrap();
+    fs::create_dir(root.path().join("media")).unwrap();
+    let settings = config::Storage::S3(config::S3 {
+        bucket: "media".into(),
+        prefix: "of/mintage".into(),
+        endpoint: Some(serve(root.path())),
+        region: "us-east-1".into(),
+        login: Some((KEY_ID.into(), Secret::new(SECRET))),
+        path_style: true,
+    });
+    let storage = Storage::open(&settings).unwrap();
+    storage.put("a/b.webp", b"content".to_vec()).await.unwrap();
+    let url = storage.presigned_read("a/b.webp", Duration::from_mins(1)).await.unwrap().unwrap();
+    assert!(!url.contains(SECRET));
+    let read = async |url: &str| reqwest::get(url).await.unwrap();
+    assert_eq!(read(&url).await.bytes().await.unwrap(), "content");
+    assert!(read(&url.replace("b.webp", "c.webp")).await.status().is_client_error());
+    assert!(read(url.split('?').next().unwrap()).await.status().is_client_error());
+
+    assert_eq!(storage.get("a/b.webp", 7).await.unwrap().unwrap(), b"content");
+    assert!(matches!(storage.get("a/b.webp", 6).await, Err(StorageError::TooLarge(6))));
+    let keys = storage.list("a", 10).await.unwrap();
+    assert_eq!(keys.iter().map(|file| file.key.as_str()).collect::<Vec<_>>(), ["a/b.webp"]);
+    for _ in 0..2 {
+        storage.delete("a/b.webp").await.unwrap();
+    }
+    assert!(storage.get("a/b.webp", 7).await.unwrap().is_none());
 }
 
 #[tokio::test]
