@@ -120,6 +120,19 @@ struct Internals {
     fingerprints: Fingerprints,
 }
 
+impl Internals {
+    fn new(
+        config: &Config,
+        secret: &SecretKey,
+        mails: MailContext,
+        wake: Arc<Wake>,
+        sealer: Arc<Sealer>,
+    ) -> Self {
+        let connections = Arc::new(Connections::of_api(&config.server, config.database.pool_size));
+        Self { connections, mails, wake, sealer, fingerprints: Fingerprints::new(secret) }
+    }
+}
+
 /// Connects, migrates and loads the data that is kept in memory. Blocks. The followers keep that data up to date until
 /// they are dropped.
 fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services, Internals, [Follower; 2])> {
@@ -161,13 +174,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         accounts: config.accounts,
         tokens: config.tokens.clone(),
     };
-    let pictures = Pictures {
-        db: db.clone(),
-        clock: clock.clone(),
-        limits: limits.clone(),
-        storage: Arc::new(Storage::open(&config.storage)?),
-        converter: pictures::Converter::default(),
-    };
+    let pictures = Data::new(start_pictures(config, &db, &clock, &limits)?);
     let services = Services {
         tasks: Data::new(tasks),
         envelope: Data::new(Envelope::new(public_url)),
@@ -184,7 +191,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         blocklist,
         activity,
         auth: Data::new(auth),
-        pictures: Data::new(pictures),
+        pictures,
         pages: Data::new(auth::Pages { product_name: config.mail.product_name.clone() }),
         coins: Data::from(coins),
         coin_settings: Data::new(config.coins.clone()),
@@ -192,13 +199,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         social_settings: Data::new(config.social.clone()),
         cors_origins: cors_origins.clone(),
     };
-    let internals = Internals {
-        connections: Arc::new(Connections::of_api(&config.server, config.database.pool_size)),
-        mails,
-        wake,
-        sealer,
-        fingerprints: Fingerprints::new(secret),
-    };
+    let internals = Internals::new(config, secret, mails, wake, sealer);
     Ok((services, internals, followers))
 }
 
@@ -251,6 +252,16 @@ fn mail_context(
 ) -> Result<MailContext> {
     let app_url = config.mail.app_url.as_ref().unwrap_or(&config.server.public_url);
     Ok(MailContext { db, mailer: Mailer::new(&config.mail)?, keys, limits, app_url: app_url.as_str().into() })
+}
+
+fn start_pictures(config: &Config, db: &Db, clock: &Data<Clock>, limits: &Data<Limits>) -> Result<Pictures> {
+    Ok(Pictures {
+        db: db.clone(),
+        clock: clock.clone(),
+        limits: limits.clone(),
+        storage: Arc::new(Storage::open(&config.storage)?),
+        converter: pictures::Converter::default(),
+    })
 }
 
 fn start_hasher(config: &Config, tasks: &Tasks) -> Result<Hasher> {

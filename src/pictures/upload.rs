@@ -54,7 +54,7 @@ pub(super) async fn read(req: &HttpRequest, body: web::Payload) -> Result<Vec<u8
     let max = if is_form { MAX_FORM } else { MAX_FILE };
     let limits = BodyLimits { size: max, time: MAX_TIME, cut_off: &kind::MALFORMED_BODY };
     let bytes = limits.read(req, body.into_inner()).await?;
-    let file = if is_form { file_of(&mime.to_string(), bytes).await? } else { bytes };
+    let file = if is_form { file_of(mime.as_ref(), bytes).await? } else { bytes };
     if file.len() > MAX_FILE {
         return Err(limits.too_large());
     }

@@ -12,19 +12,19 @@ use crate::support::{App, Client};
 const PART: &str =
     "Content-Disposition: form-data; name=\"file\"; filename=\"a.png\"\r\nContent-Type: image/png";
 
-fn chunk(name: &[u8; 4], content: &[u8]) -> Vec<u8> {
+fn chunk(name: [u8; 4], content: &[u8]) -> Vec<u8> {
     let mut crc = Crc::new();
-    crc.update(name);
+    crc.update(&name);
     crc.update(content);
     let length = u32::try_from(content.len()).unwrap();
-    [&length.to_be_bytes()[..], name, content, &crc.sum().to_be_bytes()].concat()
+    [&length.to_be_bytes()[..], &name, content, &crc.sum().to_be_bytes()].concat()
 }
 
 /// A PNG whose header claims this size, with hardly any content.
 fn png_of(width: u32, height: u32, bits: u8) -> Vec<u8> {
     let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[bits, 2, 0, 0, 0]].concat();
     let content = [0x78, 0x9c, 0x03, 0, 0, 0, 0, 1];
-    [&b"\x89PNG\r\n\x1a\n"[..], &chunk(b"IHDR", &header), &chunk(b"IDAT", &content), &chunk(b"IEND", &[])]
+    [&b"\x89PNG\r\n\x1a\n"[..], &chunk(*b"IHDR", &header), &chunk(*b"IDAT", &content), &chunk(*b"IEND", &[])]
         .concat()
 }
 

@@ -60,7 +60,7 @@ async fn pictures_are_stored_in_a_bucket_and_deleted_from_it() {
     let address = upload_one(&user, RED).await;
     user.get(&address).await.assert(200);
     let hash = address.rsplit('=').next().unwrap();
-    let directory = root.path().join(format!("media/of/mintage/pictures/{}/{hash}", &hash[..2]));
+    let directory = root.path().join(format!("media/of/mintage/pictures/{}/{hash}", hash.get(..2).unwrap()));
     let count = || {
         fs::read_dir(&directory).map_or(0, |entries| {
             entries

@@ -41,7 +41,7 @@ async fn each_format_becomes_an_upright_square_without_metadata() {
         ("image/jpeg", jpeg(&picture, 1)),
         ("image/png", png(&picture, 1)),
         ("image/webp", webp(&picture, 1)),
-        ("image/gif", gif(&[picture.clone()])),
+        ("image/gif", gif(std::slice::from_ref(&picture))),
     ] {
         assert!(content_type == "image/gif" || file.windows(6).any(|part| part == b"canary"));
         upload(&user, content_type, file).await.assert(200);
