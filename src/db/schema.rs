@@ -386,6 +386,7 @@ diesel::joinable!(coin_refs -> coins (coin_id));
 diesel::joinable!(coin_social -> coins (coin_id));
 diesel::joinable!(login_networks -> users (user_id));
 diesel::joinable!(refresh_tokens -> sessions (session_id));
+diesel::joinable!(security_events -> audit_chains (chain));
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(snapshot_rates -> coin_snapshots (snapshot_id));
 diesel::joinable!(social_cursors -> coins (coin_id));
@@ -396,6 +397,7 @@ diesel::joinable!(watchlist -> users (user_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     alerts,
+    audit_chains,
     blocklist,
     budgets,
     challenges,
@@ -406,12 +408,14 @@ diesel::allow_tables_to_appear_in_same_query!(
     coin_snapshots,
     coin_social,
     coins,
+    idempotency_keys,
     job_schedules,
     jobs,
     login_networks,
     provider_state,
     refresh_tokens,
     registrations,
+    security_events,
     sessions,
     signing_keys,
     snapshot_rates,
