@@ -6,7 +6,9 @@ use mintage::{app::specs, config::Config};
 
 /// The lines `# NAME=default`.
 fn example() -> HashMap<&'static str, &'static str> {
-    let is_name = |name: &str| name.bytes().all(|byte| byte == b'_' || byte.is_ascii_uppercase());
+    let is_name = |name: &str| {
+        name.bytes().all(|byte| byte == b'_' || byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    };
     include_str!("../.env.example")
         .lines()
         .filter_map(|line| line.strip_prefix("# ")?.split_once('='))
