@@ -13,6 +13,7 @@
 //! | [`social`] | posts about coins: sources, scoring, summaries |
 //! | [`upstream`] | calls to other services: bounds, back-off, budgets, outcomes |
 //! | [`sentiment`] | scores of texts and their statistics: VADER, language; pure functions |
+//! | [`pictures`] | profile pictures: checked, scaled and re-encoded; served by the hash of their content |
 //! | [`users`] | accounts: reading and changing the own one, administration, limits on guessing |
 //! | [`mail`] | how mails are built and how they leave: SMTP, files, the console |
 //! | [`jobs`] | work that outlives a request: a queue in PostgreSQL, its worker, schedules |
@@ -24,6 +25,7 @@
 //! | [`http`] | problem details, extractors, paging, ETags, client address |
 //! | [`embedded`] | a private PostgreSQL cluster for `mintage serve` without a `DATABASE_URL` |
 //! | [`db`] | the pool and its bounds, migrations, `LISTEN`, the generated schema |
+//! | [`storage`] | files in a directory or an S3 bucket |
 //! | [`tasks`] | background tasks, which are restarted after a panic |
 //! | [`telemetry`] | logs and the text format of metrics |
 //! | [`config`] | typed settings; the only reader of the environment |
@@ -48,8 +50,10 @@ pub mod limits;
 pub mod mail;
 pub mod market;
 pub mod passwords;
+pub mod pictures;
 pub mod sentiment;
 pub mod social;
+pub mod storage;
 pub mod tasks;
 pub mod telemetry;
 pub mod tokens;

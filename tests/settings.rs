@@ -6,7 +6,9 @@ use mintage::{app::specs, config::Config};
 
 /// The lines `# NAME=default`.
 fn example() -> HashMap<&'static str, &'static str> {
-    let is_name = |name: &str| name.bytes().all(|byte| byte == b'_' || byte.is_ascii_uppercase());
+    let is_name = |name: &str| {
+        name.bytes().all(|byte| byte == b'_' || byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    };
     include_str!("../.env.example")
         .lines()
         .filter_map(|line| line.strip_prefix("# ")?.split_once('='))
@@ -72,15 +74,16 @@ fn docker_compose_passes_every_setting_of_its_env_file_to_the_server() {
 }
 
 /// Those that hold a secret, and addresses, in which one may be put by mistake.
-const SECRETS: [&str; 6] = [
+const SECRETS: [&str; 7] = [
     "SECRET_KEY",
     "DATABASE_URL",
     "MAIL_PASSWORD",
     "COINMARKETCAP_API_KEY",
     "COINGECKO_API_KEY",
     "X_BEARER_TOKEN",
+    "S3_SECRET_ACCESS_KEY",
 ];
-const ADDRESSES: [&str; 11] = [
+const ADDRESSES: [&str; 13] = [
     "PUBLIC_URL",
     "APP_URL",
     "COINMARKETCAP_URL",
@@ -92,6 +95,8 @@ const ADDRESSES: [&str; 11] = [
     "MAIL_SERVER",
     "CORS_ORIGINS",
     "MAIL_FROM",
+    "STORAGE_URL",
+    "S3_ENDPOINT",
 ];
 
 /// What `check-config` prints, be it the settings or the mistakes in them.

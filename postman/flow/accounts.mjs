@@ -77,6 +77,20 @@ export const user = {
       ],
     },
     {
+      call: 'put_my_avatar',
+      when: 'not a picture',
+      about: 'Send a PNG, JPEG, WebP or GIF file as the body, or as `file` of a form.',
+      problem: 'unsupported-media-type',
+    },
+    {
+      call: 'read_avatar',
+      when: 'no picture',
+      about: 'Every user who is logged in can read the pictures of others.',
+      path: { id: '{{user_id}}' },
+      problem: 'not-found',
+    },
+    { call: 'delete_my_avatar' },
+    {
       call: 'update_me',
       headers: { 'If-Match': '{{etag}}' },
       test: [

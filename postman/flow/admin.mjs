@@ -112,6 +112,7 @@ export const users = {
         },
         { call: 'read_user', when: 'not an id', about: 'Ids are UUIDs.', path: { id: 'ada' }, problem: 'malformed-path' },
         { call: 'list_user_sessions', path: { id: '{{user_id}}' } },
+        { call: 'delete_avatar', path: { id: '{{user_id}}' } },
         {
           call: 'invite_user',
           about: 'The same `Idempotency-Key` with the same body gets the same answer for 24 hours.',

@@ -51,10 +51,10 @@ impl Background {
             handle
         });
         let tasks = services.tasks.get_ref().clone();
-        let (jobs_db, jobs_clock) = (db.clone(), clock.clone());
+        let (jobs_db, jobs_clock, storage) = (db.clone(), clock.clone(), services.pictures.storage.clone());
         let worker = spawn(&tasks, "jobs", move || {
             let mut stopping = stopping.clone();
-            let registry = jobs::registry(&mails);
+            let registry = jobs::registry(&mails, &storage);
             Worker::new(jobs_db.clone(), jobs_clock.clone(), registry, wake.clone()).run(async move {
                 let _ = stopping.wait_for(|stopping| *stopping).await;
             })

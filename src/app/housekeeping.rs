@@ -12,7 +12,8 @@ use crate::{
     auth::{self, Auth, challenges},
     clock::Clock,
     db::{Db, DbError},
-    idempotency, limits,
+    idempotency, jobs, limits,
+    pictures::DeletePicture,
     tokens::{self, Activity, activity, login_networks, sessions},
     users,
 };
@@ -91,9 +92,13 @@ async fn prune_all(
 /// Deletes accounts for good whose time to be restored is over, and erases what their events say of the person.
 fn purge_users(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
     let purged = users::purge(conn, now)?;
-    for user in &purged {
-        Event::new(EventKind::UserPurged, Actor::Server).about(*user).record(conn, now)?;
-        audit::erase(conn, *user, now)?;
+    let is_any = !purged.is_empty();
+    for (user, picture) in purged {
+        Event::new(EventKind::UserPurged, Actor::Server).about(user).record(conn, now)?;
+        audit::erase(conn, user, now)?;
+        if let Some(hash) = picture {
+            jobs::enqueue(conn, &DeletePicture { hash }, now)?;
+        }
     }
-    Ok(!purged.is_empty())
+    Ok(is_any)
 }

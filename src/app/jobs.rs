@@ -1,19 +1,24 @@
 //! All kinds of jobs and their schedules.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     auth,
     coins::CoinAlertMail,
     jobs::{PruneJobs, Registry},
     mail::TestMail,
+    pictures::{DeletePicture, SweepPictures},
+    storage::Storage,
 };
 
-pub fn registry(context: &auth::MailContext) -> Registry {
+pub fn registry(context: &auth::MailContext, storage: &Arc<Storage>) -> Registry {
     let registry = Registry::default()
         .register::<TestMail>(context.mailer.clone())
         .register::<CoinAlertMail>((context.db.clone(), context.mailer.clone()))
         .register::<PruneJobs>(context.db.clone())
-        .every(Duration::from_hours(1), "prune-jobs", &PruneJobs {});
+        .register::<DeletePicture>((context.db.clone(), storage.clone()))
+        .register::<SweepPictures>((context.db.clone(), storage.clone()))
+        .every(Duration::from_hours(1), "prune-jobs", &PruneJobs {})
+        .every(Duration::from_hours(24), "sweep-pictures", &SweepPictures { part: 0 });
     auth::jobs(registry, context)
 }

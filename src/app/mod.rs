@@ -47,7 +47,9 @@ use crate::{
     mail::Mailer,
     market,
     passwords::{Hasher, Policy},
+    pictures::{self, Pictures},
     social::{self, Fingerprints},
+    storage::Storage,
     tasks::Tasks,
     tokens::{self, Activity, Blocklist, Jwt, KeyRing, Sealer},
     users,
@@ -66,6 +68,7 @@ fn routes(config: &mut ServiceConfig) {
         .configure(market::routes)
         .configure(auth::routes)
         .configure(users::routes)
+        .configure(pictures::routes)
         .configure(audit::routes)
         .configure(crate::jobs::routes);
     config
@@ -99,6 +102,7 @@ struct Services {
     blocklist: Data<Blocklist>,
     activity: Data<Activity>,
     auth: Data<Auth>,
+    pictures: Data<Pictures>,
     pages: Data<auth::Pages>,
     coins: Data<coins::View>,
     coin_settings: Data<config::Coins>,
@@ -114,6 +118,19 @@ struct Internals {
     wake: Arc<Wake>,
     sealer: Arc<Sealer>,
     fingerprints: Fingerprints,
+}
+
+impl Internals {
+    fn new(
+        config: &Config,
+        secret: &SecretKey,
+        mails: MailContext,
+        wake: Arc<Wake>,
+        sealer: Arc<Sealer>,
+    ) -> Self {
+        let connections = Arc::new(Connections::of_api(&config.server, config.database.pool_size));
+        Self { connections, mails, wake, sealer, fingerprints: Fingerprints::new(secret) }
+    }
 }
 
 /// Connects, migrates and loads the data that is kept in memory. Blocks. The followers keep that data up to date until
@@ -154,13 +171,8 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         accounts: config.accounts,
         tokens: config.tokens.clone(),
     };
-    let internals = Internals {
-        connections: Arc::new(Connections::of_api(&config.server, config.database.pool_size)),
-        mails: mail_context(config, &auth)?,
-        wake,
-        sealer,
-        fingerprints: Fingerprints::new(secret),
-    };
+    let internals = Internals::new(config, secret, mail_context(config, &auth)?, wake, sealer);
+    let pictures = Data::new(start_pictures(config, &db, &clock, &limits)?);
     let services = Services {
         tasks: Data::new(tasks),
         envelope: Data::new(Envelope::new(public_url)),
@@ -177,6 +189,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         blocklist,
         activity,
         auth: Data::new(auth),
+        pictures,
         pages: Data::new(auth::Pages { product_name: config.mail.product_name.clone() }),
         coins: Data::from(coins),
         coin_settings: Data::new(config.coins.clone()),
@@ -244,6 +257,16 @@ fn mail_context(config: &Config, auth: &Auth) -> Result<MailContext> {
     })
 }
 
+fn start_pictures(config: &Config, db: &Db, clock: &Data<Clock>, limits: &Data<Limits>) -> Result<Pictures> {
+    Ok(Pictures {
+        db: db.clone(),
+        clock: clock.clone(),
+        limits: limits.clone(),
+        storage: Arc::new(Storage::open(&config.storage)?),
+        converter: pictures::Converter::default(),
+    })
+}
+
 fn start_hasher(config: &Config, tasks: &Tasks) -> Result<Hasher> {
     let mut passwords = config.passwords.clone();
     if !config.server.rate_limits {
@@ -282,6 +305,7 @@ impl Services {
             blocklist,
             activity,
             auth,
+            pictures,
             pages,
             coins,
             coin_settings,
@@ -306,6 +330,7 @@ impl Services {
             .app_data(blocklist)
             .app_data(activity)
             .app_data(auth)
+            .app_data(pictures)
             .app_data(pages)
             .app_data(coins)
             .app_data(coin_settings)

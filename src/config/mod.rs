@@ -16,6 +16,7 @@ mod secret_key;
 mod security;
 mod server;
 mod social;
+mod storage;
 mod strength;
 
 use std::{
@@ -36,6 +37,7 @@ pub use self::{
     security::{Passwords, Tokens},
     server::{Server, Tls},
     social::{BudgetSpec, Social, SocialSettings, SocialSpec, UrlsSpec},
+    storage::{S3, Storage},
 };
 
 /// `production` refuses settings that are only acceptable on a developer's machine.
@@ -49,7 +51,7 @@ pub enum Profile {
 #[derive(Clone, Debug)]
 pub struct Config {
     pub profile: Profile,
-    /// For the embedded cluster, the local secret key and mails as files.
+    /// For the embedded cluster, the local secret key, stored files and mails as files.
     pub data_dir: PathBuf,
     pub secret_key: Option<SecretKey>,
     pub server: Server,
@@ -60,6 +62,7 @@ pub struct Config {
     pub mail: Mail,
     pub social: Social,
     pub accounts: Accounts,
+    pub storage: Storage,
     pub log: Log,
     /// Valid but risky settings (only in production) and unsafe access to `.env`, one sentence each.
     pub warnings: Vec<String>,
@@ -131,6 +134,7 @@ impl Config {
             coins: Coins::read(&mut env, &specs.market),
             social: Social::read(&mut env, &specs.social),
             accounts: Accounts::read(&mut env, &mail.transport),
+            storage: Storage::read(&mut env, &data_dir),
             mail,
             log: Log::read(&mut env, profile),
             data_dir,

@@ -363,6 +363,7 @@ diesel::table! {
         current_login_address -> Nullable<Inet>,
         last_login_at -> Nullable<Timestamptz>,
         last_login_address -> Nullable<Inet>,
+        avatar_hash -> Nullable<Text>,
     }
 }
 

@@ -2,27 +2,22 @@
 
 use std::time::Duration;
 
-use actix_web::{
-    FromRequest, HttpMessage, HttpRequest,
-    dev::Payload,
-    http::header,
-    web::{Bytes, BytesMut},
-};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::header};
 use aws_lc_rs::digest::{SHA256, digest};
-use futures_util::{StreamExt, future::LocalBoxFuture};
+use futures_util::future::LocalBoxFuture;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Value, error::Category};
-use tokio::time;
 use validator::{Validate, ValidationErrors};
 
 use super::{
+    body::BodyLimits,
     kind,
     problem::{FieldError, Problem},
     text::find_nul,
 };
 
-const MAX_BODY: usize = 64 * 1024;
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+const LIMITS: BodyLimits =
+    BodyLimits { size: 64 * 1024, time: Duration::from_secs(10), cut_off: &kind::MALFORMED_JSON };
 
 /// A validated request body.
 pub struct Json<T>(pub T);
@@ -41,7 +36,7 @@ impl<T: DeserializeOwned + Validate + 'static> FromRequest for Json<T> {
         let (checked, payload, req) = (check_headers(req), payload.take(), req.clone());
         Box::pin(async move {
             checked?;
-            let bytes = read(payload).await?;
+            let bytes = LIMITS.read_unchecked(payload).await?;
             if req.headers().contains_key("idempotency-key") {
                 req.extensions_mut().insert(BodyDigest(digest(&SHA256, &bytes).as_ref().to_vec()));
             }
@@ -57,7 +52,7 @@ impl<T: DeserializeOwned + Validate + Default + 'static> FromRequest for Optiona
     fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (checked, payload) = (check_headers(req), payload.take());
         Box::pin(async move {
-            let bytes = read(payload).await?;
+            let bytes = LIMITS.read_unchecked(payload).await?;
             if bytes.is_empty() {
                 return Ok(Self(T::default()));
             }
@@ -87,27 +82,7 @@ fn check_headers(req: &HttpRequest) -> Result<(), Problem> {
     if !is_json || req.headers().contains_key(header::CONTENT_ENCODING) {
         return Err(Problem::new(&kind::UNSUPPORTED_MEDIA_TYPE));
     }
-    let length = req.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if length.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length > MAX_BODY as u64) {
-        return Err(Problem::new(&kind::PAYLOAD_TOO_LARGE));
-    }
-    Ok(())
-}
-
-async fn read(mut payload: Payload) -> Result<Bytes, Problem> {
-    let whole = async {
-        let mut bytes = BytesMut::new();
-        while let Some(chunk) = payload.next().await {
-            let cut_off = |_| Problem::new(&kind::MALFORMED_JSON).detail("the body ended early");
-            let chunk = chunk.map_err(cut_off)?;
-            if bytes.len() + chunk.len() > MAX_BODY {
-                return Err(Problem::new(&kind::PAYLOAD_TOO_LARGE));
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(bytes.freeze())
-    };
-    time::timeout(BODY_TIMEOUT, whole).await.map_err(|_| Problem::new(&kind::REQUEST_TIMEOUT))?
+    LIMITS.check_length(req)
 }
 
 /// Answers 400 to what is not JSON, and 422 with the field to JSON of another shape.

@@ -40,6 +40,8 @@ kinds! {
         ]);
     MALFORMED_JSON = 400 "malformed-json", "The body is not JSON",
         "The request body could not be parsed as UTF-8 JSON (RFC 8259). The detail says where parsing stopped.";
+    MALFORMED_BODY = 400 "malformed-body", "The body cannot be read",
+        "The body ended early, or it is not a form as `multipart/form-data` describes it (RFC 7578).";
     MALFORMED_QUERY = 400 "malformed-query", "The query string cannot be read",
         "A query parameter is unknown, repeated, not percent-encoded UTF-8 or not of its type. `errors` names the parameter.",
         Example::Field("/sort", "query", "unknown variant `size`");
@@ -74,7 +76,7 @@ kinds! {
     METHOD_NOT_ALLOWED = 405 "method-not-allowed", "Method not allowed",
         "The path does not support this method. The `Allow` header lists the supported ones.";
     REQUEST_TIMEOUT = 408 "request-timeout", "The body took too long",
-        "The request body was not complete within 10 seconds.";
+        "The request body was not complete within 10 seconds (a picture: 30 seconds).";
     EMAIL_TAKEN = 409 "email-taken", "The e-mail address is taken",
         "Another account has this address. Addresses are compared without regard to case.",
         Example::Field("/email", "taken", "is taken");
@@ -96,14 +98,16 @@ kinds! {
     PRECONDITION_FAILED = 412 "precondition-failed", "The resource has changed",
         "`If-Match` does not match the current version. Read the resource again and repeat the change.";
     PAYLOAD_TOO_LARGE = 413 "payload-too-large", "The body is too large",
-        "A JSON body can have at most 64 KiB.";
-    UNSUPPORTED_MEDIA_TYPE = 415 "unsupported-media-type", "The body must be JSON",
-        "Send `Content-Type: application/json` without `Content-Encoding`.";
+        "A JSON body can have at most 64 KiB, a picture 2 MiB.";
+    UNSUPPORTED_MEDIA_TYPE = 415 "unsupported-media-type", "The body has an unsupported type",
+        "Send `Content-Type: application/json` without `Content-Encoding`. A picture must be PNG, JPEG, WebP or GIF by its content, whatever its name or type says.";
     VALIDATION_FAILED = 422 "validation-failed", "The request is not valid",
         "The request is well-formed, but values are missing, unknown or out of range. `errors` lists each with a JSON Pointer (RFC 6901).",
         Example::Field("/email", "email", "must be an e-mail address");
     IDEMPOTENCY_KEY_REUSED = 422 "idempotency-key-reused", "The key was used with another body",
         "A request with this `Idempotency-Key` and another body was answered in the last 24 hours. Use a new key for each new request.";
+    INVALID_IMAGE = 422 "invalid-image", "The picture cannot be used",
+        "The file is damaged or incomplete, or it has more than 2048 × 2048 pixels. The detail says which.";
     INVALID_CODE = 422 "invalid-code", "The code or the link is not valid",
         "It is wrong, has expired, was used, was tried too often, or was replaced by a newer one. The response is the same whether or not the account exists. Request another mail.",
         Example::Field("/code", "invalid", "is wrong, expired or used up");

@@ -2,6 +2,7 @@
 //! around each request.
 
 pub mod accept;
+mod body;
 mod client_ip;
 mod connection;
 mod csv;
@@ -25,6 +26,7 @@ mod text;
 mod unread_body;
 
 pub use self::{
+    body::BodyLimits,
     client_ip::{ClientIp, TrustedProxies},
     connection::{Connection, HEAD_TIMEOUT},
     csv::csv_cell,

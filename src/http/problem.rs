@@ -32,7 +32,10 @@ use super::{
     current,
     kind::{self, Kind},
 };
-use crate::db::{DbError, Outage};
+use crate::{
+    db::{DbError, Outage},
+    storage::StorageError,
+};
 
 /// Has the form that `envelope::new_request_id` makes.
 pub(super) const EXAMPLE_REQUEST_ID: &str = "7d3f0a9c51e84b26a0c4e19f6b82d735";
@@ -297,6 +300,15 @@ impl From<DbError> for Problem {
             }
             DbError::Query(diesel::result::Error::NotFound) => Self::new(&kind::NOT_FOUND),
             DbError::Query(error) => Self::internal(error),
+        }
+    }
+}
+
+impl From<StorageError> for Problem {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::TooLarge(_) => Self::internal(error),
+            StorageError::Busy | StorageError::Slow | StorageError::Failed(_) => Self::unavailable(error),
         }
     }
 }

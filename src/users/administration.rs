@@ -134,8 +134,8 @@ pub fn restore(conn: &mut PgConnection, user: &User, now: DateTime<Utc>) -> Resu
 }
 
 /// Deletes accounts for good whose time to be restored is over, with everything that belongs to them. Returns their
-/// ids; at most [`BATCH`].
-pub fn purge(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<Vec<UserId>> {
+/// ids and the hashes of their pictures; at most [`BATCH`].
+pub fn purge(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<Vec<(UserId, Option<String>)>> {
     let over: Vec<UserId> = users::table
         .filter(users::purge_at.lt(now))
         .select(users::id)
@@ -144,5 +144,7 @@ pub fn purge(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<Vec<Use
         .for_update()
         .skip_locked()
         .load(conn)?;
-    diesel::delete(users::table.filter(users::id.eq_any(over))).returning(users::id).get_results(conn)
+    diesel::delete(users::table.filter(users::id.eq_any(over)))
+        .returning((users::id, users::avatar_hash))
+        .get_results(conn)
 }

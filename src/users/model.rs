@@ -8,7 +8,7 @@ use diesel::{
     dsl::sql,
     expression::{AsExpression, SqlLiteral},
     prelude::*,
-    sql_types::Text,
+    sql_types::{Nullable, Text},
 };
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize, Serializer};
@@ -38,6 +38,17 @@ pub struct User {
     pub username: Option<String>,
     #[schema(example = "Ada Lovelace")]
     pub name: Option<String>,
+    /// Address of the profile picture, relative to this API's; it changes with the picture. `size` can be 64, 128, 256 or
+    /// 512. Null without a picture.
+    #[schema(
+        example = "/api/v1/users/0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1/avatar?size=256&v=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        format = "uri-reference"
+    )]
+    #[diesel(
+        select_expression = sql::<Nullable<Text>>(AVATAR_URL),
+        select_expression_type = SqlLiteral<Nullable<Text>>
+    )]
+    pub avatar_url: Option<String>,
     #[schema(inline)]
     pub role: Role,
     #[schema(inline)]
@@ -107,6 +118,9 @@ pub(super) const STATUS: &str = "CASE WHEN users.deleted_at IS NOT NULL THEN 'de
     WHEN users.disabled_at IS NOT NULL THEN 'disabled' \
     WHEN users.password_hash = '!' THEN 'invited' \
     WHEN users.email_confirmed_at IS NULL THEN 'unconfirmed' ELSE 'active' END";
+
+/// The address of the picture in SQL.
+const AVATAR_URL: &str = "'/api/v1/users/' || users.id || '/avatar?size=256&v=' || users.avatar_hash";
 
 #[expect(clippy::ref_option, reason = "serde calls it so")]
 fn address<S: Serializer>(network: &Option<IpNet>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -68,6 +68,14 @@ mod users {
     mod list;
     mod me;
 }
+mod pictures {
+    mod caching;
+    mod deletion;
+    mod refused;
+    mod s3;
+    mod samples;
+    mod upload;
+}
 mod mail {
     mod delivery;
     mod process;

@@ -25,7 +25,7 @@ use self::{
 };
 
 /// From the top; a room may use those after it.
-const ROOMS: [&str; 23] = [
+const ROOMS: [&str; 25] = [
     "cli",
     "app",
     "auth",
@@ -34,6 +34,7 @@ const ROOMS: [&str; 23] = [
     "social",
     "upstream",
     "sentiment",
+    "pictures",
     "users",
     "mail",
     "jobs",
@@ -45,6 +46,7 @@ const ROOMS: [&str; 23] = [
     "http",
     "embedded",
     "db",
+    "storage",
     "tasks",
     "telemetry",
     "config",

@@ -8,9 +8,11 @@ use crate::support::{App, Client, Response};
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
-/// Operations below the paths of admins ([`Operation::for_admins`]) that others may call too, each with the reason:
-/// there are none.
-const OPEN_TO_OTHERS: [(Method, &str); 0] = [];
+/// Operations below the paths of admins ([`Operation::for_admins`]) that others may call too, each with the reason.
+const OPEN_TO_OTHERS: [(Method, &str); 1] = [
+    // People see pictures of each other; the rest of an account is for its owner and admins.
+    (Method::GET, "/api/v1/users/{id}/avatar"),
+];
 
 struct Operation {
     method: Method,
@@ -25,9 +27,11 @@ impl Operation {
     fn for_admins(&self) -> bool {
         let at_their_path = self.template == "/api/v1/users"
             || ["/api/v1/users/", "/api/v1/admin/"].iter().any(|area| self.template.starts_with(area));
-        let is_open =
-            OPEN_TO_OTHERS.iter().any(|(method, path)| *method == self.method && *path == self.template);
-        at_their_path && !is_open
+        at_their_path && !self.is_open_to_others()
+    }
+
+    fn is_open_to_others(&self) -> bool {
+        OPEN_TO_OTHERS.iter().any(|(method, path)| *method == self.method && *path == self.template)
     }
 }
 
@@ -137,7 +141,9 @@ async fn things_of_another_user_are_not_found() {
         ("/api/v1/user/alerts/{id}", alert["id"].as_str().unwrap()),
         ("/api/v1/auth/sessions/{id}", session["id"].as_str().unwrap()),
     ];
-    let with_id = operations(|operation| operation.template.contains("{id}") && !operation.for_admins());
+    let with_id = operations(|operation| {
+        operation.template.contains("{id}") && !operation.for_admins() && !operation.is_open_to_others()
+    });
     for operation in &with_id {
         let found = owned.iter().find(|(template, _)| *template == operation.template);
         let (_, id) = found.unwrap_or_else(|| panic!("say what a user owns at {}", operation.template));

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    path::PathBuf,
     sync::{
         Arc, LazyLock,
         atomic::{AtomicU32, Ordering},
@@ -104,7 +105,9 @@ impl App {
     fn create(database: Database, clock: Clock, settings: &[(&str, &str)], with_path: bool) -> Self {
         let mailbox = Mailbox::new();
         let directory = mailbox.directory();
-        let mail = [("MAIL_TRANSPORT", "file"), ("MAIL_DIR", directory.as_str())];
+        let storage = format!("{directory}/storage");
+        let mail =
+            [("MAIL_TRANSPORT", "file"), ("MAIL_DIR", directory.as_str()), ("STORAGE_URL", storage.as_str())];
         let all = SETTINGS.iter().chain(&mail).chain(settings);
         let settings = all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let path = with_path.then(|| PathToDatabase::to(Database::socket()));
@@ -173,6 +176,11 @@ impl App {
 
     pub fn database(&self) -> &Database {
         &self.database
+    }
+
+    /// The directory of its object storage.
+    pub fn storage(&self) -> PathBuf {
+        PathBuf::from(&self.settings["STORAGE_URL"])
     }
 
     /// Between this server and its database, with [`App::with_path`].

@@ -1,0 +1,2 @@
+DROP INDEX users_avatar_hash_idx;
+ALTER TABLE users DROP COLUMN avatar_hash;
