@@ -6,17 +6,14 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::{
-    Auth, challenges,
+    Auth, Ended, challenges,
     mails::{Notice, NoticeMail},
 };
 use crate::{
     audit::{Event, EventKind},
     http::{Json, Problem},
     jobs,
-    tokens::{
-        Client, CurrentUser, Role,
-        sessions::{self, Selection},
-    },
+    tokens::{Client, CurrentUser, Role},
     users,
 };
 
@@ -32,7 +29,7 @@ pub struct DeleteMe {
 
 /// Delete your account
 ///
-/// Deletes the account for good and ends all its sessions. The password is required, so that a stolen access token
+/// Deletes the account for good and ends all its sessions and API keys. The password is required, so that a stolen access token
 /// is not enough. A confirmed address gets a notice by mail.
 #[utoipa::path(
     tag = "user",
@@ -58,7 +55,7 @@ pub async fn delete_me(
         if users::lock(conn, me.id)?.is_some_and(|user| user.role == Role::Admin) {
             users::keep_an_admin(conn, me.id)?;
         }
-        let ended = sessions::end(conn, me.id, Selection::All)?;
+        let ended = Ended::all(conn, me.id, Event::by_user(EventKind::ApiKeyRevoked, &me, &client), now)?;
         users::mark_deleted(conn, me.id, now, grace)?;
         challenges::cancel_all(conn, me.id)?;
         Event::by_user(EventKind::UserDeleted, &me, &client).record(conn, now)?;
@@ -69,6 +66,6 @@ pub async fn delete_me(
         }
         Ok(ended)
     };
-    auth.db.tx(delete).await?.refuse(&auth.blocklist);
+    auth.db.tx(delete).await?.refuse(&auth);
     Ok(HttpResponse::NoContent().finish())
 }

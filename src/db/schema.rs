@@ -18,6 +18,29 @@ diesel::table! {
 }
 
 diesel::table! {
+    api_key_usage (key_id, day) {
+        key_id -> Uuid,
+        day -> Date,
+        requests -> Int8,
+    }
+}
+
+diesel::table! {
+    api_keys (id) {
+        id -> Uuid,
+        user_id -> Uuid,
+        name -> Text,
+        prefix -> Text,
+        secret_hash -> Bytea,
+        scopes -> Text,
+        created_at -> Timestamptz,
+        expires_at -> Nullable<Timestamptz>,
+        last_used_at -> Nullable<Timestamptz>,
+        revoked_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     audit_chains (id) {
         id -> Int4,
         sealed_key -> Bytea,
@@ -376,6 +399,8 @@ diesel::table! {
 
 diesel::joinable!(alerts -> coins (coin_id));
 diesel::joinable!(alerts -> users (user_id));
+diesel::joinable!(api_key_usage -> api_keys (key_id));
+diesel::joinable!(api_keys -> users (user_id));
 diesel::joinable!(challenges -> registrations (registration_id));
 diesel::joinable!(challenges -> users (user_id));
 diesel::joinable!(coin_history -> coins (coin_id));
@@ -385,6 +410,7 @@ diesel::joinable!(coin_refs -> coins (coin_id));
 diesel::joinable!(coin_social -> coins (coin_id));
 diesel::joinable!(login_networks -> users (user_id));
 diesel::joinable!(refresh_tokens -> sessions (session_id));
+diesel::joinable!(security_events -> audit_chains (chain));
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(snapshot_rates -> coin_snapshots (snapshot_id));
 diesel::joinable!(social_cursors -> coins (coin_id));
@@ -395,6 +421,9 @@ diesel::joinable!(watchlist -> users (user_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     alerts,
+    api_key_usage,
+    api_keys,
+    audit_chains,
     blocklist,
     budgets,
     challenges,
@@ -405,12 +434,14 @@ diesel::allow_tables_to_appear_in_same_query!(
     coin_snapshots,
     coin_social,
     coins,
+    idempotency_keys,
     job_schedules,
     jobs,
     login_networks,
     provider_state,
     refresh_tokens,
     registrations,
+    security_events,
     sessions,
     signing_keys,
     snapshot_rates,
