@@ -59,7 +59,9 @@ pub async fn flush_uses(db: &Db, keys: &Data<ApiKeys>) -> Result<(), DbError> {
         let batch = news.to_vec();
         let stored = db.query_tx(move |conn| api_keys::store_usage(conn, &batch)).await;
         if stored.is_err() {
-            news.iter().for_each(|one| keys.uses.add(*one));
+            for one in news {
+                keys.uses.add(*one);
+            }
         }
         result = result.and(stored);
     }

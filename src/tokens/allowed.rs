@@ -66,18 +66,20 @@ pub async fn is_still_allowed<P: Permission>(req: &HttpRequest) -> bool {
     admit(req, P::SCOPE, Counting::Nothing).await.is_ok()
 }
 
-struct Caller {
+/// The verified sender of a request.
+pub struct Caller {
     user: UserId,
     scopes: Option<Scopes>,
 }
 
 /// Ready unless a key has to be read from the database.
-type Admission<T> = Either<Ready<Result<T, Problem>>, LocalBoxFuture<'static, Result<T, Problem>>>;
-type Into<T> = fn(Result<Caller, Problem>) -> Result<T, Problem>;
+pub type Admission<T> = Either<Ready<Result<T, Problem>>, LocalBoxFuture<'static, Result<T, Problem>>>;
+/// What an extractor makes of the caller.
+pub type Finish<T> = fn(Result<Caller, Problem>) -> Result<T, Problem>;
 
 impl<P: Permission> FromRequest for Allowed<P> {
     type Error = Problem;
-    type Future = Map<Admission<Caller>, Into<Self>>;
+    type Future = Map<Admission<Caller>, Finish<Self>>;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
         admit(req, P::SCOPE, Counting::All).map(|caller| caller.map(Self::new))
@@ -86,7 +88,7 @@ impl<P: Permission> FromRequest for Allowed<P> {
 
 impl<P: Permission> FromRequest for AllowedUncounted<P> {
     type Error = Problem;
-    type Future = Map<Admission<Caller>, Into<Self>>;
+    type Future = Map<Admission<Caller>, Finish<Self>>;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
         admit(req, P::SCOPE, Counting::Keys).map(|caller| caller.map(|caller| Self(Allowed::new(caller))))

@@ -100,7 +100,9 @@ mod tests {
         assert_eq!(taken.iter().map(|one| one.requests).collect::<Vec<_>>(), [3, 1]);
         assert_eq!(taken[0].last.to_rfc3339(), "2026-11-22T12:01:00+00:00");
         assert!(uses.take().is_empty());
-        taken.iter().for_each(|one| uses.add(*one));
+        for one in &taken {
+            uses.add(*one);
+        }
         uses.note(key, noon);
         assert_eq!(uses.take()[0].requests, 4, "counts that were not written are kept");
     }

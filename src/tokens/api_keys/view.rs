@@ -74,7 +74,9 @@ impl ApiKeys {
 
     /// Makes this server refuse the keys, from the next request on. Returns their number.
     pub fn forget(&self, revoked: &RevokedKeys) -> usize {
-        revoked.0.iter().for_each(|digest| self.forget_one(digest));
+        for digest in &revoked.0 {
+            self.forget_one(digest);
+        }
         revoked.0.len()
     }
 
@@ -110,9 +112,10 @@ impl Follow for ApiKeys {
 
     fn notified(&self, _: &mut PgConnection, payload: &str) -> QueryResult<Change<'_>> {
         let digest = BASE64_STANDARD.decode(payload).ok().and_then(|bytes| Digest::try_from(bytes).ok());
-        Ok(Box::new(move || match &digest {
-            Some(digest) => self.forget_one(digest),
-            None => {
+        Ok(Box::new(move || {
+            if let Some(digest) = &digest {
+                self.forget_one(digest);
+            } else {
                 tracing::warn!("unreadable notification about an API key");
                 self.forget_all();
             }
