@@ -18,10 +18,10 @@ pub use self::{
     },
     secret::{Digest, NewSecret, PREFIX},
     store::{
-        ApiKey, DayOfUse, MAX_KEYS, NewKey, RevokedKeys, count, insert, list, prune, revoke, revoke_all,
-        usage,
+        ApiKey, DayOfUse, MAX_KEYS, NewKey, RevokedKeys, VerifiedKey, count, insert, list, prune, revoke,
+        revoke_all, usage,
     },
     usage::{BATCH, Use, store as store_usage},
-    view::{ApiKeys, Before, VerifiedKey},
+    view::{ApiKeys, Before},
 };
 pub(super) use self::{secret::parse, store::find};

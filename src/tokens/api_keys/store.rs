@@ -11,7 +11,6 @@ use diesel::{
 use super::{
     scope::Scopes,
     secret::{Digest, NewSecret},
-    view::VerifiedKey,
 };
 use crate::db::{
     ApiKeyId, UserId,
@@ -38,6 +37,15 @@ pub struct ApiKey {
     pub created_at: DateTime<Utc>,
     pub expires_at: Option<DateTime<Utc>>,
     pub last_used_at: Option<DateTime<Utc>>,
+}
+
+/// A key that is neither revoked nor that of a disabled or deleted user.
+#[derive(Clone, Copy, Debug)]
+pub struct VerifiedKey {
+    pub id: ApiKeyId,
+    pub user: UserId,
+    pub scopes: Scopes,
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// A key to insert.

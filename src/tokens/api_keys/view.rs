@@ -5,14 +5,16 @@
 //! at once. A key that is being read while it is revoked is not added: the version of its shard has changed then.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{
-    super::generations::Generations, scope::Scopes, secret::Digest, store::RevokedKeys, usage::KeyUses,
+    super::generations::Generations,
+    secret::Digest,
+    store::{RevokedKeys, VerifiedKey},
+    usage::KeyUses,
 };
-use crate::db::{ApiKeyId, Change, Follow, UserId};
+use crate::db::{Change, Follow};
 
 /// Also in the migration that creates the trigger.
 const CHANNEL: &str = "mintage_api_keys";
@@ -20,15 +22,6 @@ const SHARDS: usize = 16;
 /// Maximum number of remembered keys, about 10 MB.
 const CAPACITY: usize = 65_536;
 const GENERATION: usize = CAPACITY / SHARDS / 2;
-
-/// A key that is neither revoked nor that of a disabled or deleted user.
-#[derive(Clone, Copy, Debug)]
-pub struct VerifiedKey {
-    pub id: ApiKeyId,
-    pub user: UserId,
-    pub scopes: Scopes,
-    pub expires_at: Option<DateTime<Utc>>,
-}
 
 struct Shard {
     keys: Generations<Digest, VerifiedKey>,
@@ -127,7 +120,8 @@ impl Follow for ApiKeys {
 mod tests {
     use uuid::Uuid;
 
-    use super::*;
+    use super::{super::scope::Scopes, *};
+    use crate::db::{ApiKeyId, UserId};
 
     fn key() -> VerifiedKey {
         let (id, user) = (ApiKeyId(Uuid::now_v7()), UserId(Uuid::now_v7()));
