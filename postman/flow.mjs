@@ -23,7 +23,7 @@
 //
 // These functions run in Postman only: they can use `pm` and `body`, and nothing else of these files.
 
-import { gettingIn, gettingOut, leaving, sessions, user } from './flow/accounts.mjs';
+import { apiKeys, gettingIn, gettingOut, leaving, sessions, user } from './flow/accounts.mjs';
 import { jobs, users } from './flow/admin.mjs';
 import { alerts, coins, watchlist } from './flow/coins.mjs';
 import { confirmation, mail } from './flow/mail.mjs';
@@ -105,6 +105,7 @@ export const folders = [
   users,
   jobs,
   sessions,
+  apiKeys,
   gettingOut,
   leaving,
   confirmation,

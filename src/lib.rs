@@ -19,7 +19,7 @@
 //! | [`jobs`] | work that outlives a request: a queue in PostgreSQL, its worker, schedules |
 //! | [`audit`] | the audit trail: security events, hash-chained |
 //! | [`idempotency`] | responses that are repeated by `Idempotency-Key` |
-//! | [`tokens`] | signing keys, JWTs, sessions, the blocklist, the extractors `CurrentUser` and `Admin` |
+//! | [`tokens`] | signing keys, JWTs, sessions, the blocklist, API keys, the extractors |
 //! | [`passwords`] | bcrypt on its own bounded threads, and the password policy |
 //! | [`limits`] | rate limits in memory, budgets in PostgreSQL |
 //! | [`http`] | problem details, extractors, paging, ETags, client address |

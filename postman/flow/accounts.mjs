@@ -226,6 +226,35 @@ export const sessions = {
   ],
 };
 
+export const apiKeys = {
+  name: 'api-keys',
+  about: 'A key for a program: create, list, see its usage, revoke.',
+  steps: [
+    {
+      call: 'create_api_key',
+      test: () => {
+        pm.test('is a key', () => pm.expect(body.key).to.match(/^mtg_[0-9A-Za-z]{36}$/));
+        pm.environment.set('api_key', body.key);
+        pm.environment.set('api_key_id', body.id);
+      },
+    },
+    {
+      call: 'list_api_keys',
+      test: () => pm.test('lists the key without its secret', () => pm.expect(body.data[0]).to.not.have.property('key')),
+    },
+    { call: 'list_coins', when: 'with an API key', about: 'A key is sent in place of an access token.', token: '{{api_key}}' },
+    {
+      call: 'read_me',
+      when: 'with an API key without the scope',
+      about: 'The key allows only what its scopes name.',
+      token: '{{api_key}}',
+      problem: 'insufficient-scope',
+    },
+    { call: 'read_api_key_usage', path: { id: '{{api_key_id}}' } },
+    { call: 'revoke_api_key', path: { id: '{{api_key_id}}' } },
+  ],
+};
+
 export const gettingOut = {
   name: 'auth: getting out',
   about: 'Log out, and what is refused afterwards.',

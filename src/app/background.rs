@@ -84,9 +84,12 @@ impl Background {
             metrics.stop(false).await;
         }
         let worked = self.worker.await;
-        let Services { db, clock, activity, .. } = &self.services;
+        let Services { db, clock, activity, api_keys, .. } = &self.services;
         if let Err(error) = housekeeping::flush(db, clock, activity).await {
             tracing::warn!(%error, "cannot store the last activity of sessions");
+        }
+        if let Err(error) = housekeeping::flush_uses(db, api_keys).await {
+            tracing::warn!(%error, "cannot store the last requests with API keys");
         }
         worked.context("the job worker failed")
     }

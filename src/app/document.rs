@@ -9,7 +9,7 @@ use utoipa::{
     Modify, OpenApi,
     openapi::{
         self,
-        security::{Http, HttpAuthScheme, SecurityScheme},
+        security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
     },
 };
 use utoipa_actix_web::AppExt;
@@ -31,6 +31,7 @@ use crate::http::{Problem, complete, kind};
         (name = "auth", description = "Registration, login and logout."),
         (name = "mail", description = "Links and codes by mail: confirmation, recovery, changes."),
         (name = "sessions", description = "The sessions of your account."),
+        (name = "api-keys", description = "Keys with which your programs act for you."),
         (name = "user", description = "Your own account."),
         (name = "users", description = "Administration of accounts."),
         (name = "coins", description = "Market data."),
@@ -54,6 +55,10 @@ impl Modify for BearerScheme {
         scheme.description = Some("An access token from `POST /api/v1/auth/login`.".into());
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        let key = "An API key from `POST /api/v1/user/api-keys` with the scope that the operation needs. Operations that \
+            accept keys also take one as a bearer token, but not both.";
+        let key = ApiKey::Header(ApiKeyValue::with_description("X-Api-Key", key));
+        components.add_security_scheme("apiKey", SecurityScheme::ApiKey(key));
     }
 }
 

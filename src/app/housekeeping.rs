@@ -14,7 +14,7 @@ use crate::{
     db::{Db, DbError},
     idempotency, jobs, limits,
     pictures::DeletePicture,
-    tokens::{self, Activity, activity, login_networks, sessions},
+    tokens::{self, Activity, ApiKeys, activity, api_keys, login_networks, sessions},
     users,
 };
 
@@ -23,7 +23,7 @@ const FLUSHES_PER_PRUNE: u32 = 12;
 
 /// Runs until the task is aborted.
 pub async fn run(auth: Data<Auth>) {
-    let Auth { db, clock, tokens, activity, .. } = auth.get_ref();
+    let Auth { db, clock, tokens, activity, api_keys, .. } = auth.get_ref();
     let longest = tokens.refresh_idle_ttl.max(tokens.access_ttl) + Duration::from_hours(1);
     let keep_keys = TimeDelta::from_std(longest).unwrap_or(TimeDelta::days(365));
     let mut ticks = time::interval(FLUSH);
@@ -31,6 +31,7 @@ pub async fn run(auth: Data<Auth>) {
     for count in 0u32.. {
         ticks.tick().await;
         let mut result = flush(db, clock, activity).await;
+        result = result.and(flush_uses(db, api_keys).await);
         if count % FLUSHES_PER_PRUNE == 0 {
             result = result.and(prune(db, clock.earliest(), keep_keys).await);
             result = result.and(prune_audit(&auth).await);
@@ -52,12 +53,29 @@ pub async fn flush(db: &Db, clock: &Clock, activity: &Data<Activity>) -> Result<
     Ok(())
 }
 
+/// Stores how many requests were made with API keys. Those that cannot be stored are counted again with the next ones.
+pub async fn flush_uses(db: &Db, keys: &Data<ApiKeys>) -> Result<(), DbError> {
+    let mut result = Ok(());
+    for news in keys.uses.take().chunks(api_keys::BATCH) {
+        let batch = news.to_vec();
+        let stored = db.query_tx(move |conn| api_keys::store_usage(conn, &batch)).await;
+        if stored.is_err() {
+            for one in news {
+                keys.uses.add(*one);
+            }
+        }
+        result = result.and(stored);
+    }
+    result
+}
+
 async fn prune(db: &Db, now: DateTime<Utc>, keep_keys: TimeDelta) -> Result<(), DbError> {
     let mut result = Ok(());
     for prune in [
         sessions::prune,
         challenges::prune,
         login_networks::prune,
+        api_keys::prune,
         auth::prune,
         limits::prune,
         idempotency::prune,

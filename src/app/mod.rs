@@ -39,9 +39,10 @@ use crate::{
     config::{self, Config, Profile, Secret, SecretKey, Server as ServerSettings, Specs},
     db::{Db, Follow, Follower, connect_patiently, migrate, naming_locks, set_clock},
     http::{
-        Envelope, Fallback, Requests, TrustedProxies, X_REQUEST_ID, envelope, fallback, problem_page,
-        problem_pages,
+        Envelope, Fallback, RATE_LIMIT, RATE_LIMIT_POLICY, Requests, TrustedProxies, X_REQUEST_ID, envelope,
+        fallback, problem_page, problem_pages,
     },
+    idempotency::IDEMPOTENCY_KEY,
     jobs::Wake,
     limits::Limits,
     mail::Mailer,
@@ -51,7 +52,7 @@ use crate::{
     social::{self, Fingerprints},
     storage::Storage,
     tasks::Tasks,
-    tokens::{self, Activity, Blocklist, Jwt, KeyRing, Sealer},
+    tokens::{self, Activity, ApiKeys, Blocklist, Jwt, KeyRing, Sealer, X_API_KEY},
     users,
 };
 
@@ -101,6 +102,7 @@ struct Services {
     jwt: Data<Jwt>,
     blocklist: Data<Blocklist>,
     activity: Data<Activity>,
+    api_keys: Data<ApiKeys>,
     auth: Data<Auth>,
     pictures: Data<Pictures>,
     pages: Data<auth::Pages>,
@@ -141,13 +143,14 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
     let keys = prepare_database(url, config, &sealer, clock)?;
     let views = Views {
         keys: Arc::new(keys),
+        api_keys: Arc::new(ApiKeys::new(config.tokens.api_key_rate)),
         blocklist: Arc::new(Blocklist::new(clock.clone(), config.tokens.max_staleness)),
         coins: Arc::new(coins::View::new(clock.clone(), &config.coins)),
         wake: Arc::default(),
     };
     let tasks = Tasks::default();
     let followers = views.follow(url, clock, &tasks)?;
-    let Views { keys, blocklist, coins, wake } = views;
+    let Views { keys, api_keys, blocklist, coins, wake } = views;
 
     let ServerSettings { public_url, trusted_proxies, cors_origins, .. } = &config.server;
     let document = document::document();
@@ -157,6 +160,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
     let jwt = Data::new(Jwt::new(keys.clone(), clock.get_ref().clone(), public_url, &config.tokens));
     let blocklist = Data::from(blocklist);
     let activity = Data::new(Activity::default());
+    let api_keys = Data::from(api_keys);
     let auth = Auth {
         db: db.clone(),
         clock: clock.clone(),
@@ -168,6 +172,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         jwt: jwt.clone(),
         blocklist: blocklist.clone(),
         activity: activity.clone(),
+        api_keys: api_keys.clone(),
         accounts: config.accounts,
         tokens: config.tokens.clone(),
     };
@@ -188,6 +193,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         jwt,
         blocklist,
         activity,
+        api_keys,
         auth: Data::new(auth),
         pictures,
         pages: Data::new(auth::Pages { product_name: config.mail.product_name.clone() }),
@@ -203,6 +209,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
 /// The data that is kept in memory.
 struct Views {
     keys: Arc<KeyRing>,
+    api_keys: Arc<ApiKeys>,
     blocklist: Arc<Blocklist>,
     coins: Arc<coins::View>,
     wake: Arc<Wake>,
@@ -211,9 +218,10 @@ struct Views {
 impl Views {
     /// Loads the data and keeps it up to date.
     fn follow(&self, url: &Secret, clock: &Clock, tasks: &Tasks) -> Result<[Follower; 2]> {
-        let Self { keys, blocklist, coins, wake } = self;
-        // On one connection and the keys first, so that the keys are current whenever the blocklist is.
-        let tokens: Vec<Arc<dyn Follow>> = vec![keys.clone(), blocklist.clone(), wake.clone()];
+        let Self { keys, api_keys, blocklist, coins, wake } = self;
+        // On one connection and the keys first, so that the keys, and API keys, are current whenever the blocklist is.
+        let tokens: Vec<Arc<dyn Follow>> =
+            vec![keys.clone(), api_keys.clone(), blocklist.clone(), wake.clone()];
         // On a connection of their own: preparing coins in many currencies takes long, and must not delay log-outs.
         let coins: Vec<Arc<dyn Follow>> = vec![coins.clone()];
         Ok([
@@ -304,6 +312,7 @@ impl Services {
             jwt,
             blocklist,
             activity,
+            api_keys,
             auth,
             pictures,
             pages,
@@ -329,6 +338,7 @@ impl Services {
             .app_data(jwt)
             .app_data(blocklist)
             .app_data(activity)
+            .app_data(api_keys)
             .app_data(auth)
             .app_data(pictures)
             .app_data(pages)
@@ -357,8 +367,17 @@ fn cors(origins: &[String]) -> Cors {
             header::IF_MATCH,
             header::IF_NONE_MATCH,
             HeaderName::from_static("last-event-id"),
+            IDEMPOTENCY_KEY,
+            X_API_KEY,
         ])
-        .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER, X_REQUEST_ID])
+        .expose_headers([
+            header::ETAG,
+            header::LOCATION,
+            header::RETRY_AFTER,
+            RATE_LIMIT,
+            RATE_LIMIT_POLICY,
+            X_REQUEST_ID,
+        ])
         .block_on_origin_mismatch(false)
         .max_age(3600);
     if origins.iter().any(|origin| origin == "*") {

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use validator::{Validate, ValidationError};
 
 use super::{
-    Auth,
+    Auth, Ended,
     caller::Caller,
     challenges::{self, Challenge, Purpose, Subject},
     mails::{Notice, NoticeMail},
@@ -25,10 +25,7 @@ use crate::{
     http::{Json, Problem},
     jobs,
     passwords::Verdict,
-    tokens::{
-        Client, EndedSessions, Role,
-        sessions::{self, Selection},
-    },
+    tokens::{Client, Role},
     users::{self, NewUser, Taken, check_email},
 };
 
@@ -140,7 +137,7 @@ pub async fn confirm(
                 .db
                 .tx(move |conn| confirm_account(conn, &challenge, id, &stored, new, &client, now))
                 .await?;
-            ended.map(|ended| ended.refuse(&auth.blocklist)).is_some()
+            ended.map(|ended| ended.refuse(&auth)).is_some()
         }
     };
     if done { Ok(JsonBody(confirmed)) } else { Err(refused(pointer)) }
@@ -194,7 +191,7 @@ fn create_account(
 }
 
 /// Confirms the address of an account. `new` is the hash of a password that is not the account's: then the person who
-/// receives the mail takes the account over. Returns the ended sessions, or None if the challenge is no longer valid.
+/// receives the mail takes the account over. Returns what has ended, or None if the challenge is no longer valid.
 fn confirm_account(
     conn: &mut PgConnection,
     challenge: &Challenge,
@@ -203,12 +200,12 @@ fn confirm_account(
     new: Option<String>,
     client: &Client,
     now: DateTime<Utc>,
-) -> Result<Option<EndedSessions>, Problem> {
+) -> Result<Option<Ended>, Problem> {
     let Some(current) = users::lock_hash(conn, user)? else {
         return Ok(None);
     };
     if !challenges::consume(conn, challenge.id, now)? {
-        return Ok(challenges::is_consumed(conn, challenge.id)?.then(EndedSessions::default));
+        return Ok(challenges::is_consumed(conn, challenge.id)?.then(Ended::default));
     }
     if current != verified {
         return Err(Problem::unavailable("the password was changed during the confirmation"));
@@ -218,11 +215,12 @@ fn confirm_account(
         .record(conn, now)?;
     let Some(hash) = new else {
         let confirmed = users::confirm_email(conn, user, &challenge.email, now)?;
-        return Ok(confirmed.then(EndedSessions::default));
+        return Ok(confirmed.then(Ended::default));
     };
     users::take_over(conn, user, &hash, now)?;
     challenges::cancel_all(conn, user)?;
     let notice = NoticeMail::to(&challenge.email, Notice::PasswordChanged);
     jobs::enqueue(conn, &notice, now)?;
-    Ok(Some(sessions::end(conn, user, Selection::All)?))
+    let event = Event::by_stranger(EventKind::ApiKeyRevoked, user, client);
+    Ok(Some(Ended::all(conn, user, event, now)?))
 }

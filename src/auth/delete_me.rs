@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::{
-    Auth,
+    Auth, Ended,
     challenges::{self, NewChallenge, Purpose, Subject},
     mails::{Notice, NoticeMail, RestoreMail},
 };
@@ -14,10 +14,7 @@ use crate::{
     audit::{Event, EventKind},
     http::{Json, Problem},
     jobs,
-    tokens::{
-        Client, CurrentUser, Role,
-        sessions::{self, Selection},
-    },
+    tokens::{Client, CurrentUser, Role},
     users,
 };
 
@@ -33,10 +30,10 @@ pub struct DeleteMe {
 
 /// Delete your account
 ///
-/// Deletes the account and ends all its sessions. The password is required, so that a stolen access token is not enough.
-/// The address and the username are free for others at once. Everything else is kept for `ACCOUNT_DELETION_GRACE` (14
-/// days by default) and then deleted for good: until then a link that is mailed to a confirmed address restores the
-/// account. The last admin cannot be deleted.
+/// Deletes the account and ends all its sessions and API keys. The password is required, so that a stolen access token
+/// is not enough. The address and the username are free for others at once. Everything else is kept for
+/// `ACCOUNT_DELETION_GRACE` (14 days by default) and then deleted for good: until then a link that is mailed to a
+/// confirmed address restores the account. The last admin cannot be deleted.
 #[utoipa::path(
     tag = "user",
     security(("bearer" = [])),
@@ -62,7 +59,7 @@ pub async fn delete_me(
         if users::lock(conn, me.id)?.is_some_and(|user| user.role == Role::Admin) {
             users::keep_an_admin(conn, me.id)?;
         }
-        let ended = sessions::end(conn, me.id, Selection::All)?;
+        let ended = Ended::all(conn, me.id, Event::by_user(EventKind::ApiKeyRevoked, &me, &client), now)?;
         let deleted = users::mark_deleted(conn, me.id, now, grace)?;
         challenges::forget(conn, me.id)?;
         Event::by_user(EventKind::UserDeleted, &me, &client).record(conn, now)?;
@@ -78,6 +75,6 @@ pub async fn delete_me(
         }
         Ok(ended)
     };
-    auth.db.tx(delete).await?.refuse(&auth.blocklist);
+    auth.db.tx(delete).await?.refuse(&auth);
     Ok(HttpResponse::NoContent().finish())
 }

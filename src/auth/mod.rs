@@ -3,6 +3,7 @@
 
 mod accept_invitation;
 mod admin;
+mod api_keys;
 mod caller;
 pub mod challenges;
 mod change_email;
@@ -13,6 +14,7 @@ mod confirm_password_change;
 mod current_password;
 mod delete_me;
 mod end_session;
+mod ended;
 mod forgot_password;
 mod list_sessions;
 mod list_user_sessions;
@@ -40,6 +42,7 @@ use diesel::PgConnection;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::{
+    ended::Ended,
     mails::{MailContext, jobs},
     pages::{Pages, routes as pages},
     services::Auth,
@@ -104,6 +107,7 @@ fn may_mail(
 pub fn routes(config: &mut ServiceConfig) {
     config
         .configure(admin::routes)
+        .configure(api_keys::routes)
         .service(register::register)
         .service(login::login)
         .service(refresh::refresh)

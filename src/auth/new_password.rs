@@ -15,7 +15,7 @@ use crate::{
     http::{Network, Problem},
     jobs, passwords,
     tokens::{
-        EndedSessions,
+        EndedSessions, api_keys,
         sessions::{self, Selection},
     },
     users::{self, Account},
@@ -63,7 +63,9 @@ pub(super) fn set(
     users::set_password(conn, user, hash, now)?;
     challenges::cancel(conn, user)?;
     let ended = sessions::end(conn, user, Selection::All)?;
-    let notice = NoticeMail::to(&account.email, Notice::PasswordChanged);
+    let has_keys = api_keys::count(conn, user)? > 0;
+    let notice = if has_keys { Notice::PasswordChangedWithKeys } else { Notice::PasswordChanged };
+    let notice = NoticeMail::to(&account.email, notice);
     jobs::enqueue(conn, &notice, now)?;
     Ok(Some((account, ended)))
 }

@@ -15,7 +15,7 @@ use crate::{
     jobs::{self, Job},
     limits::{Limits, RateLimit},
     passwords::{Hasher, Policy},
-    tokens::{Activity, Blocklist, Jwt, Lifetimes, Sealer},
+    tokens::{Activity, ApiKeys, Blocklist, Jwt, Lifetimes, Sealer},
     users::EmailAddress,
 };
 
@@ -32,6 +32,7 @@ pub struct Auth {
     pub jwt: Data<Jwt>,
     pub blocklist: Data<Blocklist>,
     pub activity: Data<Activity>,
+    pub api_keys: Data<ApiKeys>,
     pub accounts: config::Accounts,
     pub tokens: config::Tokens,
 }

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::{
-    Auth,
+    Auth, Ended,
     caller::Caller,
     challenges::{self, Challenge, Purpose},
     confirm::Confirmed,
@@ -22,10 +22,7 @@ use crate::{
     audit::{Event, EventKind},
     http::{Json, Problem},
     jobs,
-    tokens::{
-        Client, EndedSessions,
-        sessions::{self, Selection},
-    },
+    tokens::Client,
     users,
 };
 
@@ -41,7 +38,7 @@ pub struct UndoEmailChange {
 
 /// Undo a change of the e-mail address
 ///
-/// Gives the account its old address back, within 7 days after the change. All sessions end, and other pending links
+/// Gives the account its old address back, within 7 days after the change. All sessions end, all API keys are revoked, and other pending links
 /// and codes stop working. The old address gets a mail to choose a new password, because the person who changed the
 /// address knew the password. The address that loses the account gets a notice.
 ///
@@ -66,7 +63,7 @@ pub async fn undo_email_change(
     let found = proof.find(Purpose::UndoEmailChange, &auth, client.network()).await?;
     let confirmed = Confirmed { email: found.email.given().to_owned() };
     let ended = auth.db.tx(move |conn| apply(conn, &found, &client, now)).await?;
-    ended.ok_or_else(|| refused("/token"))?.refuse(&auth.blocklist);
+    ended.ok_or_else(|| refused("/token"))?.refuse(&auth);
     Ok(JsonBody(confirmed))
 }
 
@@ -76,7 +73,7 @@ fn apply(
     challenge: &Challenge,
     client: &Client,
     now: DateTime<Utc>,
-) -> Result<Option<EndedSessions>, Problem> {
+) -> Result<Option<Ended>, Problem> {
     let user = challenge.user().ok_or_else(|| Problem::internal("an undo without a user"))?;
     let Some(before) = users::lock_account(conn, user)? else {
         return Ok(None);
@@ -87,7 +84,7 @@ fn apply(
     // No other account can have the address: the challenge has reserved it until now.
     users::change_email(conn, user, &challenge.email, now)?;
     challenges::cancel_after(conn, user, challenge)?;
-    let ended = sessions::end(conn, user, Selection::All)?;
+    let ended = Ended::all(conn, user, Event::by_stranger(EventKind::ApiKeyRevoked, user, client), now)?;
     Event::by_stranger(EventKind::EmailChangeUndone, user, client).record(conn, now)?;
     jobs::enqueue(
         conn,

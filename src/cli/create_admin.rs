@@ -12,14 +12,11 @@ use diesel::{Connection, PgConnection};
 use super::{database::with_connection, output::print};
 use crate::{
     audit::{Actor, Event, EventKind},
-    auth::challenges,
+    auth::{Ended, challenges},
     config::Config,
     db::{self, migrate},
     passwords::{Hasher, Policy},
-    tokens::{
-        Role,
-        sessions::{self, Selection},
-    },
+    tokens::Role,
     users::{self, Account, EmailAddress, NewUser},
 };
 
@@ -91,7 +88,7 @@ fn create_or_promote(
 }
 
 /// Promotes an account. It may have been made by someone else, who registered the address first or had it confirmed for
-/// another account. So it also gets a new password and loses its names, sessions and links, above all one that gives
+/// another account. So it also gets a new password and loses its names, sessions, API keys and links, above all one that gives
 /// the account its former address back.
 fn promote(
     conn: &mut PgConnection,
@@ -114,7 +111,8 @@ fn promote(
     users::take_over(conn, account.id, hash, now)?;
     users::promote(conn, account.id)?;
     challenges::cancel_all(conn, account.id)?;
-    sessions::end(conn, account.id, Selection::All)?.leave_to_servers();
+    let event = Event::new(EventKind::ApiKeyRevoked, Actor::Operator).about(account.id);
+    Ended::all(conn, account.id, event, now)?.leave_to_servers();
     Event::new(EventKind::RoleChanged, Actor::Operator)
         .about(account.id)
         .detail("role", "admin")

@@ -14,7 +14,7 @@ use crate::{
     db::{CoinId, Db, text_enum},
     http::{Path, Problem, Query, respond_once},
     market::{self, Point, Step},
-    tokens::CurrentUser,
+    tokens::{Allowed, api_keys::CoinsRead},
 };
 
 /// Per response.
@@ -148,7 +148,7 @@ impl HistoryPoint {
 /// null, never interpolated. Coins that have left the list keep their history.
 #[utoipa::path(
     tag = "coins",
-    security(("bearer" = [])),
+    security(("bearer" = []), ("apiKey" = [])),
     params(
         ReadHistory,
         ("coin" = String, Path, description = "Id, slug or ticker symbol of the coin, in any case.", example = "BTC"),
@@ -165,7 +165,7 @@ impl HistoryPoint {
 #[get("/coins/{coin}/history")]
 pub async fn read_history(
     req: HttpRequest,
-    _: CurrentUser,
+    _: Allowed<CoinsRead>,
     path: Path<String>,
     query: Query<ReadHistory>,
     view: Data<View>,

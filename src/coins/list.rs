@@ -18,7 +18,10 @@ use crate::{
     db::{CoinId, Db},
     http::{Problem, Query, accept, respond_once, respond_with},
     market::Coin,
-    tokens::Uncounted,
+    tokens::{
+        AllowedUncounted,
+        api_keys::{CoinsRead, WatchlistRead},
+    },
 };
 
 const CSV: &str = "text/csv";
@@ -113,20 +116,25 @@ pub enum Order {
 /// it. The response is JSON, or a table (RFC 4180) with `Accept: text/csv`; a client that accepts neither gets JSON.
 #[utoipa::path(
     tag = "coins",
-    security(("bearer" = [])),
+    security(("bearer" = []), ("apiKey" = [])),
     params(ListCoins, ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the response the client already has.")),
     responses(
         (status = 200, description = "The coins.",
             content((EitherCoinList = "application/json"), (String = "text/csv",
                 example = "id,symbol,price,currency,source,as_of,stale\r\n1,BTC,70211.4421,GBP,demo,2026-11-20T10:00:00Z,true\r\n")),
             headers(("ETag" = String, description = "Identifies this version of the response; send it as `If-None-Match`."))),
-        (status = 304, description = "The response has not changed.")
+        (status = 304, description = "The response has not changed."),
+        (status = 403, description = "`insufficient-scope`: the API key lacks `coins:read`, or `watchlist:read` for `watchlist=true`.")
     )
 )]
 // Services and parameters are extracted by hand, below the first return: most requests have no parameters, and a prepared
 // response then costs no parsing.
 #[get("/coins")]
-pub async fn list_coins(req: HttpRequest, me: Uncounted, view: Data<View>) -> Result<HttpResponse, Problem> {
+pub async fn list_coins(
+    req: HttpRequest,
+    me: AllowedUncounted<CoinsRead>,
+    view: Data<View>,
+) -> Result<HttpResponse, Problem> {
     let as_table = accept::prefers(&req, CSV, "application/json");
     if req.query_string().is_empty() && !as_table {
         return Ok(view.current(None)?.whole.respond(&req));
@@ -138,6 +146,9 @@ pub async fn list_coins(req: HttpRequest, me: Uncounted, view: Data<View>) -> Re
     }
     let fields = Fields::parse(query.fields.as_deref())?;
     let db = req.app_data::<Data<Db>>().expect("set by the app");
+    if query.watchlist {
+        me.0.require::<WatchlistRead>()?;
+    }
     let watched = if query.watchlist { Some(watchlist::ids(db, me.0.id).await?) } else { None };
     let snapshot = &current.snapshot;
     let found = select(&snapshot.coins, &query, watched.as_ref())?;

@@ -9,7 +9,7 @@ use super::{body::Provenance, find, history::HistoryPoint, view::View};
 use crate::{
     http::{Path, Problem, Query, respond_once},
     market::Coin,
-    tokens::Uncounted,
+    tokens::{AllowedUncounted, api_keys::CoinsRead},
 };
 
 #[derive(Deserialize, Validate, IntoParams)]
@@ -36,7 +36,7 @@ pub struct CoinAnswer<'a> {
 /// Returns a coin of the last sync. Programs should use its id, because ticker symbols are not unique.
 #[utoipa::path(
     tag = "coins",
-    security(("bearer" = [])),
+    security(("bearer" = []), ("apiKey" = [])),
     params(
         ReadCoin,
         ("coin" = String, Path, description = "Id, slug or ticker symbol of the coin, in any case.", example = "BTC"),
@@ -53,7 +53,7 @@ pub struct CoinAnswer<'a> {
 #[get("/coins/{coin}")]
 pub async fn read_coin(
     req: HttpRequest,
-    _: Uncounted,
+    _: AllowedUncounted<CoinsRead>,
     path: Path<String>,
     query: Query<ReadCoin>,
     view: Data<View>,

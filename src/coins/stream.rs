@@ -15,7 +15,7 @@ use std::{
 };
 
 use actix_web::{
-    FromRequest, HttpRequest, HttpResponse, get,
+    HttpRequest, HttpResponse, get,
     http::header,
     web::{Bytes, Data},
 };
@@ -30,7 +30,7 @@ use super::view::{Version, View};
 use crate::{
     db::UserId,
     http::{Closing, Envelope, Problem, Query, kind},
-    tokens::{CurrentUser, Uncounted},
+    tokens::{Allowed, api_keys::CoinsRead, is_still_allowed},
 };
 
 /// On this server. Half of the default of `MAX_CONNECTIONS`, so that other requests find a connection; a lower setting
@@ -100,7 +100,7 @@ pub struct StreamCoins {
 /// refresh the token if it has expired, and reconnect.
 #[utoipa::path(
     tag = "coins",
-    security(("bearer" = [])),
+    security(("bearer" = []), ("apiKey" = [])),
     params(
         StreamCoins,
         ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event the client received.")
@@ -115,7 +115,7 @@ pub struct StreamCoins {
 #[get("/coins/stream")]
 pub async fn stream_coins(
     req: HttpRequest,
-    me: CurrentUser,
+    me: Allowed<CoinsRead>,
     query: Query<StreamCoins>,
     view: Data<View>,
     streams: Data<Streams>,
@@ -171,7 +171,7 @@ impl Reader {
             return None;
         }
         loop {
-            if Uncounted::extract(&self.req).await.is_err() {
+            if !is_still_allowed::<CoinsRead>(&self.req).await {
                 return None;
             }
             let newest = *self.newest.borrow_and_update();

@@ -54,6 +54,8 @@ pub struct Tokens {
     pub refresh_grace: Duration,
     /// How long tokens are accepted while the blocklist and signing keys cannot be kept up to date.
     pub max_staleness: Duration,
+    /// Requests with one API key in a minute.
+    pub api_key_rate: u32,
 }
 
 impl Tokens {
@@ -69,6 +71,7 @@ impl Tokens {
             short_max_ttl: (24 * HOUR).min(max),
             refresh_grace: env.duration("REFRESH_GRACE", Duration::from_secs(10), Duration::ZERO..=MINUTE),
             max_staleness: env.duration("TOKEN_MAX_STALENESS", 5 * MINUTE, Duration::from_secs(10)..=HOUR),
+            api_key_rate: env.number("API_KEY_RATE", 600, 1..=1_000_000),
         }
     }
 }

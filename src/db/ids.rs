@@ -69,6 +69,7 @@ macro_rules! id {
 
 id!(UserId, Uuid, Uuid, "an account (`users.id`)");
 id!(SessionId, Uuid, Uuid, "a session (`sessions.id`)");
+id!(ApiKeyId, Uuid, Uuid, "an API key (`api_keys.id`)");
 id!(CoinId, i64, BigInt, "a coin (`coins.id`)");
 id!(SnapshotId, i64, BigInt, "a snapshot of the market (`coin_snapshots.id`)");
 

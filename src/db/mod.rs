@@ -50,7 +50,7 @@ pub use self::{
     connection::{connect, connect_patiently},
     error::{DbError, constraint_violated},
     follow::{Change, Follow, Follower},
-    ids::{CoinId, SessionId, SnapshotId, UserId, id_at, least_id_at},
+    ids::{ApiKeyId, CoinId, SessionId, SnapshotId, UserId, id_at, least_id_at},
     locks::naming_locks,
     reach::Away,
     server_time::{now, set_clock},

@@ -18,6 +18,29 @@ diesel::table! {
 }
 
 diesel::table! {
+    api_key_usage (key_id, day) {
+        key_id -> Uuid,
+        day -> Date,
+        requests -> Int8,
+    }
+}
+
+diesel::table! {
+    api_keys (id) {
+        id -> Uuid,
+        user_id -> Uuid,
+        name -> Text,
+        prefix -> Text,
+        secret_hash -> Bytea,
+        scopes -> Text,
+        created_at -> Timestamptz,
+        expires_at -> Nullable<Timestamptz>,
+        last_used_at -> Nullable<Timestamptz>,
+        revoked_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     audit_chains (id) {
         id -> Int4,
         sealed_key -> Bytea,
@@ -377,6 +400,8 @@ diesel::table! {
 
 diesel::joinable!(alerts -> coins (coin_id));
 diesel::joinable!(alerts -> users (user_id));
+diesel::joinable!(api_key_usage -> api_keys (key_id));
+diesel::joinable!(api_keys -> users (user_id));
 diesel::joinable!(challenges -> registrations (registration_id));
 diesel::joinable!(challenges -> users (user_id));
 diesel::joinable!(coin_history -> coins (coin_id));
@@ -397,6 +422,8 @@ diesel::joinable!(watchlist -> users (user_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     alerts,
+    api_key_usage,
+    api_keys,
     audit_chains,
     blocklist,
     budgets,

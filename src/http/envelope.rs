@@ -11,7 +11,7 @@ use std::{
 };
 
 use actix_web::{
-    Error, HttpResponse, ResponseError,
+    Error, HttpMessage, HttpResponse, ResponseError,
     body::{self, BodySize, BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     error::InternalError,
@@ -25,8 +25,8 @@ use actix_web::{
 use futures_util::FutureExt;
 
 use super::{
-    connection::Answering, current::Current, kind, problem::Problem, requests::Requests, shutdown::Shutdown,
-    unread_body::RequestBody,
+    connection::Answering, current::Current, kind, problem::Problem, quota::Quota, requests::Requests,
+    shutdown::Shutdown, unread_body::RequestBody,
 };
 use crate::db;
 
@@ -82,6 +82,8 @@ pub async fn envelope<B: MessageBody + 'static>(
     if tracing::enabled!(tracing::Level::DEBUG) {
         log(&result, (&request_id, request_id_from), &method, started);
     }
+    let quota =
+        result.as_ref().ok().and_then(|response| response.request().extensions().get::<Quota>().copied());
     let head = match &mut result {
         Ok(response) => response.response_mut(),
         Err(response) => response,
@@ -90,6 +92,9 @@ pub async fn envelope<B: MessageBody + 'static>(
         requests.count(route, head.status(), started.elapsed());
     }
     add_headers(head.headers_mut(), request_id, &settings);
+    if let Some(quota) = quota {
+        quota.write(head.headers_mut());
+    }
     if settings.shutdown.is_draining() {
         head.head_mut().set_connection_type(ConnectionType::Close);
     }

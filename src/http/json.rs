@@ -6,7 +6,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, http::heade
 use aws_lc_rs::digest::{SHA256, digest};
 use futures_util::future::LocalBoxFuture;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
-use serde_json::{Value, error::Category};
+use serde_json::Value;
 use validator::{Validate, ValidationErrors};
 
 use super::{
@@ -95,12 +95,9 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     // Parsed from the bytes again, since `Value` silently drops duplicate members.
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let pointer = pointer_of(error.path());
-        let error = error.into_inner();
-        match error.classify() {
-            Category::Data => wrong_shape(pointer, &error.to_string()),
-            _ => Problem::new(&kind::MALFORMED_JSON).detail(error.to_string()),
-        }
+        // It is JSON, so whatever is wrong now is its shape. `serde_json` calls a number in place of an enum a syntax
+        // error.
+        wrong_shape(pointer_of(error.path()), &error.inner().to_string())
     })
 }
 

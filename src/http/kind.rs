@@ -57,6 +57,8 @@ kinds! {
         "Get a new one with `POST /api/v1/auth/refresh`.";
     TOKEN_REVOKED = 401 "token-revoked", "The session has ended",
         "The session of this token was logged out or ended. Log in again.";
+    INVALID_API_KEY = 401 "invalid-api-key", "The API key is not valid",
+        "The key is mistyped, was revoked or has expired, or its account is disabled or deleted; the detail says which. `GET /api/v1/user/api-keys` lists your keys.";
     INVALID_CREDENTIALS = 401 "invalid-credentials", "E-mail address, username or password is wrong",
         "The response is the same whether or not the account exists.";
     INVALID_REFRESH_TOKEN = 401 "invalid-refresh-token", "The refresh token is not valid",
@@ -65,6 +67,8 @@ kinds! {
         "A refresh token can be used once. This one was exchanged before and its successor has been used, so one of the two may be stolen. The session has ended: log in again.";
     FORBIDDEN = 403 "forbidden", "Not allowed",
         "The token is valid, but its user is not allowed to do this.";
+    INSUFFICIENT_SCOPE = 403 "insufficient-scope", "The API key does not allow this",
+        "The key lacks the scope that the detail names, or the operation accepts no keys at all. Create a key with the scope, or use an access token.";
     WRONG_PASSWORD = 403 "wrong-password", "The password is wrong",
         "This action requires the current password, and the given one does not match.";
     EMAIL_UNCONFIRMED = 403 "email-unconfirmed", "The e-mail address is not confirmed yet",

@@ -19,6 +19,7 @@ mod prepared;
 mod problem;
 mod problems;
 mod query;
+mod quota;
 mod requests;
 pub mod rows;
 mod shutdown;
@@ -40,6 +41,7 @@ pub use self::{
     problem::{Choice, FieldError, Problem, ProblemBody},
     problems::{problem_page, problem_pages},
     query::{Path, Query},
+    quota::{Quota, RATE_LIMIT, RATE_LIMIT_POLICY},
     requests::Requests,
     shutdown::{Closing, Shutdown, Stage},
     text::{check_display_text, is_deceptive, is_visible},

@@ -90,9 +90,21 @@ fn add_headers(components: &mut Components) {
     let uri = SchemaFormat::Custom("uri".into());
     let location = format!("{EXAMPLE_URL}/api/v1/users/{EXAMPLE_ID}");
     let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
-    let headers: [(&str, &str, ObjectBuilder, Value); 5] = [
+    let headers: [(&str, &str, ObjectBuilder, Value); 7] = [
         ("ETag", "Entity tag of the version, for `If-Match`.", text(), json!("\"3\"")),
         ("Location", "Address of the created resource.", text().format(Some(uri)), json!(location)),
+        (
+            "RateLimit",
+            "Requests that an API key has left, and the seconds until it has all again. Only with a key.",
+            text(),
+            json!(r#""api-key";r=599;t=1"#),
+        ),
+        (
+            "RateLimit-Policy",
+            "Requests that an API key may make in a window of seconds. Only with a key.",
+            text(),
+            json!(r#""api-key";q=600;w=60"#),
+        ),
         ("Retry-After", "Seconds to wait before repeating the request.", seconds, json!(1)),
         ("WWW-Authenticate", "How to authenticate (RFC 6750).", text(), json!(r#"Bearer realm="mintage""#)),
         (
@@ -126,6 +138,8 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
     if let Some(body) = &mut operation.request_body {
         make_body_optional(body);
     }
+    let accepts_keys = serde_json::to_value(&operation.security)
+        .is_ok_and(|all| all.as_array().is_some_and(|all| all.iter().any(|one| one.get("apiKey").is_some())));
     let general = general_problems(is_public, operation.request_body.is_some(), &places);
     let responses = &mut operation.responses.responses;
     for (status, kinds) in general {
@@ -136,6 +150,11 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
     }
     for (status, response) in responses {
         if let RefOr::T(response) = response {
+            if accepts_keys && !matches!(status.as_str(), "401" | "500" | "503") {
+                for name in ["RateLimit", "RateLimit-Policy"] {
+                    response.headers.insert(name.into(), RefOr::T(Header::default()));
+                }
+            }
             complete_response(status, response, components);
         }
     }
@@ -181,6 +200,8 @@ fn general_problems(
             &kind::INVALID_TOKEN,
             &kind::TOKEN_EXPIRED,
             &kind::TOKEN_REVOKED,
+            &kind::INVALID_API_KEY,
+            &kind::INSUFFICIENT_SCOPE,
             &kind::TOO_MANY_REQUESTS,
         ]);
     }

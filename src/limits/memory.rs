@@ -23,6 +23,17 @@ pub struct RateLimits {
     debts: Mutex<Debts>,
 }
 
+/// The state of a limit after a request was counted against it.
+#[derive(Debug)]
+pub struct Metered {
+    /// `too-many-requests` beyond the limit.
+    pub outcome: Result<(), Problem>,
+    /// Requests that may follow at once.
+    pub remaining: u32,
+    /// Until all of the burst is available again.
+    pub full_in: Duration,
+}
+
 /// When each key will have no debt left, in microseconds of Unix time. Keys are hashed, so no addresses are stored.
 #[derive(Default)]
 struct Debts {
@@ -47,6 +58,23 @@ impl RateLimits {
         let key = self.hasher.hash_one((limit.name, key));
         let mut debts = self.debts.lock();
         debts.count(limit, key, self.clock.now().timestamp_micros()).map_err(too_many)
+    }
+
+    /// Like [`RateLimits::check`], and says how much is left; None if the limits are off.
+    pub fn meter(&self, limit: RateLimit, key: impl Hash) -> Option<Metered> {
+        if !self.enabled {
+            return None;
+        }
+        let key = self.hasher.hash_one((limit.name, key));
+        let now = self.clock.now().timestamp_micros();
+        let mut debts = self.debts.lock();
+        let outcome = debts.count(limit, key, now).map_err(too_many);
+        let debt = debts.free_at.get(&key).map_or(0, |free_at| free_at - now);
+        let every = micros(limit.every).max(1);
+        // Rounded up, so that what is announced as left is accepted.
+        let used = u32::try_from((debt + every - 1) / every).unwrap_or(u32::MAX);
+        let full_in = Duration::from_micros(debt.unsigned_abs());
+        Some(Metered { outcome, remaining: limit.burst.saturating_sub(used), full_in })
     }
 
     /// Like [`RateLimits::check`], for a client's address. An IPv6 client has a whole /64 and easily a /48, so requests

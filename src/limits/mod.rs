@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub use self::{
     budgets::{Budgets, Spent, prune},
-    memory::RateLimits,
+    memory::{Metered, RateLimits},
     wrong_guesses::WrongGuesses,
 };
 use crate::{

@@ -5,12 +5,13 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web::Data};
+use actix_web::{FromRequest, HttpRequest, dev::Payload, web::Data};
 
 use super::{
     activity::Activity,
     blocklist::{Blocklist, SessionStatus},
     claims::AccessToken,
+    credentials::access_token,
     jwt::{Jwt, Refusal},
     role::Role,
 };
@@ -37,11 +38,6 @@ pub struct CurrentUser {
 #[derive(Clone, Debug)]
 pub struct Admin(pub CurrentUser);
 
-/// A [`CurrentUser`] whose request does not count against the user's limit: for responses from memory, which cost
-/// hardly more than counting.
-#[derive(Clone, Debug)]
-pub struct Uncounted(pub CurrentUser);
-
 /// The user of an access token of this server that may have expired or been revoked: for logging out.
 #[derive(Clone, Debug)]
 pub struct PossiblyExpired {
@@ -61,16 +57,7 @@ impl FromRequest for CurrentUser {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(counted(req))
-    }
-}
-
-impl FromRequest for Uncounted {
-    type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
-
-    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(current_user(req).map(Self))
+        ready(current_user(req, Counting::All))
     }
 }
 
@@ -79,7 +66,7 @@ impl FromRequest for Admin {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(counted(req).and_then(|user| match user.role {
+        ready(current_user(req, Counting::All).and_then(|user| match user.role {
             Role::Admin => Ok(Self(user)),
             Role::User => Err(Problem::new(&kind::FORBIDDEN).detail("this needs the role `admin`")),
         }))
@@ -91,23 +78,33 @@ impl FromRequest for PossiblyExpired {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let verified = bearer(req).and_then(|token| data::<Jwt>(req).verify_expired_access(token));
+        let verified = access_token(req)
+            .and_then(|token| data::<Jwt>(req).verify_expired_access(token).map_err(Problem::from));
         let expired = |(token, unexpired): (AccessToken, _)| {
             db::charge_to(&token.sub);
             Self { user: token.into(), unexpired }
         };
-        ready(verified.map(expired).map_err(Problem::from))
+        ready(verified.map(expired))
     }
 }
 
-fn counted(req: &HttpRequest) -> Result<CurrentUser, Problem> {
-    let user = current_user(req)?;
-    data::<Limits>(req).requests.check(PER_USER, user.id)?;
-    Ok(user)
+/// What a request counts against.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Counting {
+    /// The limit of the user, or the quota of the API key.
+    All,
+    /// The quota of the API key, if there is one.
+    Keys,
+    Nothing,
 }
 
-fn current_user(req: &HttpRequest) -> Result<CurrentUser, Problem> {
-    let token = bearer(req).and_then(|token| data::<Jwt>(req).verify_access(token))?;
+fn current_user(req: &HttpRequest, counting: Counting) -> Result<CurrentUser, Problem> {
+    verify(req, access_token(req)?, counting)
+}
+
+/// Verifies an access token.
+pub(super) fn verify(req: &HttpRequest, token: &str, counting: Counting) -> Result<CurrentUser, Problem> {
+    let token = data::<Jwt>(req).verify_access(token)?;
     match data::<Blocklist>(req).status(token.sid) {
         SessionStatus::Live => {}
         SessionStatus::Ended => return Err(Refusal::Revoked.into()),
@@ -116,24 +113,12 @@ fn current_user(req: &HttpRequest) -> Result<CurrentUser, Problem> {
     let now = data::<Clock>(req).now();
     data::<Activity>(req).note(token.sid, token.generation, now);
     db::charge_to(&token.sub);
+    if matches!(counting, Counting::All) {
+        data::<Limits>(req).requests.check(PER_USER, token.sub)?;
+    }
     Ok(token.into())
 }
 
-/// The token of `Authorization: Bearer …` (RFC 6750 section 2.1); the scheme is
-/// case-insensitive (RFC 9110 section 11.1). Two such headers are no credentials.
-fn bearer(req: &HttpRequest) -> Result<&str, Refusal> {
-    let mut values = req.headers().get_all(header::AUTHORIZATION);
-    let value = values.next().ok_or(Refusal::Missing)?;
-    if values.next().is_some() {
-        return Err(Refusal::Invalid);
-    }
-    let text = value.to_str().map_err(|_| Refusal::Invalid)?;
-    match text.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
-        _ => Err(Refusal::Missing),
-    }
-}
-
-fn data<T: 'static>(req: &HttpRequest) -> &T {
+pub(super) fn data<T: 'static>(req: &HttpRequest) -> &T {
     req.app_data::<Data<T>>().expect("set by the app")
 }

@@ -7,14 +7,20 @@
 //! - [`reuse`]: decides about refresh tokens that are used a second time;
 //! - [`Blocklist`]: ended sessions whose access tokens have not expired yet;
 //! - [`login_networks`]: the networks from which a user has logged in recently;
-//! - [`CurrentUser`], [`Admin`]: extractors that protect the endpoints that take them.
+//! - [`api_keys`]: keys with which programs act for a user;
+//! - [`CurrentUser`], [`Admin`]: extractors that protect the endpoints that take them;
+//! - [`Allowed`]: an extractor that also accepts an API key with a scope.
 
 pub mod activity;
+mod allowed;
+pub mod api_keys;
 mod blocklist;
 mod claims;
 mod client;
+mod credentials;
 mod current_user;
 mod end_all;
+mod generations;
 mod jwks;
 mod jwt;
 mod keys;
@@ -32,10 +38,13 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::{
     activity::Activity,
+    allowed::{Allowed, AllowedUncounted, is_still_allowed},
+    api_keys::ApiKeys,
     blocklist::{Blocklist, EndedSessions},
     claims::{AccessToken, RefreshClaims},
     client::Client,
-    current_user::{Admin, CurrentUser, PossiblyExpired, Uncounted},
+    credentials::X_API_KEY,
+    current_user::{Admin, CurrentUser, PossiblyExpired},
     end_all::end_all,
     jwt::{Jwt, Refusal},
     keys::{

@@ -4,13 +4,13 @@
 //! keyed 128-bit hash (SipHash) of all its bytes; without the key, collisions cannot be made. Only the signature check
 //! is saved: times and the blocklist are checked on each request, and a change of the key ring invalidates every entry.
 
-use std::{collections::HashMap, hash::Hasher, mem};
+use std::hash::Hasher;
 
 use parking_lot::{Mutex, MutexGuard};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use uuid::Uuid;
 
-use super::claims::AccessToken;
+use super::{claims::AccessToken, generations::Generations};
 
 const SHARDS: usize = 16;
 /// Maximum number of remembered tokens, about 10 MB.
@@ -27,14 +27,17 @@ pub struct VerifiedToken {
     pub ring: u64,
 }
 
-/// Two generations of entries. An entry that was not used while one generation filled up is dropped.
-#[derive(Default)]
 struct Shard {
-    young: HashMap<u128, VerifiedToken>,
-    old: HashMap<u128, VerifiedToken>,
+    tokens: Generations<u128, VerifiedToken>,
     /// How often a token was found, and how often a new one was added.
     found: u64,
     added: u64,
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self { tokens: Generations::new(GENERATION), found: 0, added: 0 }
+    }
 }
 
 pub struct VerifiedTokens {
@@ -58,20 +61,15 @@ impl VerifiedTokens {
 
     pub fn get(&self, key: u128) -> Option<VerifiedToken> {
         let mut shard = self.shard(key);
-        if let Some(found) = shard.young.get(&key).cloned() {
-            shard.found += 1;
-            return Some(found);
-        }
-        let found = shard.old.remove(&key)?;
+        let found = shard.tokens.get(key)?;
         shard.found += 1;
-        shard.insert(key, found.clone());
         Some(found)
     }
 
     pub fn insert(&self, key: u128, verified: VerifiedToken) {
         let mut shard = self.shard(key);
         shard.added += 1;
-        shard.insert(key, verified);
+        shard.tokens.insert(key, verified);
     }
 
     /// Returns how often a token was found, and how often a new one was added.
@@ -83,15 +81,6 @@ impl VerifiedTokens {
     fn shard(&self, key: u128) -> MutexGuard<'_, Shard> {
         let number = usize::from(key.to_le_bytes()[0]) % SHARDS;
         self.shards[number].lock()
-    }
-}
-
-impl Shard {
-    fn insert(&mut self, key: u128, verified: VerifiedToken) {
-        if self.young.len() >= GENERATION {
-            self.old = mem::take(&mut self.young);
-        }
-        self.young.insert(key, verified);
     }
 }
 
@@ -116,10 +105,7 @@ mod tests {
             cache.insert(cache.key(&n.to_string()), verified());
             assert!(cache.get(favourite).is_some(), "after {n}");
         }
-        let size = |shard: &Mutex<Shard>| {
-            let shard = shard.lock();
-            shard.young.len() + shard.old.len()
-        };
+        let size = |shard: &Mutex<Shard>| shard.lock().tokens.len();
         assert!(cache.shards.iter().map(size).sum::<usize>() <= CAPACITY);
         assert!(cache.get(cache.key("0")).is_none());
     }

@@ -94,10 +94,16 @@ pub fn lock_hash(conn: &mut PgConnection, id: UserId) -> QueryResult<Option<Stri
 }
 
 /// Locks the user's row against other callers of this function, without blocking references to it. Transactions that count
-/// a user's rows before they add one call this first. False if there is no such user.
+/// a user's rows before they add one call this first. False if there is no such user, or
+/// it is disabled or deleted.
 pub fn lock_for_counting(conn: &mut PgConnection, id: UserId) -> QueryResult<bool> {
-    let found: Option<UserId> =
-        users::table.find(id).select(users::id).for_no_key_update().first(conn).optional()?;
+    let found: Option<UserId> = users::table
+        .find(id)
+        .filter(users::disabled_at.is_null().and(users::deleted_at.is_null()))
+        .select(users::id)
+        .for_no_key_update()
+        .first(conn)
+        .optional()?;
     Ok(found.is_some())
 }
 

@@ -22,6 +22,7 @@ mod app {
     mod system;
 }
 mod auth {
+    pub mod api_keys;
     mod confirmation;
     mod email_change;
     mod login;
@@ -86,6 +87,7 @@ mod jobs {
     mod worker;
 }
 mod tokens {
+    mod api_keys;
     mod clocks;
     mod jwt_attacks;
     mod keys;

@@ -8,7 +8,7 @@ use validator::Validate;
 
 use crate::{
     audit::{Event, EventKind},
-    auth::{Auth, challenges},
+    auth::{Auth, Ended, challenges},
     db::UserId,
     http::{
         Json, Path, Problem,
@@ -16,7 +16,7 @@ use crate::{
         kind, present,
     },
     tokens::{
-        Admin, Client, EndedSessions, Role,
+        Admin, Client, Role,
         sessions::{self, Selection},
     },
     users::{self, AdminChange, Status, User, check_name, check_username},
@@ -53,7 +53,8 @@ pub struct ChangeUser {
 /// Change a user
 ///
 /// For admins. Changes names and the role, and disables or enables the account. A change of the role and disabling take
-/// effect with the user's next request everywhere. The last admin who can log in cannot be demoted or disabled. With
+/// effect with the user's next request everywhere. Disabling also revokes all API keys, for good; a change of the role does
+/// not, because keys have no rights of an admin. The last admin who can log in cannot be demoted or disabled. With
 /// `If-Match`, the change is made only if the account has not changed since it was read.
 #[utoipa::path(
     tag = "users",
@@ -89,7 +90,7 @@ pub async fn change_user(
         return Err(Problem::invalid("/disabled_reason", "disabled", message));
     }
     let disabled = disabled.map(|disabled| disabled.then(|| disabled_reason.unwrap_or_default()));
-    let change = move |conn: &mut PgConnection| -> Result<(User, EndedSessions), Problem> {
+    let change = move |conn: &mut PgConnection| -> Result<(User, Ended), Problem> {
         let before = users::lock(conn, id)?.filter(|user| user.status != Status::Deleted);
         let before = before.ok_or_else(|| Problem::new(&kind::NOT_FOUND))?;
         condition.check(before.version)?;
@@ -116,14 +117,16 @@ pub async fn change_user(
         if is_disabled {
             challenges::cancel_all(conn, id)?;
         }
-        let ended = if is_demoted || is_disabled {
-            sessions::end(conn, id, Selection::All)?
+        let ended = if is_disabled {
+            Ended::all(conn, id, event(EventKind::ApiKeyRevoked), now)?
+        } else if is_demoted {
+            Ended { sessions: sessions::end(conn, id, Selection::All)?, ..Ended::default() }
         } else {
-            EndedSessions::default()
+            Ended::default()
         };
         Ok((user, ended))
     };
     let (user, ended) = auth.db.tx(change).await?;
-    ended.refuse(&auth.blocklist);
+    ended.refuse(&auth);
     Ok(HttpResponse::Ok().insert_header(etag::of_version(user.version)).json(user))
 }

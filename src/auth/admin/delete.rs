@@ -5,19 +5,16 @@ use diesel::PgConnection;
 
 use crate::{
     audit::{Event, EventKind},
-    auth::{Auth, challenges},
+    auth::{Auth, Ended, challenges},
     db::UserId,
     http::{Path, Problem, etag::IfMatch, kind},
-    tokens::{
-        Admin, Client, EndedSessions, Role,
-        sessions::{self, Selection},
-    },
+    tokens::{Admin, Client, Role},
     users::{self, Status},
 };
 
 /// Delete a user
 ///
-/// For admins. The user is logged out at once, and the address and username are free for others. Until it is purged,
+/// For admins. The user is logged out at once, API keys are revoked for good, and the address and username are free for others. Until it is purged,
 /// `ACCOUNT_DELETION_GRACE` later (14 days by default), `POST /api/v1/users/{id}/restore` restores the account. The last
 /// admin who can log in cannot be deleted.
 #[utoipa::path(
@@ -46,7 +43,7 @@ pub async fn delete_user(
 ) -> Result<HttpResponse, Problem> {
     let condition = IfMatch::of(&req)?;
     let (id, now, grace) = (path.0, auth.now(), auth.accounts.deletion_grace);
-    let delete = move |conn: &mut PgConnection| -> Result<EndedSessions, Problem> {
+    let delete = move |conn: &mut PgConnection| -> Result<Ended, Problem> {
         let user = users::lock(conn, id)?.filter(|user| user.status != Status::Deleted);
         let user = user.ok_or_else(|| Problem::new(&kind::NOT_FOUND))?;
         condition.check(user.version)?;
@@ -56,8 +53,8 @@ pub async fn delete_user(
         users::mark_deleted(conn, id, now, grace)?;
         challenges::forget(conn, id)?;
         Event::by_admin(EventKind::UserDeleted, &admin, &client, id).record(conn, now)?;
-        Ok(sessions::end(conn, id, Selection::All)?)
+        Ok(Ended::all(conn, id, Event::by_admin(EventKind::ApiKeyRevoked, &admin, &client, id), now)?)
     };
-    auth.db.tx(delete).await?.refuse(&auth.blocklist);
+    auth.db.tx(delete).await?.refuse(&auth);
     Ok(HttpResponse::NoContent().finish())
 }

@@ -27,6 +27,8 @@ impl NoticeMail {
 #[serde(rename_all = "kebab-case")]
 pub enum Notice {
     PasswordChanged,
+    /// The user has API keys, which still work.
+    PasswordChangedWithKeys,
     /// A refresh token of this session was used twice.
     SessionReused {
         logged_in_at: DateTime<Utc>,
@@ -51,6 +53,7 @@ impl Notice {
     fn content(self, product: &str) -> Content {
         match self {
             Self::PasswordChanged => password_changed(product),
+            Self::PasswordChangedWithKeys => with_keys(password_changed(product)),
             Self::SessionReused { logged_in_at, user_agent } => {
                 session_reused(product, logged_in_at, &device(user_agent.as_deref().unwrap_or_default()))
             }
@@ -73,6 +76,15 @@ fn password_changed(product: &str) -> Content {
         ],
         button: Some(("Choose another password", "reset-password")),
     }
+}
+
+fn with_keys(mut content: Content) -> Content {
+    content.paragraphs.push(
+        "Your account has API keys for programs. They still work: look at the list of your keys, and revoke those that \
+         you do not know."
+            .into(),
+    );
+    content
 }
 
 fn session_reused(product: &str, logged_in_at: DateTime<Utc>, device: &str) -> Content {

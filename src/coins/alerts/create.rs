@@ -17,7 +17,7 @@ use crate::{
     db::Db,
     http::{Json, Problem, kind},
     market::Coin,
-    tokens::{CurrentUser, Refusal},
+    tokens::{Allowed, Refusal, api_keys::AlertsWrite},
 };
 
 /// Hysteresis of price and popularity, as a fraction of the threshold.
@@ -63,7 +63,7 @@ pub struct CreateAlert {
 /// addresses.
 #[utoipa::path(
     tag = "alerts",
-    security(("bearer" = [])),
+    security(("bearer" = []), ("apiKey" = [])),
     responses(
         (status = 201, description = "The alert.", body = Alert),
         (status = 300, description = "`ambiguous`: several coins have this name; `choices` lists them with their ids."),
@@ -72,7 +72,7 @@ pub struct CreateAlert {
 )]
 #[post("/user/alerts")]
 pub async fn create_alert(
-    me: CurrentUser,
+    me: Allowed<AlertsWrite>,
     body: Json<CreateAlert>,
     view: Data<View>,
     db: Data<Db>,

@@ -20,7 +20,7 @@ use crate::{
     db::Db,
     http::{Path, Problem, Query, respond_with},
     market::{self, Point, Step},
-    tokens::CurrentUser,
+    tokens::{Allowed, api_keys::CoinsRead},
 };
 
 const MAX_POINTS: i64 = 1000;
@@ -100,7 +100,7 @@ pub enum Theme {
 /// prices, and gaps where there was no sync; without history it says "No data yet". It has no scripts, fonts or links.
 #[utoipa::path(
     tag = "coins",
-    security(("bearer" = [])),
+    security(("bearer" = []), ("apiKey" = [])),
     params(
         ReadChart,
         ("coin" = String, Path, description = "Id, slug or ticker symbol of the coin, in any case.", example = "BTC"),
@@ -118,7 +118,7 @@ pub enum Theme {
 #[get("/coins/{coin}/chart.svg")]
 pub async fn read_chart(
     req: HttpRequest,
-    _: CurrentUser,
+    _: Allowed<CoinsRead>,
     path: Path<String>,
     query: Query<ReadChart>,
     view: Data<View>,

@@ -10,7 +10,7 @@ use crate::{
     clock::Clock,
     db::Db,
     http::{Path, Problem, kind},
-    tokens::{CurrentUser, Refusal},
+    tokens::{Allowed, Refusal, api_keys::WatchlistWrite},
 };
 
 /// Watch a coin
@@ -18,7 +18,7 @@ use crate::{
 /// Adds a coin to your watch list; at most 250. The request is idempotent.
 #[utoipa::path(
     tag = "watchlist",
-    security(("bearer" = [])),
+    security(("bearer" = []), ("apiKey" = [])),
     params(("coin" = String, Path, description = "Id, slug or ticker symbol of the coin, in any case.", example = "BTC")),
     responses(
         (status = 204, description = "The coin is on your watch list."),
@@ -29,7 +29,7 @@ use crate::{
 )]
 #[put("/user/watchlist/{coin}")]
 pub async fn watch_coin(
-    me: CurrentUser,
+    me: Allowed<WatchlistWrite>,
     path: Path<String>,
     view: Data<View>,
     db: Data<Db>,

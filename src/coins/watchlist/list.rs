@@ -13,7 +13,7 @@ use crate::{
     db::{CoinId, Db},
     http::Problem,
     market::Identity,
-    tokens::CurrentUser,
+    tokens::{Allowed, api_keys::WatchlistRead},
 };
 
 #[derive(Serialize, ToSchema)]
@@ -41,11 +41,11 @@ pub struct WatchedCoin {
 /// `GET /coins?watchlist=true`.
 #[utoipa::path(
     tag = "watchlist",
-    security(("bearer" = [])),
+    security(("bearer" = []), ("apiKey" = [])),
     responses((status = 200, description = "The coins.", body = Watchlist))
 )]
 #[get("/user/watchlist")]
-pub async fn list_watchlist(me: CurrentUser, db: Data<Db>) -> Result<Json<Watchlist>, Problem> {
+pub async fn list_watchlist(me: Allowed<WatchlistRead>, db: Data<Db>) -> Result<Json<Watchlist>, Problem> {
     let rows = db.query(move |conn| store::list(conn, me.id)).await?;
     let coin =
         |(Identity { id, symbol, name, slug }, added_at)| WatchedCoin { id, symbol, name, slug, added_at };

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     db::Db,
     http::{Path, Problem},
-    tokens::CurrentUser,
+    tokens::{Allowed, api_keys::WatchlistWrite},
 };
 
 /// Stop watching a coin
@@ -17,7 +17,7 @@ use crate::{
 /// Removes a coin from your watch list. The request is idempotent.
 #[utoipa::path(
     tag = "watchlist",
-    security(("bearer" = [])),
+    security(("bearer" = []), ("apiKey" = [])),
     params(("coin" = String, Path, description = "Id, slug or ticker symbol of the coin, in any case.", example = "BTC")),
     responses(
         (status = 204, description = "The coin is not on your watch list."),
@@ -27,7 +27,7 @@ use crate::{
 )]
 #[delete("/user/watchlist/{coin}")]
 pub async fn unwatch_coin(
-    me: CurrentUser,
+    me: Allowed<WatchlistWrite>,
     path: Path<String>,
     view: Data<View>,
     db: Data<Db>,

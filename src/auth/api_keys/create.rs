@@ -1,0 +1,115 @@
+//! Answers `POST /api/v1/user/api-keys`: creates an API key of the current user.
+
+use actix_web::{HttpRequest, HttpResponse, post, web::Data};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use diesel::PgConnection;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use validator::Validate;
+
+use super::model::ApiKey;
+use crate::{
+    audit::{Event, EventKind},
+    auth::Auth,
+    db::{ApiKeyId, id_at},
+    http::{Json, Problem, kind},
+    idempotency::{IdempotencyKey, Reply},
+    tokens::{
+        Client, CurrentUser, Refusal,
+        api_keys::{self, MAX_KEYS, NewKey, NewSecret, Scope},
+    },
+    users::{self, check_name},
+};
+
+const MAX_LIFETIME: TimeDelta = TimeDelta::days(366);
+
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Price bot", "scopes": ["coins:read"], "expires_at": null}))]
+pub struct CreateApiKey {
+    /// 1 to 100 characters, at least one of them a letter, number, sign or symbol. Control characters and invisible
+    /// characters are refused.
+    #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
+    #[validate(custom(function = "check_name"))]
+    name: String,
+    /// What the key allows: 1 to 6 scopes. Repeated ones count once.
+    #[schema(inline, min_items = 1, max_items = 6)]
+    #[validate(length(min = 1, max = 6, message = "must have 1 to 6 scopes"))]
+    scopes: Vec<Scope>,
+    /// When the key expires: at most 1 year (366 days) from now. Without it the key does not expire.
+    expires_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct CreatedApiKey {
+    /// The key. It is shown only here: store it now. `mtg_`, then 36 letters and digits, the last 6 of them a checksum.
+    #[schema(example = "mtg_EXAMPLEexampleEXAMPLEexample01000000", pattern = "^mtg_[0-9A-Za-z]{36}$")]
+    key: String,
+    #[serde(flatten)]
+    of: ApiKey,
+}
+
+/// Create an API key
+///
+/// Creates a key for a program of yours, with only the rights that it needs, and returns it once. At most 20 keys. Send it
+/// as `X-Api-Key`, or as a bearer token. A key works until it expires or is revoked, also after you log out or change your
+/// password.
+#[utoipa::path(
+    tag = "api-keys",
+    security(("bearer" = [])),
+    params((
+        "Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
+        description = "A new value for each new key, such as a UUID. A request that is repeated with the same value and body \
+            within 24 hours gets the same response, with the same key.",
+    )),
+    responses(
+        (status = 201, description = "The key.", body = CreatedApiKey,
+            headers(("Idempotency-Replayed" = bool, description = "`true` if an earlier response is repeated."))),
+        (status = 409, description = "`limit-reached`: you have 20 keys, the maximum. `idempotency-key-in-use`."),
+        (status = 422, description = "`validation-failed`, `idempotency-key-reused`.")
+    )
+)]
+#[post("/user/api-keys")]
+pub async fn create_api_key(
+    me: CurrentUser,
+    req: HttpRequest,
+    client: Client,
+    body: Json<CreateApiKey>,
+    auth: Data<Auth>,
+) -> Result<HttpResponse, Problem> {
+    let idempotency_key = IdempotencyKey::of(&req, me.id)?;
+    let Json(CreateApiKey { name, scopes, expires_at }) = body;
+    // The precision of the database.
+    let now = auth.now().trunc_subsecs(6);
+    if expires_at.is_some_and(|at| at <= now || at > now + MAX_LIFETIME) {
+        return Err(Problem::invalid(
+            "/expires_at",
+            "range",
+            "must be in the future, at most 366 days from now",
+        ));
+    }
+    let new = NewKey {
+        id: ApiKeyId(id_at(now)),
+        user: me.id,
+        name: name.trim().to_owned(),
+        scopes: scopes.into_iter().collect(),
+        expires_at: expires_at.map(|at| at.trunc_subsecs(6)),
+        created_at: now,
+    };
+    let create = move |conn: &mut PgConnection| -> Result<Reply, Problem> {
+        if !users::lock_for_counting(conn, me.id)? {
+            return Err(Refusal::Revoked.into());
+        }
+        let secret = NewSecret::random();
+        let full = || Problem::new(&kind::LIMIT_REACHED).detail(format!("at most {MAX_KEYS} API keys"));
+        let key = api_keys::insert(conn, &new, &secret)?.ok_or_else(full)?;
+        Event::by_user(EventKind::ApiKeyCreated, &me, &client)
+            .detail("key", key.prefix.as_str())
+            .detail("scopes", key.scopes.as_str())
+            .record(conn, now)?;
+        Reply::created(&CreatedApiKey { key: secret.text, of: key.into() }, None)
+    };
+    let sealer = auth.sealer.clone();
+    let reply = auth.db.tx(move |conn| idempotency_key.once(conn, &sealer, now, create)).await?;
+    Ok(reply.respond())
+}

@@ -1,0 +1,167 @@
+//! Extractors of endpoints that accept an API key as well as an access token.
+//!
+//! The scope that a key needs stands in the signature of the handler: `me: Allowed<CoinsRead>`. An access token has all
+//! scopes. An endpoint that takes [`CurrentUser`](super::CurrentUser) or [`Admin`](super::Admin) refuses keys.
+
+use std::{
+    future::{Ready, ready},
+    marker::PhantomData,
+    time::Duration,
+};
+
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
+use futures_util::{
+    FutureExt,
+    future::{Either, LocalBoxFuture, Map},
+};
+
+use super::{
+    api_keys::{self, ApiKeys, Digest, Permission, Scope, Scopes, VerifiedKey},
+    blocklist::Blocklist,
+    client::Client,
+    credentials::{Credentials, credentials, insufficient_scope, invalid_key},
+    current_user::{Counting, data, verify},
+};
+use crate::{
+    clock::Clock,
+    db::{self, Db, UserId},
+    http::{Problem, Quota},
+    limits::{Limits, Metered, RateLimit},
+};
+
+/// Keys from one client address that have to be read from the database: for unknown keys, which are not remembered.
+const UNKNOWN_KEYS: RateLimit =
+    RateLimit { name: "API keys by address", burst: 300, every: Duration::from_secs(1) };
+
+/// The user of an access token, or of an API key with the scope `P`.
+#[derive(Clone, Debug)]
+pub struct Allowed<P> {
+    pub id: UserId,
+    /// None for an access token, which has all scopes.
+    scopes: Option<Scopes>,
+    permission: PhantomData<P>,
+}
+
+/// An [`Allowed`] whose request does not count against the user's limit: for responses from memory, which cost hardly more
+/// than counting. A request with a key always counts against the quota of the key.
+#[derive(Clone, Debug)]
+pub struct AllowedUncounted<P>(pub Allowed<P>);
+
+impl<P: Permission> Allowed<P> {
+    fn new(caller: Caller) -> Self {
+        Self { id: caller.user, scopes: caller.scopes, permission: PhantomData }
+    }
+
+    /// Requires another scope for a part of what the endpoint can do.
+    ///
+    /// # Errors
+    /// `insufficient-scope`.
+    pub fn require<Q: Permission>(&self) -> Result<(), Problem> {
+        check(self.scopes, Q::SCOPE)
+    }
+}
+
+/// Whether a request whose response is a stream is still allowed. Counts nothing.
+pub async fn is_still_allowed<P: Permission>(req: &HttpRequest) -> bool {
+    admit(req, P::SCOPE, Counting::Nothing).await.is_ok()
+}
+
+/// The verified sender of a request.
+pub struct Caller {
+    user: UserId,
+    scopes: Option<Scopes>,
+}
+
+/// Ready unless a key has to be read from the database.
+pub type Admission<T> = Either<Ready<Result<T, Problem>>, LocalBoxFuture<'static, Result<T, Problem>>>;
+/// What an extractor makes of the caller.
+pub type Finish<T> = fn(Result<Caller, Problem>) -> Result<T, Problem>;
+
+impl<P: Permission> FromRequest for Allowed<P> {
+    type Error = Problem;
+    type Future = Map<Admission<Caller>, Finish<Self>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        admit(req, P::SCOPE, Counting::All).map(|caller| caller.map(Self::new))
+    }
+}
+
+impl<P: Permission> FromRequest for AllowedUncounted<P> {
+    type Error = Problem;
+    type Future = Map<Admission<Caller>, Finish<Self>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        admit(req, P::SCOPE, Counting::Keys).map(|caller| caller.map(|caller| Self(Allowed::new(caller))))
+    }
+}
+
+fn admit(req: &HttpRequest, scope: Scope, counting: Counting) -> Admission<Caller> {
+    let digest = match credentials(req) {
+        Ok(Credentials::Key(digest)) => digest,
+        Ok(Credentials::Token(token)) => {
+            let user = verify(req, token, counting).map(|user| Caller { user: user.id, scopes: None });
+            return Either::Left(ready(user));
+        }
+        Err(problem) => return Either::Left(ready(Err(problem))),
+    };
+    if !data::<Blocklist>(req).is_current() {
+        return Either::Left(ready(Err(Problem::unavailable("revoked API keys are not known"))));
+    }
+    match data::<ApiKeys>(req).get(&digest) {
+        Ok(key) => Either::Left(ready(accept(req, key, scope, counting))),
+        Err(before) => {
+            let req = req.clone();
+            let read = async move {
+                let key = find(&req, digest, before).await?;
+                accept(&req, key, scope, counting)
+            };
+            Either::Right(read.boxed_local())
+        }
+    }
+}
+
+/// Reads a key that is not in memory.
+async fn find(req: &HttpRequest, digest: Digest, before: api_keys::Before) -> Result<VerifiedKey, Problem> {
+    let Client { address, .. } = Client::extract(req).await?;
+    data::<Limits>(req).requests.check_address(UNKNOWN_KEYS, address)?;
+    db::charge_to(&address);
+    let found = data::<Db>(req).query(move |conn| api_keys::find(conn, &digest)).await?;
+    let key = found.ok_or_else(|| invalid_key("there is no such key, or it was revoked"))?;
+    data::<ApiKeys>(req).insert(&digest, key, before);
+    Ok(key)
+}
+
+fn accept(req: &HttpRequest, key: VerifiedKey, scope: Scope, counting: Counting) -> Result<Caller, Problem> {
+    let now = data::<Clock>(req).now();
+    if key.expires_at.is_some_and(|expires_at| expires_at <= now) {
+        return Err(invalid_key("the key has expired"));
+    }
+    db::charge_to(&key.user);
+    if !matches!(counting, Counting::Nothing) {
+        let keys = data::<ApiKeys>(req);
+        count(req, keys.rate, &key)?;
+        keys.uses.note(key.id, now);
+    }
+    check(Some(key.scopes), scope)?;
+    Ok(Caller { user: key.user, scopes: Some(key.scopes) })
+}
+
+/// Counts a request against the quota of its key, and has the response show the quota.
+fn count(req: &HttpRequest, rate: u32, key: &VerifiedKey) -> Result<(), Problem> {
+    let window = Duration::from_mins(1);
+    let limit = RateLimit { name: "requests of an API key", burst: rate, every: window / rate };
+    let Some(Metered { outcome, remaining, full_in }) = data::<Limits>(req).requests.meter(limit, key.id)
+    else {
+        return Ok(());
+    };
+    req.extensions_mut().insert(Quota { name: "api-key", limit: rate, window, remaining, full_in });
+    outcome
+}
+
+fn check(scopes: Option<Scopes>, needed: Scope) -> Result<(), Problem> {
+    if scopes.is_none_or(|scopes| scopes.contains(needed)) {
+        Ok(())
+    } else {
+        Err(insufficient_scope(Some(needed)))
+    }
+}

@@ -1,0 +1,27 @@
+//! API keys, with which programs act for a user.
+//!
+//! - [`NewSecret`]: the form of a key, which secret scanners recognise;
+//! - [`Scope`], [`Permission`]: what a key allows;
+//! - [`ApiKeys`]: the keys that were verified lately, in memory, and the counts of their requests;
+//! - the functions: the rows in the database.
+
+mod scope;
+mod secret;
+mod store;
+mod usage;
+mod view;
+
+pub use self::{
+    scope::{
+        AlertsRead, AlertsWrite, CoinsRead, Permission, ProfileRead, Scope, Scopes, WatchlistRead,
+        WatchlistWrite,
+    },
+    secret::{Digest, NewSecret, PREFIX},
+    store::{
+        ApiKey, DayOfUse, MAX_KEYS, NewKey, RevokedKeys, VerifiedKey, count, insert, list, prune, revoke,
+        revoke_all, usage,
+    },
+    usage::{BATCH, Use, store as store_usage},
+    view::{ApiKeys, Before},
+};
+pub(super) use self::{secret::parse, store::find};

@@ -1,0 +1,266 @@
+//! The life of an API key: creating, listing, usage, revoking, and the end of its account.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::{App, Client, PASSWORD, Response, eventually};
+
+pub const KEYS: &str = "/api/v1/user/api-keys";
+const COINS: &str = "/api/v1/coins";
+
+/// Creates a key with these scopes, and returns the response.
+pub async fn create(user: &Client, scopes: &[&str]) -> Value {
+    user.post(KEYS, &json!({"name": "Price bot", "scopes": scopes})).await.assert(201).json()
+}
+
+/// A client that sends the key as a bearer token.
+pub async fn with_key(user: &Client, scopes: &[&str]) -> Client {
+    user.bearing(create(user, scopes).await["key"].as_str().unwrap())
+}
+
+async fn with_header(app: &App, key: &str, path: &str) -> Response {
+    app.anyone().send(Method::GET, path, |request| request.header("x-api-key", key)).await
+}
+
+fn id_of(key: &Value) -> &str {
+    key["id"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn a_key_is_shown_once_listed_used_and_revoked() {
+    let app = App::start();
+    let user = app.user().await;
+    let body = json!({"name": " Price bot ", "scopes": ["coins:read", "profile:read", "coins:read"]});
+    let made = user.post(KEYS, &body).await.assert(201).json();
+    let key = made["key"].as_str().unwrap().to_owned();
+    assert_eq!(
+        (&made["name"], &made["scopes"]),
+        (&"Price bot".into(), &json!(["coins:read", "profile:read"]))
+    );
+    assert_eq!(made["prefix"], key[..8]);
+    let listed = user.get(KEYS).await.assert(200);
+    assert!(!listed.text().contains(&key[8..]), "the key is shown once");
+    assert_eq!(listed.json()["data"][0]["id"], made["id"]);
+
+    with_header(&app, &key, COINS).await.assert(200);
+    let bearer = user.bearing(&key);
+    assert_eq!(bearer.get("/api/v1/user").await.assert(200).json()["id"], user.id.as_str());
+    let other = app.user().await;
+    let path = format!("{KEYS}/{}", id_of(&made));
+    other.delete(&path).await.assert_problem(404, "not-found");
+    other.get(&format!("{path}/usage")).await.assert_problem(404, "not-found");
+    user.delete(&path).await.assert(204);
+    let refused = bearer.get(COINS).await.assert_problem(401, "invalid-api-key");
+    assert!(refused.header("www-authenticate").contains(r#"error="invalid_token""#));
+    with_header(&app, &key, COINS).await.assert_problem(401, "invalid-api-key");
+    user.delete(&path).await.assert_problem(404, "not-found");
+    user.get(&format!("{path}/usage")).await.assert_problem(404, "not-found");
+    assert_eq!(user.get(KEYS).await.json()["data"], json!([]));
+    user.get(COINS).await.assert(200);
+    for kind in ["api-key-created", "api-key-revoked"] {
+        assert_eq!(
+            app.count(&format!("SELECT count(*) FROM security_events WHERE kind = '{kind}'")),
+            1,
+            "{kind}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_key_is_never_stored_and_a_repeated_request_gets_it_again() {
+    let app = App::start();
+    let user = app.user().await;
+    let ask = async |key: &str, body: Value| {
+        let request = |request: reqwest::RequestBuilder| request.json(&body).header("idempotency-key", key);
+        user.send(Method::POST, KEYS, request).await
+    };
+    let body = json!({"name": "bot", "scopes": ["coins:read"]});
+    let first = ask("one", body.clone()).await.assert(201);
+    let again = ask("one", body).await.assert(201);
+    assert_eq!((first.json(), again.header("idempotency-replayed")), (again.json(), "true"));
+    ask("one", json!({"name": "b", "scopes": ["coins:read"]}))
+        .await
+        .assert_problem(422, "idempotency-key-reused");
+    assert_eq!(app.count("SELECT count(*) FROM api_keys"), 1);
+    let secret = first.json()["key"].as_str().unwrap()[8..].to_owned();
+    for table in ["api_keys", "idempotency_keys", "security_events", "jobs"] {
+        let hidden = format!("SELECT count(*) FROM {table} AS t WHERE t::text LIKE '%{secret}%'");
+        assert_eq!(app.count(&hidden), 0, "{table}");
+        let encoded = format!(
+            "SELECT count(*) FROM {table} AS t WHERE t::text LIKE '%' || encode('{secret}'::bytea, 'hex') || '%'"
+        );
+        assert_eq!(app.count(&encoded), 0, "{table}, as bytes");
+    }
+}
+
+#[tokio::test]
+async fn wrong_bodies_are_refused() {
+    let app = App::start();
+    let user = app.user().await;
+    let now = app.clock.now();
+    let at = |days: i64| (now + chrono::TimeDelta::days(days)).to_rfc3339();
+    for (change, pointer, code) in [
+        (json!({"name": "\u{200b}"}), "/name", "control-character"),
+        (json!({"name": "  "}), "/name", "length"),
+        (json!({"name": "x".repeat(101)}), "/name", "length"),
+        (json!({"scopes": []}), "/scopes", "length"),
+        (json!({"scopes": vec!["coins:read"; 7]}), "/scopes", "length"),
+        (json!({"expires_at": at(-1)}), "/expires_at", "range"),
+        (json!({"expires_at": at(367)}), "/expires_at", "range"),
+    ] {
+        let mut body = json!({"name": "bot", "scopes": ["coins:read"]});
+        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        user.post(KEYS, &body).await.assert_invalid(pointer, code);
+    }
+    for scopes in [json!(["users:write"]), json!(["*"]), json!("coins:read"), json!([null]), json!([5])] {
+        user.post(KEYS, &json!({"name": "bot", "scopes": scopes}))
+            .await
+            .assert_problem(422, "validation-failed");
+    }
+    let extra = json!({"name": "bot", "scopes": ["coins:read"], "user_id": user.id, "key": "mtg_x"});
+    user.post(KEYS, &extra).await.assert_problem(422, "validation-failed");
+    let body = json!({"name": "bot", "scopes": ["coins:read"], "expires_at": at(365)});
+    user.post(KEYS, &body).await.assert(201);
+}
+
+#[tokio::test]
+async fn a_user_has_at_most_20_keys_also_by_parallel_requests() {
+    let app = App::start();
+    let user = app.user().await;
+    let body = json!({"name": "bot", "scopes": ["coins:read"]});
+    let answers = join_all((0..25).map(|_| user.post_until_served(KEYS, &body))).await;
+    let count = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
+    assert_eq!((count(201), count(409)), (20, 5));
+    let first = user.get(KEYS).await.json()["data"][0].clone();
+    user.delete(&format!("{KEYS}/{}", id_of(&first))).await.assert(204);
+    user.post(KEYS, &body).await.assert(201);
+    user.post(KEYS, &body).await.assert_problem(409, "limit-reached");
+}
+
+#[tokio::test]
+async fn a_revoked_key_is_refused_on_all_replicas() {
+    let app = App::start();
+    let other = app.replica();
+    let user = app.user().await;
+    for on_the_other in [false, true] {
+        let made = create(&user, &["coins:read"]).await;
+        let key = user.bearing(made["key"].as_str().unwrap());
+        key.get(COINS).await.assert(200);
+        key.on(&other.base).get(COINS).await.assert(200);
+        let (revoker, remote) = if on_the_other { (&other, &app) } else { (&app, &other) };
+        user.on(&revoker.base).delete(&format!("{KEYS}/{}", id_of(&made))).await.assert(204);
+        key.on(&revoker.base).get(COINS).await.assert_problem(401, "invalid-api-key");
+        eventually("the notification", async || key.on(&remote.base).get(COINS).await.status == 401).await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_expires_by_the_clock() {
+    let app = App::start();
+    let user = app.user().await;
+    let expires_at = app.clock.now() + chrono::TimeDelta::hours(1);
+    let body = json!({"name": "bot", "scopes": ["coins:read"], "expires_at": expires_at.to_rfc3339()});
+    let made = user.post(KEYS, &body).await.assert(201).json();
+    let key = user.bearing(made["key"].as_str().unwrap());
+    key.get(COINS).await.assert(200);
+    app.clock.advance(Duration::from_mins(59));
+    key.get(COINS).await.assert(200);
+    app.clock.advance(Duration::from_mins(1));
+    key.get(COINS).await.assert_problem(401, "invalid-api-key");
+    key.on(&app.replica().base).get(COINS).await.assert_problem(401, "invalid-api-key");
+}
+
+#[tokio::test]
+async fn keys_end_with_their_account_and_do_not_come_back() {
+    let app = App::start();
+    let admin = app.admin().await;
+    let other = app.replica();
+
+    let disabled = app.user().await;
+    let key = with_key(&disabled, &["coins:read"]).await;
+    key.get(COINS).await.assert(200);
+    key.on(&other.base).get(COINS).await.assert(200);
+    let path = format!("/api/v1/users/{}", disabled.id);
+    admin.patch(&path, &json!({"disabled": true})).await.assert(200);
+    key.get(COINS).await.assert_problem(401, "invalid-api-key");
+    eventually("the notification", async || key.on(&other.base).get(COINS).await.status == 401).await;
+    admin.patch(&path, &json!({"disabled": false})).await.assert(200);
+    key.get(COINS).await.assert_problem(401, "invalid-api-key");
+
+    let deleted = app.user().await;
+    let key = with_key(&deleted, &["coins:read"]).await;
+    key.get(COINS).await.assert(200);
+    let path = format!("/api/v1/users/{}", deleted.id);
+    admin.delete(&path).await.assert(204);
+    key.get(COINS).await.assert_problem(401, "invalid-api-key");
+    admin.post_empty(&format!("{path}/restore")).await.assert(200);
+    key.get(COINS).await.assert_problem(401, "invalid-api-key");
+
+    let leaving = app.user().await;
+    let key = with_key(&leaving, &["coins:read"]).await;
+    key.get(COINS).await.assert(200);
+    let body = json!({"password": PASSWORD});
+    leaving.send(Method::DELETE, "/api/v1/user", |request| request.json(&body)).await.assert(204);
+    key.get(COINS).await.assert_problem(401, "invalid-api-key");
+
+    // The rows are gone without any code that revokes.
+    let purged = app.user().await;
+    let key = with_key(&purged, &["coins:read"]).await;
+    key.get(COINS).await.assert(200);
+    let delete = format!("DELETE FROM users WHERE id = '{}'", purged.id);
+    diesel::RunQueryDsl::execute(diesel::sql_query(delete), &mut app.sql()).unwrap();
+    eventually("the notification", async || key.get(COINS).await.status == 401).await;
+}
+
+#[tokio::test]
+async fn a_key_survives_a_log_out_a_demotion_and_a_new_password() {
+    let app = App::start();
+    let (mut admin, user) = (app.admin().await, app.admin().await);
+    admin.refresh().await.assert(200);
+    app.update_user(&user, "email_confirmed_at = now()");
+    let key = with_key(&user, &["coins:read"]).await;
+    admin.patch(&format!("/api/v1/users/{}", user.id), &json!({"role": "user"})).await.assert(200);
+    key.get(COINS).await.assert(200);
+    let user = app.login(&user.email).await;
+    user.post_empty("/api/v1/auth/logout").await.assert(204);
+    key.get(COINS).await.assert(200);
+
+    app.anyone().post("/api/v1/auth/password/forgot", &json!({"email": user.email})).await.assert(202);
+    let token = app.mail_to(&user.email).await.token();
+    let body = json!({"token": token, "new_password": "a horse of another colour"});
+    app.anyone().post("/api/v1/auth/password/reset", &body).await.assert(204);
+    key.get(COINS).await.assert(200);
+    let mail = app.mail_to(&user.email).await;
+    assert!(mail.text.contains("API keys"), "{}", mail.text);
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_day_and_the_last_use_by_minute() {
+    let app = App::start();
+    let user = app.user().await;
+    let made = create(&user, &["coins:read"]).await;
+    assert_eq!(made["last_used_at"], Value::Null);
+    let key = user.bearing(made["key"].as_str().unwrap());
+    let path = format!("{KEYS}/{}/usage", id_of(&made));
+    assert_eq!(user.get(&path).await.assert(200).json()["data"], json!([]));
+    for _ in 0..3 {
+        key.get(COINS).await.assert(200);
+    }
+    key.get("/api/v1/user").await.assert_problem(403, "insufficient-scope");
+    let requests = async || user.get(&path).await.json()["data"][0]["requests"].clone();
+    eventually("the usage", async || requests().await == 4).await;
+    let last = user.get(KEYS).await.json()["data"][0]["last_used_at"].as_str().unwrap().to_owned();
+    assert!(last.ends_with(":00Z"), "{last}");
+    app.clock.advance(Duration::from_hours(24));
+    key.get(COINS).await.assert(200);
+    let user = app.login(&user.email).await;
+    eventually("the next day", async || {
+        let days = user.get(&path).await.json()["data"].clone();
+        days.as_array()
+            .is_some_and(|days| days.len() == 2 && days[0]["requests"] == 1 && days[1]["requests"] == 4)
+    })
+    .await;
+}
