@@ -117,10 +117,11 @@ async fn what_is_not_a_key_is_refused_without_a_query() {
         app.anyone().send(Method::GET, COINS, add).await
     };
     let last = if key.ends_with('a') { 'b' } else { 'a' };
-    let mistyped = format!("{}{last}", &key[..39]);
-    let swapped = key[..4].to_owned() + &key[4..].chars().rev().collect::<String>();
+    let (short, (marker, rest)) = (key.split_at(39).0, key.split_at(4));
+    let mistyped = format!("{short}{last}");
+    let swapped = marker.to_owned() + &rest.chars().rev().collect::<String>();
     for wrong in
-        [mistyped.as_str(), &key[..39], &key[..8], "mtg_", &swapped, &format!("{key}0"), &key.to_uppercase()]
+        [&mistyped, short, key.split_at(8).0, "mtg_", &swapped, &format!("{key}0"), &key.to_uppercase()]
     {
         sent(&[("x-api-key", wrong)]).await.assert_problem(401, "invalid-api-key");
     }
