@@ -43,7 +43,7 @@ pub struct CreateApiKey {
 #[derive(Serialize, ToSchema)]
 pub struct CreatedApiKey {
     /// The key. It is shown only here: store it now. `mtg_`, then 36 letters and digits, the last 6 of them a checksum.
-    #[schema(example = "mtg_EXAMPLEexampleEXAMPLEexample01000000", pattern = "^mtg_[0-9A-Za-z]{36}$")]
+    #[schema(example = "mtg_01234567890example01234567890example", pattern = "^mtg_[0-9A-Za-z]{36}$")]
     key: String,
     #[serde(flatten)]
     of: ApiKey,
