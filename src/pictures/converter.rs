@@ -1,37 +1,42 @@
 //! Runs conversions on threads of their own, so that many uploads do not occupy the threads that answer other requests.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{collections::HashMap, sync::Arc, thread, time::Duration};
 
 use aws_lc_rs::digest::{Context, SHA256};
+use parking_lot::Mutex;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    sync::{Semaphore, oneshot},
     time,
 };
 use uuid::Uuid;
 
 use super::convert::{Square, Unusable, convert};
-use crate::http::{Problem, kind};
+use crate::http::{Network, Problem, kind};
 
 /// Uploads that are read, converted and stored at once. Each needs up to 2 MiB, and a slow client keeps its place.
 const MAX_UPLOADS: usize = 32;
+/// Those of one network, so that one slow client does not take all places.
+const MAX_UPLOADS_PER_NETWORK: usize = 8;
 /// Conversions at once. Each needs up to 80 MiB and at most a second of a processor.
 const THREADS: usize = 2;
 /// How long an upload waits for a conversion to begin.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 /// How long an upload waits for its conversion. The thread goes on and keeps its place.
 const MAX_RUN: Duration = Duration::from_secs(10);
+const RETRY_SECONDS: u64 = 2;
 
 /// Converts uploads. Cheap to clone.
 #[derive(Clone)]
 pub struct Converter {
-    uploads: Arc<Semaphore>,
+    /// The uploads of each network that has any.
+    uploads: Arc<Mutex<HashMap<Network, usize>>>,
     threads: Arc<Semaphore>,
 }
 
-/// The right to upload a picture, taken before its body is read.
+/// The right to upload a picture, taken before its body is read. Dropping it makes room for another.
 pub(super) struct UploadPermit {
-    threads: Arc<Semaphore>,
-    _upload: OwnedSemaphorePermit,
+    converter: Converter,
+    network: Network,
 }
 
 /// A converted picture.
@@ -43,7 +48,7 @@ pub(super) struct Picture {
 
 impl Default for Converter {
     fn default() -> Self {
-        Self { uploads: Arc::new(Semaphore::new(MAX_UPLOADS)), threads: Arc::new(Semaphore::new(THREADS)) }
+        Self { uploads: Arc::default(), threads: Arc::new(Semaphore::new(THREADS)) }
     }
 }
 
@@ -51,10 +56,32 @@ impl Converter {
     /// Takes a permit for an upload.
     ///
     /// # Errors
-    /// `overloaded`.
-    pub(super) fn reserve(&self) -> Result<UploadPermit, Problem> {
-        let upload = self.uploads.clone().try_acquire_owned().map_err(|_| overloaded())?;
-        Ok(UploadPermit { threads: self.threads.clone(), _upload: upload })
+    /// `too-many-requests` for a network with many uploads, `overloaded` if all places are taken.
+    pub(super) fn reserve(&self, network: Network) -> Result<UploadPermit, Problem> {
+        let mut uploads = self.uploads.lock();
+        let own = uploads.get(&network).copied().unwrap_or_default();
+        if own >= MAX_UPLOADS_PER_NETWORK {
+            let detail = format!("a network may have at most {MAX_UPLOADS_PER_NETWORK} uploads at once");
+            return Err(Problem::new(&kind::TOO_MANY_REQUESTS).detail(detail).retry_after(RETRY_SECONDS));
+        }
+        if uploads.values().sum::<usize>() >= MAX_UPLOADS {
+            return Err(overloaded());
+        }
+        uploads.insert(network, own + 1);
+        drop(uploads);
+        Ok(UploadPermit { converter: self.clone(), network })
+    }
+}
+
+impl Drop for UploadPermit {
+    fn drop(&mut self) {
+        let mut uploads = self.converter.uploads.lock();
+        if let Some(own) = uploads.get_mut(&self.network) {
+            *own -= 1;
+            if *own == 0 {
+                uploads.remove(&self.network);
+            }
+        }
     }
 }
 
@@ -64,7 +91,7 @@ impl UploadPermit {
     /// # Errors
     /// `unsupported-media-type` or `invalid-image`; `overloaded` if it does not begin or end in time.
     pub async fn convert(&self, file: Vec<u8>) -> Result<Picture, Problem> {
-        let waiting = time::timeout(MAX_WAIT, self.threads.clone().acquire_owned());
+        let waiting = time::timeout(MAX_WAIT, self.converter.threads.clone().acquire_owned());
         let permit = waiting.await.map_err(|_| overloaded())?.map_err(Problem::internal)?;
         let (answer, answered) = oneshot::channel();
         let work = move || {
@@ -100,5 +127,5 @@ fn hash(squares: &[Square]) -> String {
 }
 
 fn overloaded() -> Problem {
-    Problem::new(&kind::OVERLOADED).retry_after(2)
+    Problem::new(&kind::OVERLOADED).retry_after(RETRY_SECONDS)
 }

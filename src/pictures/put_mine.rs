@@ -62,7 +62,7 @@ pub async fn put_my_avatar(
 ) -> Result<HttpResponse, Problem> {
     let Pictures { db, clock, limits, storage, converter } = pictures.get_ref();
     limits.requests.check(PER_USER, me.id)?;
-    let permit = converter.reserve()?;
+    let permit = converter.reserve(client.network())?;
     let file = upload::read(&req, body).await?;
     let Picture { hash, squares } = permit.convert(file).await?;
     let name = |size| key(&hash, size);

@@ -71,6 +71,7 @@ mod users {
 }
 mod pictures {
     mod caching;
+    mod crowded;
     mod deletion;
     mod refused;
     mod s3;

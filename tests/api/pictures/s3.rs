@@ -17,6 +17,12 @@ use crate::support::{App, eventually};
 const KEY_ID: &str = "an-access-key";
 const SECRET: &str = "a-secret-access-key";
 
+/// Accepts connections and never answers. Returns its address, and the listener that has to be kept.
+fn silent() -> (String, TcpListener) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    (format!("http://{}", listener.local_addr().unwrap()), listener)
+}
+
 /// Serves the buckets in a directory until the tests end. Returns its address.
 fn serve(root: &Path) -> String {
     let files = s3s_fs::FileSystem::new(root).expect("a file system");
@@ -119,4 +125,21 @@ async fn a_bucket_that_is_away_or_refuses_us_answers_503() {
         assert!(!failed.text().contains("127.0.0.1") && !failed.text().contains(KEY_ID));
         failed.assert_problem(503, "unavailable").header("retry-after");
     }
+}
+
+#[tokio::test]
+async fn a_bucket_that_never_answers_is_a_503_and_holds_up_nothing_else() {
+    let (endpoint, _silent) = silent();
+    let app = app_on(&endpoint, SECRET);
+    let (user, other) = (app.user().await, app.user().await);
+    let file = png(&quarters(20, 20), 1);
+    let uploading = upload(&user, "image/png", file);
+    let reading = async {
+        for _ in 0..20 {
+            other.get("/api/v1/user").await.assert(200);
+        }
+    };
+    let (failed, ()) = tokio::join!(uploading, reading);
+    failed.assert_problem(503, "unavailable").header("retry-after");
+    assert_eq!(user.get("/api/v1/user").await.assert(200).json()["avatar_url"], serde_json::Value::Null);
 }
