@@ -14,9 +14,9 @@ use crate::{
 
 /// Delete a user
 ///
-/// For admins. The user is logged out at once, API keys are revoked for good, and the address and username are free for others. Until it is purged,
-/// `ACCOUNT_DELETION_GRACE` later (14 days by default), `POST /api/v1/users/{id}/restore` restores the account. The last
-/// admin who can log in cannot be deleted.
+/// For admins. Logs the user out at once, revokes all API keys for good, and frees the address and the username for
+/// others. Until it is purged, `ACCOUNT_DELETION_GRACE` later (14 days by default), `POST /api/v1/users/{id}/restore`
+/// restores the account. The last admin who can log in cannot be deleted.
 #[utoipa::path(
     tag = "users",
     security(("bearer" = [])),

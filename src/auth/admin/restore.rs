@@ -1,13 +1,17 @@
 //! Answers `POST /api/v1/users/{id}/restore`: restores a deleted account, for admins.
 
-use actix_web::{HttpResponse, post, web::Data};
+use actix_web::{HttpRequest, HttpResponse, post, web::Data};
 use diesel::PgConnection;
 
 use crate::{
     audit::{Event, EventKind},
     auth::Auth,
     db::UserId,
-    http::{Path, Problem, etag, kind},
+    http::{
+        Path, Problem,
+        etag::{self, IfMatch},
+        kind,
+    },
     tokens::{Admin, Client},
     users::{self, Status, User},
 };
@@ -19,25 +23,33 @@ use crate::{
 #[utoipa::path(
     tag = "users",
     security(("bearer" = [])),
-    params(("id" = Uuid, Path, description = "The user's id.")),
+    params(
+        ("id" = Uuid, Path, description = "The user's id."),
+        ("If-Match" = Option<String>, Header, description = "`ETag` of the account when it was read.",
+            pattern = r#"^(\*|(W/)?"[!#-+\--~]*"(, ?(W/)?"[!#-+\--~]*")*)$"#)
+    ),
     responses(
         (status = 200, description = "The account.", body = User,
             headers(("ETag" = String, description = "The new entity tag."))),
         (status = 403, description = "`forbidden`: not an admin."),
         (status = 404, description = "`not-found`: no such user, or it was purged."),
-        (status = 409, description = "`email-taken`, `username-taken`: another account has it by now.")
+        (status = 409, description = "`email-taken`, `username-taken`: another account has it by now."),
+        (status = 412, description = "`precondition-failed`: the account has changed in the meantime.")
     )
 )]
 #[post("/users/{id}/restore")]
 pub async fn restore_user(
     admin: Admin,
     path: Path<UserId>,
+    req: HttpRequest,
     client: Client,
     auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
+    let condition = IfMatch::of(&req)?;
     let (id, now) = (path.0, auth.now());
     let restore = move |conn: &mut PgConnection| -> Result<User, Problem> {
         let user = users::lock(conn, id)?.ok_or_else(|| Problem::new(&kind::NOT_FOUND))?;
+        condition.check(user.version)?;
         if user.status != Status::Deleted {
             return Ok(user);
         }
