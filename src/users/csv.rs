@@ -7,7 +7,7 @@ use crate::http::csv_cell;
 
 pub(super) const TYPE: &str = "text/csv";
 
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; 17] = [
     "id",
     "email",
     "email_confirmed",
@@ -23,6 +23,8 @@ const COLUMNS: [&str; 15] = [
     "current_login_at",
     "current_login_address",
     "last_login_at",
+    "last_login_address",
+    "avatar_url",
 ];
 
 pub(super) fn heading() -> Vec<u8> {
