@@ -87,7 +87,7 @@ async fn registrations_that_wait_for_the_same_address_do_not_delay_others() {
         .batch_execute(
             "BEGIN; INSERT INTO users SELECT (jsonb_populate_record(NULL::users, jsonb_build_object(\
              'id', gen_random_uuid(), 'email', 'ada@example.com', 'email_canonical', 'ada@example.com', \
-             'password_hash', '-', 'role', 'user', 'created_at', now(), 'updated_at', now(), 'version', 1))).*",
+             'password_hash', '-', 'role', 'user', 'created_at', now(), 'updated_at', now(), 'version', 1, 'login_count', 0))).*",
         )
         .unwrap();
     let body = json!({"email": "ada@example.com", "password": PASSWORD});
