@@ -24,9 +24,10 @@ FROM debian:trixie-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates libpq5 \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin mintage
+    && useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin mintage \
+    && install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/mintage
 COPY --from=build /build/target/release/mintage /usr/local/bin/mintage
-ENV PROFILE=production BIND=0.0.0.0:8080
+ENV PROFILE=production BIND=0.0.0.0:8080 STORAGE_URL=/var/lib/mintage/pictures
 USER 10001:10001
 EXPOSE 8080
 STOPSIGNAL SIGTERM
