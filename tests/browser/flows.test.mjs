@@ -239,6 +239,40 @@ test('a change of the address is confirmed and undone on the pages', async (t) =
   }
 });
 
+test('an invited person chooses a password, deletes the account and restores it', async (t) => {
+  const [root, email] = ['root@example.com', 'invited@example.com'];
+  server.createAdmin(root, PASSWORD);
+  const login = async (address) => (await server.post('/auth/login', { email: address, password: PASSWORD })).json();
+  const headers = { Authorization: `Bearer ${(await login(root)).access_token}` };
+  assert.equal((await server.post('/users', { email, name: 'Grace' }, headers)).status, 201);
+  const inviting = await open(t, (await server.mailTo(email)).link);
+  await inviting.getByText('Somebody has made an account for you').waitFor();
+  await inviting.getByRole('textbox', { name: 'Password' }).fill('password');
+  await inviting.getByRole('button', { name: 'Set the password' }).click();
+  await inviting.getByText('is too common').waitFor();
+  await inviting.getByRole('textbox', { name: 'Password' }).fill(PASSWORD);
+  await shot(inviting, 'invitation');
+  await inviting.getByRole('button', { name: 'Set the password' }).click();
+  await inviting.getByText('Your password is set').waitFor();
+
+  const { access_token: token } = await login(email);
+  const deleted = await fetch(`${server.base}/api/v1/user`, {
+    method: 'DELETE',
+    headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${token}` },
+    body: JSON.stringify({ password: PASSWORD }),
+  });
+  assert.equal(deleted.status, 204);
+  assert.equal(await logIn(email, PASSWORD), 401);
+  const mail = await server.mailTo(email, ({ link }) => link?.includes('/restore-account'));
+  const restoring = await open(t, mail.link);
+  await restoring.getByText('It comes back with everything in it').waitFor();
+  assert.equal(await logIn(email, PASSWORD), 401, 'opening it restores nothing');
+  await shot(restoring, 'restore');
+  await restoring.getByRole('button', { name: 'Restore the account' }).click();
+  await restoring.getByText('Your account is restored').waitFor();
+  assert.equal(await logIn(email, PASSWORD), 200);
+});
+
 test('without its token the undo page says what to do', async (t) => {
   const page = await open(t, `${server.base}/undo-email-change`);
   await page.getByText('Open the link in the mail again').waitFor();

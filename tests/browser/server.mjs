@@ -1,5 +1,5 @@
 // The real server on a free port, with an embedded database and its mails in a temporary directory.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -24,7 +24,7 @@ export const startServer = async (settings = {}) => {
   const mails = join(home, 'mails');
   const port = await freePort();
   const base = `http://127.0.0.1:${port}`;
-  const child = spawn(process.env.MINTAGE, ['serve'], {
+  const options = {
     cwd: home,
     env: {
       PATH: process.env.PATH,
@@ -38,7 +38,8 @@ export const startServer = async (settings = {}) => {
       ...settings,
     },
     stdio: ['ignore', 'inherit', 'inherit'],
-  });
+  };
+  const child = spawn(process.env.MINTAGE, ['serve'], options);
   const exited = once(child, 'exit');
   await eventually('the start of the server', async () => {
     if (child.exitCode !== null) throw new Error('the server has stopped');
@@ -55,6 +56,14 @@ export const startServer = async (settings = {}) => {
       }),
     /** The next mail to this address that was not read yet. */
     mailTo: mailbox(mails).next,
+    createAdmin: (email, password) => {
+      const created = spawnSync(process.env.MINTAGE, ['create-admin', '--email', email, '--password-stdin'], {
+        ...options,
+        input: password,
+        stdio: 'pipe',
+      });
+      if (created.status !== 0) throw new Error(created.stderr.toString());
+    },
     stop: async () => {
       child.kill('SIGTERM');
       await exited;
