@@ -44,7 +44,7 @@ use crate::{
     },
     idempotency::IDEMPOTENCY_KEY,
     jobs::Wake,
-    limits::Limits,
+    limits::{LimitKeys, Limits},
     mail::Mailer,
     market,
     passwords::{Hasher, Policy},
@@ -130,7 +130,7 @@ impl Internals {
         wake: Arc<Wake>,
         sealer: Arc<Sealer>,
     ) -> Self {
-        let connections = Arc::new(Connections::of_api(&config.server, config.database.pool_size));
+        let connections = Arc::new(Connections::of_api(config));
         Self { connections, mails, wake, sealer, fingerprints: Fingerprints::new(secret) }
     }
 }
@@ -156,7 +156,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
     let document = document::document();
     let db = Db::new(url, config.database.pool_size, &tasks);
     let clock = Data::new(clock.clone());
-    let limits = Data::new(limits(config, secret, &clock));
+    let limits = Data::new(limits(config, secret, &db, &clock));
     let jwt = Data::new(Jwt::new(keys.clone(), clock.get_ref().clone(), public_url, &config.tokens));
     let blocklist = Data::from(blocklist);
     let activity = Data::new(Activity::default());
@@ -231,9 +231,10 @@ impl Views {
     }
 }
 
-fn limits(config: &Config, secret: &SecretKey, clock: &Clock) -> Limits {
-    let budgets = tokens::derive_key(secret.current.expose().as_bytes(), b"budgets v1");
-    Limits::new(config.server.rate_limits, &budgets, clock)
+fn limits(config: &Config, secret: &SecretKey, db: &Db, clock: &Clock) -> Limits {
+    let key = |purpose: &[u8]| tokens::derive_key(secret.current.expose().as_bytes(), purpose).to_vec();
+    let keys = LimitKeys { budgets: key(b"budgets v1"), requests: key(b"rate limits v1") };
+    Limits::new(config.rates.clone(), &keys, db.clone(), clock)
 }
 
 /// Migrates the database, creates the first keys and demonstration data in a new one, and reads the signing keys.
@@ -277,7 +278,7 @@ fn start_pictures(config: &Config, db: &Db, clock: &Data<Clock>, limits: &Data<L
 
 fn start_hasher(config: &Config, tasks: &Tasks) -> Result<Hasher> {
     let mut passwords = config.passwords.clone();
-    if !config.server.rate_limits {
+    if !config.rates.enabled {
         passwords.queue_per_network = usize::MAX;
     }
     Ok(Hasher::start(&passwords, tasks)?)

@@ -64,8 +64,8 @@ pub async fn change_email(
             if account.email.canonical() == email.canonical() {
                 return Err(Problem::invalid("/new_email", "unchanged", "is already your address"));
             }
-            limits.budgets.spend(conn, super::ADDRESS_CHANGES, &me.id.to_string(), now)?;
-            super::spend_mail(conn, &limits, super::ADDRESS_CHANGES, &email, now)?;
+            limits.budgets.spend(conn, limits.rates.mails.email_change, &me.id.to_string(), now)?;
+            super::spend_mail(conn, &limits, limits.rates.mails.email_change, &email, now)?;
             let new =
                 NewChallenge { purpose: Purpose::ChangeEmail, subject: Subject::User(me.id), email: &email };
             let challenge = challenges::open(conn, &new, now)?;

@@ -118,7 +118,7 @@ fn apply(
     Event::by_stranger(EventKind::EmailChanged, user, client).record(conn, now)?;
     if !old.email_confirmed {
         // Otherwise anyone could reserve any address: by registering it and then changing to another one.
-        if super::may_mail(conn, limits, super::ADDRESS_CHANGES, &old.email, now)? {
+        if super::may_mail(conn, limits, limits.rates.mails.email_change, &old.email, now)? {
             let notice = NoticeMail::to(&old.email, Notice::AddressChanged);
             jobs::enqueue(conn, &notice, now)?;
         }

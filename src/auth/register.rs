@@ -107,7 +107,7 @@ pub async fn register(
             None => error.into(),
         })?;
         Event::by_stranger(EventKind::Registered, user.id, &client).record(conn, now)?;
-        if invites && super::may_mail(conn, &limits, super::CONFIRMATIONS, &email, now)? {
+        if invites && super::may_mail(conn, &limits, limits.rates.mails.confirmation, &email, now)? {
             jobs::enqueue(conn, &ConfirmationMail { email: email.given().to_owned() }, now)?;
         }
         Ok(user)
@@ -130,7 +130,7 @@ fn wait_for_confirmation(
     {
         return Err(Taken::Username.problem());
     }
-    super::spend_mail(conn, limits, super::CONFIRMATIONS, &pending.email, now)?;
+    super::spend_mail(conn, limits, limits.rates.mails.confirmation, &pending.email, now)?;
     store::insert(conn, pending)?;
     let new = NewChallenge {
         purpose: Purpose::ConfirmEmail,

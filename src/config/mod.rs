@@ -8,6 +8,7 @@ mod coins;
 mod database;
 mod dotenv;
 mod env;
+mod limits;
 mod log;
 mod mail;
 mod mask;
@@ -30,6 +31,7 @@ pub use self::{
     database::Database,
     env::Secret,
     log::{Log, LogFormat},
+    limits::{CodeLimits, MailLimits, PasswordLimits, RateLimit, Rates},
     mail::{Mail, MailSecurity, MailTransport, Smtp},
     mask::Mask,
     provider::{KeySpec, PlanSpec, ProviderSettings, ProviderSpec, UrlSpec},
@@ -57,6 +59,7 @@ pub struct Config {
     pub server: Server,
     pub database: Database,
     pub passwords: Passwords,
+    pub rates: Rates,
     pub tokens: Tokens,
     pub coins: Coins,
     pub mail: Mail,
@@ -130,6 +133,7 @@ impl Config {
             server: Server::read(&mut env, profile),
             database: Database::read(&mut env, profile),
             passwords: Passwords::read(&mut env, profile),
+            rates: Rates::read(&mut env),
             tokens: Tokens::read(&mut env),
             coins: Coins::read(&mut env, &specs.market),
             social: Social::read(&mut env, &specs.social),

@@ -17,7 +17,6 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// Browser origins that may call the API; `*` for any.
     pub cors_origins: Vec<String>,
-    pub rate_limits: bool,
     /// Whether Swagger UI and the OpenAPI document are served.
     pub api_docs: bool,
     /// Address for Prometheus metrics, without authentication.
@@ -50,15 +49,12 @@ impl Server {
             Profile::Production => Duration::from_secs(5),
         };
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        let rate_limits = env.switch("RATE_LIMITS", true);
-        env.warn_if(!rate_limits, "RATE_LIMITS is off: passwords and codes can be guessed without a limit");
         Self {
             bind,
             public_url: read_public_url(env, profile, bind, tls.is_some()),
             tls,
             trusted_proxies: read_proxies(env),
             cors_origins: read_origins(env),
-            rate_limits,
             api_docs: env.switch("API_DOCS", true),
             metrics_bind: read_metrics_bind(env),
             workers: env.number("WORKERS", cores.min(512), 1..=512),

@@ -84,7 +84,7 @@ pub async fn invite_user(
             Some(taken) => taken.problem(),
             None => error.into(),
         })?;
-        crate::auth::spend_mail(conn, &limits, crate::auth::CONFIRMATIONS, &email, now)?;
+        crate::auth::spend_mail(conn, &limits, limits.rates.mails.confirmation, &email, now)?;
         jobs::enqueue(conn, &InvitationMail { user: user.id }, now)?;
         Event::by_admin(EventKind::UserInvited, &admin, &client, user.id)
             .detail("role", role.as_str())
