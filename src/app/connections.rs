@@ -106,7 +106,7 @@ impl Connections {
         let of_network = server.max_connections_per_network.unwrap_or(max / 4).min(max);
         let max_per_network = rates.enabled.then_some(of_network);
         tracing::info!(descriptors, max, max_per_network, "connection limits");
-        Self::new("api", max, max_per_network, TrustedProxies(server.trusted_proxies.clone()))
+        Self::new("api", max, max_per_network, TrustedProxies::new(server))
     }
 
     /// The number of connections of one worker above which it accepts no more. It is reached only when connections
@@ -228,7 +228,8 @@ mod tests {
     use super::*;
 
     fn connections(max: usize, of_network: Option<usize>) -> Arc<Connections> {
-        let exempt = TrustedProxies(vec!["10.0.0.0/8".parse().expect("network")]);
+        let networks = vec!["10.0.0.0/8".parse().expect("network")];
+        let exempt = TrustedProxies { networks, ..TrustedProxies::default() };
         Arc::new(Connections::new("test", max, of_network, exempt))
     }
 

@@ -152,7 +152,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
     let followers = views.follow(url, clock, &tasks)?;
     let Views { keys, api_keys, blocklist, coins, wake } = views;
 
-    let ServerSettings { public_url, trusted_proxies, cors_origins, .. } = &config.server;
+    let ServerSettings { public_url, cors_origins, .. } = &config.server;
     let document = document::document();
     let db = Db::new(url, config.database.pool_size, &tasks);
     let clock = Data::new(clock.clone());
@@ -181,7 +181,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
     let services = Services {
         tasks: Data::new(tasks),
         envelope: Data::new(Envelope::new(public_url)),
-        proxies: Data::new(TrustedProxies(trusted_proxies.clone())),
+        proxies: Data::new(TrustedProxies::new(&config.server)),
         fallback: Data::new(Fallback::new(&document)),
         document: Data::new(document::Document::new(&document, config.server.api_docs)),
         swagger_ui: config.server.api_docs.then_some(config.profile),

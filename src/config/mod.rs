@@ -37,7 +37,7 @@ pub use self::{
     provider::{KeySpec, PlanSpec, ProviderSettings, ProviderSpec, UrlSpec},
     secret_key::{SecretKey, SecretKeyError},
     security::{Passwords, Tokens},
-    server::{Server, Tls},
+    server::{ForwardedBy, Server, Tls},
     social::{BudgetSpec, Social, SocialSettings, SocialSpec, UrlsSpec},
     storage::{S3, Storage},
 };
