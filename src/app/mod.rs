@@ -167,6 +167,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         limits: limits.clone(),
         hasher: start_hasher(config, &tasks)?,
         policy: Policy::new(&config.mail.product_name, public_url),
+        breaches: config.passwords.breach_url.as_deref().map(auth::Breaches::new),
         challenge_keys: Data::new(ChallengeKeys::new(secret)),
         sealer: sealer.clone(),
         jwt: jwt.clone(),

@@ -109,10 +109,8 @@ pub async fn confirm(
         Problem::invalid("/password", "required", message)
     })?;
     // The policy applies only if the password is new to the account.
-    let allowed = auth
-        .policy
-        .check(&password, &[Some(challenge.email.given())])
-        .map_err(|error| new_password::invalid("/password", error));
+    let personal = [Some(challenge.email.given())];
+    let allowed = new_password::check_all(&auth, &password, &personal, "/password").await;
     let salt = auth.challenge_keys.salt(&challenge.email);
     let done = match challenge.subject() {
         Subject::Registration(_) => {

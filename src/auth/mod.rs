@@ -5,6 +5,7 @@ mod accept_invitation;
 mod admin;
 mod api_keys;
 mod caller;
+mod breaches;
 pub mod challenges;
 mod change_email;
 mod change_password;
@@ -42,6 +43,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub use self::{
     ended::Ended,
     mails::{MailContext, jobs},
+    breaches::Breaches,
     pages::{Pages, routes as pages},
     services::Auth,
     store::prune,

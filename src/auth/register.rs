@@ -88,7 +88,7 @@ pub async fn register(
     let Json(Register { email, password, name, username }) = body;
     let email = EmailAddress::parse(&email).expect("validated");
     db::charge_to(email.canonical());
-    auth.policy.check(&password, &[]).map_err(|error| new_password::invalid("/password", error))?;
+    new_password::check_all(&auth, &password, &[], "/password").await?;
     let (permit, now, limits) = (auth.hasher.reserve(client.network())?, auth.now(), auth.limits.clone());
     if auth.accounts.require_confirmation {
         // With a salt derived from the address, so that one hash of a confirmation's password can be compared with all
