@@ -174,7 +174,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         blocklist: blocklist.clone(),
         activity: activity.clone(),
         api_keys: api_keys.clone(),
-        accounts: config.accounts,
+        accounts: config.accounts.clone(),
         tokens: config.tokens.clone(),
     };
     let internals = Internals::new(config, secret, mail_context(config, &auth)?, wake, sealer);

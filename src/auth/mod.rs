@@ -3,9 +3,10 @@
 
 mod accept_invitation;
 mod admin;
+mod admission;
 mod api_keys;
-mod caller;
 mod breaches;
+mod caller;
 pub mod challenges;
 mod change_email;
 mod change_password;
@@ -25,6 +26,7 @@ mod mails;
 mod new_password;
 mod pages;
 mod proof;
+mod read_registration;
 mod refresh;
 mod register;
 mod resend_confirmation;
@@ -41,9 +43,9 @@ use diesel::PgConnection;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::{
+    breaches::Breaches,
     ended::Ended,
     mails::{MailContext, jobs},
-    breaches::Breaches,
     pages::{Pages, routes as pages},
     services::Auth,
     store::prune,
@@ -87,6 +89,7 @@ pub fn routes(config: &mut ServiceConfig) {
     config
         .configure(admin::routes)
         .configure(api_keys::routes)
+        .service(read_registration::read_registration)
         .service(register::register)
         .service(login::login)
         .service(refresh::refresh)

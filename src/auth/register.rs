@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use validator::{Validate, ValidationError};
 
 use super::{
-    Auth,
+    Auth, admission,
     caller::Caller,
     challenges::{self, NewChallenge, Purpose, Subject},
     mails::{ConfirmationMail, RegistrationMail},
@@ -66,6 +66,9 @@ fn check_password(body: &Register) -> Result<(), ValidationError> {
 /// If the server requires confirmation, the response is always 202 after the same time, so that it does not reveal
 /// accounts: the address is only looked up later, by the job that mails a link and a code, or a notice if an
 /// account has the address. `POST /api/v1/auth/confirm` then creates the account and needs the password again.
+///
+/// The server may accept invited people only, or addresses of some domains: `GET /api/v1/auth/registration`. This is
+/// decided before anything is looked up.
 #[utoipa::path(
     tag = "auth",
     security(()),
@@ -73,6 +76,7 @@ fn check_password(body: &Register) -> Result<(), ValidationError> {
         (status = 201, description = "The account.", body = User,
             headers(("Location" = String, description = "URL of the account."))),
         (status = 202, description = "Confirmation is required: a mail is on its way."),
+        (status = 403, description = "`registration-closed`, `email-domain-not-allowed`."),
         (status = 409, description = "`email-taken`, `username-taken`."),
         (status = 429, description = "`too-many-requests`."),
         (status = 503, description = "`unavailable`, `overloaded`.")
@@ -88,6 +92,7 @@ pub async fn register(
     let Json(Register { email, password, name, username }) = body;
     let email = EmailAddress::parse(&email).expect("validated");
     db::charge_to(email.canonical());
+    admission::check_registration(&auth.accounts.registration, &email)?;
     new_password::check_all(&auth, &password, &[], "/password").await?;
     let (permit, now, limits) = (auth.hasher.reserve(client.network())?, auth.now(), auth.limits.clone());
     if auth.accounts.require_confirmation {

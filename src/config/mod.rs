@@ -13,6 +13,7 @@ mod log;
 mod mail;
 mod mask;
 mod provider;
+mod registration;
 mod secret_key;
 mod security;
 mod server;
@@ -30,11 +31,12 @@ pub use self::{
     coins::Coins,
     database::Database,
     env::Secret,
-    log::{Log, LogFormat},
     limits::{CodeLimits, MailLimits, PasswordLimits, RateLimit, Rates},
+    log::{Log, LogFormat},
     mail::{Mail, MailSecurity, MailTransport, Smtp},
     mask::Mask,
     provider::{KeySpec, PlanSpec, ProviderSettings, ProviderSpec, UrlSpec},
+    registration::{DomainPattern, Registration, RegistrationMode},
     secret_key::{SecretKey, SecretKeyError},
     security::{Passwords, Tokens},
     server::{ForwardedBy, Server, Tls},
@@ -57,9 +59,9 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub secret_key: Option<SecretKey>,
     pub server: Server,
+    pub rates: Rates,
     pub database: Database,
     pub passwords: Passwords,
-    pub rates: Rates,
     pub tokens: Tokens,
     pub coins: Coins,
     pub mail: Mail,
@@ -131,9 +133,9 @@ impl Config {
             profile,
             secret_key: SecretKey::read(&mut env, profile),
             server: Server::read(&mut env, profile),
+            rates: Rates::read(&mut env),
             database: Database::read(&mut env, profile),
             passwords: Passwords::read(&mut env, profile),
-            rates: Rates::read(&mut env),
             tokens: Tokens::read(&mut env),
             coins: Coins::read(&mut env, &specs.market),
             social: Social::read(&mut env, &specs.social),
