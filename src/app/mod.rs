@@ -178,8 +178,8 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         tokens: config.tokens.clone(),
     };
     let internals = Internals::new(config, secret, mail_context(config, &auth)?, wake, sealer);
-    let pictures = Data::new(start_pictures(config, &db, &clock, &limits)?);
     let services = Services {
+        pictures: Data::new(start_pictures(config, &db, &clock, &limits)?),
         tasks: Data::new(tasks),
         envelope: Data::new(Envelope::new(public_url)),
         proxies: Data::new(TrustedProxies::new(&config.server)),
@@ -196,7 +196,6 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         activity,
         api_keys,
         auth: Data::new(auth),
-        pictures,
         pages: Data::new(auth::Pages { product_name: config.mail.product_name.clone() }),
         coins: Data::from(coins),
         coin_settings: Data::new(config.coins.clone()),

@@ -152,9 +152,7 @@ fn sha1(password: &str) -> String {
 
 /// Whether the list holds this hash with a count other than 0, which stands for padding.
 fn holds(body: &str, suffix: &str) -> bool {
-    body.lines()
-        .filter_map(entry)
-        .any(|(found, count)| count > 0 && found.eq_ignore_ascii_case(suffix))
+    body.lines().filter_map(entry).any(|(found, count)| count > 0 && found.eq_ignore_ascii_case(suffix))
 }
 
 /// The rest of a hash and how often it was seen; None for anything else.

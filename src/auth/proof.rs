@@ -12,9 +12,6 @@ use crate::{
     users::EmailAddress,
 };
 
-/// Attempts of one user at codes of six digits, over all mails: five for each code would otherwise add up over many
-/// codes. With 24 attempts a day at one in a million, the chance to find a code within a year is below one percent.
-
 pub(super) enum Proof {
     Token(String),
     Code { owner: Owner, code: String },

@@ -70,7 +70,8 @@ pub struct CodeLimits {
     /// Wrong codes of eight characters from one network for one mail. A network reaches this long before the limit of the
     /// mail, so strangers cannot use up the owner's attempts. It lasts longer than a code works.
     pub network: RateLimit,
-    /// Codes of six digits of one user, over all mails.
+    /// Codes of six digits of one user, over all mails: five for each code would otherwise add up over many codes. With 24
+    /// a day at one in a million, the chance to find a code within a year is below one percent.
     pub six_digits: RateLimit,
 }
 

@@ -38,8 +38,10 @@ impl Registration {
             ("closed", RegistrationMode::Closed),
         ];
         let mode = env.choice("REGISTRATION", RegistrationMode::Open, &modes);
-        let domains: Vec<DomainPattern> =
-            env.list("REGISTRATION_DOMAINS", "domains such as example.com, or *.example.com for its sub-domains");
+        let domains: Vec<DomainPattern> = env.list(
+            "REGISTRATION_DOMAINS",
+            "domains such as example.com, or *.example.com for its sub-domains",
+        );
         env.warn_if(
             !domains.is_empty() && !require_confirmation && mode == RegistrationMode::Open,
             "REGISTRATION_DOMAINS is set without REQUIRE_CONFIRMATION: anyone can register with an address of these \
@@ -123,11 +125,22 @@ mod tests {
 
     #[test]
     fn other_texts_are_no_domains() {
-        for text in ["*", "*.", "", "example", "*.com", "@example.com", "ada@example.com", ".example.com", "example.com."]
-        {
+        for text in [
+            "*",
+            "*.",
+            "",
+            "example",
+            "*.com",
+            "@example.com",
+            "ada@example.com",
+            ".example.com",
+            "example.com.",
+        ] {
             assert!(text.parse::<DomainPattern>().is_err(), "{text}");
         }
-        for text in ["a..b", "https://example.com", "example.com/", "*.*.example.com", "ex*mple.com", "a b.com"] {
+        for text in
+            ["a..b", "https://example.com", "example.com/", "*.*.example.com", "ex*mple.com", "a b.com"]
+        {
             assert!(text.parse::<DomainPattern>().is_err(), "{text}");
         }
     }

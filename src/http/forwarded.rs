@@ -18,7 +18,7 @@ pub(super) fn header(by: ForwardedBy) -> HeaderName {
 }
 
 /// The addresses in the lines of the header, the last one first. None stands for an entry that is not an address.
-pub(super) fn hops<'a>(by: ForwardedBy, lines: &'a [impl AsRef<str>]) -> impl Iterator<Item = Option<IpAddr>> + 'a {
+pub(super) fn hops(by: ForwardedBy, lines: &[impl AsRef<str>]) -> impl Iterator<Item = Option<IpAddr>> {
     let lines = lines.iter().rev();
     let entries = lines.flat_map(move |line| entries(by, line.as_ref()));
     let address = move |entry: &str| match by {
@@ -182,7 +182,10 @@ mod tests {
     #[test]
     fn entries_are_read_from_the_right_over_all_lines() {
         let lines = ["1.1.1.1, 2.2.2.2", "3.3.3.3,,4.4.4.4"];
-        assert_eq!(read(ForwardedBy::XForwardedFor, &lines), ["4.4.4.4", "-", "3.3.3.3", "2.2.2.2", "1.1.1.1"]);
+        assert_eq!(
+            read(ForwardedBy::XForwardedFor, &lines),
+            ["4.4.4.4", "-", "3.3.3.3", "2.2.2.2", "1.1.1.1"]
+        );
         let lines = ["for=1.1.1.1, for=\"2.2.2.2\";host=\"a,for=9.9.9.9\"", "for=3.3.3.3"];
         assert_eq!(read(ForwardedBy::Forwarded, &lines), ["3.3.3.3", "2.2.2.2", "1.1.1.1"]);
         // A quote that a client has left open hides nothing that its proxies have appended.

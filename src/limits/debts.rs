@@ -146,6 +146,20 @@ impl Debts {
         self.drop_if_paid(shared.key, free_at, now);
     }
 
+    /// Requests that the database has admitted too late: they were counted here in the meantime, and must not be counted
+    /// twice.
+    pub fn claim(&mut self, key: Key, requests: u32) {
+        let Some(known) = self.keys.get(&key) else {
+            return;
+        };
+        let counted = requests.min(known.unshared);
+        if counted > 0 {
+            let free_at = known.free_at - i64::from(counted) * micros(known.limit.every);
+            let Debt { limit, name, unshared, .. } = *known;
+            self.set(Unshared { key, limit, name, requests: unshared - counted }, free_at);
+        }
+    }
+
     /// Sets the debt of a key.
     fn set(&mut self, news: Unshared, free_at: i64) {
         let Unshared { key, limit, name, requests } = news;
@@ -178,9 +192,13 @@ impl Debts {
 
     /// Under a flood of keys the smallest debt is forgotten, so a key that has used up its limit stays refused.
     fn evict(&mut self) {
-        let least = self.by_time.pop_first().map(|(_, key)| key).or_else(|| self.to_share.pop_front());
-        if let Some(key) = least {
-            self.keys.remove(&key);
+        while let Some(key) =
+            self.by_time.pop_first().map(|(_, key)| key).or_else(|| self.to_share.pop_front())
+        {
+            // The queue may contain keys that are forgotten already.
+            if self.keys.remove(&key).is_some() {
+                return;
+            }
         }
     }
 
@@ -332,6 +350,21 @@ mod tests {
             debts.settle(one, now, now);
         }
         assert_eq!((debts.keys.len(), debts.by_time.len(), debts.to_share.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_request_that_the_database_admits_too_late_is_counted_once() {
+        let mut debts = Debts::default();
+        shared(&mut debts, LARGE, 0);
+        let sent = debts.take_unshared(9, 0)[0];
+        // It has waited for too long, so this server has decided.
+        alone(&mut debts, LARGE, 1, 0);
+        debts.settle(sent, 2 * TEN_SECONDS, 0);
+        debts.claim(1, 1);
+        assert_eq!(debts.state(LARGE, 1, 0).remaining, 598);
+        assert_eq!(debts.unshared(1, 0), 0);
+        debts.claim(1, 1);
+        assert_eq!(debts.state(LARGE, 1, 0).remaining, 598, "nothing is left to claim");
     }
 
     #[test]

@@ -109,10 +109,14 @@ impl Batch {
             let limit = shared.limit;
             let wait = (free_at - now + micros(limit.every) - micros(limit.window())).max(1).unsigned_abs();
             let granted = usize::try_from(answer.granted).unwrap_or(0);
+            let mut unclaimed = 0;
             for (place, request) in waiting.into_iter().enumerate() {
                 let verdict = if place < granted { Ok(()) } else { Err(Duration::from_micros(wait)) };
-                let _ = request.send(verdict);
+                if let Err(Ok(())) = request.send(verdict) {
+                    unclaimed += 1;
+                }
             }
+            debts.claim(shared.key, unclaimed);
         }
     }
 

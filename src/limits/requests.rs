@@ -35,7 +35,7 @@ use crate::{
 /// How often counts are shared that no request waits for.
 const INTERVAL: Duration = Duration::from_millis(200);
 /// A request waits for the database this long; then this server decides alone.
-const PATIENCE: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Exchanges at the end of the process.
 const MAX_LAST_EXCHANGES: usize = 100;
 
@@ -135,13 +135,11 @@ impl RateLimits {
         let asked = Asked { key, limit, name: self.name(limit, subject) };
         let answer = self.questions.lock().add(asked)?;
         self.asked.notify_one();
-        match time::timeout(PATIENCE, answer).await {
-            Ok(answer) => answer.ok(),
-            Err(_) => {
-                self.lose("no answer in time");
-                None
-            }
+        if let Ok(answer) = time::timeout(PATIENCE, answer).await {
+            return answer.ok();
         }
+        self.lose("no answer in time");
+        None
     }
 
     /// Shares what is counted and asks for requests that wait, until the task is aborted.
@@ -223,8 +221,7 @@ impl RateLimits {
 
 fn state_quota(req: &HttpRequest, limit: RateLimit, state: State) {
     let State { remaining, full_in } = state;
-    let quota =
-        Quota { name: limit.name, limit: limit.burst, window: limit.window(), remaining, full_in };
+    let quota = Quota { name: limit.name, limit: limit.burst, window: limit.window(), remaining, full_in };
     req.extensions_mut().insert(quota);
 }
 

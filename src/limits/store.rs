@@ -46,7 +46,7 @@ pub(super) fn exchange(
 ) -> QueryResult<Vec<Answer>> {
     // A crash of PostgreSQL may lose the last moments, which is better than to wait for the disk at each exchange. A
     // server that cannot write in time decides alone.
-    conn.batch_execute("SET LOCAL synchronous_commit TO off; SET LOCAL statement_timeout = '250ms'")?;
+    conn.batch_execute("SET LOCAL synchronous_commit TO off; SET LOCAL statement_timeout = '750ms'")?;
     let mut answers = Vec::with_capacity(news.len());
     for same in news.chunk_by(|one, other| one.limit == other.limit) {
         answers.extend(exchange_of(conn, same[0].limit, same, now)?);

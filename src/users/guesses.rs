@@ -57,8 +57,13 @@ impl Guess {
         network: Network,
         now: DateTime<Utc>,
     ) -> Result<Self, Problem> {
-        Self { account: user.to_string(), network, shared: Some(limits.rates.passwords.with_token), is_last: false }
-            .count(conn, limits, now)
+        Self {
+            account: user.to_string(),
+            network,
+            shared: Some(limits.rates.passwords.with_token),
+            is_last: false,
+        }
+        .count(conn, limits, now)
     }
 
     fn count(
@@ -126,7 +131,12 @@ pub fn allow_login(
     network: Network,
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
-    let guess = Guess { account: user.to_string(), network, shared: Some(limits.rates.passwords.new_networks), is_last: false };
+    let guess = Guess {
+        account: user.to_string(),
+        network,
+        shared: Some(limits.rates.passwords.new_networks),
+        is_last: false,
+    };
     guess.was_right(conn, limits)?;
     login_networks::remember(conn, user, network, now)
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Mails the owner that log-ins from new networks are stopped, and the link that allows them again. It is enqueued when
-/// the 100th wrong password in a row is counted, and sent at most once a day.
+/// the last wrong password in a row is counted, and sent at most once a day by default.
 #[derive(Serialize, Deserialize)]
 pub struct LoginStoppedMail {
     /// None if no account has the name that was tried. Such a job takes as long to enqueue and mails nothing.
