@@ -21,7 +21,7 @@
 //! | [`idempotency`] | responses that are repeated by `Idempotency-Key` |
 //! | [`tokens`] | signing keys, JWTs, sessions, the blocklist, API keys, the extractors |
 //! | [`passwords`] | bcrypt on its own bounded threads, and the password policy |
-//! | [`limits`] | rate limits in memory, budgets in PostgreSQL |
+//! | [`limits`] | rate limits of requests, which servers share, and budgets in PostgreSQL |
 //! | [`http`] | problem details, extractors, paging, ETags, client address |
 //! | [`embedded`] | a private PostgreSQL cluster for `mintage serve` without a `DATABASE_URL` |
 //! | [`db`] | the pool and its bounds, migrations, `LISTEN`, the generated schema |

@@ -2,7 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use mintage::{app::specs, config::Config};
+use mintage::{
+    app::specs,
+    config::{Config, RateLimit, Rates},
+};
 
 /// The lines `# NAME=default`.
 fn example() -> HashMap<&'static str, &'static str> {
@@ -83,7 +86,7 @@ const SECRETS: [&str; 7] = [
     "X_BEARER_TOKEN",
     "S3_SECRET_ACCESS_KEY",
 ];
-const ADDRESSES: [&str; 13] = [
+const ADDRESSES: [&str; 14] = [
     "PUBLIC_URL",
     "APP_URL",
     "COINMARKETCAP_URL",
@@ -97,6 +100,7 @@ const ADDRESSES: [&str; 13] = [
     "MAIL_FROM",
     "STORAGE_URL",
     "S3_ENDPOINT",
+    "PASSWORD_BREACH_URL",
 ];
 
 /// What `check-config` prints, be it the settings or the mistakes in them.
@@ -156,5 +160,110 @@ fn an_address_with_a_secret_in_it_is_refused_and_not_printed() {
                 assert!(!printed.contains("canary"), "{name}={value}: {printed}");
             }
         }
+    }
+}
+
+/// The cells of each row of the tables in `docs/security.md`.
+fn rows_of_security() -> Vec<Vec<&'static str>> {
+    include_str!("../docs/security.md")
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"))
+        .map(|row| row.split(" | ").map(str::trim).collect())
+        .collect()
+}
+
+#[test]
+fn the_table_of_limits_in_the_documentation_shows_the_defaults() {
+    let example = example();
+    let mut limits: Vec<_> = example.keys().copied().filter(|name| name.starts_with("RATE_LIMIT_")).collect();
+    limits.sort_unstable();
+    assert_eq!(limits.len(), 18);
+    for row in rows_of_security() {
+        let [_, _, burst, every, _, setting] = row.as_slice() else { continue };
+        let Some(name) = setting.strip_prefix("`RATE_LIMIT_").and_then(|rest| rest.strip_suffix('`')) else {
+            continue;
+        };
+        let name = format!("RATE_LIMIT_{name}");
+        // A remark in brackets may follow.
+        let every = every.split(' ').next().unwrap_or_default();
+        assert_eq!(example[name.as_str()], format!("{burst}/{every}"), "{name}");
+        limits.retain(|limit| *limit != name);
+    }
+    assert_eq!(limits, [""; 0], "limits without a row in docs/security.md");
+}
+
+fn rates() -> Rates {
+    Config::from_lookup(&|_| None, &specs()).expect("usable").rates
+}
+
+fn per_day(limit: &RateLimit) -> f64 {
+    24.0 * 3600.0 / limit.every.as_secs_f64()
+}
+
+fn in_days(limit: &RateLimit, days: f64) -> f64 {
+    f64::from(limit.burst) + days * per_day(limit)
+}
+
+/// Rounded to hundreds.
+fn thousands(number: f64) -> String {
+    let hundreds = (number / 100.0).round() * 100.0;
+    format!("{},{:03}", (hundreds / 1000.0).floor(), hundreds % 1000.0)
+}
+
+/// Checks that the row which begins so contains these texts.
+fn assert_states(begin: &str, expected: &[String]) {
+    let rows = rows_of_security();
+    let row = rows.iter().find(|row| row[0].starts_with(begin)).unwrap_or_else(|| panic!("{begin}"));
+    let said = row[1..].join(" | ");
+    for text in expected {
+        assert!(said.contains(text.as_str()), "{begin}: {said}, not {text}");
+    }
+}
+
+#[test]
+fn the_odds_of_codes_in_the_documentation_follow_from_the_defaults() {
+    let rates = rates();
+    let codes = 2f64.powi(40);
+    assert_states("code of eight characters", &[format!("{:.0} in 10^10", 1000.0 / codes * 1e10)]);
+    let mails = per_day(&rates.mails.all);
+    let chance = 365.0 * mails * 1000.0 / codes * 1e6;
+    assert_states(
+        "… one account, all mails of a year",
+        &[format!("{mails} mails a day"), format!("{chance:.0} in 10^6 a year")],
+    );
+    let tries = in_days(&rates.auth, 1.0);
+    let chance = 365.0 * tries / codes;
+    assert!((0.5e-5..1.5e-5).contains(&chance), "{chance}");
+    let from_one = [format!("{} a day", thousands(tries)), "1 in 10^5 a year".into()];
+    assert_states("… any account, from one IPv4 address", &from_one);
+    assert_states(
+        "… any account, from 1,000 IPv4 addresses",
+        &[format!("{:.1} million a day", tries / 1e3), format!("{:.0} percent a year", chance * 1e5)],
+    );
+    let six = &rates.codes.six_digits;
+    let percent = |days| in_days(six, days) / 1e6 * 100.0;
+    assert_states(
+        "code of six digits",
+        &[
+            format!("{}, then {} a day", six.burst, per_day(six)),
+            format!("{:.3} percent on the first day", percent(1.0)),
+            format!("{:.1} percent a year", percent(365.0)),
+        ],
+    );
+}
+
+#[test]
+fn the_guesses_at_a_password_in_the_documentation_follow_from_the_defaults() {
+    let limits = rates().passwords;
+    let new = &limits.new_networks;
+    let tries = |limit: &RateLimit| format!("{}, then {} a day", limit.burst, per_day(limit));
+    let a_year = format!("{} guesses a year", in_days(new, 365.0));
+    assert_states("password of one account, from networks", &[tries(new), a_year]);
+    for (begin, limit) in [
+        ("… from a network that the owner uses", &limits.network),
+        ("… with a stolen token", &limits.with_token),
+    ] {
+        let a_year = format!("{} guesses a year", thousands(in_days(limit, 365.0)));
+        assert_states(begin, &[tries(limit), a_year]);
     }
 }

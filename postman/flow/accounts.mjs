@@ -5,6 +5,7 @@ export const gettingIn = {
   about:
     'Register an account and log in. Log in stores the tokens in the environment; later requests send `{{access_token}}`.',
   steps: [
+    { call: 'read_registration' },
     {
       call: 'register',
       before: makeUpAccount,

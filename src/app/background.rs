@@ -68,7 +68,12 @@ impl Background {
         let audit = spawn(&tasks, "audit", move || audit::seal_forever(audit_db.clone(), sealer.clone()));
         let auth = services.auth.clone();
         let housekeeping = spawn(&tasks, "housekeeping", move || housekeeping::run(auth.clone()));
-        Ok(Self { services, sync, metrics, worker, tasks: vec![sync_of_coins, audit, housekeeping] })
+        let limits = services.limits.clone();
+        let limits = spawn(&tasks, "rate-limits", move || {
+            let limits = limits.clone();
+            async move { limits.requests.share_forever().await }
+        });
+        Ok(Self { services, sync, metrics, worker, tasks: vec![sync_of_coins, audit, housekeeping, limits] })
     }
 
     /// Ends everything, after the last request: running jobs are finished, leases are released.
@@ -91,6 +96,7 @@ impl Background {
         if let Err(error) = housekeeping::flush_uses(db, api_keys).await {
             tracing::warn!(%error, "cannot store the last requests with API keys");
         }
+        self.services.limits.requests.share_rest().await;
         worked.context("the job worker failed")
     }
 }

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use tokio::time::sleep;
 
 use crate::{
-    config::Server,
+    config::Config,
     http::{Network, TrustedProxies},
     telemetry::Exposition,
 };
@@ -89,10 +89,11 @@ impl Connections {
     }
 
     /// The limits of the settings, lowered if the limit of open files is too low. Raises that limit as far as possible.
-    pub fn of_api(server: &Server, pool_size: u32) -> Self {
+    pub fn of_api(config: &Config) -> Self {
+        let Config { server, database, rates, .. } = config;
         // If the limit cannot be read, the usual one is assumed.
         let descriptors = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
-        let others = RESERVE + CLOSING + PER_WORKER * server.workers + pool_size as usize;
+        let others = RESERVE + CLOSING + PER_WORKER * server.workers + database.pool_size as usize;
         let max = limit(server.max_connections, descriptors, others);
         if max < server.max_connections {
             tracing::warn!(
@@ -103,9 +104,9 @@ impl Connections {
             );
         }
         let of_network = server.max_connections_per_network.unwrap_or(max / 4).min(max);
-        let max_per_network = server.rate_limits.then_some(of_network);
+        let max_per_network = rates.enabled.then_some(of_network);
         tracing::info!(descriptors, max, max_per_network, "connection limits");
-        Self::new("api", max, max_per_network, TrustedProxies(server.trusted_proxies.clone()))
+        Self::new("api", max, max_per_network, TrustedProxies::new(server))
     }
 
     /// The number of connections of one worker above which it accepts no more. It is reached only when connections
@@ -227,7 +228,8 @@ mod tests {
     use super::*;
 
     fn connections(max: usize, of_network: Option<usize>) -> Arc<Connections> {
-        let exempt = TrustedProxies(vec!["10.0.0.0/8".parse().expect("network")]);
+        let networks = vec!["10.0.0.0/8".parse().expect("network")];
+        let exempt = TrustedProxies { networks, ..TrustedProxies::default() };
         Arc::new(Connections::new("test", max, of_network, exempt))
     }
 

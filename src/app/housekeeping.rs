@@ -78,6 +78,7 @@ async fn prune(db: &Db, now: DateTime<Utc>, keep_keys: TimeDelta) -> Result<(), 
         api_keys::prune,
         auth::prune,
         limits::prune,
+        limits::prune_requests,
         idempotency::prune,
         purge_users,
     ] {

@@ -96,6 +96,10 @@ async fn metrics(
     text.sample(name, &[("signature", "remembered")], remembered);
     text.sample(name, &[("signature", "checked")], checked);
     services.limits.wrong_guesses.write(&mut text);
+    services.limits.requests.write(&mut text);
+    if let Some(breaches) = &services.auth.breaches {
+        breaches.write(&mut text);
+    }
     sync.outcomes().write(&mut text);
     let is_up = health::is_up(&services.blocklist, &services.db);
     text.single("mintage_database_up", "gauge", "1 if the database answers, else 0.", u8::from(is_up));

@@ -44,7 +44,7 @@ use crate::{
     },
     idempotency::IDEMPOTENCY_KEY,
     jobs::Wake,
-    limits::Limits,
+    limits::{LimitKeys, Limits},
     mail::Mailer,
     market,
     passwords::{Hasher, Policy},
@@ -130,7 +130,7 @@ impl Internals {
         wake: Arc<Wake>,
         sealer: Arc<Sealer>,
     ) -> Self {
-        let connections = Arc::new(Connections::of_api(&config.server, config.database.pool_size));
+        let connections = Arc::new(Connections::of_api(config));
         Self { connections, mails, wake, sealer, fingerprints: Fingerprints::new(secret) }
     }
 }
@@ -152,11 +152,11 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
     let followers = views.follow(url, clock, &tasks)?;
     let Views { keys, api_keys, blocklist, coins, wake } = views;
 
-    let ServerSettings { public_url, trusted_proxies, cors_origins, .. } = &config.server;
+    let ServerSettings { public_url, cors_origins, .. } = &config.server;
     let document = document::document();
     let db = Db::new(url, config.database.pool_size, &tasks);
     let clock = Data::new(clock.clone());
-    let limits = Data::new(limits(config, secret, &clock));
+    let limits = Data::new(limits(config, secret, &db, &clock));
     let jwt = Data::new(Jwt::new(keys.clone(), clock.get_ref().clone(), public_url, &config.tokens));
     let blocklist = Data::from(blocklist);
     let activity = Data::new(Activity::default());
@@ -167,21 +167,22 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         limits: limits.clone(),
         hasher: start_hasher(config, &tasks)?,
         policy: Policy::new(&config.mail.product_name, public_url),
+        breaches: config.passwords.breach_url.as_deref().map(auth::Breaches::new),
         challenge_keys: Data::new(ChallengeKeys::new(secret)),
         sealer: sealer.clone(),
         jwt: jwt.clone(),
         blocklist: blocklist.clone(),
         activity: activity.clone(),
         api_keys: api_keys.clone(),
-        accounts: config.accounts,
+        accounts: config.accounts.clone(),
         tokens: config.tokens.clone(),
     };
     let internals = Internals::new(config, secret, mail_context(config, &auth)?, wake, sealer);
-    let pictures = Data::new(start_pictures(config, &db, &clock, &limits)?);
     let services = Services {
+        pictures: Data::new(start_pictures(config, &db, &clock, &limits)?),
         tasks: Data::new(tasks),
         envelope: Data::new(Envelope::new(public_url)),
-        proxies: Data::new(TrustedProxies(trusted_proxies.clone())),
+        proxies: Data::new(TrustedProxies::new(&config.server)),
         fallback: Data::new(Fallback::new(&document)),
         document: Data::new(document::Document::new(&document, config.server.api_docs)),
         swagger_ui: config.server.api_docs.then_some(config.profile),
@@ -195,7 +196,6 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         activity,
         api_keys,
         auth: Data::new(auth),
-        pictures,
         pages: Data::new(auth::Pages { product_name: config.mail.product_name.clone() }),
         coins: Data::from(coins),
         coin_settings: Data::new(config.coins.clone()),
@@ -231,9 +231,10 @@ impl Views {
     }
 }
 
-fn limits(config: &Config, secret: &SecretKey, clock: &Clock) -> Limits {
-    let budgets = tokens::derive_key(secret.current.expose().as_bytes(), b"budgets v1");
-    Limits::new(config.server.rate_limits, &budgets, clock)
+fn limits(config: &Config, secret: &SecretKey, db: &Db, clock: &Clock) -> Limits {
+    let key = |purpose: &[u8]| tokens::derive_key(secret.current.expose().as_bytes(), purpose).to_vec();
+    let keys = LimitKeys { budgets: key(b"budgets v1"), requests: key(b"rate limits v1") };
+    Limits::new(config.rates.clone(), &keys, db.clone(), clock)
 }
 
 /// Migrates the database, creates the first keys and demonstration data in a new one, and reads the signing keys.
@@ -277,7 +278,7 @@ fn start_pictures(config: &Config, db: &Db, clock: &Data<Clock>, limits: &Data<L
 
 fn start_hasher(config: &Config, tasks: &Tasks) -> Result<Hasher> {
     let mut passwords = config.passwords.clone();
-    if !config.server.rate_limits {
+    if !config.rates.enabled {
         passwords.queue_per_network = usize::MAX;
     }
     Ok(Hasher::start(&passwords, tasks)?)

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use validator::Validate;
 
 use super::{
-    Auth,
+    Auth, admission,
     challenges::{self, NewChallenge, Purpose, Subject},
     mails::EmailChangeMail,
 };
@@ -41,7 +41,7 @@ pub struct ChangeEmail {
     security(("bearer" = [])),
     responses(
         (status = 202, description = "A mail to the new address is on its way."),
-        (status = 403, description = "`wrong-password`."),
+        (status = 403, description = "`wrong-password`, `email-domain-not-allowed`."),
         (status = 429, description = "`too-many-requests`."),
         (status = 503, description = "`unavailable`, `overloaded`.")
     )
@@ -55,6 +55,7 @@ pub async fn change_email(
 ) -> Result<HttpResponse, Problem> {
     let Json(ChangeEmail { new_email, password }) = body;
     let email = EmailAddress::parse(&new_email).expect("validated");
+    admission::check_domain(&auth.accounts.registration, &email, "/new_email")?;
     let now = auth.now();
     let verified = auth.check_password(password, me.id, client.network(), now).await?;
     let limits = auth.limits.clone();
@@ -64,8 +65,8 @@ pub async fn change_email(
             if account.email.canonical() == email.canonical() {
                 return Err(Problem::invalid("/new_email", "unchanged", "is already your address"));
             }
-            limits.budgets.spend(conn, super::ADDRESS_CHANGES, &me.id.to_string(), now)?;
-            super::spend_mail(conn, &limits, super::ADDRESS_CHANGES, &email, now)?;
+            limits.budgets.spend(conn, limits.rates.mails.email_change, &me.id.to_string(), now)?;
+            super::spend_mail(conn, &limits, limits.rates.mails.email_change, &email, now)?;
             let new =
                 NewChallenge { purpose: Purpose::ChangeEmail, subject: Subject::User(me.id), email: &email };
             let challenge = challenges::open(conn, &new, now)?;

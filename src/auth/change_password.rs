@@ -53,7 +53,7 @@ pub async fn change_password(
     let limits = auth.limits.clone();
     let begin = move |conn: &mut _| -> Result<(), Problem> {
         let account = verified.lock(conn)?;
-        limits.budgets.spend(conn, super::PASSWORD_CHANGES, account.email.canonical(), now)?;
+        limits.budgets.spend(conn, limits.rates.mails.password_change, account.email.canonical(), now)?;
         let subject = Subject::User(me.id);
         let new = NewChallenge { purpose: Purpose::ChangePassword, subject, email: &account.email };
         let challenge = challenges::open(conn, &new, now)?;

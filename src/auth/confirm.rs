@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use validator::{Validate, ValidationError};
 
 use super::{
-    Auth, Ended,
+    Auth, Ended, admission,
     caller::Caller,
     challenges::{self, Challenge, Purpose, Subject},
     mails::{Notice, NoticeMail},
@@ -84,6 +84,8 @@ pub struct Confirmed {
     security(()),
     responses(
         (status = 200, description = "The address is confirmed. Log in next.", body = Confirmed),
+        (status = 403, description = "`registration-closed`, `email-domain-not-allowed`: the settings of the server \
+            have changed since the registration."),
         (status = 422, description = "`validation-failed`, `invalid-code`."),
         (status = 429, description = "`too-many-requests`."),
         (status = 503, description = "`unavailable`, `overloaded`.")
@@ -109,13 +111,13 @@ pub async fn confirm(
         Problem::invalid("/password", "required", message)
     })?;
     // The policy applies only if the password is new to the account.
-    let allowed = auth
-        .policy
-        .check(&password, &[Some(challenge.email.given())])
-        .map_err(|error| new_password::invalid("/password", error));
+    let personal = [Some(challenge.email.given())];
+    let allowed = new_password::check_all(&auth, &password, &personal, "/password").await;
     let salt = auth.challenge_keys.salt(&challenge.email);
     let done = match challenge.subject() {
         Subject::Registration(_) => {
+            // Again, because the settings may have changed since.
+            admission::check_registration(&auth.accounts.registration, &challenge.email)?;
             // With the salt that the registrations have, so that one hash can be compared with all of them.
             let hash = auth.hasher.reserve(network)?.hash_with_salt(password, salt).await?;
             auth.db

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use validator::{Validate, ValidationError};
 
 use super::{
-    Auth,
+    Auth, admission,
     caller::Caller,
     challenges::{self, Challenge, NewChallenge, Owner, Purpose, Subject},
     confirm::Confirmed,
@@ -70,6 +70,7 @@ fn check(body: &ConfirmEmailChange) -> Result<(), ValidationError> {
     security((), ("bearer" = [])),
     responses(
         (status = 200, description = "The account has the new address.", body = Confirmed),
+        (status = 403, description = "`email-domain-not-allowed`: the settings of the server have changed since."),
         (status = 409, description = "`email-taken`: another account got the address in the meantime."),
         (status = 422, description = "`validation-failed`, `invalid-code`."),
         (status = 429, description = "`too-many-requests`.")
@@ -90,6 +91,8 @@ pub async fn confirm_email_change(
     };
     let pointer = proof.pointer();
     let challenge = proof.find_unused(Purpose::ChangeEmail, &auth, client.network()).await?;
+    // Again, because the settings may have changed since.
+    admission::check_domain(&auth.accounts.registration, &challenge.email, pointer)?;
     let confirmed = Confirmed { email: challenge.email.given().to_owned() };
     let limits = auth.limits.clone();
     if !auth.db.tx(move |conn| apply(conn, &limits, &challenge, &client, now)).await? {
@@ -118,7 +121,7 @@ fn apply(
     Event::by_stranger(EventKind::EmailChanged, user, client).record(conn, now)?;
     if !old.email_confirmed {
         // Otherwise anyone could reserve any address: by registering it and then changing to another one.
-        if super::may_mail(conn, limits, super::ADDRESS_CHANGES, &old.email, now)? {
+        if super::may_mail(conn, limits, limits.rates.mails.email_change, &old.email, now)? {
             let notice = NoticeMail::to(&old.email, Notice::AddressChanged);
             jobs::enqueue(conn, &notice, now)?;
         }

@@ -42,7 +42,7 @@ pub async fn forgot_password(
     body: Json<ForgotPassword>,
     auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
-    auth.mail_if_known(&body.0.email, super::PASSWORD_RESETS, |email| ResetMail {
+    auth.mail_if_known(&body.0.email, auth.limits.rates.mails.password_reset, |email| ResetMail {
         email,
         reason: Reason::Asked,
     })

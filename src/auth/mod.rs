@@ -3,7 +3,9 @@
 
 mod accept_invitation;
 mod admin;
+mod admission;
 mod api_keys;
+mod breaches;
 mod caller;
 pub mod challenges;
 mod change_email;
@@ -24,6 +26,7 @@ mod mails;
 mod new_password;
 mod pages;
 mod proof;
+mod read_registration;
 mod refresh;
 mod register;
 mod resend_confirmation;
@@ -35,13 +38,12 @@ mod token_pair;
 mod undo_email_change;
 mod unlock_login;
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use diesel::PgConnection;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::{
+    breaches::Breaches,
     ended::Ended,
     mails::{MailContext, jobs},
     pages::{Pages, routes as pages},
@@ -54,27 +56,6 @@ use crate::{
     users::EmailAddress,
 };
 
-/// Requests of one client address to endpoints that need no access token and cost a hash or a mail.
-const PER_ADDRESS: RateLimit =
-    RateLimit { name: "auth by address", burst: 100, every: Duration::from_secs(3) };
-
-/// Refreshes of one session, on this server.
-const REFRESHES: RateLimit = RateLimit { name: "refreshes", burst: 120, every: Duration::from_secs(1) };
-
-/// Mails of all kinds to one address: 6 at once, 12 a day.
-const MAILS: RateLimit = RateLimit { name: "mails", burst: 6, every: Duration::from_hours(2) };
-/// Within [`MAILS`], each kind of request has a budget of its own: confirmations and changes of address, which strangers
-/// can request, leave some for the mail that an owner needs most, the one for a new password.
-const CONFIRMATIONS: RateLimit =
-    RateLimit { name: "mails: confirmation", burst: 3, every: Duration::from_hours(6) };
-const ADDRESS_CHANGES: RateLimit =
-    RateLimit { name: "mails: change of address", burst: 2, every: Duration::from_hours(6) };
-const PASSWORD_RESETS: RateLimit =
-    RateLimit { name: "mails: password reset", burst: 4, every: Duration::from_hours(3) };
-/// Not counted in [`MAILS`], which strangers can use up: this mail needs an access token and the current password.
-const PASSWORD_CHANGES: RateLimit =
-    RateLimit { name: "mails: password change", burst: 4, every: Duration::from_hours(3) };
-
 /// Spends a mail of this kind to this address, or answers `too-many-requests`.
 fn spend_mail(
     conn: &mut PgConnection,
@@ -84,7 +65,7 @@ fn spend_mail(
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
     limits.budgets.spend(conn, kind, email.canonical(), now)?;
-    limits.budgets.spend(conn, MAILS, email.canonical(), now)?;
+    limits.budgets.spend(conn, limits.rates.mails.all, email.canonical(), now)?;
     Ok(())
 }
 
@@ -108,6 +89,7 @@ pub fn routes(config: &mut ServiceConfig) {
     config
         .configure(admin::routes)
         .configure(api_keys::routes)
+        .service(read_registration::read_registration)
         .service(register::register)
         .service(login::login)
         .service(refresh::refresh)

@@ -27,8 +27,28 @@ pub(super) fn check(password: &str) -> Result<(), ValidationError> {
 }
 
 /// The problem of a password that the policy refuses, in the field at `pointer`.
-pub(super) fn invalid(pointer: &'static str, error: ValidationError) -> Problem {
+fn invalid(pointer: &'static str, error: ValidationError) -> Problem {
     Problem::invalid(pointer, error.code, error.message.unwrap_or_else(|| "is not valid".into()))
+}
+
+/// Checks a new password against the policy and against breaches; it is in the field at `pointer`.
+pub(super) async fn check_all(
+    auth: &Auth,
+    password: &str,
+    personal: &[Option<&str>],
+    pointer: &'static str,
+) -> Result<(), Problem> {
+    auth.policy.check(password, personal).map_err(|error| invalid(pointer, error))?;
+    if let Some(breaches) = &auth.breaches
+        && breaches.contain(password).await
+    {
+        return Err(Problem::invalid(
+            pointer,
+            "common",
+            "was found in a data breach of another service: attackers try it first",
+        ));
+    }
+    Ok(())
 }
 
 /// Checks the password also against the account's address and names and the service's words, then hashes it.
@@ -41,7 +61,7 @@ pub(super) async fn hash(
     let account = auth.db.query(move |conn| users::find_account(conn, user)).await?;
     let account = account.ok_or_else(|| refused("/code"))?;
     let personal = [Some(account.email.given()), account.username.as_deref(), account.name.as_deref()];
-    auth.policy.check(&password, &personal).map_err(|error| invalid("/new_password", error))?;
+    check_all(auth, &password, &personal, "/new_password").await?;
     auth.hasher.reserve(network)?.hash(password).await
 }
 

@@ -1,7 +1,5 @@
 //! Checks what a person proves by mail: the token of a link, or a code together with the address.
 
-use std::time::Duration;
-
 use validator::ValidationError;
 
 use super::{
@@ -11,14 +9,8 @@ use super::{
 use crate::{
     db,
     http::{Network, Problem, kind},
-    limits::RateLimit,
     users::EmailAddress,
 };
-
-/// Attempts of one user at codes of six digits, over all mails: five for each code would otherwise add up over many
-/// codes. With 24 attempts a day at one in a million, the chance to find a code within a year is below one percent.
-const SIX_DIGITS: RateLimit =
-    RateLimit { name: "codes of six digits", burst: 20, every: Duration::from_hours(1) };
 
 pub(super) enum Proof {
     Token(String),
@@ -74,9 +66,9 @@ impl Proof {
                 let (keys, limits) = (auth.challenge_keys.clone(), auth.limits.clone());
                 let try_it = move |conn: &mut _| -> Result<_, Problem> {
                     if let (CodeForm::SixDigits, Owner::User(user)) = (purpose.code_form(), &attempt.owner) {
-                        limits.budgets.spend(conn, SIX_DIGITS, &user.to_string(), now)?;
+                        limits.budgets.spend(conn, limits.rates.codes.six_digits, &user.to_string(), now)?;
                     }
-                    Ok(challenges::try_code(conn, &keys, &limits.budgets, &attempt, now)?)
+                    Ok(challenges::try_code(conn, &keys, &limits, &attempt, now)?)
                 };
                 let found = auth.db.run(try_it).await?;
                 if found.is_none() {

@@ -1,6 +1,6 @@
 //! Exchanges a refresh token for a new pair of tokens.
 
-use actix_web::{HttpResponse, post, web::Data};
+use actix_web::{HttpRequest, HttpResponse, post, web::Data};
 use diesel::PgConnection;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -56,7 +56,12 @@ pub struct Refresh {
     )
 )]
 #[post("/auth/refresh")]
-pub async fn refresh(client: Client, body: Json<Refresh>, auth: Data<Auth>) -> Result<HttpResponse, Problem> {
+pub async fn refresh(
+    req: HttpRequest,
+    client: Client,
+    body: Json<Refresh>,
+    auth: Data<Auth>,
+) -> Result<HttpResponse, Problem> {
     let invalid = || Problem::new(&kind::INVALID_REFRESH_TOKEN).challenge(true);
     // The key ring is followed together with the blocklist: if that is out of date, a key may have been revoked.
     if !auth.blocklist.is_current() {
@@ -70,7 +75,7 @@ pub async fn refresh(client: Client, body: Json<Refresh>, auth: Data<Auth>) -> R
     let times = auth.lifetimes();
     let (session, user) = (claims.sid, claims.sub);
     db::charge_to(&user);
-    auth.limits.requests.check(super::REFRESHES, session)?;
+    auth.limits.requests.count(&req, auth.limits.rates.refresh, session.0.as_u128()).await?;
     let seen_here = auth.activity.generation(session);
     let presented = Presented { claims, expires_at, seen_here, client };
     let hop_times = times.clone();

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use validator::{Validate, ValidationError};
 
 use super::{
-    Auth,
+    Auth, admission,
     caller::Caller,
     challenges::{self, NewChallenge, Purpose, Subject},
     mails::{ConfirmationMail, RegistrationMail},
@@ -66,6 +66,9 @@ fn check_password(body: &Register) -> Result<(), ValidationError> {
 /// If the server requires confirmation, the response is always 202 after the same time, so that it does not reveal
 /// accounts: the address is only looked up later, by the job that mails a link and a code, or a notice if an
 /// account has the address. `POST /api/v1/auth/confirm` then creates the account and needs the password again.
+///
+/// The server may accept invited people only, or addresses of some domains: `GET /api/v1/auth/registration`. This is
+/// decided before anything is looked up.
 #[utoipa::path(
     tag = "auth",
     security(()),
@@ -73,6 +76,7 @@ fn check_password(body: &Register) -> Result<(), ValidationError> {
         (status = 201, description = "The account.", body = User,
             headers(("Location" = String, description = "URL of the account."))),
         (status = 202, description = "Confirmation is required: a mail is on its way."),
+        (status = 403, description = "`registration-closed`, `email-domain-not-allowed`."),
         (status = 409, description = "`email-taken`, `username-taken`."),
         (status = 429, description = "`too-many-requests`."),
         (status = 503, description = "`unavailable`, `overloaded`.")
@@ -88,7 +92,8 @@ pub async fn register(
     let Json(Register { email, password, name, username }) = body;
     let email = EmailAddress::parse(&email).expect("validated");
     db::charge_to(email.canonical());
-    auth.policy.check(&password, &[]).map_err(|error| new_password::invalid("/password", error))?;
+    admission::check_registration(&auth.accounts.registration, &email)?;
+    new_password::check_all(&auth, &password, &[], "/password").await?;
     let (permit, now, limits) = (auth.hasher.reserve(client.network())?, auth.now(), auth.limits.clone());
     if auth.accounts.require_confirmation {
         // With a salt derived from the address, so that one hash of a confirmation's password can be compared with all
@@ -107,7 +112,7 @@ pub async fn register(
             None => error.into(),
         })?;
         Event::by_stranger(EventKind::Registered, user.id, &client).record(conn, now)?;
-        if invites && super::may_mail(conn, &limits, super::CONFIRMATIONS, &email, now)? {
+        if invites && super::may_mail(conn, &limits, limits.rates.mails.confirmation, &email, now)? {
             jobs::enqueue(conn, &ConfirmationMail { email: email.given().to_owned() }, now)?;
         }
         Ok(user)
@@ -130,7 +135,7 @@ fn wait_for_confirmation(
     {
         return Err(Taken::Username.problem());
     }
-    super::spend_mail(conn, limits, super::CONFIRMATIONS, &pending.email, now)?;
+    super::spend_mail(conn, limits, limits.rates.mails.confirmation, &pending.email, now)?;
     store::insert(conn, pending)?;
     let new = NewChallenge {
         purpose: Purpose::ConfirmEmail,

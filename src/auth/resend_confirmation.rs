@@ -39,5 +39,8 @@ pub async fn resend_confirmation(
     body: Json<ResendConfirmation>,
     auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
-    auth.mail_if_known(&body.0.email, super::CONFIRMATIONS, |email| ConfirmationMail { email }).await
+    auth.mail_if_known(&body.0.email, auth.limits.rates.mails.confirmation, |email| ConfirmationMail {
+        email,
+    })
+    .await
 }

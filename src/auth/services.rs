@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, web::Data};
 use chrono::{DateTime, Utc};
 use diesel::PgConnection;
 
-use super::challenges::ChallengeKeys;
+use super::{breaches::Breaches, challenges::ChallengeKeys};
 use crate::{
     clock::Clock,
     config,
@@ -26,6 +26,8 @@ pub struct Auth {
     pub limits: Data<Limits>,
     pub hasher: Hasher,
     pub policy: Policy,
+    /// None without `PASSWORD_BREACH_URL`.
+    pub breaches: Option<Breaches>,
     pub challenge_keys: Data<ChallengeKeys>,
     /// Encrypts responses that are stored for repetition.
     pub sealer: Arc<Sealer>,

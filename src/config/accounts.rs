@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::{MailTransport, env::Env};
+use super::{MailTransport, env::Env, registration::Registration};
 
 const DAY: Duration = Duration::from_hours(24);
 
 /// How accounts are registered and deleted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Accounts {
+    pub registration: Registration,
     /// Whether an address has to be confirmed before the account is created.
     pub require_confirmation: bool,
     /// Whether accounts that are created without confirmation get a mail to confirm their address: if mails are sent by
@@ -39,6 +40,7 @@ impl Accounts {
         let retention = env.duration("AUDIT_RETENTION", 400 * DAY, 30 * DAY..=3650 * DAY);
         let grace = env.duration("ACCOUNT_DELETION_GRACE", 14 * DAY, Duration::ZERO..=365 * DAY);
         Self {
+            registration: Registration::read(env, require_confirmation),
             require_confirmation,
             audit_retention: TimeDelta::from_std(retention).expect("ten years at most"),
             deletion_grace: TimeDelta::from_std(grace).expect("a year at most"),

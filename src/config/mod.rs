@@ -8,10 +8,12 @@ mod coins;
 mod database;
 mod dotenv;
 mod env;
+mod limits;
 mod log;
 mod mail;
 mod mask;
 mod provider;
+mod registration;
 mod secret_key;
 mod security;
 mod server;
@@ -29,13 +31,15 @@ pub use self::{
     coins::Coins,
     database::Database,
     env::Secret,
+    limits::{CodeLimits, MailLimits, PasswordLimits, RateLimit, Rates},
     log::{Log, LogFormat},
     mail::{Mail, MailSecurity, MailTransport, Smtp},
     mask::Mask,
     provider::{KeySpec, PlanSpec, ProviderSettings, ProviderSpec, UrlSpec},
+    registration::{DomainPattern, Registration, RegistrationMode},
     secret_key::{SecretKey, SecretKeyError},
     security::{Passwords, Tokens},
-    server::{Server, Tls},
+    server::{ForwardedBy, Server, Tls},
     social::{BudgetSpec, Social, SocialSettings, SocialSpec, UrlsSpec},
     storage::{S3, Storage},
 };
@@ -55,6 +59,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub secret_key: Option<SecretKey>,
     pub server: Server,
+    pub rates: Rates,
     pub database: Database,
     pub passwords: Passwords,
     pub tokens: Tokens,
@@ -128,6 +133,7 @@ impl Config {
             profile,
             secret_key: SecretKey::read(&mut env, profile),
             server: Server::read(&mut env, profile),
+            rates: Rates::read(&mut env),
             database: Database::read(&mut env, profile),
             passwords: Passwords::read(&mut env, profile),
             tokens: Tokens::read(&mut env),

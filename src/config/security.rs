@@ -2,7 +2,7 @@
 
 use std::{num::NonZero, thread, time::Duration};
 
-use super::{Profile, env::Env};
+use super::{Profile, env::Env, server};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -19,6 +19,8 @@ pub struct Passwords {
     pub queue: usize,
     /// Hashes that may run or wait for clients of one network.
     pub queue_per_network: usize,
+    /// Address of a service of breached passwords, to which the first digits of a hash are appended.
+    pub breach_url: Option<String>,
 }
 
 impl Passwords {
@@ -34,6 +36,12 @@ impl Passwords {
             threads,
             queue: env.number("HASH_QUEUE", 64, 1..=10_000),
             queue_per_network: env.number("HASH_QUEUE_PER_NETWORK", 8.max(2 * threads), 1..=10_000),
+            breach_url: server::read_url(
+                env,
+                profile,
+                "PASSWORD_BREACH_URL",
+                "an http(s) address without a query, such as https://api.pwnedpasswords.com/range",
+            ),
         }
     }
 }

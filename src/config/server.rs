@@ -13,11 +13,11 @@ pub struct Server {
     pub tls: Option<Tls>,
     /// Without a trailing slash; the `iss` of tokens and the base of problem types.
     pub public_url: String,
-    /// Proxies whose `X-Forwarded-For` is trusted.
+    /// Proxies whose header with the client's address is trusted.
     pub trusted_proxies: Vec<IpNet>,
+    pub forwarded_by: ForwardedBy,
     /// Browser origins that may call the API; `*` for any.
     pub cors_origins: Vec<String>,
-    pub rate_limits: bool,
     /// Whether Swagger UI and the OpenAPI document are served.
     pub api_docs: bool,
     /// Address for Prometheus metrics, without authentication.
@@ -29,6 +29,15 @@ pub struct Server {
     pub max_connections_per_network: Option<usize>,
     /// How long `/readyz` answers 503 after SIGTERM before the listener closes.
     pub drain_delay: Duration,
+}
+
+/// The header to which proxies append the client's address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForwardedBy {
+    #[default]
+    XForwardedFor,
+    /// RFC 7239.
+    Forwarded,
 }
 
 #[derive(Clone, Debug)]
@@ -50,15 +59,17 @@ impl Server {
             Profile::Production => Duration::from_secs(5),
         };
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        let rate_limits = env.switch("RATE_LIMITS", true);
-        env.warn_if(!rate_limits, "RATE_LIMITS is off: passwords and codes can be guessed without a limit");
         Self {
             bind,
             public_url: read_public_url(env, profile, bind, tls.is_some()),
             tls,
             trusted_proxies: read_proxies(env),
+            forwarded_by: env.choice(
+                "TRUSTED_PROXY_HEADER",
+                ForwardedBy::XForwardedFor,
+                &[("x-forwarded-for", ForwardedBy::XForwardedFor), ("forwarded", ForwardedBy::Forwarded)],
+            ),
             cors_origins: read_origins(env),
-            rate_limits,
             api_docs: env.switch("API_DOCS", true),
             metrics_bind: read_metrics_bind(env),
             workers: env.number("WORKERS", cores.min(512), 1..=512),
@@ -93,7 +104,7 @@ fn read_proxies(env: &mut Env) -> Vec<IpNet> {
         env.wrong(
             "TRUSTED_PROXIES",
             "the networks of your own proxies, not all addresses: otherwise clients can forge their address with \
-             X-Forwarded-For and bypass the limits per address",
+             X-Forwarded-For or Forwarded and bypass the limits per address",
         );
     }
     networks

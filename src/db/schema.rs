@@ -222,6 +222,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    rate_limits (key) {
+        key -> Bytea,
+        free_at -> Timestamptz,
+        granted -> Int4,
+    }
+}
+
+diesel::table! {
     refresh_tokens (session_id, generation) {
         session_id -> Uuid,
         generation -> Int4,
@@ -440,6 +448,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     jobs,
     login_networks,
     provider_state,
+    rate_limits,
     refresh_tokens,
     registrations,
     security_events,

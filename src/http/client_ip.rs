@@ -1,48 +1,47 @@
 //! The client's address: the peer's, unless the peer is a trusted proxy.
 
 use std::{
-    borrow::Borrow,
     future::{Ready, ready},
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr},
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
+use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::HeaderName, web};
 use ipnet::IpNet;
 
-use super::{Problem, network::Network};
+use super::{Problem, forwarded, network::Network};
+use crate::config::{ForwardedBy, Server};
 
-/// The networks in `TRUSTED_PROXIES`; registered as application data.
+/// The networks in `TRUSTED_PROXIES` and the header to which they append; registered as application data.
 #[derive(Clone, Debug, Default)]
-pub struct TrustedProxies(pub Vec<IpNet>);
+pub struct TrustedProxies {
+    pub networks: Vec<IpNet>,
+    /// Only this header is read. A client could send the other one, and its proxy would leave that as it is.
+    pub forwarded_by: ForwardedBy,
+}
 
 impl TrustedProxies {
-    pub fn trusts(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.0.iter().any(|network| network.contains(&address))
+    pub fn new(server: &Server) -> Self {
+        Self { networks: server.trusted_proxies.clone(), forwarded_by: server.forwarded_by }
     }
 
-    /// Reads `X-Forwarded-For` from the right. Each trusted proxy has appended the address of its peer; entries to
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.networks.iter().any(|network| network.contains(&address))
+    }
+
+    /// Reads the header from the right. Each trusted proxy has appended the address of its peer; entries to
     /// the left of the first untrusted address may be forged by the client.
-    fn client(&self, peer: IpAddr, lines: &[impl Borrow<str>]) -> IpAddr {
+    fn client(&self, peer: IpAddr, lines: &[impl AsRef<str>]) -> IpAddr {
         let mut client = peer.to_canonical();
-        for hop in lines.iter().rev().flat_map(|line| line.borrow().rsplit(',')) {
-            if !self.trusts(client) {
-                break;
-            }
-            match parse(hop.trim()) {
-                Some(address) => client = address.to_canonical(),
-                None => break,
+        for hop in forwarded::hops(self.forwarded_by, lines) {
+            match hop {
+                Some(address) if self.trusts(client) => client = address.to_canonical(),
+                _ => break,
             }
         }
         client
     }
-}
-
-/// Parses an entry, which may contain a port.
-fn parse(hop: &str) -> Option<IpAddr> {
-    let bare = hop.trim_start_matches('[').trim_end_matches(']');
-    bare.parse().ok().or_else(|| Some(hop.parse::<SocketAddr>().ok()?.ip()))
 }
 
 /// The client's address, as an extractor.
@@ -64,10 +63,11 @@ impl FromRequest for ClientIp {
         let proxies = req.app_data::<web::Data<TrustedProxies>>().expect("set by the app");
         // Invalid UTF-8 is replaced, which does not parse and so ends the search. Skipping the line would let a client
         // hide what its proxy has appended to that line.
-        let lines = req.headers().get_all("x-forwarded-for");
+        let name = forwarded::header(proxies.forwarded_by);
+        let lines = req.headers().get_all(&name);
         let lines: Vec<_> = lines.map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
         if !lines.is_empty() && !proxies.trusts(peer) {
-            warn_untrusted_peer(peer);
+            warn_untrusted_peer(peer, &name);
         }
         ready(Ok(Self(proxies.client(peer, &lines))))
     }
@@ -75,7 +75,7 @@ impl FromRequest for ClientIp {
 
 /// Warns about a proxy that is not configured, once for public and once for private addresses. Logs contain no
 /// addresses.
-fn warn_untrusted_peer(peer: IpAddr) {
+fn warn_untrusted_peer(peer: IpAddr, header: &HeaderName) {
     static PRIVATE_WARNED: AtomicBool = AtomicBool::new(false);
     static PUBLIC_WARNED: AtomicBool = AtomicBool::new(false);
     let (done, kind) = if is_private(peer) {
@@ -86,7 +86,8 @@ fn warn_untrusted_peer(peer: IpAddr) {
     if !done.load(Ordering::Relaxed) && !done.swap(true, Ordering::Relaxed) {
         tracing::warn!(
             peer = kind,
-            "ignored X-Forwarded-For from a peer that is not in TRUSTED_PROXIES. If the peer is your reverse proxy, add \
+            %header,
+            "ignored a forwarded address from a peer that is not in TRUSTED_PROXIES. If the peer is your reverse proxy, add \
              its network to TRUSTED_PROXIES, because all clients behind it share one rate limit and one connection \
              limit. If it is a client that sent the header itself, no action is needed"
         );
@@ -109,7 +110,8 @@ mod tests {
     use super::*;
 
     fn client(peer: &str, header: &[&str]) -> String {
-        let proxies = TrustedProxies(vec!["10.0.0.0/8".parse().expect("network")]);
+        let networks = vec!["10.0.0.0/8".parse().expect("network")];
+        let proxies = TrustedProxies { networks, forwarded_by: ForwardedBy::XForwardedFor };
         let peer = peer.parse().expect("address");
         proxies.client(peer, header).to_string()
     }

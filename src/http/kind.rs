@@ -69,6 +69,11 @@ kinds! {
         "The token is valid, but its user is not allowed to do this.";
     INSUFFICIENT_SCOPE = 403 "insufficient-scope", "The API key does not allow this",
         "The key lacks the scope that the detail names, or the operation accepts no keys at all. Create a key with the scope, or use an access token.";
+    REGISTRATION_CLOSED = 403 "registration-closed", "Registration is closed",
+        "Accounts are made by invitation only, or not at all; the detail says which. `GET /api/v1/auth/registration` has the rules.";
+    EMAIL_DOMAIN_NOT_ALLOWED = 403 "email-domain-not-allowed", "The domain of the e-mail address is not allowed",
+        "The service accepts addresses of some domains only. `GET /api/v1/auth/registration` lists them.",
+        Example::Field("/email", "domain", "must be an address of a domain that this service accepts");
     WRONG_PASSWORD = 403 "wrong-password", "The password is wrong",
         "This action requires the current password, and the given one does not match.";
     EMAIL_UNCONFIRMED = 403 "email-unconfirmed", "The e-mail address is not confirmed yet",

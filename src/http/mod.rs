@@ -10,6 +10,7 @@ mod current;
 mod envelope;
 pub mod etag;
 mod fallback;
+mod forwarded;
 mod json;
 pub mod kind;
 mod network;

@@ -95,15 +95,16 @@ fn add_headers(components: &mut Components) {
         ("Location", "Address of the created resource.", text().format(Some(uri)), json!(location)),
         (
             "RateLimit",
-            "Requests that an API key has left, and the seconds until it has all again. Only with a key.",
+            "Requests that the client has left of the limit with this name, and the seconds until it has all again \
+             (draft-ietf-httpapi-ratelimit-headers). Absent if the request was not counted.",
             text(),
-            json!(r#""api-key";r=599;t=1"#),
+            json!(r#""user";r=299;t=1"#),
         ),
         (
             "RateLimit-Policy",
-            "Requests that an API key may make in a window of seconds. Only with a key.",
+            "The limit with this name: requests in a window of seconds. Absent if the request was not counted.",
             text(),
-            json!(r#""api-key";q=600;w=60"#),
+            json!(r#""user";q=300;w=30"#),
         ),
         ("Retry-After", "Seconds to wait before repeating the request.", seconds, json!(1)),
         ("WWW-Authenticate", "How to authenticate (RFC 6750).", text(), json!(r#"Bearer realm="mintage""#)),
@@ -138,8 +139,6 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
     if let Some(body) = &mut operation.request_body {
         make_body_optional(body);
     }
-    let accepts_keys = serde_json::to_value(&operation.security)
-        .is_ok_and(|all| all.as_array().is_some_and(|all| all.iter().any(|one| one.get("apiKey").is_some())));
     let general = general_problems(is_public, operation.request_body.is_some(), &places);
     let responses = &mut operation.responses.responses;
     for (status, kinds) in general {
@@ -148,9 +147,10 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
         let response = ResponseBuilder::new().description(text).build();
         responses.entry(status.to_string()).or_insert_with(|| response.into());
     }
+    let is_limited = responses.contains_key("429");
     for (status, response) in responses {
         if let RefOr::T(response) = response {
-            if accepts_keys && !matches!(status.as_str(), "401" | "500" | "503") {
+            if is_limited && !matches!(status.as_str(), "500" | "503") {
                 for name in ["RateLimit", "RateLimit-Policy"] {
                     response.headers.insert(name.into(), RefOr::T(Header::default()));
                 }

@@ -1,4 +1,4 @@
-//! The fields `RateLimit-Policy` and `RateLimit`, which tell a client how much of a quota is left
+//! The fields `RateLimit-Policy` and `RateLimit`, which tell a client how much of a limit is left
 //! (draft-ietf-httpapi-ratelimit-headers-10).
 
 use std::time::Duration;
@@ -8,9 +8,10 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// The quota that a request counts against. An extractor leaves it in the extensions of the request.
+/// The limit that a request was counted against. It is left in the extensions of the request.
 #[derive(Clone, Copy, Debug)]
 pub struct Quota {
+    /// Without characters that a structured string has to escape (RFC 9651).
     pub name: &'static str,
     /// Requests in one window.
     pub limit: u32,
@@ -23,8 +24,8 @@ pub struct Quota {
 impl Quota {
     pub(super) fn write(&self, headers: &mut HeaderMap) {
         let Self { name, limit, window, remaining, full_in } = self;
-        let window = window.as_secs();
-        let reset = full_in.as_secs() + u64::from(full_in.subsec_nanos() > 0);
+        let whole = |time: &Duration| time.as_secs() + u64::from(time.subsec_nanos() > 0);
+        let (window, reset) = (whole(window), whole(full_in));
         let mut insert = |field, text: String| {
             headers.insert(field, HeaderValue::try_from(text).expect("a name of this code and numbers"));
         };

@@ -1,54 +1,60 @@
-//! Limits how often something may be done.
+//! Limits how often something may be done, over all servers.
 //!
-//! - [`RateLimits`] count in the memory of this server: requests of a client address or of a logged-in user, which are
-//!   frequent. Each replica counts for itself.
-//! - [`Budgets`] count in PostgreSQL, over all replicas and restarts: guesses at passwords and codes, mails to an
-//!   address. They change in the transaction that uses them.
+//! - [`RateLimits`] count requests of a client address, a user, a session or an API key, which are frequent. Each server
+//!   counts in memory and shares its counts through PostgreSQL.
+//! - [`Budgets`] count guesses at passwords and codes, and mails to an address, in the transaction that uses them.
 //! - [`WrongGuesses`] count and warn, and refuse nothing.
 //!
 //! The first two use the generic cell rate algorithm (GCRA, ITU-T I.371; the leaky bucket as a meter). For each key it
 //! stores one time: when the key will have no debt left.
 
 mod budgets;
-mod memory;
+mod debts;
+mod exchange;
+mod requests;
+mod store;
 mod wrong_guesses;
 
 use std::time::Duration;
 
 pub use self::{
     budgets::{Budgets, Spent, prune},
-    memory::{Metered, RateLimits},
+    requests::RateLimits,
+    store::prune as prune_requests,
     wrong_guesses::WrongGuesses,
 };
+pub use crate::config::RateLimit;
 use crate::{
     clock::Clock,
+    config::Rates,
+    db::Db,
     http::{Problem, kind},
 };
 
 /// All limits, as one service.
 pub struct Limits {
+    pub rates: Rates,
     pub requests: RateLimits,
     pub budgets: Budgets,
     pub wrong_guesses: WrongGuesses,
 }
 
-impl Limits {
-    /// With `enabled` false (`RATE_LIMITS=off`) nothing is refused except codes with too many wrong attempts.
-    pub fn new(enabled: bool, key: &[u8], clock: &Clock) -> Self {
-        Self {
-            requests: RateLimits::new(enabled, clock.clone()),
-            budgets: Budgets::new(enabled, key),
-            wrong_guesses: WrongGuesses::new(clock.clone()),
-        }
-    }
+/// The keys under which limits name in the database whom they limit.
+pub struct LimitKeys {
+    pub budgets: Vec<u8>,
+    pub requests: Vec<u8>,
 }
 
-/// A limit: `burst` at once, then one per `every`.
-#[derive(Clone, Copy, Debug)]
-pub struct RateLimit {
-    pub name: &'static str,
-    pub burst: u32,
-    pub every: Duration,
+impl Limits {
+    /// With `RATE_LIMITS=off` nothing is refused except codes with too many wrong attempts.
+    pub fn new(rates: Rates, keys: &LimitKeys, db: Db, clock: &Clock) -> Self {
+        Self {
+            requests: RateLimits::new(rates.enabled, &keys.requests, db, clock.clone()),
+            budgets: Budgets::new(rates.enabled, &keys.budgets),
+            wrong_guesses: WrongGuesses::new(clock.clone()),
+            rates,
+        }
+    }
 }
 
 /// A 429 with `Retry-After`, rounded up, so that a client that waits this long is accepted.

@@ -1,8 +1,6 @@
 //! Answers `POST /api/v1/admin/sync`: requests a run of the sync.
 
-use std::time::Duration;
-
-use actix_web::{HttpResponse, http::header, post, web::Data};
+use actix_web::{HttpRequest, HttpResponse, http::header, post, web::Data};
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -13,12 +11,9 @@ use crate::{
     config::Coins,
     db::Db,
     http::{Problem, kind},
-    limits::{Limits, RateLimit},
+    limits::Limits,
     tokens::Admin,
 };
-
-/// Limits requests because each run costs credits of the providers.
-const RUNS: RateLimit = RateLimit { name: "sync", burst: 3, every: Duration::from_mins(1) };
 
 #[derive(Serialize, ToSchema)]
 pub struct SyncRequested {
@@ -44,6 +39,7 @@ pub struct SyncRequested {
 #[post("/admin/sync")]
 pub async fn run_sync(
     _: Admin,
+    req: HttpRequest,
     db: Data<Db>,
     clock: Data<Clock>,
     settings: Data<Coins>,
@@ -52,7 +48,8 @@ pub async fn run_sync(
     if !wants_real(&settings) {
         return Err(Problem::new(&kind::SYNC_OFF));
     }
-    limits.requests.check(RUNS, ())?;
+    // All admins together, because each run costs credits of the providers.
+    limits.requests.count(&req, limits.rates.sync, 0).await?;
     // PostgreSQL stores microseconds, and the response has to name the same slot.
     let now = clock.now().trunc_subsecs(6);
     let current = start_of_slot(now, settings.sync_interval);

@@ -244,8 +244,11 @@ mod tests {
     use super::*;
 
     fn hasher(cost: u32) -> Hasher {
-        Hasher::start(&Passwords { cost, threads: 1, queue: 8, queue_per_network: 8 }, &Tasks::default())
-            .expect("threads")
+        Hasher::start(
+            &Passwords { cost, threads: 1, queue: 8, queue_per_network: 8, breach_url: None },
+            &Tasks::default(),
+        )
+        .expect("threads")
     }
 
     fn network() -> Network {

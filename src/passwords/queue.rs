@@ -231,7 +231,10 @@ mod tests {
     }
 
     fn queue(threads: usize, queue: usize, queue_per_network: usize) -> Queue {
-        Queue::new(&Passwords { cost: 4, threads, queue, queue_per_network }, Duration::ZERO)
+        Queue::new(
+            &Passwords { cost: 4, threads, queue, queue_per_network, breach_url: None },
+            Duration::ZERO,
+        )
     }
 
     /// Returns the order in which one thread runs jobs of these networks.

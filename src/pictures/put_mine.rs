@@ -1,7 +1,5 @@
 //! Answers `PUT /api/v1/user/avatar`: sets the picture of the current user.
 
-use std::time::Duration;
-
 use actix_web::{
     HttpRequest, HttpResponse, put,
     web::{Data, Payload},
@@ -18,14 +16,9 @@ use super::{
 use crate::{
     audit::{Event, EventKind},
     http::{Problem, etag},
-    limits::RateLimit,
     tokens::{Client, CurrentUser, Refusal},
     users::User,
 };
-
-/// Pictures of one user to one server: 20 at once, then one a minute.
-const PER_USER: RateLimit =
-    RateLimit { name: "pictures of a user", burst: 20, every: Duration::from_mins(1) };
 
 /// Set your picture
 ///
@@ -61,7 +54,7 @@ pub async fn put_my_avatar(
     pictures: Data<Pictures>,
 ) -> Result<HttpResponse, Problem> {
     let Pictures { db, clock, limits, storage, converter } = pictures.get_ref();
-    limits.requests.check(PER_USER, me.id)?;
+    limits.requests.count(&req, limits.rates.pictures, me.id.0.as_u128()).await?;
     let permit = converter.reserve(client.network())?;
     let file = upload::read(&req, body).await?;
     let Picture { hash, squares } = permit.convert(file).await?;

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
+use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use futures_util::{
     FutureExt,
     future::{Either, LocalBoxFuture, Map},
@@ -20,18 +20,14 @@ use super::{
     blocklist::Blocklist,
     client::Client,
     credentials::{Credentials, credentials, insufficient_scope, invalid_key},
-    current_user::{Counting, data, verify},
+    current_user::{self, Counting, CurrentUser, data, verify},
 };
 use crate::{
     clock::Clock,
     db::{self, Db, UserId},
-    http::{Problem, Quota},
-    limits::{Limits, Metered, RateLimit},
+    http::Problem,
+    limits::{Limits, RateLimit},
 };
-
-/// Keys from one client address that have to be read from the database: for unknown keys, which are not remembered.
-const UNKNOWN_KEYS: RateLimit =
-    RateLimit { name: "API keys by address", burst: 300, every: Duration::from_secs(1) };
 
 /// The user of an access token, or of an API key with the scope `P`.
 #[derive(Clone, Debug)]
@@ -72,7 +68,7 @@ pub struct Caller {
     scopes: Option<Scopes>,
 }
 
-/// Ready unless a key has to be read from the database.
+/// Ready if nothing has to be counted or read from the database.
 pub type Admission<T> = Either<Ready<Result<T, Problem>>, LocalBoxFuture<'static, Result<T, Problem>>>;
 /// What an extractor makes of the caller.
 pub type Finish<T> = fn(Result<Caller, Problem>) -> Result<T, Problem>;
@@ -99,31 +95,39 @@ fn admit(req: &HttpRequest, scope: Scope, counting: Counting) -> Admission<Calle
     let digest = match credentials(req) {
         Ok(Credentials::Key(digest)) => digest,
         Ok(Credentials::Token(token)) => {
-            let user = verify(req, token, counting).map(|user| Caller { user: user.id, scopes: None });
-            return Either::Left(ready(user));
+            let verified = verify(req, token);
+            let caller = |user: &CurrentUser| Caller { user: user.id, scopes: None };
+            return match (verified, counting) {
+                (Ok(user), Counting::All) => {
+                    let req = req.clone();
+                    let count = async move { current_user::count(&req, &user).await.map(|()| caller(&user)) };
+                    Either::Right(count.boxed_local())
+                }
+                (verified, _) => Either::Left(ready(verified.map(|user| caller(&user)))),
+            };
         }
         Err(problem) => return Either::Left(ready(Err(problem))),
     };
     if !data::<Blocklist>(req).is_current() {
         return Either::Left(ready(Err(Problem::unavailable("revoked API keys are not known"))));
     }
-    match data::<ApiKeys>(req).get(&digest) {
-        Ok(key) => Either::Left(ready(accept(req, key, scope, counting))),
-        Err(before) => {
-            let req = req.clone();
-            let read = async move {
-                let key = find(&req, digest, before).await?;
-                accept(&req, key, scope, counting)
-            };
-            Either::Right(read.boxed_local())
-        }
-    }
+    let (req, known) = (req.clone(), data::<ApiKeys>(req).get(&digest));
+    let accepted = async move {
+        let key = match known {
+            Ok(key) => key,
+            Err(before) => find(&req, digest, before).await?,
+        };
+        accept(&req, key, scope, counting).await
+    };
+    Either::Right(accepted.boxed_local())
 }
 
 /// Reads a key that is not in memory.
 async fn find(req: &HttpRequest, digest: Digest, before: api_keys::Before) -> Result<VerifiedKey, Problem> {
     let Client { address, .. } = Client::extract(req).await?;
-    data::<Limits>(req).requests.check_address(UNKNOWN_KEYS, address)?;
+    let limits = data::<Limits>(req);
+    // Unknown keys are not remembered, so each one is read from the database.
+    limits.requests.count_address(req, limits.rates.unknown_api_keys, address).await?;
     db::charge_to(&address);
     let found = data::<Db>(req).query(move |conn| api_keys::find(conn, &digest)).await?;
     let key = found.ok_or_else(|| invalid_key("there is no such key, or it was revoked"))?;
@@ -131,7 +135,12 @@ async fn find(req: &HttpRequest, digest: Digest, before: api_keys::Before) -> Re
     Ok(key)
 }
 
-fn accept(req: &HttpRequest, key: VerifiedKey, scope: Scope, counting: Counting) -> Result<Caller, Problem> {
+async fn accept(
+    req: &HttpRequest,
+    key: VerifiedKey,
+    scope: Scope,
+    counting: Counting,
+) -> Result<Caller, Problem> {
     let now = data::<Clock>(req).now();
     if key.expires_at.is_some_and(|expires_at| expires_at <= now) {
         return Err(invalid_key("the key has expired"));
@@ -139,23 +148,17 @@ fn accept(req: &HttpRequest, key: VerifiedKey, scope: Scope, counting: Counting)
     db::charge_to(&key.user);
     if !matches!(counting, Counting::Nothing) {
         let keys = data::<ApiKeys>(req);
-        count(req, keys.rate, &key)?;
+        count(req, keys.rate, &key).await?;
         keys.uses.note(key.id, now);
     }
     check(Some(key.scopes), scope)?;
     Ok(Caller { user: key.user, scopes: Some(key.scopes) })
 }
 
-/// Counts a request against the quota of its key, and has the response show the quota.
-fn count(req: &HttpRequest, rate: u32, key: &VerifiedKey) -> Result<(), Problem> {
-    let window = Duration::from_mins(1);
-    let limit = RateLimit { name: "requests of an API key", burst: rate, every: window / rate };
-    let Some(Metered { outcome, remaining, full_in }) = data::<Limits>(req).requests.meter(limit, key.id)
-    else {
-        return Ok(());
-    };
-    req.extensions_mut().insert(Quota { name: "api-key", limit: rate, window, remaining, full_in });
-    outcome
+/// Counts a request against the quota of its key.
+async fn count(req: &HttpRequest, rate: u32, key: &VerifiedKey) -> Result<(), Problem> {
+    let limit = RateLimit { name: "api-key", burst: rate, every: Duration::from_mins(1) / rate };
+    data::<Limits>(req).requests.count(req, limit, key.id.0.as_u128()).await
 }
 
 fn check(scopes: Option<Scopes>, needed: Scope) -> Result<(), Problem> {

@@ -1,11 +1,9 @@
 //! Extractors that protect an endpoint: a handler that takes one refuses all other callers.
 
-use std::{
-    future::{Ready, ready},
-    time::Duration,
-};
+use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web::Data};
+use futures_util::{FutureExt, future::LocalBoxFuture};
 
 use super::{
     activity::Activity,
@@ -19,12 +17,8 @@ use crate::{
     clock::Clock,
     db::{self, SessionId, UserId},
     http::{Problem, kind},
-    limits::{Limits, RateLimit},
+    limits::Limits,
 };
-
-/// Requests of one user to one server, over all sessions: 300 at once, then 10 a second.
-const PER_USER: RateLimit =
-    RateLimit { name: "requests of a user", burst: 300, every: Duration::from_millis(100) };
 
 /// The user of a valid access token whose session has not ended. The check makes no query.
 #[derive(Clone, Debug)]
@@ -54,22 +48,28 @@ impl From<AccessToken> for CurrentUser {
 
 impl FromRequest for CurrentUser {
     type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(current_user(req, Counting::All))
+        let req = req.clone();
+        async move { current_user(&req).await }.boxed_local()
     }
 }
 
 impl FromRequest for Admin {
     type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(current_user(req, Counting::All).and_then(|user| match user.role {
-            Role::Admin => Ok(Self(user)),
-            Role::User => Err(Problem::new(&kind::FORBIDDEN).detail("this needs the role `admin`")),
-        }))
+        let req = req.clone();
+        let admin = async move {
+            let user = current_user(&req).await?;
+            match user.role {
+                Role::Admin => Ok(Self(user)),
+                Role::User => Err(Problem::new(&kind::FORBIDDEN).detail("this needs the role `admin`")),
+            }
+        };
+        admin.boxed_local()
     }
 }
 
@@ -98,12 +98,20 @@ pub(super) enum Counting {
     Nothing,
 }
 
-fn current_user(req: &HttpRequest, counting: Counting) -> Result<CurrentUser, Problem> {
-    verify(req, access_token(req)?, counting)
+async fn current_user(req: &HttpRequest) -> Result<CurrentUser, Problem> {
+    let user = verify(req, access_token(req)?)?;
+    count(req, &user).await?;
+    Ok(user)
+}
+
+/// Counts a request against the limit of its user.
+pub(super) async fn count(req: &HttpRequest, user: &CurrentUser) -> Result<(), Problem> {
+    let limits = data::<Limits>(req);
+    limits.requests.count(req, limits.rates.user, user.id.0.as_u128()).await
 }
 
 /// Verifies an access token.
-pub(super) fn verify(req: &HttpRequest, token: &str, counting: Counting) -> Result<CurrentUser, Problem> {
+pub(super) fn verify(req: &HttpRequest, token: &str) -> Result<CurrentUser, Problem> {
     let token = data::<Jwt>(req).verify_access(token)?;
     match data::<Blocklist>(req).status(token.sid) {
         SessionStatus::Live => {}
@@ -113,9 +121,6 @@ pub(super) fn verify(req: &HttpRequest, token: &str, counting: Counting) -> Resu
     let now = data::<Clock>(req).now();
     data::<Activity>(req).note(token.sid, token.generation, now);
     db::charge_to(&token.sub);
-    if matches!(counting, Counting::All) {
-        data::<Limits>(req).requests.check(PER_USER, token.sub)?;
-    }
     Ok(token.into())
 }
 

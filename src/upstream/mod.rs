@@ -86,7 +86,12 @@ impl Upstream {
 
     /// Begins a request for JSON. Put secrets into headers, never into the address, because proxies may log it.
     pub fn get(&self, url: &str) -> RequestBuilder {
-        self.http.get(url).header(header::ACCEPT, "application/json")
+        self.get_as(url, "application/json")
+    }
+
+    /// As [`Upstream::get`], for another media type.
+    pub fn get_as(&self, url: &str, media_type: &'static str) -> RequestBuilder {
+        self.http.get(url).header(header::ACCEPT, media_type)
     }
 
     /// The time limit of a call with its retries.
@@ -96,10 +101,15 @@ impl Upstream {
 
     /// Sends a request once.
     pub async fn send(&self, request: RequestBuilder) -> Result<Answer, Failure> {
+        self.send_bounded(request, MAX_BODY_SIZE).await
+    }
+
+    /// As [`Upstream::send`], with a lower limit for the body.
+    pub async fn send_bounded(&self, request: RequestBuilder, max_body: usize) -> Result<Answer, Failure> {
         let mut response = request.send().await.map_err(|error| transport_failure(&error))?;
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| transport_failure(&error))? {
-            if body.len() + chunk.len() > MAX_BODY_SIZE {
+            if body.len() + chunk.len() > max_body {
                 return Err(Failure::unusable_answer("the body is too large"));
             }
             body.extend_from_slice(&chunk);

@@ -57,6 +57,11 @@ impl EmailAddress {
         &self.given
     }
 
+    /// The domain in A-labels (RFC 5891).
+    pub fn domain(&self) -> &str {
+        self.canonical.rsplit_once('@').expect("parsed").1
+    }
+
     /// The canonical form: trimmed, NFKC, lower case, the domain in A-labels (RFC 5891).
     pub fn canonical(&self) -> &str {
         &self.canonical

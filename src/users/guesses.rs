@@ -5,8 +5,6 @@
 //! SP 800-63B section 3.2.2). In a network from which the owner has logged in, only that network's own wrong passwords
 //! count, even if a token was stolen. A name without an account has a budget of its own.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use uuid::Uuid;
@@ -17,21 +15,6 @@ use crate::{
     limits::{Limits, RateLimit, Spent},
     tokens::login_networks::{self, Known},
 };
-
-const FROM_NETWORK: RateLimit =
-    RateLimit { name: "wrong passwords from a network", burst: 20, every: Duration::from_mins(10) };
-const FROM_NEW_NETWORKS: RateLimit =
-    RateLimit { name: "wrong passwords from new networks", burst: 100, every: Duration::from_hours(24) };
-/// From networks that are known only by a session: a thief of its tokens can refresh it from anywhere.
-const FROM_SESSIONS: RateLimit =
-    RateLimit { name: "wrong passwords where sessions are", burst: 200, every: Duration::from_mins(10) };
-/// Of a logged-in user: a thief of a token may use many networks.
-const WITH_TOKEN: RateLimit =
-    RateLimit { name: "wrong passwords with a token", burst: 200, every: Duration::from_mins(10) };
-
-const STOPPED: &str = "Log-in from new networks is stopped after 100 wrong passwords in a row. Log in from a \
-    network that you used in the last 30 days, open the link that was mailed to the account's address, or \
-    reset the password.";
 
 /// A guess that was counted as wrong before it is verified, so that simultaneous guesses count too.
 #[derive(Clone, Debug)]
@@ -59,8 +42,8 @@ impl Guess {
     ) -> Result<Self, Problem> {
         let shared = match login_networks::find(conn, account.unwrap_or(UserId(Uuid::nil())), network, now)? {
             Some(Known::ByLogin) => None,
-            Some(Known::BySession) => Some(FROM_SESSIONS),
-            None => Some(FROM_NEW_NETWORKS),
+            Some(Known::BySession) => Some(limits.rates.passwords.sessions),
+            None => Some(limits.rates.passwords.new_networks),
         };
         let account = account.map_or_else(|| name.to_owned(), |id| id.to_string());
         Self { account, network, shared, is_last: false }.count(conn, limits, now)
@@ -74,8 +57,13 @@ impl Guess {
         network: Network,
         now: DateTime<Utc>,
     ) -> Result<Self, Problem> {
-        Self { account: user.to_string(), network, shared: Some(WITH_TOKEN), is_last: false }
-            .count(conn, limits, now)
+        Self {
+            account: user.to_string(),
+            network,
+            shared: Some(limits.rates.passwords.with_token),
+            is_last: false,
+        }
+        .count(conn, limits, now)
     }
 
     fn count(
@@ -85,14 +73,14 @@ impl Guess {
         now: DateTime<Utc>,
     ) -> Result<Self, Problem> {
         if let Some(shared) = self.shared {
-            let is_new = shared.name == FROM_NEW_NETWORKS.name;
+            let is_new = shared.name == limits.rates.passwords.new_networks.name;
             let spent = limits
                 .budgets
                 .spend(conn, shared, &self.account, now)
-                .map_err(|problem| if is_new { problem.detail(STOPPED) } else { problem })?;
+                .map_err(|problem| if is_new { problem.detail(stopped(shared.burst)) } else { problem })?;
             self.is_last = is_new && spent == Spent::TheLast;
         }
-        limits.budgets.spend(conn, FROM_NETWORK, &self.network_subject(), now)?;
+        limits.budgets.spend(conn, limits.rates.passwords.network, &self.network_subject(), now)?;
         Ok(self)
     }
 
@@ -101,7 +89,7 @@ impl Guess {
         if let Some(shared) = self.shared {
             limits.budgets.restore(conn, shared, &self.account)?;
         }
-        limits.budgets.restore(conn, FROM_NETWORK, &self.network_subject())
+        limits.budgets.restore(conn, limits.rates.passwords.network, &self.network_subject())
     }
 
     /// Refunds this guess. Only if it was not verified, or if it was right but the log-in failed for another reason.
@@ -109,12 +97,19 @@ impl Guess {
         if let Some(shared) = self.shared {
             limits.budgets.refund(conn, shared, &self.account)?;
         }
-        limits.budgets.refund(conn, FROM_NETWORK, &self.network_subject())
+        limits.budgets.refund(conn, limits.rates.passwords.network, &self.network_subject())
     }
 
     fn network_subject(&self) -> String {
         format!("{} {}", self.account, self.network)
     }
+}
+
+fn stopped(burst: u32) -> String {
+    format!(
+        "Log-in from new networks is stopped after {burst} wrong passwords in a row. Log in from a network that you \
+         used in the last 30 days, open the link that was mailed to the account's address, or reset the password."
+    )
 }
 
 /// Whether log-ins of this user from new networks are stopped.
@@ -124,7 +119,7 @@ pub fn is_login_stopped(
     user: UserId,
     now: DateTime<Utc>,
 ) -> QueryResult<bool> {
-    limits.budgets.is_used_up(conn, FROM_NEW_NETWORKS, &user.to_string(), now)
+    limits.budgets.is_used_up(conn, limits.rates.passwords.new_networks, &user.to_string(), now)
 }
 
 /// Allows log-ins again after the user has proved to receive mail at the account's address. Wrong passwords from new
@@ -136,7 +131,12 @@ pub fn allow_login(
     network: Network,
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
-    let guess = Guess { account: user.to_string(), network, shared: Some(FROM_NEW_NETWORKS), is_last: false };
+    let guess = Guess {
+        account: user.to_string(),
+        network,
+        shared: Some(limits.rates.passwords.new_networks),
+        is_last: false,
+    };
     guess.was_right(conn, limits)?;
     login_networks::remember(conn, user, network, now)
 }

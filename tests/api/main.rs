@@ -23,6 +23,7 @@ mod app {
 }
 mod auth {
     pub mod api_keys;
+    mod breached_passwords;
     mod confirmation;
     mod email_change;
     mod login;
@@ -34,6 +35,7 @@ mod auth {
     mod refresh;
     mod refresh_reuse;
     mod register;
+    mod registration_rules;
     mod sessions;
 }
 mod coins {
@@ -96,6 +98,7 @@ mod tokens {
 mod limits {
     mod lock_out;
     mod rate_limits;
+    mod shared;
 }
 mod http {
     mod forwarded;

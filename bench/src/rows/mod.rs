@@ -2,6 +2,7 @@
 
 mod blocklist;
 mod enumeration;
+mod limits;
 mod logins;
 mod reads;
 mod refresh;
@@ -24,9 +25,10 @@ use crate::{Row, wrk};
 
 type Measure = fn() -> Result<Vec<Row>>;
 
-pub const ALL: [(&str, Measure); 10] = [
+pub const ALL: [(&str, Measure); 11] = [
     ("reads", reads::reads),
     ("blocklist", blocklist::blocklist),
+    ("limits", limits::limits),
     ("logins", logins::logins),
     ("storm", storm::storm),
     ("refresh", refresh::refresh),

@@ -8,7 +8,7 @@ use validator::Validate;
 
 use crate::{
     audit::{Event, EventKind},
-    auth::{Auth, mails::InvitationMail},
+    auth::{Auth, admission, mails::InvitationMail},
     http::{Envelope, Json, Problem},
     idempotency::{IdempotencyKey, Reply},
     jobs, passwords,
@@ -42,7 +42,8 @@ pub struct InviteUser {
 /// Invite a user
 ///
 /// For admins. Creates an account without a password and mails the person a link to choose one, which works for 7 days.
-/// Until then its status is `invited`, and nobody can log in. An admin never knows a user's password.
+/// Until then its status is `invited`, and nobody can log in. An admin never knows a user's password. The address may
+/// have any domain, also with `REGISTRATION_DOMAINS`; with `REGISTRATION=closed` no one can be invited.
 #[utoipa::path(
     tag = "users",
     security(("bearer" = [])),
@@ -57,7 +58,7 @@ pub struct InviteUser {
                 ("Location" = String, description = "URL of the account."),
                 ("Idempotency-Replayed" = bool, description = "`true` if an earlier response is repeated.")
             )),
-        (status = 403, description = "`forbidden`: not an admin."),
+        (status = 403, description = "`forbidden`: not an admin; `registration-closed`."),
         (status = 409, description = "`email-taken`, `username-taken`, `idempotency-key-in-use`."),
         (status = 422, description = "`validation-failed`, `idempotency-key-reused`."),
         (status = 429, description = "`too-many-requests`: too many mails to this address.")
@@ -72,6 +73,7 @@ pub async fn invite_user(
     auth: Data<Auth>,
     envelope: Data<Envelope>,
 ) -> Result<HttpResponse, Problem> {
+    admission::check_invitation(&auth.accounts.registration)?;
     let key = IdempotencyKey::of(&req, admin.0.id)?;
     let Json(InviteUser { email, name, username, role }) = body;
     let email = EmailAddress::parse(&email).expect("validated");
@@ -84,7 +86,7 @@ pub async fn invite_user(
             Some(taken) => taken.problem(),
             None => error.into(),
         })?;
-        crate::auth::spend_mail(conn, &limits, crate::auth::CONFIRMATIONS, &email, now)?;
+        crate::auth::spend_mail(conn, &limits, limits.rates.mails.confirmation, &email, now)?;
         jobs::enqueue(conn, &InvitationMail { user: user.id }, now)?;
         Event::by_admin(EventKind::UserInvited, &admin, &client, user.id)
             .detail("role", role.as_str())

@@ -48,7 +48,7 @@ pub async fn send_confirmation(
             Status::Disabled => return not_applicable("the account is disabled"),
             Status::Deleted => return not_applicable("the account is deleted"),
         }
-        crate::auth::spend_mail(conn, &limits, crate::auth::CONFIRMATIONS, &account.email, now)?;
+        crate::auth::spend_mail(conn, &limits, limits.rates.mails.confirmation, &account.email, now)?;
         if user.status == Status::Invited {
             jobs::enqueue(conn, &InvitationMail { user: id }, now)?;
         } else {

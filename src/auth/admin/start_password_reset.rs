@@ -44,7 +44,7 @@ pub async fn start_password_reset(
         if matches!(user.status, Status::Disabled | Status::Deleted) {
             return Err(Problem::new(&kind::NOT_APPLICABLE).detail("the account is disabled or deleted"));
         }
-        crate::auth::spend_mail(conn, &limits, crate::auth::PASSWORD_RESETS, &account.email, now)?;
+        crate::auth::spend_mail(conn, &limits, limits.rates.mails.password_reset, &account.email, now)?;
         jobs::enqueue(conn, &ResetMail { email: user.email, reason: Reason::Asked }, now)?;
         Ok(())
     };

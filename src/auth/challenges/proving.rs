@@ -1,7 +1,5 @@
 //! The side that proves: finds the challenge of a token or a code, and uses it up.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use diesel::{
     PgConnection, QueryResult,
@@ -19,14 +17,9 @@ use super::{
 use crate::{
     db::{UserId, schema::challenges},
     http::Network,
-    limits::{Budgets, RateLimit},
+    limits::Limits,
     users::EmailAddress,
 };
-
-/// Wrong codes of eight characters from one network for one challenge. A network reaches this long before
-/// [`CodeForm::max_tries`], so strangers cannot use up the owner's attempts. It lasts longer than a code works.
-const TRIES_OF_NETWORK: RateLimit =
-    RateLimit { name: "wrong codes from a network", burst: 5, every: Duration::from_mins(15) };
 
 /// Finds the challenge of this token unless it has expired. Used ones are found too: whether they are accepted depends
 /// on the purpose.
@@ -73,12 +66,12 @@ pub struct Attempt {
 pub fn try_code(
     conn: &mut PgConnection,
     keys: &ChallengeKeys,
-    budgets: &Budgets,
+    limits: &Limits,
     attempt: &Attempt,
     now: DateTime<Utc>,
 ) -> QueryResult<Option<Challenge>> {
     let Attempt { purpose, owner, code, network } = attempt;
-    let form = purpose.code_form();
+    let (form, of_network) = (purpose.code_form(), limits.rates.codes.network);
     let (of_owner, owner_name): (Condition, String) = match owner {
         Owner::Address(email) => {
             let canonical = email.canonical().to_owned();
@@ -104,7 +97,7 @@ pub fn try_code(
         }
         let mut open = Vec::new();
         for (index, subject) in subjects.iter().enumerate() {
-            if form == CodeForm::SixDigits || !budgets.is_used_up(conn, TRIES_OF_NETWORK, subject, now)? {
+            if form == CodeForm::SixDigits || !limits.budgets.is_used_up(conn, of_network, subject, now)? {
                 open.extend(tried.get(index));
             }
         }
@@ -114,7 +107,7 @@ pub fn try_code(
         if right.is_none() && form == CodeForm::EightCharacters {
             for subject in &subjects {
                 // A budget that is used up stays used up.
-                let _ = budgets.take(conn, TRIES_OF_NETWORK, subject, now)?;
+                let _ = limits.budgets.take(conn, of_network, subject, now)?;
             }
         }
         diesel::update(challenges::table.filter(challenges::id.eq_any(wrong)))

@@ -1,7 +1,5 @@
 //! Sends the mail about stopped log-ins, with the link that allows them again.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use super::{MailContext, arm_for};
@@ -9,21 +7,17 @@ use crate::{
     auth::challenges::{self, Purpose},
     db::UserId,
     jobs::{Failure, Job, Running},
-    limits::RateLimit,
     mail::{Action, Letter},
     users,
 };
 
 /// Mails the owner that log-ins from new networks are stopped, and the link that allows them again. It is enqueued when
-/// the 100th wrong password in a row is counted, and sent at most once a day.
+/// the last wrong password in a row is counted, and sent at most once a day by default.
 #[derive(Serialize, Deserialize)]
 pub struct LoginStoppedMail {
     /// None if no account has the name that was tried. Such a job takes as long to enqueue and mails nothing.
     pub account: Option<UserId>,
 }
-
-const ONE_A_DAY: RateLimit =
-    RateLimit { name: "mails: log-in stopped", burst: 1, every: Duration::from_hours(24) };
 
 impl Job for LoginStoppedMail {
     const KIND: &'static str = "mail-login-stopped";
@@ -47,7 +41,10 @@ impl Job for LoginStoppedMail {
                 // finds its challenge and does not count again.
                 let is_first = !challenges::was_opened(conn, running.id)?;
                 if is_first
-                    && limits.budgets.take(conn, ONE_A_DAY, account.email.canonical(), running.now)?.is_err()
+                    && limits
+                        .budgets
+                        .take(conn, limits.rates.mails.login_stopped, account.email.canonical(), running.now)?
+                        .is_err()
                 {
                     return Ok(None);
                 }
