@@ -13,12 +13,14 @@ mod confirm_email_change;
 mod confirm_password_change;
 mod current_password;
 mod delete_me;
+mod end_mailed_session;
 mod end_session;
 mod ended;
 mod forgot_password;
 mod list_sessions;
 mod list_user_sessions;
 mod login;
+mod login_alert;
 mod logout;
 mod mails;
 mod new_password;
@@ -115,6 +117,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(list_sessions::list_sessions)
         .service(list_user_sessions::list_user_sessions)
         .service(end_session::end_session)
+        .service(end_mailed_session::end_mailed_session)
         .service(confirm::confirm)
         .service(resend_confirmation::resend_confirmation)
         .service(forgot_password::forgot_password)

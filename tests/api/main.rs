@@ -26,6 +26,7 @@ mod auth {
     mod confirmation;
     mod email_change;
     mod login;
+    mod login_alerts;
     mod logout;
     mod pages;
     mod password_change;
