@@ -15,7 +15,7 @@ use crate::{
     idempotency, jobs, limits,
     pictures::DeletePicture,
     tokens::{self, Activity, ApiKeys, activity, api_keys, login_devices, login_networks, sessions},
-    users,
+    users::{self, Purged},
 };
 
 const FLUSH: Duration = Duration::from_secs(5);
@@ -81,6 +81,7 @@ async fn prune(db: &Db, now: DateTime<Utc>, keep_keys: TimeDelta) -> Result<(), 
         limits::prune,
         idempotency::prune,
         purge_users,
+        audit::erase_purged,
     ] {
         // A failure for one table does not affect the others.
         result = result.and(prune_all(db, prune, now).await);
@@ -119,9 +120,9 @@ async fn prune_all(
 fn purge_users(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
     let purged = users::purge(conn, now)?;
     let is_any = !purged.is_empty();
-    for (user, picture) in purged {
+    for Purged { id: user, email, picture } in purged {
+        jobs::forget_dead(conn, &user.to_string(), &email)?;
         Event::new(EventKind::UserPurged, Actor::Server).about(user).record(conn, now)?;
-        audit::erase(conn, user, now)?;
         if let Some(hash) = picture {
             jobs::enqueue(conn, &DeletePicture { hash }, now)?;
         }
