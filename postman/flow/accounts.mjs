@@ -136,6 +136,7 @@ export const user = {
       test: hasEntityTag,
     },
     { call: 'list_my_events' },
+    { call: 'export_me' },
     {
       call: 'update_me',
       when: 'null clears',

@@ -21,6 +21,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub use self::{
     chain::{begin_if_absent, begin_if_lost},
     event::{Actor, Event, EventKind},
+    list_mine::list_of,
     seal::seal_forever,
     store::{erase_purged, prune},
     verify::{Report, verify},

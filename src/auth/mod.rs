@@ -16,6 +16,7 @@ mod delete_me;
 mod end_mailed_session;
 mod end_session;
 mod ended;
+mod export;
 mod forgot_password;
 mod list_sessions;
 mod list_user_sessions;
@@ -130,5 +131,6 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(undo_email_change::undo_email_change)
         .service(unlock_login::unlock_login)
         .service(delete_me::delete_me)
+        .service(export::export_me)
         .service(restore_account::restore_account);
 }

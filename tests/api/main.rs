@@ -31,6 +31,7 @@ mod auth {
     mod pages;
     mod password_change;
     mod password_reset;
+    mod personal_data;
     mod pre_hijacking;
     mod refresh;
     mod refresh_reuse;
