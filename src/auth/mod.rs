@@ -45,6 +45,7 @@ use diesel::PgConnection;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::{
+    admin::import,
     ended::Ended,
     mails::{MailContext, jobs},
     pages::{Pages, routes as pages},

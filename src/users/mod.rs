@@ -25,8 +25,8 @@ pub use self::{
     guesses::{Guess, allow_login, is_login_stopped},
     model::{Status, User, check_name, check_new_username, check_username},
     store::{
-        Credentials, Login, NewUser, Taken, count_login, delete, find_credentials, find_hash, insert,
-        promote, set_password_hash,
+        Credentials, Login, NewUser, Taken, count_login, delete, find_credentials, find_hash, find_taken,
+        insert, insert_all, promote, set_password_hash,
     },
 };
 

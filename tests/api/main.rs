@@ -68,6 +68,7 @@ mod upstream {
 }
 mod users {
     mod administration;
+    mod import;
     mod list;
     mod me;
 }
