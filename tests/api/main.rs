@@ -11,6 +11,7 @@ mod cli {
     mod keys;
     mod openapi_and_healthcheck;
     mod restore;
+    mod users;
 }
 mod app {
     mod authorization;

@@ -166,7 +166,8 @@ async fn all_or_nothing_is_imported_and_every_mistake_has_its_line() {
                 b@example.com,,\u{202e}evil,,\n\
                 c@example.com,,,admin,\n\
                 d@example.com,,,,2999-01-01T00:00:00Z\n\
-                e@example.com,,nul\0,,\n";
+                e@example.com,,nul\0,,\n\
+                f@example.com,,,root,yesterday\n";
     let problem = send(&admin, "", CSV, file).await.assert_problem(422, "validation-failed").json();
     let found: Vec<String> = (problem["errors"].as_array().unwrap().iter())
         .map(|error| format!("{} {}", error["pointer"].as_str().unwrap(), error["code"].as_str().unwrap()))
@@ -180,6 +181,8 @@ async fn all_or_nothing_is_imported_and_every_mistake_has_its_line() {
         "/9/role not-allowed",
         "/10/created_at range",
         "/11/name control-character",
+        "/12/role type",
+        "/12/created_at type",
     ] {
         assert!(found.iter().any(|one| one == expected), "{expected} in {found:?}");
     }

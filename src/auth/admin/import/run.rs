@@ -138,12 +138,28 @@ impl Run<'_> {
         check("email", check_new_email(&email));
         check("username", username.as_deref().map_or(Ok(()), check_username));
         check("name", name.as_deref().map_or(Ok(()), check_name));
-        let role = role.unwrap_or(Role::User);
-        if role == Role::Admin && !self.how.allow_admins {
-            found.push(Mistake::new("role", "not-allowed", "must be user, unless admins are allowed"));
-        }
+        let role = match role.as_deref() {
+            None | Some("user") => Role::User,
+            Some("admin") if self.how.allow_admins => Role::Admin,
+            Some("admin") => {
+                found.push(Mistake::new("role", "not-allowed", "must be user, unless admins are allowed"));
+                Role::User
+            }
+            Some(_) => {
+                found.push(Mistake::new("role", "type", "must be user or admin"));
+                Role::User
+            }
+        };
+        let created_at = match created_at.as_deref().map(DateTime::parse_from_rfc3339) {
+            None => self.now,
+            Some(Ok(at)) => at.to_utc(),
+            Some(Err(_)) => {
+                found.push(Mistake::new("created_at", "type", "must be a time as in RFC 3339"));
+                self.now
+            }
+        };
         // The precision of the database.
-        let created_at = created_at.unwrap_or(self.now).trunc_subsecs(6);
+        let created_at = created_at.trunc_subsecs(6);
         if created_at > self.now || created_at < DateTime::UNIX_EPOCH {
             found.push(Mistake::new("created_at", "range", "must be in the past, and not before 1970"));
         }
