@@ -137,6 +137,7 @@ export const user = {
       test: hasEntityTag,
     },
     { call: 'list_my_events' },
+    { call: 'export_me' },
     {
       call: 'update_me',
       when: 'null clears',

@@ -131,6 +131,12 @@ export const users = {
           problem: 'email-taken',
           at: ['/email', 'taken'],
         },
+        {
+          call: 'import_users',
+          when: 'not a file',
+          about: 'Send `text/csv` with a heading, or `application/x-ndjson`. `dry_run=true` keeps nothing.',
+          problem: 'unsupported-media-type',
+        },
         { call: 'send_confirmation', path: { id: '{{guest_id}}' } },
         { call: 'start_password_reset', path: { id: '{{guest_id}}' } },
         {

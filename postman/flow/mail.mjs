@@ -100,6 +100,7 @@ export const mail = {
     wrongToken('confirm_email_change', 'The answer is the same as for an expired token.'),
     wrongToken('undo_email_change', 'The right token is in the mail to the old address and is valid for 7 days.'),
     wrongToken('unlock_login', 'All invalid tokens get this answer.'),
+    wrongToken('end_mailed_session', 'The right token is in the mail about a log-in from a new device.'),
     wrongToken('accept_invitation', 'The right token is in the mail that an invited person gets.', {
       new_password: 'a horse of another colour',
     }),

@@ -52,9 +52,10 @@ impl Background {
         });
         let tasks = services.tasks.get_ref().clone();
         let (jobs_db, jobs_clock, storage) = (db.clone(), clock.clone(), services.pictures.storage.clone());
+        let retention = services.auth.accounts.failed_job_retention;
         let worker = spawn(&tasks, "jobs", move || {
             let mut stopping = stopping.clone();
-            let registry = jobs::registry(&mails, &storage);
+            let registry = jobs::registry(&mails, &storage, retention);
             Worker::new(jobs_db.clone(), jobs_clock.clone(), registry, wake.clone()).run(async move {
                 let _ = stopping.wait_for(|stopping| *stopping).await;
             })

@@ -14,8 +14,8 @@ use crate::{
     db::{Db, DbError},
     idempotency, jobs, limits,
     pictures::DeletePicture,
-    tokens::{self, Activity, ApiKeys, activity, api_keys, login_networks, sessions},
-    users,
+    tokens::{self, Activity, ApiKeys, activity, api_keys, login_devices, login_networks, sessions},
+    users::{self, Purged},
 };
 
 const FLUSH: Duration = Duration::from_secs(5);
@@ -34,6 +34,7 @@ pub async fn run(auth: Data<Auth>) {
         result = result.and(flush_uses(db, api_keys).await);
         if count % FLUSHES_PER_PRUNE == 0 {
             result = result.and(prune(db, clock.earliest(), keep_keys).await);
+            result = result.and(prune_devices(&auth).await);
             result = result.and(prune_audit(&auth).await);
         }
         if let Err(error) = result {
@@ -81,11 +82,19 @@ async fn prune(db: &Db, now: DateTime<Utc>, keep_keys: TimeDelta) -> Result<(), 
         limits::prune_requests,
         idempotency::prune,
         purge_users,
+        audit::erase_purged,
     ] {
         // A failure for one table does not affect the others.
         result = result.and(prune_all(db, prune, now).await);
     }
     result.and(db.query_tx(move |conn| tokens::prune_retired(conn, now - keep_keys)).await)
+}
+
+/// Deletes devices that were not used for `LOGIN_DEVICE_RETENTION`.
+async fn prune_devices(auth: &Auth) -> Result<(), DbError> {
+    let (now, retention) = (auth.clock.earliest(), auth.accounts.device_retention);
+    while auth.db.query_tx(move |conn| login_devices::prune(conn, now, retention)).await? {}
+    Ok(())
 }
 
 /// Deletes events that are older than `AUDIT_RETENTION`.
@@ -108,13 +117,13 @@ async fn prune_all(
     Ok(())
 }
 
-/// Deletes accounts for good whose time to be restored is over, and erases what their events say of the person.
+/// Deletes accounts for good whose time to be restored is over. [`audit::erase_purged`] follows, once the events are sealed.
 fn purge_users(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
     let purged = users::purge(conn, now)?;
     let is_any = !purged.is_empty();
-    for (user, picture) in purged {
+    for Purged { id: user, email, picture } in purged {
+        jobs::forget_dead(conn, &user.to_string(), &email)?;
         Event::new(EventKind::UserPurged, Actor::Server).about(user).record(conn, now)?;
-        audit::erase(conn, user, now)?;
         if let Some(hash) = picture {
             jobs::enqueue(conn, &DeletePicture { hash }, now)?;
         }

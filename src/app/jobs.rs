@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::TimeDelta;
+
 use crate::{
     auth,
     coins::CoinAlertMail,
@@ -11,11 +13,12 @@ use crate::{
     storage::Storage,
 };
 
-pub fn registry(context: &auth::MailContext, storage: &Arc<Storage>) -> Registry {
+/// `retention`: how long dead jobs are kept.
+pub fn registry(context: &auth::MailContext, storage: &Arc<Storage>, retention: TimeDelta) -> Registry {
     let registry = Registry::default()
         .register::<TestMail>(context.mailer.clone())
         .register::<CoinAlertMail>((context.db.clone(), context.mailer.clone()))
-        .register::<PruneJobs>(context.db.clone())
+        .register::<PruneJobs>((context.db.clone(), retention))
         .register::<DeletePicture>((context.db.clone(), storage.clone()))
         .register::<SweepPictures>((context.db.clone(), storage.clone()))
         .every(Duration::from_hours(1), "prune-jobs", &PruneJobs {})

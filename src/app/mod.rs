@@ -27,6 +27,7 @@ use actix_web::{
     web::{self, Data},
 };
 use anyhow::Result;
+use tokio::sync::Semaphore;
 use utoipa_actix_web::{AppExt, scope, service_config::ServiceConfig};
 
 use self::connections::Connections;
@@ -103,6 +104,8 @@ struct Services {
     blocklist: Data<Blocklist>,
     activity: Data<Activity>,
     api_keys: Data<ApiKeys>,
+    /// Encrypts responses that are stored for repetition.
+    sealer: Data<Sealer>,
     auth: Data<Auth>,
     pictures: Data<Pictures>,
     pages: Data<auth::Pages>,
@@ -158,9 +161,8 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
     let clock = Data::new(clock.clone());
     let limits = Data::new(limits(config, secret, &db, &clock));
     let jwt = Data::new(Jwt::new(keys.clone(), clock.get_ref().clone(), public_url, &config.tokens));
-    let blocklist = Data::from(blocklist);
     let activity = Data::new(Activity::default());
-    let api_keys = Data::from(api_keys);
+    let (blocklist, api_keys) = (Data::from(blocklist), Data::from(api_keys));
     let auth = Auth {
         db: db.clone(),
         clock: clock.clone(),
@@ -174,10 +176,11 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         blocklist: blocklist.clone(),
         activity: activity.clone(),
         api_keys: api_keys.clone(),
+        imports: Arc::new(Semaphore::new(1)),
         accounts: config.accounts.clone(),
         tokens: config.tokens.clone(),
     };
-    let internals = Internals::new(config, secret, mail_context(config, &auth)?, wake, sealer);
+    let mails = mail_context(config, &auth)?;
     let services = Services {
         pictures: Data::new(start_pictures(config, &db, &clock, &limits)?),
         tasks: Data::new(tasks),
@@ -195,6 +198,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         blocklist,
         activity,
         api_keys,
+        sealer: Data::from(sealer.clone()),
         auth: Data::new(auth),
         pages: Data::new(auth::Pages { product_name: config.mail.product_name.clone() }),
         coins: Data::from(coins),
@@ -203,7 +207,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         social_settings: Data::new(config.social.clone()),
         cors_origins: cors_origins.clone(),
     };
-    Ok((services, internals, followers))
+    Ok((services, Internals::new(config, secret, mails, wake, sealer), followers))
 }
 
 /// The data that is kept in memory.
@@ -314,6 +318,7 @@ impl Services {
             blocklist,
             activity,
             api_keys,
+            sealer,
             auth,
             pictures,
             pages,
@@ -340,6 +345,7 @@ impl Services {
             .app_data(blocklist)
             .app_data(activity)
             .app_data(api_keys)
+            .app_data(sealer)
             .app_data(auth)
             .app_data(pictures)
             .app_data(pages)

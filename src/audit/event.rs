@@ -112,6 +112,22 @@ pub struct Event {
     details: Map<String, Value>,
 }
 
+#[derive(Insertable)]
+#[diesel(table_name = security_events)]
+struct NewRow {
+    id: Uuid,
+    at: DateTime<Utc>,
+    kind: EventKind,
+    actor: &'static str,
+    actor_id: Option<UserId>,
+    user_id: Option<UserId>,
+    session_id: Option<SessionId>,
+    address: Option<IpNet>,
+    user_agent: Option<String>,
+    details: Value,
+    salt: Vec<u8>,
+}
+
 impl Event {
     pub fn new(kind: EventKind, actor: Actor) -> Self {
         Self { kind, actor, user: None, session: None, client: None, details: Map::new() }
@@ -156,24 +172,31 @@ impl Event {
 
     /// Inserts the event in the caller's transaction.
     pub fn record(self, conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
-        let Self { kind, actor, user, session, client, details } = self;
-        let salt: [u8; 16] = Uuid::new_v4().into_bytes();
-        diesel::insert_into(security_events::table)
-            .values((
-                security_events::id.eq(id_at(now)),
-                security_events::at.eq(now),
-                security_events::kind.eq(kind),
-                security_events::actor.eq(actor.name()),
-                security_events::actor_id.eq(actor.id()),
-                security_events::user_id.eq(user),
-                security_events::session_id.eq(session),
-                security_events::address.eq(client.as_ref().map(|client| IpNet::from(client.address))),
-                security_events::user_agent
-                    .eq(client.as_ref().and_then(|client| client.user_agent.as_deref())),
-                security_events::details.eq(Value::Object(details)),
-                security_events::salt.eq(salt.as_slice()),
-            ))
-            .execute(conn)?;
+        diesel::insert_into(security_events::table).values(self.row(now)).execute(conn)?;
         Ok(())
+    }
+
+    /// Inserts many events with one statement, in the caller's transaction.
+    pub fn record_all(events: Vec<Self>, conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
+        let rows: Vec<NewRow> = events.into_iter().map(|event| event.row(now)).collect();
+        diesel::insert_into(security_events::table).values(rows).execute(conn)?;
+        Ok(())
+    }
+
+    fn row(self, now: DateTime<Utc>) -> NewRow {
+        let Self { kind, actor, user, session, client, details } = self;
+        NewRow {
+            id: id_at(now),
+            at: now,
+            kind,
+            actor: actor.name(),
+            actor_id: actor.id(),
+            user_id: user,
+            session_id: session,
+            address: client.as_ref().map(|client| IpNet::from(client.address)),
+            user_agent: client.and_then(|client| client.user_agent),
+            details: Value::Object(details),
+            salt: Uuid::new_v4().into_bytes().to_vec(),
+        }
     }
 }

@@ -7,6 +7,7 @@ use actix_web::{
     web::{Data, Json},
 };
 use chrono::{DateTime, Utc};
+use diesel::{PgConnection, QueryResult};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -89,6 +90,21 @@ impl MySecurityEvent {
     }
 }
 
+/// Lists events of a user as its owner sees them, the newest first, from the one before `cursor` on. Also returns where
+/// the next ones begin.
+pub fn list_of(
+    conn: &mut PgConnection,
+    user: UserId,
+    cursor: Option<Uuid>,
+    limit: u32,
+) -> QueryResult<(Vec<MySecurityEvent>, Option<Uuid>)> {
+    let filter = Filter { user: Some(user), ..Filter::default() };
+    let rows = store::list(conn, &filter, cursor, i64::from(limit) + 1)?;
+    let (rows, next) = page::cut(rows, limit, |event| event.id);
+    let events = rows.into_iter().map(|row| MySecurityEvent::of(row, user)).collect();
+    Ok((events, next.map(|cursor| cursor.0)))
+}
+
 #[derive(Serialize, ToSchema)]
 pub struct MySecurityEventList {
     /// The newest first.
@@ -114,9 +130,7 @@ pub async fn list_my_events(
     db: Data<Db>,
 ) -> Result<Json<MySecurityEventList>, Problem> {
     let Query(ListMyEvents { limit, cursor }) = query;
-    let (filter, cursor) = (Filter { user: Some(me.id), ..Filter::default() }, cursor.map(|cursor| cursor.0));
-    let rows = db.query(move |conn| store::list(conn, &filter, cursor, i64::from(limit) + 1)).await?;
-    let (rows, next_cursor) = page::cut(rows, limit, |event| event.id);
-    let data = rows.into_iter().map(|row| MySecurityEvent::of(row, me.id)).collect();
-    Ok(Json(MySecurityEventList { data, next_cursor }))
+    let cursor = cursor.map(|cursor| cursor.0);
+    let (data, next) = db.query(move |conn| list_of(conn, me.id, cursor, limit)).await?;
+    Ok(Json(MySecurityEventList { data, next_cursor: next.map(Cursor) }))
 }

@@ -5,7 +5,7 @@
 //!    request would make all requests wait for each other.
 //! 3. [`verify`] recomputes the chain and finds what was changed, inserted or deleted since.
 //!
-//! What identifies a person (address, user agent, details) is hashed apart with a salt. So it can be [`erase`]d with
+//! What identifies a person (address, user agent, details) is hashed apart with a salt. So it can be [erased](erase_purged) with
 //! the account, and the chain still holds.
 
 mod chain;
@@ -21,8 +21,9 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub use self::{
     chain::{begin_if_absent, begin_if_lost},
     event::{Actor, Event, EventKind},
+    list_mine::list_of,
     seal::seal_forever,
-    store::{erase, prune},
+    store::{erase_purged, prune},
     verify::{Report, verify},
 };
 

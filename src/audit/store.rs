@@ -1,7 +1,7 @@
 //! Reads pages of events, erases what identifies a person, and deletes old events.
 
 use chrono::{DateTime, Utc};
-use diesel::{PgConnection, QueryResult, prelude::*};
+use diesel::{PgConnection, QueryResult, dsl::sql, prelude::*, sql_types::Bool};
 use ipnet::IpNet;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -15,6 +15,8 @@ use crate::{
     tokens::Sealer,
 };
 
+/// Purged accounts whose events one transaction erases.
+const PURGED: i64 = 20;
 /// Rows that one transaction deletes.
 const BATCH: i64 = 1000;
 
@@ -80,9 +82,25 @@ pub(super) fn list(
     query.load(conn)
 }
 
-/// Erases addresses, user agents and details from the events of a user. Events of the last seconds that are not sealed
-/// yet stay as they are until the next call. Returns true if there are such.
-pub fn erase(conn: &mut PgConnection, user: UserId, now: DateTime<Utc>) -> QueryResult<bool> {
+/// Erases addresses, user agents and details from the events of purged accounts, as soon as the purge itself is sealed:
+/// the events before it are too by then, and others can only be erased sealed. What an admin did to other accounts
+/// stays, so that an attacker cannot erase it by deleting the own account. Returns true if there may be more.
+pub fn erase_purged(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
+    let purged: Vec<Option<UserId>> = security_events::table
+        // In words, so that the partial index serves.
+        .filter(sql::<Bool>("kind = 'user-purged' AND erased_at IS NULL"))
+        .filter(security_events::seq.is_not_null())
+        .select(security_events::user_id)
+        .order(security_events::id)
+        .limit(PURGED)
+        .load(conn)?;
+    for user in purged.iter().flatten() {
+        erase(conn, *user, now)?;
+    }
+    Ok(i64::try_from(purged.len()).is_ok_and(|count| count == PURGED))
+}
+
+fn erase(conn: &mut PgConnection, user: UserId, now: DateTime<Utc>) -> QueryResult<()> {
     let its = security_events::table
         .filter((security_events::user_id.eq(user)).and(security_events::erased_at.is_null()));
     diesel::update(its.filter(security_events::seq.is_not_null()))
@@ -94,7 +112,7 @@ pub fn erase(conn: &mut PgConnection, user: UserId, now: DateTime<Utc>) -> Query
             security_events::erased_at.eq(now),
         ))
         .execute(conn)?;
-    diesel::select(diesel::dsl::exists(its)).get_result(conn)
+    Ok(())
 }
 
 /// Deletes at most [`BATCH`] events from the old end of the newest chain that happened before `limit`. Returns true if

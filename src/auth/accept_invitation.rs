@@ -76,7 +76,7 @@ pub async fn accept_invitation(
     let user = challenge.user().ok_or_else(|| refused(pointer))?;
     let hash = new_password::hash(&auth, new_password, user, network).await?;
     let accept = move |conn: &mut _| {
-        let Some((account, ended)) = new_password::set(conn, challenge.id, user, &hash, now)? else {
+        let Some((account, ended)) = new_password::set(conn, challenge.id, user, &hash, &client, now)? else {
             return Err(refused(pointer));
         };
         users::confirm_email(conn, user, &account.email, now)?;

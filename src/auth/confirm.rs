@@ -221,7 +221,7 @@ fn confirm_account(
     };
     users::take_over(conn, user, &hash, now)?;
     challenges::cancel_all(conn, user)?;
-    let notice = NoticeMail::to(&challenge.email, Notice::PasswordChanged);
+    let notice = NoticeMail::to(&challenge.email, Notice::PasswordChanged).by(client, now);
     jobs::enqueue(conn, &notice, now)?;
     let event = Event::by_stranger(EventKind::ApiKeyRevoked, user, client);
     Ok(Some(Ended::all(conn, user, event, now)?))

@@ -15,7 +15,7 @@ use super::{
     caller::Caller,
     challenges::{self, Challenge, NewChallenge, Owner, Purpose, Subject},
     confirm::Confirmed,
-    mails::{Notice, NoticeMail, UndoMail},
+    mails::{Notice, NoticeMail, Origin, UndoMail},
     proof::{Proof, check_code, refused},
 };
 use crate::{
@@ -130,7 +130,7 @@ fn apply(
     let new =
         NewChallenge { purpose: Purpose::UndoEmailChange, subject: Subject::User(user), email: &old.email };
     let undo = challenges::open(conn, &new, now)?;
-    jobs::enqueue(conn, &UndoMail { challenge: undo }, now)?;
+    jobs::enqueue(conn, &UndoMail { challenge: undo, origin: Some(Origin::of(client, now)) }, now)?;
     Ok(true)
 }
 

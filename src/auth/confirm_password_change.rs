@@ -63,7 +63,7 @@ pub async fn confirm_password_change(
     let ended = auth
         .db
         .tx(move |conn| {
-            let Some((_, ended)) = new_password::set(conn, challenge, me.id, &hash, now)? else {
+            let Some((_, ended)) = new_password::set(conn, challenge, me.id, &hash, &client, now)? else {
                 return Err(refused("/code"));
             };
             users::allow_login(conn, &limits, me.id, network, now)?;

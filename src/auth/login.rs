@@ -10,6 +10,7 @@ use validator::{Validate, ValidationError};
 use super::{
     Auth,
     caller::Caller,
+    login_alert::{self, NewLogin},
     mails::LoginStoppedMail,
     store,
     token_pair::{self, TokenPair},
@@ -154,8 +155,9 @@ async fn start_session(
     times: Lifetimes,
 ) -> Result<(Grant, EndedSessions), Problem> {
     let (limits, activity) = (auth.limits.clone(), auth.activity.clone());
+    let alerts = auth.accounts.login_alerts;
     let start = move |conn: &mut PgConnection| {
-        let Some(role) = users::count_login(conn, &user, client.address, times.now)? else {
+        let Some(counted) = users::count_login(conn, &user, client.address, times.now)? else {
             // Changed by its owner or an admin, or rehashed by another log-in: a second attempt shows which.
             let gone = users::lock_hash(conn, user.id)?.is_none();
             let changed = || Problem::unavailable("the account was changed during the log-in");
@@ -167,11 +169,14 @@ async fn start_session(
         if let Some(guess) = guess {
             guess.was_right(conn, &limits)?;
         }
-        let new = NewSession { user: user.id, role, remember, client: client.clone() };
+        let new = NewSession { user: user.id, role: counted.role, remember, client: client.clone() };
         let (grant, ended) = sessions::start(conn, new, &times, &activity)?;
+        let (session, is_first) = (grant.claims.sid, counted.is_first);
+        let news = NewLogin { user: user.id, session, client: &client, is_first };
+        login_alert::notice(conn, &limits, alerts, &news, times.now)?;
         Event::new(EventKind::LoggedIn, Actor::Anonymous)
             .about(user.id)
-            .in_session(grant.claims.sid)
+            .in_session(session)
             .from(&client)
             .record(conn, times.now)?;
         Ok((grant, ended))

@@ -15,12 +15,15 @@ mod confirm_email_change;
 mod confirm_password_change;
 mod current_password;
 mod delete_me;
+mod end_mailed_session;
 mod end_session;
 mod ended;
+mod export;
 mod forgot_password;
 mod list_sessions;
 mod list_user_sessions;
 mod login;
+mod login_alert;
 mod logout;
 mod mails;
 mod new_password;
@@ -43,6 +46,7 @@ use diesel::PgConnection;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::{
+    admin::import,
     breaches::Breaches,
     ended::Ended,
     mails::{MailContext, jobs},
@@ -97,6 +101,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(list_sessions::list_sessions)
         .service(list_user_sessions::list_user_sessions)
         .service(end_session::end_session)
+        .service(end_mailed_session::end_mailed_session)
         .service(confirm::confirm)
         .service(resend_confirmation::resend_confirmation)
         .service(forgot_password::forgot_password)
@@ -109,5 +114,6 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(undo_email_change::undo_email_change)
         .service(unlock_login::unlock_login)
         .service(delete_me::delete_me)
+        .service(export::export_me)
         .service(restore_account::restore_account);
 }

@@ -15,7 +15,7 @@ use crate::{
     http::{Network, Problem},
     jobs, passwords,
     tokens::{
-        EndedSessions, api_keys,
+        Client, EndedSessions, api_keys, login_devices,
         sessions::{self, Selection},
     },
     users::{self, Account},
@@ -72,6 +72,7 @@ pub(super) fn set(
     challenge: Uuid,
     user: UserId,
     hash: &str,
+    client: &Client,
     now: DateTime<Utc>,
 ) -> Result<Option<(Account, EndedSessions)>, Problem> {
     let Some(account) = users::lock_account(conn, user)? else {
@@ -81,11 +82,13 @@ pub(super) fn set(
         return Ok(None);
     }
     users::set_password(conn, user, hash, now)?;
+    // Its log-in with the new password is no news.
+    login_devices::remember(conn, user, client, now)?;
     challenges::cancel(conn, user)?;
     let ended = sessions::end(conn, user, Selection::All)?;
     let has_keys = api_keys::count(conn, user)? > 0;
     let notice = if has_keys { Notice::PasswordChangedWithKeys } else { Notice::PasswordChanged };
-    let notice = NoticeMail::to(&account.email, notice);
+    let notice = NoticeMail::to(&account.email, notice).by(client, now);
     jobs::enqueue(conn, &notice, now)?;
     Ok(Some((account, ended)))
 }

@@ -99,7 +99,8 @@ pub async fn register(
         // With a salt derived from the address, so that one hash of a confirmation's password can be compared with all
         // registrations of the address.
         let hash = permit.hash_with_salt(password, auth.challenge_keys.salt(&email)).await?;
-        let pending = store::Registration::new(email, name, username, hash, now);
+        let expires_at = now + auth.accounts.registration_retention;
+        let pending = store::Registration::new(email, name, username, hash, now, expires_at);
         auth.db.tx(move |conn| wait_for_confirmation(conn, &limits, &pending, now)).await?;
         return Ok(HttpResponse::Accepted().finish());
     }

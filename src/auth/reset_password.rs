@@ -86,7 +86,8 @@ pub async fn reset_password(
     let ended = auth
         .db
         .tx(move |conn| {
-            let Some((account, ended)) = new_password::set(conn, challenge.id, user, &hash, now)? else {
+            let Some((account, ended)) = new_password::set(conn, challenge.id, user, &hash, &client, now)?
+            else {
                 return Err(refused(pointer));
             };
             // The token or the code proves that the person receives mail at the address.

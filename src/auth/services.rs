@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix_web::{HttpResponse, web::Data};
 use chrono::{DateTime, Utc};
 use diesel::PgConnection;
+use tokio::sync::Semaphore;
 
 use super::{breaches::Breaches, challenges::ChallengeKeys};
 use crate::{
@@ -35,6 +36,8 @@ pub struct Auth {
     pub blocklist: Data<Blocklist>,
     pub activity: Data<Activity>,
     pub api_keys: Data<ApiKeys>,
+    /// The right to import accounts: one import at a time.
+    pub imports: Arc<Semaphore>,
     pub accounts: config::Accounts,
     pub tokens: config::Tokens,
 }

@@ -1,6 +1,6 @@
 //! Stores registrations until they are confirmed.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult, prelude::*};
 use uuid::Uuid;
 
@@ -9,8 +9,6 @@ use crate::{
     users::{EmailAddress, Login},
 };
 
-/// How long a registration can be confirmed.
-const LIFETIME: TimeDelta = TimeDelta::days(7);
 /// Pending registrations that a log-in is compared with. The limits on mails keep their number lower.
 const MAX_COMPARED: i64 = 100;
 /// Rows that housekeeping deletes in one statement.
@@ -38,6 +36,7 @@ impl Registration {
         username: Option<String>,
         password_hash: String,
         now: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
     ) -> Self {
         Self {
             id: Uuid::now_v7(),
@@ -47,7 +46,7 @@ impl Registration {
             name,
             password_hash,
             created_at: now,
-            expires_at: now + LIFETIME,
+            expires_at,
         }
     }
 }

@@ -10,6 +10,7 @@ mod output;
 mod send_test_mail;
 mod serve;
 mod sessions;
+mod users;
 
 use std::process::ExitCode;
 
@@ -51,6 +52,9 @@ enum Command {
     /// End the sessions of one account or of all
     #[command(subcommand)]
     Sessions(sessions::Command),
+    /// Import accounts
+    #[command(subcommand)]
+    Users(users::Command),
     /// Verify the audit trail
     #[command(subcommand)]
     Audit(audit::Command),
@@ -97,6 +101,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::CreateAdmin(arguments) => create_admin::run(&config, &arguments),
         Command::Keys(command) => keys::run(&config, &command),
         Command::Sessions(command) => sessions::run(&config, &command),
+        Command::Users(command) => users::run(&config, &command),
         Command::Audit(command) => audit::run(&config, &command),
         Command::CheckConfig(arguments) => check_config::run(&config, &arguments),
         Command::SendTestMail(arguments) => send_test_mail::run(&config, &arguments),

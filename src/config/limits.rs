@@ -47,6 +47,8 @@ pub struct Rates {
     pub pictures: RateLimit,
     /// Runs of the sync that admins request, of all together.
     pub sync: RateLimit,
+    /// Exports of what is stored about one user.
+    pub exports: RateLimit,
     pub passwords: PasswordLimits,
     pub codes: CodeLimits,
     pub mails: MailLimits,
@@ -89,6 +91,9 @@ pub struct MailLimits {
     pub password_change: RateLimit,
     /// About log-ins from new networks that were stopped.
     pub login_stopped: RateLimit,
+    /// About log-ins from new devices. Counted for the account and not in `all`, so that strangers cannot use it up by
+    /// requesting other mails: each of these mails needs the right password.
+    pub new_device: RateLimit,
 }
 
 impl Rates {
@@ -104,6 +109,7 @@ impl Rates {
             unknown_api_keys: read("RATE_LIMIT_UNKNOWN_API_KEYS", "unknown-api-keys", 300, SECOND),
             pictures: read("RATE_LIMIT_PICTURES", "pictures", 20, MINUTE),
             sync: read("RATE_LIMIT_SYNC", "sync", 3, MINUTE),
+            exports: read("RATE_LIMIT_EXPORTS", "data exports", 3, HOUR),
             passwords: PasswordLimits {
                 network: read(
                     "RATE_LIMIT_PASSWORDS_NETWORK",
@@ -146,6 +152,7 @@ impl Rates {
                     3 * HOUR,
                 ),
                 login_stopped: read("RATE_LIMIT_MAILS_LOGIN_STOPPED", "mails: log-in stopped", 1, 24 * HOUR),
+                new_device: read("RATE_LIMIT_MAILS_NEW_DEVICE", "mails: log-in alerts", 5, 4 * HOUR),
             },
         }
     }

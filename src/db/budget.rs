@@ -51,6 +51,13 @@ pub async fn within_budget<F: Future>(request: F) -> F::Output {
     REQUEST.scope(Cell::new(budget), request).await
 }
 
+/// Runs a part of a request that takes longer than others, with a budget of its own. For work of admins of which one at
+/// a time runs: it keeps a slot all the while.
+pub async fn within_time<F: Future>(time: Duration, part: F) -> F::Output {
+    let budget = Budget { all: time, waits: REQUEST_WAITS, ..Budget::left() };
+    REQUEST.scope(Cell::new(budget), part).await
+}
+
 /// Counts the following hops of this request against the slots of `account`: its id, or before that is known the
 /// name in the request. One account takes at most a quarter of the slots, so that a locked row of one does not block
 /// all. Outside a request this does nothing.

@@ -46,7 +46,7 @@ use tokio::{task, time};
 pub(crate) use self::text_enum::text_enum;
 use self::{budget::Budget, hops::Hops, manager::Manager, reach::Reach, slots::Slots, watch::Probes};
 pub use self::{
-    budget::{charge_to, within_budget},
+    budget::{charge_to, within_budget, within_time},
     connection::{connect, connect_patiently},
     error::{DbError, constraint_violated},
     follow::{Change, Follow, Follower},

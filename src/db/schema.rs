@@ -83,6 +83,7 @@ diesel::table! {
         code_expires_at -> Nullable<Timestamptz>,
         expires_at -> Timestamptz,
         consumed_at -> Nullable<Timestamptz>,
+        session_id -> Nullable<Uuid>,
     }
 }
 
@@ -196,6 +197,15 @@ diesel::table! {
         last_error -> Nullable<Text>,
         last_error_at -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    login_devices (user_id, network, program) {
+        user_id -> Uuid,
+        network -> Cidr,
+        program -> Text,
+        last_used_at -> Timestamptz,
     }
 }
 
@@ -417,6 +427,7 @@ diesel::joinable!(coin_quotes -> coin_snapshots (snapshot_id));
 diesel::joinable!(coin_quotes -> coins (coin_id));
 diesel::joinable!(coin_refs -> coins (coin_id));
 diesel::joinable!(coin_social -> coins (coin_id));
+diesel::joinable!(login_devices -> users (user_id));
 diesel::joinable!(login_networks -> users (user_id));
 diesel::joinable!(refresh_tokens -> sessions (session_id));
 diesel::joinable!(security_events -> audit_chains (chain));
@@ -446,6 +457,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     idempotency_keys,
     job_schedules,
     jobs,
+    login_devices,
     login_networks,
     provider_state,
     rate_limits,

@@ -86,7 +86,7 @@ fn check_headers(req: &HttpRequest) -> Result<(), Problem> {
 }
 
 /// Answers 400 to what is not JSON, and 422 with the field to JSON of another shape.
-pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let value: Value = serde_json::from_slice(bytes)
         .map_err(|error| Problem::new(&kind::MALFORMED_JSON).detail(error.to_string()))?;
     if let Some(error) = find_nul(&value, &mut String::new()) {

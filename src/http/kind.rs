@@ -76,6 +76,8 @@ kinds! {
         Example::Field("/email", "domain", "must be an address of a domain that this service accepts");
     WRONG_PASSWORD = 403 "wrong-password", "The password is wrong",
         "This action requires the current password, and the given one does not match.";
+    RECENT_LOGIN_REQUIRED = 403 "recent-login-required", "A recent log-in is required",
+        "The session began more than 15 minutes ago, and this needs a newer one. Log in again with `POST /api/v1/auth/login`; a refresh does not count.";
     EMAIL_UNCONFIRMED = 403 "email-unconfirmed", "The e-mail address is not confirmed yet",
         "The password is right, but the e-mail address has to be confirmed first: open the link in the mail or enter its code. `POST /api/v1/auth/confirm/resend` sends another mail.";
     ACCOUNT_DISABLED = 403 "account-disabled", "The account is disabled",
@@ -85,7 +87,7 @@ kinds! {
     METHOD_NOT_ALLOWED = 405 "method-not-allowed", "Method not allowed",
         "The path does not support this method. The `Allow` header lists the supported ones.";
     REQUEST_TIMEOUT = 408 "request-timeout", "The body took too long",
-        "The request body was not complete within 10 seconds (a picture: 30 seconds).";
+        "The request body was not complete within 10 seconds (a picture: 30 seconds, an import of users: a minute).";
     EMAIL_TAKEN = 409 "email-taken", "The e-mail address is taken",
         "Another account has this address. Addresses are compared without regard to case.",
         Example::Field("/email", "taken", "is taken");
@@ -107,7 +109,7 @@ kinds! {
     PRECONDITION_FAILED = 412 "precondition-failed", "The resource has changed",
         "`If-Match` does not match the current version. Read the resource again and repeat the change.";
     PAYLOAD_TOO_LARGE = 413 "payload-too-large", "The body is too large",
-        "A JSON body can have at most 64 KiB, a picture 2 MiB.";
+        "A JSON body can have at most 64 KiB, a picture 2 MiB, an import of users 16 MiB.";
     UNSUPPORTED_MEDIA_TYPE = 415 "unsupported-media-type", "The body has an unsupported type",
         "Send `Content-Type: application/json` without `Content-Encoding`. A picture must be PNG, JPEG, WebP or GIF by its content, whatever its name or type says.";
     VALIDATION_FAILED = 422 "validation-failed", "The request is not valid",

@@ -219,6 +219,10 @@ impl Problem {
         self.0.kind
     }
 
+    pub fn errors(&self) -> &[FieldError] {
+        &self.0.errors
+    }
+
     /// The first invalid field, for tests.
     #[cfg(test)]
     pub(super) fn first_field(&self) -> Option<&FieldError> {

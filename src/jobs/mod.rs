@@ -34,7 +34,7 @@ pub use self::{
     model::JobState,
     prune::PruneJobs,
     registry::Registry,
-    store::{count, enqueue},
+    store::{count, enqueue, forget_dead},
     worker::{LEASE, Wake, Worker},
 };
 

@@ -1,7 +1,9 @@
 //! The SQL of jobs.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::{PgConnection, QueryResult, dsl::auto_type, prelude::*, result::Error, sql_query};
+use diesel::{
+    PgConnection, QueryResult, dsl::auto_type, prelude::*, result::Error, sql_query, sql_types::Text,
+};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -44,6 +46,18 @@ pub(super) fn insert(
         .execute(conn)?;
     notify(conn)?;
     Ok(id)
+}
+
+/// Deletes dead jobs about a person, by the id of the account or its address. The others end by themselves.
+pub fn forget_dead(conn: &mut PgConnection, user: &str, email: &str) -> QueryResult<()> {
+    sql_query(
+        "DELETE FROM jobs WHERE state = 'dead' AND (payload ->> 'email' = $2 \
+             OR $1 IN (payload ->> 'user', payload ->> 'account'))",
+    )
+    .bind::<Text, _>(user)
+    .bind::<Text, _>(email)
+    .execute(conn)?;
+    Ok(())
 }
 
 fn notify(conn: &mut PgConnection) -> QueryResult<()> {

@@ -11,7 +11,10 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bcrypt::{BcryptError, BcryptResult, HashParts};
 use tokio::{sync::oneshot, time};
 
-use super::queue::{MAX_WAIT, Queue, overloaded};
+use super::{
+    foreign::{Foreign, Unusable},
+    queue::{MAX_WAIT, Queue, overloaded},
+};
 use crate::{
     config::Passwords,
     http::{Network, Problem},
@@ -22,6 +25,8 @@ use crate::{
 const DUMMY_SALT_AND_DIGEST: &str = "abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZabcde";
 /// In the place of a hash: no password matches it, and a comparison takes as long as any other.
 pub const UNUSABLE: &str = "!";
+/// The lowest cost of bcrypt.
+const LOWEST_COST: u32 = 4;
 /// How long a request waits for a hash that has begun. At the highest cost a hash takes seconds.
 const MAX_RUN: Duration = Duration::from_secs(30);
 
@@ -85,7 +90,7 @@ impl Drop for Queued<'_> {
 pub enum Verdict {
     Wrong,
     Right,
-    /// Right, but stored with another cost than the configured one. Carries the hash with the configured cost.
+    /// Right, but stored with another cost than the configured one, or by another system. Carries the hash with the configured cost.
     RightButOutdated(String),
 }
 
@@ -186,6 +191,9 @@ impl HashPermit<'_> {
 
 fn verify(password: &str, stored: Option<&str>, dummy: &str, cost: u32) -> BcryptResult<Verdict> {
     let stored = stored.filter(|hash| *hash != UNUSABLE);
+    if let Some(foreign) = stored.and_then(Foreign::of_stored) {
+        return verify_foreign(password, foreign, cost);
+    }
     let hash = stored.unwrap_or(dummy);
     let matches = bcrypt::verify(prehash(password), hash)?;
     Ok(match (matches && stored.is_some(), cost_of(hash) == Some(cost)) {
@@ -196,6 +204,38 @@ fn verify(password: &str, stored: Option<&str>, dummy: &str, cost: u32) -> Bcryp
         (true, true) => Verdict::Right,
         (true, false) => Verdict::RightButOutdated(Hasher::hash_now(password, cost)?),
     })
+}
+
+/// A right password gets one of our hashes. A wrong one takes at least as long as one of ours: the difference is filled
+/// with rounds of bcrypt. A foreign hash that costs more than ours shows by its time until the first log-in.
+fn verify_foreign(password: &str, foreign: Result<Foreign, Unusable>, cost: u32) -> BcryptResult<Verdict> {
+    let begun = Instant::now();
+    // One that cannot be read was changed in the database: no password is right.
+    if foreign.is_ok_and(|hash| hash.matches(password)) {
+        return Ok(Verdict::RightButOutdated(Hasher::hash_now(password, cost)?));
+    }
+    fill_up(begun.elapsed(), cost)?;
+    Ok(Verdict::Wrong)
+}
+
+/// Hashes until as much time has passed as a hash of this cost takes now. `spent` counts as passed.
+fn fill_up(spent: Duration, cost: u32) -> BcryptResult<()> {
+    // A sixteenth of the work, measured under the load of this moment.
+    let probe = cost.saturating_sub(4).max(LOWEST_COST);
+    let begun = Instant::now();
+    bcrypt::verify("", &dummy(probe))?;
+    let took = begun.elapsed();
+    let mut left = (took * (1 << (cost - probe))).saturating_sub(spent + took);
+    for lower in (LOWEST_COST..cost).rev() {
+        let expected =
+            if lower >= probe { took * (1 << (lower - probe)) } else { took / (1 << (probe - lower)) };
+        while left >= expected && !expected.is_zero() {
+            let begun = Instant::now();
+            bcrypt::verify("", &dummy(lower))?;
+            left = left.saturating_sub(begun.elapsed());
+        }
+    }
+    Ok(())
 }
 
 fn is_one_of(password: &str, stored: &[String], dummy: &str, cost: u32) -> BcryptResult<bool> {
@@ -216,10 +256,9 @@ fn equalise_cost(hashed_at: Option<u32>, cost: u32) -> BcryptResult<()> {
 
 /// Estimates the time of a hash of this cost on this machine: measures the lowest cost, since each step doubles it.
 fn estimate(cost: u32) -> Duration {
-    const LOWEST: u32 = 4;
     let began = Instant::now();
-    let _ = bcrypt::verify("", &dummy(LOWEST));
-    began.elapsed() * (1 << cost.saturating_sub(LOWEST))
+    let _ = bcrypt::verify("", &dummy(LOWEST_COST));
+    began.elapsed() * (1 << cost.saturating_sub(LOWEST_COST))
 }
 
 fn dummy(cost: u32) -> String {
@@ -253,6 +292,38 @@ mod tests {
 
     fn network() -> Network {
         Network::of([127, 0, 0, 1].into())
+    }
+
+    #[tokio::test]
+    async fn a_foreign_hash_is_replaced_by_one_of_ours_and_a_wrong_password_takes_as_long_as_with_ours() {
+        let hasher = hasher(10);
+        let verify = async |password: &str, stored: &str| {
+            let permit = hasher.reserve(network()).expect("a permit");
+            let begun = Instant::now();
+            let verdict =
+                permit.verify(password.to_owned(), Some(stored.to_owned())).await.expect("a verdict");
+            (verdict, begun.elapsed())
+        };
+        let foreign = bcrypt::hash("right", 4).expect("a hash");
+        let foreign = crate::passwords::to_store(&foreign).expect("a usable hash");
+        let (Verdict::RightButOutdated(ours), _) = verify("right", &foreign).await else {
+            panic!("refused");
+        };
+        assert_eq!(verify("right", &ours).await.0, Verdict::Right);
+        // The least of several: the machine may have been busy during one.
+        let mut least = [Duration::MAX; 2];
+        for _ in 0..5 {
+            for (least, stored) in least.iter_mut().zip([&foreign, &ours]) {
+                let (verdict, took) = verify("wrong", stored).await;
+                assert_eq!(verdict, Verdict::Wrong);
+                *least = took.min(*least);
+            }
+        }
+        // Without the filling it would be a sixty-fourth.
+        assert!(least[0] * 4 > least[1], "foreign {:?}, ours {:?}", least[0], least[1]);
+        for damaged in ["foreign:", "foreign:$2b$04$x", "foreign:$2b$31$"] {
+            assert_eq!(verify("right", damaged).await.0, Verdict::Wrong, "{damaged}");
+        }
     }
 
     #[tokio::test]

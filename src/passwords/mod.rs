@@ -4,11 +4,13 @@
 //! everything after 72 bytes and stops at a NUL. The key of the HMAC is not a secret: it prevents that digests from
 //! other leaks can be tested against our hashes.
 
+mod foreign;
 mod hasher;
 mod policy;
 mod queue;
 
 pub use self::{
+    foreign::{Unusable, to_store},
     hasher::{HashPermit, Hasher, UNUSABLE, Verdict},
     policy::{Policy, check},
 };

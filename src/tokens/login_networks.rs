@@ -11,6 +11,7 @@ use diesel::{
 };
 use ipnet::IpNet;
 
+use super::login_devices;
 use crate::{
     db::{
         UserId,
@@ -88,10 +89,10 @@ pub fn remember(
     Ok(())
 }
 
-/// Deletes all networks of a user, after a new password: a thief of the old one may have logged in from any of them.
+/// Deletes all networks and devices of a user, after a new password: a thief of the old one may have logged in from any of them.
 pub fn forget_all(conn: &mut PgConnection, user: UserId) -> QueryResult<()> {
     diesel::delete(login_networks::table.filter(login_networks::user_id.eq(user))).execute(conn)?;
-    Ok(())
+    login_devices::forget_all(conn, user)
 }
 
 /// Deletes at most [`BATCH`] networks that were not used for 30 days. Returns true if there may be more.

@@ -7,6 +7,7 @@
 //! - [`reuse`]: decides about refresh tokens that are used a second time;
 //! - [`Blocklist`]: ended sessions whose access tokens have not expired yet;
 //! - [`login_networks`]: the networks from which a user has logged in recently;
+//! - [`login_devices`]: the same with the program, to notice a log-in from elsewhere;
 //! - [`api_keys`]: keys with which programs act for a user;
 //! - [`CurrentUser`], [`Admin`]: extractors that protect the endpoints that take them;
 //! - [`Allowed`]: an extractor that also accepts an API key with a scope.
@@ -25,6 +26,7 @@ mod jwks;
 mod jwt;
 mod keys;
 mod lifetimes;
+pub mod login_devices;
 pub mod login_networks;
 mod refresh;
 pub mod reuse;
@@ -42,7 +44,7 @@ pub use self::{
     api_keys::ApiKeys,
     blocklist::{Blocklist, EndedSessions},
     claims::{AccessToken, RefreshClaims},
-    client::Client,
+    client::{Client, device_of},
     credentials::X_API_KEY,
     current_user::{Admin, CurrentUser, PossiblyExpired},
     end_all::end_all,

@@ -123,6 +123,16 @@ pub fn is_live(conn: &mut PgConnection, user: UserId, session: SessionId) -> Que
     diesel::select(diesel::dsl::exists(row)).get_result(conn)
 }
 
+/// When this session of this user began, unless it has ended.
+pub fn began_at(
+    conn: &mut PgConnection,
+    user: UserId,
+    session: SessionId,
+) -> QueryResult<Option<DateTime<Utc>>> {
+    let row = sessions::table.filter(sessions::id.eq(session).and(sessions::user_id.eq(user)));
+    row.select(sessions::created_at).first(conn).optional()
+}
+
 /// Some of a user's sessions.
 #[derive(Clone, Copy, Debug)]
 pub enum Selection<'a> {

@@ -133,9 +133,18 @@ pub fn restore(conn: &mut PgConnection, user: &User, now: DateTime<Utc>) -> Resu
         })
 }
 
-/// Deletes accounts for good whose time to be restored is over, with everything that belongs to them. Returns their
-/// ids and the hashes of their pictures; at most [`BATCH`].
-pub fn purge(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<Vec<(UserId, Option<String>)>> {
+/// What is left to delete of a purged account.
+#[derive(Queryable, Debug)]
+pub struct Purged {
+    pub id: UserId,
+    pub email: String,
+    /// The hash of its picture.
+    pub picture: Option<String>,
+}
+
+/// Deletes accounts for good whose time to be restored is over, with everything that belongs to them. At most
+/// [`BATCH`].
+pub fn purge(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<Vec<Purged>> {
     let over: Vec<UserId> = users::table
         .filter(users::purge_at.lt(now))
         .select(users::id)
@@ -145,6 +154,6 @@ pub fn purge(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<Vec<(Us
         .skip_locked()
         .load(conn)?;
     diesel::delete(users::table.filter(users::id.eq_any(over)))
-        .returning((users::id, users::avatar_hash))
+        .returning((users::id, users::email, users::avatar_hash))
         .get_results(conn)
 }

@@ -20,13 +20,13 @@ pub use self::{
         Account, change_email, confirm_email, find_account, find_account_of, is_username_taken, lock_account,
         lock_account_of, lock_for_counting, lock_hash, lock_with_hash, set_password, take_over,
     },
-    administration::{AdminChange, change, keep_an_admin, lock, mark_deleted, purge, restore},
+    administration::{AdminChange, Purged, change, keep_an_admin, lock, mark_deleted, purge, restore},
     email::{EmailAddress, check_email, check_new_email},
     guesses::{Guess, allow_login, is_login_stopped},
     model::{Status, User, check_name, check_new_username, check_username},
     store::{
-        Credentials, Login, NewUser, Taken, count_login, delete, find_credentials, find_hash, insert,
-        promote, set_password_hash,
+        Credentials, Login, NewUser, Taken, count_login, delete, find_credentials, find_hash, find_taken,
+        insert, insert_all, promote, set_password_hash,
     },
 };
 

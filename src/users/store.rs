@@ -1,6 +1,6 @@
 //! Stores accounts: inserts, finds, lists, changes and deletes them.
 
-use std::net::IpAddr;
+use std::{collections::HashSet, net::IpAddr};
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -18,8 +18,12 @@ use super::{
     model::{STATUS, Status, User},
 };
 use crate::{
-    db::{UserId, constraint_violated, id_at, least_id_at, schema::users},
+    db::{
+        UserId, constraint_violated, id_at, least_id_at,
+        schema::{challenges, users},
+    },
     http::{Problem, kind},
+    passwords,
     tokens::Role,
 };
 
@@ -35,6 +39,7 @@ pub struct NewUser {
     role: Role,
     password_hash: String,
     email_confirmed_at: Option<DateTime<Utc>>,
+    disabled_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -50,6 +55,7 @@ impl NewUser {
             role,
             password_hash,
             email_confirmed_at: None,
+            disabled_at: None,
             created_at: now,
             updated_at: now,
         }
@@ -66,6 +72,31 @@ impl NewUser {
     pub fn confirmed(mut self) -> Self {
         self.email_confirmed_at = Some(self.created_at);
         self
+    }
+}
+
+impl NewUser {
+    /// Changes an account that was created elsewhere, at the time it was made with, into one that is imported now.
+    pub fn imported(mut self, is_disabled: bool, now: DateTime<Utc>) -> Self {
+        self.disabled_at = is_disabled.then_some(now);
+        self.updated_at = now;
+        self
+    }
+
+    pub fn id(&self) -> UserId {
+        self.id
+    }
+
+    pub fn email(&self) -> &EmailAddress {
+        &self.email
+    }
+
+    pub fn username_canonical(&self) -> Option<&str> {
+        self.username_canonical.as_deref()
+    }
+
+    pub fn has_password(&self) -> bool {
+        self.password_hash != passwords::UNUSABLE
     }
 }
 
@@ -132,6 +163,45 @@ pub fn insert(conn: &mut PgConnection, user: &NewUser) -> QueryResult<User> {
     diesel::insert_into(users::table).values((user, email)).returning(User::as_returning()).get_result(conn)
 }
 
+/// Inserts accounts with one statement.
+///
+/// # Errors
+/// As [`insert`].
+pub fn insert_all(conn: &mut PgConnection, users: &[NewUser]) -> QueryResult<()> {
+    let email = |user: &NewUser| {
+        (
+            users::email.eq(user.email.given().to_owned()),
+            users::email_canonical.eq(user.email.canonical().to_owned()),
+        )
+    };
+    let rows: Vec<_> = users.iter().map(|user| (user, email(user))).collect();
+    diesel::insert_into(users::table).values(rows).execute(conn)?;
+    Ok(())
+}
+
+/// Returns which of these canonical addresses and usernames accounts have, or have reserved. Only a hint: another
+/// request may take one before they are inserted.
+pub fn find_taken(
+    conn: &mut PgConnection,
+    emails: &[&str],
+    usernames: &[&str],
+    now: DateTime<Utc>,
+) -> QueryResult<HashSet<String>> {
+    let reserved = challenges::table
+        .filter(challenges::email_canonical.eq_any(emails))
+        .filter(challenges::purpose.eq("undo-email-change").and(challenges::consumed_at.is_null()))
+        .filter(challenges::expires_at.gt(now))
+        .select(challenges::email_canonical);
+    let mut taken: HashSet<String> = reserved.load(conn)?.into_iter().collect();
+    let owned = users::table.filter(users::email_canonical.eq_any(emails)).select(users::email_canonical);
+    taken.extend(owned.load::<String>(conn)?);
+    let named = users::table
+        .filter(users::username_canonical.eq_any(usernames))
+        .select(users::username_canonical.assume_not_null());
+    taken.extend(named.load::<String>(conn)?);
+    Ok(taken)
+}
+
 pub fn find_credentials(conn: &mut PgConnection, login: &Login) -> QueryResult<Option<Credentials>> {
     let query = users::table.select(Credentials::as_select()).into_boxed();
     let name = login.canonical();
@@ -154,14 +224,22 @@ pub(super) fn find_for_update(conn: &mut PgConnection, id: UserId) -> QueryResul
     users::table.find(id).select(User::as_select()).for_update().first(conn).optional()
 }
 
-/// Counts a log-in, and remembers when and from where it and the one before were. Returns the role; None if the account
+/// A log-in that was counted.
+#[derive(Queryable, Clone, Copy, Debug)]
+pub struct CountedLogin {
+    pub role: Role,
+    /// Whether it is the first one of the account.
+    pub is_first: bool,
+}
+
+/// Counts a log-in, and remembers when and from where it and the one before were. Returns None if the account
 /// was disabled, deleted or given another password in the meantime. Locks the row.
 pub fn count_login(
     conn: &mut PgConnection,
     user: &Credentials,
     address: IpAddr,
     now: DateTime<Utc>,
-) -> QueryResult<Option<Role>> {
+) -> QueryResult<Option<CountedLogin>> {
     // The version stays the same: the user sees no change that another one could overwrite.
     diesel::update(users::table.find(user.id))
         .filter(users::password_hash.eq(&user.password_hash))
@@ -173,7 +251,7 @@ pub fn count_login(
             users::current_login_at.eq(now),
             users::current_login_address.eq(IpNet::from(address)),
         ))
-        .returning(users::role)
+        .returning((users::role, users::login_count.eq(1)))
         .get_result(conn)
         .optional()
 }

@@ -11,6 +11,7 @@ mod cli {
     mod keys;
     mod openapi_and_healthcheck;
     mod restore;
+    mod users;
 }
 mod app {
     mod authorization;
@@ -27,10 +28,12 @@ mod auth {
     mod confirmation;
     mod email_change;
     mod login;
+    mod login_alerts;
     mod logout;
     mod pages;
     mod password_change;
     mod password_reset;
+    mod personal_data;
     mod pre_hijacking;
     mod refresh;
     mod refresh_reuse;
@@ -68,6 +71,7 @@ mod upstream {
 }
 mod users {
     mod administration;
+    mod import;
     mod list;
     mod me;
 }

@@ -1,8 +1,9 @@
-//! What admins do to accounts of others: invite, change, delete, restore, end sessions, send mails.
+//! What admins do to accounts of others: invite, import, change, delete, restore, end sessions, send mails.
 
 mod change;
 mod delete;
 mod end_sessions;
+pub mod import;
 mod invite;
 mod restore;
 mod send_confirmation;
@@ -12,6 +13,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 pub fn routes(config: &mut ServiceConfig) {
     config
+        .service(import::import_users)
         .service(invite::invite_user)
         .service(change::change_user)
         .service(delete::delete_user)

@@ -18,11 +18,11 @@ use crate::{
 const BATCH: i64 = 1000;
 
 /// Ends a user's pending challenges after the password or the address has changed. The right to undo an earlier change
-/// of the address stays: the person who made this change may be a thief.
+/// of the address stays, and so do the links that end a session: the person who made this change may be a thief.
 pub fn cancel(conn: &mut PgConnection, user: UserId) -> QueryResult<()> {
     let pending = challenges::user_id.eq(user).and(challenges::consumed_at.is_null());
-    let undoable = challenges::purpose.eq(Purpose::UndoEmailChange);
-    diesel::delete(challenges::table.filter(pending.and(diesel::dsl::not(undoable)))).execute(conn)?;
+    let cancelled = challenges::purpose.ne_all([Purpose::UndoEmailChange, Purpose::EndSession]);
+    diesel::delete(challenges::table.filter(pending.and(cancelled))).execute(conn)?;
     Ok(())
 }
 

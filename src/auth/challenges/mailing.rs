@@ -12,7 +12,10 @@ use super::{
     model::{CODE_LIFETIME, Challenge, Purpose, Subject},
     secrets::{ChallengeKeys, Secrets, hash_token},
 };
-use crate::{db::schema::challenges, users::EmailAddress};
+use crate::{
+    db::{SessionId, UserId, schema::challenges},
+    users::EmailAddress,
+};
 
 /// How long a challenge waits for its mail.
 const UNARMED_LIFETIME: TimeDelta = TimeDelta::days(7);
@@ -26,7 +29,7 @@ pub struct NewChallenge<'a> {
 }
 
 /// Opens a challenge and returns its id, for the job that mails it. It replaces the subject's earlier challenges of the
-/// same purpose, except those that undo a change of the address: each change can be undone on its own.
+/// same purpose, except those that are about one of several changes or log-ins.
 ///
 /// # Errors
 /// A foreign key violation if the subject was deleted.
@@ -36,13 +39,37 @@ pub fn open(conn: &mut PgConnection, new: &NewChallenge, now: DateTime<Utc>) -> 
     Ok(id)
 }
 
+/// Opens a challenge that ends a session, and returns its id.
+pub fn open_for_session(
+    conn: &mut PgConnection,
+    user: UserId,
+    session: SessionId,
+    email: &EmailAddress,
+    now: DateTime<Utc>,
+) -> QueryResult<Uuid> {
+    let id = Uuid::now_v7();
+    diesel::insert_into(challenges::table)
+        .values((
+            challenges::id.eq(id),
+            challenges::purpose.eq(Purpose::EndSession),
+            challenges::user_id.eq(user),
+            challenges::session_id.eq(session),
+            challenges::email.eq(email.given()),
+            challenges::email_canonical.eq(email.canonical()),
+            challenges::created_at.eq(now),
+            challenges::expires_at.eq(now + UNARMED_LIFETIME),
+        ))
+        .execute(conn)?;
+    Ok(id)
+}
+
 /// Inserts the row. Changes nothing if a challenge with this `id` exists.
 fn insert(conn: &mut PgConnection, id: Uuid, new: &NewChallenge, now: DateTime<Utc>) -> QueryResult<()> {
     let (user_id, registration_id) = match new.subject {
         Subject::User(id) => (Some(id), None),
         Subject::Registration(id) => (None, Some(id)),
     };
-    if new.purpose != Purpose::UndoEmailChange {
+    if !new.purpose.is_one_of_many() {
         let earlier = challenges::purpose.eq(new.purpose).and(challenges::id.ne(id));
         diesel::delete(challenges::table.filter(earlier).filter(new.subject.condition())).execute(conn)?;
     }
@@ -100,7 +127,9 @@ pub fn arm(
     let (code, expires_at) = match challenge.purpose {
         // Counted from the change, so that a delayed mail does not reserve the address for longer.
         Purpose::UndoEmailChange => (None, challenge.created_at + challenge.purpose.lifetime()),
-        Purpose::UnlockLogin | Purpose::RestoreAccount => (None, now + challenge.purpose.lifetime()),
+        Purpose::UnlockLogin | Purpose::RestoreAccount | Purpose::EndSession => {
+            (None, now + challenge.purpose.lifetime())
+        }
         purpose => (Some(keys.hash_code(id, &secrets.code)), now + purpose.lifetime()),
     };
     diesel::update(challenges::table.find(id))

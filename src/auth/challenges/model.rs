@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::code::CodeForm;
 use crate::{
-    db::{UserId, schema::challenges, text_enum},
+    db::{SessionId, UserId, schema::challenges, text_enum},
     users::EmailAddress,
 };
 
@@ -33,9 +33,15 @@ pub enum Purpose {
     UnlockLogin,
     AcceptInvitation,
     RestoreAccount,
+    EndSession,
 }
 
 impl Purpose {
+    /// Whether a subject can have several at once: each is about a change or a log-in of its own.
+    pub(super) fn is_one_of_many(self) -> bool {
+        matches!(self, Self::UndoEmailChange | Self::EndSession)
+    }
+
     pub fn code_form(self) -> CodeForm {
         match self {
             Self::ChangePassword => CodeForm::SixDigits,
@@ -49,7 +55,7 @@ impl Purpose {
             Self::ConfirmEmail | Self::ChangeEmail | Self::UnlockLogin => TimeDelta::hours(24),
             Self::ResetPassword => TimeDelta::minutes(30),
             Self::ChangePassword => CODE_LIFETIME,
-            Self::UndoEmailChange | Self::AcceptInvitation => TimeDelta::days(7),
+            Self::UndoEmailChange | Self::AcceptInvitation | Self::EndSession => TimeDelta::days(7),
             // Until the account is purged, which deletes the challenge: a year at most.
             Self::RestoreAccount => TimeDelta::days(365),
         }
@@ -87,6 +93,8 @@ pub struct Challenge {
     /// Where it is mailed.
     #[diesel(select_expression = (challenges::email, challenges::email_canonical))]
     pub email: EmailAddress,
+    /// The session that it ends.
+    pub session_id: Option<SessionId>,
     pub created_at: DateTime<Utc>,
     pub consumed_at: Option<DateTime<Utc>>,
 }

@@ -8,8 +8,10 @@ mod address_in_use;
 mod confirmation;
 mod email_change;
 mod invitation;
+mod login_alert;
 mod login_stopped;
 mod notice;
+mod origin;
 mod password_change;
 mod registration;
 mod reset;
@@ -25,8 +27,10 @@ pub(super) use self::{
     confirmation::ConfirmationMail,
     email_change::EmailChangeMail,
     invitation::InvitationMail,
+    login_alert::LoginAlertMail,
     login_stopped::LoginStoppedMail,
     notice::{Notice, NoticeMail},
+    origin::Origin,
     password_change::PasswordChangeMail,
     registration::RegistrationMail,
     reset::{Reason, ResetMail},
@@ -103,6 +107,7 @@ pub fn jobs(registry: Registry, context: &MailContext) -> Registry {
         .register::<EmailChangeMail>(context.clone())
         .register::<UndoMail>(context.clone())
         .register::<LoginStoppedMail>(context.clone())
+        .register::<LoginAlertMail>(context.clone())
         .register::<InvitationMail>(context.clone())
         .register::<RestoreMail>(context.clone())
         .register::<NoticeMail>(context.clone())

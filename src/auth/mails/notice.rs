@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::MailContext;
+use super::{MailContext, Origin};
 use crate::{
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
+    tokens::{Client, device_of},
     users::EmailAddress,
 };
 
@@ -15,11 +16,20 @@ use crate::{
 pub struct NoticeMail {
     pub email: String,
     pub notice: Notice,
+    /// Who did it, if the address is confirmed and it is the owner's business. Absent in older jobs.
+    #[serde(default)]
+    pub origin: Option<Origin>,
 }
 
 impl NoticeMail {
     pub fn to(email: &EmailAddress, notice: Notice) -> Self {
-        Self { email: email.given().to_owned(), notice }
+        Self { email: email.given().to_owned(), notice, origin: None }
+    }
+
+    /// Adds when and from where it was done.
+    pub fn by(mut self, client: &Client, now: DateTime<Utc>) -> Self {
+        self.origin = Some(Origin::of(client, now));
+        self
     }
 }
 
@@ -55,7 +65,7 @@ impl Notice {
             Self::PasswordChanged => password_changed(product),
             Self::PasswordChangedWithKeys => with_keys(password_changed(product)),
             Self::SessionReused { logged_in_at, user_agent } => {
-                session_reused(product, logged_in_at, &device(user_agent.as_deref().unwrap_or_default()))
+                session_reused(product, logged_in_at, &device_of(user_agent.as_deref().unwrap_or_default()))
             }
             Self::AddressChanged => address_changed(product),
             Self::AddressTakenBack => address_taken_back(product),
@@ -162,7 +172,10 @@ impl Job for NoticeMail {
     type Context = MailContext;
 
     async fn run(self, running: Running, context: &MailContext) -> Result<(), Failure> {
-        let Content { subject, paragraphs, button } = self.notice.content(context.mailer.product());
+        let Content { subject, mut paragraphs, button } = self.notice.content(context.mailer.product());
+        if let Some(origin) = self.origin {
+            paragraphs.insert(1, format!("It was done {}.", origin.words()));
+        }
         let button = button.map(|(label, page)| (label, context.page(page)));
         let letter = Letter {
             subject,
@@ -171,60 +184,5 @@ impl Job for NoticeMail {
             ..Letter::default()
         };
         context.mailer.send_letter(&running, &self.email, &letter).await
-    }
-}
-
-/// Names the device of a `User-Agent` with words from a fixed list. The header itself is chosen by the client, so it
-/// could be an advertisement or a link.
-fn device(user_agent: &str) -> String {
-    // The order matters: most browsers also name others.
-    const PROGRAMS: [(&str, &str); 6] = [
-        ("Edg/", "Edge"),
-        ("OPR/", "Opera"),
-        ("Firefox/", "Firefox"),
-        ("FxiOS/", "Firefox"),
-        ("Chrome/", "Chrome"),
-        ("Safari/", "Safari"),
-    ];
-    const SYSTEMS: [(&str, &str); 6] = [
-        ("iPhone", "iOS"),
-        ("iPad", "iOS"),
-        ("Android", "Android"),
-        ("Windows", "Windows"),
-        ("Mac OS", "macOS"),
-        ("Linux", "Linux"),
-    ];
-    let find = |names: &[(&str, &'static str)]| {
-        names.iter().find(|(part, _)| user_agent.contains(part)).map(|(_, name)| *name)
-    };
-    match (find(&PROGRAMS), find(&SYSTEMS)) {
-        (Some(program), Some(system)) => format!("{program} on {system}"),
-        (Some(program), None) => program.to_owned(),
-        (None, Some(system)) => format!("a device with {system}"),
-        (None, None) => "an unknown device".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::device;
-
-    #[test]
-    fn a_device_is_named_with_words_of_a_fixed_list() {
-        let chrome =
-            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/141.0 Safari/537.36";
-        let edge = format!("{chrome} Edg/141.0");
-        let phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) AppleWebKit/605 Version/26.0 Safari/604.1";
-        let cases = [
-            (chrome, "Chrome on Windows"),
-            (&edge, "Edge on Windows"),
-            (phone, "Safari on iOS"),
-            ("ShopApp/3 (Android 16)", "a device with Android"),
-            ("Log in at https://evil.example", "an unknown device"),
-            ("", "an unknown device"),
-        ];
-        for (user_agent, name) in cases {
-            assert_eq!(device(user_agent), name);
-        }
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::MailContext;
+use super::{MailContext, Origin};
 use crate::{
     auth::challenges,
     jobs::{Failure, Job, Running},
@@ -14,6 +14,9 @@ use crate::{
 #[derive(Serialize, Deserialize)]
 pub struct UndoMail {
     pub challenge: Uuid,
+    /// Who confirmed the change. Absent in older jobs.
+    #[serde(default)]
+    pub origin: Option<Origin>,
 }
 
 impl Job for UndoMail {
@@ -29,8 +32,9 @@ impl Job for UndoMail {
         };
         // The new address is not named: the old one may be a stranger's, registered by mistake and now corrected.
         let happened = format!(
-            "The e-mail address of your account at {} was changed. If it was you, there is nothing to do.",
-            context.mailer.product()
+            "The e-mail address of your account at {} was changed{}. If it was you, there is nothing to do.",
+            context.mailer.product(),
+            self.origin.map(|origin| format!(" {}", origin.words())).unwrap_or_default(),
         );
         let letter = Letter {
             subject: "Your e-mail address was changed",

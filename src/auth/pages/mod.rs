@@ -30,6 +30,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(unlock_login_page)
         .service(accept_invitation_page)
         .service(restore_account_page)
+        .service(end_session_page)
         .service(page_asset);
 }
 
@@ -194,6 +195,31 @@ async fn restore_account_page(pages: Data<Pages>) -> Result<HttpResponse, Proble
         endpoint: "api/v1/auth/account/restore",
         button: "Restore the account",
         done: "Your account is restored. You can log in now.",
+        takes_code: false,
+        password: None,
+        resend: None,
+    })
+}
+
+/// Page: end a session
+///
+/// Shows a button for the link in the mail about a log-in from a new device. Opening the page ends nothing.
+#[utoipa::path(
+    tag = "pages",
+    security(()),
+    responses((status = 200, description = "The page.", body = String, content_type = "text/html",
+        example = "<!doctype html><title>End a log-in</title>…"))
+)]
+#[get("/end-session")]
+async fn end_session_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
+    respond(&Page {
+        product: &pages.product_name,
+        title: "End a log-in",
+        intro: "This ends the log-in that the mail is about. Your other log-ins and your password stay as they are.",
+        endpoint: "api/v1/auth/session/end",
+        button: "End this log-in",
+        done: "The log-in has ended. If it was not yours, somebody else knows your password: choose another one, \
+               which ends all log-ins.",
         takes_code: false,
         password: None,
         resend: None,

@@ -1,7 +1,8 @@
 //! Creates an alert of the user.
 
-use actix_web::{HttpResponse, post, web::Data};
+use actix_web::{HttpRequest, HttpResponse, post, web::Data};
 use chrono::SubsecRound;
+use diesel::PgConnection;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -16,8 +17,9 @@ use crate::{
     clock::Clock,
     db::Db,
     http::{Json, Problem, kind},
+    idempotency::{IdempotencyKey, Reply},
     market::Coin,
-    tokens::{Allowed, Refusal, api_keys::AlertsWrite},
+    tokens::{Allowed, Refusal, Sealer, api_keys::AlertsWrite},
 };
 
 /// Hysteresis of price and popularity, as a fraction of the threshold.
@@ -64,20 +66,30 @@ pub struct CreateAlert {
 #[utoipa::path(
     tag = "alerts",
     security(("bearer" = []), ("apiKey" = [])),
+    params((
+        "Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
+        description = "A new value for each new alert, such as a UUID. A request that is repeated with the same value and \
+            body within 24 hours gets the same response and creates no second alert.",
+    )),
     responses(
-        (status = 201, description = "The alert.", body = Alert),
+        (status = 201, description = "The alert.", body = Alert,
+            headers(("Idempotency-Replayed" = bool, description = "`true` if an earlier response is repeated."))),
         (status = 300, description = "`ambiguous`: several coins have this name; `choices` lists them with their ids."),
-        (status = 409, description = "`limit-reached`: you have 50 alerts, the maximum.")
+        (status = 409, description = "`limit-reached`: you have 50 alerts, the maximum. `idempotency-key-in-use`."),
+        (status = 422, description = "`validation-failed`, `idempotency-key-reused`.")
     )
 )]
 #[post("/user/alerts")]
 pub async fn create_alert(
     me: Allowed<AlertsWrite>,
+    req: HttpRequest,
     body: Json<CreateAlert>,
     view: Data<View>,
     db: Data<Db>,
     clock: Data<Clock>,
+    sealer: Data<Sealer>,
 ) -> Result<HttpResponse, Problem> {
+    let key = IdempotencyKey::of(&req, me.id)?;
     let Json(wanted) = body;
     let hysteresis = check_numbers(&wanted)?;
     let of_price = wanted.metric == Metric::Price;
@@ -107,13 +119,16 @@ pub async fn create_alert(
         created_at: clock.now().trunc_subsecs(6),
         crossed_at: None,
     };
-    match db.query_tx(move |conn| store::create(conn, me.id, alert)).await? {
-        Created::Yes(alert) => Ok(HttpResponse::Created().json(alert)),
+    let create = move |conn: &mut PgConnection| match store::create(conn, me.id, alert)? {
+        Created::Yes(alert) => Reply::created(&alert, None),
         Created::Full => {
             Err(Problem::new(&kind::LIMIT_REACHED).detail(format!("at most {MAX_ALERTS} alerts")))
         }
         Created::NoUser => Err(Refusal::Revoked.into()),
-    }
+    };
+    let (now, sealer) = (clock.now(), sealer.into_inner());
+    let reply = db.tx(move |conn| key.once(conn, &sealer, now, create)).await?;
+    Ok(reply.respond())
 }
 
 /// Checks threshold and hysteresis, and returns the hysteresis.

@@ -5,9 +5,14 @@ use crate::support::App;
 #[tokio::test]
 async fn pages_are_locked_down_and_load_nothing_from_elsewhere() {
     let app = App::with(&[("PRODUCT_NAME", "Acme <b>& Co</b>")]);
-    for path in
-        ["/confirm", "/reset-password", "/confirm-email-change", "/undo-email-change", "/unlock-login"]
-    {
+    for path in [
+        "/confirm",
+        "/reset-password",
+        "/confirm-email-change",
+        "/undo-email-change",
+        "/unlock-login",
+        "/end-session",
+    ] {
         let page = app.anyone().get(path).await.assert(200);
         assert_eq!(page.header("cache-control"), "no-store");
         assert_eq!(page.header("referrer-policy"), "no-referrer");

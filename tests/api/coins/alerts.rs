@@ -248,3 +248,23 @@ async fn a_hysteresis_must_leave_a_value_that_can_be_reached() {
         "the usual one does not fit: {made}"
     );
 }
+
+#[tokio::test]
+async fn an_alert_is_created_once_for_each_idempotency_key() {
+    let (_market, app, _admin) = with_market(&[]).await;
+    let user = app.user().await;
+    let send = async |client: &Client, key: &str, body: Value| {
+        let build = |request: reqwest::RequestBuilder| request.header("idempotency-key", key).json(&body);
+        client.send(reqwest::Method::POST, PATH, build).await
+    };
+    let first = send(&user, "k1", above_75_000(&json!({}))).await.assert(201);
+    let second = send(&user, "k1", above_75_000(&json!({}))).await.assert(201);
+    assert_eq!((first.json(), second.header("idempotency-replayed")), (second.json(), "true"));
+    assert_eq!(user.get(PATH).await.json()["data"].as_array().unwrap().len(), 1);
+    let other = above_75_000(&json!({"threshold": 80_000}));
+    send(&user, "k1", other.clone()).await.assert_problem(422, "idempotency-key-reused");
+    send(&user, "k2", other).await.assert(201);
+    let stranger = app.user().await;
+    send(&stranger, "k1", above_75_000(&json!({}))).await.assert(201);
+    assert_eq!(stranger.get(PATH).await.json()["data"].as_array().unwrap().len(), 1);
+}

@@ -1,0 +1,73 @@
+//! Answers `POST /api/v1/auth/session/end`: ends the session of the mail about a log-in.
+
+use actix_web::{HttpResponse, post, web::Data};
+use diesel::PgConnection;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use validator::Validate;
+
+use super::{
+    Auth,
+    caller::Caller,
+    challenges::{self, Purpose},
+    proof::{Proof, refused},
+};
+use crate::{
+    audit::{Event, EventKind},
+    http::{Json, Problem},
+    tokens::{
+        EndedSessions,
+        sessions::{self, Selection},
+    },
+    users,
+};
+
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"token": "c7iH9dwFrOmMwKWrVCSCUsTw3QpSGpYQoaVmyAkrA2A"}))]
+pub struct EndMailedSession {
+    /// From the link in the mail; at most 128 characters.
+    #[schema(max_length = 128)]
+    #[validate(length(max = 128, message = "must have at most 128 characters"))]
+    token: String,
+}
+
+/// End the session of a mail
+///
+/// Ends the session that a mail about a log-in from a new device names, also if it has ended by now. Needs no access
+/// token, since the person may have none. The password stays the same, so choose another one. The link works once, for 7
+/// days.
+#[utoipa::path(
+    tag = "mail",
+    security(()),
+    responses(
+        (status = 204, description = "The session has ended."),
+        (status = 422, description = "`validation-failed`, `invalid-code`."),
+        (status = 429, description = "`too-many-requests`.")
+    )
+)]
+#[post("/auth/session/end")]
+pub async fn end_mailed_session(
+    Caller(client): Caller,
+    body: Json<EndMailedSession>,
+    auth: Data<Auth>,
+) -> Result<HttpResponse, Problem> {
+    let now = auth.now();
+    let challenge =
+        Proof::Token(body.0.token).find_unused(Purpose::EndSession, &auth, client.network()).await?;
+    let (user, session) = (challenge.user()).zip(challenge.session_id).ok_or_else(|| refused("/token"))?;
+    let end = move |conn: &mut PgConnection| -> Result<EndedSessions, Problem> {
+        let is_there = users::lock_account(conn, user)?.is_some();
+        if !is_there || !challenges::consume(conn, challenge.id, now)? {
+            return Err(refused("/token"));
+        }
+        let ended = sessions::end(conn, user, Selection::Only(&[session]))?;
+        Event::by_stranger(EventKind::SessionEnded, user, &client)
+            .in_session(session)
+            .detail("by", "mail")
+            .record(conn, now)?;
+        Ok(ended)
+    };
+    auth.db.tx(end).await?.refuse(&auth.blocklist);
+    Ok(HttpResponse::NoContent().finish())
+}
