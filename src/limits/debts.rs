@@ -105,7 +105,7 @@ impl Debts {
 
     /// The requests of a key to share.
     pub fn unshared(&mut self, key: Key, now: i64) -> u32 {
-        self.keys.get_mut(&key).map_or(0, |known| known.to_share(now))
+        self.keys.get_mut(&key).map_or(0, |known| known.forget_earned(now))
     }
 
     /// Takes at most `most` keys with requests to share out of the queue.
@@ -118,7 +118,7 @@ impl Debts {
                 continue;
             };
             known.is_queued = false;
-            let requests = known.to_share(now);
+            let requests = known.forget_earned(now);
             if requests > 0 {
                 taken.push(Unshared { key, limit: known.limit, name: known.name, requests });
             } else {
@@ -224,7 +224,7 @@ impl Debts {
 
 impl Debt {
     /// Forgets requests from a time without the database that have been earned back since, and returns the others.
-    fn to_share(&mut self, now: i64) -> u32 {
+    fn forget_earned(&mut self, now: i64) -> u32 {
         let owed = requests_in(self.free_at - now, micros(self.limit.every));
         // Those of the last exchange interval count also if they are earned back.
         let recent = self.limit.burst / UNSHARED_PART;
