@@ -103,9 +103,9 @@ impl Debts {
         State { remaining: limit.burst.saturating_sub(used), full_in }
     }
 
-    /// The requests of a key that are not shared; those of which nothing is owed any more do not matter.
-    pub fn unshared(&self, key: Key, now: i64) -> u32 {
-        self.keys.get(&key).map_or(0, |known| known.to_share(now))
+    /// The requests of a key to share.
+    pub fn unshared(&mut self, key: Key, now: i64) -> u32 {
+        self.keys.get_mut(&key).map_or(0, |known| known.forget_earned(now))
     }
 
     /// Takes at most `most` keys with requests to share out of the queue.
@@ -118,12 +118,11 @@ impl Debts {
                 continue;
             };
             known.is_queued = false;
-            let requests = known.to_share(now);
+            let requests = known.forget_earned(now);
             if requests > 0 {
                 taken.push(Unshared { key, limit: known.limit, name: known.name, requests });
             } else {
                 let free_at = known.free_at;
-                known.unshared = 0;
                 self.drop_if_paid(key, free_at, now);
             }
         }
@@ -224,12 +223,13 @@ impl Debts {
 }
 
 impl Debt {
-    /// Without requests from a time without the database, which have been earned back since.
-    fn to_share(&self, now: i64) -> u32 {
+    /// Forgets requests from a time without the database that have been earned back since, and returns the others.
+    fn forget_earned(&mut self, now: i64) -> u32 {
         let owed = requests_in(self.free_at - now, micros(self.limit.every));
         // Those of the last exchange interval count also if they are earned back.
         let recent = self.limit.burst / UNSHARED_PART;
-        self.unshared.min(owed.max(recent).max(1))
+        self.unshared = self.unshared.min(owed.max(recent).max(1));
+        self.unshared
     }
 }
 
@@ -365,6 +365,19 @@ mod tests {
         assert_eq!(debts.unshared(1, 0), 0);
         debts.claim(1, 1);
         assert_eq!(debts.state(LARGE, 1, 0).remaining, 598, "nothing is left to claim");
+    }
+
+    #[test]
+    fn what_was_earned_back_without_the_database_is_not_shared() {
+        let mut debts = Debts::default();
+        for _ in 0..500 {
+            alone(&mut debts, LARGE, 1, 0);
+        }
+        let now = 480 * TEN_SECONDS;
+        let sent = debts.take_unshared(9, now)[0];
+        assert_eq!(sent.requests, 20);
+        debts.settle(sent, now + 20 * TEN_SECONDS, now);
+        assert_eq!(debts.unshared(1, now), 0);
     }
 
     #[test]

@@ -89,7 +89,7 @@ async fn only_addresses_of_the_given_domains_may_register() {
             assert_eq!(refused.json()["errors"][0]["pointer"], "/email", "{email}");
         }
     }
-    assert_eq!(app.count("SELECT count(*) FROM users"), 5);
+    assert_eq!(app.count("SELECT count(*) FROM users"), 4);
 }
 
 #[tokio::test]
