@@ -25,7 +25,7 @@ use crate::{
     http::{Json, Problem},
     jobs,
     passwords::Verdict,
-    tokens::{Client, Role},
+    tokens::{Client, Role, login_devices},
     users::{self, NewUser, Taken, check_email},
 };
 
@@ -220,6 +220,8 @@ fn confirm_account(
         return Ok(confirmed.then(Ended::default));
     };
     users::take_over(conn, user, &hash, now)?;
+    // The log-in that follows is no news.
+    login_devices::remember(conn, user, client, now)?;
     challenges::cancel_all(conn, user)?;
     let notice = NoticeMail::to(&challenge.email, Notice::PasswordChanged).by(client, now);
     jobs::enqueue(conn, &notice, now)?;

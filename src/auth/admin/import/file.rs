@@ -207,7 +207,7 @@ mod tests {
             (4, "email: type"),
             (5, "x: unknown-field"),
             (6, ": malformed-json"),
-            (7, "email: required"),
+            (7, ": type"),
             (8, "email: duplicate-field"),
             (9, "email: control-character"),
         ]);
