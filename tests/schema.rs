@@ -81,6 +81,18 @@ fn every_foreign_key_is_indexed() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
+/// Otherwise the caller's search path, or a temporary table of its own, decides what a function reads.
+#[test]
+fn every_function_has_a_fixed_search_path() {
+    let database = Database::create();
+    let missing = lines(
+        &mut database.connect(),
+        "SELECT proname::text AS line FROM pg_proc WHERE pronamespace = 'public'::regnamespace \
+         AND NOT 'search_path=pg_catalog, public, pg_temp' = ANY (coalesce(proconfig, '{}'))",
+    );
+    assert!(missing.is_empty(), "SET search_path = pg_catalog, public, pg_temp for {missing:?}");
+}
+
 #[test]
 fn every_table_and_column_has_a_comment() {
     let database = Database::create();

@@ -74,9 +74,10 @@ fn docker_compose_passes_every_setting_of_its_env_file_to_the_server() {
 }
 
 /// Those that hold a secret, and addresses, in which one may be put by mistake.
-const SECRETS: [&str; 7] = [
+const SECRETS: [&str; 8] = [
     "SECRET_KEY",
     "DATABASE_URL",
+    "DATABASE_MIGRATION_URL",
     "MAIL_PASSWORD",
     "COINMARKETCAP_API_KEY",
     "COINGECKO_API_KEY",

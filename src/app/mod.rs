@@ -37,7 +37,7 @@ use crate::{
     clock::Clock,
     coins,
     config::{self, Config, Profile, Secret, SecretKey, Server as ServerSettings, Specs},
-    db::{Db, Follow, Follower, connect_patiently, migrate, naming_locks, set_clock},
+    db::{Db, Follow, Follower, connect_patiently, migrate, naming_locks, rights, set_clock},
     http::{
         Envelope, Fallback, RATE_LIMIT, RATE_LIMIT_POLICY, Requests, TrustedProxies, X_REQUEST_ID, envelope,
         fallback, problem_page, problem_pages,
@@ -241,12 +241,15 @@ fn prepare_database(url: &Secret, config: &Config, sealer: &Arc<Sealer>, clock: 
     let mut conn = connect_patiently(url, &config.database)?;
     set_clock(&mut conn, clock)?;
     naming_locks(url, &mut conn, |conn| {
-        if config.database.auto_migrate {
-            for name in migrate::run(conn)? {
-                tracing::info!(name, "migrated");
-            }
+        for name in migrate::prepare(conn, &config.database)? {
+            tracing::info!(name, "migrated");
         }
-        migrate::check_current(conn)?;
+        if config.profile == Profile::Production && rights::is_owner(conn)? {
+            tracing::warn!(
+                "DATABASE_URL connects as the owner of the tables or a superuser: an injected statement could change \
+                 the schema and the audit trail; `mintage database grant` prepares a role without these rights"
+            );
+        }
         tokens::create_if_absent(conn, sealer, clock.now())?;
         audit::begin_if_absent(conn, sealer, clock.now())?;
         market::ensure_demo(conn, clock.now())?;

@@ -74,7 +74,7 @@ mod pictures {
     mod deletion;
     mod refused;
     mod s3;
-    mod samples;
+    pub mod samples;
     mod upload;
 }
 mod mail {
@@ -109,6 +109,7 @@ mod db {
     mod database_path;
     mod follow;
     mod migrations;
+    mod rights;
     mod unreachable;
 }
 mod telemetry {

@@ -26,7 +26,7 @@ pub use self::{
     client::{Client, Response},
     mailbox::{Mailbox, ParsedMail},
     path_to_database::PathToDatabase,
-    postgres::Database,
+    postgres::{Database, Role},
 };
 
 /// Checks the condition until it holds, within a bound for the slowest of machines: three minutes
