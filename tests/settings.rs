@@ -84,7 +84,9 @@ const SECRETS: [&str; 8] = [
     "X_BEARER_TOKEN",
     "S3_SECRET_ACCESS_KEY",
 ];
-const ADDRESSES: [&str; 13] = [
+const ADDRESSES: [&str; 15] = [
+    "SECURITY_CONTACT",
+    "CHANGE_PASSWORD_URL",
     "PUBLIC_URL",
     "APP_URL",
     "COINMARKETCAP_URL",

@@ -11,6 +11,7 @@ mod jobs;
 mod listen;
 mod metrics;
 mod serve;
+mod well_known;
 
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ use actix_web::{
 use anyhow::Result;
 use utoipa_actix_web::{AppExt, scope, service_config::ServiceConfig};
 
-use self::connections::Connections;
+use self::{connections::Connections, well_known::WellKnown};
 pub use self::{document::document, serve::Server};
 use crate::{
     audit,
@@ -78,6 +79,8 @@ fn routes(config: &mut ServiceConfig) {
         .configure(auth::pages)
         .service(health::healthz)
         .service(health::readyz)
+        .service(well_known::security_txt)
+        .service(well_known::change_password_page)
         .service(document::openapi_json)
         .service(problem_pages)
         .service(problem_page);
@@ -91,6 +94,7 @@ struct Services {
     proxies: Data<TrustedProxies>,
     fallback: Data<Fallback>,
     document: Data<document::Document>,
+    well_known: Data<WellKnown>,
     /// None with `API_DOCS=off`.
     swagger_ui: Option<Profile>,
     /// None without `METRICS_BIND`: requests are counted only if the metrics can be read.
@@ -184,6 +188,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         proxies: Data::new(TrustedProxies(trusted_proxies.clone())),
         fallback: Data::new(Fallback::new(&document)),
         document: Data::new(document::Document::new(&document, config.server.api_docs)),
+        well_known: Data::new(WellKnown::new(config)),
         swagger_ui: config.server.api_docs.then_some(config.profile),
         requests: config.server.metrics_bind.map(|_| Data::new(Requests::new(&document))),
         clock,
@@ -306,6 +311,7 @@ impl Services {
             proxies,
             fallback: fallback_routes,
             document,
+            well_known,
             swagger_ui,
             requests,
             clock,
@@ -334,6 +340,7 @@ impl Services {
             .app_data(proxies)
             .app_data(fallback_routes)
             .app_data(document)
+            .app_data(well_known)
             .app_data(clock)
             .app_data(db)
             .app_data(limits)

@@ -20,6 +20,7 @@ mod app {
     mod replicas;
     mod stopping;
     mod system;
+    mod well_known;
 }
 mod auth {
     pub mod api_keys;
