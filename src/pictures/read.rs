@@ -20,6 +20,7 @@ use crate::{
 const MAX_FILE: usize = 4 * 1024 * 1024;
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[schema(default = "256")]
 pub enum AvatarSize {
     #[serde(rename = "64")]
     Of64,
@@ -49,7 +50,7 @@ impl AvatarSize {
 pub struct AvatarQuery {
     /// Width and height in pixels.
     #[serde(default)]
-    #[param(inline, default = "256")]
+    #[param(inline)]
     size: AvatarSize,
     /// The version of the picture, as in `avatar_url`. With the current one, the response may be cached for a year.
     #[param(max_length = 64)]
