@@ -114,6 +114,7 @@ mod db {
     mod unreachable;
 }
 mod telemetry {
+    mod injection;
     mod logging;
 }
 mod config {

@@ -12,6 +12,7 @@ mod path_to_database;
 pub mod points;
 mod postgres;
 pub mod queue;
+pub mod secrets;
 pub mod smtp;
 pub mod social;
 pub mod upstream;
