@@ -144,9 +144,8 @@ impl Internals {
 fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services, Internals, [Follower; 2])> {
     let url = config.database.url.as_ref().expect("resolved before the start");
     let sealer = Arc::new(Sealer::new(secret));
-    let keys = prepare_database(url, config, &sealer, clock)?;
     let views = Views {
-        keys: Arc::new(keys),
+        keys: Arc::new(prepare_database(url, config, &sealer, clock)?),
         api_keys: Arc::new(ApiKeys::new(config.tokens.api_key_rate)),
         blocklist: Arc::new(Blocklist::new(clock.clone(), config.tokens.max_staleness)),
         coins: Arc::new(coins::View::new(clock.clone(), &config.coins)),

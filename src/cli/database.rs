@@ -21,7 +21,7 @@ pub(super) enum Command {
 pub(super) struct Grant {
     /// The role that servers connect as; it must exist and own nothing
     ///
-    /// Run it as the owner of the tables (DATABASE_MIGRATION_URL, else DATABASE_URL), again after each `mintage migrate`.
+    /// Run it as the owner of the tables (`DATABASE_MIGRATION_URL`, else `DATABASE_URL`), again after each `mintage migrate`.
     role: String,
 }
 

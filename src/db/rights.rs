@@ -3,6 +3,8 @@
 //! The owner of the tables could drop them, disable their triggers and so rewrite the audit trail. A server that connects
 //! as a role without these rights cannot, whatever statement gets into it.
 
+use std::fmt::Write;
+
 use anyhow::{Result, anyhow, bail, ensure};
 use diesel::{
     Connection, PgConnection, QueryResult, QueryableByName, RunQueryDsl,
@@ -146,7 +148,8 @@ fn of_tables(role: &str, present: &[String]) -> String {
     let mut statements = String::from("SET LOCAL client_min_messages = error;");
     for (table, rights) in RIGHTS.iter().filter(|(table, _)| present.iter().any(|name| name == table)) {
         let comma = if rights.is_empty() { "" } else { ", " };
-        statements += &format!(
+        let _ = write!(
+            statements,
             "REVOKE ALL ON TABLE public.{table} FROM PUBLIC, {role}; \
              GRANT SELECT{comma}{rights} ON TABLE public.{table} TO {role};"
         );

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
@@ -212,7 +212,7 @@ impl Drop for Server {
         };
         let text = fs::read_to_string(log.path()).unwrap_or_default();
         if thread::panicking() {
-            eprintln!("{text}");
+            let _ = io::stderr().write_all(text.as_bytes());
         } else {
             let leaked = secrets::leaked_in(&self.base, &text);
             assert!(leaked.is_empty(), "secrets are in the log: {leaked:#?}");
