@@ -83,13 +83,14 @@ impl Server {
 fn read_contacts(env: &mut Env) -> Vec<String> {
     let contacts: Vec<String> = env.list("SECURITY_CONTACT", "URIs");
     let is_contact = |contact: &String| {
-        let has_scheme = ["mailto:", "https://", "tel:"].iter().any(|scheme| contact.starts_with(scheme));
-        has_scheme && contact.chars().all(|c| c.is_ascii_graphic())
+        let is_mail_or_telephone = contact.starts_with("mailto:") || contact.starts_with("tel:");
+        let is_known = is_mail_or_telephone || address::parse(contact, &["https"]).is_some();
+        is_known && contact.chars().all(|c| c.is_ascii_graphic())
     };
     if !contacts.iter().all(is_contact) {
         env.wrong(
             "SECURITY_CONTACT",
-            "a comma-separated list of URIs that begin with mailto:, https:// or tel:",
+            "a comma-separated list of URIs with mailto:, tel: or https:, without a user name, query or fragment",
         );
     }
     contacts
