@@ -245,6 +245,8 @@ const itemOf = (step) => {
   return {
     name,
     event: events({ before: step.before, test }),
+    // A redirect is the response to check, not the page behind it.
+    ...(String(step.status).startsWith('3') ? { protocolProfileBehavior: { followRedirects: false } } : {}),
     request: {
       method: operation.method,
       header: [

@@ -26,7 +26,7 @@ fn lines(conn: &mut PgConnection, query: &str) -> Vec<String> {
 
 const OURS: &str = "n.nspname = 'public' AND c.relname NOT LIKE '\\_\\_diesel%'";
 
-/// Columns, constraints, indexes and comments as text.
+/// Columns, constraints, indexes, functions and comments as text.
 fn dump(conn: &mut PgConnection) -> Vec<String> {
     lines(
         conn,
@@ -44,6 +44,8 @@ fn dump(conn: &mut PgConnection) -> Vec<String> {
              UNION ALL SELECT concat_ws(' ', 'index', pg_get_indexdef(i.indexrelid)) \
              FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
              WHERE {OURS} \
+             UNION ALL SELECT concat_ws(' ', 'function', pg_get_functiondef(p.oid)) \
+             FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace \
              UNION ALL SELECT concat_ws(' ', 'table', c.relname, obj_description(c.oid)) \
              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {OURS} AND c.relkind = 'r' \
              ORDER BY 1"
@@ -79,6 +81,18 @@ fn every_foreign_key_is_indexed() {
              AND (i.indkey::int2[])[0:cardinality(k.conkey) - 1] @> k.conkey)",
     );
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// Otherwise the caller's search path, or a temporary table of its own, decides what a function reads.
+#[test]
+fn every_function_has_a_fixed_search_path() {
+    let database = Database::create();
+    let missing = lines(
+        &mut database.connect(),
+        "SELECT proname::text AS line FROM pg_proc WHERE pronamespace = 'public'::regnamespace \
+         AND NOT 'search_path=pg_catalog, public, pg_temp' = ANY (coalesce(proconfig, '{}'))",
+    );
+    assert!(missing.is_empty(), "SET search_path = pg_catalog, public, pg_temp for {missing:?}");
 }
 
 #[test]

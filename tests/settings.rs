@@ -77,16 +77,19 @@ fn docker_compose_passes_every_setting_of_its_env_file_to_the_server() {
 }
 
 /// Those that hold a secret, and addresses, in which one may be put by mistake.
-const SECRETS: [&str; 7] = [
+const SECRETS: [&str; 8] = [
     "SECRET_KEY",
     "DATABASE_URL",
+    "DATABASE_MIGRATION_URL",
     "MAIL_PASSWORD",
     "COINMARKETCAP_API_KEY",
     "COINGECKO_API_KEY",
     "X_BEARER_TOKEN",
     "S3_SECRET_ACCESS_KEY",
 ];
-const ADDRESSES: [&str; 14] = [
+const ADDRESSES: [&str; 16] = [
+    "SECURITY_CONTACT",
+    "CHANGE_PASSWORD_URL",
     "PUBLIC_URL",
     "APP_URL",
     "COINMARKETCAP_URL",

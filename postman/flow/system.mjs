@@ -28,6 +28,13 @@ export const system = {
       },
     },
     {
+      call: 'security_txt',
+      when: 'no contact is set',
+      about: 'With `SECURITY_CONTACT` it is a text (RFC 9116).',
+      problem: 'not-found',
+    },
+    { call: 'change_password_page', status: 303 },
+    {
       call: 'openapi_json',
       name: 'OpenAPI document',
       test: () =>

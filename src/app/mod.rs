@@ -11,6 +11,7 @@ mod jobs;
 mod listen;
 mod metrics;
 mod serve;
+mod well_known;
 
 use std::sync::Arc;
 
@@ -30,7 +31,7 @@ use anyhow::Result;
 use tokio::sync::Semaphore;
 use utoipa_actix_web::{AppExt, scope, service_config::ServiceConfig};
 
-use self::connections::Connections;
+use self::{connections::Connections, well_known::WellKnown};
 pub use self::{document::document, serve::Server};
 use crate::{
     audit,
@@ -38,7 +39,7 @@ use crate::{
     clock::Clock,
     coins,
     config::{self, Config, Profile, Secret, SecretKey, Server as ServerSettings, Specs},
-    db::{Db, Follow, Follower, connect_patiently, migrate, naming_locks, set_clock},
+    db::{Db, Follow, Follower, connect_patiently, migrate, naming_locks, rights, set_clock},
     http::{
         Envelope, Fallback, RATE_LIMIT, RATE_LIMIT_POLICY, Requests, TrustedProxies, X_REQUEST_ID, envelope,
         fallback, problem_page, problem_pages,
@@ -79,6 +80,8 @@ fn routes(config: &mut ServiceConfig) {
         .configure(auth::pages)
         .service(health::healthz)
         .service(health::readyz)
+        .service(well_known::security_txt)
+        .service(well_known::change_password_page)
         .service(document::openapi_json)
         .service(problem_pages)
         .service(problem_page);
@@ -92,6 +95,7 @@ struct Services {
     proxies: Data<TrustedProxies>,
     fallback: Data<Fallback>,
     document: Data<document::Document>,
+    well_known: Data<WellKnown>,
     /// None with `API_DOCS=off`.
     swagger_ui: Option<Profile>,
     /// None without `METRICS_BIND`: requests are counted only if the metrics can be read.
@@ -143,9 +147,8 @@ impl Internals {
 fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services, Internals, [Follower; 2])> {
     let url = config.database.url.as_ref().expect("resolved before the start");
     let sealer = Arc::new(Sealer::new(secret));
-    let keys = prepare_database(url, config, &sealer, clock)?;
     let views = Views {
-        keys: Arc::new(keys),
+        keys: Arc::new(prepare_database(url, config, &sealer, clock)?),
         api_keys: Arc::new(ApiKeys::new(config.tokens.api_key_rate)),
         blocklist: Arc::new(Blocklist::new(clock.clone(), config.tokens.max_staleness)),
         coins: Arc::new(coins::View::new(clock.clone(), &config.coins)),
@@ -188,6 +191,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         proxies: Data::new(TrustedProxies::new(&config.server)),
         fallback: Data::new(Fallback::new(&document)),
         document: Data::new(document::Document::new(&document, config.server.api_docs)),
+        well_known: Data::new(WellKnown::new(config)),
         swagger_ui: config.server.api_docs.then_some(config.profile),
         requests: config.server.metrics_bind.map(|_| Data::new(Requests::new(&document))),
         clock,
@@ -246,12 +250,15 @@ fn prepare_database(url: &Secret, config: &Config, sealer: &Arc<Sealer>, clock: 
     let mut conn = connect_patiently(url, &config.database)?;
     set_clock(&mut conn, clock)?;
     naming_locks(url, &mut conn, |conn| {
-        if config.database.auto_migrate {
-            for name in migrate::run(conn)? {
-                tracing::info!(name, "migrated");
-            }
+        for name in migrate::prepare(conn, &config.database)? {
+            tracing::info!(name, "migrated");
         }
-        migrate::check_current(conn)?;
+        if config.profile == Profile::Production && rights::is_owner(conn)? {
+            tracing::warn!(
+                "DATABASE_URL connects as the owner of the tables or a superuser: an injected statement could change \
+                 the schema and the audit trail; `mintage database grant` prepares a role without these rights"
+            );
+        }
         tokens::create_if_absent(conn, sealer, clock.now())?;
         audit::begin_if_absent(conn, sealer, clock.now())?;
         market::ensure_demo(conn, clock.now())?;
@@ -308,6 +315,7 @@ impl Services {
             proxies,
             fallback: fallback_routes,
             document,
+            well_known,
             swagger_ui,
             requests,
             clock,
@@ -337,6 +345,7 @@ impl Services {
             .app_data(proxies)
             .app_data(fallback_routes)
             .app_data(document)
+            .app_data(well_known)
             .app_data(clock)
             .app_data(db)
             .app_data(limits)

@@ -9,12 +9,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use diesel::{Connection, PgConnection};
 
-use super::{database::with_connection, output::print};
+use super::{database::with_prepared, output::print};
 use crate::{
     audit::{Actor, Event, EventKind},
     auth::{Ended, challenges},
     config::Config,
-    db::{self, migrate},
+    db,
     passwords::{Hasher, Policy},
     tokens::Role,
     users::{self, Account, EmailAddress, NewUser},
@@ -42,11 +42,7 @@ pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<()> {
     let email = EmailAddress::parse(&arguments.email).context("--email is not an e-mail address")?;
     let password = if arguments.password_stdin { read_password(&email, config)? } else { generate() };
     let hash = Hasher::hash_now(&password, config.passwords.cost)?;
-    with_connection(config, |conn| {
-        if config.database.auto_migrate {
-            migrate::run(conn)?;
-        }
-        migrate::check_current(conn)?;
+    with_prepared(config, |conn| {
         let now = db::now(conn)?;
         let done = conn.transaction(|conn| create_or_promote(conn, &email, &hash, arguments.force, now))?;
         print(done)?;

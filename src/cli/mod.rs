@@ -42,6 +42,9 @@ enum Command {
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
         steps: u32,
     },
+    /// Grant the role of the server its rights
+    #[command(subcommand)]
+    Database(database::Command),
     /// Print the OpenAPI document
     Openapi,
     /// Create an admin, or promote an account to admin and set its password
@@ -92,12 +95,13 @@ fn dispatch(command: Command) -> Result<()> {
     }
     match command {
         Command::Serve => serve::run(config),
-        Command::Migrate => database::with_connection(&config, |conn| {
+        Command::Migrate => database::as_owner(&config, |conn| {
             Ok(print_all("applied", &migrate::run(conn)?, "nothing to apply")?)
         }),
-        Command::Rollback { steps } => database::with_connection(&config, |conn| {
+        Command::Rollback { steps } => database::as_owner(&config, |conn| {
             Ok(print_all("reverted", &migrate::rollback(conn, steps)?, "nothing to revert")?)
         }),
+        Command::Database(command) => database::run(&config, &command),
         Command::CreateAdmin(arguments) => create_admin::run(&config, &arguments),
         Command::Keys(command) => keys::run(&config, &command),
         Command::Sessions(command) => sessions::run(&config, &command),

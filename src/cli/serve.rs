@@ -18,7 +18,7 @@ use crate::{
     app::Server,
     clock::Clock,
     config::{Config, Profile},
-    db::{connect_patiently, naming_locks},
+    db::{connect_patiently, naming_locks, rights},
     embedded::Cluster,
     tokens,
 };
@@ -38,11 +38,14 @@ pub(super) fn run(mut config: Config) -> Result<()> {
     let embedded = database.cluster.as_ref().map(|cluster| {
         format!("{} (embedded PostgreSQL, {})", cluster.directory().display(), cluster.outcome())
     });
-    config.database.url = Some(database.url.clone());
+    config.database = database.settings.clone();
     let mail = config.mail.transport.to_string();
     let has_keys = || {
-        let mut conn = connect_patiently(&database.url, &config.database)?;
-        naming_locks(&database.url, &mut conn, |conn| Ok(tokens::has_keys(conn)?))
+        let mut conn = connect_patiently(database.url(), &config.database)?;
+        naming_locks(database.url(), &mut conn, |conn| {
+            rights::check(conn)?;
+            Ok(tokens::has_keys(conn)?)
+        })
     };
     let served = secret_key(&config, has_keys)
         .and_then(|secret| Server::start(config, &secret, &Clock::default()))

@@ -14,6 +14,8 @@ use super::{
 pub struct Database {
     /// None for the embedded cluster in the data directory.
     pub url: Option<Secret>,
+    /// The same database as its owner, who migrates it; None if the role of `url` does.
+    pub migration_url: Option<Secret>,
     pub pool_size: u32,
     pub auto_migrate: bool,
     /// How long a start retries to connect.
@@ -23,7 +25,12 @@ pub struct Database {
 impl Database {
     pub(super) fn read(env: &mut Env, profile: Profile) -> Self {
         let url = env.secret("DATABASE_URL");
-        check(env, url.as_ref());
+        check(env, "DATABASE_URL", url.as_ref());
+        let migration_url = env.secret("DATABASE_MIGRATION_URL");
+        check(env, "DATABASE_MIGRATION_URL", migration_url.as_ref());
+        if url.is_none() && migration_url.is_some() {
+            env.wrong("DATABASE_MIGRATION_URL", "set together with DATABASE_URL");
+        }
         let embedded = env.switch("EMBEDDED_DATABASE", profile == Profile::Development);
         if url.is_none() && !embedded {
             env.wrong(
@@ -33,6 +40,7 @@ impl Database {
         }
         Self {
             url,
+            migration_url,
             pool_size: env.number("DATABASE_POOL_SIZE", 10, 1..=500),
             auto_migrate: env.switch("AUTO_MIGRATE", true),
             connect_wait: env.duration(
@@ -44,13 +52,13 @@ impl Database {
     }
 }
 
-fn check(env: &mut Env, url: Option<&Secret>) {
+fn check(env: &mut Env, name: &'static str, url: Option<&Secret>) {
     let Some(url) = url else {
         return;
     };
     let Some(target) = Target::parse(url.expose()) else {
         env.wrong(
-            "DATABASE_URL",
+            name,
             "a URL such as postgresql://user:password@host:5432/database?sslmode=verify-full, in which \
              characters like / @ % of a password are percent-encoded",
         );
@@ -58,8 +66,10 @@ fn check(env: &mut Env, url: Option<&Secret>) {
     };
     env.warn_if(
         target.is_exposed(),
-        "DATABASE_URL names another host without sslmode=verify-full: data for the database, such as password \
-         hashes, may cross the network unencrypted",
+        &format!(
+            "{name} names another host without sslmode=verify-full: data for the database, such as password hashes, \
+             may cross the network unencrypted"
+        ),
     );
 }
 

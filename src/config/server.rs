@@ -20,6 +20,10 @@ pub struct Server {
     pub cors_origins: Vec<String>,
     /// Whether Swagger UI and the OpenAPI document are served.
     pub api_docs: bool,
+    /// Where to report vulnerabilities: URIs for `security.txt`.
+    pub security_contact: Vec<String>,
+    /// Where people change their password; None for the page that resets it.
+    pub change_password_url: Option<String>,
     /// Address for Prometheus metrics, without authentication.
     pub metrics_bind: Option<SocketAddr>,
     pub workers: usize,
@@ -71,6 +75,13 @@ impl Server {
             ),
             cors_origins: read_origins(env),
             api_docs: env.switch("API_DOCS", true),
+            security_contact: read_contacts(env),
+            change_password_url: read_url(
+                env,
+                profile,
+                "CHANGE_PASSWORD_URL",
+                "an http(s) address without a query, such as https://app.example.com/settings/password",
+            ),
             metrics_bind: read_metrics_bind(env),
             workers: env.number("WORKERS", cores.min(512), 1..=512),
             max_connections: env.number("MAX_CONNECTIONS", 10_000, 16..=1_000_000),
@@ -78,6 +89,22 @@ impl Server {
             drain_delay: env.duration("DRAIN_DELAY", drain, Duration::ZERO..=Duration::from_mins(5)),
         }
     }
+}
+
+fn read_contacts(env: &mut Env) -> Vec<String> {
+    let contacts: Vec<String> = env.list("SECURITY_CONTACT", "URIs");
+    let is_contact = |contact: &String| {
+        let is_mail_or_telephone = contact.starts_with("mailto:") || contact.starts_with("tel:");
+        let is_known = is_mail_or_telephone || address::parse(contact, &["https"]).is_some();
+        is_known && contact.chars().all(|c| c.is_ascii_graphic())
+    };
+    if !contacts.iter().all(is_contact) {
+        env.wrong(
+            "SECURITY_CONTACT",
+            "a comma-separated list of URIs with mailto:, tel: or https:, without a user name, query or fragment",
+        );
+    }
+    contacts
 }
 
 fn read_metrics_bind(env: &mut Env) -> Option<SocketAddr> {

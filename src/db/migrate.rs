@@ -1,10 +1,25 @@
 //! Schema migrations, compiled into the binary.
 
+use std::collections::HashSet;
+
 use anyhow::{Result, anyhow, ensure};
-use diesel::{PgConnection, RunQueryDsl, connection::SimpleConnection, sql_query, sql_types::BigInt};
+use diesel::{
+    PgConnection, QueryResult, QueryableByName, RunQueryDsl,
+    connection::SimpleConnection,
+    dsl::sql,
+    migration::{Migration, MigrationSource},
+    pg::Pg,
+    select, sql_query,
+    sql_types::{BigInt, Bool, Text},
+};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::connection::WAIT_FOR_LOCK;
+use super::{
+    connection::{WAIT_FOR_LOCK, connect_patiently},
+    locks::naming_locks,
+    rights,
+};
+use crate::config::Database;
 
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
@@ -37,14 +52,75 @@ pub fn rollback(conn: &mut PgConnection, steps: u32) -> Result<Vec<String>> {
     })
 }
 
-/// Checks that no migration is pending; the error says what to do.
+/// Prepares the database for a server or a command that works as the role of `conn`: applies pending migrations if
+/// `AUTO_MIGRATE` is on, as the owner if the settings name one, who then grants that role its rights. Returns the names of
+/// the migrations.
+///
+/// # Errors
+/// A migration failed, or one is pending and may not be applied here, or the role lacks rights.
+pub fn prepare(conn: &mut PgConnection, settings: &Database) -> Result<Vec<String>> {
+    let mut applied = Vec::new();
+    if settings.auto_migrate {
+        applied = match &settings.migration_url {
+            Some(url) => {
+                let role = rights::current_role(conn)?;
+                let mut owner = connect_patiently(url, settings)?;
+                naming_locks(url, &mut owner, |owner| {
+                    let applied = run(owner)?;
+                    if rights::current_role(owner)? != role {
+                        for right in rights::grant(owner, &role)? {
+                            tracing::warn!(
+                                role,
+                                right,
+                                "the role of the server has a right that it should not have"
+                            );
+                        }
+                    }
+                    Ok(applied)
+                })?
+            }
+            None if pending(conn)? > 0 && rights::may_create(conn)? => run(conn)?,
+            None => applied,
+        };
+    }
+    check_current(conn)?;
+    Ok(applied)
+}
+
+/// Checks that no migration is pending and that the role has its rights; the error says what to do.
 pub fn check_current(conn: &mut PgConnection) -> Result<()> {
-    let pending = conn.pending_migrations(MIGRATIONS).map_err(|error| anyhow!(error))?.len();
-    ensure!(
-        pending == 0,
-        "{pending} migrations are pending: run `mintage migrate` (or set AUTO_MIGRATE=true)"
-    );
-    Ok(())
+    let pending = pending(conn)?;
+    let remedy = if rights::may_create(conn)? {
+        "run `mintage migrate` (or set AUTO_MIGRATE=true)"
+    } else {
+        "the role of DATABASE_URL may not apply them; set DATABASE_MIGRATION_URL to the URL of the owner of the tables, \
+         then run `mintage migrate` and `mintage database grant`"
+    };
+    ensure!(pending == 0, "{pending} migrations are pending: {remedy}");
+    rights::check(conn)
+}
+
+/// Counts the pending migrations. Unlike Diesel's count it needs no right to create the table of the applied ones.
+fn pending(conn: &mut PgConnection) -> Result<usize> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        version: String,
+    }
+    let known: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS.migrations().map_err(|error| anyhow!(error))?;
+    if !has_table(conn)? {
+        return Ok(known.len());
+    }
+    // Without this right the text of the error says which ones to grant.
+    rights::check(conn)?;
+    let query = format!("SELECT version::text AS version FROM {}", rights::MIGRATIONS);
+    let rows: Vec<Row> = sql_query(query).load(conn)?;
+    let applied: HashSet<_> = rows.into_iter().map(|row| row.version).collect();
+    Ok(known.iter().filter(|one| !applied.contains(&one.name().version().to_string())).count())
+}
+
+fn has_table(conn: &mut PgConnection) -> QueryResult<bool> {
+    select(sql::<Bool>(&format!("to_regclass('public.{}') IS NOT NULL", rights::MIGRATIONS))).get_result(conn)
 }
 
 /// Works under an advisory lock of the session, which a crash releases. It may be held for long by the migrations of

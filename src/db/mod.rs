@@ -27,6 +27,7 @@ mod manager;
 pub mod migrate;
 mod reach;
 mod refusal;
+pub mod rights;
 pub mod schema;
 mod server_time;
 mod slots;

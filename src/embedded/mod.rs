@@ -18,8 +18,8 @@
 //! lines are written as `reject`, and both settings are also stored inside the cluster, so that
 //! starting it by hand does not open it either.
 //!
-//! The server itself connects as a role that owns its database and is no superuser, so that an
-//! injected statement can neither read files nor run programs.
+//! The server itself connects as a role that is no superuser and owns nothing, so that an injected statement can neither
+//! read files nor run programs nor change the schema. Migrations run as the owner of the database.
 //!
 //! Started by root, postgres runs as the user `postgres`, else `nobody`. Root never opens
 //! a file for writing in a directory which that user controls: a link there could lead anywhere.
@@ -194,10 +194,14 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// A libpq URL for the database `mintage` over the Unix socket, as the role that owns the database
-    /// and is no superuser.
+    /// A libpq URL for the database `mintage` over the Unix socket, as the role of the server.
     pub fn url(&self) -> String {
         url(&self.sockets, roles::SERVER)
+    }
+
+    /// As [`Cluster::url`], as the owner of the database, who migrates it and is no superuser.
+    pub fn owner_url(&self) -> String {
+        url(&self.sockets, roles::OWNER)
     }
 
     /// As [`Cluster::url`], as the superuser. For administration and tests; the server has no use for it.
@@ -205,14 +209,15 @@ impl Cluster {
         url(&self.sockets, roles::SUPERUSER)
     }
 
-    /// As [`Cluster::url`], for the cluster that another Mintage process runs.
-    pub fn url_of_running(data_dir: &Path) -> Result<String, EmbeddedError> {
+    /// [`Cluster::url`] and [`Cluster::owner_url`] of the cluster that another Mintage process runs.
+    pub fn urls_of_running(data_dir: &Path) -> Result<[String; 2], EmbeddedError> {
         let installed = binaries::installed(&binaries::candidates());
         let newest = binaries::newest(&installed).ok_or(EmbeddedError::NotInstalled)?;
         let account = place::service_account()?;
         let data_dir = place::data_dir(data_dir, account.is_some())?;
         let home = place::home(&data_dir, account.as_ref(), newest)?;
-        Ok(url(&place::sockets(&data_dir, &home, account.as_ref())?, roles::SERVER))
+        let sockets = place::sockets(&data_dir, &home, account.as_ref())?;
+        Ok([roles::SERVER, roles::OWNER].map(|role| url(&sockets, role)))
     }
 
     /// The directory of the data, which is not below the data directory if postgres cannot access that.

@@ -133,6 +133,7 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
     for parameter in operation.parameters.iter_mut().flatten() {
         if let RefOr::T(parameter) = parameter {
             remove_null(parameter);
+            describe_header(parameter);
             places.push(parameter.parameter_in.clone());
         }
     }
@@ -169,6 +170,19 @@ fn remove_null(parameter: &mut Parameter) {
         if let [only] = types.as_slice() {
             *schema_type = SchemaType::Type(only.clone());
         }
+    }
+}
+
+/// Says what the values of headers look like; another one is a 400.
+fn describe_header(parameter: &mut Parameter) {
+    let pattern = match parameter.name.as_str() {
+        // RFC 9110, section 13.1.1.
+        "If-Match" => r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#,
+        "Idempotency-Key" => "^[!-~]{1,255}$",
+        _ => return,
+    };
+    if let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema {
+        schema.pattern = Some(pattern.into());
     }
 }
 

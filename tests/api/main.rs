@@ -21,6 +21,7 @@ mod app {
     mod replicas;
     mod stopping;
     mod system;
+    mod well_known;
 }
 mod auth {
     pub mod api_keys;
@@ -81,7 +82,7 @@ mod pictures {
     mod deletion;
     mod refused;
     mod s3;
-    mod samples;
+    pub mod samples;
     mod upload;
 }
 mod mail {
@@ -117,9 +118,11 @@ mod db {
     mod database_path;
     mod follow;
     mod migrations;
+    mod rights;
     mod unreachable;
 }
 mod telemetry {
+    mod injection;
     mod logging;
 }
 mod config {

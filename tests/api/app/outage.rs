@@ -89,7 +89,10 @@ async fn a_server_that_receives_no_changes_is_not_ready() {
     let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE 'SELECT clock_timestamp%'";
     let began = Instant::now();
-    eventually("the cut", async || sql_query(cut).execute(&mut app.sql()).unwrap() >= 1).await;
+    eventually("the cut", async || {
+        sql_query(cut).execute(&mut app.database().connect_as_superuser()).unwrap() >= 1
+    })
+    .await;
     eventually("not ready", async || app.anyone().get("/readyz").await.status == 503).await;
     user.get("/api/v1/user").await.assert(200);
     assert!(began.elapsed() >= Duration::from_secs(14), "{:?}", began.elapsed());

@@ -66,8 +66,10 @@ async fn replicas_that_start_together_on_an_empty_database_agree() {
         "DROP SCHEMA public CASCADE; CREATE SCHEMA public",
     )
     .unwrap();
+    let (url, owner) = (one.database().url(), one.database().owner_url());
+    let settings = [("DATABASE_URL", url.expose()), ("DATABASE_MIGRATION_URL", owner.expose())];
     let replicas: Vec<App> = std::thread::scope(|scope| {
-        let starts: Vec<_> = (0..4).map(|_| scope.spawn(|| one.replica())).collect();
+        let starts: Vec<_> = (0..4).map(|_| scope.spawn(|| one.replica_with(&settings))).collect();
         starts.into_iter().map(|start| start.join().unwrap()).collect()
     });
     let user = replicas[0].user().await;

@@ -39,7 +39,7 @@ async fn a_stolen_key_is_revoked_while_the_server_runs() {
 async fn the_secret_key_can_be_rotated_and_a_foreign_one_is_refused() {
     let database = Database::empty();
     let home = directory();
-    let url = database.url();
+    let url = database.owner_url();
     let (old, new) = ("0123456789abcdefghijklmnopqrstuvwxyz", "zyxwvutsrqponmlkjihgfedcba9876543210");
     let both = format!("{new},{old}");
     let with =

@@ -209,7 +209,7 @@ async fn a_database_without_signing_keys_misses_no_secret_key() {
 #[tokio::test]
 async fn with_a_lost_secret_key_in_production_one_command_begins_with_a_new_one() {
     let (home, database) = (directory(), Database::empty());
-    let url = database.url();
+    let url = database.owner_url();
     let with = |key| [("DATABASE_URL", url.expose()), ("SECRET_KEY", key)];
     let (old, new) = ("0123456789abcdefghijklmnopqrstuvwxyz", "zyxwvutsrqponmlkjihgfedcba9876543210");
     drop(Server::start(home.path(), &with(old)));

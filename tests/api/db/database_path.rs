@@ -158,7 +158,7 @@ async fn a_failing_connection_or_statement_is_not_an_outage() {
     }
     let app = App::with(&[("METRICS_BIND", "127.0.0.1:0")]);
     let users = users(&app, 8).await;
-    let mut sql = app.sql();
+    let mut sql = app.database().connect_as_superuser();
     let one = "SELECT pid::bigint FROM pg_stat_activity WHERE datname = current_database() \
                AND pid <> pg_backend_pid() AND query LIKE '%users%' LIMIT 1";
     let Pid { pid } = sql_query(one).get_result(&mut sql).unwrap();

@@ -11,7 +11,7 @@ use crate::support::{
 async fn migrations_are_run_by_hand_with_auto_migrate_off() {
     let database = Database::empty();
     let home = directory();
-    let url = database.url();
+    let url = database.owner_url();
     let settings = [("DATABASE_URL", url.expose()), ("AUTO_MIGRATE", "false")];
     let error = fail(&mut mintage(home.path(), &settings));
     assert!(error.contains("mintage migrate"), "{error}");
@@ -32,7 +32,7 @@ async fn migrations_are_run_by_hand_with_auto_migrate_off() {
 fn of_parallel_migrations_one_applies_them() {
     let database = Database::empty();
     let home = directory();
-    let url = database.url();
+    let url = database.owner_url();
     let settings = [("DATABASE_URL", url.expose())];
     let start = || mintage(home.path(), &settings).arg("migrate").stdout(Stdio::piped()).spawn().unwrap();
     let children: Vec<_> = (0..6).map(|_| start()).collect();

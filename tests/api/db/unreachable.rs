@@ -170,7 +170,7 @@ fn a_standby_is_waited_for_and_named_as_such() {
 #[test]
 fn a_start_that_meets_a_lock_names_its_holder_and_ends() {
     let (home, database) = (directory(), Database::create());
-    let url = database.url();
+    let url = database.owner_url();
     for (table, command) in
         [("signing_keys", &[] as &[&str]), ("__diesel_schema_migrations", &["check-config", "--database"])]
     {
@@ -191,7 +191,7 @@ fn a_start_waits_for_the_migrations_of_another_server_and_reports_it() {
     let mut holder = database.connect();
     // The number that stands in src/db/migrate.rs.
     holder.batch_execute("SELECT pg_advisory_lock(x'006d696e74616765'::bigint)").unwrap();
-    let url = database.url();
+    let url = database.owner_url();
     let mut command = mintage(home.path(), &[("DATABASE_URL", url.expose())]);
     let mut child = command.arg("migrate").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();

@@ -90,8 +90,8 @@ async fn a_cluster_of_an_earlier_version_is_handed_over_while_it_runs() {
     admin
         .batch_execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'mintage_server'; \
-             ALTER DATABASE mintage OWNER TO mintage; REASSIGN OWNED BY mintage_server TO mintage; \
-             DROP ROLE mintage_server",
+             REASSIGN OWNED BY mintage_owner TO mintage; DROP OWNED BY mintage_server, mintage_owner; \
+             DROP ROLE mintage_server; DROP ROLE mintage_owner",
         )
         .unwrap();
     let before = lines(&mut admin, LEFT);

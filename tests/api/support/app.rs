@@ -23,7 +23,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{Mailbox, ParsedMail, PathToDatabase, client::Client, eventually, postgres::Database};
+use super::{Mailbox, ParsedMail, PathToDatabase, client::Client, eventually, postgres::Database, secrets};
 
 pub const PASSWORD: &str = "correct horse battery staple";
 /// `PUBLIC_URL` of the servers of the suite.
@@ -80,6 +80,8 @@ pub struct App {
     path: Option<PathToDatabase>,
     // Dropped after the server, which uses it, by the last replica.
     database: Arc<Database>,
+    /// Where the log was at its start.
+    log_from: usize,
 }
 
 impl App {
@@ -144,6 +146,7 @@ impl App {
         settings: HashMap<String, String>,
         clock: Clock,
     ) -> Self {
+        let log_from = secrets::listen();
         let lookup = |name: &str| settings.get(name).cloned();
         let mut config = Config::from_lookup(&lookup, &app::specs()).expect("settings");
         config.database.url = Some(match &path {
@@ -171,6 +174,7 @@ impl App {
             thread: Some(thread),
             path,
             database,
+            log_from,
         }
     }
 
@@ -273,6 +277,8 @@ impl Drop for App {
         let ended = self.thread.take().expect("dropped once").join();
         if !thread::panicking() {
             ended.expect("the server ended well");
+            let leaked = secrets::leaked(&self.base, self.log_from);
+            assert!(leaked.is_empty(), "secrets are in the log: {leaked:#?}");
         }
     }
 }

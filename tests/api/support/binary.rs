@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
@@ -18,7 +18,7 @@ use nix::{
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{Client, PASSWORD};
+use super::{Client, PASSWORD, secrets};
 
 pub const BOUND: Duration = Duration::from_mins(3);
 
@@ -79,11 +79,16 @@ pub struct Server {
     pub welcome: String,
     /// What it prints after that.
     pub lines: mpsc::Receiver<String>,
+    /// Its log, unless the test looks at it.
+    log: Option<tempfile::NamedTempFile>,
 }
 
 impl Server {
     pub fn start(home: &Path, settings: &[(&str, &str)]) -> Self {
-        Self::start_logging_to(Stdio::inherit(), home, settings)
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let mut server = Self::start_logging_to(log.reopen().unwrap().into(), home, settings);
+        server.log = Some(log);
+        server
     }
 
     pub fn start_logging_to(log: Stdio, home: &Path, settings: &[(&str, &str)]) -> Self {
@@ -112,7 +117,7 @@ impl Server {
         }
         let first = welcome.lines().next().unwrap();
         let base = first.strip_prefix("Mintage serves ").unwrap().to_owned();
-        Self { child, base, welcome, lines }
+        Self { child, base, welcome, lines, log: None }
     }
 
     pub fn client(&self) -> Client {
@@ -201,6 +206,16 @@ impl Drop for Server {
         if running {
             self.signal(Signal::SIGTERM);
             self.wait();
+        }
+        let Some(log) = self.log.take() else {
+            return;
+        };
+        let text = fs::read_to_string(log.path()).unwrap_or_default();
+        if thread::panicking() {
+            let _ = io::stderr().write_all(text.as_bytes());
+        } else {
+            let leaked = secrets::leaked_in(&self.base, &text);
+            assert!(leaked.is_empty(), "secrets are in the log: {leaked:#?}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 
-use super::contract;
+use super::{contract, secrets};
 
 /// Talks HTTP as a user would; every answer is held against the OpenAPI document.
 #[derive(Clone)]
@@ -133,9 +133,14 @@ impl Client {
         if let Some(address) = &self.forwarded_for {
             request = request.header("x-forwarded-for", address);
         }
-        let answer = build(request).send().await.expect("an answer");
+        let request = build(request).build().expect("a request");
+        if let Some(body) = request.body().and_then(reqwest::Body::as_bytes) {
+            secrets::note(&self.base, body);
+        }
+        let answer = self.http.execute(request).await.expect("an answer");
         let (status, headers) = (answer.status(), answer.headers().clone());
         let body = answer.bytes().await.expect("a whole body").to_vec();
+        secrets::note(&self.base, &body);
         let response = Response { status, headers, body };
         contract::check(&method, path, &response);
         response

@@ -12,6 +12,7 @@ mod path_to_database;
 pub mod points;
 mod postgres;
 pub mod queue;
+pub mod secrets;
 pub mod smtp;
 pub mod social;
 pub mod upstream;
@@ -26,7 +27,7 @@ pub use self::{
     client::{Client, Response},
     mailbox::{Mailbox, ParsedMail},
     path_to_database::PathToDatabase,
-    postgres::Database,
+    postgres::{Database, Role},
 };
 
 /// Checks the condition until it holds, within a bound for the slowest of machines: three minutes

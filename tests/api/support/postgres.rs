@@ -15,7 +15,7 @@ use chrono::TimeDelta;
 use diesel::{Connection, PgConnection, RunQueryDsl, connection::SimpleConnection, sql_query};
 use mintage::{
     config::Secret,
-    db::migrate,
+    db::{migrate, rights},
     embedded::{Cluster, EmbeddedError},
 };
 use url::Url;
@@ -56,9 +56,14 @@ fn at_exit(handler: extern "C" fn()) {
     assert_eq!(unsafe { libc::atexit(handler) }, 0);
 }
 
-/// As the role of the server, which owns the databases of tests.
+/// For a server, whose role has only the rights it needs.
 fn url_of(database: &str) -> String {
     CLUSTER.url().replacen("/mintage?", &format!("/{database}?"), 1)
+}
+
+/// For the owner, who makes the tables.
+fn owner_url_of(database: &str) -> String {
+    CLUSTER.owner_url().replacen("/mintage?", &format!("/{database}?"), 1)
 }
 
 /// To the superuser's own database.
@@ -74,9 +79,12 @@ fn create_template() {
     for database in leftovers(&mut conn) {
         drop_database(&mut conn, &database);
     }
-    conn.batch_execute("CREATE DATABASE template_mintage OWNER mintage_server").expect("template");
-    let mut template = PgConnection::establish(&url_of("template_mintage")).expect("the template answers");
+    conn.batch_execute("CREATE DATABASE template_mintage OWNER mintage_owner").expect("template");
+    let mut template =
+        PgConnection::establish(&owner_url_of("template_mintage")).expect("the template answers");
     migrate::run(&mut template).expect("migrations");
+    let left = rights::grant(&mut template, "mintage_server").expect("rights");
+    assert!(left.is_empty(), "{left:?}");
 }
 
 /// Databases of a run that was killed.
@@ -94,6 +102,16 @@ fn leftovers(conn: &mut PgConnection) -> Vec<String> {
 
 fn drop_database(conn: &mut PgConnection, name: &str) {
     conn.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).expect("drop");
+}
+
+#[track_caller]
+fn count(conn: &mut PgConnection, query: &str) -> i64 {
+    #[derive(diesel::QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        count: i64,
+    }
+    sql_query(query).get_result::<Row>(conn).expect("a count").count
 }
 
 /// One test's database; dropped with it.
@@ -115,13 +133,33 @@ impl Database {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         LazyLock::force(&TEMPLATE);
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        let create = format!("CREATE DATABASE {name} TEMPLATE {template} OWNER mintage_server");
-        administer().batch_execute(&create).expect("database");
+        let mut conn = administer();
+        let create = format!("CREATE DATABASE {name} TEMPLATE {template} OWNER mintage_owner");
+        conn.batch_execute(&create).expect("database");
+        // The rights on a database itself are not copied from its template.
+        conn.batch_execute(&format!("REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")).expect("rights");
         Self { name }
     }
 
+    /// For a server.
     pub fn url(&self) -> Secret {
         Secret::new(url_of(&self.name))
+    }
+
+    /// For a role of the test.
+    pub fn url_of(&self, role: &Role) -> Secret {
+        let mut url = Url::parse(self.url().expose()).expect("URL");
+        let host = url.query_pairs().find(|(name, _)| name == "host").expect("host").1.into_owned();
+        url.query_pairs_mut().clear().append_pair("host", &host);
+        // libpq decodes %20 only.
+        let user =
+            url::form_urlencoded::byte_serialize(role.0.as_bytes()).collect::<String>().replace('+', "%20");
+        Secret::new(format!("{url}&user={user}"))
+    }
+
+    /// For migrations.
+    pub fn owner_url(&self) -> Secret {
+        Secret::new(owner_url_of(&self.name))
     }
 
     /// As [`Database::url`], over TCP, by what forwards from there to [`Database::socket`].
@@ -169,23 +207,31 @@ impl Database {
     /// The number that a query returns as `count`.
     #[track_caller]
     pub fn count(&self, query: &str) -> i64 {
-        #[derive(diesel::QueryableByName)]
-        struct Row {
-            #[diesel(sql_type = diesel::sql_types::BigInt)]
-            count: i64,
-        }
-        sql_query(query).get_result::<Row>(&mut self.connect()).expect("a count").count
+        count(&mut self.connect(), query)
     }
 
     /// How many connections wait for a lock that another one holds.
     pub fn waiting_for_locks(&self) -> i64 {
-        self.count(
+        count(
+            &mut self.connect_as_superuser(),
             "SELECT count(*) FROM pg_stat_activity \
              WHERE datname = current_database() AND wait_event_type = 'Lock'",
         )
     }
 
+    /// As the owner.
     pub fn connect(&self) -> PgConnection {
+        PgConnection::establish(self.owner_url().expose()).expect("the database answers")
+    }
+
+    /// As the superuser, who sees what the connections of others do.
+    pub fn connect_as_superuser(&self) -> PgConnection {
+        let url = CLUSTER.admin_url().replacen("/mintage?", &format!("/{}?", self.name), 1);
+        PgConnection::establish(&url).expect("the database answers")
+    }
+
+    /// As the role of the server.
+    pub fn connect_as_server(&self) -> PgConnection {
         PgConnection::establish(self.url().expose()).expect("the database answers")
     }
 
@@ -216,6 +262,38 @@ impl Database {
     pub fn administer(&self, option: &str) {
         let alter = format!("ALTER DATABASE {} {option}", self.name);
         administer().batch_execute(&alter).expect("alter");
+    }
+}
+
+/// A role of the cluster; dropped with it. Make it before the database in which it gets rights.
+pub struct Role(pub String);
+
+impl Role {
+    /// With options of `CREATE ROLE`.
+    pub fn create(name: &str, options: &str) -> Self {
+        let role = Self(name.to_owned());
+        role.drop_now();
+        let create = format!("CREATE ROLE {} LOGIN {options}", role.quoted());
+        administer().batch_execute(&create).expect("a role");
+        role
+    }
+
+    fn quoted(&self) -> String {
+        format!("\"{}\"", self.0.replace('"', "\"\""))
+    }
+
+    fn drop_now(&self) {
+        LazyLock::force(&TEMPLATE);
+        let drop = format!("DROP ROLE IF EXISTS {}", self.quoted());
+        administer().batch_execute(&drop).expect("no role");
+    }
+}
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            self.drop_now();
+        }
     }
 }
 

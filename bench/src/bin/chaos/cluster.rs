@@ -9,7 +9,10 @@ use diesel::{
     sql_query,
     sql_types::{BigInt, Text},
 };
-use mintage::embedded::Cluster as Embedded;
+use mintage::{
+    db::{migrate, rights},
+    embedded::Cluster as Embedded,
+};
 use mintage_bench::process::Home;
 use nix::{
     sys::signal::{Signal, kill},
@@ -38,6 +41,9 @@ impl Cluster {
     pub fn start() -> Result<Self> {
         let home = Home::new()?;
         let running = Embedded::start(&home.0)?;
+        let mut owner = PgConnection::establish(&running.owner_url())?;
+        migrate::run(&mut owner)?;
+        rights::grant(&mut owner, "mintage_server")?;
         let urls = Urls { server: running.url(), superuser: running.admin_url() };
         Ok(Self { home, running: Some(running), urls })
     }
