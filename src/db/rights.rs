@@ -19,7 +19,7 @@ pub(super) const MIGRATIONS: &str = "__diesel_schema_migrations";
 
 /// Rights on each table besides SELECT. Rows that a foreign key deletes need none; `LOCK TABLE … IN EXCLUSIVE MODE` and
 /// `SELECT … FOR UPDATE` need UPDATE; identity columns need no right on their sequence.
-const RIGHTS: [(&str, &str); 33] = [
+const RIGHTS: [(&str, &str); 35] = [
     (MIGRATIONS, ""),
     ("alerts", "INSERT, UPDATE, DELETE"),
     ("api_key_usage", "INSERT, UPDATE, DELETE"),
@@ -38,8 +38,10 @@ const RIGHTS: [(&str, &str); 33] = [
     ("idempotency_keys", "INSERT, UPDATE, DELETE"),
     ("job_schedules", "INSERT, UPDATE"),
     ("jobs", "INSERT, UPDATE, DELETE"),
+    ("login_devices", "INSERT, UPDATE, DELETE"),
     ("login_networks", "INSERT, UPDATE, DELETE"),
     ("provider_state", "INSERT, UPDATE"),
+    ("rate_limits", "INSERT, UPDATE, DELETE"),
     ("refresh_tokens", "INSERT, UPDATE, DELETE"),
     ("registrations", "INSERT, UPDATE, DELETE"),
     // The columns that sealing and erasing write. A trigger decides which rows may be changed or deleted.

@@ -207,6 +207,7 @@ impl Case {
         let body = self.body(operation);
         let send = |request: reqwest::RequestBuilder| match &body {
             Value::Null if operation.name == "PUT /api/v1/user/avatar" => picture(request),
+            _ if operation.name == "POST /api/v1/users/import" => file_of_users(request),
             Value::Null => request,
             body => request.json(body),
         };
@@ -234,6 +235,10 @@ impl Case {
             _ => operation.example.clone(),
         }
     }
+}
+
+fn file_of_users(request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+    request.header("content-type", "text/csv").body(format!("email\n{}@example.com\n", Uuid::now_v7()))
 }
 
 fn picture(request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {

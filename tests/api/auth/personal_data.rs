@@ -31,6 +31,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("registrations", "not of an account: anyone may register any address"),
     ("blocklist", "ids of ended sessions, for minutes"),
     ("budgets", "keyed hashes: not even the server can tell whose they are"),
+    ("rate_limits", "keyed hashes, as budgets"),
     ("idempotency_keys", "hashes of keys, and encrypted responses that the person has received"),
     ("audit_chains", "no personal data"),
     ("coin_history", "no personal data"),
