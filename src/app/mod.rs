@@ -75,6 +75,7 @@ fn routes(config: &mut ServiceConfig) {
     config
         .service(api)
         .configure(tokens::routes)
+        .configure(auth::oauth)
         .configure(auth::pages)
         .service(health::healthz)
         .service(health::readyz)
@@ -173,6 +174,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         blocklist: blocklist.clone(),
         activity: activity.clone(),
         api_keys: api_keys.clone(),
+        keys: Data::from(keys.clone()),
         accounts: config.accounts,
         tokens: config.tokens.clone(),
     };
@@ -247,10 +249,10 @@ fn prepare_database(url: &Secret, config: &Config, sealer: &Arc<Sealer>, clock: 
             }
         }
         migrate::check_current(conn)?;
-        tokens::create_if_absent(conn, sealer, clock.now())?;
+        tokens::create_if_absent(conn, sealer, config.tokens.algorithm, clock.now())?;
         audit::begin_if_absent(conn, sealer, clock.now())?;
         market::ensure_demo(conn, clock.now())?;
-        KeyRing::load(conn, sealer.clone())
+        KeyRing::load(conn, sealer.clone(), config.tokens.algorithm)
     })
 }
 

@@ -22,6 +22,7 @@ mod login;
 mod logout;
 mod mails;
 mod new_password;
+mod oauth;
 mod pages;
 mod proof;
 mod refresh;
@@ -44,6 +45,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub use self::{
     ended::Ended,
     mails::{MailContext, jobs},
+    oauth::routes as oauth,
     pages::{Pages, routes as pages},
     services::Auth,
     store::prune,

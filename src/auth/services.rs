@@ -15,7 +15,7 @@ use crate::{
     jobs::{self, Job},
     limits::{Limits, RateLimit},
     passwords::{Hasher, Policy},
-    tokens::{Activity, ApiKeys, Blocklist, Jwt, Lifetimes, Sealer},
+    tokens::{Activity, ApiKeys, Blocklist, Jwt, KeyRing, Lifetimes, Sealer},
     users::EmailAddress,
 };
 
@@ -33,6 +33,7 @@ pub struct Auth {
     pub blocklist: Data<Blocklist>,
     pub activity: Data<Activity>,
     pub api_keys: Data<ApiKeys>,
+    pub keys: Data<KeyRing>,
     pub accounts: config::Accounts,
     pub tokens: config::Tokens,
 }

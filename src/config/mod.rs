@@ -34,7 +34,7 @@ pub use self::{
     mask::Mask,
     provider::{KeySpec, PlanSpec, ProviderSettings, ProviderSpec, UrlSpec},
     secret_key::{SecretKey, SecretKeyError},
-    security::{Passwords, Tokens},
+    security::{Passwords, SigningAlgorithm, Tokens},
     server::{Server, Tls},
     social::{BudgetSpec, Social, SocialSettings, SocialSpec, UrlsSpec},
     storage::{S3, Storage},

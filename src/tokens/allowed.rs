@@ -19,7 +19,7 @@ use super::{
     api_keys::{self, ApiKeys, Digest, Permission, Scope, Scopes, VerifiedKey},
     blocklist::Blocklist,
     client::Client,
-    credentials::{Credentials, credentials, insufficient_scope, invalid_key},
+    credentials::{Credentials, credentials, insufficient_scope, invalid_key, machine_credentials},
     current_user::{Counting, data, verify},
 };
 use crate::{
@@ -105,7 +105,7 @@ fn admit(req: &HttpRequest, scope: Scope, counting: Counting) -> Admission<Calle
         Err(problem) => return Either::Left(ready(Err(problem))),
     };
     if !data::<Blocklist>(req).is_current() {
-        return Either::Left(ready(Err(Problem::unavailable("revoked API keys are not known"))));
+        return Either::Left(ready(Err(not_current())));
     }
     match data::<ApiKeys>(req).get(&digest) {
         Ok(key) => Either::Left(ready(accept(req, key, scope, counting))),
@@ -120,15 +120,72 @@ fn admit(req: &HttpRequest, scope: Scope, counting: Counting) -> Admission<Calle
     }
 }
 
+fn not_current() -> Problem {
+    Problem::unavailable("revoked API keys are not known")
+}
+
 /// Reads a key that is not in memory.
 async fn find(req: &HttpRequest, digest: Digest, before: api_keys::Before) -> Result<VerifiedKey, Problem> {
     let Client { address, .. } = Client::extract(req).await?;
     data::<Limits>(req).requests.check_address(UNKNOWN_KEYS, address)?;
     db::charge_to(&address);
+    let found = read(req, digest, before).await?;
+    found.ok_or_else(|| invalid_key("there is no such key, or it was revoked"))
+}
+
+async fn read(
+    req: &HttpRequest,
+    digest: Digest,
+    before: api_keys::Before,
+) -> Result<Option<VerifiedKey>, Problem> {
     let found = data::<Db>(req).query(move |conn| api_keys::find(conn, &digest)).await?;
-    let key = found.ok_or_else(|| invalid_key("there is no such key, or it was revoked"))?;
-    data::<ApiKeys>(req).insert(&digest, key, before);
-    Ok(key)
+    if let Some(key) = found {
+        data::<ApiKeys>(req).insert(&digest, key, before);
+    }
+    Ok(found)
+}
+
+/// Finds a key that a request is about, not one that it is sent with: nothing is counted. It may have expired.
+pub async fn look_up_key(req: &HttpRequest, key: &str) -> Result<Option<VerifiedKey>, Problem> {
+    if !data::<Blocklist>(req).is_current() {
+        return Err(not_current());
+    }
+    let Some(digest) = api_keys::digest_of(key) else {
+        return Ok(None);
+    };
+    match data::<ApiKeys>(req).get(&digest) {
+        Ok(key) => Ok(Some(key)),
+        Err(before) => read(req, digest, before).await,
+    }
+}
+
+/// A program that asks about tokens, with an API key that has the scope `tokens:introspect`. Unlike [`Allowed`] it accepts
+/// no access token, and also HTTP Basic, which most gateways speak.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine(());
+
+impl FromRequest for Machine {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let req = req.clone();
+        Box::pin(async move {
+            let (digest, id) = machine_credentials(&req)?;
+            if !data::<Blocklist>(&req).is_current() {
+                return Err(not_current());
+            }
+            let key = match data::<ApiKeys>(&req).get(&digest) {
+                Ok(key) => key,
+                Err(before) => find(&req, digest, before).await?,
+            };
+            if id.is_some_and(|id| id != key.id.0) {
+                return Err(invalid_key("the client id is that of another key"));
+            }
+            accept(&req, key, Scope::TokensIntrospect, Counting::All)?;
+            Ok(Self(()))
+        })
+    }
 }
 
 fn accept(req: &HttpRequest, key: VerifiedKey, scope: Scope, counting: Counting) -> Result<Caller, Problem> {

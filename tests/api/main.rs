@@ -27,6 +27,7 @@ mod auth {
     mod email_change;
     mod login;
     mod logout;
+    mod oauth;
     mod pages;
     mod password_change;
     mod password_reset;
@@ -87,6 +88,7 @@ mod jobs {
     mod worker;
 }
 mod tokens {
+    mod algorithms;
     mod api_keys;
     mod clocks;
     mod jwt_attacks;

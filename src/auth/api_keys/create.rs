@@ -15,7 +15,7 @@ use crate::{
     http::{Json, Problem, kind},
     idempotency::{IdempotencyKey, Reply},
     tokens::{
-        Client, CurrentUser, Refusal,
+        Client, CurrentUser, Refusal, Role,
         api_keys::{self, MAX_KEYS, NewKey, NewSecret, Scope},
     },
     users::{self, check_name},
@@ -32,9 +32,9 @@ pub struct CreateApiKey {
     #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
     #[validate(custom(function = "check_name"))]
     name: String,
-    /// What the key allows: 1 to 6 scopes. Repeated ones count once.
-    #[schema(inline, min_items = 1, max_items = 6)]
-    #[validate(length(min = 1, max = 6, message = "must have 1 to 6 scopes"))]
+    /// What the key allows: 1 to 7 scopes. Repeated ones count once. Only admins may create keys with `tokens:introspect`.
+    #[schema(inline, min_items = 1, max_items = 7)]
+    #[validate(length(min = 1, max = 7, message = "must have 1 to 7 scopes"))]
     scopes: Vec<Scope>,
     /// When the key expires: at most 1 year (366 days) from now. Without it the key does not expire.
     expires_at: Option<DateTime<Utc>>,
@@ -65,6 +65,7 @@ pub struct CreatedApiKey {
     responses(
         (status = 201, description = "The key.", body = CreatedApiKey,
             headers(("Idempotency-Replayed" = bool, description = "`true` if an earlier response is repeated."))),
+        (status = 403, description = "`insufficient-scope`; `forbidden`: a scope is for keys of admins only."),
         (status = 409, description = "`limit-reached`: you have 20 keys, the maximum. `idempotency-key-in-use`."),
         (status = 422, description = "`validation-failed`, `idempotency-key-reused`.")
     )
@@ -79,6 +80,10 @@ pub async fn create_api_key(
 ) -> Result<HttpResponse, Problem> {
     let idempotency_key = IdempotencyKey::of(&req, me.id)?;
     let Json(CreateApiKey { name, scopes, expires_at }) = body;
+    if me.role != Role::Admin && scopes.iter().any(|scope| scope.is_for_admins()) {
+        let detail = "the scope `tokens:introspect` is for keys of admins";
+        return Err(Problem::new(&kind::FORBIDDEN).detail(detail));
+    }
     // The precision of the database.
     let now = auth.now().trunc_subsecs(6);
     if expires_at.is_some_and(|at| at <= now || at > now + MAX_LIFETIME) {
