@@ -77,6 +77,10 @@ const PASSWORD_RESETS: RateLimit =
 const PASSWORD_CHANGES: RateLimit =
     RateLimit { name: "mails: password change", burst: 4, every: Duration::from_hours(3) };
 
+/// Notices of new API keys. Not counted in [`MAILS`] either: they need an access token.
+const KEY_NOTICES: RateLimit =
+    RateLimit { name: "mails: new API key", burst: 4, every: Duration::from_hours(6) };
+
 /// Spends a mail of this kind to this address, or answers `too-many-requests`.
 fn spend_mail(
     conn: &mut PgConnection,

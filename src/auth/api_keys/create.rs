@@ -10,10 +10,15 @@ use validator::Validate;
 use super::model::ApiKey;
 use crate::{
     audit::{Event, EventKind},
-    auth::Auth,
-    db::{ApiKeyId, id_at},
+    auth::{
+        Auth, KEY_NOTICES,
+        mails::{Notice, NoticeMail},
+    },
+    db::{ApiKeyId, UserId, id_at},
     http::{Json, Problem, kind},
     idempotency::{IdempotencyKey, Reply},
+    jobs,
+    limits::Limits,
     tokens::{
         Client, CurrentUser, Refusal, Role,
         api_keys::{self, MAX_KEYS, NewKey, NewSecret, Scope},
@@ -101,6 +106,7 @@ pub async fn create_api_key(
         expires_at: expires_at.map(|at| at.trunc_subsecs(6)),
         created_at: now,
     };
+    let limits = auth.limits.clone();
     let create = move |conn: &mut PgConnection| -> Result<Reply, Problem> {
         if !users::lock_for_counting(conn, me.id)? {
             return Err(Refusal::Revoked.into());
@@ -112,9 +118,31 @@ pub async fn create_api_key(
             .detail("key", key.prefix.as_str())
             .detail("scopes", key.scopes.as_str())
             .record(conn, now)?;
+        notify(conn, &limits, me.id, &key, now)?;
         Reply::created(&CreatedApiKey { key: secret.text, of: key.into() }, None)
     };
     let sealer = auth.sealer.clone();
     let reply = auth.db.tx(move |conn| idempotency_key.once(conn, &sealer, now, create)).await?;
     Ok(reply.respond())
+}
+
+/// Mails the owner about the new key, if the address is confirmed and its budget is not used up.
+fn notify(
+    conn: &mut PgConnection,
+    limits: &Limits,
+    user: UserId,
+    key: &api_keys::ApiKey,
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
+    let Some(account) = users::find_account(conn, user)?.filter(|account| account.email_confirmed) else {
+        return Ok(());
+    };
+    match limits.budgets.spend(conn, KEY_NOTICES, account.email.canonical(), now) {
+        Ok(_) => {}
+        Err(problem) if problem.kind().status == 429 => return Ok(()),
+        Err(problem) => return Err(problem),
+    }
+    let notice = Notice::ApiKeyCreated { prefix: key.prefix.clone(), scopes: key.scopes.clone() };
+    jobs::enqueue(conn, &NoticeMail::to(&account.email, notice), now)?;
+    Ok(())
 }
