@@ -33,6 +33,9 @@ newman: ## Run the Postman collection against a fresh server
 browser: ## Drive the built-in pages in a headless Chromium
 	@scripts/setup.sh tests/browser/run.sh
 
+clients: ## Verify and introspect tokens with the libraries that people use
+	@scripts/setup.sh tests/clients/run.sh
+
 bench: ## Measure against the baselines and write bench/RESULTS.md (about 10 minutes)
 	@command -v wrk >/dev/null || apt-get -qq -y install wrk || { echo 'install the load generator wrk first'; exit 1; }
 	@scripts/setup.sh cargo build --locked --release --workspace
@@ -50,4 +53,4 @@ hooks: ## Install the git hooks: format, spelling, commit messages, clippy
 setup: ## Install a C compiler, libpq and PostgreSQL, if missing
 	@scripts/setup.sh
 
-.PHONY: help run test coverage lint doc deny postman newman browser bench chaos hooks setup
+.PHONY: help run test coverage lint doc deny postman newman browser clients bench chaos hooks setup

@@ -206,8 +206,19 @@ const urlOf = (operation, step, isMain, fault) => {
   };
 };
 
+const FORM = 'application/x-www-form-urlencoded';
+
+const isForm = (operation) => operation.requestBody?.content?.[FORM] !== undefined;
+
+/** A body as Postman sends it. */
+const encoded = (operation, body) =>
+  isForm(operation)
+    ? { mode: 'urlencoded', urlencoded: Object.entries(body).map(([key, value]) => ({ key, value })) }
+    : { mode: 'raw', raw: JSON.stringify(body, null, 2), options: { raw: { language: 'json' } } };
+
 const bodyOf = (operation, step, fault) => {
-  const schema = operation.requestBody?.content?.['application/json']?.schema;
+  const content = operation.requestBody?.content;
+  const schema = (content?.['application/json'] ?? content?.[FORM])?.schema;
   if (!schema) {
     if (step.body || step.change) fault('sends a body, which is not documented');
     return undefined;
@@ -251,11 +262,9 @@ const itemOf = (step) => {
       method: operation.method,
       header: [
         ...sent(operation, 'header', step.headers ?? {}, isMain, fault),
-        ...(body ? [{ key: 'Content-Type', value: 'application/json' }] : []),
+        ...(body ? [{ key: 'Content-Type', value: isForm(operation) ? FORM : 'application/json' }] : []),
       ],
-      ...(body
-        ? { body: { mode: 'raw', raw: JSON.stringify(body, null, 2), options: { raw: { language: 'json' } } } }
-        : {}),
+      ...(body ? { body: encoded(operation, body) } : {}),
       url: urlOf(operation, step, isMain, fault),
       ...(token === undefined ? {} : { auth: authOf(token) }),
       description,

@@ -172,6 +172,20 @@ export const users = {
             }),
         },
         {
+          call: 'create_api_key',
+          when: 'for a gateway',
+          about: 'Only admins can create a key that may introspect tokens.',
+          body: { name: 'Gateway', scopes: ['tokens:introspect'] },
+          test: () => pm.environment.set('gateway_key', body.key),
+        },
+        {
+          call: 'introspect_token',
+          token: '{{gateway_key}}',
+          body: { token: '{{admin_access_token}}' },
+          test: () => pm.test('is active', () => pm.expect(body).to.include({ active: true, token_type: 'Bearer' })),
+        },
+        { call: 'revoke_token', body: { token: '{{gateway_key}}' } },
+        {
           call: 'read_sync',
           test: () =>
             pm.test('lists the state of each provider', () => {

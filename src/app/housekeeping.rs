@@ -1,11 +1,11 @@
 //! Regular housekeeping of every replica. Each step can run on several at once and be repeated.
 
-use std::time::Duration;
+use std::{panic::resume_unwind, time::Duration};
 
 use actix_web::web::Data;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult};
-use tokio::time;
+use tokio::{task, time};
 
 use crate::{
     audit::{self, Actor, Event, EventKind},
@@ -14,7 +14,10 @@ use crate::{
     db::{Db, DbError},
     idempotency, jobs, limits,
     pictures::DeletePicture,
-    tokens::{self, Activity, ApiKeys, activity, api_keys, login_devices, login_networks, sessions},
+    tokens::{
+        self, Activity, ApiKeys, KeyChange, NewKey, Schedule, activity, api_keys, login_devices,
+        login_networks, sessions,
+    },
     users::{self, Purged},
 };
 
@@ -36,6 +39,7 @@ pub async fn run(auth: Data<Auth>) {
             result = result.and(prune(db, clock.earliest(), keep_keys).await);
             result = result.and(prune_devices(&auth).await);
             result = result.and(prune_audit(&auth).await);
+            result = result.and(keep_key_schedule(&auth).await);
         }
         if let Err(error) = result {
             tracing::warn!(%error, "housekeeping failed; retrying");
@@ -94,6 +98,41 @@ async fn prune(db: &Db, now: DateTime<Utc>, keep_keys: TimeDelta) -> Result<(), 
 async fn prune_devices(auth: &Auth) -> Result<(), DbError> {
     let (now, retention) = (auth.clock.earliest(), auth.accounts.device_retention);
     while auth.db.query_tx(move |conn| login_devices::prune(conn, now, retention)).await? {}
+    Ok(())
+}
+
+/// Changes the signing keys if that is due. Without a change no query is made.
+async fn keep_key_schedule(auth: &Auth) -> Result<(), DbError> {
+    let (now, schedule) = (auth.clock.earliest(), Schedule::new(&auth.tokens));
+    if !auth.keys.ages().is_some_and(|ages| schedule.is_due(&ages, now)) {
+        return Ok(());
+    }
+    let sealer = auth.sealer.clone();
+    // A key for RS256 takes long, and no connection waits for it.
+    let generated = task::spawn_blocking(move || NewKey::generate(&sealer, schedule.algorithm)).await;
+    let new = match generated {
+        Ok(Ok(new)) => new,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "no signing key can be generated");
+            return Ok(());
+        }
+        Err(error) => resume_unwind(error.into_panic()),
+    };
+    let change = auth.db.query_tx(move |conn| {
+        let change = tokens::keep_schedule(conn, new, &schedule, now)?;
+        if let Some(change) = &change {
+            let (kid, state) = match change {
+                KeyChange::Announced(kid) => (kid, "next"),
+                KeyChange::Promoted(kid) => (kid, "current"),
+            };
+            let event = Event::new(EventKind::SigningKeysRotated, Actor::Server);
+            event.detail("kid", kid.as_str()).detail("state", state).record(conn, now)?;
+        }
+        Ok(change)
+    });
+    if let Some(change) = change.await? {
+        tracing::info!(?change, "signing keys changed");
+    }
     Ok(())
 }
 

@@ -77,6 +77,7 @@ fn routes(config: &mut ServiceConfig) {
     config
         .service(api)
         .configure(tokens::routes)
+        .configure(auth::oauth)
         .configure(auth::pages)
         .service(health::healthz)
         .service(health::readyz)
@@ -180,6 +181,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         activity: activity.clone(),
         api_keys: api_keys.clone(),
         imports: Arc::new(Semaphore::new(1)),
+        keys: Data::from(keys.clone()),
         accounts: config.accounts.clone(),
         tokens: config.tokens.clone(),
     };
@@ -259,10 +261,10 @@ fn prepare_database(url: &Secret, config: &Config, sealer: &Arc<Sealer>, clock: 
                  the schema and the audit trail; `mintage database grant` prepares a role without these rights"
             );
         }
-        tokens::create_if_absent(conn, sealer, clock.now())?;
+        tokens::create_if_absent(conn, sealer, config.tokens.algorithm, clock.now())?;
         audit::begin_if_absent(conn, sealer, clock.now())?;
         market::ensure_demo(conn, clock.now())?;
-        KeyRing::load(conn, sealer.clone())
+        KeyRing::load(conn, sealer.clone(), config.tokens.algorithm)
     })
 }
 

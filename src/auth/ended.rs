@@ -33,6 +33,21 @@ impl Ended {
         Ok(Self { sessions: sessions::end(conn, user, Selection::All)?, keys })
     }
 
+    /// Ends all sessions of a user whose role changes. A user who stops being an admin loses the API keys with scopes for
+    /// admins.
+    pub fn of_demoted(
+        conn: &mut PgConnection,
+        user: UserId,
+        event: Event,
+        now: DateTime<Utc>,
+    ) -> QueryResult<Self> {
+        let keys = api_keys::revoke_those_for_admins(conn, user, now)?;
+        if keys.count() > 0 {
+            event.detail("keys", keys.count()).record(conn, now)?;
+        }
+        Ok(Self { sessions: sessions::end(conn, user, Selection::All)?, keys })
+    }
+
     /// Makes this server refuse them from the next request on.
     pub(super) fn refuse(self, auth: &Auth) {
         self.sessions.refuse(&auth.blocklist);

@@ -27,6 +27,7 @@ mod login_alert;
 mod logout;
 mod mails;
 mod new_password;
+mod oauth;
 mod pages;
 mod proof;
 mod read_registration;
@@ -50,6 +51,7 @@ pub use self::{
     breaches::Breaches,
     ended::Ended,
     mails::{MailContext, jobs},
+    oauth::routes as oauth,
     pages::{Pages, routes as pages},
     services::Auth,
     store::prune,

@@ -16,7 +16,7 @@ use crate::{
     jobs::{self, Job},
     limits::{Limits, RateLimit},
     passwords::{Hasher, Policy},
-    tokens::{Activity, ApiKeys, Blocklist, Jwt, Lifetimes, Sealer},
+    tokens::{Activity, ApiKeys, Blocklist, Jwt, KeyRing, Lifetimes, Sealer},
     users::EmailAddress,
 };
 
@@ -38,6 +38,7 @@ pub struct Auth {
     pub api_keys: Data<ApiKeys>,
     /// The right to import accounts: one import at a time.
     pub imports: Arc<Semaphore>,
+    pub keys: Data<KeyRing>,
     pub accounts: config::Accounts,
     pub tokens: config::Tokens,
 }

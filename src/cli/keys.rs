@@ -71,8 +71,9 @@ fn print_all(keys: &[KeyRow]) -> Result<(), Unprinted> {
     for key in keys {
         let created = key.created_at.format("%F %T UTC");
         let retired = key.retired_at.map(|at| at.format(", retired %F %T UTC").to_string());
-        let (state, retired) = (key.state.as_str(), retired.unwrap_or_default());
-        print(format_args!("{}  {state:<8} created {created}{retired}", key.kid))?;
+        let (state, algorithm) = (key.state.as_str(), &key.algorithm);
+        let retired = retired.unwrap_or_default();
+        print(format_args!("{}  {state:<8} {algorithm} created {created}{retired}", key.kid))?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::{
     config::Config,
     db,
     tokens::{
-        self, Sealer,
+        self, AllEnded, Sealer,
         sessions::{self, Selection},
     },
     users::{self, EmailAddress},
@@ -28,7 +28,7 @@ pub(super) enum Command {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct End {
-    /// End all sessions and replace all signing keys, so that no token issued before is accepted
+    /// End all sessions, replace all signing keys and revoke all API keys, so that nothing issued before is accepted
     ///
     /// Use it after the database was restored from a backup, or when `SECRET_KEY` (or `secret.key` in
     /// `DATA_DIR`) is lost: the old keys need not be readable. Servers that run with another
@@ -68,8 +68,13 @@ fn end_all(config: &Config, conn: &mut PgConnection) -> Result<()> {
     let now = db::now(conn)?;
     let ended = tokens::end_all(conn, &sealer, now)?;
     audit::begin_if_lost(conn, &sealer, now)?;
-    Event::new(EventKind::AllSessionsEnded, Actor::Operator).detail("count", ended).record(conn, now)?;
-    print(format_args!("replaced the signing keys and ended {}", count(ended)))?;
+    let AllEnded { sessions, api_keys } = ended;
+    Event::new(EventKind::AllSessionsEnded, Actor::Operator)
+        .detail("count", sessions)
+        .detail("api_keys", api_keys)
+        .record(conn, now)?;
+    let keys = if api_keys == 1 { "1 API key".into() } else { format!("{api_keys} API keys") };
+    print(format_args!("replaced the signing keys, ended {} and revoked {keys}", count(sessions)))?;
     print(
         "Servers that are connected to PostgreSQL refuse all tokens issued before: users have to log in again.",
     )?;

@@ -94,6 +94,8 @@ pub struct MailLimits {
     /// About log-ins from new devices. Counted for the account and not in `all`, so that strangers cannot use it up by
     /// requesting other mails: each of these mails needs the right password.
     pub new_device: RateLimit,
+    /// About new API keys. Not counted in `all` either: it needs an access token.
+    pub new_key: RateLimit,
 }
 
 impl Rates {
@@ -152,6 +154,7 @@ impl Rates {
                     3 * HOUR,
                 ),
                 login_stopped: read("RATE_LIMIT_MAILS_LOGIN_STOPPED", "mails: log-in stopped", 1, 24 * HOUR),
+                new_key: read("RATE_LIMIT_MAILS_NEW_KEY", "mails: new API key", 4, 6 * HOUR),
                 new_device: read("RATE_LIMIT_MAILS_NEW_DEVICE", "mails: log-in alerts", 5, 4 * HOUR),
             },
         }

@@ -38,7 +38,7 @@ pub use self::{
     provider::{KeySpec, PlanSpec, ProviderSettings, ProviderSpec, UrlSpec},
     registration::{DomainPattern, Registration, RegistrationMode},
     secret_key::{SecretKey, SecretKeyError},
-    security::{Passwords, Tokens},
+    security::{Passwords, SigningAlgorithm, Tokens},
     server::{ForwardedBy, Server, Tls},
     social::{BudgetSpec, Social, SocialSettings, SocialSpec, UrlsSpec},
     storage::{S3, Storage},

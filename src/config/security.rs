@@ -2,6 +2,8 @@
 
 use std::{num::NonZero, thread, time::Duration};
 
+use strum::VariantArray;
+
 use super::{Profile, env::Env, server};
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -46,11 +48,35 @@ impl Passwords {
     }
 }
 
+/// The algorithm that signs access tokens (RFC 7518 section 3.1, RFC 8037).
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantArray,
+)]
+pub enum SigningAlgorithm {
+    /// Ed25519.
+    #[default]
+    #[strum(serialize = "EdDSA")]
+    EdDsa,
+    #[strum(serialize = "ES256")]
+    Es256,
+    #[strum(serialize = "RS256")]
+    Rs256,
+}
+
+impl SigningAlgorithm {
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
 /// Lifetimes and names of tokens.
 #[derive(Clone, Debug)]
 pub struct Tokens {
     /// The `aud` claim.
     pub audience: String,
+    pub algorithm: SigningAlgorithm,
+    /// After this time another key signs; None: only `mintage keys rotate` and another algorithm change the key.
+    pub key_rotation: Option<Duration>,
     pub access_ttl: Duration,
     /// With "remember": the lifetime of an unused refresh token. `refresh_max_ttl` is the maximum of a session.
     pub refresh_idle_ttl: Duration,
@@ -70,7 +96,12 @@ impl Tokens {
     pub(super) fn read(env: &mut Env) -> Self {
         let idle = env.duration("REFRESH_IDLE_TTL", 14 * DAY, MINUTE..=365 * DAY);
         let max = env.duration("REFRESH_MAX_TTL", 90 * DAY, MINUTE..=3650 * DAY);
+        let algorithms =
+            SigningAlgorithm::VARIANTS.iter().map(|one| (one.as_str(), *one)).collect::<Vec<_>>();
+        let rotates = env.text("JWT_KEY_ROTATION").is_none_or(|text| !text.eq_ignore_ascii_case("off"));
         Self {
+            algorithm: env.choice("JWT_ALGORITHM", SigningAlgorithm::default(), &algorithms),
+            key_rotation: rotates.then(|| env.duration("JWT_KEY_ROTATION", 90 * DAY, HOUR..=3650 * DAY)),
             audience: env.text("JWT_AUDIENCE").unwrap_or_else(|| "mintage".into()),
             access_ttl: env.duration("ACCESS_TOKEN_TTL", 10 * MINUTE, Duration::from_secs(1)..=DAY),
             refresh_idle_ttl: idle.min(max),

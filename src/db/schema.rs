@@ -310,6 +310,8 @@ diesel::table! {
         private_key -> Bytea,
         created_at -> Timestamptz,
         retired_at -> Nullable<Timestamptz>,
+        algorithm -> Text,
+        promoted_at -> Nullable<Timestamptz>,
     }
 }
 

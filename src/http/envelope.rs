@@ -138,11 +138,11 @@ async fn handle<B: MessageBody + 'static>(
 /// Turns errors that the framework answers in plain text or without a body into problems.
 fn as_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let status = response.status();
-    let is_problem = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/problem+json"));
-    if is_problem || !(status.is_client_error() || status.is_server_error()) {
+    // The framework answers no JSON: that is an error of OAuth, which has a form of its own.
+    let is_ours = response.headers().get(header::CONTENT_TYPE).is_some_and(|value| {
+        value.as_bytes().starts_with(b"application/problem+json") || value == "application/json"
+    });
+    if is_ours || !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
     let kind = kind::ALL.iter().find(|kind| kind.status == status.as_u16());

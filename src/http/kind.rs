@@ -109,7 +109,7 @@ kinds! {
     PRECONDITION_FAILED = 412 "precondition-failed", "The resource has changed",
         "`If-Match` does not match the current version. Read the resource again and repeat the change.";
     PAYLOAD_TOO_LARGE = 413 "payload-too-large", "The body is too large",
-        "A JSON body can have at most 64 KiB, a picture 2 MiB, an import of users 16 MiB.";
+        "A JSON body or a form can have at most 64 KiB, a picture 2 MiB, an import of users 16 MiB.";
     UNSUPPORTED_MEDIA_TYPE = 415 "unsupported-media-type", "The body has an unsupported type",
         "Send `Content-Type: application/json` without `Content-Encoding`. A picture must be PNG, JPEG, WebP or GIF by its content, whatever its name or type says.";
     VALIDATION_FAILED = 422 "validation-failed", "The request is not valid",

@@ -140,7 +140,7 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
     if let Some(body) = &mut operation.request_body {
         make_body_optional(body);
     }
-    let general = general_problems(is_public, operation.request_body.is_some(), &places);
+    let general = general_problems(is_public, body_of(operation), &places);
     let responses = &mut operation.responses.responses;
     for (status, kinds) in general {
         let text = kinds.iter().map(|kind| format!("`{}`: {}", kind.code, kind.title));
@@ -158,6 +158,23 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
             }
             complete_response(status, response, components);
         }
+    }
+}
+
+/// The body of a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Body {
+    Missing,
+    /// `application/x-www-form-urlencoded`, of the endpoints of OAuth, which has errors of its own.
+    Form,
+    Other,
+}
+
+fn body_of(operation: &Operation) -> Body {
+    match &operation.request_body {
+        None => Body::Missing,
+        Some(RefOr::T(body)) if body.content.contains_key("application/x-www-form-urlencoded") => Body::Form,
+        Some(_) => Body::Other,
     }
 }
 
@@ -204,7 +221,7 @@ fn make_body_optional(body: &mut RefOr<RequestBody>) {
 /// The problems of extractors and limits, by status.
 fn general_problems(
     is_public: bool,
-    has_body: bool,
+    body: Body,
     parameters: &[ParameterIn],
 ) -> BTreeMap<u16, Vec<&'static Kind>> {
     let mut kinds = vec![&kind::INTERNAL_ERROR];
@@ -219,16 +236,13 @@ fn general_problems(
             &kind::TOO_MANY_REQUESTS,
         ]);
     }
-    if has_body {
-        kinds.extend([
-            &kind::MALFORMED_JSON,
-            &kind::REQUEST_TIMEOUT,
-            &kind::PAYLOAD_TOO_LARGE,
-            &kind::UNSUPPORTED_MEDIA_TYPE,
-            &kind::VALIDATION_FAILED,
-        ]);
+    if body != Body::Missing {
+        kinds.extend([&kind::REQUEST_TIMEOUT, &kind::PAYLOAD_TOO_LARGE]);
     }
-    if !is_public || has_body {
+    if body == Body::Other {
+        kinds.extend([&kind::MALFORMED_JSON, &kind::UNSUPPORTED_MEDIA_TYPE, &kind::VALIDATION_FAILED]);
+    }
+    if !is_public || body != Body::Missing {
         kinds.push(&kind::UNAVAILABLE);
     }
     for place in parameters {
@@ -266,6 +280,10 @@ fn complete_response(status: &str, response: &mut Response, components: &mut Com
             general.description = particular.description.take().unwrap_or_default();
             *header = RefOr::Ref(general);
         }
+    }
+    // Errors of OAuth have a form of their own.
+    if status >= "400" && response.content.contains_key("application/json") {
+        return;
     }
     if status < "400" && named(status, response).next().is_none() {
         return;

@@ -215,6 +215,11 @@ impl Problem {
         self.header(header::WWW_AUTHENTICATE, HeaderValue::from_static(value))
     }
 
+    /// What the body says in words.
+    pub fn text(&self) -> String {
+        self.0.detail.as_ref().map_or(self.0.kind.title, |detail| detail).to_owned()
+    }
+
     pub fn kind(&self) -> &'static Kind {
         self.0.kind
     }

@@ -19,7 +19,7 @@ use super::{
     api_keys::{self, ApiKeys, Digest, Permission, Scope, Scopes, VerifiedKey},
     blocklist::Blocklist,
     client::Client,
-    credentials::{Credentials, credentials, insufficient_scope, invalid_key},
+    credentials::{Credentials, credentials, insufficient_scope, invalid_key, machine_credentials},
     current_user::{self, Counting, CurrentUser, data, verify},
 };
 use crate::{
@@ -28,6 +28,9 @@ use crate::{
     http::Problem,
     limits::{Limits, RateLimit},
 };
+
+/// All keys of a user together have this many times the quota of one, so that 20 keys are not 20 quotas.
+const QUOTAS_OF_A_USER: u32 = 2;
 
 /// The user of an access token, or of an API key with the scope `P`.
 #[derive(Clone, Debug)]
@@ -109,7 +112,7 @@ fn admit(req: &HttpRequest, scope: Scope, counting: Counting) -> Admission<Calle
         Err(problem) => return Either::Left(ready(Err(problem))),
     };
     if !data::<Blocklist>(req).is_current() {
-        return Either::Left(ready(Err(Problem::unavailable("revoked API keys are not known"))));
+        return Either::Left(ready(Err(not_current())));
     }
     let (req, known) = (req.clone(), data::<ApiKeys>(req).get(&digest));
     let accepted = async move {
@@ -122,6 +125,10 @@ fn admit(req: &HttpRequest, scope: Scope, counting: Counting) -> Admission<Calle
     Either::Right(accepted.boxed_local())
 }
 
+fn not_current() -> Problem {
+    Problem::unavailable("revoked API keys are not known")
+}
+
 /// Reads a key that is not in memory.
 async fn find(req: &HttpRequest, digest: Digest, before: api_keys::Before) -> Result<VerifiedKey, Problem> {
     let Client { address, .. } = Client::extract(req).await?;
@@ -129,10 +136,63 @@ async fn find(req: &HttpRequest, digest: Digest, before: api_keys::Before) -> Re
     // Unknown keys are not remembered, so each one is read from the database.
     limits.requests.count_address(req, limits.rates.unknown_api_keys, address).await?;
     db::charge_to(&address);
+    let found = read(req, digest, before).await?;
+    found.ok_or_else(|| invalid_key("there is no such key, or it was revoked"))
+}
+
+async fn read(
+    req: &HttpRequest,
+    digest: Digest,
+    before: api_keys::Before,
+) -> Result<Option<VerifiedKey>, Problem> {
     let found = data::<Db>(req).query(move |conn| api_keys::find(conn, &digest)).await?;
-    let key = found.ok_or_else(|| invalid_key("there is no such key, or it was revoked"))?;
-    data::<ApiKeys>(req).insert(&digest, key, before);
-    Ok(key)
+    if let Some(key) = found {
+        data::<ApiKeys>(req).insert(&digest, key, before);
+    }
+    Ok(found)
+}
+
+/// Finds a key that a request is about, not one that it is sent with: nothing is counted. It may have expired.
+pub async fn look_up_key(req: &HttpRequest, key: &str) -> Result<Option<VerifiedKey>, Problem> {
+    if !data::<Blocklist>(req).is_current() {
+        return Err(not_current());
+    }
+    let Some(digest) = api_keys::digest_of(key) else {
+        return Ok(None);
+    };
+    match data::<ApiKeys>(req).get(&digest) {
+        Ok(key) => Ok(Some(key)),
+        Err(before) => read(req, digest, before).await,
+    }
+}
+
+/// A program that asks about tokens, with an API key that has the scope `tokens:introspect`. Unlike [`Allowed`] it accepts
+/// no access token, and also HTTP Basic, which most gateways speak.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine(());
+
+impl FromRequest for Machine {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let req = req.clone();
+        Box::pin(async move {
+            let (digest, id) = machine_credentials(&req)?;
+            if !data::<Blocklist>(&req).is_current() {
+                return Err(not_current());
+            }
+            let key = match data::<ApiKeys>(&req).get(&digest) {
+                Ok(key) => key,
+                Err(before) => find(&req, digest, before).await?,
+            };
+            if id.is_some_and(|id| id != key.id.0) {
+                return Err(invalid_key("the client id is that of another key"));
+            }
+            accept(&req, key, Scope::TokensIntrospect, Counting::All).await?;
+            Ok(Self(()))
+        })
+    }
 }
 
 async fn accept(
@@ -155,10 +215,13 @@ async fn accept(
     Ok(Caller { user: key.user, scopes: Some(key.scopes) })
 }
 
-/// Counts a request against the quota of its key.
+/// Counts a request against the quotas of the user's keys and of this key. The response states the latter.
 async fn count(req: &HttpRequest, rate: u32, key: &VerifiedKey) -> Result<(), Problem> {
-    let limit = RateLimit { name: "api-key", burst: rate, every: Duration::from_mins(1) / rate };
-    data::<Limits>(req).requests.count(req, limit, key.id.0.as_u128()).await
+    let requests = &data::<Limits>(req).requests;
+    let a_minute = |name, burst: u32| RateLimit { name, burst, every: Duration::from_mins(1) / burst };
+    let of_user = a_minute("api-keys-of-user", rate.saturating_mul(QUOTAS_OF_A_USER));
+    requests.count(req, of_user, key.user.0.as_u128()).await?;
+    requests.count(req, a_minute("api-key", rate), key.id.0.as_u128()).await
 }
 
 fn check(scopes: Option<Scopes>, needed: Scope) -> Result<(), Problem> {

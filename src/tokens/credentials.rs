@@ -5,6 +5,10 @@ use actix_web::{
     http::header::{self, HeaderName, HeaderValue},
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD};
+use percent_encoding::percent_decode_str;
+use uuid::Uuid;
+
 use super::{
     api_keys::{self, Digest, Scope},
     jwt::Refusal,
@@ -48,8 +52,40 @@ pub(super) fn access_token(req: &HttpRequest) -> Result<&str, Problem> {
     }
 }
 
+/// The API key of a program that asks about tokens, and the id of the key if the program names it as its client id.
+pub(super) fn machine_credentials(req: &HttpRequest) -> Result<(Digest, Option<Uuid>), Problem> {
+    let basic = match req.headers().get_all(header::AUTHORIZATION).collect::<Vec<_>>()[..] {
+        [one] if !req.headers().contains_key(X_API_KEY) => {
+            one.to_str().ok().and_then(|text| text.split_once(' '))
+        }
+        _ => None,
+    };
+    match basic {
+        Some((scheme, encoded)) if scheme.eq_ignore_ascii_case("basic") => basic_credentials(encoded)
+            .ok_or_else(|| invalid_key("the client id or the key of HTTP Basic is wrong")),
+        _ => match credentials(req)? {
+            Credentials::Key(digest) => Ok((digest, None)),
+            Credentials::Token(_) => Err(insufficient_scope(Some(Scope::TokensIntrospect))),
+        },
+    }
+}
+
+/// Reads the credentials of HTTP Basic: the client id is the first 8 characters of the key, or its id. Both parts are
+/// form-encoded (RFC 6749 section 2.3.1).
+fn basic_credentials(encoded: &str) -> Option<(Digest, Option<Uuid>)> {
+    let text = String::from_utf8(BASE64_STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let (client, key) = text.split_once(':')?;
+    let client = percent_decode_str(client).decode_utf8().ok()?;
+    let key = percent_decode_str(key).decode_utf8().ok()?;
+    let digest = api_keys::digest_of(&key)?;
+    match Uuid::parse_str(&client) {
+        Ok(id) => Some((digest, Some(id))),
+        Err(_) => (client.len() == 8 && key.starts_with(&*client)).then_some((digest, None)),
+    }
+}
+
 fn parse(key: &str) -> Result<Credentials<'_>, Problem> {
-    match api_keys::parse(key) {
+    match api_keys::digest_of(key) {
         Some(digest) => Ok(Credentials::Key(digest)),
         None => Err(invalid_key("the checksum is wrong: the key is mistyped or truncated")),
     }
@@ -87,5 +123,32 @@ fn bearer(req: &HttpRequest) -> Result<&str, Refusal> {
     match text.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
         _ => Err(Refusal::Missing),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn basic_credentials_name_the_key_by_its_beginning_or_its_id() {
+        let key = api_keys::NewSecret::random();
+        let read = |text: String| basic_credentials(&BASE64_STANDARD.encode(text));
+        let id = Uuid::now_v7();
+        assert_eq!(read(format!("{}:{}", key.shown, key.text)), Some((key.digest, None)));
+        assert_eq!(read(format!("{id}:{}", key.text)), Some((key.digest, Some(id))));
+        let escaped = format!("{}:{}", key.shown, key.text).replace('_', "%5F");
+        assert_eq!(read(escaped), Some((key.digest, None)));
+        for wrong in [
+            format!(":{}", key.text),
+            format!("mtg_:{}", key.text),
+            format!("{}:", key.shown),
+            format!("{}:{}", key.text, key.shown),
+            key.text.clone(),
+            String::new(),
+        ] {
+            assert_eq!(read(wrong.clone()), None, "{wrong}");
+        }
+        assert_eq!(basic_credentials("not base64"), None);
     }
 }

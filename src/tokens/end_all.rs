@@ -1,17 +1,24 @@
-//! Ends every session at once: after a restore, or when `SECRET_KEY` is lost or stolen.
+//! Ends every session and API key at once: after a restore, or when `SECRET_KEY` is lost or stolen.
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use diesel::{Connection, PgConnection, QueryResult, prelude::*};
 use uuid::Uuid;
 
-use super::{keys, seal::Sealer};
+use super::{api_keys, key_changes, seal::Sealer};
 use crate::db::{SessionId, schema::sessions};
 
 /// Rows that one transaction locks.
 const BATCH: i64 = 1000;
 
-/// Replaces the signing keys and ends all sessions. Returns the number of sessions.
+/// What [`end_all`] has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AllEnded {
+    pub sessions: usize,
+    pub api_keys: usize,
+}
+
+/// Replaces the signing keys, ends all sessions and revokes all API keys.
 ///
 /// A database that was restored from a dump does not know sessions that began later, nor which have ended since, so
 /// deleting rows does not invalidate all tokens. New keys do: they make every token invalid on all servers, which are
@@ -19,12 +26,19 @@ const BATCH: i64 = 1000;
 ///
 /// # Errors
 /// The database cannot be written. The keys are replaced first, so tokens may already be invalid.
-pub fn end_all(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<Utc>) -> Result<usize> {
-    keys::replace_all(conn, sealer, now)?;
+pub fn end_all(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<Utc>) -> Result<AllEnded> {
+    key_changes::replace_all(conn, sealer, now)?;
+    let mut api_keys = 0;
+    loop {
+        match conn.transaction(|conn| api_keys::revoke_every(conn, now))? {
+            0 => break,
+            revoked => api_keys += revoked,
+        }
+    }
     let ids = sessions::table.select(sessions::id);
     // Sessions with the new keys may begin in the meantime. Their ids are greater (UUIDv7).
     let Some(last) = ids.order(sessions::id.desc()).first::<SessionId>(conn).optional()? else {
-        return Ok(0);
+        return Ok(AllEnded { sessions: 0, api_keys });
     };
     let (mut after, mut ended) = (SessionId(Uuid::nil()), 0);
     while after < last {
@@ -43,5 +57,5 @@ pub fn end_all(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<Utc>) -> 
         };
         (after, ended) = (*newest, ended + batch.len());
     }
-    Ok(ended)
+    Ok(AllEnded { sessions: ended, api_keys })
 }

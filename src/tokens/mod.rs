@@ -10,7 +10,8 @@
 //! - [`login_devices`]: the same with the program, to notice a log-in from elsewhere;
 //! - [`api_keys`]: keys with which programs act for a user;
 //! - [`CurrentUser`], [`Admin`]: extractors that protect the endpoints that take them;
-//! - [`Allowed`]: an extractor that also accepts an API key with a scope.
+//! - [`Allowed`]: an extractor that also accepts an API key with a scope;
+//! - [`Machine`]: an extractor of the API key of a program that asks about tokens.
 
 pub mod activity;
 mod allowed;
@@ -24,6 +25,9 @@ mod end_all;
 mod generations;
 mod jwks;
 mod jwt;
+mod key;
+mod key_changes;
+mod key_schedule;
 mod keys;
 mod lifetimes;
 pub mod login_devices;
@@ -40,19 +44,21 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::{
     activity::Activity,
-    allowed::{Allowed, AllowedUncounted, is_still_allowed},
+    allowed::{Allowed, AllowedUncounted, Machine, is_still_allowed, look_up_key},
     api_keys::ApiKeys,
-    blocklist::{Blocklist, EndedSessions},
+    blocklist::{Blocklist, EndedSessions, SessionStatus},
     claims::{AccessToken, RefreshClaims},
     client::{Client, device_of},
     credentials::X_API_KEY,
     current_user::{Admin, CurrentUser, PossiblyExpired},
-    end_all::end_all,
-    jwt::{Jwt, Refusal},
-    keys::{
-        KeyRing, KeyRow, KeyState, Revoked, create_if_absent, has_keys, list_keys, prune_retired, revoke,
-        rotate,
+    end_all::{AllEnded, end_all},
+    jwt::{Jwt, Refusal, Timed},
+    key::NewKey,
+    key_changes::{
+        KeyChange, Revoked, create_if_absent, has_keys, keep_schedule, prune_retired, revoke, rotate,
     },
+    key_schedule::{Ages, Schedule},
+    keys::{KeyRing, KeyRow, KeyState, list_keys},
     lifetimes::Lifetimes,
     refresh::{Exchange, Grant, Presented, exchange},
     role::Role,

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     activity::{Activity, MAX_WRITE_DELAY},
     blocklist::{self, Ended, EndedSessions},
+    claims::RefreshClaims,
     client::Client,
     jwt::LEEWAY,
     lifetimes::{Lifetimes, Ttl},
@@ -16,7 +17,10 @@ use super::{
     role::Role,
 };
 use crate::{
-    db::{SessionId, UserId, schema::sessions},
+    db::{
+        SessionId, UserId,
+        schema::{refresh_tokens, sessions},
+    },
     http::Network,
 };
 
@@ -131,6 +135,16 @@ pub fn began_at(
 ) -> QueryResult<Option<DateTime<Utc>>> {
     let row = sessions::table.filter(sessions::id.eq(session).and(sessions::user_id.eq(user)));
     row.select(sessions::created_at).first(conn).optional()
+}
+
+/// Whether this is the newest refresh token of a session that has not ended.
+pub fn is_newest(conn: &mut PgConnection, token: &RefreshClaims, now: DateTime<Utc>) -> QueryResult<bool> {
+    let live = sessions::table
+        .filter(sessions::id.eq(token.sid).and(sessions::user_id.eq(token.sub)))
+        .filter(sessions::generation.eq(token.generation).and(sessions::refresh_expires_at.gt(now)));
+    let row =
+        refresh_tokens::table.find((token.sid, token.generation)).filter(refresh_tokens::id.eq(token.jti));
+    diesel::select(diesel::dsl::exists(live).and(diesel::dsl::exists(row))).get_result(conn)
 }
 
 /// Some of a user's sessions.

@@ -31,6 +31,7 @@ mod auth {
     mod login;
     mod login_alerts;
     mod logout;
+    mod oauth;
     mod pages;
     mod password_change;
     mod password_reset;
@@ -95,6 +96,7 @@ mod jobs {
     mod worker;
 }
 mod tokens {
+    mod algorithms;
     mod api_keys;
     mod clocks;
     mod jwt_attacks;

@@ -1,10 +1,11 @@
 // The real server on a free port, with an embedded database and its mails in a temporary directory.
-import { spawn, spawnSync } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 
 import { eventually, mailbox } from '../../scripts/mails.mjs';
 
@@ -24,19 +25,20 @@ export const startServer = async (settings = {}) => {
   const mails = join(home, 'mails');
   const port = await freePort();
   const base = `http://127.0.0.1:${port}`;
+  const env = {
+    PATH: process.env.PATH,
+    HOME: process.env.HOME ?? '/',
+    DATA_DIR: join(home, 'data'),
+    BIND: `127.0.0.1:${port}`,
+    MAIL_TRANSPORT: 'file',
+    MAIL_DIR: mails,
+    REQUIRE_CONFIRMATION: 'on',
+    BCRYPT_COST: '4',
+    ...settings,
+  };
   const options = {
     cwd: home,
-    env: {
-      PATH: process.env.PATH,
-      HOME: process.env.HOME ?? '/',
-      DATA_DIR: join(home, 'data'),
-      BIND: `127.0.0.1:${port}`,
-      MAIL_TRANSPORT: 'file',
-      MAIL_DIR: mails,
-      REQUIRE_CONFIRMATION: 'on',
-      BCRYPT_COST: '4',
-      ...settings,
-    },
+    env,
     stdio: ['ignore', 'inherit', 'inherit'],
   };
   const child = spawn(process.env.MINTAGE, ['serve'], options);
@@ -54,6 +56,8 @@ export const startServer = async (settings = {}) => {
         headers: { 'Content-Type': 'application/json', ...headers },
         body: JSON.stringify(body),
       }),
+    /** Runs another command of the binary, on the same database. */
+    run: (...args) => promisify(execFile)(process.env.MINTAGE, args, { cwd: home, env }),
     /** The next mail to this address that was not read yet. */
     mailTo: mailbox(mails).next,
     createAdmin: (email, password) => {

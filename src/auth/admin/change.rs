@@ -15,10 +15,7 @@ use crate::{
         etag::{self, IfMatch},
         kind, present,
     },
-    tokens::{
-        Admin, Client, Role,
-        sessions::{self, Selection},
-    },
+    tokens::{Admin, Client, Role},
     users::{self, AdminChange, Status, User, check_name, check_username},
 };
 
@@ -120,7 +117,7 @@ pub async fn change_user(
         let ended = if is_disabled {
             Ended::all(conn, id, event(EventKind::ApiKeyRevoked), now)?
         } else if is_demoted {
-            Ended { sessions: sessions::end(conn, id, Selection::All)?, ..Ended::default() }
+            Ended::of_demoted(conn, id, event(EventKind::ApiKeyRevoked), now)?
         } else {
             Ended::default()
         };

@@ -10,12 +10,17 @@ use validator::Validate;
 use super::model::ApiKey;
 use crate::{
     audit::{Event, EventKind},
-    auth::Auth,
-    db::{ApiKeyId, id_at},
+    auth::{
+        Auth,
+        mails::{Notice, NoticeMail},
+    },
+    db::{ApiKeyId, UserId, id_at},
     http::{Json, Problem, kind},
     idempotency::{IdempotencyKey, Reply},
+    jobs,
+    limits::Limits,
     tokens::{
-        Client, CurrentUser, Refusal,
+        Client, CurrentUser, Refusal, Role,
         api_keys::{self, MAX_KEYS, NewKey, NewSecret, Scope},
     },
     users::{self, check_name},
@@ -32,9 +37,9 @@ pub struct CreateApiKey {
     #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
     #[validate(custom(function = "check_name"))]
     name: String,
-    /// What the key allows: 1 to 6 scopes. Repeated ones count once.
-    #[schema(inline, min_items = 1, max_items = 6)]
-    #[validate(length(min = 1, max = 6, message = "must have 1 to 6 scopes"))]
+    /// What the key allows: 1 to 7 scopes. Repeated ones count once. Only admins may create keys with `tokens:introspect`.
+    #[schema(inline, min_items = 1, max_items = 7)]
+    #[validate(length(min = 1, max = 7, message = "must have 1 to 7 scopes"))]
     scopes: Vec<Scope>,
     /// When the key expires: at most 1 year (366 days) from now. Without it the key does not expire.
     expires_at: Option<DateTime<Utc>>,
@@ -65,6 +70,7 @@ pub struct CreatedApiKey {
     responses(
         (status = 201, description = "The key.", body = CreatedApiKey,
             headers(("Idempotency-Replayed" = bool, description = "`true` if an earlier response is repeated."))),
+        (status = 403, description = "`insufficient-scope`; `forbidden`: a scope is for keys of admins only."),
         (status = 409, description = "`limit-reached`: you have 20 keys, the maximum. `idempotency-key-in-use`."),
         (status = 422, description = "`validation-failed`, `idempotency-key-reused`.")
     )
@@ -79,6 +85,10 @@ pub async fn create_api_key(
 ) -> Result<HttpResponse, Problem> {
     let idempotency_key = IdempotencyKey::of(&req, me.id)?;
     let Json(CreateApiKey { name, scopes, expires_at }) = body;
+    if me.role != Role::Admin && scopes.iter().any(|scope| scope.is_for_admins()) {
+        let detail = "the scope `tokens:introspect` is for keys of admins";
+        return Err(Problem::new(&kind::FORBIDDEN).detail(detail));
+    }
     // The precision of the database.
     let now = auth.now().trunc_subsecs(6);
     if expires_at.is_some_and(|at| at <= now || at > now + MAX_LIFETIME) {
@@ -96,6 +106,7 @@ pub async fn create_api_key(
         expires_at: expires_at.map(|at| at.trunc_subsecs(6)),
         created_at: now,
     };
+    let limits = auth.limits.clone();
     let create = move |conn: &mut PgConnection| -> Result<Reply, Problem> {
         if !users::lock_for_counting(conn, me.id)? {
             return Err(Refusal::Revoked.into());
@@ -107,9 +118,31 @@ pub async fn create_api_key(
             .detail("key", key.prefix.as_str())
             .detail("scopes", key.scopes.as_str())
             .record(conn, now)?;
+        notify(conn, &limits, me.id, &key, now)?;
         Reply::created(&CreatedApiKey { key: secret.text, of: key.into() }, None)
     };
     let sealer = auth.sealer.clone();
     let reply = auth.db.tx(move |conn| idempotency_key.once(conn, &sealer, now, create)).await?;
     Ok(reply.respond())
+}
+
+/// Mails the owner about the new key, if the address is confirmed and its budget is not used up.
+fn notify(
+    conn: &mut PgConnection,
+    limits: &Limits,
+    user: UserId,
+    key: &api_keys::ApiKey,
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
+    let Some(account) = users::find_account(conn, user)?.filter(|account| account.email_confirmed) else {
+        return Ok(());
+    };
+    match limits.budgets.spend(conn, limits.rates.mails.new_key, account.email.canonical(), now) {
+        Ok(_) => {}
+        Err(problem) if problem.kind().status == 429 => return Ok(()),
+        Err(problem) => return Err(problem),
+    }
+    let notice = Notice::ApiKeyCreated { prefix: key.prefix.clone(), scopes: key.scopes.clone() };
+    jobs::enqueue(conn, &NoticeMail::to(&account.email, notice), now)?;
+    Ok(())
 }

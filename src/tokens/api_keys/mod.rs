@@ -11,6 +11,8 @@ mod store;
 mod usage;
 mod view;
 
+pub use self::secret::parse as digest_of;
+pub(super) use self::store::find;
 pub use self::{
     scope::{
         AlertsRead, AlertsWrite, CoinsRead, Permission, ProfileRead, Scope, Scopes, WatchlistRead,
@@ -19,9 +21,8 @@ pub use self::{
     secret::{Digest, NewSecret, PREFIX},
     store::{
         ApiKey, DayOfUse, MAX_KEYS, NewKey, RevokedKeys, VerifiedKey, count, insert, list, prune, revoke,
-        revoke_all, usage,
+        revoke_all, revoke_every, revoke_found, revoke_those_for_admins, usage,
     },
     usage::{BATCH, Use, store as store_usage},
     view::{ApiKeys, Before},
 };
-pub(super) use self::{secret::parse, store::find};

@@ -37,9 +37,22 @@ pub enum Scope {
     #[serde(rename = "alerts:write")]
     #[strum(serialize = "alerts:write")]
     AlertsWrite,
+    /// Only for keys of admins.
+    #[serde(rename = "tokens:introspect")]
+    #[strum(serialize = "tokens:introspect")]
+    TokensIntrospect,
 }
 
 impl Scope {
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        Self::VARIANTS.iter().map(|scope| scope.as_str())
+    }
+
+    /// Whether only admins can create keys with it. Such a key is revoked when its user stops being an admin.
+    pub fn is_for_admins(self) -> bool {
+        self == Self::TokensIntrospect
+    }
+
     pub fn as_str(self) -> &'static str {
         self.into()
     }
@@ -56,6 +69,15 @@ pub struct Scopes(u8);
 impl Scopes {
     pub fn contains(self, scope: Scope) -> bool {
         self.0 & scope.bit() != 0
+    }
+
+    /// What an access token allows: all but what needs a key of an admin.
+    pub fn of_access_tokens() -> Self {
+        Scope::VARIANTS.iter().copied().collect::<Self>().without_those_for_admins()
+    }
+
+    pub fn without_those_for_admins(self) -> Self {
+        self.iter().filter(|scope| !scope.is_for_admins()).collect()
     }
 
     pub fn iter(self) -> impl Iterator<Item = Scope> {
@@ -97,6 +119,7 @@ macro_rules! permissions {
 }
 
 permissions!(CoinsRead ProfileRead WatchlistRead WatchlistWrite AlertsRead AlertsWrite);
+// The scope `tokens:introspect` is required by [`Machine`](super::super::Machine), which accepts no access token.
 
 #[cfg(test)]
 mod tests {

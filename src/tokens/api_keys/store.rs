@@ -9,7 +9,8 @@ use diesel::{
 };
 
 use super::{
-    scope::Scopes,
+    super::role::Role,
+    scope::{Scope, Scopes},
     secret::{Digest, NewSecret},
 };
 use crate::db::{
@@ -45,6 +46,7 @@ pub struct VerifiedKey {
     pub id: ApiKeyId,
     pub user: UserId,
     pub scopes: Scopes,
+    pub created_at: DateTime<Utc>,
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -120,20 +122,26 @@ pub fn list(conn: &mut PgConnection, user: UserId) -> QueryResult<Vec<ApiKey>> {
 
 /// Finds the key with this hash, unless it is revoked or its user is disabled or deleted. It may have expired.
 pub fn find(conn: &mut PgConnection, digest: &Digest) -> QueryResult<Option<VerifiedKey>> {
-    let found: Option<(ApiKeyId, UserId, String, Option<DateTime<Utc>>)> = api_keys::table
+    let columns = (
+        api_keys::id,
+        api_keys::user_id,
+        api_keys::scopes,
+        api_keys::created_at,
+        api_keys::expires_at,
+        users::role,
+    );
+    let found = api_keys::table
         .inner_join(users::table)
         .filter(api_keys::secret_hash.eq(digest.as_slice()).and(api_keys::revoked_at.is_null()))
         .filter(users::disabled_at.is_null().and(users::deleted_at.is_null()))
-        .select((api_keys::id, api_keys::user_id, api_keys::scopes, api_keys::expires_at))
-        .first(conn)
+        .select(columns)
+        .first::<(ApiKeyId, UserId, String, DateTime<Utc>, Option<DateTime<Utc>>, Role)>(conn)
         .optional()?;
-    let verified = |(id, user, scopes, expires_at): (_, _, String, _)| VerifiedKey {
-        id,
-        user,
-        scopes: Scopes::read(&scopes),
-        expires_at,
-    };
-    Ok(found.map(verified))
+    Ok(found.map(|(id, user, scopes, created_at, expires_at, role)| {
+        let all = Scopes::read(&scopes);
+        let scopes = if role == Role::Admin { all } else { all.without_those_for_admins() };
+        VerifiedKey { id, user, scopes, created_at, expires_at }
+    }))
 }
 
 /// Revokes a key of a user; None if there is no such key that is not revoked.
@@ -150,6 +158,58 @@ pub fn revoke(
         .get_result(conn)
         .optional()?;
     Ok(revoked.map(|(key, digest)| (key, RevokedKeys(digests(vec![digest])))))
+}
+
+/// Revokes the key with this hash, for a client that has it; None if there is no such key that is not revoked.
+pub fn revoke_found(
+    conn: &mut PgConnection,
+    digest: &Digest,
+    now: DateTime<Utc>,
+) -> QueryResult<Option<(UserId, ApiKey, RevokedKeys)>> {
+    let found = api_keys::secret_hash.eq(digest.as_slice()).and(api_keys::revoked_at.is_null());
+    let revoked = diesel::update(api_keys::table.filter(found))
+        .set(api_keys::revoked_at.eq(now))
+        .returning((api_keys::user_id, ApiKey::as_returning()))
+        .get_result(conn)
+        .optional()?;
+    Ok(revoked.map(|(user, key)| (user, key, RevokedKeys(vec![*digest]))))
+}
+
+/// Revokes the keys of a user who is no longer an admin that have a scope for admins.
+pub fn revoke_those_for_admins(
+    conn: &mut PgConnection,
+    user: UserId,
+    now: DateTime<Utc>,
+) -> QueryResult<RevokedKeys> {
+    let live = api_keys::user_id.eq(user).and(api_keys::revoked_at.is_null());
+    let keys: Vec<(ApiKeyId, String)> = api_keys::table
+        .filter(live)
+        .order(api_keys::id)
+        .select((api_keys::id, api_keys::scopes))
+        .for_no_key_update()
+        .load(conn)?;
+    let for_admins = |scopes: &str| Scopes::read(scopes).iter().any(Scope::is_for_admins);
+    let keys =
+        keys.into_iter().filter(|(_, scopes)| for_admins(scopes)).map(|(id, _)| id).collect::<Vec<_>>();
+    let revoked = diesel::update(api_keys::table.filter(api_keys::id.eq_any(keys)))
+        .set(api_keys::revoked_at.eq(now))
+        .returning(api_keys::secret_hash)
+        .get_results(conn)?;
+    Ok(RevokedKeys(digests(revoked)))
+}
+
+/// Revokes the keys of all users, at most 1000. Returns their number.
+pub fn revoke_every(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<usize> {
+    let some: Vec<ApiKeyId> = api_keys::table
+        .filter(api_keys::revoked_at.is_null())
+        .order(api_keys::id)
+        .limit(BATCH)
+        .select(api_keys::id)
+        .for_no_key_update()
+        .load(conn)?;
+    diesel::update(api_keys::table.filter(api_keys::id.eq_any(some)))
+        .set(api_keys::revoked_at.eq(now))
+        .execute(conn)
 }
 
 /// Revokes all keys of a user: with the account, or because somebody else may have created them.

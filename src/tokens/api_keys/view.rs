@@ -118,6 +118,7 @@ impl Follow for ApiKeys {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
     use uuid::Uuid;
 
     use super::{super::scope::Scopes, *};
@@ -125,7 +126,13 @@ mod tests {
 
     fn key() -> VerifiedKey {
         let (id, user) = (ApiKeyId(Uuid::now_v7()), UserId(Uuid::now_v7()));
-        VerifiedKey { id, user, scopes: Scopes::default(), expires_at: None }
+        VerifiedKey {
+            id,
+            user,
+            scopes: Scopes::default(),
+            created_at: DateTime::UNIX_EPOCH,
+            expires_at: None,
+        }
     }
 
     #[test]

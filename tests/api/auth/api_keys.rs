@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use mintage::{
+    config::{Secret, SecretKey},
+    tokens::{self, Sealer, api_keys},
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{App, Client, PASSWORD, Response, eventually};
+use crate::support::{App, Client, PASSWORD, Response, SECRET_KEY, eventually};
 
 pub const KEYS: &str = "/api/v1/user/api-keys";
 const COINS: &str = "/api/v1/coins";
@@ -109,7 +113,7 @@ async fn wrong_bodies_are_refused() {
         (json!({"name": "  "}), "/name", "length"),
         (json!({"name": "x".repeat(101)}), "/name", "length"),
         (json!({"scopes": []}), "/scopes", "length"),
-        (json!({"scopes": vec!["coins:read"; 7]}), "/scopes", "length"),
+        (json!({"scopes": vec!["coins:read"; 8]}), "/scopes", "length"),
         (json!({"expires_at": at(-1)}), "/expires_at", "range"),
         (json!({"expires_at": at(367)}), "/expires_at", "range"),
     ] {
@@ -224,6 +228,8 @@ async fn a_key_survives_a_log_out_a_demotion_and_a_new_password() {
     admin.refresh().await.assert(200);
     app.update_user(&user, "email_confirmed_at = now()");
     let key = with_key(&user, &["coins:read"]).await;
+    let notice = app.mail_to(&user.email).await;
+    assert!(notice.text.contains("coins:read"), "{}", notice.text);
     admin.patch(&format!("/api/v1/users/{}", user.id), &json!({"role": "user"})).await.assert(200);
     key.get(COINS).await.assert(200);
     let user = app.login(&user.email).await;
@@ -265,4 +271,78 @@ async fn requests_are_counted_by_day_and_the_last_use_by_minute() {
             .is_some_and(|days| days.len() == 2 && days[0]["requests"] == 1 && days[1]["requests"] == 4)
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_new_key_is_mailed_to_a_confirmed_address_within_a_budget() {
+    let app = App::with(&[("RATE_LIMITS", "on")]);
+    let (user, unconfirmed) = (app.confirmed_user().await, app.user().await);
+    for _ in 0..6 {
+        let body = json!({"name": "Call 0900-EVIL", "scopes": ["coins:read", "alerts:write"]});
+        user.post(KEYS, &body).await.assert(201);
+    }
+    create(&unconfirmed, &["coins:read"]).await;
+    let mails = app.mails_to(&user.email).await;
+    assert_eq!(mails.len(), 4);
+    let made = user.get(KEYS).await.json();
+    for mail in mails {
+        assert_eq!(mail.subject, "A new API key for your account");
+        assert!(
+            mail.text.contains("coins:read alerts:write") && !mail.text.contains("EVIL"),
+            "{}",
+            mail.text
+        );
+        let shown = made["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|key| mail.text.contains(key["prefix"].as_str().unwrap()));
+        assert!(shown.count() >= 1, "{}", mail.text);
+    }
+    assert!(app.mails_to(&unconfirmed.email).await.is_empty());
+}
+
+#[tokio::test]
+async fn ending_everything_revokes_all_keys_on_running_servers() {
+    let app = App::start();
+    let (one, two) = (app.user().await, app.user().await);
+    let keys = [with_key(&one, &["coins:read"]).await, with_key(&two, &["coins:read"]).await];
+    for key in &keys {
+        key.get(COINS).await.assert(200);
+    }
+    let secret = SecretKey { current: Secret::new(SECRET_KEY), previous: None };
+    let ended = tokens::end_all(&mut app.sql(), &Sealer::new(&secret), app.clock.now()).unwrap();
+    assert_eq!((ended.sessions, ended.api_keys), (2, 2));
+    for key in &keys {
+        eventually("refusal", async || key.get(COINS).await.status == 401).await;
+    }
+}
+
+#[tokio::test]
+async fn old_keys_and_counts_are_deleted() {
+    let app = App::start();
+    let user = app.user().await;
+    for _ in 0..3 {
+        create(&user, &["coins:read"]).await;
+    }
+    let mut conn = app.sql();
+    let sql = "WITH numbered AS (SELECT id, row_number() OVER (ORDER BY id) AS number FROM api_keys), \
+        revoked AS (UPDATE api_keys SET revoked_at = CASE number WHEN 1 THEN now() - interval '31 days' END, \
+            expires_at = CASE number WHEN 2 THEN now() - interval '29 days' END FROM numbered WHERE numbered.id = api_keys.id) \
+        INSERT INTO api_key_usage SELECT id, (now() - days * interval '1 day')::date, 1 FROM numbered, \
+            (VALUES (10), (40)) AS ages (days) WHERE number > 1";
+    diesel::connection::SimpleConnection::batch_execute(&mut conn, sql).unwrap();
+    let now = mintage::db::now(&mut conn).unwrap();
+    assert!(!api_keys::prune(&mut conn, now).unwrap(), "nothing is left to prune");
+    assert_eq!(app.count("SELECT count(*) FROM api_keys"), 2);
+    assert_eq!(app.count("SELECT count(*) FROM api_key_usage"), 2);
+}
+
+#[tokio::test]
+async fn keys_are_a_503_when_revocations_cannot_be_known_for_too_long() {
+    let app = App::with_path(&[("TOKEN_MAX_STALENESS", "10s")]);
+    let key = with_key(&app.user().await, &["coins:read"]).await;
+    key.get(COINS).await.assert(200);
+    app.path().cut();
+    eventually("refusal", async || key.get(COINS).await.status == 503).await;
 }

@@ -335,3 +335,16 @@ async fn deleting_the_account_ends_the_reservation_and_everything_pending() {
     confirm(&app, json!({"token": pending.token()})).await.assert_problem(422, "invalid-code");
     register(&app, &ada.email).await.assert(201);
 }
+
+#[tokio::test]
+async fn an_undo_revokes_the_api_keys_of_the_account() {
+    let app = App::start();
+    let ada = app.confirmed_user().await;
+    let mail = change(&app, &ada, NEW).await;
+    let body = json!({"name": "thief", "scopes": ["coins:read"]});
+    let key = ada.post("/api/v1/user/api-keys", &body).await.assert(201).json();
+    let key = ada.bearing(key["key"].as_str().unwrap());
+    key.get("/api/v1/coins").await.assert(200);
+    undo(&app, &mail).await.assert(200);
+    key.get("/api/v1/coins").await.assert_problem(401, "invalid-api-key");
+}

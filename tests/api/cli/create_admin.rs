@@ -28,6 +28,10 @@ async fn promoting_an_account_locks_out_the_stranger_who_created_it() {
     let proof = json!({"token": mailbox.next(evil).await.token(), "password": PASSWORD});
     post(&anyone, "confirm", proof).await.assert(200);
     let mut stranger = server.log_in(evil).await;
+    let key = json!({"name": "bot", "scopes": ["coins:read"]});
+    let key = stranger.post("/api/v1/user/api-keys", &key).await.assert(201).json();
+    let key = stranger.bearing(key["key"].as_str().unwrap());
+    assert_eq!(mailbox.next(evil).await.subject, "A new API key for your account");
     post(&stranger, "email/change", json!({"new_email": root, "password": PASSWORD})).await.assert(202);
     post(&anyone, "email/change/confirm", json!({"token": mailbox.next(root).await.token()}))
         .await
@@ -51,6 +55,7 @@ async fn promoting_an_account_locks_out_the_stranger_who_created_it() {
     stranger.get("/api/v1/user").await.assert(200);
     let promoted = succeed(mintage(home.path(), &[]).args(create).arg("--force"));
     let password = generated_password(&promoted);
+    eventually("the key is revoked", async || key.get("/api/v1/coins").await.status == 401).await;
 
     for (path, body) in [
         ("email/change/undo", json!({"token": undo.token()})),

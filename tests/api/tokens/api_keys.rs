@@ -83,6 +83,10 @@ async fn every_other_operation_refuses_keys_also_those_of_admins() {
         for (name, operation) in item.as_object().unwrap() {
             let method = name.to_uppercase();
             let security = operation["security"].as_array().unwrap();
+            // Errors of OAuth have another form: see `auth/oauth`.
+            if template.starts_with("/oauth/") {
+                continue;
+            }
             let documented = security.iter().any(|one| one.get("apiKey").is_some());
             let accepts = ACCEPTING.iter().any(|(m, path, _)| *m == method && path == template);
             assert_eq!(documented, accepts, "{method} {template}");

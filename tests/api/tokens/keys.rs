@@ -2,7 +2,7 @@
 
 use diesel::{RunQueryDsl, connection::SimpleConnection, sql_query, sql_types::Text};
 use mintage::{
-    config::{Secret, SecretKey},
+    config::{Secret, SecretKey, SigningAlgorithm},
     tokens::{self, KeyRing, KeyState, Revoked, Sealer},
 };
 use serde_json::json;
@@ -179,7 +179,7 @@ async fn a_server_with_the_old_secret_key_forgets_a_revoked_key_and_keeps_the_ot
     let new = secret("another secret key for the tests: 9876543210");
     let both = SecretKey { current: new, previous: Some(secret(SECRET_KEY)) };
     let mut conn = old.sql();
-    KeyRing::load(&mut conn, Sealer::new(&both).into()).unwrap();
+    KeyRing::load(&mut conn, Sealer::new(&both).into(), SigningAlgorithm::EdDsa).unwrap();
     tokens::revoke(&mut conn, &Sealer::new(&both), &stolen, old.clock.now()).unwrap();
 
     until_unpublished(&[&old], &stolen).await;

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Verifies, introspects and revokes tokens of the real server with the libraries that people use: jose, jsonwebtoken with
+# jwks-rsa, oauth4webapi, PyJWT and Authlib. Needs Node.js and Python 3; without them it fails and says so.
+set -euo pipefail
+
+cd "$(dirname "$0")/../.."
+for program in node npm python3; do
+    command -v "$program" >/dev/null || { echo "NOT CHECKED: $program is missing, so no library can verify tokens" >&2; exit 1; }
+done
+
+installed=tests/clients/node_modules/.package-lock.json
+if [[ ! -e $installed || $installed -ot tests/clients/package-lock.json ]]; then
+    (cd tests/clients && npm ci --no-audit --no-fund --loglevel=error >&2)
+    touch "$installed"
+fi
+python3 -m venv target/clients
+target/clients/bin/pip install --quiet --disable-pip-version-check --requirement tests/clients/requirements.txt
+PYTHON=$PWD/target/clients/bin/python
+export PYTHON
+
+cargo build --quiet --bin mintage
+MINTAGE=$(cargo metadata --format-version 1 --no-deps |
+    node -p 'JSON.parse(require("node:fs").readFileSync(0, "utf8")).target_directory')/debug/mintage
+export MINTAGE
+exec node --test --test-reporter=spec tests/clients/clients.test.mjs
