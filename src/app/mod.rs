@@ -148,13 +148,7 @@ impl Internals {
 fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services, Internals, [Follower; 2])> {
     let url = config.database.url.as_ref().expect("resolved before the start");
     let sealer = Arc::new(Sealer::new(secret));
-    let views = Views {
-        keys: Arc::new(prepare_database(url, config, &sealer, clock)?),
-        api_keys: Arc::new(ApiKeys::new(config.tokens.api_key_rate)),
-        blocklist: Arc::new(Blocklist::new(clock.clone(), config.tokens.max_staleness)),
-        coins: Arc::new(coins::View::new(clock.clone(), &config.coins)),
-        wake: Arc::default(),
-    };
+    let views = Views::new(prepare_database(url, config, &sealer, clock)?, config, clock);
     let tasks = Tasks::default();
     let followers = views.follow(url, clock, &tasks)?;
     let Views { keys, api_keys, blocklist, coins, wake } = views;
@@ -226,6 +220,16 @@ struct Views {
 }
 
 impl Views {
+    fn new(keys: KeyRing, config: &Config, clock: &Clock) -> Self {
+        Self {
+            keys: Arc::new(keys),
+            api_keys: Arc::new(ApiKeys::new(config.tokens.api_key_rate)),
+            blocklist: Arc::new(Blocklist::new(clock.clone(), config.tokens.max_staleness)),
+            coins: Arc::new(coins::View::new(clock.clone(), &config.coins)),
+            wake: Arc::default(),
+        }
+    }
+
     /// Loads the data and keeps it up to date.
     fn follow(&self, url: &Secret, clock: &Clock, tasks: &Tasks) -> Result<[Follower; 2]> {
         let Self { keys, api_keys, blocklist, coins, wake } = self;

@@ -10,6 +10,13 @@ use crate::support::{
     eventually,
 };
 
+/// This user, by a new API key.
+async fn with_api_key(user: &Client) -> Client {
+    let key = json!({"name": "bot", "scopes": ["coins:read"]});
+    let key = user.post("/api/v1/user/api-keys", &key).await.assert(201).json();
+    user.bearing(key["key"].as_str().unwrap())
+}
+
 /// A stranger changes an account to the address of the operator, who confirms because a mail of the product is expected.
 /// The stranger could then undo the change and own an admin's account.
 #[tokio::test]
@@ -28,9 +35,7 @@ async fn promoting_an_account_locks_out_the_stranger_who_created_it() {
     let proof = json!({"token": mailbox.next(evil).await.token(), "password": PASSWORD});
     post(&anyone, "confirm", proof).await.assert(200);
     let mut stranger = server.log_in(evil).await;
-    let key = json!({"name": "bot", "scopes": ["coins:read"]});
-    let key = stranger.post("/api/v1/user/api-keys", &key).await.assert(201).json();
-    let key = stranger.bearing(key["key"].as_str().unwrap());
+    let key = with_api_key(&stranger).await;
     assert_eq!(mailbox.next(evil).await.subject, "A new API key for your account");
     post(&stranger, "email/change", json!({"new_email": root, "password": PASSWORD})).await.assert(202);
     post(&anyone, "email/change/confirm", json!({"token": mailbox.next(root).await.token()}))
@@ -48,10 +53,8 @@ async fn promoting_an_account_locks_out_the_stranger_who_created_it() {
     let refused = fail(mintage(home.path(), &[]).args(create));
     let today =
         chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).format("%B %Y").to_string();
-    assert!(
-        refused.contains(&today) && refused.contains("--force") && refused.contains("undoes"),
-        "{refused}"
-    );
+    let says = |text: &str| refused.contains(text);
+    assert!(says(&today) && says("--force") && says("undoes"), "{refused}");
     stranger.get("/api/v1/user").await.assert(200);
     let promoted = succeed(mintage(home.path(), &[]).args(create).arg("--force"));
     let password = generated_password(&promoted);
