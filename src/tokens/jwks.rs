@@ -29,10 +29,29 @@ enum JwkBody {
     Rsa(RsaKey),
 }
 
+/// Types of keys, one each: by them the members of the set exclude each other.
+#[derive(Serialize, ToSchema)]
+enum Okp {
+    #[serde(rename = "OKP")]
+    Okp,
+}
+
+#[derive(Serialize, ToSchema)]
+enum Ec {
+    #[serde(rename = "EC")]
+    Ec,
+}
+
+#[derive(Serialize, ToSchema)]
+enum Rsa {
+    #[serde(rename = "RSA")]
+    Rsa,
+}
+
 #[derive(Serialize, ToSchema)]
 struct EdKey {
-    #[schema(example = "OKP", pattern = "^OKP$")]
-    kty: String,
+    #[schema(inline)]
+    kty: Okp,
     #[schema(example = "Ed25519", pattern = "^Ed25519$")]
     crv: String,
     #[schema(example = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")]
@@ -49,8 +68,8 @@ struct EdKey {
 
 #[derive(Serialize, ToSchema)]
 struct EcKey {
-    #[schema(example = "EC", pattern = "^EC$")]
-    kty: String,
+    #[schema(inline)]
+    kty: Ec,
     #[schema(example = "P-256", pattern = "^P-256$")]
     crv: String,
     #[schema(example = "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4")]
@@ -69,8 +88,8 @@ struct EcKey {
 
 #[derive(Serialize, ToSchema)]
 struct RsaKey {
-    #[schema(example = "RSA", pattern = "^RSA$")]
-    kty: String,
+    #[schema(inline)]
+    kty: Rsa,
     /// The modulus, of 2048 bits.
     #[schema(
         example = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw"
