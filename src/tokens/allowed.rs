@@ -33,6 +33,9 @@ use crate::{
 const UNKNOWN_KEYS: RateLimit =
     RateLimit { name: "API keys by address", burst: 300, every: Duration::from_secs(1) };
 
+/// All keys of a user together have this many times the quota of one, so that 20 keys are not 20 quotas.
+const QUOTAS_OF_A_USER: u32 = 2;
+
 /// The user of an access token, or of an API key with the scope `P`.
 #[derive(Clone, Debug)]
 pub struct Allowed<P> {
@@ -212,7 +215,10 @@ fn count(req: &HttpRequest, rate: u32, key: &VerifiedKey) -> Result<(), Problem>
         return Ok(());
     };
     req.extensions_mut().insert(Quota { name: "api-key", limit: rate, window, remaining, full_in });
-    outcome
+    outcome?;
+    let rate = rate.saturating_mul(QUOTAS_OF_A_USER);
+    let of_user = RateLimit { name: "requests of all API keys of a user", burst: rate, every: window / rate };
+    data::<Limits>(req).requests.check(of_user, key.user)
 }
 
 fn check(scopes: Option<Scopes>, needed: Scope) -> Result<(), Problem> {
