@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
 use futures_util::{
     FutureExt,
     future::{Either, LocalBoxFuture, Map},
@@ -25,7 +25,7 @@ use super::{
 use crate::{
     clock::Clock,
     db::{self, Db, UserId},
-    http::Problem,
+    http::{Problem, Quota},
     limits::{Limits, RateLimit},
 };
 
@@ -215,13 +215,19 @@ async fn accept(
     Ok(Caller { user: key.user, scopes: Some(key.scopes) })
 }
 
-/// Counts a request against the quotas of the user's keys and of this key. The response states the latter.
+/// Counts a request against the quota of this key and that of all keys of its user. The response states the former, unless
+/// the latter is used up.
 async fn count(req: &HttpRequest, rate: u32, key: &VerifiedKey) -> Result<(), Problem> {
     let requests = &data::<Limits>(req).requests;
     let a_minute = |name, burst: u32| RateLimit { name, burst, every: Duration::from_mins(1) / burst };
+    requests.count(req, a_minute("api-key", rate), key.id.0.as_u128()).await?;
+    let of_key = req.extensions().get::<Quota>().copied();
     let of_user = a_minute("api-keys-of-user", rate.saturating_mul(QUOTAS_OF_A_USER));
     requests.count(req, of_user, key.user.0.as_u128()).await?;
-    requests.count(req, a_minute("api-key", rate), key.id.0.as_u128()).await
+    if let Some(of_key) = of_key {
+        req.extensions_mut().insert(of_key);
+    }
+    Ok(())
 }
 
 fn check(scopes: Option<Scopes>, needed: Scope) -> Result<(), Problem> {

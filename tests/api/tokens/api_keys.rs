@@ -210,3 +210,22 @@ async fn keys_in_memory_work_without_a_database_and_new_ones_are_a_503() {
     known.get(COINS).await.assert(200);
     new.get(COINS).await.assert_problem(503, "unavailable");
 }
+
+#[tokio::test]
+async fn all_keys_of_a_user_together_have_two_quotas() {
+    let app = App::with(&[("RATE_LIMITS", "on"), ("API_KEY_RATE", "6")]);
+    begin_minutes(&app.clock, 1);
+    let (user, other) = (app.user().await, app.user().await);
+    for _ in 0..2 {
+        let key = with_key(&user, &["coins:read"]).await;
+        for _ in 0..6 {
+            key.get(COINS).await.assert(200);
+        }
+        key.get(COINS).await.assert_problem(429, "too-many-requests");
+    }
+    let third = with_key(&user, &["coins:read"]).await;
+    let refused = third.get(COINS).await.assert_problem(429, "too-many-requests");
+    assert!(refused.headers.contains_key("retry-after"));
+    with_key(&other, &["coins:read"]).await.get(COINS).await.assert(200);
+    user.get(COINS).await.assert(200);
+}
