@@ -31,18 +31,21 @@ enum JwkBody {
 
 /// Types of keys, one each: by them the members of the set exclude each other.
 #[derive(Serialize, ToSchema)]
+#[expect(dead_code, reason = "only described")]
 enum Okp {
     #[serde(rename = "OKP")]
     Okp,
 }
 
 #[derive(Serialize, ToSchema)]
+#[expect(dead_code, reason = "only described")]
 enum Ec {
     #[serde(rename = "EC")]
     Ec,
 }
 
 #[derive(Serialize, ToSchema)]
+#[expect(dead_code, reason = "only described")]
 enum Rsa {
     #[serde(rename = "RSA")]
     Rsa,

@@ -49,7 +49,7 @@ pub struct ImportUsers {
     /// What to do with a line whose address or username an account has: `fail` refuses the file, `skip` leaves the line
     /// out, so that a file can be sent again.
     #[serde(default)]
-    #[param(inline, default = "fail")]
+    #[param(inline)]
     on_conflict: OnConflict,
     /// Whether lines with the role `admin` are accepted.
     #[serde(default)]

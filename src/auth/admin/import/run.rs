@@ -32,6 +32,7 @@ const MAX_INVITED: usize = 5_000;
 /// What to do with a line whose address or username an account has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(default = "fail")]
 pub enum OnConflict {
     #[default]
     Fail,
