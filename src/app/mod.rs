@@ -160,8 +160,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
     let limits = Data::new(limits(config, secret, &clock));
     let jwt = Data::new(Jwt::new(keys.clone(), clock.get_ref().clone(), public_url, &config.tokens));
     let blocklist = Data::from(blocklist);
-    let activity = Data::new(Activity::default());
-    let api_keys = Data::from(api_keys);
+    let (activity, api_keys) = (Data::new(Activity::default()), Data::from(api_keys));
     let auth = Auth {
         db: db.clone(),
         clock: clock.clone(),

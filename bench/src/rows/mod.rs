@@ -2,6 +2,7 @@
 
 mod blocklist;
 mod enumeration;
+mod keys;
 mod logins;
 mod reads;
 mod refresh;
@@ -24,8 +25,9 @@ use crate::{Row, wrk};
 
 type Measure = fn() -> Result<Vec<Row>>;
 
-pub const ALL: [(&str, Measure); 10] = [
+pub const ALL: [(&str, Measure); 11] = [
     ("reads", reads::reads),
+    ("keys", keys::keys),
     ("blocklist", blocklist::blocklist),
     ("logins", logins::logins),
     ("storm", storm::storm),
