@@ -15,7 +15,7 @@ use diesel::{
 
 use super::{
     key::NewKey,
-    key_schedule::{Ages, MIN_PUBLISHED, Schedule, Standing, Step},
+    key_schedule::{Ages, MIN_PUBLISHED, Schedule, Step},
     keys::{ALGORITHM_LOCKS, CHANNEL, KeyRow, KeyState, read_whole},
     seal::Sealer,
 };
@@ -108,8 +108,8 @@ pub fn keep_schedule(
     let standing = |state: KeyState| {
         signing_keys::table.filter(signing_keys::state.eq(state)).select(KeyRow::as_select())
     };
-    let current = standing(KeyState::Current).first(conn).optional()?.map(|row| Standing::of(&row));
-    let next = standing(KeyState::Next).first(conn).optional()?.map(|row| Standing::of(&row));
+    let current = standing(KeyState::Current).first(conn).optional()?.map(|row| row.standing());
+    let next = standing(KeyState::Next).first(conn).optional()?.map(|row| row.standing());
     let mut schedule = *schedule;
     if !all_are_set_to(conn, schedule.algorithm)? {
         let Some(kept) = next.as_ref().and_then(|next| next.algorithm) else {

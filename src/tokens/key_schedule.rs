@@ -3,7 +3,6 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::keys::{KeyRow, KeyState};
 use crate::config::{self, SigningAlgorithm};
 
 /// How long the key set may be cached (`Cache-Control` of the JWKS).
@@ -18,14 +17,7 @@ pub struct Standing {
     /// None for an algorithm that only a later version knows.
     pub(super) algorithm: Option<SigningAlgorithm>,
     /// A next key: since when it is published. The current one: since when it signs.
-    since: DateTime<Utc>,
-}
-
-impl Standing {
-    pub(super) fn of(row: &KeyRow) -> Self {
-        let promoted = row.promoted_at.filter(|_| row.state == KeyState::Current);
-        Self { algorithm: row.algorithm.parse().ok(), since: promoted.unwrap_or(row.created_at) }
-    }
+    pub(super) since: DateTime<Utc>,
 }
 
 /// The keys that the schedule is about.

@@ -61,6 +61,13 @@ pub struct KeyRow {
     pub promoted_at: Option<DateTime<Utc>>,
 }
 
+impl KeyRow {
+    pub(super) fn standing(&self) -> Standing {
+        let promoted = self.promoted_at.filter(|_| self.state == KeyState::Current);
+        Standing { algorithm: self.algorithm.parse().ok(), since: promoted.unwrap_or(self.created_at) }
+    }
+}
+
 /// The decrypted keys.
 #[derive(Default)]
 pub(super) struct Ring {
@@ -194,8 +201,8 @@ fn read(
     let (mut ring, mut keys, mut faults) = (Ring::default(), Vec::new(), Vec::new());
     for row in list_keys(conn)? {
         match row.state {
-            KeyState::Current => ring.ages.current = Some(Standing::of(&row)),
-            KeyState::Next => ring.ages.next = Some(Standing::of(&row)),
+            KeyState::Current => ring.ages.current = Some(row.standing()),
+            KeyState::Next => ring.ages.next = Some(row.standing()),
             KeyState::Retired => {}
         }
         let key = match known.get(&row.kid) {

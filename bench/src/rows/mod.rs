@@ -2,6 +2,7 @@
 
 mod blocklist;
 mod enumeration;
+mod keys;
 mod limits;
 mod logins;
 mod reads;
@@ -25,8 +26,9 @@ use crate::{Row, wrk};
 
 type Measure = fn() -> Result<Vec<Row>>;
 
-pub const ALL: [(&str, Measure); 11] = [
+pub const ALL: [(&str, Measure); 12] = [
     ("reads", reads::reads),
+    ("keys", keys::keys),
     ("blocklist", blocklist::blocklist),
     ("limits", limits::limits),
     ("logins", logins::logins),

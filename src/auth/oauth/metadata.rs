@@ -36,7 +36,7 @@ pub struct OAuthMetadata<'a> {
 /// OAuth metadata
 ///
 /// Returns where introspection, revocation and the key set are (RFC 8414), for libraries that are configured by the issuer.
-/// There is no authorization endpoint and no token endpoint: Mintage is no OpenID provider.
+/// There is no authorization endpoint and no token endpoint: people log in with the API.
 #[utoipa::path(
     tag = "oauth",
     security(()),
