@@ -112,7 +112,7 @@ async fn a_snapshot_that_is_not_committed_sends_nothing_and_the_next_one_sends_o
     app.sql()
         .batch_execute(
             "CREATE SEQUENCE refusals; \
-             CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+             CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS \
                  $$ BEGIN PERFORM nextval('refusals'); RAISE EXCEPTION 'no space'; END $$; \
              CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON coin_snapshots DEFERRABLE INITIALLY DEFERRED \
                  FOR EACH ROW EXECUTE FUNCTION refuse()",
