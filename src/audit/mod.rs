@@ -3,7 +3,7 @@
 //! 1. The transaction that does something [`record`](Event::record)s it, so an event exists if and only if it happened.
 //! 2. A background task seals new events ([`seal_forever`]): it numbers them and hashes each with the one before. Sealing in the
 //!    request would make all requests wait for each other.
-//! 3. [`verify`] recomputes the chain and finds what was changed, inserted or deleted since.
+//! 3. [`verify()`] recomputes the chain and finds what was changed, inserted or deleted since.
 //!
 //! What identifies a person (address, user agent, details) is hashed apart with a salt. So it can be [erased](erase_purged) with
 //! the account, and the chain still holds.

@@ -1,7 +1,7 @@
 //! Extractors of endpoints that accept an API key as well as an access token.
 //!
 //! The scope that a key needs stands in the signature of the handler: `me: Allowed<CoinsRead>`. An access token has all
-//! scopes. An endpoint that takes [`CurrentUser`](super::CurrentUser) or [`Admin`](super::Admin) refuses keys.
+//! scopes. An endpoint that takes [`CurrentUser`] or [`Admin`](super::Admin) refuses keys.
 
 use std::{
     future::{Ready, ready},
