@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Checks what the documentation refers to, without network: relative links and their anchors, paths of the
-// repository in `code`, and the tests that docs/security.md names (`file::test`, `::test`, `file::*` (8 tests)).
+// repository in `code`, and the tests that docs/security.md and docs/asvs.md name (`file::test`, `::test`, `file::*` (8 tests)).
 // Fails with one line per mistake.
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path';
@@ -92,7 +92,7 @@ for (const page of pages) {
   const text = withoutFences(read(page));
   checkLinks(page, text);
   checkPaths(page, text);
-  if (page === 'docs/security.md') checkTests(page, text);
+  if (['docs/asvs.md', 'docs/security.md'].includes(page)) checkTests(page, text);
 }
 if (mistakes.length > 0) {
   console.error(mistakes.join('\n'));
