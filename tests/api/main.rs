@@ -88,6 +88,7 @@ mod pictures {
 }
 mod mail {
     mod delivery;
+    mod links;
     mod process;
 }
 mod jobs {
@@ -108,6 +109,7 @@ mod limits {
     mod shared;
 }
 mod http {
+    mod fields;
     mod forwarded;
     mod input;
 }
