@@ -88,6 +88,11 @@ class Account:
         case.headers["Authorization"] = f"Bearer {data}"
 
 
+@schemathesis.serializer("application/x-ndjson")
+def lines(ctx, value):
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
 # Fields and codes of a 422 for data that the schema allows.
 BEYOND_SCHEMAS = {
     # Only a mail has a valid one.
@@ -105,6 +110,7 @@ BEYOND_SCHEMAS = {
     ("expires_at", "range"),
     ("from", "range"),
     ("to", "range"),
+    ("coin", "unknown"),
     ("currency", "currency"),
     ("currency", "not-applicable"),
     ("email", "email-or-username"),
@@ -130,12 +136,18 @@ def valid_data_is_accepted(ctx, response, case):
     # Random bytes are no picture.
     if status == 415 and case.operation.path.endswith("/avatar"):
         return
+    # No schema expresses what a file of users looks like.
+    if status in (415, 422) and case.operation.path.endswith("/users/import"):
+        return
     problem = response.json()
+    # The errors of OAuth name no field.
+    if case.operation.path.startswith("/oauth/") and problem.get("error") == "invalid_request":
+        return
     # For headers with a pattern, the coverage phase makes up a 0 that does not match it.
-    if problem["code"] == "malformed-header" and response.request.headers.get("If-Match") == "0":
+    if problem.get("code") == "malformed-header" and response.request.headers.get("If-Match") == "0":
         return
     # The key was sent before, with another body.
-    if problem["code"] == "idempotency-key-reused":
+    if problem.get("code") == "idempotency-key-reused":
         return
     errors = problem.get("errors", []) if status == 422 else []
     reasons = {(error["pointer"].strip("/"), error["code"]) for error in errors}
