@@ -195,7 +195,8 @@ fn describe_header(parameter: &mut Parameter) {
     let pattern = match parameter.name.as_str() {
         // RFC 9110, section 13.1.1.
         "If-Match" => r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#,
-        "Idempotency-Key" => "^[!-~]{1,255}$",
+        // A string of RFC 8941, or the same without its quotes.
+        "Idempotency-Key" => r#"^("[!#-~]{1,255}"|[!#-~]{1,255})$"#,
         _ => return,
     };
     if let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema {

@@ -42,7 +42,6 @@ pub struct ReplaceMe {
     security(("bearer" = [])),
     params((
         "If-Match" = Option<String>, Header, description = "`ETag` of the account when it was read.",
-        pattern = r#"^(\*|(W/)?"[!#-+\--~]*"(, ?(W/)?"[!#-+\--~]*")*)$"#,
     )),
     responses(
         (status = 200, description = "The changed account.", body = User,

@@ -58,8 +58,7 @@ pub struct ChangeUser {
     security(("bearer" = [])),
     params(
         ("id" = Uuid, Path, description = "The user's id."),
-        ("If-Match" = Option<String>, Header, description = "`ETag` of the account when it was read.",
-            pattern = r#"^(\*|(W/)?"[!#-+\--~]*"(, ?(W/)?"[!#-+\--~]*")*)$"#)
+        ("If-Match" = Option<String>, Header, description = "`ETag` of the account when it was read.")
     ),
     responses(
         (status = 200, description = "The changed account.", body = User,

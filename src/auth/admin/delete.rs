@@ -22,8 +22,7 @@ use crate::{
     security(("bearer" = [])),
     params(
         ("id" = Uuid, Path, description = "The user's id."),
-        ("If-Match" = Option<String>, Header, description = "`ETag` of the account when it was read.",
-            pattern = r#"^(\*|(W/)?"[!#-+\--~]*"(, ?(W/)?"[!#-+\--~]*")*)$"#)
+        ("If-Match" = Option<String>, Header, description = "`ETag` of the account when it was read.")
     ),
     responses(
         (status = 204, description = "The account is deleted."),

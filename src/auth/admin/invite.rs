@@ -48,7 +48,7 @@ pub struct InviteUser {
     tag = "users",
     security(("bearer" = [])),
     params((
-        "Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
+        "Idempotency-Key" = Option<String>, Header,
         description = "A new value for each new user, such as a UUID. A request that is repeated with the same value and body \
             within 24 hours gets the same response and invites nobody twice.",
     )),

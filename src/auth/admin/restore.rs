@@ -25,8 +25,7 @@ use crate::{
     security(("bearer" = [])),
     params(
         ("id" = Uuid, Path, description = "The user's id."),
-        ("If-Match" = Option<String>, Header, description = "`ETag` of the account when it was read.",
-            pattern = r#"^(\*|(W/)?"[!#-+\--~]*"(, ?(W/)?"[!#-+\--~]*")*)$"#)
+        ("If-Match" = Option<String>, Header, description = "`ETag` of the account when it was read.")
     ),
     responses(
         (status = 200, description = "The account.", body = User,

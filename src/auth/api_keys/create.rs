@@ -63,7 +63,7 @@ pub struct CreatedApiKey {
     tag = "api-keys",
     security(("bearer" = [])),
     params((
-        "Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
+        "Idempotency-Key" = Option<String>, Header,
         description = "A new value for each new key, such as a UUID. A request that is repeated with the same value and body \
             within 24 hours gets the same response, with the same key.",
     )),

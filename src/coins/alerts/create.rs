@@ -67,7 +67,7 @@ pub struct CreateAlert {
     tag = "alerts",
     security(("bearer" = []), ("apiKey" = [])),
     params((
-        "Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
+        "Idempotency-Key" = Option<String>, Header,
         description = "A new value for each new alert, such as a UUID. A request that is repeated with the same value and \
             body within 24 hours gets the same response and creates no second alert.",
     )),

@@ -92,7 +92,7 @@ pub struct ImportReport {
     security(("bearer" = [])),
     params(
         ImportUsers,
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
+        ("Idempotency-Key" = Option<String>, Header,
             description = "A new value for each file, such as a UUID. An import that is repeated with the same value, \
                 file and parameters within 24 hours gets the same response and creates nothing twice."),
     ),
