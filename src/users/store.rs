@@ -18,10 +18,7 @@ use super::{
     model::{STATUS, Status, User},
 };
 use crate::{
-    db::{
-        UserId, constraint_violated, id_at, least_id_at,
-        schema::{challenges, users},
-    },
+    db::{UserId, constraint_violated, id_at, least_id_at, schema::users},
     http::{Problem, kind},
     passwords,
     tokens::Role,
@@ -73,9 +70,7 @@ impl NewUser {
         self.email_confirmed_at = Some(self.created_at);
         self
     }
-}
 
-impl NewUser {
     /// Changes an account that was created elsewhere, at the time it was made with, into one that is imported now.
     pub fn imported(mut self, is_disabled: bool, now: DateTime<Utc>) -> Self {
         self.disabled_at = is_disabled.then_some(now);
@@ -179,22 +174,15 @@ pub fn insert_all(conn: &mut PgConnection, users: &[NewUser]) -> QueryResult<()>
     Ok(())
 }
 
-/// Returns which of these canonical addresses and usernames accounts have, or have reserved. Only a hint: another
-/// request may take one before they are inserted.
+/// Returns which of these canonical addresses and usernames accounts have. Only a hint: another request may take one
+/// before they are inserted.
 pub fn find_taken(
     conn: &mut PgConnection,
     emails: &[&str],
     usernames: &[&str],
-    now: DateTime<Utc>,
 ) -> QueryResult<HashSet<String>> {
-    let reserved = challenges::table
-        .filter(challenges::email_canonical.eq_any(emails))
-        .filter(challenges::purpose.eq("undo-email-change").and(challenges::consumed_at.is_null()))
-        .filter(challenges::expires_at.gt(now))
-        .select(challenges::email_canonical);
-    let mut taken: HashSet<String> = reserved.load(conn)?.into_iter().collect();
     let owned = users::table.filter(users::email_canonical.eq_any(emails)).select(users::email_canonical);
-    taken.extend(owned.load::<String>(conn)?);
+    let mut taken: HashSet<String> = owned.load(conn)?.into_iter().collect();
     let named = users::table
         .filter(users::username_canonical.eq_any(usernames))
         .select(users::username_canonical.assume_not_null());

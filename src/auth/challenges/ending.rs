@@ -80,6 +80,20 @@ pub fn is_reserved(
     select(exists(undo)).get_result(conn)
 }
 
+/// Returns which of these canonical addresses an account can still get back.
+pub fn find_reserved(
+    conn: &mut PgConnection,
+    emails: &[&str],
+    now: DateTime<Utc>,
+) -> QueryResult<Vec<String>> {
+    challenges::table
+        .filter(challenges::purpose.eq(Purpose::UndoEmailChange))
+        .filter(challenges::email_canonical.eq_any(emails))
+        .filter(challenges::consumed_at.is_null().and(challenges::expires_at.gt(now)))
+        .select(challenges::email_canonical)
+        .load(conn)
+}
+
 /// Deletes at most [`BATCH`] expired challenges. Returns true if there may be more.
 pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
     let expired: Vec<Uuid> = challenges::table

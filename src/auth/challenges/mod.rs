@@ -16,7 +16,7 @@ mod secrets;
 
 pub use self::{
     code::CodeForm,
-    ending::{cancel, cancel_after, cancel_all, forget, is_reserved, prune, release},
+    ending::{cancel, cancel_after, cancel_all, find_reserved, forget, is_reserved, prune, release},
     mailing::{NewChallenge, arm, open, open_for_session, open_in_turn, was_opened},
     model::{Challenge, Purpose, Subject},
     proving::{Attempt, Owner, consume, find_by_token, hand_over, is_consumed, lock_all, try_code},

@@ -11,7 +11,7 @@ use validator::ValidationError;
 use super::file::{Format, Line, Mistake};
 use crate::{
     audit::{Event, EventKind},
-    auth::{self, mails::InvitationMail},
+    auth::{self, challenges, mails::InvitationMail},
     db::UserId,
     http::{FieldError, Problem, kind},
     jobs,
@@ -178,7 +178,8 @@ impl Run<'_> {
     fn insert(&mut self, conn: &mut PgConnection, batch: &mut Vec<(u64, NewUser)>) -> Result<(), Problem> {
         let emails: Vec<&str> = batch.iter().map(|(_, user)| user.email().canonical()).collect();
         let usernames: Vec<&str> = batch.iter().filter_map(|(_, user)| user.username_canonical()).collect();
-        let taken = users::find_taken(conn, &emails, &usernames, self.now)?;
+        let mut taken = users::find_taken(conn, &emails, &usernames)?;
+        taken.extend(challenges::find_reserved(conn, &emails, self.now)?);
         let mut free = Vec::with_capacity(batch.len());
         for (number, user) in batch.drain(..) {
             let conflicts: Vec<&str> =
