@@ -41,8 +41,8 @@ pub struct Allowed<P> {
     permission: PhantomData<P>,
 }
 
-/// An [`Allowed`] whose request does not count against the user's limit: for responses from memory, which cost hardly more
-/// than counting. A request with a key always counts against the quota of the key.
+/// An [`Allowed`] whose request does not count against the user's limit: for responses from memory, which cost hardly
+/// more than counting. A request with a key always counts against the quota of the key.
 #[derive(Clone, Debug)]
 pub struct AllowedUncounted<P>(pub Allowed<P>);
 
@@ -111,26 +111,17 @@ fn admit(req: &HttpRequest, scope: Scope, counting: Counting) -> Admission<Calle
         }
         Err(problem) => return Either::Left(ready(Err(problem))),
     };
-    if !data::<Blocklist>(req).is_current() {
-        return Either::Left(ready(Err(not_current())));
-    }
-    let (req, known) = (req.clone(), data::<ApiKeys>(req).get(&digest));
-    let accepted = async move {
-        let key = match known {
-            Ok(key) => key,
-            Err(before) => find(&req, digest, before).await?,
-        };
-        accept(&req, key, scope, counting).await
-    };
+    let req = req.clone();
+    let accepted = async move { accept(&req, verify_key(&req, digest).await?, scope, counting).await };
     Either::Right(accepted.boxed_local())
 }
 
-fn not_current() -> Problem {
-    Problem::unavailable("revoked API keys are not known")
-}
-
-/// Reads a key that is not in memory.
-async fn find(req: &HttpRequest, digest: Digest, before: api_keys::Before) -> Result<VerifiedKey, Problem> {
+/// Returns the key with this hash, which may have expired.
+async fn verify_key(req: &HttpRequest, digest: Digest) -> Result<VerifiedKey, Problem> {
+    let before = match from_memory(req, &digest)? {
+        Ok(key) => return Ok(key),
+        Err(before) => before,
+    };
     let Client { address, .. } = Client::extract(req).await?;
     let limits = data::<Limits>(req);
     // Unknown keys are not remembered, so each one is read from the database.
@@ -138,6 +129,15 @@ async fn find(req: &HttpRequest, digest: Digest, before: api_keys::Before) -> Re
     db::charge_to(&address);
     let found = read(req, digest, before).await?;
     found.ok_or_else(|| invalid_key("there is no such key, or it was revoked"))
+}
+
+/// Returns a key that was verified lately, or what [`read`] needs.
+fn from_memory(req: &HttpRequest, digest: &Digest) -> Result<Result<VerifiedKey, api_keys::Before>, Problem> {
+    if data::<Blocklist>(req).is_current() {
+        Ok(data::<ApiKeys>(req).get(digest))
+    } else {
+        Err(Problem::unavailable("revoked API keys are not known"))
+    }
 }
 
 async fn read(
@@ -154,13 +154,10 @@ async fn read(
 
 /// Finds a key that a request is about, not one that it is sent with: nothing is counted. It may have expired.
 pub async fn look_up_key(req: &HttpRequest, key: &str) -> Result<Option<VerifiedKey>, Problem> {
-    if !data::<Blocklist>(req).is_current() {
-        return Err(not_current());
-    }
     let Some(digest) = api_keys::digest_of(key) else {
         return Ok(None);
     };
-    match data::<ApiKeys>(req).get(&digest) {
+    match from_memory(req, &digest)? {
         Ok(key) => Ok(Some(key)),
         Err(before) => read(req, digest, before).await,
     }
@@ -179,13 +176,7 @@ impl FromRequest for Machine {
         let req = req.clone();
         Box::pin(async move {
             let (digest, id) = machine_credentials(&req)?;
-            if !data::<Blocklist>(&req).is_current() {
-                return Err(not_current());
-            }
-            let key = match data::<ApiKeys>(&req).get(&digest) {
-                Ok(key) => key,
-                Err(before) => find(&req, digest, before).await?,
-            };
+            let key = verify_key(&req, digest).await?;
             if id.is_some_and(|id| id != key.id.0) {
                 return Err(invalid_key("the client id is that of another key"));
             }
