@@ -11,7 +11,7 @@ use super::model::ApiKey;
 use crate::{
     audit::{Event, EventKind},
     auth::{
-        Auth,
+        self, Auth,
         mails::{Notice, NoticeMail},
     },
     db::{ApiKeyId, UserId, id_at},
@@ -137,12 +137,9 @@ fn notify(
     let Some(account) = users::find_account(conn, user)?.filter(|account| account.email_confirmed) else {
         return Ok(());
     };
-    match limits.budgets.spend(conn, limits.rates.mails.new_key, account.email.canonical(), now) {
-        Ok(_) => {}
-        Err(problem) if problem.kind().status == 429 => return Ok(()),
-        Err(problem) => return Err(problem),
+    if auth::may_mail(conn, limits, limits.rates.mails.new_key, &account.email, now)? {
+        let notice = Notice::ApiKeyCreated { prefix: key.prefix.clone(), scopes: key.scopes.clone() };
+        jobs::enqueue(conn, &NoticeMail::to(&account.email, notice), now)?;
     }
-    let notice = Notice::ApiKeyCreated { prefix: key.prefix.clone(), scopes: key.scopes.clone() };
-    jobs::enqueue(conn, &NoticeMail::to(&account.email, notice), now)?;
     Ok(())
 }
