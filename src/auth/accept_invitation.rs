@@ -1,51 +1,19 @@
 //! Answers `POST /api/v1/auth/invitation/accept`: sets the first password of an invited person.
 
 use actix_web::{HttpResponse, post, web::Data};
-use serde::Deserialize;
-use utoipa::ToSchema;
-use validator::{Validate, ValidationError};
 
 use super::{
     Auth,
     caller::Caller,
     challenges::Purpose,
-    new_password,
-    proof::{Proof, check_code, check_proof, refused},
+    new_password::{self, NewPassword},
+    proof::{Proof, refused},
 };
 use crate::{
     audit::{Event, EventKind},
     http::{Json, Problem},
-    users::{self, check_email},
+    users,
 };
-
-/// Either `token`, or `email` and `code`; and the new password.
-#[derive(Deserialize, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[validate(schema(function = "check"))]
-#[schema(example = json!({"email": "grace@example.com", "code": "K7QM2XPA", "new_password": "a horse of another colour"}))]
-pub struct AcceptInvitation {
-    /// From the link in the mail; at most 128 characters.
-    #[schema(max_length = 128)]
-    #[validate(length(max = 128, message = "must have at most 128 characters"))]
-    token: Option<String>,
-    /// The address that the code was mailed to.
-    #[schema(format = "email", max_length = 254)]
-    #[validate(custom(function = "check_email"))]
-    email: Option<String>,
-    /// The eight characters from the mail. Case, spaces and dashes make no difference.
-    #[schema(pattern = "^[0-9A-TV-Za-tv-z]([ -]?[0-9A-TV-Za-tv-z]){7}$")]
-    #[validate(custom(function = "check_code"))]
-    code: Option<String>,
-    /// 8 to 256 characters of any kind. Common passwords, your own address or name, and the name or address of
-    /// this service are refused.
-    #[schema(format = "password", min_length = 8, max_length = 256)]
-    #[validate(custom(function = "new_password::check"))]
-    new_password: String,
-}
-
-fn check(body: &AcceptInvitation) -> Result<(), ValidationError> {
-    check_proof(body.token.is_some(), body.email.is_some(), body.code.is_some())
-}
 
 /// Accept an invitation
 ///
@@ -65,10 +33,10 @@ fn check(body: &AcceptInvitation) -> Result<(), ValidationError> {
 #[post("/auth/invitation/accept")]
 pub async fn accept_invitation(
     Caller(client): Caller,
-    body: Json<AcceptInvitation>,
+    body: Json<NewPassword>,
     auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
-    let Json(AcceptInvitation { token, email, code, new_password }) = body;
+    let Json(NewPassword { token, email, code, new_password }) = body;
     let (now, network) = (auth.now(), client.network());
     let proof = Proof::new(token, email.as_deref(), code);
     let pointer = proof.pointer();

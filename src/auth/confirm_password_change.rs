@@ -63,10 +63,12 @@ pub async fn confirm_password_change(
     let ended = auth
         .db
         .tx(move |conn| {
-            let Some((_, ended)) = new_password::set(conn, challenge, me.id, &hash, &client, now)? else {
+            let Some((account, ended)) = new_password::set(conn, challenge, me.id, &hash, &client, now)?
+            else {
                 return Err(refused("/code"));
             };
             users::allow_login(conn, &limits, me.id, network, now)?;
+            new_password::notify(conn, &account, &client, now)?;
             Event::by_user(EventKind::PasswordChanged, &me, &client).record(conn, now)?;
             Ok(ended)
         })

@@ -2,15 +2,12 @@
 
 use actix_web::{HttpResponse, post, web::Data};
 use diesel::PgConnection;
-use serde::Deserialize;
-use utoipa::ToSchema;
-use validator::Validate;
 
 use super::{
     Auth,
     caller::Caller,
     challenges::{self, Purpose},
-    proof::{Proof, refused},
+    proof::{MailedToken, Proof, refused},
 };
 use crate::{
     audit::{Event, EventKind},
@@ -21,16 +18,6 @@ use crate::{
     },
     users,
 };
-
-#[derive(Deserialize, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"token": "c7iH9dwFrOmMwKWrVCSCUsTw3QpSGpYQoaVmyAkrA2A"}))]
-pub struct EndMailedSession {
-    /// From the link in the mail; at most 128 characters.
-    #[schema(max_length = 128)]
-    #[validate(length(max = 128, message = "must have at most 128 characters"))]
-    token: String,
-}
 
 /// End the session of a mail
 ///
@@ -49,7 +36,7 @@ pub struct EndMailedSession {
 #[post("/auth/session/end")]
 pub async fn end_mailed_session(
     Caller(client): Caller,
-    body: Json<EndMailedSession>,
+    body: Json<MailedToken>,
     auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
     let now = auth.now();

@@ -2,13 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use diesel::PgConnection;
+use serde::Deserialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
-use validator::ValidationError;
+use validator::{Validate, ValidationError};
 
 use super::{
     Auth, challenges,
     mails::{Notice, NoticeMail},
-    proof::refused,
+    proof::{check_code, check_proof, refused},
 };
 use crate::{
     db::UserId,
@@ -18,8 +20,37 @@ use crate::{
         Client, EndedSessions, api_keys, login_devices,
         sessions::{self, Selection},
     },
-    users::{self, Account},
+    users::{self, Account, check_email},
 };
+
+/// Either `token`, or `email` and `code`; and the new password.
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[validate(schema(function = "check_body"))]
+#[schema(example = json!({"email": "ada@example.com", "code": "K7QM2XPA", "new_password": "a horse of another colour"}))]
+pub struct NewPassword {
+    /// From the link in the mail; at most 128 characters.
+    #[schema(max_length = 128)]
+    #[validate(length(max = 128, message = "must have at most 128 characters"))]
+    pub token: Option<String>,
+    /// The address that the code was mailed to.
+    #[schema(format = "email", max_length = 254)]
+    #[validate(custom(function = "check_email"))]
+    pub email: Option<String>,
+    /// The eight characters from the mail. Case, spaces and dashes make no difference.
+    #[schema(pattern = "^[0-9A-TV-Za-tv-z]([ -]?[0-9A-TV-Za-tv-z]){7}$")]
+    #[validate(custom(function = "check_code"))]
+    pub code: Option<String>,
+    /// 8 to 256 characters of any kind. Common passwords, your own address or name, and the name or address of
+    /// this service are refused.
+    #[schema(format = "password", min_length = 8, max_length = 256)]
+    #[validate(custom(function = "check"))]
+    pub new_password: String,
+}
+
+fn check_body(body: &NewPassword) -> Result<(), ValidationError> {
+    check_proof(body.token.is_some(), body.email.is_some(), body.code.is_some())
+}
 
 /// For validator: the rules that do not depend on the account.
 pub(super) fn check(password: &str) -> Result<(), ValidationError> {
@@ -65,8 +96,8 @@ pub(super) async fn hash(
     auth.hasher.reserve(network)?.hash(password).await
 }
 
-/// Uses the challenge up, sets the password, ends all sessions and pending challenges, and mails a notice. Returns None
-/// if another request used the challenge first.
+/// Uses the challenge up, sets the password, and ends all sessions and pending challenges. Returns None if another request
+/// used the challenge first.
 pub(super) fn set(
     conn: &mut PgConnection,
     challenge: Uuid,
@@ -86,9 +117,18 @@ pub(super) fn set(
     login_devices::remember(conn, user, client, now)?;
     challenges::cancel(conn, user)?;
     let ended = sessions::end(conn, user, Selection::All)?;
-    let has_keys = api_keys::count(conn, user)? > 0;
-    let notice = if has_keys { Notice::PasswordChangedWithKeys } else { Notice::PasswordChanged };
-    let notice = NoticeMail::to(&account.email, notice).by(client, now);
-    jobs::enqueue(conn, &notice, now)?;
     Ok(Some((account, ended)))
+}
+
+/// Mails the owner that the password was changed.
+pub(super) fn notify(
+    conn: &mut PgConnection,
+    account: &Account,
+    client: &Client,
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
+    let has_keys = api_keys::count(conn, account.id)? > 0;
+    let notice = if has_keys { Notice::PasswordChangedWithKeys } else { Notice::PasswordChanged };
+    jobs::enqueue(conn, &NoticeMail::to(&account.email, notice).by(client, now), now)?;
+    Ok(())
 }

@@ -1,6 +1,8 @@
 //! Checks what a person proves by mail: the token of a link, or a code together with the address.
 
-use validator::ValidationError;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use validator::{Validate, ValidationError};
 
 use super::{
     Auth,
@@ -11,6 +13,16 @@ use crate::{
     http::{Network, Problem, kind},
     users::EmailAddress,
 };
+
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"token": "c7iH9dwFrOmMwKWrVCSCUsTw3QpSGpYQoaVmyAkrA2A"}))]
+pub struct MailedToken {
+    /// From the link in the mail; at most 128 characters.
+    #[schema(max_length = 128)]
+    #[validate(length(max = 128, message = "must have at most 128 characters"))]
+    pub token: String,
+}
 
 pub(super) enum Proof {
     Token(String),

@@ -2,31 +2,18 @@
 
 use actix_web::{HttpResponse, post, web::Data};
 use diesel::PgConnection;
-use serde::Deserialize;
-use utoipa::ToSchema;
-use validator::Validate;
 
 use super::{
     Auth,
     caller::Caller,
     challenges::{self, Purpose},
-    proof::{Proof, refused},
+    proof::{MailedToken, Proof, refused},
 };
 use crate::{
     audit::{Event, EventKind},
     http::{Json, Problem},
     users::{self, Status},
 };
-
-#[derive(Deserialize, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"token": "c7iH9dwFrOmMwKWrVCSCUsTw3QpSGpYQoaVmyAkrA2A"}))]
-pub struct RestoreAccount {
-    /// From the link in the mail; at most 128 characters.
-    #[schema(max_length = 128)]
-    #[validate(length(max = 128, message = "must have at most 128 characters"))]
-    token: String,
-}
 
 /// Restore your account
 ///
@@ -45,7 +32,7 @@ pub struct RestoreAccount {
 #[post("/auth/account/restore")]
 pub async fn restore_account(
     Caller(client): Caller,
-    body: Json<RestoreAccount>,
+    body: Json<MailedToken>,
     auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
     let now = auth.now();

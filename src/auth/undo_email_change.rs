@@ -6,9 +6,6 @@ use actix_web::{
 };
 use chrono::{DateTime, Utc};
 use diesel::PgConnection;
-use serde::Deserialize;
-use utoipa::ToSchema;
-use validator::Validate;
 
 use super::{
     Auth, Ended,
@@ -16,7 +13,7 @@ use super::{
     challenges::{self, Challenge, Purpose},
     confirm::Confirmed,
     mails::{Notice, NoticeMail, Reason, ResetMail},
-    proof::{Proof, refused},
+    proof::{MailedToken, Proof, refused},
 };
 use crate::{
     audit::{Event, EventKind},
@@ -26,21 +23,11 @@ use crate::{
     users,
 };
 
-#[derive(Deserialize, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"token": "c7iH9dwFrOmMwKWrVCSCUsTw3QpSGpYQoaVmyAkrA2A"}))]
-pub struct UndoEmailChange {
-    /// From the link in the mail to the old address; at most 128 characters.
-    #[schema(max_length = 128)]
-    #[validate(length(max = 128, message = "must have at most 128 characters"))]
-    token: String,
-}
-
 /// Undo a change of the e-mail address
 ///
-/// Gives the account its old address back, within 7 days after the change. All sessions end, all API keys are revoked, and other pending links
-/// and codes stop working. The old address gets a mail to choose a new password, because the person who changed the
-/// address knew the password. The address that loses the account gets a notice.
+/// Gives the account its old address back, within 7 days after the change. All sessions end, all API keys are revoked,
+/// and other pending links and codes stop working. The old address gets a mail to choose a new password, because the
+/// person who changed the address knew the password. The address that loses the account gets a notice.
 ///
 /// The right to undo ends early if the password is reset through the new address 24 hours or more after the change.
 #[utoipa::path(
@@ -55,7 +42,7 @@ pub struct UndoEmailChange {
 #[post("/auth/email/change/undo")]
 pub async fn undo_email_change(
     Caller(client): Caller,
-    body: Json<UndoEmailChange>,
+    body: Json<MailedToken>,
     auth: Data<Auth>,
 ) -> Result<JsonBody<Confirmed>, Problem> {
     let now = auth.now();

@@ -1,31 +1,18 @@
 //! Allows log-ins from new networks again with the link from the mail.
 
 use actix_web::{HttpResponse, post, web::Data};
-use serde::Deserialize;
-use utoipa::ToSchema;
-use validator::Validate;
 
 use super::{
     Auth,
     caller::Caller,
     challenges::{self, Purpose},
-    proof::{Proof, refused},
+    proof::{MailedToken, Proof, refused},
 };
 use crate::{
     audit::{Event, EventKind},
     http::{Json, Problem},
     users,
 };
-
-#[derive(Deserialize, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"token": "c7iH9dwFrOmMwKWrVCSCUsTw3QpSGpYQoaVmyAkrA2A"}))]
-pub struct UnlockLogin {
-    /// From the link in the mail; at most 128 characters.
-    #[schema(max_length = 128)]
-    #[validate(length(max = 128, message = "must have at most 128 characters"))]
-    token: String,
-}
 
 /// Unlock log-in
 ///
@@ -44,7 +31,7 @@ pub struct UnlockLogin {
 #[post("/auth/login/unlock")]
 pub async fn unlock_login(
     Caller(client): Caller,
-    body: Json<UnlockLogin>,
+    body: Json<MailedToken>,
     auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
     let (now, network) = (auth.now(), client.network());

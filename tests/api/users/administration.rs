@@ -43,6 +43,7 @@ async fn an_invited_person_chooses_a_password_and_logs_in() {
     assert!(mail.link().starts_with("http://mintage.test/accept-invitation#token="), "{}", mail.link());
     let accept = json!({"token": mail.token(), "new_password": NEW_PASSWORD});
     app.anyone().post("/api/v1/auth/invitation/accept", &accept).await.assert(204);
+    assert!(app.mails_to("Grace@example.com").await.is_empty(), "no password was changed");
     app.anyone().post("/api/v1/auth/invitation/accept", &accept).await.assert_problem(422, "invalid-code");
     log_in(&app, "grace@example.com", NEW_PASSWORD).await.assert(200);
     let user = admin.get(&format!("{USERS}?email=grace@example.com")).await.assert(200).json();
