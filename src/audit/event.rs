@@ -77,7 +77,7 @@ pub enum Actor {
     User(UserId),
     /// A person without an access token: at a log-in, a reset, a confirmation.
     Anonymous,
-    /// Somebody with a shell on the server.
+    /// An operator with a shell on the server.
     Operator,
     Server,
 }

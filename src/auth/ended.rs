@@ -23,7 +23,7 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// Ends all sessions of a user and revokes all API keys, because the account ends or goes to somebody else. Records
+    /// Ends all sessions of a user and revokes all API keys, because the account ends or gets another owner. Records
     /// `event`, of the kind `ApiKeyRevoked`, if there were keys.
     pub fn all(conn: &mut PgConnection, user: UserId, event: Event, now: DateTime<Utc>) -> QueryResult<Self> {
         let keys = api_keys::revoke_all(conn, user, now)?;

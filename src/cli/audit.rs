@@ -25,8 +25,8 @@ pub(super) enum Command {
 pub(super) struct Verify {
     /// An event that an earlier verification printed as the newest: the chain must contain it
     ///
-    /// Without it, somebody who can write to the database and has kept an old copy of the chain's end can cut off the
-    /// newest events unnoticed. So keep the printed line outside of the database.
+    /// Without it, an attacker who can write to the database and has an old copy of the chain's end can delete the newest
+    /// events unnoticed. So keep the printed line outside of the database.
     #[arg(long, value_name = "NUMBER:HASH")]
     head: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! Verifies hashes that other systems made, for accounts that were imported with them: bcrypt, argon2id and PBKDF2.
 //!
 //! They are stored behind [`PREFIX`], because our own hashes are bcrypt too, but of another input. The first log-in with
-//! the right password replaces such a hash by one of ours. Whoever chooses the hash chooses its cost, so the cost is
+//! the right password replaces such a hash by one of ours. The author of a hash chooses its cost, so the cost is
 //! limited when the hash is imported.
 
 use std::num::NonZeroU32;

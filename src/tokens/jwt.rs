@@ -175,7 +175,7 @@ impl Jwt {
         Ok((own, DateTime::from_timestamp(exp, 0).ok_or(Refusal::Invalid)?))
     }
 
-    /// Verifies an access token that somebody asks about. Unlike [`Jwt::verify_access`], without leeway.
+    /// Verifies an access token that a gateway asks about. Unlike [`Jwt::verify_access`], without leeway.
     pub fn inspect_access(&self, token: &str) -> Result<Timed<AccessToken>, Refusal> {
         self.inspect(token, TokenKind::Access)
     }

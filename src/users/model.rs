@@ -69,7 +69,7 @@ pub struct User {
     #[serde(serialize_with = "address")]
     #[schema(value_type = Option<String>, example = "203.0.113.9")]
     pub current_login_address: Option<IpNet>,
-    /// The log-in before the newest one. If you do not remember it, somebody else knows your password.
+    /// The log-in before the newest one. If you do not remember it, someone else knows your password.
     pub last_login_at: Option<DateTime<Utc>>,
     /// IP address of that log-in.
     #[serde(serialize_with = "address")]

@@ -246,7 +246,7 @@ test('an invited person chooses a password, deletes the account and restores it'
   const headers = { Authorization: `Bearer ${(await login(root)).access_token}` };
   assert.equal((await server.post('/users', { email, name: 'Grace' }, headers)).status, 201);
   const inviting = await open(t, (await server.mailTo(email)).link);
-  await inviting.getByText('Somebody has made an account for you').waitFor();
+  await inviting.getByText('An administrator has created an account for you').waitFor();
   await inviting.getByRole('textbox', { name: 'Password' }).fill('password');
   await inviting.getByRole('button', { name: 'Set the password' }).click();
   await inviting.getByText('is too common').waitFor();

@@ -42,7 +42,7 @@ pub struct InviteUser {
 /// Invite a user
 ///
 /// For admins. Creates an account without a password and mails the person a link to choose one, which works for 7 days.
-/// Until then its status is `invited`, and nobody can log in. An admin never knows a user's password. The address may
+/// Until then its status is `invited`, and no log-in is possible. An admin never knows a user's password. The address may
 /// have any domain, also with `REGISTRATION_DOMAINS`; with `REGISTRATION=closed` no one can be invited.
 #[utoipa::path(
     tag = "users",
@@ -50,7 +50,7 @@ pub struct InviteUser {
     params((
         "Idempotency-Key" = Option<String>, Header,
         description = "A new value for each new user, such as a UUID. A request that is repeated with the same value and body \
-            within 24 hours gets the same response and invites nobody twice.",
+            within 24 hours gets the same response and sends no second invitation.",
     )),
     responses(
         (status = 201, description = "The account. A mail is on its way.", body = User,

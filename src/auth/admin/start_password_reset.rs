@@ -18,7 +18,7 @@ use crate::{
 /// Start a password reset
 ///
 /// For admins. Mails the user a link and a code for a new password. The present password works until then; end the
-/// sessions or disable the account if somebody else knows it.
+/// sessions or disable the account if another person knows it.
 #[utoipa::path(
     tag = "users",
     security(("bearer" = [])),

@@ -36,16 +36,16 @@ impl Job for LoginAlertMail {
             return Ok(());
         }
         let happened = format!(
-            "Your account at {} was logged in to {}. It was not used from there with that program lately. If it was \
-             you, there is nothing to do.",
+            "There was a log-in to your account at {} {}. This network and this program have not been used for it lately. \
+             If it was you, there is nothing to do.",
             context.mailer.product(),
             self.origin.words(),
         );
         let link = armed.map(|(_, secrets)| context.link("end-session", &secrets));
         let advice = if link.is_some() {
-            "If it was not you, somebody else knows your password: end this log-in, and choose another password."
+            "If it was not you, someone else knows your password: end this log-in, and choose another password."
         } else {
-            "If it was not you, somebody else knows your password: choose another one."
+            "If it was not you, someone else knows your password: choose another one."
         };
         let letter = Letter {
             subject: "New log-in to your account",

@@ -49,7 +49,7 @@ pub enum Notice {
     /// To the address that an account lost because the change was undone.
     AddressTakenBack,
     AccountDeleted,
-    /// Without the name of the key, which whoever created it chose.
+    /// Without the name of the key: a thief who created it could put a text of their own into this mail.
     ApiKeyCreated {
         prefix: String,
         scopes: String,

@@ -162,7 +162,7 @@ async fn accept_invitation_page(pages: Data<Pages>) -> Result<HttpResponse, Prob
     respond(&Page {
         product: &pages.product_name,
         title: "Choose a password",
-        intro: "Somebody has made an account for you. Choose a password, and you can log in with it.",
+        intro: "An administrator has created an account for you. Choose a password, and you can log in with it.",
         endpoint: "api/v1/auth/invitation/accept",
         button: "Set the password",
         done: "Your password is set. You can log in with it now.",
@@ -218,7 +218,7 @@ async fn end_session_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
         intro: "This ends the log-in that the mail is about. Your other log-ins and your password stay as they are.",
         endpoint: "api/v1/auth/session/end",
         button: "End this log-in",
-        done: "The log-in has ended. If it was not yours, somebody else knows your password: choose another one, \
+        done: "The log-in has ended. If it was not yours, someone else knows your password: choose another one, \
                which ends all log-ins.",
         takes_code: false,
         password: None,

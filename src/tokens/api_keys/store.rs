@@ -212,7 +212,7 @@ pub fn revoke_every(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<
         .execute(conn)
 }
 
-/// Revokes all keys of a user: with the account, or because somebody else may have created them.
+/// Revokes all keys of a user: with the account, or because another person may have created them.
 pub fn revoke_all(conn: &mut PgConnection, user: UserId, now: DateTime<Utc>) -> QueryResult<RevokedKeys> {
     // In the order in which the counts of requests are written, so that neither waits for the other.
     let own: Vec<ApiKeyId> = api_keys::table
