@@ -70,7 +70,7 @@ fn docker_compose_passes_every_setting_of_its_env_file_to_the_server() {
     for line in block(&service, "environment") {
         let (name, value) = line.trim().split_once(": ").expect("a pair");
         assert!(Config::setting_names(&specs()).contains(name), "{name} is no setting");
-        let fixed = ["PROFILE", "BIND", "DATABASE_URL"].contains(&name);
+        let fixed = ["PROFILE", "BIND", "DATABASE_URL", "DATABASE_MIGRATION_URL"].contains(&name);
         assert!(fixed || value.starts_with(&format!("${{{name}:")), "{line} hides {name} of .env");
     }
     assert_eq!(block(&service, "ports"), ["      - \"127.0.0.1:8080:8080\""], "not open to the network");
