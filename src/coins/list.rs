@@ -47,7 +47,7 @@ pub struct ListCoins {
     #[validate(length(min = 1, max = 100, message = "must have 1 to 100 characters"))]
     q: Option<String>,
     /// Returns only these ticker symbols, in any case: up to 100, comma-separated, such as `btc,eth`.
-    #[param(min_length = 1, max_length = 1000)]
+    #[param(max_length = 1000, pattern = r"^[^,]*[^,\s][^,]*(,[^,]*[^,\s][^,]*){0,99}$")]
     #[validate(length(min = 1, max = 1000, message = "must have 1 to 1000 characters"))]
     symbols: Option<String>,
     /// ISO 4217 code of the amounts: one of the configured currencies, by default the first.

@@ -106,6 +106,8 @@ BEYOND_SCHEMAS = {
     ("new_password", "personal"),
     ("fields", "unknown-field"),
     ("username", "reserved"),
+    # Properties of characters.
+    ("name", "invisible"),
     # The time, the settings, another field.
     ("expires_at", "range"),
     ("from", "range"),
