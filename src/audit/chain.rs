@@ -136,15 +136,25 @@ pub(super) fn lock(conn: &mut PgConnection) -> QueryResult<Option<Ends>> {
         .optional()
 }
 
-/// Stores new ends, with their MAC.
-pub(super) fn store(conn: &mut PgConnection, key: &ChainKey, ends: &Ends) -> QueryResult<()> {
+/// Locks the chains that no other transaction holds, and returns their ends, the oldest first.
+pub(super) fn lock_all(conn: &mut PgConnection) -> QueryResult<Vec<Ends>> {
+    audit_chains::table
+        .order(audit_chains::id)
+        .select(Ends::as_select())
+        .for_update()
+        .skip_locked()
+        .load(conn)
+}
+
+/// Stores new ends, with their MAC unless the key is lost.
+pub(super) fn store(conn: &mut PgConnection, key: Option<&ChainKey>, ends: &Ends) -> QueryResult<()> {
     diesel::update(audit_chains::table.find(ends.id))
         .set((
             audit_chains::pruned_seq.eq(ends.pruned_seq),
             audit_chains::pruned_hash.eq(&ends.pruned_hash),
             audit_chains::last_seq.eq(ends.last_seq),
             audit_chains::last_hash.eq(&ends.last_hash),
-            audit_chains::mac.eq(key.mac(ends)),
+            key.map(|key| audit_chains::mac.eq(key.mac(ends))),
         ))
         .execute(conn)?;
     Ok(())
@@ -227,6 +237,6 @@ fn lock_table(conn: &mut PgConnection) -> QueryResult<()> {
     Ok(())
 }
 
-fn newest(conn: &mut PgConnection) -> QueryResult<Option<Ends>> {
+pub(super) fn newest(conn: &mut PgConnection) -> QueryResult<Option<Ends>> {
     audit_chains::table.order(audit_chains::id.desc()).select(Ends::as_select()).first(conn).optional()
 }

@@ -31,6 +31,8 @@ enum Sealing {
     More,
     /// The key of the chain was encrypted with another `SECRET_KEY`.
     KeyLost,
+    /// The ends of the chain were changed, not by a server. To seal with them would hide that.
+    Changed,
 }
 
 /// Seals new events every few seconds, until the task is aborted.
@@ -46,6 +48,10 @@ pub async fn seal_forever(db: Db, sealer: Arc<Sealer>) {
                 Ok(Sealing::Done) => {}
                 Ok(Sealing::KeyLost) => tracing::error!(
                     "the key of the audit trail was encrypted with another SECRET_KEY: new events are not sealed"
+                ),
+                Ok(Sealing::Changed) => tracing::error!(
+                    "the ends of the audit trail were changed in the database: new events are not sealed; run `mintage \
+                     audit verify`"
                 ),
                 Err(error) => tracing::warn!(%error, "cannot seal events of the audit trail; retrying"),
             }
@@ -67,6 +73,9 @@ fn seal(conn: &mut PgConnection, sealer: &Sealer) -> QueryResult<Sealing> {
     let Some(key) = ChainKey::open(sealer, &ends) else {
         return Ok(Sealing::KeyLost);
     };
+    if key.mac(&ends) != ends.mac {
+        return Ok(Sealing::Changed);
+    }
     let links: Vec<Link> =
         unsealed.select(Link::as_select()).order(security_events::id).limit(BATCH).load(conn)?;
     let (mut ids, mut seqs): (Vec<Uuid>, Vec<i64>) = Default::default();
@@ -90,7 +99,7 @@ fn seal(conn: &mut PgConnection, sealer: &Sealer) -> QueryResult<Sealing> {
     .bind::<Array<Binary>, _>(digests)
     .bind::<Array<Binary>, _>(hashes)
     .execute(conn)?;
-    chain::store(conn, &key, &ends)?;
+    chain::store(conn, Some(&key), &ends)?;
     let is_full = i64::try_from(links.len()).is_ok_and(|count| count >= BATCH);
     Ok(if is_full { Sealing::More } else { Sealing::Done })
 }

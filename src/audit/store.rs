@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    chain::{self, ChainKey},
+    chain::{self, ChainKey, Ends},
     event::EventKind,
 };
 use crate::{
@@ -15,9 +15,7 @@ use crate::{
     tokens::Sealer,
 };
 
-/// Purged accounts whose events one transaction erases.
-const PURGED: i64 = 20;
-/// Rows that one transaction deletes.
+/// Rows that one transaction erases or deletes.
 const BATCH: i64 = 1000;
 
 /// An event as it is stored.
@@ -82,28 +80,31 @@ pub(super) fn list(
     query.load(conn)
 }
 
-/// Erases addresses, user agents and details from the events of purged accounts, as soon as the purge itself is sealed:
-/// the events before it are too by then, and others can only be erased sealed. What an admin did to other accounts
-/// stays, so that an attacker cannot erase it by deleting the own account. Returns true if there may be more.
+/// Erases addresses, user agents and details from at most [`BATCH`] events of a purged account, as soon as the purge
+/// itself is sealed: the events before it are too by then, and others can only be erased sealed. What an admin did to
+/// other accounts stays, so that an attacker cannot erase it by deleting the own account. Returns true if there may be
+/// more.
 pub fn erase_purged(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
-    let purged: Vec<Option<UserId>> = security_events::table
+    let purged: Option<Option<UserId>> = security_events::table
         // In words, so that the partial index serves.
         .filter(sql::<Bool>("kind = 'user-purged' AND erased_at IS NULL"))
         .filter(security_events::seq.is_not_null())
         .select(security_events::user_id)
         .order(security_events::id)
-        .limit(PURGED)
+        .first(conn)
+        .optional()?;
+    let Some(Some(user)) = purged else {
+        return Ok(false);
+    };
+    // From the oldest on, so that the event of the purge comes last: with it the account is done.
+    let its: Vec<Uuid> = security_events::table
+        .filter(security_events::user_id.eq(user).and(security_events::erased_at.is_null()))
+        .filter(security_events::seq.is_not_null())
+        .order(security_events::seq)
+        .limit(BATCH)
+        .select(security_events::id)
         .load(conn)?;
-    for user in purged.iter().flatten() {
-        erase(conn, *user, now)?;
-    }
-    Ok(i64::try_from(purged.len()).is_ok_and(|count| count == PURGED))
-}
-
-fn erase(conn: &mut PgConnection, user: UserId, now: DateTime<Utc>) -> QueryResult<()> {
-    let its = security_events::table
-        .filter((security_events::user_id.eq(user)).and(security_events::erased_at.is_null()));
-    diesel::update(its.filter(security_events::seq.is_not_null()))
+    diesel::update(security_events::table.filter(security_events::id.eq_any(its)))
         .set((
             security_events::address.eq(None::<IpNet>),
             security_events::user_agent.eq(None::<String>),
@@ -112,20 +113,38 @@ fn erase(conn: &mut PgConnection, user: UserId, now: DateTime<Utc>) -> QueryResu
             security_events::erased_at.eq(now),
         ))
         .execute(conn)?;
-    Ok(())
+    Ok(true)
 }
 
-/// Deletes at most [`BATCH`] events from the old end of the newest chain that happened before `limit`. Returns true if
-/// there may be more.
+/// Deletes at most [`BATCH`] events from the old end of a chain that happened before `limit`. Returns true if there may be
+/// more.
 pub fn prune(conn: &mut PgConnection, sealer: &Sealer, limit: DateTime<Utc>) -> QueryResult<bool> {
-    let oldest = security_events::table.filter(security_events::seq.is_not_null());
-    let Some(mut ends) = chain::lock(conn)? else {
+    let Some(newest) = chain::newest(conn)? else {
         return Ok(false);
     };
-    let Some(key) = ChainKey::open(sealer, &ends) else {
-        return Ok(false);
-    };
-    let of_chain = oldest.filter(security_events::chain.eq(ends.id));
+    for ends in chain::lock_all(conn)? {
+        let key = match ChainKey::open(sealer, &ends) {
+            // What was sealed with a lost key is deleted too when it is old enough.
+            None if ends.id < newest.id => None,
+            Some(key) if key.mac(&ends) == ends.mac => Some(key),
+            _ => continue,
+        };
+        if prune_chain(conn, key.as_ref(), ends, limit)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn prune_chain(
+    conn: &mut PgConnection,
+    key: Option<&ChainKey>,
+    mut ends: Ends,
+    limit: DateTime<Utc>,
+) -> QueryResult<bool> {
+    let of_chain = security_events::table
+        .filter(security_events::chain.eq(ends.id))
+        .filter(security_events::seq.is_not_null());
     let next: Vec<(i64, DateTime<Utc>, Vec<u8>)> = of_chain
         .order(security_events::seq)
         .limit(BATCH)
@@ -142,7 +161,7 @@ pub fn prune(conn: &mut PgConnection, sealer: &Sealer, limit: DateTime<Utc>) -> 
     };
     let count = seq - ends.pruned_seq;
     (ends.pruned_seq, ends.pruned_hash) = (seq, hash);
-    chain::store(conn, &key, &ends)?;
+    chain::store(conn, key, &ends)?;
     diesel::delete(of_chain.filter(security_events::seq.le(seq))).execute(conn)?;
     Ok(count >= BATCH)
 }

@@ -1,7 +1,12 @@
 //! Recomputes the hash chain, and finds events that were changed, inserted or deleted.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::{PgConnection, QueryResult, prelude::*};
+use diesel::{
+    PgConnection, QueryResult,
+    prelude::*,
+    sql_query,
+    sql_types::{BigInt, Text},
+};
 
 use super::chain::{ChainKey, Ends, Hash, Link};
 use crate::{
@@ -72,6 +77,7 @@ pub fn verify(
             report.fault(text.into());
         }
     }
+    verify_erased(conn, &mut report)?;
     verify_unsealed(conn, now, &mut report)?;
     Ok(report)
 }
@@ -150,6 +156,29 @@ fn verify_link(
     }
     report.verified += 1;
     (seq, Some(hash.clone()))
+}
+
+/// Finds events that were erased although their account was not purged.
+fn verify_erased(conn: &mut PgConnection, report: &mut Report) -> QueryResult<()> {
+    let wrong: Vec<Erased> = sql_query(
+        "SELECT e.seq, e.kind FROM security_events e WHERE e.erased_at IS NOT NULL \
+         AND (EXISTS (SELECT FROM users u WHERE u.id = e.user_id) \
+         OR NOT EXISTS (SELECT FROM security_events p WHERE p.user_id = e.user_id AND p.kind = 'user-purged')) \
+         ORDER BY e.seq",
+    )
+    .load(conn)?;
+    for Erased { seq, kind } in wrong {
+        report.fault(format!("event {seq} ({kind}) was erased, although its account was not purged"));
+    }
+    Ok(())
+}
+
+#[derive(QueryableByName)]
+struct Erased {
+    #[diesel(sql_type = BigInt)]
+    seq: i64,
+    #[diesel(sql_type = Text)]
+    kind: String,
 }
 
 fn verify_unsealed(conn: &mut PgConnection, now: DateTime<Utc>, report: &mut Report) -> QueryResult<()> {

@@ -1,10 +1,12 @@
 //! `mintage audit verify` on a trail that was tampered with.
 
+use std::time::Duration;
+
 use diesel::connection::SimpleConnection;
 
 use crate::support::{
-    App, SECRET_KEY,
-    binary::{directory, mintage, run, stdout, succeed},
+    App, Database, SECRET_KEY,
+    binary::{Server, directory, mintage, run, stdout, succeed},
     eventually,
 };
 
@@ -22,10 +24,10 @@ async fn with_events() -> App {
 }
 
 /// Changes the trail as a superuser who knows of the trigger.
-fn tamper(app: &App, statement: &str) {
+fn tamper(database: &Database, statement: &str) {
     let off = "ALTER TABLE security_events DISABLE TRIGGER USER";
     let on = "ALTER TABLE security_events ENABLE TRIGGER USER";
-    app.sql().batch_execute(&format!("BEGIN; {off}; {statement}; {on}; COMMIT")).unwrap();
+    database.connect().batch_execute(&format!("BEGIN; {off}; {statement}; {on}; COMMIT")).unwrap();
 }
 
 fn arguments(head: Option<&str>) -> Vec<&str> {
@@ -80,6 +82,11 @@ async fn changed_deleted_and_inserted_events_are_found() {
         ("DELETE FROM security_events", "events 1 to 8 are missing"),
         ("UPDATE audit_chains SET last_seq = 6", "the ends of chain"),
         (
+            "UPDATE security_events SET erased_at = now(), salt = NULL, address = NULL, user_agent = NULL, details = '{}' \
+             WHERE seq = 3",
+            "event 3 (logged-in) was erased",
+        ),
+        (
             "UPDATE security_events SET seq = CASE seq WHEN 3 THEN -4 ELSE -3 END WHERE seq IN (3, 4); \
              UPDATE security_events SET seq = -seq WHERE seq < 0",
             "event 3 ",
@@ -87,7 +94,7 @@ async fn changed_deleted_and_inserted_events_are_found() {
     ];
     for (statement, expected) in tampered {
         let app = with_events().await;
-        tamper(&app, statement);
+        tamper(app.database(), statement);
         let printed = verify_fails(&app, None);
         assert!(printed.contains(expected), "{statement}: {printed}");
     }
@@ -103,11 +110,51 @@ async fn events_that_were_cut_off_with_an_old_end_are_missed_by_the_noted_head()
     eventually("all events are sealed", async || app.count(unsealed) == 0).await;
     let noted = head(&verify(&app, None));
     tamper(
-        &app,
+        app.database(),
         "DELETE FROM security_events WHERE seq > 8; UPDATE audit_chains SET last_seq = old_end.last_seq, \
          last_hash = old_end.last_hash, mac = old_end.mac FROM old_end",
     );
     assert!(verify(&app, None).contains("8 events verified"), "it cannot be seen from inside");
     let printed = verify_fails(&app, Some(&noted));
     assert!(printed.contains("are missing"), "{printed}");
+}
+
+#[tokio::test]
+async fn events_whose_key_is_lost_are_deleted_when_they_are_old() {
+    let app = with_events().await;
+    let (home, url) = (directory(), app.database().url());
+    let lost =
+        [("DATABASE_URL", url.expose()), ("SECRET_KEY", "another-secret-key-of-32-characters-or-more")];
+    succeed(mintage(home.path(), &lost).args(["sessions", "end", "--all"]));
+    app.clock.advance(Duration::from_hours(401 * 24));
+    let old = "SELECT count(*) FROM security_events WHERE chain = 1";
+    eventually("the events of the first chain are deleted", async || app.count(old) == 0).await;
+}
+
+#[tokio::test]
+async fn no_server_seals_events_behind_ends_that_were_changed() {
+    let (home, database) = (directory(), Database::create());
+    let url = database.url();
+    let settings = [("DATABASE_URL", url.expose()), ("SECRET_KEY", SECRET_KEY)];
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let server = Server::start_logging_to(log.reopen().unwrap().into(), home.path(), &settings);
+    let unsealed = "SELECT count(*) FROM security_events WHERE seq IS NULL";
+    for number in 0..3 {
+        server.register(&format!("{number}@example.com")).await;
+    }
+    eventually("all events are sealed", async || database.count(unsealed) == 0).await;
+    // Both are allowed to the role of the server.
+    let pruned = "UPDATE audit_chains SET pruned_seq = 2, \
+                  pruned_hash = (SELECT hash FROM security_events WHERE seq = 2); \
+                  DELETE FROM security_events WHERE seq <= 2";
+    database.connect_as_server().batch_execute(&format!("BEGIN; {pruned}; COMMIT")).unwrap();
+    server.register("later@example.com").await;
+    eventually("the log says so", async || {
+        let text = std::fs::read_to_string(log.path()).unwrap();
+        text.contains("the ends of the audit trail were changed in the database")
+    })
+    .await;
+    assert_eq!(database.count(unsealed), 1);
+    let output = run(mintage(home.path(), &settings).args(arguments(None)));
+    assert!(stdout(&output).contains("the ends of chain 1 were changed"), "{}", stdout(&output));
 }
