@@ -40,6 +40,8 @@ pub struct Rates {
     pub auth: RateLimit,
     /// Requests of one user with access tokens, over all sessions.
     pub user: RateLimit,
+    /// What one user does with the profile and API keys. Each leaves a row in the audit trail.
+    pub changes: RateLimit,
     pub refresh: RateLimit,
     /// API keys from one client address that are not remembered, so that they have to be read from the database.
     pub unknown_api_keys: RateLimit,
@@ -107,6 +109,7 @@ impl Rates {
             enabled,
             auth: read("RATE_LIMIT_AUTH", "auth", 100, 3 * SECOND),
             user: read("RATE_LIMIT_USER", "user", 300, SECOND / 10),
+            changes: read("RATE_LIMIT_CHANGES", "changes", 60, MINUTE),
             refresh: read("RATE_LIMIT_REFRESH", "refresh", 120, SECOND),
             unknown_api_keys: read("RATE_LIMIT_UNKNOWN_API_KEYS", "unknown-api-keys", 300, SECOND),
             pictures: read("RATE_LIMIT_PICTURES", "pictures", 20, MINUTE),

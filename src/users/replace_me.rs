@@ -14,6 +14,7 @@ use crate::{
     clock::Clock,
     db::Db,
     http::{Json, Problem},
+    limits::Limits,
     tokens::{Client, CurrentUser},
 };
 
@@ -56,10 +57,11 @@ pub async fn replace_me(
     me: CurrentUser,
     client: Client,
     body: Json<ReplaceMe>,
+    limits: Data<Limits>,
     db: Data<Db>,
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
     let Json(ReplaceMe { name, username }) = body;
     let all = ProfileChange { name: Some(name), username: Some(username) };
-    change(&req, me, client, all, &db, &clock).await
+    change(&req, me, client, all, &limits, &db, &clock).await
 }

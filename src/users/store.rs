@@ -86,6 +86,10 @@ impl NewUser {
         &self.email
     }
 
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
     pub fn username_canonical(&self) -> Option<&str> {
         self.username_canonical.as_deref()
     }
@@ -326,6 +330,15 @@ fn like_prefix(text: &str) -> String {
 pub(super) struct ProfileChange {
     pub name: Option<Option<String>>,
     pub username: Option<Option<String>>,
+}
+
+impl ProfileChange {
+    /// Whether anything is different afterwards.
+    pub fn changes(&self, user: &User) -> bool {
+        let name = self.name.as_ref().map(|name| name.as_deref().map(str::trim));
+        name.is_some_and(|name| name != user.name.as_deref())
+            || self.username.as_ref().is_some_and(|username| *username != user.username)
+    }
 }
 
 pub(super) fn update(

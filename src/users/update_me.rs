@@ -19,6 +19,7 @@ use crate::{
         etag::{self, IfMatch},
         present,
     },
+    limits::Limits,
     tokens::{Client, CurrentUser, Refusal},
 };
 
@@ -64,11 +65,12 @@ pub async fn update_me(
     me: CurrentUser,
     client: Client,
     body: Json<UpdateMe>,
+    limits: Data<Limits>,
     db: Data<Db>,
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
     let Json(UpdateMe { name, username }) = body;
-    change(&req, me, client, store::ProfileChange { name, username }, &db, &clock).await
+    change(&req, me, client, store::ProfileChange { name, username }, &limits, &db, &clock).await
 }
 
 /// Changes the account if the condition of the request holds, and responds with it.
@@ -77,18 +79,23 @@ pub(super) async fn change(
     me: CurrentUser,
     client: Client,
     change: store::ProfileChange,
+    limits: &Limits,
     db: &Db,
     clock: &Clock,
 ) -> Result<HttpResponse, Problem> {
     let (condition, now) = (IfMatch::of(req)?, clock.now());
+    limits.requests.count(req, limits.rates.changes, me.id.0.as_u128()).await?;
     let work = move |conn: &mut PgConnection| -> Result<User, Problem> {
         let user = store::find_for_update(conn, me.id)?.ok_or(Refusal::Revoked)?;
         condition.check(user.version)?;
         if let Some(Some(new)) = &change.username
             && is_reserved_username(new)
-            && !user.username.is_some_and(|old| old.eq_ignore_ascii_case(new))
+            && !user.username.as_ref().is_some_and(|old| old.eq_ignore_ascii_case(new))
         {
             return Err(Problem::invalid("/username", "reserved", RESERVED_MESSAGE));
+        }
+        if !change.changes(&user) {
+            return Ok(user);
         }
         Event::by_user(EventKind::ProfileChanged, &me, &client).record(conn, now)?;
         store::update(conn, me.id, change, now).map_err(|error| match store::Taken::by(&error) {

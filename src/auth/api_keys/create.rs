@@ -84,6 +84,7 @@ pub async fn create_api_key(
     auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
     let idempotency_key = IdempotencyKey::of(&req, me.id)?;
+    auth.limits.requests.count(&req, auth.limits.rates.changes, me.id.0.as_u128()).await?;
     let Json(CreateApiKey { name, scopes, expires_at }) = body;
     if me.role != Role::Admin && scopes.iter().any(|scope| scope.is_for_admins()) {
         let detail = "the scope `tokens:introspect` is for keys of admins";

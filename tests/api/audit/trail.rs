@@ -1,9 +1,11 @@
 //! The audit trail and `mintage audit verify`.
 
+use std::time::Duration;
+
 use diesel::{RunQueryDsl, sql_query};
 use serde_json::{Value, json};
 
-use crate::support::{App, Client, eventually};
+use crate::support::{App, Client, PASSWORD, eventually};
 
 const AUDIT: &str = "/api/v1/admin/audit";
 
@@ -96,6 +98,56 @@ async fn the_trail_is_read_in_pages_and_as_lines() {
     let now = app.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
     assert!(events(&admin, &format!("{AUDIT}?after={now}")).await.is_empty());
     assert!(events(&admin, &format!("{AUDIT}?before={now}&limit=1")).await.len() == 1);
+}
+
+#[tokio::test]
+async fn only_what_changes_an_account_is_recorded() {
+    let app = App::start();
+    let user = app.user().await;
+    let version =
+        user.patch("/api/v1/user", &json!({"name": "Ada"})).await.assert(200).header("etag").to_owned();
+    for same in [json!({}), json!({"name": "Ada"}), json!({"name": " Ada "}), json!({"username": null})] {
+        let response = user.patch("/api/v1/user", &same).await.assert(200);
+        assert_eq!(response.header("etag"), version);
+    }
+    let mine = events(&user, "/api/v1/user/events").await;
+    assert_eq!(kinds(&mine), ["profile-changed", "logged-in", "registered"]);
+}
+
+#[tokio::test]
+async fn changes_of_the_profile_have_a_limit() {
+    let app = App::with(&[("RATE_LIMITS", "on"), ("RATE_LIMIT_CHANGES", "2/1h")]);
+    let user = app.user().await;
+    for name in ["Ada", "Grace"] {
+        user.patch("/api/v1/user", &json!({"name": name})).await.assert(200);
+    }
+    let refused = user.patch("/api/v1/user", &json!({"name": "Ada"})).await;
+    refused.assert_problem(429, "too-many-requests").header("retry-after");
+    let key = json!({"name": "bot", "scopes": ["coins:read"]});
+    user.post("/api/v1/user/api-keys", &key).await.assert_problem(429, "too-many-requests");
+}
+
+#[tokio::test]
+async fn an_account_with_very_many_events_is_erased_in_parts_and_holds_up_no_other() {
+    let app = App::with(&[("ACCOUNT_DELETION_GRACE", "0s")]);
+    let users = [app.user().await, app.user().await];
+    let many = format!(
+        "INSERT INTO security_events (id, at, kind, actor, user_id, address, salt) SELECT gen_random_uuid(), now(), \
+         'login-failed', 'anonymous', '{}', '192.0.2.1', '\\x00' FROM generate_series(1, 3500)",
+        users[0].id
+    );
+    sql_query(many).execute(&mut app.sql()).unwrap();
+    sealed(&app).await;
+    for user in &users {
+        let body = json!({"password": PASSWORD});
+        let delete = |request: reqwest::RequestBuilder| request.json(&body);
+        user.send(reqwest::Method::DELETE, "/api/v1/user", delete).await.assert(204);
+    }
+    app.clock.advance(Duration::from_hours(2));
+    let purged = "SELECT count(*) FROM security_events WHERE kind = 'user-purged' AND erased_at IS NOT NULL";
+    eventually("both are erased", async || app.count(purged) == 2).await;
+    let left = "SELECT count(*) FROM security_events WHERE erased_at IS NULL AND seq IS NOT NULL";
+    assert_eq!(app.count(left), 0);
 }
 
 #[tokio::test]
