@@ -22,7 +22,7 @@ const MAX_WAITING: usize = 10_000;
 /// Whether a request is admitted, or how long to wait.
 pub(super) type Verdict = Result<(), Duration>;
 
-/// A key that the database is asked about.
+/// A key whose debt is looked up in the database.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     pub key: Key,

@@ -233,7 +233,8 @@ fn subjects(limit: RateLimit, address: IpAddr) -> [Option<(RateLimit, u128)>; 2]
         IpAddr::V6(address) => {
             let bits = address.to_bits();
             let of_site = RateLimit { burst: limit.burst.saturating_mul(4), every: limit.every / 4, ..limit };
-            [Some((of_site, tagged(48, bits >> 80))), Some((limit, tagged(64, bits >> 64)))]
+            // The /64 first, so that what it refuses does not use up the limit of its neighbours.
+            [Some((limit, tagged(64, bits >> 64))), Some((of_site, tagged(48, bits >> 80)))]
         }
     }
 }
