@@ -59,6 +59,11 @@ impl Job for SweepPictures {
     type Context = (Db, Arc<Storage>);
 
     async fn run(self, running: Running, (db, storage): &Self::Context) -> Result<(), Failure> {
+        // A new database beside the files of another one: after a loss, or by a mistake in the settings. A dump that
+        // is restored later refers to them.
+        if !db.query(references::any).await? {
+            return Ok(());
+        }
         let began = Instant::now();
         for part in self.part..256 {
             if began.elapsed() > MAX_RUN {

@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     audit::{Event, EventKind},
-    http::{Problem, etag},
+    http::{
+        Problem,
+        etag::{self, IfMatch},
+    },
     tokens::{Client, CurrentUser, Refusal},
     users::User,
 };
@@ -29,6 +32,7 @@ use crate::{
 #[utoipa::path(
     tag = "user",
     security(("bearer" = [])),
+    params(("If-Match" = Option<String>, Header, description = "`ETag` of the account when it was read.")),
     request_body(description = "The picture.", content(
         (RawPicture = "image/png"), (RawPicture = "image/jpeg"), (RawPicture = "image/webp"),
         (RawPicture = "image/gif"),
@@ -38,6 +42,7 @@ use crate::{
         (status = 200, description = "The changed account.", body = User,
             headers(("ETag" = String, description = "The new entity tag of the account."))),
         (status = 400, description = "`malformed-body`: the body ended early or is not a form."),
+        (status = 412, description = "`precondition-failed`: the account has changed in the meantime."),
         (status = 413, description = "`payload-too-large`: more than 2 MiB."),
         (status = 415, description = "`unsupported-media-type`: not a PNG, JPEG, WebP or GIF picture."),
         (status = 422, description = "`invalid-image`: the picture is damaged or has too many pixels; \
@@ -54,8 +59,9 @@ pub async fn put_my_avatar(
     pictures: Data<Pictures>,
 ) -> Result<HttpResponse, Problem> {
     let Pictures { db, clock, limits, storage, converter } = pictures.get_ref();
-    limits.requests.count(&req, limits.rates.pictures, me.id.0.as_u128()).await?;
+    let condition = IfMatch::of(&req)?;
     let permit = converter.reserve(client.network())?;
+    limits.requests.count(&req, limits.rates.pictures, me.id.0.as_u128()).await?;
     let file = upload::read(&req, body).await?;
     let Picture { hash, squares } = permit.convert(file).await?;
     let name = |size| key(&hash, size);
@@ -64,7 +70,7 @@ pub async fn put_my_avatar(
     try_join_all(files).await?;
     let now = clock.now();
     let refer = move |conn: &mut PgConnection| -> Result<User, Problem> {
-        let (user, _) = store::replace(conn, me.id, Some(&hash), now)?.ok_or(Refusal::Revoked)?;
+        let (user, _) = store::replace(conn, me.id, Some(&hash), &condition, now)?.ok_or(Refusal::Revoked)?;
         Event::by_user(EventKind::ProfileChanged, &me, &client).record(conn, now)?;
         Ok(user)
     };

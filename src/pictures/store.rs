@@ -6,6 +6,7 @@ use diesel::{PgConnection, QueryResult, prelude::*};
 use super::DeletePicture;
 use crate::{
     db::{UserId, schema::users},
+    http::{Problem, etag::IfMatch},
     jobs,
     users::User,
 };
@@ -18,17 +19,22 @@ pub(super) fn find(conn: &mut PgConnection, id: UserId) -> QueryResult<Option<St
 
 /// Replaces or removes the picture of an account and enqueues the deletion of the old files. Returns None if there is no
 /// such account, and whether anything has changed.
+///
+/// # Errors
+/// `precondition-failed`.
 pub(super) fn replace(
     conn: &mut PgConnection,
     id: UserId,
     new: Option<&str>,
+    condition: &IfMatch,
     now: DateTime<Utc>,
-) -> QueryResult<Option<(User, bool)>> {
+) -> Result<Option<(User, bool)>, Problem> {
     let account = users::table.find(id).filter(users::deleted_at.is_null());
     let old = account.select((users::avatar_hash, User::as_select())).for_update();
     let Some((old, user)) = old.first::<(Option<String>, User)>(conn).optional()? else {
         return Ok(None);
     };
+    condition.check(user.version)?;
     if old.as_deref() == new {
         return Ok(Some((user, false)));
     }

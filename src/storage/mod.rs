@@ -104,7 +104,7 @@ impl Storage {
         self.call(MAX_CALL, async move |store| {
             let found = match store.get(&path).await {
                 Ok(found) => found,
-                Err(Error::NotFound { .. }) => return Ok(None),
+                Err(error) if is_absent(&error) => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
             let mut content = Vec::new();
@@ -124,7 +124,8 @@ impl Storage {
     pub async fn delete(&self, key: &str) -> Result<(), StorageError> {
         let path = self.place.path(key);
         self.call(MAX_CALL, async move |store| match store.delete(&path).await {
-            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Ok(()) => Ok(()),
+            Err(error) if is_absent(&error) => Ok(()),
             Err(error) => Err(error.into()),
         })
         .await
@@ -197,6 +198,11 @@ impl Drop for Storage {
             runtime.shutdown_background();
         }
     }
+}
+
+/// Whether a call failed because there is no such file. A bucket that does not exist is a 404 of S3 too.
+fn is_absent(error: &Error) -> bool {
+    matches!(error, Error::NotFound { source, .. } if !format!("{source:?}").contains("NoSuchBucket"))
 }
 
 /// Joins parts to a path, each of which is taken literally.

@@ -1,7 +1,8 @@
 //! Opens the directory or the bucket.
 
 use std::{
-    fs,
+    fs::DirBuilder,
+    os::unix::fs::DirBuilderExt,
     path::PathBuf,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -74,8 +75,10 @@ impl Place {
                 let path = path.clone();
                 let open = move || -> Result<_, StorageError> {
                     let failed = |error: std::io::Error| StorageError::Failed(error.to_string());
-                    fs::create_dir_all(&path).map_err(failed)?;
-                    Ok(LocalFileSystem::new_with_prefix(&path)?.with_fsync(true))
+                    // Other users of the machine cannot read the files.
+                    DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
+                    let store = LocalFileSystem::new_with_prefix(&path)?;
+                    Ok(store.with_fsync(true).with_automatic_cleanup(true))
                 };
                 let store = task::spawn_blocking(open).await;
                 let store = store.map_err(|error| StorageError::Failed(error.to_string()))??;

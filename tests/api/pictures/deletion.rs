@@ -2,10 +2,12 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::samples::{AVATAR, BLUE, RED, path, png, quarters, upload, upload_one};
@@ -38,6 +40,42 @@ async fn the_files_of_a_replaced_picture_are_deleted() {
     let address = upload_one(&user, RED).await;
     assert_stored(&app, 4).await;
     user.get(&address).await.assert(200);
+}
+
+#[tokio::test]
+async fn a_picture_that_is_replaced_leaves_no_directory_and_no_one_else_reads_the_files() {
+    let app = App::start();
+    let user = app.user().await;
+    for colour in [RED, BLUE, RED] {
+        upload_one(&user, colour).await;
+    }
+    user.delete(AVATAR).await.assert(204);
+    assert_stored(&app, 0).await;
+    app.idle().await;
+    let pictures = app.storage().join("pictures");
+    let left = fs::read_dir(&pictures).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "directories in {}", pictures.display());
+    assert_eq!(fs::metadata(app.storage()).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[tokio::test]
+async fn a_picture_is_changed_only_in_the_version_that_was_read() {
+    let app = App::start();
+    let (user, admin) = (app.user().await, app.admin().await);
+    let of_user = format!("/api/v1/users/{}/avatar", user.id);
+    let current = user.get("/api/v1/user").await.assert(200).header("etag").to_owned();
+    upload_one(&user, RED).await;
+    let old = |request: reqwest::RequestBuilder| request.header("if-match", &current);
+    for (client, path) in [(&user, AVATAR), (&admin, of_user.as_str())] {
+        client.send(Method::DELETE, path, old).await.assert_problem(412, "precondition-failed");
+    }
+    let file = png(&quarters(20, 20), 1);
+    let put = |request: reqwest::RequestBuilder| {
+        old(request).header("content-type", "image/png").body(file.clone())
+    };
+    user.send(Method::PUT, AVATAR, put).await.assert_problem(412, "precondition-failed");
+    let current = user.get("/api/v1/user").await.assert(200).header("etag").to_owned();
+    user.send(Method::DELETE, AVATAR, |request| request.header("if-match", &current)).await.assert(204);
 }
 
 #[tokio::test]
@@ -100,6 +138,23 @@ async fn files_that_belong_to_no_account_are_swept_after_a_day() {
     assert!(foreign.exists());
     let user = app.login(&user.email).await;
     user.get(&address).await.assert(200);
+}
+
+#[tokio::test]
+async fn a_database_without_pictures_deletes_no_files() {
+    let app = App::start();
+    app.user().await;
+    let orphan = app.storage().join("pictures/ab").join("ab".repeat(32));
+    fs::create_dir_all(&orphan).unwrap();
+    fs::write(orphan.join("64.webp"), "x").unwrap();
+    app.idle().await;
+    let slot =
+        "SELECT extract(epoch FROM slot)::bigint AS count FROM job_schedules WHERE name = 'sweep-pictures'";
+    let before = app.count(slot);
+    app.clock.advance(Duration::from_hours(49));
+    eventually("another sweep", async || app.count(slot) > before).await;
+    app.idle().await;
+    assert!(orphan.join("64.webp").exists());
 }
 
 #[tokio::test]

@@ -11,8 +11,11 @@ use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
 use tempfile::TempDir;
 use tokio::runtime;
 
-use super::samples::{AVATAR, RED, png, quarters, upload, upload_one};
-use crate::support::{App, eventually};
+use super::samples::{AVATAR, RED, path, png, quarters, upload, upload_one};
+use crate::support::{
+    App, eventually,
+    upstream::{Reply, Upstream},
+};
 
 const KEY_ID: &str = "an-access-key";
 const SECRET: &str = "a-secret-access-key";
@@ -125,6 +128,16 @@ async fn a_bucket_that_is_away_or_refuses_us_answers_503() {
         assert!(!failed.text().contains("127.0.0.1") && !failed.text().contains(KEY_ID));
         failed.assert_problem(503, "unavailable").header("retry-after");
     }
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_gone_is_a_503_and_no_missing_picture() {
+    let body = b"<Error><Code>NoSuchBucket</Code><BucketName>media</BucketName></Error>".to_vec();
+    let upstream = Upstream::start(vec![Reply::Http(404, "content-type: application/xml\r\n", body)]).await;
+    let app = app_on(&upstream.url, SECRET);
+    let user = app.user().await;
+    app.update_user(&user, &format!("avatar_hash = '{}'", "a".repeat(64)));
+    user.get(&path(&user, 64)).await.assert_problem(503, "unavailable");
 }
 
 #[tokio::test]
