@@ -68,6 +68,13 @@ pub fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Opti
     Option::deserialize(deserializer).map(Some)
 }
 
+/// Refuses `null` in a field of a merge patch that cannot be cleared, instead of taking it for an absent field.
+pub fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 fn parse_valid<T: DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, Problem> {
     let body: T = parse(bytes)?;
     body.validate().map_err(|errors| Problem::new(&kind::VALIDATION_FAILED).fields(flatten(&errors)))?;
@@ -91,6 +98,10 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         .map_err(|error| Problem::new(&kind::MALFORMED_JSON).detail(error.to_string()))?;
     if let Some(error) = find_nul(&value, &mut String::new()) {
         return Err(Problem::new(&kind::VALIDATION_FAILED).fields(vec![error]));
+    }
+    // Derived code also reads an array, as the values of the fields in the order of the source.
+    if !value.is_object() {
+        return Err(Problem::invalid("", "type", "must be an object"));
     }
     // Parsed from the bytes again, since `Value` silently drops duplicate members.
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);

@@ -34,7 +34,7 @@ pub use self::{
     csv::csv_cell,
     envelope::{Envelope, X_REQUEST_ID, envelope},
     fallback::{Fallback, fallback},
-    json::{BodyDigest, Json, OptionalJson, parse as parse_json, present},
+    json::{BodyDigest, Json, OptionalJson, not_null, parse as parse_json, present},
     kind::Kind,
     network::Network,
     openapi::complete,

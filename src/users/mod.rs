@@ -23,7 +23,7 @@ pub use self::{
     administration::{AdminChange, Purged, change, keep_an_admin, lock, mark_deleted, purge, restore},
     email::{EmailAddress, check_email, check_new_email},
     guesses::{Guess, allow_login, is_login_stopped},
-    model::{Status, User, check_name, check_new_username, check_username},
+    model::{Status, User, check_name, check_new_username, check_reason, check_username},
     store::{
         Credentials, Login, NewUser, Taken, count_login, delete, find_credentials, find_hash, find_taken,
         insert, insert_all, promote, set_password_hash,

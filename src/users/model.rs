@@ -145,6 +145,14 @@ pub fn check_name(name: &str) -> Result<(), ValidationError> {
     Ok(())
 }
 
+/// For validator: why an account is disabled: at most 200 characters, without those that [`check_name`] refuses.
+pub fn check_reason(text: &str) -> Result<(), ValidationError> {
+    if text.chars().count() > 200 {
+        return Err(ValidationError::new("length").with_message("must have at most 200 characters".into()));
+    }
+    check_display_text(text)
+}
+
 /// For validator: 3 to 32 of `a-z A-Z 0-9 . _ -`, starting with a letter or digit. Without `@` a username cannot be
 /// mistaken for an e-mail address, and without Unicode not for another username.
 pub fn check_username(username: &str) -> Result<(), ValidationError> {

@@ -13,10 +13,10 @@ use crate::{
     http::{
         Json, Path, Problem,
         etag::{self, IfMatch},
-        kind, present,
+        kind, not_null, present,
     },
     tokens::{Admin, Client, Role},
-    users::{self, AdminChange, Status, User, check_name, check_username},
+    users::{self, AdminChange, Status, User, check_name, check_reason, check_username},
 };
 
 /// A JSON merge patch (RFC 7396): an absent field stays as it is, null clears it.
@@ -37,21 +37,25 @@ pub struct ChangeUser {
     #[validate(custom(function = "check_username"))]
     username: Option<Option<String>>,
     /// A change ends all sessions of the user, because access tokens contain the role.
-    #[schema(inline)]
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = Role, inline, required = false)]
     role: Option<Role>,
     /// True disables the account: its sessions end, and a log-in gets a 403. False enables it again.
+    #[serde(default, deserialize_with = "not_null")]
+    #[schema(value_type = bool, required = false)]
     disabled: Option<bool>,
-    /// Why it is disabled, for other admins; at most 200 characters. Only together with `disabled: true`.
+    /// Why it is disabled, for other admins; at most 200 characters. Control characters and invisible characters are
+    /// refused. Only together with `disabled: true`.
     #[schema(max_length = 200)]
-    #[validate(length(max = 200, message = "must have at most 200 characters"))]
+    #[validate(custom(function = "check_reason"))]
     disabled_reason: Option<String>,
 }
 
 /// Change a user
 ///
 /// For admins. Changes names and the role, and disables or enables the account. A change of the role and disabling take
-/// effect with the user's next request everywhere. Disabling also revokes all API keys, for good; a change of the role does
-/// not, because keys have no rights of an admin. The last admin who can log in cannot be demoted or disabled. With
+/// effect with the user's next request everywhere. Disabling also revokes all API keys, for good; a change of the role only
+/// those with `tokens:introspect`, because other keys have no rights of an admin. The last admin who can log in cannot be demoted or disabled. With
 /// `If-Match`, the change is made only if the account has not changed since it was read.
 #[utoipa::path(
     tag = "users",
@@ -90,6 +94,9 @@ pub async fn change_user(
         let before = users::lock(conn, id)?.filter(|user| user.status != Status::Deleted);
         let before = before.ok_or_else(|| Problem::new(&kind::NOT_FOUND))?;
         condition.check(before.version)?;
+        // Repeated without a reason, it changes nothing.
+        let is_same = before.status == Status::Disabled && disabled == Some(Some(String::new()));
+        let disabled = disabled.filter(|_| !is_same);
         let is_demoted = role.is_some_and(|role| role != before.role);
         let is_disabled = disabled.as_ref().is_some_and(Option::is_some);
         if before.role == Role::Admin && (is_demoted || is_disabled) {

@@ -137,6 +137,8 @@ async fn a_disabled_account_cannot_be_used_and_gets_no_mail() {
     let disabled = json!({"disabled": true, "disabled_reason": "spam"});
     let answer = change(&admin, &user, disabled).await.assert(200).json();
     assert_eq!((&answer["status"], &answer["disabled_reason"]), (&"disabled".into(), &"spam".into()));
+    let again = change(&admin, &user, json!({"disabled": true})).await.assert(200).json();
+    assert_eq!(again["disabled_reason"], "spam", "a field that is absent stays as it is");
 
     user.get("/api/v1/user").await.assert_problem(401, "token-revoked");
     user.refresh().await.assert_problem(401, "invalid-refresh-token");
@@ -161,6 +163,13 @@ async fn changes_are_checked_and_made_only_to_the_version_that_was_read() {
     let (admin, user, other) = (app.admin().await, app.user().await, app.user().await);
     change(&admin, &other, json!({"username": "ada"})).await.assert(200);
     change(&admin, &user, json!({"username": "ADA"})).await.assert_problem(409, "username-taken");
+    for field in ["role", "disabled"] {
+        change(&admin, &user, json!({field: null})).await.assert_invalid(&format!("/{field}"), "type");
+    }
+    for hidden in ["a\nb", "a\u{202e}b"] {
+        let body = json!({"disabled": true, "disabled_reason": hidden});
+        change(&admin, &user, body).await.assert_invalid("/disabled_reason", "control-character");
+    }
     change(&admin, &user, json!({"disabled_reason": "spam"}))
         .await
         .assert_invalid("/disabled_reason", "disabled");
