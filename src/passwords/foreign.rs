@@ -89,12 +89,14 @@ impl Foreign {
     }
 
     /// Parses the forms of the common libraries: `$2b$…` (also `2a`, `2y`), the PHC string format of argon2id and
-    /// PBKDF2, PBKDF2 of passlib, and Django's `pbkdf2_sha256$…` and `argon2$argon2id$…`.
+    /// PBKDF2, PBKDF2 of passlib and Werkzeug (`pbkdf2:sha256:…`), and Django's `pbkdf2_sha256$…`, `argon2$argon2id$…`
+    /// and `bcrypt$$2b$…`.
     fn parse(hash: &str) -> Result<Self, Unusable> {
         if hash.len() > MAX_LENGTH || !hash.is_ascii() {
             return Err(Unusable::Format);
         }
         let hash = hash.strip_prefix("argon2").filter(|rest| rest.starts_with('$')).unwrap_or(hash);
+        let hash = hash.strip_prefix("bcrypt$").unwrap_or(hash);
         let parts: Vec<&str> = hash.split('$').collect();
         match parts.as_slice() {
             ["", "2a" | "2b" | "2y", cost, tail] => bcrypt(hash, cost, tail),
@@ -105,6 +107,7 @@ impl Foreign {
             ["pbkdf2_sha256", rounds, salt, digest] => {
                 pbkdf2(false, rounds, salt.as_bytes().to_vec(), decode(digest)?)
             }
+            [method, salt, digest] => werkzeug(method, salt, digest),
             _ => Err(Unusable::Format),
         }
     }
@@ -173,6 +176,18 @@ fn phc_pbkdf2(is_sha512: bool, rounds: &str, salt: &str, digest: &str) -> Result
     pbkdf2(is_sha512, rounds, standard(salt)?, standard(digest)?)
 }
 
+/// `pbkdf2:sha256:600000$salt$digest`: the text of the salt, and the digest in hexadecimal.
+fn werkzeug(method: &str, salt: &str, digest: &str) -> Result<Foreign, Unusable> {
+    let (is_sha512, rounds) = match method.split(':').collect::<Vec<_>>()[..] {
+        ["pbkdf2", "sha256", rounds] => (false, rounds),
+        ["pbkdf2", "sha512", rounds] => (true, rounds),
+        _ => return Err(Unusable::Format),
+    };
+    let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
+    let digest: Option<Vec<u8>> = digest.as_bytes().chunks(2).map(byte).collect();
+    pbkdf2(is_sha512, rounds, salt.as_bytes().to_vec(), digest.ok_or(Unusable::Format)?)
+}
+
 fn pbkdf2(is_sha512: bool, rounds: &str, salt: Vec<u8>, digest: Vec<u8>) -> Result<Foreign, Unusable> {
     let rounds = number(rounds).and_then(NonZeroU32::new).ok_or(Unusable::Format)?;
     if salt.is_empty() || salt.len() > MAX_SALT || !DIGEST.contains(&digest.len()) {
@@ -220,6 +235,10 @@ mod tests {
         let hash = Foreign::parse("pbkdf2_sha256$1$salt$VawEblbjCJ/sFpHCJUS2BflBhSFt3gRl5oudV8INrLw=");
         let hash = hash.expect("a hash");
         assert!(hash.matches("passwd") && !hash.matches("Passwd"));
+        let hash = Foreign::parse(
+            "pbkdf2:sha256:1$salt$55ac046e56e3089fec1691c22544b605f94185216dde0465e68b9d57c20dacbc",
+        );
+        assert!(hash.expect("a hash").matches("passwd"));
         // Salt and digest with and without padding are the same hash.
         let (one, other) =
             ("pbkdf2_sha256$1$salt$AAAAAAAAAAAAAAAAAAAAAAA=", "pbkdf2_sha256$1$salt$AAAAAAAAAAAAAAAAAAAAAAA");

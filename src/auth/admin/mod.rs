@@ -9,11 +9,16 @@ mod restore;
 mod send_confirmation;
 mod start_password_reset;
 
+use actix_web::web;
 use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::http::fallback;
 
 pub fn routes(config: &mut ServiceConfig) {
     config
         .service(import::import_users)
+        // Other methods are refused here, because the path also matches `/users/{id}`.
+        .route("/users/import", web::route().to(fallback))
         .service(invite::invite_user)
         .service(change::change_user)
         .service(delete::delete_user)

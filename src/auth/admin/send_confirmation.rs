@@ -5,7 +5,7 @@ use diesel::PgConnection;
 
 use crate::{
     auth::{
-        Auth,
+        Auth, admission,
         mails::{ConfirmationMail, InvitationMail},
     },
     db::UserId,
@@ -25,7 +25,7 @@ use crate::{
     params(("id" = Uuid, Path, description = "The user's id.")),
     responses(
         (status = 202, description = "A mail is on its way."),
-        (status = 403, description = "`forbidden`: not an admin."),
+        (status = 403, description = "`forbidden`: not an admin; `registration-closed`."),
         (status = 404, description = "`not-found`: no such user."),
         (status = 409, description = "`not-applicable`: the address is confirmed, or the account is disabled or deleted."),
         (status = 429, description = "`too-many-requests`: too many mails to this address.")
@@ -38,12 +38,14 @@ pub async fn send_confirmation(
     auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
     let (id, now, limits) = (path.0, auth.now(), auth.limits.clone());
+    let registration = auth.accounts.registration.clone();
     let send = move |conn: &mut PgConnection| -> Result<(), Problem> {
         let user = users::lock(conn, id)?.ok_or(diesel::NotFound)?;
         let account = users::find_account(conn, id)?.ok_or(diesel::NotFound)?;
         let not_applicable = |detail| Err(Problem::new(&kind::NOT_APPLICABLE).detail(detail));
         match user.status {
-            Status::Invited | Status::Unconfirmed => {}
+            Status::Invited => admission::check_invitation(&registration)?,
+            Status::Unconfirmed => {}
             Status::Active => return not_applicable("the address is confirmed"),
             Status::Disabled => return not_applicable("the account is disabled"),
             Status::Deleted => return not_applicable("the account is deleted"),

@@ -58,6 +58,12 @@ async fn with_invitation_only_admins_invite_people_of_any_domain_and_if_closed_n
     invite(&by_invitation, "grace@example.com").await.assert(201);
     let closed = app.replica_with(&[("REGISTRATION", "closed")]);
     invite(&closed, "edsger@example.com").await.assert_problem(403, "registration-closed");
+    let file = |request: reqwest::RequestBuilder| {
+        request.header("content-type", "text/csv").body("email\nedsger@example.com\n")
+    };
+    let import =
+        admin.on(&closed.base).send(reqwest::Method::POST, "/api/v1/users/import?invite=true", file).await;
+    import.assert_problem(403, "registration-closed");
     // An invitation from before is an account already.
     let mail = app.mail_to("grace@example.com").await;
     let accept = json!({"token": mail.token(), "new_password": "a horse of another colour"});

@@ -81,12 +81,18 @@ fn read_object(line: &[u8]) -> Result<Line, Mistake> {
 }
 
 fn read_csv(file: &[u8]) -> Result<Box<dyn Iterator<Item = Numbered> + '_>, Problem> {
-    let mut reader = ReaderBuilder::new().from_reader(file);
+    let heading = file.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    // Spreadsheets write semicolons where the comma is the decimal point.
+    let separator = [b',', b';', b'\t'].into_iter().find(|one| heading.contains(one)).unwrap_or(b',');
+    let mut reader = ReaderBuilder::new().delimiter(separator).from_reader(file);
     let unreadable = |_| Problem::invalid("/1", "encoding", "must be UTF-8");
     let heading = reader.headers().map_err(unreadable)?.clone();
     for (index, name) in heading.iter().enumerate() {
         if !COLUMNS.contains(&name) {
-            let message = format!("must name the columns: {}", COLUMNS.join(", "));
+            let message = format!(
+                "has an unknown column: there are {}; separate them by commas, semicolons or tabs",
+                COLUMNS.join(", ")
+            );
             return Err(Problem::invalid("/1", "unknown-field", message));
         }
         if heading.iter().take(index).any(|earlier| earlier == name) {
@@ -187,6 +193,14 @@ mod tests {
             (7, "d@x.example Some(\"D\")"),
         ]);
         assert_eq!(read(Format::Csv, file), expected);
+    }
+
+    #[test]
+    fn the_heading_shows_what_separates_the_values() {
+        let expected = numbered(&[(2, "a@x.example Some(\"A\")")]);
+        for file in ["email;name\r\na@x.example;A\r\n", "name\temail\nA\ta@x.example"] {
+            assert_eq!(read(Format::Csv, file), expected);
+        }
     }
 
     #[test]

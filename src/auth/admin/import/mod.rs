@@ -24,7 +24,7 @@ pub use self::{
 };
 use crate::{
     audit::Event,
-    auth::Auth,
+    auth::{Auth, admission},
     db,
     http::{BodyDigest, BodyLimits, Problem, Query, kind, rows::NDJSON},
     idempotency::{IdempotencyKey, Reply},
@@ -102,7 +102,7 @@ pub struct ImportReport {
         (status = 201, description = "The accounts are created.", body = ImportReport,
             headers(("Idempotency-Replayed" = bool, description = "`true` if an earlier response is repeated."))),
         (status = 400, description = "`malformed-body`: the body ended early."),
-        (status = 403, description = "`forbidden`: not an admin."),
+        (status = 403, description = "`forbidden`: not an admin; `registration-closed`."),
         (status = 409, description = "`email-taken`, `username-taken`: another request took it during the import; \
             `idempotency-key-in-use`."),
         (status = 413, description = "`payload-too-large`: more than 16 MiB."),
@@ -121,6 +121,7 @@ pub async fn import_users(
     auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
     let Query(ImportUsers { dry_run, on_conflict, allow_admins, invite }) = query;
+    admission::check_invitation(&auth.accounts.registration)?;
     let format = format_of(&req)?;
     // Before the body is read: each takes memory.
     let busy = |_| Problem::new(&kind::OVERLOADED).detail("another import is running").retry_after(5);

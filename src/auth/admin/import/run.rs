@@ -164,8 +164,9 @@ impl Run<'_> {
         if created_at > self.now || created_at < DateTime::UNIX_EPOCH {
             found.push(Mistake::new("created_at", "range", "must be in the past, and not before 1970"));
         }
-        let hash =
-            password_hash.map_or(Ok(passwords::UNUSABLE.to_owned()), |hash| passwords::to_store(&hash));
+        // Django marks an account without a password like this.
+        let hash = password_hash.filter(|hash| !hash.starts_with('!'));
+        let hash = hash.map_or(Ok(passwords::UNUSABLE.to_owned()), |hash| passwords::to_store(&hash));
         let hash = hash
             .map_err(|error| found.push(Mistake::new("password_hash", error.code(), error.message())))
             .ok()?;
@@ -202,8 +203,11 @@ impl Run<'_> {
             None => error.into(),
         })?;
         self.report.created += free.len();
-        let event =
-            |user: &NewUser| (self.how.event)(EventKind::Registered, Some(user.id())).detail("by", "import");
+        let event = |user: &NewUser| {
+            (self.how.event)(EventKind::Registered, Some(user.id()))
+                .detail("by", "import")
+                .detail("role", user.role().as_str())
+        };
         Event::record_all(free.iter().map(event).collect(), conn, self.now)?;
         self.invite(conn, &free)
     }
@@ -261,10 +265,12 @@ impl Mistakes {
     }
 
     fn problem(self) -> Problem {
-        let detail = format!(
-            "nothing was imported: {} mistakes, of which the first {MAX_LISTED} are listed",
-            self.count
-        );
+        let some = if self.count > MAX_LISTED {
+            format!(", the first {MAX_LISTED} are listed")
+        } else {
+            String::new()
+        };
+        let detail = format!("nothing was imported; mistakes: {}{some}", self.count);
         Problem::new(&kind::VALIDATION_FAILED).detail(detail).fields(self.listed)
     }
 }
