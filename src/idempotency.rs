@@ -31,7 +31,7 @@ use crate::{
 };
 
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const MAX_LENGTH: usize = 255;
 const LIFETIME: TimeDelta = TimeDelta::hours(24);
 /// Rows that housekeeping deletes in one statement.
@@ -186,7 +186,7 @@ impl Reply {
             response.insert_header((name, value));
         }
         if self.replayed {
-            response.insert_header((REPLAYED, "true"));
+            response.insert_header((IDEMPOTENCY_REPLAYED, "true"));
         }
         response.content_type("application/json").body(self.body)
     }

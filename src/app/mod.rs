@@ -44,7 +44,7 @@ use crate::{
         Envelope, Fallback, RATE_LIMIT, RATE_LIMIT_POLICY, Requests, TrustedProxies, X_REQUEST_ID, envelope,
         fallback, problem_page, problem_pages,
     },
-    idempotency::IDEMPOTENCY_KEY,
+    idempotency::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED},
     jobs::Wake,
     limits::{LimitKeys, Limits},
     mail::Mailer,
@@ -393,9 +393,13 @@ fn cors(origins: &[String]) -> Cors {
             X_API_KEY,
         ])
         .expose_headers([
+            header::CONTENT_DISPOSITION,
             header::ETAG,
+            header::LINK,
             header::LOCATION,
             header::RETRY_AFTER,
+            header::WWW_AUTHENTICATE,
+            IDEMPOTENCY_REPLAYED,
             RATE_LIMIT,
             RATE_LIMIT_POLICY,
             X_REQUEST_ID,

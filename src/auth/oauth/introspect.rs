@@ -1,6 +1,7 @@
 //! Answers `POST /oauth/introspect` (RFC 7662): tells a program that has to decide about a request what its token is.
 
-use actix_web::{HttpRequest, HttpResponse, post, web::Data};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, post, web::Data};
+use futures_util::{FutureExt, future::LocalBoxFuture};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -100,12 +101,11 @@ pub struct Introspection {
 #[post("/oauth/introspect")]
 pub async fn introspect_token(
     req: HttpRequest,
-    machine: Result<Machine, Problem>,
-    form: Result<TokenForm, OAuthError>,
+    _: OAuthMachine,
+    form: TokenForm,
     auth: Data<Auth>,
 ) -> Result<HttpResponse, OAuthError> {
-    machine.map_err(OAuthError::of_client)?;
-    let TokenForm { token, token_type_hint } = form?;
+    let TokenForm { token, token_type_hint } = form;
     let introspection = if token.starts_with(api_keys::PREFIX) {
         of_key(&req, &token, &auth).await?
     } else {
@@ -116,6 +116,19 @@ pub async fn introspect_token(
         }
     };
     Ok(HttpResponse::Ok().json(introspection.unwrap_or_default()))
+}
+
+/// A [`Machine`], or an error in the form of OAuth. As an extractor it refuses a request before the body is read.
+pub struct OAuthMachine(());
+
+impl FromRequest for OAuthMachine {
+    type Error = OAuthError;
+    type Future = LocalBoxFuture<'static, Result<Self, OAuthError>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let machine = Machine::from_request(req, payload);
+        machine.map(|found| found.map(|_| Self(())).map_err(OAuthError::of_client)).boxed_local()
+    }
 }
 
 async fn of_key(req: &HttpRequest, key: &str, auth: &Auth) -> Result<Option<Introspection>, Problem> {
