@@ -71,11 +71,11 @@ pub fn lock_account(conn: &mut PgConnection, id: UserId) -> QueryResult<Option<A
     users::table.find(id).select(Account::as_select()).for_update().first(conn).optional()
 }
 
-/// Like [`lock_account`]; also None if the account has another password hash.
+/// Like [`lock_account`]; also None if the account is deleted or has another password hash.
 pub fn lock_with_hash(conn: &mut PgConnection, id: UserId, hash: &str) -> QueryResult<Option<Account>> {
     users::table
         .find(id)
-        .filter(users::password_hash.eq(hash))
+        .filter(users::password_hash.eq(hash).and(users::deleted_at.is_null()))
         .select(Account::as_select())
         .for_update()
         .first(conn)

@@ -113,6 +113,25 @@ async fn deleting_the_account_asks_for_the_password_and_ends_all_sessions() {
 }
 
 #[tokio::test]
+async fn of_deletions_at_once_one_is_made_and_its_link_works() {
+    let app = App::start();
+    let user = app.confirmed_user().await;
+    let body = json!({"password": PASSWORD});
+    let delete = |request: reqwest::RequestBuilder| request.json(&body);
+    let all = join_all((0..4).map(|_| user.send(Method::DELETE, PATH, delete))).await;
+    assert_eq!(all.iter().filter(|response| response.status == 204).count(), 1);
+    let deleted = format!(
+        "SELECT count(*) FROM security_events WHERE kind = 'user-deleted' AND user_id = '{}'",
+        user.id
+    );
+    assert_eq!(app.count(&deleted), 1);
+    let mails = app.mails_to(&user.email).await;
+    let mail = mails.iter().find(|mail| mail.text.contains("restore")).expect("a link");
+    let token = json!({"token": mail.token()});
+    app.anyone().post("/api/v1/auth/account/restore", &token).await.assert(204);
+}
+
+#[tokio::test]
 async fn a_deletion_is_mailed_to_the_confirmed_address_only() {
     let app = App::start();
     let (ada, stranger) = (app.confirmed_user().await, app.user().await);
