@@ -20,7 +20,7 @@ const VALIDITY: TimeDelta = TimeDelta::days(180);
 const CACHED_FOR_A_DAY: (actix_web::http::header::HeaderName, &str) =
     (CACHE_CONTROL, "public, max-age=86400");
 
-/// What the settings say about both.
+/// The contents of both, from the settings.
 pub struct WellKnown {
     /// URIs; none if vulnerabilities cannot be reported.
     contacts: Vec<String>,

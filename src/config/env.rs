@@ -98,8 +98,7 @@ impl<'a> Env<'a> {
         match humantime::parse_duration(&text) {
             Ok(value) if range.contains(&value) => value,
             _ => {
-                let (low, high) =
-                    (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
+                let (low, high) = (brief(*range.start()), brief(*range.end()));
                 self.wrong(name, &format!("a duration such as `90s` or `5m`, from {low} to {high}"));
                 default
             }
@@ -145,5 +144,15 @@ impl<'a> Env<'a> {
         if risky {
             self.warnings.push(warning.to_owned());
         }
+    }
+}
+/// Formats a duration in the largest unit that has no fraction. Without months and years, which differ in length.
+fn brief(duration: Duration) -> String {
+    let (millis, units) =
+        (duration.as_millis(), [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")]);
+    match units.into_iter().find(|(unit, _)| millis > 0 && millis % unit == 0) {
+        Some((unit, name)) => format!("{}{name}", millis / unit),
+        None if millis == 0 => "0s".into(),
+        None => format!("{millis}ms"),
     }
 }

@@ -121,6 +121,9 @@ async fn wrong_methods_are_a_405_that_lists_the_right_ones() {
     let app = App::start();
     let put = app.anyone().send(Method::PATCH, "/api/v1/user/avatar", |request| request).await;
     assert_eq!(put.assert_problem(405, "method-not-allowed").header("allow"), "PUT, DELETE, OPTIONS");
+    let import =
+        app.admin().await.get("/api/v1/users/import").await.assert_problem(405, "method-not-allowed");
+    assert_eq!(import.header("allow"), "POST, OPTIONS");
     let get = app.anyone().get(REGISTER).await.assert_problem(405, "method-not-allowed");
     assert_eq!(get.header("allow"), "POST, OPTIONS");
     let trace = app.anyone().send(Method::TRACE, "/api/v1/coins", |request| request).await;

@@ -51,9 +51,10 @@ pub fn check(method: &Method, path: &str, response: &Response) {
 fn operation(method: &Method, path: &str) -> Option<(&'static str, &'static Value)> {
     let method = if method == Method::HEAD { "get".into() } else { method.as_str().to_lowercase() };
     let paths = DOCUMENT["paths"].as_object().expect("paths");
-    let mut matching =
-        paths.iter().filter(|(template, item)| matches(template, path) && item.get(&method).is_some());
-    matching.next().map(|(template, item)| (template.as_str(), &item[&method]))
+    // One without a parameter wins.
+    let matching = paths.iter().filter(|(template, _)| matches(template, path));
+    let (template, item) = matching.min_by_key(|(template, _)| template.contains('{'))?;
+    Some((template.as_str(), item.get(&method)?))
 }
 
 fn matches(template: &str, path: &str) -> bool {
