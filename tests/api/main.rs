@@ -100,6 +100,9 @@ mod tokens {
     mod algorithms;
     mod api_keys;
     mod clocks;
+    mod forge;
+    mod forged;
+    mod forged_contents;
     mod jwt_attacks;
     mod keys;
 }
