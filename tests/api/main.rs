@@ -24,6 +24,7 @@ mod app {
     mod well_known;
 }
 mod auth {
+    mod api_key_races;
     pub mod api_keys;
     mod breached_passwords;
     mod confirmation;
