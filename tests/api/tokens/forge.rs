@@ -81,12 +81,11 @@ impl Forge {
     }
 
     pub fn sign_message(&self, message: &str) -> String {
-        let signature = match Ed25519KeyPair::from_pkcs8(&self.pkcs8) {
-            Ok(pair) => pair.sign(message.as_bytes()).as_ref().to_vec(),
-            Err(_) => {
-                let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &self.pkcs8).unwrap();
-                pair.sign(&SystemRandom::new(), message.as_bytes()).unwrap().as_ref().to_vec()
-            }
+        let signature = if let Ok(pair) = Ed25519KeyPair::from_pkcs8(&self.pkcs8) {
+            pair.sign(message.as_bytes()).as_ref().to_vec()
+        } else {
+            let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &self.pkcs8).unwrap();
+            pair.sign(&SystemRandom::new(), message.as_bytes()).unwrap().as_ref().to_vec()
         };
         format!("{message}.{}", BASE64.encode(signature))
     }
