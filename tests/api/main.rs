@@ -79,6 +79,7 @@ mod users {
     mod me;
 }
 mod pictures {
+    mod bombs;
     mod caching;
     mod crowded;
     mod deletion;
