@@ -138,14 +138,17 @@ pub struct Case {
     /// The lines of the request head.
     pub fields: Vec<u8>,
     pub answer: Answer,
+    /// Unless the case is about the fields.
+    pub token: Option<Vec<u8>>,
 }
 
 pub fn field(name: impl Into<String>, answer: Answer, line: impl AsRef<[u8]>) -> Case {
-    Case { name: name.into(), fields: [line.as_ref(), b"\r\n"].concat(), answer }
+    Case { name: name.into(), fields: [line.as_ref(), b"\r\n"].concat(), answer, token: None }
 }
 
 pub fn bearer(name: impl Into<String>, answer: Answer, token: impl AsRef<[u8]>) -> Case {
-    field(name, answer, [b"Authorization: Bearer ", token.as_ref()].concat())
+    let line = [b"Authorization: Bearer ", token.as_ref()].concat();
+    Case { token: Some(token.as_ref().to_vec()), ..field(name, answer, line) }
 }
 
 pub fn invalid(name: impl Into<String>, token: impl AsRef<[u8]>) -> Case {
