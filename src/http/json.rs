@@ -13,7 +13,6 @@ use super::{
     body::BodyLimits,
     kind,
     problem::{FieldError, Problem},
-    text::find_nul,
 };
 
 const LIMITS: BodyLimits =
@@ -112,20 +111,49 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     })
 }
 
+/// Finds the first string in `value` with a NUL, which PostgreSQL's `text` cannot store.
+fn find_nul(value: &Value, pointer: &mut String) -> Option<FieldError> {
+    let start = pointer.len();
+    let mut step = |part: &str, child: &Value| {
+        pointer.push('/');
+        pointer.push_str(&escape(part));
+        let found = find_nul(child, pointer);
+        pointer.truncate(start);
+        found
+    };
+    match value {
+        Value::String(text) if text.contains('\0') => Some(FieldError {
+            pointer: pointer.clone(),
+            code: "control-character".into(),
+            message: "must not contain U+0000".into(),
+        }),
+        Value::Array(items) => {
+            items.iter().enumerate().find_map(|(index, item)| step(&index.to_string(), item))
+        }
+        Value::Object(members) => members.iter().find_map(|(name, member)| step(name, member)),
+        _ => None,
+    }
+}
+
 pub(super) fn pointer_of(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
     let part = |segment: &Segment| match segment {
         Segment::Seq { index } => format!("/{index}"),
-        Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
+        Segment::Map { key } => format!("/{}", escape(key)),
         Segment::Enum { .. } | Segment::Unknown => String::new(),
     };
     path.iter().map(part).collect()
 }
 
+/// As RFC 6901 section 3 asks.
+fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
 /// Finds which field is missing, unknown or duplicate, which serde states only in its text.
 fn wrong_shape(pointer: String, text: &str) -> Problem {
     let text = text.split(" at line ").next().unwrap_or(text);
-    let named = text.split('`').nth(1).unwrap_or_default();
+    let named = escape(text.split('`').nth(1).unwrap_or_default());
     let of_parent = |pointer: String| match pointer.strip_suffix(&format!("/{named}")) {
         Some(parent) => format!("{parent}/{named}"),
         None => format!("{pointer}/{named}"),
@@ -198,6 +226,8 @@ mod tests {
             (r#"{"name":1}"#, "/name", "type"),
             (r#"{"name":"a","inner":{}}"#, "/inner/n", "required"),
             (r#"{"name":"a","inner":{"n":1,"x":2}}"#, "/inner/x", "unknown-field"),
+            (r#"{"name":"a","a/b~":1}"#, "/a~1b~0", "unknown-field"),
+            (r#"{"name":"a","\u202e\u007f":1}"#, r"/\u{202e}\u{7f}", "unknown-field"),
             (r#"{"name":"a","inner":{"n":300}}"#, "/inner/n", "type"),
             (r#"{"name":"a\u0000b"}"#, "/name", "control-character"),
             (r#"{"name":"a","inner":{"n":"\u0000"}}"#, "/inner/n", "control-character"),

@@ -31,6 +31,7 @@ use utoipa::{
 use super::{
     current,
     kind::{self, Kind},
+    text::quoting,
 };
 use crate::{
     db::{DbError, Outage},
@@ -165,26 +166,28 @@ impl Problem {
     }
 
     pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
-        self.0.detail = Some(detail.into());
+        self.0.detail = Some(quoting(detail.into()));
         self
     }
 
     pub fn field(
-        mut self,
+        self,
         pointer: impl Into<String>,
         code: impl Into<Cow<'static, str>>,
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
-        self.0.errors.push(FieldError {
-            pointer: pointer.into(),
-            code: code.into(),
-            message: message.into(),
-        });
-        self
+        let error = FieldError { pointer: pointer.into(), code: code.into(), message: message.into() };
+        self.fields(vec![error])
     }
 
+    /// Adds invalid fields.
     pub fn fields(mut self, errors: Vec<FieldError>) -> Self {
-        self.0.errors = errors;
+        let safe = |FieldError { pointer, code, message }| FieldError {
+            pointer: quoting(pointer.into()).into_owned(),
+            code,
+            message: quoting(message),
+        };
+        self.0.errors.extend(errors.into_iter().map(safe));
         self
     }
 

@@ -1,37 +1,15 @@
-//! Checks text that is stored and displayed.
+//! Checks text that is stored and displayed, and text that errors quote.
+
+use std::borrow::Cow;
 
 use icu_properties::{
     CodePointMapData, CodePointSetData,
     props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup, VariationSelector},
 };
-use serde_json::Value;
 use validator::ValidationError;
 
-use super::problem::FieldError;
-
-/// Finds the first string in `value` with a NUL, which PostgreSQL's `text` cannot store.
-pub(super) fn find_nul(value: &Value, pointer: &mut String) -> Option<FieldError> {
-    let start = pointer.len();
-    let mut step = |part: &str, child: &Value| {
-        pointer.push('/');
-        pointer.push_str(&part.replace('~', "~0").replace('/', "~1"));
-        let found = find_nul(child, pointer);
-        pointer.truncate(start);
-        found
-    };
-    match value {
-        Value::String(text) if text.contains('\0') => Some(FieldError {
-            pointer: pointer.clone(),
-            code: "control-character".into(),
-            message: "must not contain U+0000".into(),
-        }),
-        Value::Array(items) => {
-            items.iter().enumerate().find_map(|(index, item)| step(&index.to_string(), item))
-        }
-        Value::Object(members) => members.iter().find_map(|(name, member)| step(name, member)),
-        _ => None,
-    }
-}
+/// Longest text of an error in characters: our own texts are shorter.
+const MAX_QUOTING: usize = 1000;
 
 /// Whether a character is invisible or reorders the text around it, so that one text can look like another: control
 /// characters, Unicode's `Default_Ignorable_Code_Point` (direction marks, zero-width spaces, tags, fillers), line and
@@ -90,9 +68,59 @@ pub fn is_visible(text: &str) -> bool {
     text.chars().any(|c| visible(c) && !is_deceptive(c))
 }
 
+/// Makes the text of an error, which may quote what a client has sent, safe for terminals, logs and pages: what is
+/// invisible or reorders text is written as its number, as in `\u{202e}`, and a longer text loses its middle, which is
+/// where it quotes. A text from the source quotes nothing.
+pub(super) fn quoting(text: Cow<'static, str>) -> Cow<'static, str> {
+    let length = match &text {
+        Cow::Owned(owned) => owned.chars().count(),
+        Cow::Borrowed(_) => return text,
+    };
+    let show = |c: char| if is_plain(c) { c.to_string() } else { c.escape_unicode().to_string() };
+    if length <= MAX_QUOTING {
+        return text.chars().map(show).collect::<String>().into();
+    }
+    let begin = text.chars().take(MAX_QUOTING / 2).map(show);
+    let end = text.chars().skip(length - MAX_QUOTING / 2).map(show);
+    begin.chain(["…".to_owned()]).chain(end).collect::<String>().into()
+}
+
+/// A visible character or a space. Joiners and variation selectors are not: what is quoted may be only a part of a text.
+fn is_plain(c: char) -> bool {
+    let category = CodePointMapData::<GeneralCategory>::new().get(c);
+    let is_other = GeneralCategoryGroup::Other.contains(category);
+    let is_blank = GeneralCategoryGroup::Separator.contains(category) && c != ' ';
+    !(is_other || is_blank || is_deceptive(c) || is_joiner(c) || is_selector(c))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_that_quotes_shows_what_is_invisible_and_has_a_bound() {
+        let shown = |text: &str| quoting(text.to_owned().into()).into_owned();
+        for plain in ["", "unknown variant `x`, expected `session`", "Zoë O’Neil 葛 محمد 🦀 … ‘’"]
+        {
+            assert_eq!(shown(plain), plain);
+        }
+        for (text, expected) in [
+            ("a\r\nb", "a\\u{d}\\u{a}b"),
+            ("\u{7f}\u{85}\u{1b}[2J", "\\u{7f}\\u{85}\\u{1b}[2J"),
+            ("\u{202e}\u{2066}\u{feff}\u{e0041}", "\\u{202e}\\u{2066}\\u{feff}\\u{e0041}"),
+            ("a\u{a0}b\u{2028}\u{600}", "a\\u{a0}b\\u{2028}\\u{600}"),
+            ("\u{200d}\u{fe0f}\u{e000}\u{3164}", "\\u{200d}\\u{fe0f}\\u{e000}\\u{3164}"),
+        ] {
+            assert_eq!(shown(text), expected);
+            assert_eq!(shown(expected), expected, "a second time");
+        }
+        let long = shown(&format!("unknown variant `{}`, expected `session`", "é".repeat(60_000)));
+        assert_eq!(long.chars().count(), MAX_QUOTING + 1);
+        assert!(long.starts_with("unknown variant `é") && long.contains("é…é"), "{long}");
+        assert!(long.ends_with("é`, expected `session`"), "{long}");
+        assert!(shown(&"\u{e0041}".repeat(60_000)).len() < 10 * MAX_QUOTING);
+        assert_eq!(shown(&"x".repeat(MAX_QUOTING)), "x".repeat(MAX_QUOTING));
+    }
 
     #[test]
     fn names_in_any_script_and_emoji_are_accepted() {

@@ -1,13 +1,13 @@
 //! Issues and verifies JSON Web Tokens (RFC 7519) by the rules of RFC 8725 and RFC 9068.
 //!
-//! jsonwebtoken checks the signature, the algorithm, `iss` and `aud`. It does not check `typ` and `crit` and takes no
+//! jsonwebtoken checks the signature, the algorithm, `iss` and `aud`. It does not check the rest of the header and takes no
 //! clock, so those checks are here.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, Header, Validation};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 
 use super::{
     claims::{AccessToken, RefreshClaims},
@@ -53,6 +53,12 @@ impl TokenKind {
         }
     }
 
+    /// The whole header of such a token.
+    fn header(self, kid: &str, key: &Key) -> Header {
+        let (typ, kid) = (Some(self.typ().to_owned()), Some(kid.to_owned()));
+        Header { typ, kid, ..Header::new(self.algorithm(key)) }
+    }
+
     fn pair(self, key: &Key) -> &Pair {
         match self {
             Self::Access => &key.access,
@@ -68,8 +74,15 @@ struct Claims<T> {
     kind: TokenKind,
     iat: i64,
     exp: i64,
+    /// Whether there is one. No token of ours has it, so none is checked.
+    #[serde(default, skip_serializing, deserialize_with = "is_there")]
+    nbf: bool,
     #[serde(flatten)]
     own: T,
+}
+
+fn is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
 /// The claims of a token, and when it was issued and expires, in seconds since 1970.
@@ -218,18 +231,17 @@ impl Jwt {
         let ring = self.keys.current();
         let (kid, key) =
             ring.signing().ok_or_else(|| Problem::unavailable("no signing key can be decrypted"))?;
-        let mut header = Header::new(kind.algorithm(key));
-        header.typ = Some(kind.typ().into());
-        header.kid = Some(kid.to_owned());
         let claims = Claims {
             iss: self.issuer.clone(),
             aud: self.audience.clone(),
             kind,
             iat: issued_at.timestamp(),
             exp: expires_at.timestamp(),
+            nbf: false,
             own,
         };
-        jsonwebtoken::encode(&header, &claims, &kind.pair(key).signing).map_err(Problem::internal)
+        jsonwebtoken::encode(&kind.header(kid, key), &claims, &kind.pair(key).signing)
+            .map_err(Problem::internal)
     }
 
     fn verify<T: for<'de> Deserialize<'de>>(
@@ -251,7 +263,7 @@ impl Jwt {
         let claims: Claims<T> = jsonwebtoken::decode(token, &kind.pair(key).verifying, &validation)
             .map_err(|_| Refusal::Invalid)?
             .claims;
-        if claims.kind != kind {
+        if claims.kind != kind || claims.nbf {
             return Err(Refusal::Invalid);
         }
         Ok(claims)
@@ -269,21 +281,12 @@ impl Jwt {
     }
 }
 
-/// Returns the key to verify with, or None if the header has anything that we never issue: a key inside the token, an
-/// extension, another type or algorithm.
+/// Returns the key to verify with, or None if the header is not the one that we give such a token: it names another type or
+/// algorithm, brings a key, or has an extension.
 fn check_header<'a>(header: &Header, kind: TokenKind, ring: &'a Ring) -> Option<&'a Key> {
-    let brings_key = header.jwk.is_some()
-        || header.jku.is_some()
-        || header.x5u.is_some()
-        || header.x5c.is_some()
-        || header.x5t.is_some()
-        || header.x5t_s256.is_some();
-    let key = ring.keys.get(header.kid.as_deref()?)?;
-    let ours = header.alg == kind.algorithm(key)
-        && header.typ.as_deref() == Some(kind.typ())
-        && header.crit.is_none()
-        && header.cty.is_none();
-    (ours && !brings_key).then_some(key)
+    let kid = header.kid.as_deref()?;
+    let key = ring.keys.get(kid)?;
+    (*header == kind.header(kid, key)).then_some(&**key)
 }
 
 /// A 401 with the challenge of RFC 6750 section 3, without `error` if there were no credentials. A 503 if a clock is

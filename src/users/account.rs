@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     db::{UserId, schema::users},
-    tokens::login_networks,
+    tokens::{Role, login_networks},
 };
 
 /// An account as the flows by mail need it.
@@ -94,17 +94,16 @@ pub fn lock_hash(conn: &mut PgConnection, id: UserId) -> QueryResult<Option<Stri
 }
 
 /// Locks the user's row against other callers of this function, without blocking references to it. Transactions that count
-/// a user's rows before they add one call this first. False if there is no such user, or
-/// it is disabled or deleted.
-pub fn lock_for_counting(conn: &mut PgConnection, id: UserId) -> QueryResult<bool> {
-    let found: Option<UserId> = users::table
+/// a user's rows before they add one call this first. Returns the role, which does not change until the end of the
+/// transaction; None if there is no such user, or it is disabled or deleted.
+pub fn lock_for_counting(conn: &mut PgConnection, id: UserId) -> QueryResult<Option<Role>> {
+    users::table
         .find(id)
         .filter(users::disabled_at.is_null().and(users::deleted_at.is_null()))
-        .select(users::id)
+        .select(users::role)
         .for_no_key_update()
         .first(conn)
-        .optional()?;
-    Ok(found.is_some())
+        .optional()
 }
 
 /// Whether an account has this username. Only a hint: another one may take it before it is inserted.

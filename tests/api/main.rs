@@ -24,6 +24,7 @@ mod app {
     mod well_known;
 }
 mod auth {
+    mod api_key_races;
     pub mod api_keys;
     mod breached_passwords;
     mod confirmation;
@@ -78,6 +79,7 @@ mod users {
     mod me;
 }
 mod pictures {
+    mod bombs;
     mod caching;
     mod crowded;
     mod deletion;
@@ -100,6 +102,9 @@ mod tokens {
     mod algorithms;
     mod api_keys;
     mod clocks;
+    mod forge;
+    mod forged;
+    mod forged_contents;
     mod jwt_attacks;
     mod keys;
 }

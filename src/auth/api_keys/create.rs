@@ -86,10 +86,7 @@ pub async fn create_api_key(
     let idempotency_key = IdempotencyKey::of(&req, me.id)?;
     auth.limits.requests.count(&req, auth.limits.rates.changes, me.id.0.as_u128()).await?;
     let Json(CreateApiKey { name, scopes, expires_at }) = body;
-    if me.role != Role::Admin && scopes.iter().any(|scope| scope.is_for_admins()) {
-        let detail = "the scope `tokens:introspect` is for keys of admins";
-        return Err(Problem::new(&kind::FORBIDDEN).detail(detail));
-    }
+    let is_for_admins = scopes.iter().any(|scope| scope.is_for_admins());
     // The precision of the database.
     let now = auth.now().trunc_subsecs(6);
     if expires_at.is_some_and(|at| at <= now || at > now + MAX_LIFETIME) {
@@ -109,8 +106,11 @@ pub async fn create_api_key(
     };
     let limits = auth.limits.clone();
     let create = move |conn: &mut PgConnection| -> Result<Reply, Problem> {
-        if !users::lock_for_counting(conn, me.id)? {
-            return Err(Refusal::Revoked.into());
+        let role = users::lock_for_counting(conn, me.id)?.ok_or(Refusal::Revoked)?;
+        // That of the token may have been changed in the meantime.
+        if is_for_admins && role != Role::Admin {
+            let detail = "the scope `tokens:introspect` is for keys of admins";
+            return Err(Problem::new(&kind::FORBIDDEN).detail(detail));
         }
         let secret = NewSecret::random();
         let full = || Problem::new(&kind::LIMIT_REACHED).detail(format!("at most {MAX_KEYS} API keys"));

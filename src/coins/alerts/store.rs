@@ -30,7 +30,7 @@ pub enum Created {
 
 /// Creates an alert. Needs a transaction, in which the user's row is locked, so that concurrent requests stay within the limit.
 pub fn create(conn: &mut PgConnection, user: UserId, alert: Alert) -> QueryResult<Created> {
-    if !users::lock_for_counting(conn, user)? {
+    if users::lock_for_counting(conn, user)?.is_none() {
         return Ok(Created::NoUser);
     }
     let count: i64 = alerts::table.filter(alerts::user_id.eq(user)).count().get_result(conn)?;

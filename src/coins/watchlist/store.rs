@@ -28,7 +28,7 @@ pub enum Added {
 
 /// Adds a coin. Needs a transaction, in which the user's row is locked, so that concurrent requests stay within the limit.
 pub fn add(conn: &mut PgConnection, user: UserId, coin: CoinId, now: DateTime<Utc>) -> QueryResult<Added> {
-    if !users::lock_for_counting(conn, user)? {
+    if users::lock_for_counting(conn, user)?.is_none() {
         return Ok(Added::NoUser);
     }
     let added = diesel::insert_into(watchlist::table)

@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types::Text};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpSocket,
+};
 
-use crate::support::{App, Client, PASSWORD, eventually};
+use crate::support::{App, Client, PASSWORD, eventually, speak};
 
 const EXPORT: &str = "/api/v1/user/export";
 
@@ -154,6 +158,46 @@ async fn an_export_streams_all_events_of_a_long_trail() {
     sql_query(insert).execute(&mut app.sql()).unwrap();
     let export: Value = user.get(EXPORT).await.assert(200).json();
     assert!(export["events"].as_array().unwrap().len() >= 1702);
+}
+
+/// A server that reads ahead of the client would have to keep what it has read.
+#[tokio::test]
+async fn an_export_is_read_from_the_database_only_as_fast_as_the_client_takes_it() {
+    let app = App::start();
+    let user = app.user().await;
+    // 40 pages of about 1 MB.
+    let insert = format!(
+        "INSERT INTO security_events (id, at, kind, actor, user_id, salt, details) \
+         SELECT gen_random_uuid(), now(), 'logged-in', 'anonymous', '{}', '\\x00', \
+             jsonb_build_object('by', repeat('x', 2000)) FROM generate_series(1, 20000)",
+        user.id
+    );
+    sql_query(insert).execute(&mut app.sql()).unwrap();
+    let pages = || app.database().statements_with("ORDER BY \"security_events\".\"id\" DESC");
+    let socket = TcpSocket::new_v4().unwrap();
+    // The system keeps some MB on the way in any case.
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    let mut stream =
+        socket.connect(app.base.strip_prefix("http://").unwrap().parse().unwrap()).await.unwrap();
+    let token = user.token();
+    let head = format!(
+        "GET {EXPORT} HTTP/1.1\r\nHost: mintage.test\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut text = vec![0; 15];
+    stream.read_exact(&mut text).await.unwrap();
+    assert_eq!(text, b"HTTP/1.1 200 OK");
+    // In the time in which another client takes all, a server that reads ahead would have read much.
+    let is_whole = |text: &str| {
+        let events = text.matches("\"kind\":\"logged-in\"").count();
+        assert!(text.ends_with("]}\r\n0\r\n\r\n") && events >= 20_000, "{events} events");
+    };
+    is_whole(&speak(&app.base, head.as_bytes()).await);
+    let both = pages();
+    stream.read_to_end(&mut text).await.unwrap();
+    is_whole(&String::from_utf8(text).unwrap());
+    let one = pages() / 2;
+    assert!(one > 40 && both - one < 20, "{both} pages, {one} of them for the other client");
 }
 
 /// A row of any table, as JSON text.

@@ -3,6 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use super::api_keys::with_key;
 use crate::support::{App, Client, PASSWORD, ParsedMail, Response, eventually};
 
 const REGISTER: &str = "/api/v1/auth/register";
@@ -173,6 +174,35 @@ async fn the_owner_of_an_address_takes_over_an_unconfirmed_account_of_a_stranger
     assert_eq!(names(&one, &stranger.email, OWN).await, [Value::Null, Value::Null]);
     assert_eq!(one.mail_to(&stranger.email).await.subject, "Your password was changed");
     confirm(&one, &json!({"token": mail.token()})).await.assert(200);
+}
+
+#[tokio::test]
+async fn a_take_over_revokes_the_api_keys_of_the_stranger_and_a_confirmation_keeps_ones_own() {
+    let one = App::start();
+    let two = one.replica();
+    for password in [PASSWORD, OWN] {
+        let client = one.user().await;
+        one.anyone().post(RESEND, &json!({"email": client.email})).await.assert(202);
+        let mail = one.mail_to(&client.email).await;
+        let key = with_key(&client, &["coins:read", "profile:read"]).await;
+        let elsewhere = key.on(&two.base);
+        key.get("/api/v1/user").await.assert(200);
+        elsewhere.get("/api/v1/user").await.assert(200);
+        let revoked = format!(
+            "SELECT count(*) FROM security_events WHERE kind = 'api-key-revoked' AND user_id = '{}'",
+            client.id
+        );
+        confirm(&one, &json!({"token": mail.token(), "password": password})).await.assert(200);
+        if password == PASSWORD {
+            key.get("/api/v1/user").await.assert(200);
+            elsewhere.get("/api/v1/user").await.assert(200);
+            assert_eq!(one.count(&revoked), 0);
+        } else {
+            key.get("/api/v1/user").await.assert_problem(401, "invalid-api-key");
+            eventually("refusal elsewhere", async || elsewhere.get("/api/v1/user").await.status == 401).await;
+            assert_eq!(one.count(&revoked), 1);
+        }
+    }
 }
 
 #[tokio::test]

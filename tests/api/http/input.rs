@@ -1,18 +1,12 @@
 //! Bad input of every kind is a clear 4xx.
 
-use std::time::Duration;
-
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time,
-};
 
 use crate::support::{
     App, Client, Database, PASSWORD, Response,
     binary::{Server, directory},
+    speak,
 };
 
 const REGISTER: &str = "/api/v1/auth/register";
@@ -20,20 +14,6 @@ const REGISTER: &str = "/api/v1/auth/register";
 async fn post_raw(app: &App, content_type: &str, body: impl Into<reqwest::Body>) -> Response {
     let build = |request: RequestBuilder| request.header("content-type", content_type).body(body);
     app.anyone().send(Method::POST, REGISTER, build).await
-}
-
-/// Sends bytes as they are and reads the answer's status line.
-async fn speak(app: &App, bytes: &[u8]) -> String {
-    let address = app.base.strip_prefix("http://").unwrap();
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let mut answer = Vec::new();
-    // A server that refuses what it has not read to the end may reset the connection.
-    let spoken = async {
-        let _ = stream.write_all(bytes).await;
-        let _ = stream.read_to_end(&mut answer).await;
-    };
-    time::timeout(Duration::from_mins(3), spoken).await.expect("the server ends it");
-    String::from_utf8_lossy(&answer).into_owned()
 }
 
 #[tokio::test]
@@ -95,7 +75,7 @@ async fn a_large_body_is_a_413() {
                    transfer-encoding: chunked\r\nconnection: close\r\n\r\n";
     let chunk = format!("{:x}\r\n{}\r\n", 32 * 1024, "x".repeat(32 * 1024));
     let bytes = [chunked, &chunk, &chunk, &chunk, "0\r\n\r\n"].concat();
-    assert!(speak(&app, bytes.as_bytes()).await.starts_with("HTTP/1.1 413"));
+    assert!(speak(&app.base, bytes.as_bytes()).await.starts_with("HTTP/1.1 413"));
 }
 
 #[tokio::test]
@@ -183,7 +163,7 @@ async fn an_incomplete_body_is_a_408() {
     let app = App::start();
     let head = "POST /api/v1/auth/register HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
                 content-length: 10\r\nconnection: close\r\n\r\n{\"";
-    let answer = speak(&app, head.as_bytes()).await;
+    let answer = speak(&app.base, head.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!(answer.contains("request-timeout"));
 }
@@ -191,7 +171,7 @@ async fn an_incomplete_body_is_a_408() {
 #[tokio::test]
 async fn an_incomplete_request_head_times_out() {
     let app = App::start();
-    let answer = speak(&app, b"GET /healthz HTTP/1.1\r\nhost: x\r\n").await;
+    let answer = speak(&app.base, b"GET /healthz HTTP/1.1\r\nhost: x\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
 }
 
@@ -205,7 +185,7 @@ async fn malformed_http_is_a_400() {
         "POST /api/v1/auth/login HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
         "POST /api/v1/auth/login HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
     ] {
-        let answer = speak(&app, bytes.as_bytes()).await;
+        let answer = speak(&app.base, bytes.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 4"), "{bytes:?}: {answer}");
     }
 }

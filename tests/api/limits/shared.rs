@@ -9,7 +9,11 @@ use serde_json::json;
 
 use crate::{
     auth::api_keys::with_key,
-    support::{App, Client, PASSWORD, eventually},
+    support::{
+        App, Client, Database, PASSWORD,
+        binary::{Server, directory},
+        eventually,
+    },
 };
 
 const ME: &str = "/api/v1/user";
@@ -85,6 +89,29 @@ async fn a_used_up_limit_survives_the_restart_of_all_servers() {
     let refused = user.on(&three.base).get(ME).await.assert_problem(429, "too-many-requests");
     let wait: u64 = refused.header("retry-after").parse().unwrap();
     assert!((3500..=3600).contains(&wait), "{wait}");
+}
+
+#[tokio::test]
+async fn a_used_up_limit_survives_a_server_that_is_killed() {
+    let (home, database) = (directory(), Database::create());
+    let url = database.url();
+    let settings = [("DATABASE_URL", url.expose()), ("RATE_LIMITS", "on"), ("RATE_LIMIT_USER", "40/1h")];
+    let mut server = Server::start(home.path(), &settings);
+    server.register("ada@example.com").await;
+    let user = server.log_in("ada@example.com").await;
+    let mut admitted = 0;
+    while user.get(ME).await.status == 200 {
+        admitted += 1;
+        assert!(admitted <= 40, "{admitted} of 40");
+    }
+    server.kill();
+    let server = Server::start(home.path(), &settings);
+    let refused = user.on(&server.base).get(ME).await.assert_problem(429, "too-many-requests");
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((3000..=3600).contains(&wait), "{wait}");
+    // Only that user is limited.
+    server.register("bob@example.com").await;
+    server.log_in("bob@example.com").await.get(ME).await.assert(200);
 }
 
 /// Requests that no exchange has followed yet are shared when the server stops.

@@ -1,22 +1,16 @@
 //! Files and bodies that are no pictures, or that would cost too much.
 
-use flate2::Crc;
 use futures_util::stream;
 use reqwest::Method;
 
-use super::samples::{AVATAR, form, gif, jpeg, png, quarters, upload};
+use super::{
+    bombs::chunk,
+    samples::{AVATAR, form, gif, jpeg, png, quarters, upload},
+};
 use crate::support::{App, Client};
 
 const PART: &str =
     "Content-Disposition: form-data; name=\"file\"; filename=\"a.png\"\r\nContent-Type: image/png";
-
-fn chunk(name: [u8; 4], content: &[u8]) -> Vec<u8> {
-    let mut crc = Crc::new();
-    crc.update(&name);
-    crc.update(content);
-    let length = u32::try_from(content.len()).unwrap();
-    [&length.to_be_bytes()[..], &name, content, &crc.sum().to_be_bytes()].concat()
-}
 
 /// A PNG whose header claims this size, with hardly any content.
 fn png_of(width: u32, height: u32, bits: u8) -> Vec<u8> {

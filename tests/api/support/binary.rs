@@ -137,6 +137,13 @@ impl Server {
         client
     }
 
+    /// The most memory that the process has had at once, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
     /// Sends SIGTERM and returns how the process ended.
     pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::SIGTERM);

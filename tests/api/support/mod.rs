@@ -12,6 +12,7 @@ mod path_to_database;
 pub mod points;
 mod postgres;
 pub mod queue;
+mod raw;
 pub mod secrets;
 pub mod smtp;
 pub mod social;
@@ -28,6 +29,7 @@ pub use self::{
     mailbox::{Mailbox, ParsedMail},
     path_to_database::PathToDatabase,
     postgres::{Database, Role},
+    raw::speak,
 };
 
 /// Checks the condition until it holds, within a bound for the slowest of machines: three minutes
