@@ -223,6 +223,8 @@ mod tests {
             (r"{}", "/name", "required"),
             (r#"{"name":"a","role":"admin"}"#, "/role", "unknown-field"),
             (r#"{"name":"a","name":"b"}"#, "/name", "duplicate-field"),
+            (r#"["name",null]"#, "", "type"),
+            ("1", "", "type"),
             (r#"{"name":1}"#, "/name", "type"),
             (r#"{"name":"a","inner":{}}"#, "/inner/n", "required"),
             (r#"{"name":"a","inner":{"n":1,"x":2}}"#, "/inner/x", "unknown-field"),
