@@ -6,7 +6,7 @@ use super::{
     Auth,
     caller::Caller,
     challenges::Purpose,
-    new_password::{self, NewPassword},
+    new_password::{self, ChoosePassword},
     proof::{Proof, refused},
 };
 use crate::{
@@ -33,10 +33,10 @@ use crate::{
 #[post("/auth/invitation/accept")]
 pub async fn accept_invitation(
     Caller(client): Caller,
-    body: Json<NewPassword>,
+    body: Json<ChoosePassword>,
     auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
-    let Json(NewPassword { token, email, code, new_password }) = body;
+    let Json(ChoosePassword { token, email, code, new_password }) = body;
     let (now, network) = (auth.now(), client.network());
     let proof = Proof::new(token, email.as_deref(), code);
     let pointer = proof.pointer();

@@ -28,7 +28,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[validate(schema(function = "check_body"))]
 #[schema(example = json!({"email": "ada@example.com", "code": "K7QM2XPA", "new_password": "a horse of another colour"}))]
-pub struct NewPassword {
+pub struct ChoosePassword {
     /// From the link in the mail; at most 128 characters.
     #[schema(max_length = 128)]
     #[validate(length(max = 128, message = "must have at most 128 characters"))]
@@ -48,7 +48,7 @@ pub struct NewPassword {
     pub new_password: String,
 }
 
-fn check_body(body: &NewPassword) -> Result<(), ValidationError> {
+fn check_body(body: &ChoosePassword) -> Result<(), ValidationError> {
     check_proof(body.token.is_some(), body.email.is_some(), body.code.is_some())
 }
 

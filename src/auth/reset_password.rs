@@ -7,7 +7,7 @@ use super::{
     Auth,
     caller::Caller,
     challenges::{self, Purpose},
-    new_password::{self, NewPassword},
+    new_password::{self, ChoosePassword},
     proof::{Proof, refused},
 };
 use crate::{
@@ -40,10 +40,10 @@ const OBJECTION_PERIOD: TimeDelta = TimeDelta::hours(24);
 #[post("/auth/password/reset")]
 pub async fn reset_password(
     Caller(client): Caller,
-    body: Json<NewPassword>,
+    body: Json<ChoosePassword>,
     auth: Data<Auth>,
 ) -> Result<HttpResponse, Problem> {
-    let Json(NewPassword { token, email, code, new_password }) = body;
+    let Json(ChoosePassword { token, email, code, new_password }) = body;
     let (now, network) = (auth.now(), client.network());
     let proof = Proof::new(token, email.as_deref(), code);
     let pointer = proof.pointer();
