@@ -19,7 +19,7 @@ use crate::{
     users::{self, AdminChange, Status, User, check_name, check_reason, check_username},
 };
 
-/// A JSON merge patch (RFC 7396): an absent field stays as it is, null clears it.
+/// A JSON merge patch (RFC 7396): an absent field stays as it is, null clears a name or reason.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"role": "admin"}))]
@@ -38,7 +38,7 @@ pub struct ChangeUser {
     username: Option<Option<String>>,
     /// A change ends all sessions of the user, because access tokens contain the role.
     #[serde(default, deserialize_with = "not_null")]
-    #[schema(value_type = Role, inline, required = false)]
+    #[schema(value_type = Role, required = false)]
     role: Option<Role>,
     /// True disables the account: its sessions end, and a log-in gets a 403. False enables it again.
     #[serde(default, deserialize_with = "not_null")]
