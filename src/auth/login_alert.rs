@@ -5,7 +5,7 @@ use diesel::{PgConnection, QueryResult};
 
 use super::{
     challenges,
-    mails::{LoginAlertMail, Origin},
+    mails::{Origin, SessionAct, SessionMail},
 };
 use crate::{
     db::{SessionId, UserId},
@@ -46,9 +46,10 @@ pub(super) fn notice(
         return Ok(());
     }
     let challenge = challenges::open_for_session(conn, user, session, &account.email, now)?;
-    let mail = LoginAlertMail {
+    let mail = SessionMail {
         email: account.email.given().to_owned(),
         origin: Origin::of(client, now),
+        what: SessionAct::LoggedIn,
         challenge,
     };
     jobs::enqueue(conn, &mail, now)?;

@@ -11,10 +11,10 @@ use super::model::ApiKey;
 use crate::{
     audit::{Event, EventKind},
     auth::{
-        self, Auth,
-        mails::{Notice, NoticeMail},
+        Auth, challenges,
+        mails::{Origin, SessionAct, SessionMail},
     },
-    db::{ApiKeyId, UserId, id_at},
+    db::{ApiKeyId, id_at},
     http::{Json, Problem, kind},
     idempotency::{IdempotencyKey, Reply},
     jobs,
@@ -119,7 +119,7 @@ pub async fn create_api_key(
             .detail("key", key.prefix.as_str())
             .detail("scopes", key.scopes.as_str())
             .record(conn, now)?;
-        notify(conn, &limits, me.id, &key, now)?;
+        notify(conn, &limits, (&me, &client), &key, now)?;
         Reply::created(&CreatedApiKey { key: secret.text, of: key.into() }, None)
     };
     let sealer = auth.sealer.clone();
@@ -131,16 +131,19 @@ pub async fn create_api_key(
 fn notify(
     conn: &mut PgConnection,
     limits: &Limits,
-    user: UserId,
+    (me, client): (&CurrentUser, &Client),
     key: &api_keys::ApiKey,
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
-    let Some(account) = users::find_account(conn, user)?.filter(|account| account.email_confirmed) else {
+    let Some(account) = users::find_account(conn, me.id)?.filter(|account| account.email_confirmed) else {
         return Ok(());
     };
-    if auth::may_mail(conn, limits, limits.rates.mails.new_key, &account.email, now)? {
-        let notice = Notice::ApiKeyCreated { prefix: key.prefix.clone(), scopes: key.scopes.clone() };
-        jobs::enqueue(conn, &NoticeMail::to(&account.email, notice), now)?;
+    if limits.budgets.take(conn, limits.rates.mails.new_key, account.email.canonical(), now)?.is_err() {
+        return Ok(());
     }
+    let challenge = challenges::open_for_session(conn, me.id, me.session, &account.email, now)?;
+    let what = SessionAct::CreatedApiKey { prefix: key.prefix.clone(), scopes: key.scopes.clone() };
+    let email = account.email.given().to_owned();
+    jobs::enqueue(conn, &SessionMail { email, origin: Origin::of(client, now), what, challenge }, now)?;
     Ok(())
 }

@@ -8,7 +8,6 @@ mod address_in_use;
 mod confirmation;
 mod email_change;
 mod invitation;
-mod login_alert;
 mod login_stopped;
 mod notice;
 mod origin;
@@ -16,6 +15,7 @@ mod password_change;
 mod registration;
 mod reset;
 mod restore;
+mod session;
 mod undo;
 
 use std::sync::Arc;
@@ -27,7 +27,6 @@ pub(super) use self::{
     confirmation::ConfirmationMail,
     email_change::EmailChangeMail,
     invitation::InvitationMail,
-    login_alert::LoginAlertMail,
     login_stopped::LoginStoppedMail,
     notice::{Notice, NoticeMail},
     origin::Origin,
@@ -35,6 +34,7 @@ pub(super) use self::{
     registration::RegistrationMail,
     reset::{Reason, ResetMail},
     restore::RestoreMail,
+    session::{SessionAct, SessionMail},
     undo::UndoMail,
 };
 use super::challenges::{self, ChallengeKeys, NewChallenge, Purpose, Secrets, Subject};
@@ -107,7 +107,7 @@ pub fn jobs(registry: Registry, context: &MailContext) -> Registry {
         .register::<EmailChangeMail>(context.clone())
         .register::<UndoMail>(context.clone())
         .register::<LoginStoppedMail>(context.clone())
-        .register::<LoginAlertMail>(context.clone())
+        .register::<SessionMail>(context.clone())
         .register::<InvitationMail>(context.clone())
         .register::<RestoreMail>(context.clone())
         .register::<NoticeMail>(context.clone())

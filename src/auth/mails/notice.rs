@@ -49,11 +49,6 @@ pub enum Notice {
     /// To the address that an account lost because the change was undone.
     AddressTakenBack,
     AccountDeleted,
-    /// Without the name of the key: a thief who created it could put a text of their own into this mail.
-    ApiKeyCreated {
-        prefix: String,
-        scopes: String,
-    },
 }
 
 /// The texts of a notice.
@@ -75,7 +70,6 @@ impl Notice {
             Self::AddressChanged => address_changed(product),
             Self::AddressTakenBack => address_taken_back(product),
             Self::AccountDeleted => account_deleted(product),
-            Self::ApiKeyCreated { prefix, scopes } => api_key_created(product, &prefix, &scopes),
         }
     }
 }
@@ -170,22 +164,6 @@ fn account_deleted(product: &str) -> Content {
                 .into(),
         ],
         button: None,
-    }
-}
-
-fn api_key_created(product: &str, prefix: &str, scopes: &str) -> Content {
-    Content {
-        subject: "A new API key for your account",
-        paragraphs: vec![
-            format!(
-                "An API key that begins with {prefix} was created for your account at {product}. A program that has it \
-                 can act for you, within these scopes: {scopes}. If it was you, there is nothing to do."
-            ),
-            "If it was not you, someone else is logged in to your account: revoke the key in the list of your API keys, \
-             and choose a new password, which ends all log-ins. The key works until it is revoked."
-                .into(),
-        ],
-        button: Some(("Choose a new password", "reset-password")),
     }
 }
 

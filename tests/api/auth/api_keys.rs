@@ -285,7 +285,7 @@ async fn a_new_key_is_mailed_to_a_confirmed_address_within_a_budget() {
     let mails = app.mails_to(&user.email).await;
     assert_eq!(mails.len(), 4);
     let made = user.get(KEYS).await.json();
-    for mail in mails {
+    for mail in &mails {
         assert_eq!(mail.subject, "A new API key for your account");
         assert!(
             mail.text.contains("coins:read alerts:write") && !mail.text.contains("EVIL"),
@@ -300,6 +300,13 @@ async fn a_new_key_is_mailed_to_a_confirmed_address_within_a_budget() {
         assert!(shown.count() >= 1, "{}", mail.text);
     }
     assert!(app.mails_to(&unconfirmed.email).await.is_empty());
+    // The link ends the session that created the key. The key stays.
+    let other = app.login(&user.email).await;
+    assert!(mails[0].link().starts_with("http://mintage.test/end-session#token="), "{}", mails[0].link());
+    let token = json!({"token": mails[0].token()});
+    app.anyone().post("/api/v1/auth/session/end", &token).await.assert(204);
+    user.get(KEYS).await.assert_problem(401, "token-revoked");
+    assert_eq!(other.get(KEYS).await.assert(200).json()["data"].as_array().unwrap().len(), 6);
 }
 
 #[tokio::test]
