@@ -29,6 +29,7 @@ use crate::{
     ToSchema,
     strum::EnumString,
     strum::IntoStaticStr,
+    strum::VariantArray,
 )]
 #[diesel(sql_type = Text)]
 #[serde(rename_all = "kebab-case")]
@@ -60,6 +61,8 @@ pub enum EventKind {
     UserPurged,
     UsersImported,
     UsersExported,
+    /// All security events were read as a stream.
+    EventsExported,
     DataExported,
     AvatarDeleted,
     ApiKeyCreated,
@@ -197,6 +200,23 @@ impl Event {
             user_agent: client.and_then(|client| client.user_agent),
             details: Value::Object(details),
             salt: Uuid::new_v4().into_bytes().to_vec(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strum::VariantArray;
+
+    use super::*;
+
+    #[test]
+    fn the_documentation_names_every_kind() {
+        let (_, rest) =
+            include_str!("../../docs/security.md").split_once("\n## Security events\n").expect("a section");
+        let (section, _) = rest.split_once("\n## ").expect("another one");
+        for kind in EventKind::VARIANTS {
+            assert!(section.contains(&format!("`{}`", kind.as_str())), "{}", kind.as_str());
         }
     }
 }

@@ -11,17 +11,18 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::{
-    event::EventKind,
+    event::{Event, EventKind},
     store::{self, EventRow, Filter},
 };
 use crate::{
+    clock::Clock,
     db::{Db, SessionId, UserId},
     http::{
         Problem, Query, accept,
         page::{self, Cursor, DEFAULT_LIMIT, MAX_LIMIT},
         rows::{self, NDJSON, respond_rows, write_json_line},
     },
-    tokens::Admin,
+    tokens::{Admin, Client},
 };
 
 #[derive(Deserialize, Validate, IntoParams)]
@@ -133,10 +134,12 @@ pub struct SecurityEventList {
 )]
 #[get("/admin/audit")]
 pub async fn list_events(
-    _: Admin,
+    admin: Admin,
+    client: Client,
     req: HttpRequest,
     query: Query<ListEvents>,
     db: Data<Db>,
+    clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
     let Query(ListEvents { limit, cursor, kind, user_id, actor_id, after, before }) = query;
     let filter = Filter { kind, user: user_id, actor: actor_id, after, before };
@@ -147,6 +150,8 @@ pub async fn list_events(
         let data = rows.into_iter().map(SecurityEvent::from).collect();
         return Ok(HttpResponse::Ok().json(SecurityEventList { data, next_cursor }));
     }
+    let (exported, now) = (Event::by_user(EventKind::EventsExported, &admin.0, &client), clock.now());
+    db.query(move |conn| exported.record(conn, now)).await?;
     let fetch = move |after: Option<Uuid>| {
         let (db, filter, cursor) = (db.clone(), filter.clone(), after.or(cursor));
         async move {

@@ -95,6 +95,7 @@ async fn the_trail_is_read_in_pages_and_as_lines() {
     assert_eq!(lines.header("content-type"), "application/x-ndjson");
     let lines: Vec<Value> = lines.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.iter().map(|line| line["id"].as_str().unwrap()).collect::<Vec<_>>(), seen);
+    assert_eq!(kinds(&events(&admin, &format!("{AUDIT}?limit=1")).await), ["events-exported"]);
     let now = app.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
     assert!(events(&admin, &format!("{AUDIT}?after={now}")).await.is_empty());
     assert!(events(&admin, &format!("{AUDIT}?before={now}&limit=1")).await.len() == 1);
