@@ -253,12 +253,12 @@ mod tests {
     #[test]
     fn an_ipv6_client_is_counted_by_its_64_and_its_48() {
         let one = of("2001:db8:1::1");
-        assert_eq!(one.iter().map(|(burst, _)| *burst).collect::<Vec<_>>(), [12, 3]);
+        assert_eq!(one.iter().map(|(burst, _)| *burst).collect::<Vec<_>>(), [3, 12]);
         assert_eq!(one, of("2001:db8:1::2"), "another address of the same /64");
         let subnet = of("2001:db8:1:1::1");
-        assert_eq!(one[0], subnet[0]);
-        assert_ne!(one[1], subnet[1], "another /64 of the same /48");
-        assert_ne!(one[0], of("2001:db8:2::1")[0], "another /48");
+        assert_eq!(one[1], subnet[1]);
+        assert_ne!(one[0], subnet[0], "another /64 of the same /48");
+        assert_ne!(one[1], of("2001:db8:2::1")[1], "another /48");
     }
 
     #[test]
