@@ -165,7 +165,23 @@ fn wrong_shape(pointer: String, text: &str) -> Problem {
     } else if text.starts_with("duplicate field") {
         Problem::invalid(of_parent(pointer), "duplicate-field", "is given more than once")
     } else {
-        Problem::invalid(pointer, "type", text.to_owned())
+        Problem::invalid(pointer, "type", plain(text).to_owned())
+    }
+}
+
+/// Replaces the texts of chrono, which say nothing of times.
+pub(super) fn plain(text: &str) -> &str {
+    let of_chrono = [
+        "input contains invalid characters",
+        "premature end of input",
+        "input is not enough for unique date and time",
+        "input is out of range",
+        "trailing input",
+    ];
+    if of_chrono.contains(&text) {
+        "must be a time as in RFC 3339, such as 2026-11-22T12:00:00Z"
+    } else {
+        text
     }
 }
 

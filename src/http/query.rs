@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use validator::Validate;
 
 use super::{
-    json::{flatten, pointer_of},
+    json::{flatten, plain, pointer_of},
     kind,
     problem::Problem,
 };
@@ -38,7 +38,7 @@ fn parse<T: DeserializeOwned + Validate>(query: &str) -> Result<T, Problem> {
         // serde names a duplicate or unknown parameter only in its text.
         let named = message.split('`').nth(1).unwrap_or_default();
         let pointer = if pointer.is_empty() { format!("/{named}") } else { pointer };
-        malformed().field(pointer, "query", message)
+        malformed().field(pointer, "query", plain(&message).to_owned())
     })?;
     value.validate().map_err(|errors| Problem::new(&kind::VALIDATION_FAILED).fields(flatten(&errors)))?;
     Ok(value)
