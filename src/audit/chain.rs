@@ -186,16 +186,19 @@ pub fn begin_if_absent(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<U
     })
 }
 
-/// Begins another chain if the key of the newest one cannot be decrypted, because the `SECRET_KEY` is lost. The events
-/// of the old chain stay, but cannot be verified any more.
+/// Begins another chain if no server can go on with the newest one: its key cannot be decrypted, because the `SECRET_KEY`
+/// is lost, or its ends were changed in the database. The events of the old chain stay; those of a lost key cannot be
+/// verified any more.
 ///
 /// # Errors
 /// As [`begin_if_absent`].
-pub fn begin_if_lost(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<Utc>) -> Result<()> {
+pub fn begin_if_unusable(conn: &mut PgConnection, sealer: &Sealer, now: DateTime<Utc>) -> Result<()> {
     conn.transaction(|conn| {
         lock_table(conn)?;
         match newest(conn)? {
-            Some(ends) if sealer.open(&ends.sealed_key, CONTEXT).is_ok() => Ok(()),
+            Some(ends) if ChainKey::open(sealer, &ends).is_some_and(|key| key.mac(&ends) == ends.mac) => {
+                Ok(())
+            }
             _ => begin(conn, sealer, now),
         }
     })

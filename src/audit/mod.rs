@@ -19,7 +19,7 @@ mod verify;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::{
-    chain::{begin_if_absent, begin_if_lost},
+    chain::{begin_if_absent, begin_if_unusable},
     event::{Actor, Event, EventKind},
     list_mine::list_of,
     seal::seal_forever,

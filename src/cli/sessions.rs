@@ -67,7 +67,7 @@ fn end_all(config: &Config, conn: &mut PgConnection) -> Result<()> {
     let sealer = Sealer::new(&secret_key_or_new(config)?);
     let now = db::now(conn)?;
     let ended = tokens::end_all(conn, &sealer, now)?;
-    audit::begin_if_lost(conn, &sealer, now)?;
+    audit::begin_if_unusable(conn, &sealer, now)?;
     let AllEnded { sessions, api_keys } = ended;
     Event::new(EventKind::AllSessionsEnded, Actor::Operator)
         .detail("count", sessions)

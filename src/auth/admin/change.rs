@@ -54,9 +54,10 @@ pub struct ChangeUser {
 /// Change a user
 ///
 /// For admins. Changes names and the role, and disables or enables the account. A change of the role and disabling take
-/// effect with the user's next request everywhere. Disabling also revokes all API keys, for good; a change of the role only
-/// those with `tokens:introspect`, because other keys have no rights of an admin. The last admin who can log in cannot be demoted or disabled. With
-/// `If-Match`, the change is made only if the account has not changed since it was read.
+/// effect with the user's next request everywhere. Disabling also revokes all API keys, for good; a change of the role
+/// only those with `tokens:introspect`, because other keys have no rights of an admin. The last admin who can log in
+/// cannot be demoted or disabled. With `If-Match`, the change is made only if the account has not changed since it was
+/// read.
 #[utoipa::path(
     tag = "users",
     security(("bearer" = [])),

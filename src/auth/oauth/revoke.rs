@@ -26,8 +26,8 @@ use crate::{
 /// API key is revoked for good. It is refused from the next request on.
 ///
 /// No credentials are needed: apps hold no secret of their own (public clients), and possession of the token proves as
-/// much as a log-out with it. So a person who finds a leaked token or key can make it useless. The response is the same for a
-/// token that is not valid, because the client has nothing to do in that case either.
+/// much as a log-out with it. So a person who finds a leaked token or key can make it useless. The response is the same
+/// for a token that is not valid, because the client has nothing to do in that case either.
 #[utoipa::path(
     tag = "oauth",
     security(()),

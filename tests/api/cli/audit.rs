@@ -157,4 +157,9 @@ async fn no_server_seals_events_behind_ends_that_were_changed() {
     assert_eq!(database.count(unsealed), 1);
     let output = run(mintage(home.path(), &settings).args(arguments(None)));
     assert!(stdout(&output).contains("the ends of chain 1 were changed"), "{}", stdout(&output));
+    // The way on: another chain. The fault of the first one stays.
+    succeed(mintage(home.path(), &settings).args(["sessions", "end", "--all"]));
+    eventually("all events are sealed", async || database.count(unsealed) == 0).await;
+    let output = run(mintage(home.path(), &settings).args(arguments(None)));
+    assert!(stdout(&output).contains("the ends of chain 1 were changed"), "{}", stdout(&output));
 }
