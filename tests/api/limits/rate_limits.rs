@@ -187,7 +187,7 @@ async fn requests_of_a_user_are_limited_over_all_sessions() {
     let mut admitted = 0;
     let refused = loop {
         let client = if admitted % 2 == 0 { &user } else { &other };
-        let answer = client.patch("/api/v1/user", &json!({"username": format!("ada-{admitted}")})).await;
+        let answer = client.get("/api/v1/user").await;
         if answer.status == 429 {
             break answer;
         }
