@@ -127,8 +127,12 @@ impl ChainKey {
 
 /// Locks the newest chain and returns its ends, or None while another transaction holds it.
 pub(super) fn lock(conn: &mut PgConnection) -> QueryResult<Option<Ends>> {
+    // By its id: otherwise the one before would be locked while another transaction holds the newest.
+    let Some(newest) = newest(conn)? else {
+        return Ok(None);
+    };
     audit_chains::table
-        .order(audit_chains::id.desc())
+        .find(newest.id)
         .select(Ends::as_select())
         .for_update()
         .skip_locked()
