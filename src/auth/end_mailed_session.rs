@@ -6,8 +6,8 @@ use diesel::PgConnection;
 use super::{
     Auth,
     caller::Caller,
-    challenges::{self, Purpose},
-    proof::{MailedToken, Proof, refused},
+    challenges::Purpose,
+    proof::{MailedToken, Proof, refused, use_up},
 };
 use crate::{
     audit::{Event, EventKind},
@@ -16,7 +16,6 @@ use crate::{
         EndedSessions,
         sessions::{self, Selection},
     },
-    users,
 };
 
 /// End the session of a mail
@@ -44,10 +43,7 @@ pub async fn end_mailed_session(
         Proof::Token(body.0.token).find_unused(Purpose::EndSession, &auth, client.network()).await?;
     let (user, session) = (challenge.user()).zip(challenge.session_id).ok_or_else(|| refused("/token"))?;
     let end = move |conn: &mut PgConnection| -> Result<EndedSessions, Problem> {
-        let is_there = users::lock_account(conn, user)?.is_some();
-        if !is_there || !challenges::consume(conn, challenge.id, now)? {
-            return Err(refused("/token"));
-        }
+        use_up(conn, user, challenge.id, now)?.ok_or_else(|| refused("/token"))?;
         let ended = sessions::end(conn, user, Selection::Only(&[session]))?;
         Event::by_stranger(EventKind::SessionEnded, user, &client)
             .in_session(session)

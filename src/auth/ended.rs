@@ -27,10 +27,7 @@ impl Ended {
     /// `event`, of the kind `ApiKeyRevoked`, if there were keys.
     pub fn all(conn: &mut PgConnection, user: UserId, event: Event, now: DateTime<Utc>) -> QueryResult<Self> {
         let keys = api_keys::revoke_all(conn, user, now)?;
-        if keys.count() > 0 {
-            event.detail("keys", keys.count()).record(conn, now)?;
-        }
-        Ok(Self { sessions: sessions::end(conn, user, Selection::All)?, keys })
+        Self::with(keys, conn, user, event, now)
     }
 
     /// Ends all sessions of a user whose role changes. A user who stops being an admin loses the API keys with scopes for
@@ -42,6 +39,16 @@ impl Ended {
         now: DateTime<Utc>,
     ) -> QueryResult<Self> {
         let keys = api_keys::revoke_those_for_admins(conn, user, now)?;
+        Self::with(keys, conn, user, event, now)
+    }
+
+    fn with(
+        keys: RevokedKeys,
+        conn: &mut PgConnection,
+        user: UserId,
+        event: Event,
+        now: DateTime<Utc>,
+    ) -> QueryResult<Self> {
         if keys.count() > 0 {
             event.detail("keys", keys.count()).record(conn, now)?;
         }

@@ -10,7 +10,7 @@ use validator::{Validate, ValidationError};
 use super::{
     Auth, challenges,
     mails::{Notice, NoticeMail},
-    proof::{check_code, check_proof, refused},
+    proof::{check_code, check_proof, refused, use_up},
 };
 use crate::{
     db::UserId,
@@ -106,12 +106,9 @@ pub(super) fn set(
     client: &Client,
     now: DateTime<Utc>,
 ) -> Result<Option<(Account, EndedSessions)>, Problem> {
-    let Some(account) = users::lock_account(conn, user)? else {
+    let Some(account) = use_up(conn, user, challenge, now)? else {
         return Ok(None);
     };
-    if !challenges::consume(conn, challenge, now)? {
-        return Ok(None);
-    }
     users::set_password(conn, user, hash, now)?;
     // Its log-in with the new password is no news.
     login_devices::remember(conn, user, client, now)?;

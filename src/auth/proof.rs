@@ -1,7 +1,10 @@
 //! Checks what a person proves by mail: the token of a link, or a code together with the address.
 
+use chrono::{DateTime, Utc};
+use diesel::{PgConnection, QueryResult};
 use serde::Deserialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 use super::{
@@ -9,9 +12,9 @@ use super::{
     challenges::{self, Attempt, Challenge, CodeForm, Owner, Purpose},
 };
 use crate::{
-    db,
+    db::{self, UserId},
     http::{Network, Problem, kind},
-    users::EmailAddress,
+    users::{self, Account, EmailAddress},
 };
 
 #[derive(Deserialize, Validate, ToSchema)]
@@ -95,6 +98,20 @@ impl Proof {
         }
         Ok(found)
     }
+}
+
+/// Locks the account of a challenge and uses the challenge up. Returns None if the account is gone, or if another request
+/// used the challenge first.
+pub(super) fn use_up(
+    conn: &mut PgConnection,
+    user: UserId,
+    challenge: Uuid,
+    now: DateTime<Utc>,
+) -> QueryResult<Option<Account>> {
+    let Some(account) = users::lock_account(conn, user)? else {
+        return Ok(None);
+    };
+    Ok(challenges::consume(conn, challenge, now)?.then_some(account))
 }
 
 /// The answer to every invalid token and code.

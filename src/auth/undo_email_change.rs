@@ -13,7 +13,7 @@ use super::{
     challenges::{self, Challenge, Purpose},
     confirm::Confirmed,
     mails::{Notice, NoticeMail, Reason, ResetMail},
-    proof::{MailedToken, Proof, refused},
+    proof::{MailedToken, Proof, refused, use_up},
 };
 use crate::{
     audit::{Event, EventKind},
@@ -62,12 +62,9 @@ fn apply(
     now: DateTime<Utc>,
 ) -> Result<Option<Ended>, Problem> {
     let user = challenge.user().ok_or_else(|| Problem::internal("an undo without a user"))?;
-    let Some(before) = users::lock_account(conn, user)? else {
+    let Some(before) = use_up(conn, user, challenge.id, now)? else {
         return Ok(None);
     };
-    if !challenges::consume(conn, challenge.id, now)? {
-        return Ok(None);
-    }
     // No other account can have the address: the challenge has reserved it until now.
     users::change_email(conn, user, &challenge.email, now)?;
     challenges::cancel_after(conn, user, challenge)?;

@@ -5,8 +5,8 @@ use actix_web::{HttpResponse, post, web::Data};
 use super::{
     Auth,
     caller::Caller,
-    challenges::{self, Purpose},
-    proof::{MailedToken, Proof, refused},
+    challenges::Purpose,
+    proof::{MailedToken, Proof, refused, use_up},
 };
 use crate::{
     audit::{Event, EventKind},
@@ -39,11 +39,8 @@ pub async fn unlock_login(
     let user = challenge.user().ok_or_else(|| Problem::internal("an unlock without a user"))?;
     let limits = auth.limits.clone();
     auth.db
-        .tx(move |conn| {
-            let is_there = users::lock_account(conn, user)?.is_some();
-            if !is_there || !challenges::consume(conn, challenge.id, now)? {
-                return Err(refused("/token"));
-            }
+        .tx(move |conn| -> Result<(), Problem> {
+            use_up(conn, user, challenge.id, now)?.ok_or_else(|| refused("/token"))?;
             Event::by_stranger(EventKind::LoginsAllowed, user, &client).record(conn, now)?;
             Ok(users::allow_login(conn, &limits, user, network, now)?)
         })
