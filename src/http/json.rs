@@ -263,4 +263,13 @@ mod tests {
             assert_eq!(refusal(body).0, "malformed-json");
         }
     }
+
+    #[test]
+    fn a_text_that_is_no_time_is_told_what_a_time_looks_like() {
+        for text in ["tomorrow", "2020-01-01", "2020-13-01T00:00:00Z", "2020-01-01T00:00:00Z+1", ""] {
+            let value = Value::String(text.into());
+            let error = serde_json::from_value::<chrono::DateTime<chrono::Utc>>(value).expect_err(text);
+            assert!(plain(&error.to_string()).starts_with("must be a time"), "{text}: {error}");
+        }
+    }
 }

@@ -92,8 +92,9 @@ def lines(ctx, value):
     return value if isinstance(value, bytes) else str(value).encode()
 
 
-# Codes, and fields and codes, of a 422 for data that the schema allows. No text may contain U+0000.
+# Codes of a 422 that any field may get for data that the schema allows: no text may contain U+0000.
 BEYOND_SCHEMAS_ANYWHERE = {"control-character"}
+# Fields with such codes of their own.
 BEYOND_SCHEMAS = {
     # Only a mail has a valid one.
     ("code", "invalid"),
