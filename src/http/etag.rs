@@ -4,12 +4,25 @@
 //! `If-Match` is an error, since the client expects it to be checked.
 
 use actix_web::{HttpRequest, http::header};
+use aws_lc_rs::digest::{SHA256, digest};
 
 use super::{kind, problem::Problem};
 
 /// The header with the strong entity tag of a row's version.
 pub fn of_version(version: i32) -> (header::HeaderName, String) {
     (header::ETAG, format!("\"{version}\""))
+}
+
+/// The header with a strong entity tag that changes with the body.
+pub fn of_body(body: &[u8]) -> header::HeaderValue {
+    header::HeaderValue::try_from(format!("\"{}\"", hash(body))).expect("hexadecimal digits")
+}
+
+/// The first 64 bits of the SHA-256 of a body.
+pub(super) fn hash(body: &[u8]) -> String {
+    let hash = digest(&SHA256, body);
+    let first = hash.as_ref().first_chunk().expect("a digest has 32 bytes");
+    format!("{:016x}", u64::from_be_bytes(*first))
 }
 
 /// The condition of a change.

@@ -10,7 +10,6 @@ use actix_web::{
     },
     web::Bytes,
 };
-use aws_lc_rs::digest::{SHA256, digest};
 use serde::Serialize;
 
 use super::{
@@ -51,7 +50,7 @@ impl Prepared {
         writer.write_all(&json).expect("memory");
         drop(writer);
         let zstd = zstd::bulk::compress(&json, ZSTD_LEVEL).expect("memory");
-        let tag = tag(&json);
+        let tag = etag::hash(&json);
         Self {
             brotli: Variant::new(&tag, JSON, Some("br"), brotli),
             zstd: Variant::new(&tag, JSON, Some("zstd"), zstd),
@@ -85,13 +84,7 @@ pub fn respond_once(req: &HttpRequest, value: &impl Serialize) -> HttpResponse {
 
 /// Responds with a body of any type that is made for one request.
 pub fn respond_with(req: &HttpRequest, content_type: &'static str, body: Vec<u8>) -> HttpResponse {
-    Variant::new(&tag(&body), content_type, None, body).respond(req)
-}
-
-fn tag(body: &[u8]) -> String {
-    let hash = digest(&SHA256, body);
-    let first = hash.as_ref().first_chunk().expect("a digest has 32 bytes");
-    format!("{:016x}", u64::from_be_bytes(*first))
+    Variant::new(&etag::hash(&body), content_type, None, body).respond(req)
 }
 
 impl Variant {

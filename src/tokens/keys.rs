@@ -9,7 +9,6 @@ use std::{collections::HashMap, sync::Arc};
 use actix_web::{http::header::HeaderValue, web::Bytes};
 use anyhow::{Result, anyhow};
 use arc_swap::ArcSwap;
-use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, Utc};
 use diesel::{
     PgConnection, QueryResult, RunQueryDsl,
@@ -29,6 +28,7 @@ use super::{
 use crate::{
     config::SigningAlgorithm,
     db::{Change, Follow, schema::signing_keys, text_enum},
+    http::etag::of_body,
 };
 
 pub(super) const CHANNEL: &str = "mintage_signing_keys";
@@ -97,9 +97,8 @@ impl Default for Jwks {
 impl Jwks {
     fn new(keys: &JwkSet) -> Self {
         let body: Bytes = serde_json::to_vec(keys).expect("strings serialise").into();
-        let hash = digest(&SHA256, &body);
-        let tag = hash.as_ref().iter().take(8).fold(String::new(), |tag, byte| format!("{tag}{byte:02x}"));
-        Self { body, etag: HeaderValue::try_from(format!("\"{tag}\"")).expect("hexadecimal digits") }
+        let etag = of_body(&body);
+        Self { body, etag }
     }
 }
 
