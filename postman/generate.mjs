@@ -1,230 +1,104 @@
 #!/usr/bin/env node
-// Writes postman/mintage.postman_collection.json: the requests come from openapi/openapi.json, their order and
+// Writes the Postman collections and their environment: the requests come from openapi/openapi.json, their order and
 // what only a person can know from postman/flow.mjs.
-//   node postman/generate.mjs            writes the collection
-//   node postman/generate.mjs --check    fails if the committed collection differs
+//
+//   mintage.postman_collection.json        for people, also served as /postman.json: each operation, with saved examples
+//   mintage-tests.postman_collection.json  for CI: the same requests and those that are refused, with all checks
+//   mintage.postman_environment.json       the variables of both
+//
+//   node postman/generate.mjs            writes them
+//   node postman/generate.mjs --check    fails if the committed files differ
 // Either fails if an operation has no request, or if the flow contradicts the document.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 
+import { document, operations, parameters, resolve } from './document.mjs';
+import { examplesOf } from './examples.mjs';
 import * as flow from './flow.mjs';
-
-const COLLECTION = new URL('mintage.postman_collection.json', import.meta.url);
-const read = (path) => JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8'));
-const document = read('../openapi/openapi.json');
-const environment = read('mintage.postman_environment.json');
-
-const METHODS = ['get', 'put', 'post', 'delete', 'options', 'head', 'patch', 'trace'];
-const operations = new Map(
-  Object.entries(document.paths).flatMap(([path, item]) =>
-    METHODS.filter((method) => item[method]).map((method) => [
-      item[method].operationId,
-      { method: method.toUpperCase(), path, ...item[method] },
-    ]),
-  ),
-);
+import {
+  answers,
+  event,
+  expectedStatus,
+  forgetMail,
+  leaveOut,
+  readMail,
+  skipUnless,
+  statements,
+  testsOfProblem,
+  testsOfSuccess,
+} from './scripts.mjs';
 
 const faults = [];
-const unused = new Set(operations.keys());
 
-const resolve = (value) =>
-  value?.$ref ? resolve(value.$ref.slice(2).split('/').reduce((node, key) => node[key], document)) : value;
+// --- requests
 
 const bearer = (token) => ({ type: 'bearer', bearer: [{ key: 'token', value: token, type: 'string' }] });
 const authOf = (token) => (token === null ? { type: 'noauth' } : bearer(token));
 
-// --- scripts
-
-/** The statements of a function of the flow, which is never called here. */
-const statements = (script) => {
-  const text = script.toString();
-  const block = /^\(\w*\) => \{\n([\s\S]*)\n\s*\}$/.exec(text)?.[1];
-  const lines = (block ?? text.replace(/^\(\w*\) =>\s*/, '')).split('\n');
-  const indented = lines.slice(block ? 0 : 1).filter((line) => line.trim());
-  const margin = Math.min(...indented.map((line) => line.search(/\S/)), Infinity);
-  const plain = lines.map((line, index) => (block || index > 0 ? line.slice(margin) : line));
-  if (!block) plain[plain.length - 1] += ';';
-  return plain;
-};
-
-const event = (listen, exec) => {
-  try {
-    new Function('pm', exec.join('\n'));
-  } catch (error) {
-    faults.push(`a script is not JavaScript: ${error.message}\n${exec.join('\n')}`);
-  }
-  return { listen, script: { type: 'text/javascript', exec } };
-};
-
-const events = ({ before, test }) => [
-  ...(before ? [event('prerequest', statements(before))] : []),
-  ...(test ? [event('test', test)] : []),
-];
-
-const quoted = (text) => `'${text.replace(/[\\']/g, '\\$&')}'`;
-
-/** The members that an object of this schema has, and those it may have; undefined for anything else. */
-const membersOf = (schema) => {
-  const { allOf, anyOf, properties, required = [] } = resolve(schema) ?? {};
-  if (anyOf) return membersOf(anyOf[0]);
-  const parts = (allOf ?? []).map(membersOf);
-  if (!properties && parts.length === 0) return undefined;
-  return {
-    required: [...parts.flatMap((part) => part.required), ...required],
-    properties: Object.assign({}, ...parts.map((part) => part.properties), properties),
-  };
-};
-
-const hasMembers = (value, { required, properties }) => {
-  const list = (names) => names.map(quoted).join(', ');
-  const all = Object.keys(properties);
-  if (all.every((name) => required.includes(name))) return [`pm.expect(${value}).to.have.all.keys(${list(all)});`];
-  return [
-    ...(required.length > 0 ? [`pm.expect(${value}).to.include.all.keys(${list(required)});`] : []),
-    `pm.expect([${list(all)}]).to.include.members(Object.keys(${value}));`,
-  ];
-};
-
-/** That `body` has the documented members, and so have the objects in it. */
-const testsOfMembers = (schema) => {
-  const members = membersOf(schema);
-  if (!members) return [];
-  const checks = hasMembers('body', members);
-  for (const [name, property] of Object.entries(members.properties)) {
-    const items = property.type === 'array' ? membersOf(property.items) : undefined;
-    const inner = property.$ref ? membersOf(property) : undefined;
-    if (inner && members.required.includes(name)) checks.push(...hasMembers(`body.${name}`, inner));
-    if (items) {
-      const present = members.required.includes(name) ? `body.${name}` : `body.${name} ?? []`;
-      checks.push(`for (const item of ${present}) {`, ...hasMembers('item', items).map((line) => `  ${line}`), '}');
-    }
-  }
-  const name = (resolve(schema).anyOf?.[0] ?? schema).$ref?.split('/').at(-1);
-  return [`pm.test('has the members of ${name}', () => {`, ...checks.map((line) => `  ${line}`), '});'];
-};
-
-const answers = (status) => `pm.test('answers ${status}', () => pm.response.to.have.status(${status}));`;
-
-const testsOfSuccess = (operation, { status, headers, answer }, fault) => {
-  const expected = String(status ?? Object.keys(operation.responses).find((one) => one.startsWith('2')));
-  const response = resolve(operation.responses[expected]);
-  if (!response) {
-    fault(`expects ${expected}, which is not documented`);
-    return [];
-  }
-  const tests = [answers(expected)];
-  if (!response.content) {
-    return [...tests, "pm.test('has no body', () => pm.expect(pm.response.text()).to.be.empty);"];
-  }
-  const type = headers?.Accept ?? Object.keys(response.content)[0];
-  tests.push(
-    `pm.test('is ${type}', () => pm.expect(pm.response.headers.get('Content-Type').split(';')[0]).to.eql('${type}'));`,
-  );
-  if (type !== 'application/json') return tests;
-  const schema = answer ? { $ref: `#/components/schemas/${answer}` } : response.content[type].schema;
-  if (!resolve(schema)) fault(`expects the schema ${answer}, which is not documented`);
-  return [...tests, 'const body = pm.response.json();', ...testsOfMembers(schema)];
-};
-
-/** RFC 6750, section 3.1: no error code where there was no token. */
-const challengeOf = (code) =>
-  ['missing-token', 'invalid-credentials'].includes(code)
-    ? 'Bearer realm="mintage"'
-    : 'Bearer realm="mintage", error="invalid_token"';
-
-const testsOfProblem = (operation, { problem, at }, fault) => {
-  const [status] =
-    Object.entries(operation.responses).find(
-      ([, response]) => resolve(response).content?.['application/problem+json']?.examples?.[problem],
-    ) ?? [];
-  if (!status) {
-    fault(`expects the problem ${problem}, which is not documented`);
-    return [];
-  }
-  const tests = [
-    answers(status),
-    'const body = pm.response.json();',
-    `pm.test('is the problem ${problem}', () => pm.expect(body.code).to.eql('${problem}'));`,
-  ];
-  if (status === '401') {
-    tests.push(
-      "pm.test('says how to authenticate', () => {",
-      `  pm.expect(pm.response.headers.get('WWW-Authenticate')).to.eql('${challengeOf(problem)}');`,
-      '});',
-    );
-  }
-  if (at) {
-    const [pointer, code] = at;
-    tests.push(
-      `pm.test('names ${pointer}', () => pm.expect(body.errors[0]).to.include({ pointer: '${pointer}', code: '${code}' }));`,
-    );
-  }
-  return tests;
-};
-
-// --- requests
-
-const parameters = (operation, where) => (operation.parameters ?? []).map(resolve).filter((one) => one.in === where);
-
 /** What a parameter that is not sent could be; Postman shows it unticked. */
 const offered = ({ name, description, schema, example }) => ({
   key: name,
-  value: String(example ?? resolve(schema)?.default ?? resolve(schema)?.enum?.[0] ?? ''),
+  value: String(example ?? schema?.example ?? resolve(schema)?.default ?? resolve(schema)?.enum?.[0] ?? ''),
   description: description ?? '',
   disabled: true,
 });
 
-const given = (values) => Object.entries(values).map(([key, value]) => ({ key, value: String(value) }));
-
 /** What the flow sends, then (if nothing is special about the request) what else could be sent. */
 const sent = (operation, where, values, isMain, fault) => {
   const known = parameters(operation, where);
-  if (where === 'query') {
-    for (const name of Object.keys(values)) {
-      if (!known.some((one) => one.name === name)) fault(`sends ${name}, which is not documented`);
-    }
-  }
+  const given = Object.entries(values).map(([key, value]) => {
+    const parameter = known.find((one) => one.name === key);
+    if (!parameter && where === 'query') fault(`sends ${key}, which is not documented`);
+    const description = isMain && parameter?.description ? { description: parameter.description } : {};
+    return { key, value: String(value), ...description };
+  });
   const others = isMain ? known.filter((one) => !Object.hasOwn(values, one.name)) : [];
-  return [...given(values), ...others.map(offered)];
+  return [...given, ...others.map(offered)];
 };
 
+/** Postman fills `:name` in from its table of path variables. */
 const urlOf = (operation, step, isMain, fault) => {
-  const path = operation.path.replace(/\{(\w+)\}/g, (_, name) => {
-    const documented = parameters(operation, 'path').find((one) => one.name === name);
-    const value = step.path?.[name] ?? flow.pathValues[name] ?? documented?.example;
+  const path = operation.path.replace(/\{(\w+)\}/g, ':$1').split('/').slice(1);
+  const variable = parameters(operation, 'path').map(({ name, description, example }) => {
+    const value = step.path?.[name] ?? example;
     if (value === undefined) fault(`needs a value for {${name}}: path: { ${name}: … }`);
-    return String(value);
+    return { key: name, value: String(value), description: description ?? '' };
   });
   const query = sent(operation, 'query', step.query ?? {}, isMain, fault);
   const enabled = query.filter((one) => !one.disabled);
   const search = enabled.length > 0 ? `?${enabled.map(({ key, value }) => `${key}=${value}`).join('&')}` : '';
   return {
-    raw: `{{base_url}}${path}${search}`,
+    raw: `{{base_url}}/${path.join('/')}${search}`,
     host: ['{{base_url}}'],
-    path: path.split('/').slice(1),
+    path,
     ...(query.length > 0 ? { query } : {}),
+    ...(variable.length > 0 ? { variable } : {}),
   };
 };
 
 const FORM = 'application/x-www-form-urlencoded';
 
-const isForm = (operation) => operation.requestBody?.content?.[FORM] !== undefined;
+const JSON_BODY = { raw: { language: 'json' } };
 
-/** A body as Postman sends it. */
-const encoded = (operation, body) =>
-  isForm(operation)
-    ? { mode: 'urlencoded', urlencoded: Object.entries(body).map(([key, value]) => ({ key, value })) }
-    : { mode: 'raw', raw: JSON.stringify(body, null, 2), options: { raw: { language: 'json' } } };
-
+/** The body as Postman sends it, and its type. */
 const bodyOf = (operation, step, fault) => {
   const content = operation.requestBody?.content;
-  const schema = (content?.['application/json'] ?? content?.[FORM])?.schema;
-  if (!schema) {
+  if (step.file) return { type: step.file, body: { mode: 'file', file: { src: null } } };
+  if (step.text) return { type: step.text.type, body: { mode: 'raw', raw: step.text.body } };
+  const type = ['application/json', FORM].find((one) => content?.[one]);
+  if (!type) {
     if (step.body || step.change) fault('sends a body, which is not documented');
     return undefined;
   }
-  if (step.body !== undefined) return step.body;
-  const example = resolve(schema).example;
+  const body = step.body === undefined ? documentedBody(content[type].schema, step, fault) : step.body;
+  if (!body) return undefined;
+  return type === FORM
+    ? { type, body: { mode: 'urlencoded', urlencoded: Object.entries(body).map(([key, value]) => ({ key, value })) } }
+    : { type, body: { mode: 'raw', raw: JSON.stringify(body, null, 2), options: JSON_BODY } };
+};
+
+const documentedBody = (schema, step, fault) => {
+  const { example } = resolve(schema);
   if (!example) {
     fault('needs a body, since its schema has no example');
     return undefined;
@@ -233,92 +107,234 @@ const bodyOf = (operation, step, fault) => {
   return { ...Object.fromEntries(filled), ...step.change };
 };
 
-const itemOf = (step) => {
+const requestOf = (operation, step, isMain, fault) => {
+  const isPublic = operation.security?.length === 0;
+  if (isPublic && step.token) fault('sends a token to a public operation');
+  const token = isPublic ? null : step.token;
+  const sentBody = bodyOf(operation, step, fault);
+  const description = step.about ?? operation.description;
+  if (!description) fault('has no description');
+  return {
+    method: operation.method,
+    header: [
+      ...sent(operation, 'header', step.headers ?? {}, isMain, fault),
+      ...(sentBody ? [{ key: 'Content-Type', value: sentBody.type }] : []),
+    ],
+    ...(sentBody ? { body: sentBody.body } : {}),
+    url: urlOf(operation, step, isMain, fault),
+    ...(token === undefined ? {} : { auth: authOf(token) }),
+    description,
+  };
+};
+
+// --- scripts of a request
+
+const lines = (scripts) => [scripts ?? []].flat().flatMap(statements);
+
+const before = (step) => [
+  ...(step.onlyIf ? skipUnless(step.onlyIf) : []),
+  ...lines(step.before),
+  ...(step.mail ? readMail(step.mail) : []),
+];
+
+/** For people: what is worth knowing at a glance, and what later requests send. */
+const afterForPeople = (operation, step) => {
+  const kept = [...lines(step.keep), ...(step.mail ? [forgetMail(step.mail)] : [])];
+  const needsBody = kept.some((line) => /\bbody\b/.test(line));
+  return [
+    answers(...(step.anyOf ?? [expectedStatus(operation, step)])),
+    ...(needsBody
+      ? [
+          'if (pm.response.code < 300 && pm.response.text()) {',
+          '  const body = pm.response.json();',
+          ...kept.map((line) => `  ${line}`),
+          '}',
+        ]
+      : kept),
+  ];
+};
+
+const afterForTests = (operation, step, fault) => {
+  const generated = step.anyOf
+    ? [answers(...step.anyOf)]
+    : (step.problem ? testsOfProblem : testsOfSuccess)(operation, step, fault);
+  return [...generated, ...lines(step.test), ...lines(step.keep), ...(step.mail ? [forgetMail(step.mail)] : [])];
+};
+
+// --- collections
+
+/** `people` or `tests`: which steps a collection has, and what each of them looks like. */
+const KINDS = {
+  people: {
+    has: (step) => !step.problem && (!step.when || step.shown),
+    after: afterForPeople,
+    examples: (operation, request, isMain) => (isMain ? examplesOf(operation, request) : []),
+  },
+  tests: {
+    has: (step) => !step.endless,
+    after: afterForTests,
+    examples: () => [],
+  },
+};
+
+const nameOf = (step) => {
+  const { summary } = operations.get(step.call) ?? {};
+  return step.name ?? (step.when ? `${summary}: ${step.when}` : summary);
+};
+
+const itemOf = (kind, step) => {
   const operation = operations.get(step.call);
   const fault = (text) => faults.push(`${step.call}${step.when ? ` (${step.when})` : ''} ${text}`);
   if (!operation) {
     fault('is no operation');
     return [];
   }
-  unused.delete(step.call);
   const isMain = !step.when;
-  const name = step.name ?? (step.when ? `${operation.summary}: ${step.when}` : operation.summary);
-  const isPublic = operation.security?.length === 0;
-  if (isPublic && step.token) fault('sends a token to a public operation');
-  const token = isPublic ? null : step.token;
-  const body = bodyOf(operation, step, fault);
-  const generated = step.anyOf
-    ? [`pm.test('answers ${step.anyOf.join(' or ')}', () => pm.expect(pm.response.code).to.be.oneOf(${JSON.stringify(step.anyOf)}));`]
-    : (step.problem ? testsOfProblem : testsOfSuccess)(operation, step, fault);
-  const test = [...generated, ...[step.test ?? []].flat().flatMap(statements)];
-  const description = step.about ?? operation.description;
-  if (!description) fault('has no description');
+  const request = requestOf(operation, step, isMain, fault);
   return {
-    name,
-    event: events({ before: step.before, test }),
+    name: nameOf(step),
+    event: [
+      ...event('prerequest', before(step), fault),
+      ...event('test', kind.after(operation, step, fault), fault),
+    ],
     // A redirect is the response to check, not the page behind it.
     ...(String(step.status).startsWith('3') ? { protocolProfileBehavior: { followRedirects: false } } : {}),
-    request: {
-      method: operation.method,
-      header: [
-        ...sent(operation, 'header', step.headers ?? {}, isMain, fault),
-        ...(body ? [{ key: 'Content-Type', value: isForm(operation) ? FORM : 'application/json' }] : []),
-      ],
-      ...(body ? { body: encoded(operation, body) } : {}),
-      url: urlOf(operation, step, isMain, fault),
-      ...(token === undefined ? {} : { auth: authOf(token) }),
-      description,
-    },
-    response: [],
+    request,
+    response: kind.examples(operation, request, isMain),
   };
 };
 
-const folderOf = ({ name, about, token, before, steps }) => ({
-  name,
-  description: about,
-  ...(token === undefined ? {} : { auth: authOf(token) }),
-  ...(before ? { event: events({ before }) } : {}),
-  item: steps.flatMap((step) => (step.steps ? folderOf(step) : itemOf(step))),
-});
+/** Makes runs continue behind a stream: with the script of the request before it. */
+const leaveOutStreams = (steps, items) => {
+  for (const [index, step] of steps.entries()) {
+    if (!step.endless) continue;
+    const previous = items[index - 1]?.event.find(({ listen }) => listen === 'test');
+    if (!previous || !items[index + 1]?.request) faults.push(`${step.call} needs a request before and after it`);
+    else previous.script.exec.push(...leaveOut(items[index].name, items[index + 1].name));
+  }
+};
 
-const collection = {
+const folderOf = (kind, { name, about, token, onlyIf, before: script, steps, testsOnly }) => {
+  if (testsOnly && kind === KINDS.people) return [];
+  const shown = steps.filter((step) => step.steps || kind.has(step));
+  const items = shown.flatMap((step) => (step.steps ? folderOf(kind, step) : itemOf(kind, step)));
+  if (items.length === shown.length) leaveOutStreams(shown, items);
+  return {
+    name,
+    description: about,
+    ...(token === undefined ? {} : { auth: authOf(token) }),
+    event: event('prerequest', [...(onlyIf ? skipUnless(onlyIf) : []), ...lines(script)], (text) => faults.push(`${name} ${text}`)),
+    item: items,
+  };
+};
+
+const isSecret = (name) => flow.secrets.test(name);
+
+const keptBy = (scripts) => [...lines(scripts).join('\n').matchAll(/keep\('(\w+)'/g)].map(([, name]) => name);
+
+const stepsOf = (steps) => steps.flatMap((step) => (step.steps ? stepsOf(step.steps) : [step]));
+
+/** What to do about a variable without a value: by default to send the request that stores it. */
+const hints = {};
+/** The variables that the script before a request makes up, by the name of the request. */
+const madeUp = {};
+for (const step of stepsOf(flow.folders)) {
+  const before = keptBy(step.before);
+  if (before.length > 0) madeUp[nameOf(step)] = before;
+  for (const name of [...before, ...keptBy(step.keep)]) hints[name] ??= `send "${nameOf(step)}" first`;
+}
+Object.assign(hints, flow.hints);
+
+const variables = [...new Set([...Object.keys(flow.variables), ...Object.keys(hints)])];
+
+const collectionOf = (kind, { name, about, after }) => ({
   info: {
-    name: document.info.title,
-    description: flow.about,
+    name,
+    description: about,
     schema: 'https://schema.getpostman.com/json/collection/v2.1.0/collection.json',
   },
   auth: bearer('{{access_token}}'),
-  event: events({ before: flow.beforeEach, test: statements(flow.afterEach) }),
-  item: flow.folders.map(folderOf),
+  variable: variables.map((key) => ({ key, value: flow.variables[key] ?? '', type: 'string' })),
+  event: [
+    ...event(
+      'prerequest',
+      [
+        `const hints = ${JSON.stringify(hints)};`,
+        `const madeUp = ${JSON.stringify(madeUp)};`,
+        ...statements(flow.beforeEach),
+      ],
+      (text) => faults.push(`${name} ${text}`),
+    ),
+    ...event('test', lines(after), (text) => faults.push(`${name} ${text}`)),
+  ],
+  item: flow.folders.flatMap((folder) => folderOf(kind, folder)),
+});
+
+const environment = {
+  name: 'Mintage (local)',
+  values: variables.map((key) => ({
+    key,
+    value: flow.variables[key] ?? '',
+    type: isSecret(key) ? 'secret' : 'default',
+    enabled: true,
+  })),
+  _postman_variable_scope: 'environment',
+};
+
+const files = {
+  'mintage.postman_collection.json': collectionOf(KINDS.people, flow.people),
+  'mintage-tests.postman_collection.json': collectionOf(KINDS.tests, flow.tests),
+  'mintage.postman_environment.json': environment,
 };
 
 // --- what would only show when a person sends the requests
 
-for (const name of unused) faults.push(`${name} has no request: add { call: '${name}' } to a folder in postman/flow/`);
+const requestsOf = (items) => items.flatMap((one) => (one.item ? requestsOf(one.item) : [one]));
 
-const text = JSON.stringify(collection);
-const known = new Set(environment.values.map(({ key }) => key));
-for (const [, name] of text.matchAll(/environment\.set\('(\w+)'/g)) known.add(name);
-for (const [, name] of text.matchAll(/\{\{(\w+)\}\}/g)) {
-  if (!known.has(name)) faults.push(`{{${name}}} is neither in the environment nor set by a script`);
-  known.add(name);
+const known = new Set(stepsOf(flow.folders).filter(KINDS.people.has).map(({ call }) => call));
+for (const name of operations.keys()) {
+  if (!known.has(name)) faults.push(`${name} has no request: add { call: '${name}' } to a folder in postman/flow/`);
 }
 
-const isCurrent = () => {
+for (const [, name] of JSON.stringify(files).matchAll(/\{\{(\w+)\}\}/g)) {
+  if (!variables.includes(name)) {
+    faults.push(`{{${name}}} is neither in \`variables\` or \`hints\` nor kept by a script`);
+    variables.push(name);
+  }
+}
+
+// Runs find requests by their names.
+for (const { info, item } of Object.values(files).filter((file) => file.item)) {
+  const names = requestsOf(item).map(({ name }) => name);
+  for (const name of new Set(names.filter((one, index) => names.indexOf(one) !== index))) {
+    faults.push(`two requests of "${info.name}" have the name "${name}"`);
+  }
+}
+
+const isCurrent = (file, content) => {
   try {
-    return isDeepStrictEqual(JSON.parse(readFileSync(COLLECTION, 'utf8')), collection);
+    return isDeepStrictEqual(JSON.parse(readFileSync(new URL(file, import.meta.url), 'utf8')), content);
   } catch {
     return false;
   }
 };
-if (process.argv.includes('--check') && faults.length === 0 && !isCurrent()) {
-  faults.push('the collection is out of date: run node postman/generate.mjs');
+const isCheck = process.argv.includes('--check');
+for (const [file, content] of Object.entries(files)) {
+  if (isCheck && faults.length === 0 && !isCurrent(file, content)) {
+    faults.push(`postman/${file} is out of date: run node postman/generate.mjs`);
+  }
 }
 if (faults.length > 0) {
-  console.error(faults.map((fault) => `postman: ${fault}`).join('\n'));
+  console.error([...new Set(faults)].map((fault) => `postman: ${fault}`).join('\n'));
   process.exit(1);
 }
-if (!process.argv.includes('--check')) writeFileSync(COLLECTION, `${JSON.stringify(collection, null, 2)}\n`);
+if (!isCheck) {
+  for (const [file, content] of Object.entries(files)) {
+    writeFileSync(new URL(file, import.meta.url), `${JSON.stringify(content, null, 2)}\n`);
+  }
+}
 
-const count = (items) => items.reduce((sum, { item }) => sum + (item ? count(item) : 1), 0);
-console.log(`postman: ${count(collection.item)} requests cover all ${operations.size} operations`);
+const counts = ['mintage.postman_collection.json', 'mintage-tests.postman_collection.json'].map(
+  (file) => requestsOf(files[file].item).length,
+);
+console.log(`postman: ${counts[0]} requests for people and ${counts[1]} for tests cover all ${operations.size} operations`);

@@ -1,17 +1,20 @@
-// Serves a mailbox for unattended runs: GET /code/ADDRESS and GET /token/ADDRESS return the code or token of the next
-// mail to that address. Prints its own address.
+// Serves a mailbox for unattended runs of the collections: GET /code/ADDRESS/PAGE and GET /token/ADDRESS/PAGE return
+// the code or the token of the next mail to that address whose link opens that page, or any page.
+import { once } from 'node:events';
 import { createServer } from 'node:http';
 
-import { mailbox } from '../scripts/mails.mjs';
-
-const mails = mailbox(process.argv[2]);
-const server = createServer(async (request, response) => {
-  const [, what, address] = request.url.split('/').map(decodeURIComponent);
-  try {
-    const mail = await mails.next(address, (one) => one[what]);
-    response.end(mail[what]);
-  } catch (error) {
-    response.writeHead(404).end(String(error));
-  }
-});
-server.listen(0, '127.0.0.1', () => console.log(`http://127.0.0.1:${server.address().port}`));
+/** `mailTo` waits for a mail; returns the address of the mailbox and how to end it. */
+export const startMailbox = async (mailTo) => {
+  const server = createServer(async (request, response) => {
+    const [, what, address, page] = request.url.split('/').map(decodeURIComponent);
+    try {
+      const mail = await mailTo(address, (one) => one[what] && (!page || one.link?.includes(`/${page}#`)));
+      response.end(mail[what]);
+    } catch (error) {
+      response.writeHead(404).end(String(error));
+    }
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return { url: `http://127.0.0.1:${server.address().port}`, stop: () => server.close() };
+};

@@ -1,25 +1,46 @@
-import { hasEntityTag, isTokenPair, logIn, makeUpAccount } from './shared.mjs';
+import { hasEntityTag, isTokenPair, keepEntityTag, keepTokens, logIn, makeUpAccount } from './shared.mjs';
 
-export const gettingIn = {
-  name: 'auth: getting in',
+const keepAccount = () => keep('user_id', body.id);
+
+export const gettingStarted = {
+  name: 'Getting started',
   about:
-    'Register an account and log in. Log in stores the tokens in the environment; later requests send `{{access_token}}`.',
+    'Register an account, log in and look at the coins. **Log in** stores the tokens that all other requests send.',
   steps: [
-    { call: 'read_registration' },
+    { call: 'read_registration', keep: () => keep('confirmation_is_required', body.confirmation) },
     {
       call: 'register',
       before: makeUpAccount,
+      anyOf: [201, 202],
+      keep: keepAccount,
       test: () => {
-        pm.test('is the account', () => {
-          const email = pm.environment.get('email');
-          pm.expect(body).to.include({ email, name: 'Ada Lovelace', username: null, role: 'user' });
+        const isCreated = pm.response.code === 201;
+        pm.test('is created unless the address has to be confirmed', () => {
+          pm.expect(isCreated).to.eql(String(pm.variables.get('confirmation_is_required')) !== 'true');
         });
-        pm.test('says where the account is', () => {
-          pm.expect(pm.response.headers.get('Location')).to.match(new RegExp(`^https?://.+/api/v1/users/${body.id}$`));
-        });
-        pm.environment.set('user_id', body.id);
+        const body = isCreated ? pm.response.json() : {};
+        if (isCreated) {
+          pm.test('is the account', () => {
+            const email = pm.variables.get('email');
+            pm.expect(body).to.include({ email, name: 'Ada Lovelace', username: null, role: 'user' });
+          });
+          pm.test('says where the account is', () => {
+            const location = pm.response.headers.get('Location');
+            pm.expect(location).to.match(new RegExp(`^https?://.+/api/v1/users/${body.id}$`));
+          });
+        }
       },
     },
+    {
+      call: 'confirm',
+      name: 'Confirm the address (only where that is required)',
+      onlyIf: { variable: 'confirmation_is_required', because: 'this server creates accounts without confirmation' },
+      mail: { what: 'code', to: '{{email}}' },
+      keep: () => keep('email_is_confirmed', true),
+    },
+    logIn(),
+    { call: 'read_me', name: 'See your account', keep: keepAccount },
+    { call: 'list_coins', name: 'See the coins' },
     {
       call: 'register',
       when: 'the address is taken',
@@ -58,59 +79,45 @@ export const gettingIn = {
       problem: 'validation-failed',
       at: ['/email', 'email-or-username'],
     },
-    logIn(),
   ],
 };
 
 export const user = {
-  name: 'user',
-  about: 'The account of the access token.',
+  name: 'Your account',
+  about: 'The account of the access token, its picture, its security events and its data.',
   steps: [
     {
       call: 'read_me',
       test: [
         () =>
           pm.test('is the account', () => {
-            pm.expect(body).to.include({ id: pm.environment.get('user_id'), email: pm.environment.get('email') });
+            pm.expect(body).to.include({ id: pm.variables.get('user_id'), email: pm.variables.get('email') });
           }),
         hasEntityTag,
-        () => pm.environment.set('etag', pm.response.headers.get('ETag')),
       ],
+      keep: [keepAccount, keepEntityTag, () => keep('email_is_confirmed', body.email_confirmed)],
     },
-    {
-      call: 'put_my_avatar',
-      when: 'not a picture',
-      about: 'Send a PNG, JPEG, WebP or GIF file as the body, or as `file` of a form.',
-      problem: 'unsupported-media-type',
-    },
-    {
-      call: 'read_avatar',
-      when: 'no picture',
-      about: 'Every user who is logged in can read the pictures of others.',
-      path: { id: '{{user_id}}' },
-      problem: 'not-found',
-    },
-    { call: 'delete_my_avatar' },
     {
       call: 'update_me',
       headers: { 'If-Match': '{{etag}}' },
       test: [
         () =>
           pm.test('is the changed account', () => {
-            pm.expect(body).to.include({ name: 'Ada King', username: pm.environment.get('username') });
+            pm.expect(body).to.include({ name: 'Ada King', username: pm.variables.get('username') });
           }),
         hasEntityTag,
         () =>
           pm.test('has a new entity tag', () => {
-            pm.expect(pm.response.headers.get('ETag')).to.not.eql(pm.environment.get('etag'));
+            pm.expect(pm.response.headers.get('ETag')).to.not.eql(pm.variables.get('etag'));
           }),
       ],
+      keep: keepEntityTag,
     },
     {
       call: 'update_me',
       when: 'changed in the meantime',
       about: 'The entity tag is from before the last change.',
-      headers: { 'If-Match': '{{etag}}' },
+      headers: { 'If-Match': '"0"' },
       body: { name: 'Ada Byron' },
       problem: 'precondition-failed',
     },
@@ -135,9 +142,8 @@ export const user = {
       about: 'A field that is absent is cleared.',
       body: { name: 'Ada King', username: '{{username}}' },
       test: hasEntityTag,
+      keep: keepEntityTag,
     },
-    { call: 'list_my_events' },
-    { call: 'export_me' },
     {
       call: 'update_me',
       when: 'null clears',
@@ -146,30 +152,57 @@ export const user = {
       test: [
         () =>
           pm.test('only the name is cleared', () => {
-            pm.expect(body).to.include({ name: null, username: pm.environment.get('username') });
+            pm.expect(body).to.include({ name: null, username: pm.variables.get('username') });
           }),
         hasEntityTag,
       ],
+      keep: keepEntityTag,
     },
+    {
+      call: 'put_my_avatar',
+      file: 'image/png',
+      // Without a picture there is none to read.
+      keep: () => keep('has_picture', pm.response.code === 200),
+    },
+    {
+      call: 'put_my_avatar',
+      when: 'not a picture',
+      about: 'Send a PNG, JPEG, WebP or GIF file as the body, or as `file` of a form.',
+      problem: 'unsupported-media-type',
+    },
+    {
+      call: 'read_avatar',
+      path: { id: '{{user_id}}' },
+      onlyIf: { variable: 'has_picture', because: 'you have no picture; send "Set your profile picture" first' },
+    },
+    {
+      call: 'read_avatar',
+      when: 'no picture',
+      about: 'Every user who is logged in can read the pictures of others.',
+      path: { id: '{{user_id}}' },
+      problem: 'not-found',
+    },
+    { call: 'delete_my_avatar', keep: () => keep('has_picture', '') },
+    { call: 'list_my_events' },
+    { call: 'export_me' },
   ],
 };
 
-export const sessions = {
-  name: 'sessions',
-  about: 'Refresh a session, list where you are logged in and end a session.',
+export const signingIn = {
+  name: 'Sign-in',
+  about: 'Refresh the tokens. Before other requests that happens by itself, half a minute before they expire.',
   steps: [
     {
       call: 'refresh',
+      before: () => keep('used_refresh_token', pm.variables.get('refresh_token')),
       test: [
         isTokenPair,
-        () => {
+        () =>
           pm.test('the refresh token is a new one', () => {
-            pm.expect(body.refresh_token).to.not.eql(pm.environment.get('refresh_token'));
-          });
-          pm.environment.set('used_refresh_token', pm.environment.get('refresh_token'));
-          pm.environment.set('refresh_token', body.refresh_token);
-        },
+            pm.expect(body.refresh_token).to.not.eql(pm.variables.get('used_refresh_token'));
+          }),
       ],
+      keep: keepTokens,
     },
     {
       call: 'refresh',
@@ -178,13 +211,12 @@ export const sessions = {
       change: { refresh_token: '{{used_refresh_token}}' },
       test: [
         isTokenPair,
-        () => {
+        () =>
           pm.test('the successor is the same', () => {
-            pm.expect(body.refresh_token).to.eql(pm.environment.get('refresh_token'));
-          });
-          pm.environment.set('access_token', body.access_token);
-        },
+            pm.expect(body.refresh_token).to.eql(pm.variables.get('refresh_token'));
+          }),
       ],
+      keep: keepTokens,
     },
     {
       call: 'refresh',
@@ -193,22 +225,38 @@ export const sessions = {
       change: { refresh_token: '{{access_token}}' },
       problem: 'invalid-refresh-token',
     },
+  ],
+};
+
+export const sessions = {
+  name: 'Sessions',
+  about: 'List where you are logged in and end a session.',
+  steps: [
     {
       call: 'login',
       when: 'on a second device',
+      shown: true,
       about: 'Starts another session, with the username this time.',
       body: { username: '{{username}}', password: '{{password}}', remember: true },
-      test: [isTokenPair, () => pm.environment.set('second_access_token', body.access_token)],
+      test: isTokenPair,
+      keep: () => keep('second_access_token', body.access_token),
     },
     {
       call: 'list_sessions',
-      test: () => {
+      when: 'of the second device',
+      shown: true,
+      about: 'The same list; `current` is the session of the token.',
+      token: '{{second_access_token}}',
+      keep: () => keep('second_session_id', body.data.find((session) => session.current).id),
+    },
+    {
+      call: 'list_sessions',
+      test: () =>
         pm.test('lists both sessions', () => {
-          pm.expect(body.data).to.have.lengthOf(2);
-          pm.expect(body.data.filter((session) => session.current)).to.have.lengthOf(1);
-        });
-        pm.environment.set('second_session_id', body.data.find((session) => !session.current).id);
-      },
+          const others = body.data.filter((session) => !session.current);
+          pm.expect(body.data.length - others.length).to.eql(1);
+          pm.expect(others.map(({ id }) => id)).to.include(pm.variables.get('second_session_id'));
+        }),
     },
     { call: 'end_session', path: { id: '{{second_session_id}}' } },
     {
@@ -229,22 +277,28 @@ export const sessions = {
 };
 
 export const apiKeys = {
-  name: 'api-keys',
+  name: 'API keys',
   about: 'A key for a program: create, list, see its usage, revoke.',
   steps: [
     {
       call: 'create_api_key',
-      test: () => {
-        pm.test('is a key', () => pm.expect(body.key).to.match(/^mtg_[0-9A-Za-z]{36}$/));
-        pm.environment.set('api_key', body.key);
-        pm.environment.set('api_key_id', body.id);
+      test: () => pm.test('is a key', () => pm.expect(body.key).to.match(/^mtg_[0-9A-Za-z]{36}$/)),
+      keep: () => {
+        keep('api_key', body.key);
+        keep('api_key_id', body.id);
       },
     },
     {
       call: 'list_api_keys',
       test: () => pm.test('lists the key without its secret', () => pm.expect(body.data[0]).to.not.have.property('key')),
     },
-    { call: 'list_coins', when: 'with an API key', about: 'A key is sent in place of an access token.', token: '{{api_key}}' },
+    {
+      call: 'list_coins',
+      when: 'with an API key',
+      shown: true,
+      about: 'A key is sent in place of an access token.',
+      token: '{{api_key}}',
+    },
     {
       call: 'read_me',
       when: 'with an API key without the scope',
@@ -253,13 +307,13 @@ export const apiKeys = {
       problem: 'insufficient-scope',
     },
     { call: 'read_api_key_usage', path: { id: '{{api_key_id}}' } },
-    { call: 'revoke_api_key', path: { id: '{{api_key_id}}' } },
+    { call: 'revoke_api_key', path: { id: '{{api_key_id}}' }, keep: () => keep('api_key_id', '') },
   ],
 };
 
-export const gettingOut = {
-  name: 'auth: getting out',
-  about: 'Log out, and what is refused afterwards.',
+export const leaving = {
+  name: 'Leaving',
+  about: 'Log out and delete the account. Run last: the requests above need its tokens.',
   steps: [
     { call: 'logout' },
     {
@@ -275,13 +329,6 @@ export const gettingOut = {
       problem: 'invalid-refresh-token',
     },
     { call: 'logout', when: 'again', about: 'Changes nothing. The body may be left out.', body: null },
-  ],
-};
-
-export const leaving = {
-  name: 'user: deleting the account',
-  about: 'Deletes everything that this run has created.',
-  steps: [
     logIn({ when: 'to delete the account', about: 'Deleting the account needs a token.' }),
     {
       call: 'delete_me',
@@ -297,18 +344,23 @@ export const leaving = {
       when: 'deleted',
       about: 'The account no longer exists.',
       problem: 'invalid-credentials',
-      test: () => {
-        // These tokens are of no use any more.
-        for (const name of [
-          'access_token',
-          'refresh_token',
-          'used_refresh_token',
-          'second_access_token',
-          'admin_access_token',
-        ]) {
-          pm.environment.set(name, '');
-        }
-      },
+    },
+    {
+      call: 'restore_account',
+      onlyIf: { variable: 'email_is_confirmed', because: 'only a confirmed address gets the mail that restores an account' },
+      mail: { what: 'token', to: '{{email}}', page: 'restore-account' },
+    },
+    logIn({
+      when: 'restored',
+      about: 'The restored account can log in again.',
+      onlyIf: { variable: 'email_is_confirmed', because: 'the account was not restored' },
+    }),
+    {
+      call: 'delete_me',
+      when: 'again',
+      shown: true,
+      about: 'Deletes the account again. It is purged after 14 days.',
+      onlyIf: { variable: 'email_is_confirmed', because: 'the account was not restored' },
     },
   ],
 };

@@ -1,7 +1,7 @@
 import { logIn, makeUpAccount } from './shared.mjs';
 
 const namesAddress = () =>
-  pm.test('names the address', () => pm.expect(body).to.eql({ email: pm.environment.get('email') }));
+  pm.test('names the address', () => pm.expect(body).to.eql({ email: pm.variables.get('email') }));
 
 const WRONG_TOKEN = { token: 'not-a-token' };
 const UNKNOWN_ADDRESS = { email: 'nobody-{{$randomUUID}}@example.com' };
@@ -16,9 +16,9 @@ const wrongToken = (call, about, rest = {}) => ({
 });
 
 export const mail = {
-  name: 'mail: confirm, recover, change',
+  name: 'E-mail flows',
   about:
-    'Requests that need access to your mailbox. A server without SMTP settings prints its mails on the console: copy a code to `mail_code`, or the token of a link to `mail_token`, to continue with the request that takes one. Without it the request is skipped.',
+    'Confirm, recover and change. These requests need access to your mailbox; a server without SMTP settings prints its mails on the console. Copy a code to `mail_code`, or the token of a link to `mail_token`, to continue with the request that takes one. Without it the request is skipped.',
   steps: [
     { call: 'resend_confirmation' },
     {
@@ -29,7 +29,9 @@ export const mail = {
     },
     {
       call: 'confirm',
-      when: 'with the code',
+      onlyIf: { variable: 'email_is_confirmed', is: false, because: 'the address is confirmed' },
+      mail: { what: 'code', to: '{{email}}' },
+      keep: () => keep('email_is_confirmed', true),
       test: () => pm.test('names the address', () => pm.expect(body.email).to.include('@')),
     },
     wrongToken('confirm', 'The answer is the same as for an expired token.'),
@@ -48,7 +50,7 @@ export const mail = {
       about: 'The answer is the same, and nothing is mailed.',
       body: UNKNOWN_ADDRESS,
     },
-    { call: 'reset_password', when: 'with the code' },
+    { call: 'reset_password', mail: { what: 'code', to: '{{email}}' } },
     logIn({ when: 'after the reset', about: 'All sessions have ended, so new tokens are needed.' }),
     wrongToken('reset_password', 'The answer is the same as for a used token.', {
       new_password: 'a horse of another colour',
@@ -62,7 +64,7 @@ export const mail = {
       at: ['/new_password', 'common'],
     },
     { call: 'change_password' },
-    { call: 'confirm_password_change' },
+    { call: 'confirm_password_change', mail: { what: 'code', to: '{{email}}' } },
     logIn({ when: 'after the change of the password', about: 'All sessions have ended, so new tokens are needed.' }),
     {
       call: 'change_password',
@@ -82,12 +84,13 @@ export const mail = {
     { call: 'change_email' },
     {
       call: 'confirm_email_change',
+      mail: { what: 'code', to: 'new-{{email}}' },
       test: () =>
         pm.test('names the address', () =>
-          pm.expect(body).to.eql({ email: `new-${pm.environment.get('email')}` }),
+          pm.expect(body).to.eql({ email: `new-${pm.variables.get('email')}` }),
         ),
     },
-    { call: 'undo_email_change', test: namesAddress },
+    { call: 'undo_email_change', mail: { what: 'token', to: '{{email}}', page: 'undo-email-change' }, test: namesAddress },
     logIn({ when: 'after the undo', about: 'All sessions have ended, so new tokens are needed.' }),
     {
       call: 'change_email',
@@ -99,7 +102,9 @@ export const mail = {
     },
     wrongToken('confirm_email_change', 'The answer is the same as for an expired token.'),
     wrongToken('undo_email_change', 'The right token is in the mail to the old address and is valid for 7 days.'),
+    { call: 'unlock_login', body: { token: '{{unlock_token}}' } },
     wrongToken('unlock_login', 'All invalid tokens get this answer.'),
+    { call: 'end_mailed_session', body: { token: '{{end_session_token}}' } },
     wrongToken('end_mailed_session', 'The right token is in the mail about a log-in from a new device.'),
     wrongToken('accept_invitation', 'The right token is in the mail that an invited person gets.', {
       new_password: 'a horse of another colour',
@@ -109,14 +114,10 @@ export const mail = {
 };
 
 export const confirmation = {
-  name: 'mail: where confirmation is required',
-  about:
-    'For a server with `REQUIRE_CONFIRMATION=on`: set `require_confirmation` to `on`, otherwise these requests are skipped.',
-  before: () => {
-    if (pm.environment.get('require_confirmation') !== 'on') {
-      pm.execution.skipRequest();
-    }
-  },
+  name: 'Where confirmation is required',
+  about: 'For a server with `REQUIRE_CONFIRMATION=on`; otherwise these requests are skipped.',
+  testsOnly: true,
+  onlyIf: { variable: 'confirmation_is_required', because: 'this server creates accounts without confirmation' },
   steps: [
     {
       call: 'register',
@@ -135,6 +136,7 @@ export const confirmation = {
       call: 'confirm',
       when: 'the registration',
       about: 'Send the code of the mail and the password that was registered. The registration becomes the account.',
+      mail: { what: 'code', to: '{{email}}' },
       test: namesAddress,
     },
     logIn({ when: 'confirmed', about: 'The confirmed account can log in.' }),

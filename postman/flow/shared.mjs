@@ -2,11 +2,12 @@
 
 /** Makes up an account, so that the collection can be run again and again. */
 export const makeUpAccount = () => {
-  // A new account for each run.
+  // Another account each time.
   const random = pm.variables.replaceIn('{{$randomUUID}}').slice(0, 13);
-  pm.environment.set('email', `ada-${random}@example.com`);
-  pm.environment.set('password', `correct horse ${random}`);
-  pm.environment.set('username', `ada.${random}`);
+  keep('email', `ada-${random}@example.com`);
+  keep('password', `correct horse ${random}`);
+  keep('username', `ada.${random}`);
+  keep('email_is_confirmed', false);
 };
 
 export const isTokenPair = () => {
@@ -21,14 +22,17 @@ export const isTokenPair = () => {
 };
 
 export const keepTokens = () => {
-  pm.environment.set('access_token', body.access_token);
-  pm.environment.set('refresh_token', body.refresh_token);
+  keep('access_token', body.access_token);
+  keep('refresh_token', body.refresh_token);
+  keep('access_token_expires_at', Date.now() + body.expires_in * 1000);
 };
 
 /** A log-in with the account of this run, from which on its tokens are used. */
-export const logIn = (step) => ({ call: 'login', ...step, test: [isTokenPair, keepTokens] });
+export const logIn = (step) => ({ call: 'login', shown: true, ...step, test: isTokenPair, keep: keepTokens });
 
 export const hasEntityTag = () =>
   pm.test('has an entity tag', () => pm.expect(pm.response.headers.get('ETag')).to.match(/^"\d+"$/));
+
+export const keepEntityTag = () => keep('etag', pm.response.headers.get('ETag'));
 
 export const UNKNOWN_ID = '00000000-0000-7000-8000-000000000000';

@@ -4,7 +4,7 @@ const isPage = () =>
   });
 
 export const system = {
-  name: 'system',
+  name: 'System',
   about: 'Health, signing keys and documentation. These requests need no token.',
   token: null,
   steps: [
@@ -30,6 +30,7 @@ export const system = {
       },
     },
     { call: 'oauth_metadata' },
+    { call: 'security_txt', name: 'Where to report vulnerabilities (404 unless SECURITY_CONTACT is set)', anyOf: [200, 404] },
     {
       call: 'security_txt',
       when: 'no contact is set',
@@ -74,7 +75,7 @@ export const system = {
 };
 
 export const pages = {
-  name: 'pages',
+  name: 'Pages',
   about: 'Pages that links in mails open if no frontend is configured (`APP_URL`).',
   token: null,
   steps: [
