@@ -15,6 +15,7 @@ RUN mkdir src bench/src \
     && rm -r src
 COPY askama.toml ./
 COPY migrations migrations
+COPY postman/mintage.postman_collection.json postman/
 COPY src src
 # Newer than the empty ones, whatever the times in the repository are.
 RUN touch src/main.rs src/lib.rs && cargo build --release --locked

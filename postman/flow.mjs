@@ -23,6 +23,7 @@
 //   anyOf    the statuses that are fine, if that depends on the server; its name has to say so
 //   endless  the response is a stream: runs leave it out
 //   onlyIf   { variable, is, because }: the request is skipped for this reason unless the variable is `true`, or as `is`
+//   skipIf   { code, because }: people see the request as skipped, not as failed, if the server answers with this problem
 //   mail     { what, to, page }: the `code` or `token` of a mail that the body contains, the address of that mail and the
 //            page of its link
 //   before   a function: the script that runs before the request
@@ -71,7 +72,7 @@ Query parameters and headers that you can add are listed, unticked. Each request
 
 **Administration** needs an admin: run \`mintage create-admin --email …\`, then set \`admin_email\` and \`admin_password\`.
 
-Requests that need the code or the token of a mail use \`mail_code\` and \`mail_token\`. A server without SMTP settings prints its mails on the console.
+Requests that need the code or the token of a mail read it from the server, if that is a development server on this computer (\`{{base_url}}/dev/mails\`). From any other, copy it to \`mail_code\` or \`mail_token\`.
 
 You can also run the whole collection: from the top it creates an account, uses all endpoints and deletes the account. A request that needs something that is missing, such as an admin or a mail, is skipped, and the run says which and why.`,
 };
@@ -97,7 +98,6 @@ export const variables = {
 
 export const secrets = /password|token|code|key$/;
 
-const COPY_FROM_THE_MAIL = 'copy it from the mail; a server without SMTP settings prints mails on the console';
 const CREATE_AN_ADMIN = 'create an admin with `mintage create-admin --email …`';
 
 /** What to do about a variable without a value, if that is not to send the request that stores it. */
@@ -105,9 +105,6 @@ export const hints = {
   admin_email: CREATE_AN_ADMIN,
   admin_password: CREATE_AN_ADMIN,
   dead_job_id: 'no job has failed for good',
-  end_session_token: 'copy it from the mail about a log-in from a new device',
-  mail_code: COPY_FROM_THE_MAIL,
-  mail_token: COPY_FROM_THE_MAIL,
   unlock_token: 'copy it from the mail about log-ins that were stopped',
 };
 
@@ -129,15 +126,14 @@ export const beforeEach = () => {
   const { auth, body, headers, url } = pm.request;
   const used = JSON.stringify([auth, body, headers, url]).matchAll(/\{\{(\w+)\}\}/g);
   const isMissing = (name) => {
-    // The script of this request is about to make it up, or to read it from a mailbox.
-    const follows =
-      (madeUp[pm.info.requestName] || []).includes(name) ||
-      (name.startsWith('mail_') && pm.variables.get('mailbox_url'));
+    // The script of this request is about to make it up, or to read it from a mail.
+    const follows = (madeUp[pm.info.requestName] || []).includes(name) || /^mail_(code|token)$/.test(name);
     return !follows && !pm.variables.get(name);
   };
   const missing = [...new Set([...used].map(([, name]) => name))].filter(isMissing);
-  // Without an access token the server answers 401 and says what to do.
-  const [name] = missing.filter((one) => one !== 'access_token');
+  // Without a token of its own a request sends that of the collection.
+  if (!auth && !pm.variables.get('access_token')) missing.unshift('access_token');
+  const [name] = missing;
   if (name) {
     pm.test.skip(`${name} is not set; ${hints[name] || 'set it'}`);
     pm.execution.skipRequest();

@@ -26,6 +26,7 @@ import {
   statements,
   testsOfProblem,
   testsOfSuccess,
+  unlessRefused,
 } from './scripts.mjs';
 
 const faults = [];
@@ -109,7 +110,6 @@ const documentedBody = (schema, step, fault) => {
 
 const requestOf = (operation, step, isMain, fault) => {
   const isPublic = operation.security?.length === 0;
-  if (isPublic && step.token) fault('sends a token to a public operation');
   const token = isPublic ? null : step.token;
   const sentBody = bodyOf(operation, step, fault);
   const description = step.about ?? operation.description;
@@ -141,8 +141,9 @@ const before = (step) => [
 const afterForPeople = (operation, step) => {
   const kept = [...lines(step.keep), ...(step.mail ? [forgetMail(step.mail)] : [])];
   const needsBody = kept.some((line) => /\bbody\b/.test(line));
+  const expected = answers(...(step.anyOf ?? [expectedStatus(operation, step)]));
   return [
-    answers(...(step.anyOf ?? [expectedStatus(operation, step)])),
+    ...(step.skipIf ? unlessRefused(step.skipIf, expected) : [expected]),
     ...(needsBody
       ? [
           'if (pm.response.code < 300 && pm.response.text()) {',
@@ -182,7 +183,7 @@ const nameOf = (step) => {
   return step.name ?? (step.when ? `${summary}: ${step.when}` : summary);
 };
 
-const itemOf = (kind, step) => {
+const itemOf = (kind, step, tokenOfFolder) => {
   const operation = operations.get(step.call);
   const fault = (text) => faults.push(`${step.call}${step.when ? ` (${step.when})` : ''} ${text}`);
   if (!operation) {
@@ -190,7 +191,8 @@ const itemOf = (kind, step) => {
     return [];
   }
   const isMain = !step.when;
-  const request = requestOf(operation, step, isMain, fault);
+  // Scripts see the token of a request, not that of its folder.
+  const request = requestOf(operation, { token: tokenOfFolder ?? undefined, ...step }, isMain, fault);
   return {
     name: nameOf(step),
     event: [
@@ -214,16 +216,15 @@ const leaveOutStreams = (steps, items) => {
   }
 };
 
-const folderOf = (kind, { name, about, token, onlyIf, before: script, steps, testsOnly }) => {
+const folderOf = (kind, { name, about, token, onlyIf, steps, testsOnly }) => {
   if (testsOnly && kind === KINDS.people) return [];
   const shown = steps.filter((step) => step.steps || kind.has(step));
-  const items = shown.flatMap((step) => (step.steps ? folderOf(kind, step) : itemOf(kind, step)));
+  const items = shown.flatMap((step) => (step.steps ? folderOf(kind, step) : itemOf(kind, step, token)));
   if (items.length === shown.length) leaveOutStreams(shown, items);
   return {
     name,
     description: about,
-    ...(token === undefined ? {} : { auth: authOf(token) }),
-    event: event('prerequest', [...(onlyIf ? skipUnless(onlyIf) : []), ...lines(script)], (text) => faults.push(`${name} ${text}`)),
+    event: event('prerequest', onlyIf ? skipUnless(onlyIf) : [], (text) => faults.push(`${name} ${text}`)),
     item: items,
   };
 };

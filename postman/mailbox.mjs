@@ -1,18 +1,14 @@
-// Serves a mailbox for unattended runs of the collections: GET /code/ADDRESS/PAGE and GET /token/ADDRESS/PAGE return
-// the code or the token of the next mail to that address whose link opens that page, or any page.
+// Serves the mails in a directory as `GET /dev/mails?to=ADDRESS` of a development server does: as JSON, the newest first.
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 
-/** `mailTo` waits for a mail; returns the address of the mailbox and how to end it. */
-export const startMailbox = async (mailTo) => {
-  const server = createServer(async (request, response) => {
-    const [, what, address, page] = request.url.split('/').map(decodeURIComponent);
-    try {
-      const mail = await mailTo(address, (one) => one[what] && (!page || one.link?.includes(`/${page}#`)));
-      response.end(mail[what]);
-    } catch (error) {
-      response.writeHead(404).end(String(error));
-    }
+import { mailsIn } from '../scripts/mails.mjs';
+
+export const startMailbox = async (directory) => {
+  const server = createServer((request, response) => {
+    const address = new URL(request.url, 'http://mailbox').searchParams.get('to');
+    const data = mailsIn(directory).filter(({ to }) => to === address);
+    response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify({ data }));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

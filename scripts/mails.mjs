@@ -26,21 +26,29 @@ const parse = (raw) => {
   return { to, text, link, token: link?.split('#token=')[1], code: /^\s*(\d{6}|[0-9A-Z]{8})\s*$/m.exec(text)?.[1] };
 };
 
+/** The files of the mails in a directory, the oldest first; none before the first mail. */
+const filesIn = (directory) => {
+  try {
+    return readdirSync(directory).filter((name) => name.endsWith('.eml')).sort();
+  } catch {
+    return [];
+  }
+};
+
+/** All mails in a directory, the newest first. */
+export const mailsIn = (directory) =>
+  filesIn(directory)
+    .reverse()
+    .map((name) => ({ id: name, ...parse(readFileSync(join(directory, name), 'utf8')) }));
+
 /** Reads the mails in a directory. Each is returned once. */
 export const mailbox = (directory) => {
   const read = new Set();
-  const names = () => {
-    try {
-      return readdirSync(directory).filter((name) => name.endsWith('.eml')).sort();
-    } catch {
-      return [];
-    }
-  };
   return {
     /** Waits for the next unread mail to this address for which `isWanted` holds. */
     next: (address, isWanted = () => true) =>
       eventually(`a mail to ${address}`, () => {
-        for (const name of names().filter((one) => !read.has(one))) {
+        for (const name of filesIn(directory).filter((one) => !read.has(one))) {
           const mail = parse(readFileSync(join(directory, name), 'utf8'));
           if (mail.to === address && isWanted(mail)) {
             read.add(name);

@@ -35,7 +35,7 @@ export const gettingStarted = {
       call: 'confirm',
       name: 'Confirm the address (only where that is required)',
       onlyIf: { variable: 'confirmation_is_required', because: 'this server creates accounts without confirmation' },
-      mail: { what: 'code', to: '{{email}}' },
+      mail: { what: 'code', to: '{{email}}', page: 'confirm' },
       keep: () => keep('email_is_confirmed', true),
     },
     logIn(),
@@ -111,7 +111,7 @@ export const user = {
             pm.expect(pm.response.headers.get('ETag')).to.not.eql(pm.variables.get('etag'));
           }),
       ],
-      keep: keepEntityTag,
+      keep: [keepEntityTag, () => keep('has_username', true)],
     },
     {
       call: 'update_me',
@@ -232,15 +232,13 @@ export const sessions = {
   name: 'Sessions',
   about: 'List where you are logged in and end a session.',
   steps: [
-    {
-      call: 'login',
+    logIn({
       when: 'on a second device',
-      shown: true,
       about: 'Starts another session, with the username this time.',
+      onlyIf: { variable: 'has_username', because: 'the account has no username; send "Change your account" first' },
       body: { username: '{{username}}', password: '{{password}}', remember: true },
-      test: isTokenPair,
       keep: () => keep('second_access_token', body.access_token),
-    },
+    }),
     {
       call: 'list_sessions',
       when: 'of the second device',
@@ -272,6 +270,20 @@ export const sessions = {
       about: 'The access token of the second device is refused at once.',
       token: '{{second_access_token}}',
       problem: 'token-revoked',
+    },
+    logIn({
+      when: 'from a new device',
+      about: 'A log-in with a program that was not used before is mailed to a confirmed address.',
+      headers: { 'User-Agent': 'Mozilla/5.0 (X11; Linux x86_64) Firefox/145.0' },
+      keep: [],
+    }),
+    {
+      call: 'end_mailed_session',
+      onlyIf: {
+        variable: 'email_is_confirmed',
+        because: 'only a confirmed address gets the mail about a log-in from a new device',
+      },
+      mail: { what: 'token', to: '{{email}}', page: 'end-session' },
     },
   ],
 };

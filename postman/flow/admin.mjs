@@ -8,14 +8,6 @@ const notAnAdmin = (call, path) => ({
   problem: 'forbidden',
 });
 
-/** Each of these requests is skipped without an admin; the log-in says what is missing. */
-const skipWithoutAdmin = () => {
-  if (!pm.variables.get('admin_access_token')) {
-    pm.test.skip('no admin is logged in; send "Log in: as an admin" first');
-    pm.execution.skipRequest();
-  }
-};
-
 const makeUpGuest = () => keep('guest_email', `guest-${pm.variables.replaceIn('{{$randomUUID}}')}@example.com`);
 const isInvited = () => pm.test('is invited', () => pm.expect(body.status).to.eql('invited'));
 const keepGuest = () => keep('guest_id', body.id);
@@ -261,7 +253,6 @@ const asAdmin = (name, about, steps) => ({
   name,
   about: `${about} For admins: without one these requests are skipped.`,
   token: '{{admin_access_token}}',
-  before: skipWithoutAdmin,
   steps,
 });
 

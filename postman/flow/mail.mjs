@@ -18,7 +18,7 @@ const wrongToken = (call, about, rest = {}) => ({
 export const mail = {
   name: 'E-mail flows',
   about:
-    'Confirm, recover and change. These requests need access to your mailbox; a server without SMTP settings prints its mails on the console. Copy a code to `mail_code`, or the token of a link to `mail_token`, to continue with the request that takes one. Without it the request is skipped.',
+    'Confirm, recover and change. These requests need access to your mailbox; they read the mails of a development server on this computer by themselves. From any other, copy a code to `mail_code`, or the token of a link to `mail_token`; without it the request is skipped.',
   steps: [
     { call: 'resend_confirmation' },
     {
@@ -30,7 +30,7 @@ export const mail = {
     {
       call: 'confirm',
       onlyIf: { variable: 'email_is_confirmed', is: false, because: 'the address is confirmed' },
-      mail: { what: 'code', to: '{{email}}' },
+      mail: { what: 'code', to: '{{email}}', page: 'confirm' },
       keep: () => keep('email_is_confirmed', true),
       test: () => pm.test('names the address', () => pm.expect(body.email).to.include('@')),
     },
@@ -50,7 +50,7 @@ export const mail = {
       about: 'The answer is the same, and nothing is mailed.',
       body: UNKNOWN_ADDRESS,
     },
-    { call: 'reset_password', mail: { what: 'code', to: '{{email}}' } },
+    { call: 'reset_password', mail: { what: 'code', to: '{{email}}', page: 'reset-password' } },
     logIn({ when: 'after the reset', about: 'All sessions have ended, so new tokens are needed.' }),
     wrongToken('reset_password', 'The answer is the same as for a used token.', {
       new_password: 'a horse of another colour',
@@ -84,7 +84,7 @@ export const mail = {
     { call: 'change_email' },
     {
       call: 'confirm_email_change',
-      mail: { what: 'code', to: 'new-{{email}}' },
+      mail: { what: 'code', to: 'new-{{email}}', page: 'confirm-email-change' },
       test: () =>
         pm.test('names the address', () =>
           pm.expect(body).to.eql({ email: `new-${pm.variables.get('email')}` }),
@@ -104,7 +104,6 @@ export const mail = {
     wrongToken('undo_email_change', 'The right token is in the mail to the old address and is valid for 7 days.'),
     { call: 'unlock_login', body: { token: '{{unlock_token}}' } },
     wrongToken('unlock_login', 'All invalid tokens get this answer.'),
-    { call: 'end_mailed_session', body: { token: '{{end_session_token}}' } },
     wrongToken('end_mailed_session', 'The right token is in the mail about a log-in from a new device.'),
     wrongToken('accept_invitation', 'The right token is in the mail that an invited person gets.', {
       new_password: 'a horse of another colour',

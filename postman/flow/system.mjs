@@ -49,6 +49,15 @@ export const system = {
         }),
     },
     {
+      call: 'postman_json',
+      test: () =>
+        pm.test('is a collection for this server', () => {
+          pm.expect(body.info.name).to.eql('Mintage');
+          pm.expect(body.variable[0].key).to.eql('base_url');
+          pm.expect(pm.response.headers.get('Access-Control-Allow-Origin')).to.eql('*');
+        }),
+    },
+    {
       call: 'problem_pages',
       test: () =>
         pm.test('lists the problems', () => {

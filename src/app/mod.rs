@@ -10,6 +10,7 @@ mod housekeeping;
 mod jobs;
 mod listen;
 mod metrics;
+mod postman;
 mod serve;
 mod well_known;
 
@@ -31,7 +32,7 @@ use anyhow::Result;
 use tokio::sync::Semaphore;
 use utoipa_actix_web::{AppExt, scope, service_config::ServiceConfig};
 
-use self::{connections::Connections, well_known::WellKnown};
+use self::{connections::Connections, postman::Postman, well_known::WellKnown};
 pub use self::{document::document, serve::Server};
 use crate::{
     audit,
@@ -84,6 +85,7 @@ fn routes(config: &mut ServiceConfig) {
         .service(well_known::security_txt)
         .service(well_known::change_password_page)
         .service(document::openapi_json)
+        .service(postman::postman_json)
         .service(problem_pages)
         .service(problem_page);
 }
@@ -96,6 +98,7 @@ struct Services {
     proxies: Data<TrustedProxies>,
     fallback: Data<Fallback>,
     document: Data<document::Document>,
+    postman: Data<Postman>,
     well_known: Data<WellKnown>,
     /// None with `API_DOCS=off`.
     swagger_ui: Option<Profile>,
@@ -187,6 +190,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         proxies: Data::new(TrustedProxies::new(&config.server)),
         fallback: Data::new(Fallback::new(&document)),
         document: Data::new(document::Document::new(&document, config.server.api_docs)),
+        postman: Data::new(Postman::new(public_url, config.server.api_docs)),
         well_known: Data::new(WellKnown::new(config)),
         swagger_ui: config.server.api_docs.then_some(config.profile),
         requests: config.server.metrics_bind.map(|_| Data::new(Requests::new(&document))),
@@ -321,6 +325,7 @@ impl Services {
             proxies,
             fallback: fallback_routes,
             document,
+            postman,
             well_known,
             swagger_ui,
             requests,
@@ -351,6 +356,7 @@ impl Services {
             .app_data(proxies)
             .app_data(fallback_routes)
             .app_data(document)
+            .app_data(postman)
             .app_data(well_known)
             .app_data(clock)
             .app_data(db)

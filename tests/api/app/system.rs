@@ -45,6 +45,29 @@ async fn the_served_document_is_the_committed_one() {
 }
 
 #[tokio::test]
+async fn the_postman_collection_is_served_with_the_address_of_the_server() {
+    let app = App::start();
+    let answer = app.anyone().get("/postman.json").await.assert(200);
+    assert_eq!(answer.header("access-control-allow-origin"), "*");
+    let served = answer.json();
+    let mut expected: Value =
+        serde_json::from_str(include_str!("../../../postman/mintage.postman_collection.json")).unwrap();
+    assert_eq!(
+        expected["variable"][0],
+        json!({"key": "base_url", "value": "http://127.0.0.1:8080", "type": "string"})
+    );
+    expected["variable"][0]["value"] = "http://mintage.test".into();
+    assert!(served == expected, "only the address differs from the committed collection");
+
+    let etag = answer.header("etag").to_owned();
+    let again = app
+        .anyone()
+        .send(Method::GET, "/postman.json", |request| request.header("if-none-match", &etag))
+        .await;
+    assert_eq!(again.assert(304).header("etag"), etag);
+}
+
+#[tokio::test]
 async fn swagger_ui_is_served_from_the_binary() {
     let app = App::start();
     let redirect = app.anyone().get("/apidocs").await.assert(308);
@@ -62,7 +85,8 @@ async fn swagger_ui_is_served_from_the_binary() {
 #[tokio::test]
 async fn without_api_docs_neither_swagger_ui_nor_the_document_is_served() {
     let app = App::with(&[("API_DOCS", "off")]);
-    for path in ["/apidocs", "/apidocs/", "/apidocs/swagger-initializer.js", "/openapi.json"] {
+    for path in ["/apidocs", "/apidocs/", "/apidocs/swagger-initializer.js", "/openapi.json", "/postman.json"]
+    {
         app.anyone().get(path).await.assert_problem(404, "not-found");
         app.anyone().send(Method::HEAD, path, |request| request).await.assert(404);
     }
