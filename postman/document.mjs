@@ -33,3 +33,10 @@ export const membersOf = (schema) => {
     properties: Object.assign({}, ...parts.map((part) => part.properties), properties),
   };
 };
+
+/** The example of a parameter or of a body, else of its schema. */
+export const exampleOf = ({ example, examples, schema }) => {
+  const [first] = Object.values(examples ?? {}).map(resolve);
+  const shown = resolve(schema) ?? {};
+  return example ?? first?.value ?? shown.example ?? shown.examples?.[0] ?? shown.default ?? shown.enum?.[0];
+};

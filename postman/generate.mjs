@@ -12,7 +12,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 
-import { document, operations, parameters, resolve } from './document.mjs';
+import { document, exampleOf, operations, parameters } from './document.mjs';
 import { examplesOf } from './examples.mjs';
 import * as flow from './flow.mjs';
 import {
@@ -37,10 +37,10 @@ const bearer = (token) => ({ type: 'bearer', bearer: [{ key: 'token', value: tok
 const authOf = (token) => (token === null ? { type: 'noauth' } : bearer(token));
 
 /** What a parameter that is not sent could be; Postman shows it unticked. */
-const offered = ({ name, description, schema, example }) => ({
-  key: name,
-  value: String(example ?? schema?.example ?? resolve(schema)?.default ?? resolve(schema)?.enum?.[0] ?? ''),
-  description: description ?? '',
+const offered = (parameter) => ({
+  key: parameter.name,
+  value: String(exampleOf(parameter) ?? ''),
+  description: parameter.description ?? '',
   disabled: true,
 });
 
@@ -60,8 +60,9 @@ const sent = (operation, where, values, isMain, fault) => {
 /** Postman fills `:name` in from its table of path variables. */
 const urlOf = (operation, step, isMain, fault) => {
   const path = operation.path.replace(/\{(\w+)\}/g, ':$1').split('/').slice(1);
-  const variable = parameters(operation, 'path').map(({ name, description, example }) => {
-    const value = step.path?.[name] ?? example;
+  const variable = parameters(operation, 'path').map((parameter) => {
+    const { name, description } = parameter;
+    const value = step.path?.[name] ?? exampleOf(parameter);
     if (value === undefined) fault(`needs a value for {${name}}: path: { ${name}: … }`);
     return { key: name, value: String(value), description: description ?? '' };
   });
@@ -91,15 +92,15 @@ const bodyOf = (operation, step, fault) => {
     if (step.body || step.change) fault('sends a body, which is not documented');
     return undefined;
   }
-  const body = step.body === undefined ? documentedBody(content[type].schema, step, fault) : step.body;
+  const body = step.body === undefined ? documentedBody(content[type], step, fault) : step.body;
   if (!body) return undefined;
   return type === FORM
     ? { type, body: { mode: 'urlencoded', urlencoded: Object.entries(body).map(([key, value]) => ({ key, value })) } }
     : { type, body: { mode: 'raw', raw: JSON.stringify(body, null, 2), options: JSON_BODY } };
 };
 
-const documentedBody = (schema, step, fault) => {
-  const { example } = resolve(schema);
+const documentedBody = (content, step, fault) => {
+  const example = exampleOf(content);
   if (!example) {
     fault('needs a body, since its schema has no example');
     return undefined;
