@@ -27,7 +27,7 @@ deny: ## Check licences, sources and known vulnerabilities of the dependencies
 postman: ## Generate the Postman collection from openapi/openapi.json and postman/flow
 	@node postman/generate.mjs
 
-newman: ## Run the Postman collection against a fresh server
+newman: ## Run the Postman collections against fresh servers
 	@scripts/setup.sh postman/run.sh
 
 browser: ## Drive the built-in pages in a headless Chromium

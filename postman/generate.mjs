@@ -170,7 +170,8 @@ const KINDS = {
   people: {
     has: (step) => !step.problem && (!step.when || step.shown),
     after: afterForPeople,
-    examples: (operation, request, isMain) => (isMain ? examplesOf(operation, request) : []),
+    examples: (operation, request, isMain) =>
+      examplesOf(operation, request).filter(({ code }) => isMain || (code >= 200 && code < 300)),
   },
   tests: {
     has: (step) => !step.endless,
@@ -303,6 +304,10 @@ for (const [, name] of JSON.stringify(files).matchAll(/\{\{(\w+)\}\}/g)) {
     faults.push(`{{${name}}} is neither in \`variables\` or \`hints\` nor kept by a script`);
     variables.push(name);
   }
+}
+
+for (const { name, response } of requestsOf(files['mintage.postman_collection.json'].item)) {
+  if (response.length === 0) faults.push(`"${name}" has no saved example: the document shows no response`);
 }
 
 // Runs find requests by their names.
