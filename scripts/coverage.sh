@@ -24,7 +24,7 @@ fi
 
 if [[ ${1-} == --can-measure ]]; then exit; fi
 
-eval "$(cargo llvm-cov show-env --sh --no-cfg-coverage)"
+eval "$(cargo llvm-cov show-env --sh)"
 # As wrapper for the workspace only, so that `cargo build` and this share the builds of the dependencies.
 export RUSTC_WORKSPACE_WRAPPER=$RUSTC_WRAPPER
 unset RUSTC_WRAPPER

@@ -12,8 +12,6 @@ mod serve;
 mod sessions;
 mod users;
 
-use std::process::ExitCode;
-
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
@@ -69,16 +67,16 @@ enum Command {
     Healthcheck,
 }
 
-/// Parses the arguments and runs the command.
-pub fn run() -> ExitCode {
+/// Parses the arguments, runs the command and returns the exit code.
+pub fn run() -> i32 {
     let _flush = telemetry::FlushAtEnd;
     match dispatch(Cli::parse().command.unwrap_or(Command::Serve)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         // The reader has closed the pipe, as in `mintage openapi | head`.
-        Err(error) if error.downcast_ref().is_some_and(Unprinted::is_closed_pipe) => ExitCode::SUCCESS,
+        Err(error) if error.downcast_ref().is_some_and(Unprinted::is_closed_pipe) => 0,
         Err(error) => {
             telemetry::write_line(&format!("mintage: {error:#}"));
-            ExitCode::FAILURE
+            1
         }
     }
 }

@@ -163,6 +163,9 @@ impl Server {
         let give_up_at = Instant::now() + BOUND;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
+                if !status.success() {
+                    let _ = io::stderr().write_all(format!("a server ended with {status}\n").as_bytes());
+                }
                 return status;
             }
             assert!(Instant::now() < give_up_at, "the server does not end");

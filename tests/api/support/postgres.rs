@@ -164,7 +164,10 @@ impl Database {
 
     /// As [`Database::url`], over TCP, by what forwards from there to [`Database::socket`].
     pub fn url_by(&self, address: SocketAddr) -> Secret {
-        Secret::new(format!("postgresql://mintage_server@{address}/{}?sslmode=disable", self.name))
+        Secret::new(format!(
+            "postgresql://mintage_server@{address}/{}?sslmode=disable&gssencmode=disable",
+            self.name
+        ))
     }
 
     /// Where PostgreSQL listens.

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{BufRead, BufReader, PipeReader, PipeWriter, Write, pipe},
+    io::{self, BufRead, BufReader, PipeReader, PipeWriter, Write, pipe},
     net::TcpListener,
     path::Path,
     process::Stdio,
@@ -161,10 +161,16 @@ async fn a_log_reader_that_returns_sees_how_many_lines_were_dropped() {
         ask(&client, 200).await;
     }
     let mut log: BufReader<PipeReader> = BufReader::new(unread);
-    let report = tokio::task::spawn_blocking(move || line_with(&mut log, "log lines were dropped"));
+    let (reported, report) = tokio::sync::oneshot::channel();
+    let reading = tokio::task::spawn_blocking(move || {
+        let _ = reported.send(line_with(&mut log, "log lines were dropped"));
+        io::read_to_string(log).expect("text")
+    });
     let report: serde_json::Value = serde_json::from_str(&report.await.expect("a line")).expect("JSON");
     assert!(report["lines"].as_u64().is_some_and(|lines| lines > 0), "{report}");
-    assert!(server.stop().success());
+    let status = server.stop();
+    let rest = reading.await.expect("the rest of the log");
+    assert!(status.success() && rest.contains("stopping"), "{status}: {rest}");
 }
 
 /// The log lines of three seconds of an outage.
