@@ -85,6 +85,17 @@ export const users = {
             }),
         },
         {
+          call: 'export_users_csv',
+          query: { email: '{{email}}' },
+          test: () =>
+            pm.test('has a heading and the account of this run', () => {
+              const lines = pm.response.text().split('\r\n');
+              pm.expect(lines[0]).to.match(/^id,email,/);
+              pm.expect(lines).to.have.lengthOf(3);
+            }),
+        },
+        { call: 'export_users_ndjson', query: { email: '{{email}}' } },
+        {
           call: 'list_users',
           when: 'not a cursor',
           about: 'Cursors come from `next_cursor`.',
@@ -163,6 +174,10 @@ export const users = {
           test: () => pm.test('is restored', () => pm.expect(body.status).to.eql('invited')),
         },
         { call: 'delete_user', when: 'again', about: 'It is purged after 14 days.', path: { id: '{{guest_id}}' } },
+        {
+          call: 'export_events',
+          query: { user_id: '{{guest_id}}' },
+        },
         {
           call: 'list_events',
           query: { user_id: '{{guest_id}}' },

@@ -48,6 +48,11 @@ export const system = {
         }),
     },
     {
+      call: 'openapi_30_json',
+      name: 'OpenAPI document in 3.0',
+      test: () => pm.test('is OpenAPI 3.0', () => pm.expect(body.openapi).to.match(/^3\.0\./)),
+    },
+    {
       call: 'problem_pages',
       test: () =>
         pm.test('lists the problems', () => {

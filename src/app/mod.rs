@@ -30,9 +30,13 @@ use utoipa_actix_web::{AppExt, scope, service_config::ServiceConfig};
 use self::{
     connections::Connections,
     cors::{Origins, cors, open_public},
+    document::Documents,
     well_known::WellKnown,
 };
-pub use self::{document::document, serve::Server};
+pub use self::{
+    document::{document, document_30},
+    serve::Server,
+};
 use crate::{
     audit,
     auth::{self, Auth, MailContext, challenges::ChallengeKeys},
@@ -80,6 +84,7 @@ fn routes(config: &mut ServiceConfig) {
         .service(well_known::security_txt)
         .service(well_known::change_password_page)
         .service(document::openapi_json)
+        .service(document::openapi_30_json)
         .service(problem_pages)
         .service(problem_page);
 }
@@ -91,7 +96,7 @@ struct Services {
     envelope: Data<Envelope>,
     proxies: Data<TrustedProxies>,
     fallback: Data<Fallback>,
-    document: Data<document::Document>,
+    documents: Data<Documents>,
     well_known: Data<WellKnown>,
     /// None with `API_DOCS=off`.
     swagger_ui: Option<Profile>,
@@ -182,7 +187,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         envelope: Data::new(Envelope::new(public_url)),
         proxies: Data::new(TrustedProxies::new(&config.server)),
         fallback: Data::new(Fallback::new(&document)),
-        document: Data::new(document::Document::new(&document, config.server.api_docs)),
+        documents: Data::new(Documents::new(&document, public_url, config.server.api_docs)),
         well_known: Data::new(WellKnown::new(config)),
         swagger_ui: config.server.api_docs.then_some(config.profile),
         requests: config.server.metrics_bind.map(|_| Data::new(Requests::new(&document))),
@@ -316,7 +321,7 @@ impl Services {
             envelope: envelope_settings,
             proxies,
             fallback: fallback_routes,
-            document,
+            documents,
             well_known,
             swagger_ui,
             requests,
@@ -346,7 +351,7 @@ impl Services {
             .app_data(envelope_settings)
             .app_data(proxies)
             .app_data(fallback_routes)
-            .app_data(document)
+            .app_data(documents)
             .app_data(well_known)
             .app_data(clock)
             .app_data(db)

@@ -61,6 +61,8 @@ const CALLERS: [Caller; 9] = [
 struct Operation {
     name: String,
     public: bool,
+    /// Whether its security scheme is the one for admins.
+    names_admins: bool,
     takes_keys: bool,
     /// Whether it documents a 403 `forbidden`.
     may_forbid: bool,
@@ -79,7 +81,7 @@ impl Operation {
     /// By its path, so that a new operation is for admins whatever it documents.
     fn for_admins(&self) -> bool {
         let path = self.template();
-        let areas = ["/api/v1/users/", "/api/v1/admin/"];
+        let areas = ["/api/v1/users/", "/api/v1/users.", "/api/v1/admin/"];
         let at_their_path = path == "/api/v1/users" || areas.iter().any(|area| path.starts_with(area));
         at_their_path && !OPEN_TO_OTHERS.contains(&self.name.as_str())
     }
@@ -106,6 +108,7 @@ fn operations() -> Vec<Operation> {
             all.push(Operation {
                 name: format!("{} {template}", method.to_uppercase()),
                 public: security.is_empty() || security.contains(&json!({})),
+                names_admins: *security == [json!({"admin": []})],
                 takes_keys: security.contains(&json!({"apiKey": []})),
                 may_forbid: forbidden.starts_with("`forbidden`"),
                 example: schema
@@ -195,6 +198,7 @@ impl Case {
             .replace("{code}", "not-found")
             .replace("{file}", "flow.css");
         assert!(!path.contains('{'), "say what to put into {path}");
+        let path = if path.ends_with("/sparse") { path + "?fields=price" } else { path };
         if path.ends_with("/stream") {
             let mut request = reqwest::Client::new().get(format!("{}{path}", app.base));
             if let Some(token) = &self.client.access_token {
@@ -314,6 +318,7 @@ fn the_table_of_who_may_call_what_keeps_its_rules() {
             assert!(status(Caller::User) < 300, "{name} refuses the owner");
         }
         assert_eq!(operation.may_forbid, operation.for_admins(), "{name} documents a 403 `forbidden`");
+        assert_eq!(operation.names_admins, operation.for_admins(), "{name} names the scheme `admin`");
     }
 }
 
