@@ -113,7 +113,7 @@ impl Variant {
             .insert_header((header::ETAG, self.etag.clone()))
             // Only the client may store it and must revalidate it each time, so that a log-out takes effect.
             .insert_header((header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")))
-            .insert_header((header::VARY, HeaderValue::from_static("accept-encoding")));
+            .insert_header((header::VARY, HeaderValue::from_static("accept, accept-encoding")));
         if known {
             return response.finish();
         }
