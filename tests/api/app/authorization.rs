@@ -89,7 +89,7 @@ impl Operation {
     /// The scope that a key needs.
     fn scope(&self) -> Option<&'static str> {
         let written = if self.method() == Method::GET { "read" } else { "write" };
-        let room = self.template().strip_prefix("/api/v1/")?.trim_start_matches("user/").split('/').next()?;
+        let room = self.template().strip_prefix("/api/v1/")?.trim_start_matches("user/").split(['/', '.']).next()?;
         let room = if room == "user" { "profile" } else { room };
         SCOPES.into_iter().find(|scope| self.takes_keys && *scope == format!("{room}:{written}"))
     }
