@@ -45,7 +45,7 @@ const { paths } = JSON.parse(readFileSync('openapi/openapi.json', 'utf8'));
 const outside = Object.keys(paths).filter((path) => !/^.(api|oauth)./.test(path));
 const pointer = (path) => path.replaceAll('~', '~0').replaceAll('/', '~1');
 const inDocuments = ['openapi.json', 'openapi-3.0.json'].flatMap((file) =>
-  [...PUBLIC, ...outside].map((path) => `../../openapi/${file}#/paths/${pointer(path)}`),
+  [...PUBLIC, ...outside].map((path) => `../../openapi/${file}#/paths/${encodeURI(pointer(path))}`),
 );
 
 export default {

@@ -21,16 +21,11 @@ use utoipa::{
 
 use super::{
     kind::{self, Kind},
-    openapi_examples::{add_body_examples, complete_parameter},
+    openapi_examples::{EXAMPLE_ID, EXAMPLE_URL, MAX_TIME_LENGTH, add_body_examples, complete_parameter},
     openapi_problems::add_problem,
     problem::{EXAMPLE_REQUEST_ID, ProblemBody},
 };
 
-/// The default of `PUBLIC_URL`.
-pub(super) const EXAMPLE_URL: &str = "http://127.0.0.1:8080";
-pub(super) const EXAMPLE_ID: &str = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1";
-/// Of a time with nanoseconds and an offset.
-pub(super) const MAX_TIME_LENGTH: usize = 35;
 const EXAMPLE_TIME: &str = "2026-11-20T09:30:00Z";
 
 /// Adds the problems of extractors and limits, the body, headers and examples of every problem, and rules that

@@ -51,7 +51,7 @@ fn rewrite(node: &mut Value, types: &Types) {
                 match child {
                     // The names of properties are not keywords.
                     Value::Object(properties) if name == "properties" => {
-                        properties.values_mut().for_each(|property| rewrite(property, types))
+                        properties.values_mut().for_each(|property| rewrite(property, types));
                     }
                     // Named examples hold values.
                     Value::Object(_) if name == "examples" => {}

@@ -9,8 +9,11 @@ use utoipa::openapi::{
     path::{Parameter, ParameterIn},
 };
 
-use super::openapi::{EXAMPLE_ID, MAX_TIME_LENGTH};
-
+/// The default of `PUBLIC_URL`.
+pub const EXAMPLE_URL: &str = "http://127.0.0.1:8080";
+pub const EXAMPLE_ID: &str = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1";
+/// Of a time with nanoseconds and an offset.
+pub const MAX_TIME_LENGTH: usize = 35;
 const JSON: &str = "application/json";
 
 /// Composes an example for each JSON body of a success that has none of its own.

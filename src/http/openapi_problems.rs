@@ -14,7 +14,7 @@ use utoipa::openapi::{
 
 use super::{
     kind::{self, Example, Kind},
-    openapi::EXAMPLE_URL,
+    openapi_examples::EXAMPLE_URL,
     problem::{Choice, EXAMPLE_REQUEST_ID, FieldError, ProblemBody},
 };
 

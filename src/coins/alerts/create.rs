@@ -91,7 +91,6 @@ pub async fn create_alert(
     db: Data<Db>,
     clock: Data<Clock>,
     sealer: Data<Sealer>,
-    envelope: Data<Envelope>,
 ) -> Result<HttpResponse, Problem> {
     let key = IdempotencyKey::of(&req, me.id)?;
     let Json(wanted) = body;
@@ -123,6 +122,7 @@ pub async fn create_alert(
         created_at: clock.now().trunc_subsecs(6),
         crossed_at: None,
     };
+    let envelope = req.app_data::<Data<Envelope>>().expect("set by the app");
     let location = format!("{}/api/v1/user/alerts/{}", envelope.public_url, alert.id);
     let create = move |conn: &mut PgConnection| match store::create(conn, me.id, alert)? {
         Created::Yes(alert) => Reply::created(&alert, Some(location)),

@@ -61,8 +61,8 @@ const CALLERS: [Caller; 9] = [
 struct Operation {
     name: String,
     public: bool,
-    /// Whether its security scheme is the one for admins.
-    names_admins: bool,
+    /// The security schemes, any of which suffices.
+    security: Vec<Value>,
     takes_keys: bool,
     /// Whether it documents a 403 `forbidden`.
     may_forbid: bool,
@@ -89,7 +89,8 @@ impl Operation {
     /// The scope that a key needs.
     fn scope(&self) -> Option<&'static str> {
         let written = if self.method() == Method::GET { "read" } else { "write" };
-        let room = self.template().strip_prefix("/api/v1/")?.trim_start_matches("user/").split(['/', '.']).next()?;
+        let room =
+            self.template().strip_prefix("/api/v1/")?.trim_start_matches("user/").split(['/', '.']).next()?;
         let room = if room == "user" { "profile" } else { room };
         SCOPES.into_iter().find(|scope| self.takes_keys && *scope == format!("{room}:{written}"))
     }
@@ -108,7 +109,7 @@ fn operations() -> Vec<Operation> {
             all.push(Operation {
                 name: format!("{} {template}", method.to_uppercase()),
                 public: security.is_empty() || security.contains(&json!({})),
-                names_admins: *security == [json!({"admin": []})],
+                security: security.clone(),
                 takes_keys: security.contains(&json!({"apiKey": []})),
                 may_forbid: forbidden.starts_with("`forbidden`"),
                 example: schema
@@ -318,7 +319,8 @@ fn the_table_of_who_may_call_what_keeps_its_rules() {
             assert!(status(Caller::User) < 300, "{name} refuses the owner");
         }
         assert_eq!(operation.may_forbid, operation.for_admins(), "{name} documents a 403 `forbidden`");
-        assert_eq!(operation.names_admins, operation.for_admins(), "{name} names the scheme `admin`");
+        let names_admins = operation.security == [json!({"admin": []})];
+        assert_eq!(names_admins, operation.for_admins(), "{name} names the scheme `admin`");
     }
 }
 
