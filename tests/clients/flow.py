@@ -8,8 +8,18 @@ from mintage_client.api.auth import login, register
 from mintage_client.api.coins import list_coins, list_sparse_coins, read_coin, read_coins_csv
 from mintage_client.api.user import read_me
 from mintage_client.api.users import list_users
-from mintage_client.models import CoinList, CreateAlert, ForbiddenProblem, InvalidCredentialsProblem, Login, Register
-from mintage_client.models import SparseCoinList, TokenPair, User, ValidationFailedOrIdempotencyKeyReusedProblem
+from mintage_client.models import (
+    CoinList,
+    CreateAlert,
+    ForbiddenOrInsufficientScopeProblem,
+    InvalidCredentialsProblem,
+    Login,
+    Register,
+    SparseCoinList,
+    TokenPair,
+    User,
+    ValidationFailedOrIdempotencyKeyReusedProblem,
+)
 from mintage_client.types import UNSET
 
 base = sys.argv[1]
@@ -44,5 +54,5 @@ alert = CreateAlert.from_dict({"coin": "btc", "metric": "price", "direction": "a
 problem = create_alert.sync(client=client, body=alert)
 assert isinstance(problem, ValidationFailedOrIdempotencyKeyReusedProblem), problem
 assert problem.errors[0].pointer == "/threshold", problem
-assert isinstance(list_users.sync(client=client), ForbiddenProblem)
+assert isinstance(list_users.sync(client=client), ForbiddenOrInsufficientScopeProblem)
 print("used")
