@@ -48,7 +48,7 @@ sparse = list_sparse_coins.sync(client=client, fields="price", limit=1)
 assert isinstance(sparse, SparseCoinList), sparse
 assert sparse.data[0].price == first.price and sparse.data[0].name is UNSET, sparse
 assert read_coin.sync(coin="bitcoin", client=client).data.id == first.id
-assert read_coins_csv.sync(client=client, limit=1).payload.read().startswith(b"id,symbol,")
+assert read_coins_csv.sync(client=client, limit=1).startswith(b"id,symbol,")
 
 alert = CreateAlert.from_dict({"coin": "btc", "metric": "price", "direction": "above", "threshold": -1})
 problem = create_alert.sync(client=client, body=alert)
