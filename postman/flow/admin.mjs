@@ -66,6 +66,17 @@ const users = [
       }),
   },
   {
+    call: 'export_users_csv',
+    query: { email: '{{email}}' },
+    test: () =>
+      pm.test('has a heading and the account of this run', () => {
+        const lines = pm.response.text().split('\r\n');
+        pm.expect(lines[0]).to.match(/^id,email,/);
+        pm.expect(lines).to.have.lengthOf(3);
+      }),
+  },
+  { call: 'export_users_ndjson', query: { email: '{{email}}' } },
+  {
     call: 'list_users',
     when: 'not a cursor',
     about: 'Cursors come from `next_cursor`.',
@@ -175,6 +186,7 @@ const users = [
 ];
 
 const events = [
+  { call: 'export_events', query: { user_id: '{{guest_id}}' } },
   {
     call: 'list_events',
     query: { user_id: '{{guest_id}}' },

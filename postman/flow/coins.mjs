@@ -79,29 +79,25 @@ export const coins = {
       'currency',
     ]),
     {
-      call: 'list_coins',
-      when: 'some fields',
-      shown: true,
-      about: 'Only the requested fields of the requested coins. Unknown symbols are left out.',
+      call: 'list_sparse_coins',
       query: { symbols: 'BTC,nope', fields: 'price,social.sentiment' },
-      answer: 'SparseCoinList',
       test: () =>
         pm.test('has only these members', () => {
           pm.expect(body.data).to.have.lengthOf(1);
           pm.expect(body.data[0]).to.have.all.keys('id', 'symbol', 'price', 'social');
         }),
     },
-    listRefused('an unknown field', 'Unknown fields are refused, not ignored.', { fields: 'prize' }, [
-      '/fields',
-      'unknown-field',
-    ]),
     {
-      call: 'list_coins',
-      when: 'as a table',
-      shown: true,
-      about: 'CSV (RFC 4180) for spreadsheets.',
+      call: 'list_sparse_coins',
+      when: 'an unknown field',
+      about: 'Unknown fields are refused, not ignored.',
+      query: { fields: 'prize' },
+      problem: 'validation-failed',
+      at: ['/fields', 'unknown-field'],
+    },
+    {
+      call: 'read_coins_csv',
       query: { limit: 3 },
-      headers: { Accept: 'text/csv' },
       test: () =>
         pm.test('has a header and a row for each coin', () => {
           const lines = pm.response.text().split('\r\n');
@@ -262,6 +258,7 @@ export const alerts = {
           pm.expect(body.data.map(({ id }) => id)).to.include(pm.variables.get('alert_id'));
         }),
     },
+    { call: 'read_alert', path: { id: '{{alert_id}}' } },
     { call: 'delete_alert', path: { id: '{{alert_id}}' } },
     {
       call: 'delete_alert',

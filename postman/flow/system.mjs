@@ -30,6 +30,12 @@ export const system = {
       },
     },
     { call: 'oauth_metadata' },
+    {
+      call: 'start_page',
+      test: () => pm.test('links to the documentation', () => pm.expect(body.links.openapi).to.match(/\/openapi\.json$/)),
+    },
+    { call: 'version', test: () => pm.test('names the program', () => pm.expect(body.name).to.eql('mintage')) },
+    { call: 'favicon' },
     { call: 'security_txt', name: 'Where to report vulnerabilities (404 unless SECURITY_CONTACT is set)', anyOf: [200, 404] },
     {
       call: 'security_txt',
@@ -47,6 +53,11 @@ export const system = {
           pm.expect(body.info.title).to.eql('Mintage');
           pm.expect(body.paths).to.include.keys('/api/v1/coins', '/api/v1/auth/login');
         }),
+    },
+    {
+      call: 'openapi_30_json',
+      name: 'OpenAPI document in 3.0',
+      test: () => pm.test('is OpenAPI 3.0', () => pm.expect(body.openapi).to.match(/^3\.0\./)),
     },
     {
       call: 'postman_json',

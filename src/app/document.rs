@@ -5,16 +5,17 @@ use actix_web::{
     http::header,
     web::{Bytes, Data},
 };
+use serde_json::Value;
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        self,
+        self, Server,
         security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme},
     },
 };
 use utoipa_actix_web::AppExt;
 
-use crate::http::{Problem, complete, kind};
+use crate::http::{Problem, complete, kind, to_openapi_30};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -26,7 +27,7 @@ use crate::http::{Problem, complete, kind};
             (RFC 9457) with a stable `code`; every response has an `X-Request-Id`.",
         license(name = "MIT", identifier = "MIT"),
     ),
-    servers((url = "/", description = "This server.")),
+    servers((url = "http://127.0.0.1:8080", description = "A local server, in development.")),
     tags(
         (name = "auth", description = "Registration, login and logout."),
         (name = "mail", description = "Links and codes by mail: confirmation, recovery, changes."),
@@ -53,9 +54,15 @@ impl Modify for BearerScheme {
     fn modify(&self, document: &mut openapi::OpenApi) {
         let mut scheme = Http::new(HttpAuthScheme::Bearer);
         scheme.bearer_format = Some("JWT".into());
-        scheme.description = Some("An access token from `POST /api/v1/auth/login`.".into());
+        scheme.description =
+            Some("An access token from `POST /api/v1/auth/login`: a JWT that follows RFC8725.".into());
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        let mut admin = Http::new(HttpAuthScheme::Bearer);
+        admin.bearer_format = Some("JWT".into());
+        admin.description =
+            Some("An access token as for `bearer` (RFC8725), of an account with the role `admin`.".into());
+        components.add_security_scheme("admin", SecurityScheme::Http(admin));
         let mut basic = Http::new(HttpAuthScheme::Basic);
         let text = "The id or the first 8 characters of an API key, and the key. Only for introspection.";
         basic.description = Some(text.into());
@@ -75,13 +82,40 @@ pub fn document() -> openapi::OpenApi {
     document
 }
 
-/// The serialised document; None with `API_DOCS=off`.
-#[derive(Clone)]
-pub(super) struct Document(Option<Bytes>);
+/// The whole document, in OpenAPI 3.0.
+pub fn document_30() -> Value {
+    to_openapi_30(serde_json::to_value(document()).expect("the document serialises"))
+}
 
-impl Document {
-    pub fn new(document: &openapi::OpenApi, served: bool) -> Self {
-        Self(served.then(|| document.to_json().expect("the document serialises").into()))
+/// The serialised documents; None with `API_DOCS=off`.
+#[derive(Clone)]
+pub(super) struct Documents(Option<Both>);
+
+#[derive(Clone)]
+struct Both {
+    current: Bytes,
+    older: Bytes,
+}
+
+impl Documents {
+    /// Names the address of this server, so that clients which are generated from the document call it.
+    pub fn new(document: &openapi::OpenApi, public_url: &str, served: bool) -> Self {
+        let both = || {
+            let mut document = document.clone();
+            document.servers = Some(vec![Server::new(public_url)]);
+            let older = to_openapi_30(serde_json::to_value(&document).expect("the document serialises"));
+            let current = document.to_json().expect("the document serialises");
+            Both { current: current.into(), older: older.to_string().into() }
+        };
+        Self(served.then(both))
+    }
+
+    fn respond(&self, choose: impl FnOnce(&Both) -> &Bytes) -> Result<HttpResponse, Problem> {
+        let both = self.0.as_ref().ok_or_else(|| Problem::new(&kind::NOT_FOUND))?;
+        Ok(HttpResponse::Ok()
+            .content_type("application/json")
+            .insert_header((header::CACHE_CONTROL, "public, max-age=60"))
+            .body(choose(both).clone()))
     }
 }
 
@@ -96,20 +130,36 @@ impl Document {
         (status = 404, description = "`not-found`: the documentation is turned off."))
 )]
 #[get("/openapi.json")]
-pub async fn openapi_json(document: Data<Document>) -> Result<HttpResponse, Problem> {
-    let document = document.0.clone().ok_or_else(|| Problem::new(&kind::NOT_FOUND))?;
-    Ok(HttpResponse::Ok()
-        .content_type("application/json")
-        .insert_header((header::CACHE_CONTROL, "public, max-age=60"))
-        .body(document))
+pub async fn openapi_json(documents: Data<Documents>) -> Result<HttpResponse, Problem> {
+    documents.respond(|both| &both.current)
+}
+
+/// This document in OpenAPI 3.0
+///
+/// Returns the same document for generators and gateways that do not read OpenAPI 3.1. Every error is a plain `Problem`
+/// there.
+#[utoipa::path(
+    tag = "system",
+    security(()),
+    responses((status = 200, description = "The OpenAPI document.", body = Object,
+        example = json!({"openapi": "3.0.3", "info": {"title": "Mintage"}, "paths": {}})),
+        (status = 404, description = "`not-found`: the documentation is turned off."))
+)]
+#[get("/openapi-3.0.json")]
+pub async fn openapi_30_json(documents: Data<Documents>) -> Result<HttpResponse, Problem> {
+    documents.respond(|both| &both.older)
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
 
+    fn document() -> Value {
+        serde_json::to_value(super::document()).expect("JSON")
+    }
+
     fn operations() -> Vec<Value> {
-        let document = serde_json::to_value(super::document()).expect("JSON");
+        let document = document();
         let paths = document["paths"].as_object().expect("paths");
         paths.values().flat_map(|item| item.as_object().expect("operations").values().cloned()).collect()
     }
@@ -130,12 +180,117 @@ mod tests {
 
     /// Swagger UI would send the example by default.
     #[test]
-    fn no_optional_parameter_has_an_example() {
+    fn no_optional_parameter_has_an_example_that_tools_fill_in() {
+        for parameter in parameters() {
+            let has_example = parameter.get("example").is_some();
+            assert!(parameter["required"] == true || !has_example, "{parameter}");
+        }
+    }
+
+    #[test]
+    fn every_parameter_has_a_valid_example() {
+        let document = document();
+        for parameter in parameters() {
+            let example = parameter.get("example").or_else(|| parameter["schema"]["examples"].get(0));
+            let example = example.unwrap_or_else(|| panic!("{parameter} has no example"));
+            assert_valid(&parameter["schema"], example, &document);
+        }
+    }
+
+    #[test]
+    fn every_json_body_has_a_valid_example_as_a_whole() {
+        let document = document();
+        let mut bodies = 0;
         for operation in operations() {
-            for parameter in operation["parameters"].as_array().into_iter().flatten() {
-                let has_example = parameter.get("example").is_some();
-                assert!(parameter["required"] == true || !has_example, "{parameter}");
+            for (status, response) in operation["responses"].as_object().expect("responses") {
+                let content = &response["content"]["application/json"];
+                if !status.starts_with('2') || content.is_null() {
+                    continue;
+                }
+                let id = &operation["operationId"];
+                let example = content
+                    .get("example")
+                    .unwrap_or_else(|| panic!("{id} {status} needs examples of its members"));
+                assert_valid(&content["schema"], example, &document);
+                bodies += 1;
             }
         }
+        assert!(bodies > 40, "{bodies}");
+    }
+
+    #[test]
+    fn examples_of_other_bodies_are_whole_too() {
+        let document = document();
+        let example = |path: &str, kind: &str| {
+            let content = &document["paths"][path]["get"]["responses"]["200"]["content"][kind];
+            content["example"].as_str().expect("an example").to_owned()
+        };
+        let event = example("/api/v1/coins/stream", "text/event-stream");
+        let data = event.lines().find_map(|line| line.strip_prefix("data: ")).expect("data");
+        let list = serde_json::json!({"$ref": "#/components/schemas/CoinList"});
+        assert_valid(&list, &serde_json::from_str(data).expect("JSON"), &document);
+        let picture = example("/api/v1/coins/{coin}/chart.svg", "image/svg+xml");
+        assert!(
+            picture.starts_with("<svg ") && picture.ends_with("</svg>") && picture.is_ascii(),
+            "{picture}"
+        );
+    }
+
+    /// Clients that refuse unknown values have to read the problems of later versions.
+    #[test]
+    fn problems_are_open_and_those_of_an_operation_are_listed() {
+        let document = document();
+        let problem = &document["components"]["schemas"]["Problem"]["properties"]["code"];
+        assert!(problem["type"] == "string" && problem.get("enum").is_none(), "{problem}");
+        for operation in operations() {
+            for response in operation["responses"].as_object().expect("responses").values() {
+                let content = &response["content"]["application/problem+json"];
+                let Some(examples) = content["examples"].as_object() else {
+                    continue;
+                };
+                let name = content["schema"]["$ref"].as_str().expect("a name").trim_start_matches('#');
+                let narrow =
+                    &document.pointer(name).expect("a schema")["allOf"][1]["properties"]["code"]["enum"];
+                let mut codes: Vec<_> =
+                    narrow.as_array().expect("codes").iter().filter_map(Value::as_str).collect();
+                codes.sort_unstable();
+                assert_eq!(codes, examples.keys().collect::<Vec<_>>(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_older_document_has_nothing_that_is_new_in_openapi_31() {
+        let older = super::document_30();
+        assert_eq!(older["openapi"], "3.0.3");
+        let paths = |document: &Value| {
+            document["paths"].as_object().expect("paths").keys().cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(paths(&older), paths(&document()));
+        let text = older.to_string();
+        for new in
+            [r#""type":["#, r#""type":"null""#, r#""const":"#, r#""propertyNames":"#, r#""identifier":"#]
+        {
+            assert!(!text.contains(new), "{new}");
+        }
+    }
+
+    fn parameters() -> impl Iterator<Item = Value> {
+        operations()
+            .into_iter()
+            .flat_map(|operation| operation["parameters"].as_array().cloned().unwrap_or_default())
+    }
+
+    fn assert_valid(schema: &Value, example: &Value, document: &Value) {
+        let mut schema = schema.clone();
+        schema["components"] = document["components"].clone();
+        let options = jsonschema::options().should_validate_formats(true);
+        let errors: Vec<_> = options
+            .build(&schema)
+            .expect("a JSON schema")
+            .iter_errors(example)
+            .map(|error| error.to_string())
+            .collect();
+        assert!(errors.is_empty(), "{errors:?} in {example}");
     }
 }

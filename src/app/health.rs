@@ -38,6 +38,7 @@ pub struct Readiness {
     #[schema(example = 0)]
     blocklist_confirmed_seconds_ago: u64,
     /// Background tasks that were restarted within the last seconds after a panic, usually none.
+    #[schema(example = json!([]))]
     restarted_tasks: Vec<String>,
 }
 

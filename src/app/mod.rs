@@ -4,6 +4,7 @@
 mod apidocs;
 mod background;
 mod connections;
+mod cors;
 mod document;
 mod health;
 mod housekeeping;
@@ -16,15 +17,10 @@ mod well_known;
 
 use std::sync::Arc;
 
-use actix_cors::Cors;
 use actix_web::{
     App, Error,
     body::BoxBody,
     dev::{ServiceFactory, ServiceRequest, ServiceResponse},
-    http::{
-        Method,
-        header::{self, HeaderName},
-    },
     middleware::{Condition, from_fn},
     web::{self, Data},
 };
@@ -32,20 +28,25 @@ use anyhow::Result;
 use tokio::sync::Semaphore;
 use utoipa_actix_web::{AppExt, scope, service_config::ServiceConfig};
 
-use self::{connections::Connections, postman::Postman, well_known::WellKnown};
-pub use self::{document::document, serve::Server};
+use self::{
+    connections::Connections,
+    cors::{Origins, cors, open_public},
+    document::Documents,
+    postman::Postman,
+    well_known::WellKnown,
+};
+pub use self::{
+    document::{document, document_30},
+    serve::Server,
+};
 use crate::{
     audit,
     auth::{self, Auth, MailContext, challenges::ChallengeKeys},
     clock::Clock,
     coins,
-    config::{self, Config, Profile, Secret, SecretKey, Server as ServerSettings, Specs},
+    config::{self, Config, Profile, Secret, SecretKey, Specs},
     db::{Db, Follow, Follower, connect_patiently, migrate, naming_locks, rights, set_clock},
-    http::{
-        Envelope, Fallback, RATE_LIMIT, RATE_LIMIT_POLICY, Requests, TrustedProxies, X_REQUEST_ID, envelope,
-        fallback, problem_page, problem_pages,
-    },
-    idempotency::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED},
+    http::{Envelope, Fallback, Requests, TrustedProxies, envelope, fallback, problem_page, problem_pages},
     jobs::Wake,
     limits::{LimitKeys, Limits},
     mail::Mailer,
@@ -55,7 +56,7 @@ use crate::{
     social::{self, Fingerprints},
     storage::Storage,
     tasks::Tasks,
-    tokens::{self, Activity, ApiKeys, Blocklist, Jwt, KeyRing, Sealer, X_API_KEY},
+    tokens::{self, Activity, ApiKeys, Blocklist, Jwt, KeyRing, Sealer},
     users,
 };
 
@@ -86,6 +87,7 @@ fn routes(config: &mut ServiceConfig) {
         .service(well_known::change_password_page)
         .service(document::openapi_json)
         .service(postman::postman_json)
+        .service(document::openapi_30_json)
         .service(problem_pages)
         .service(problem_page);
 }
@@ -97,7 +99,7 @@ struct Services {
     envelope: Data<Envelope>,
     proxies: Data<TrustedProxies>,
     fallback: Data<Fallback>,
-    document: Data<document::Document>,
+    documents: Data<Documents>,
     postman: Data<Postman>,
     well_known: Data<WellKnown>,
     /// None with `API_DOCS=off`.
@@ -121,7 +123,7 @@ struct Services {
     coin_settings: Data<config::Coins>,
     streams: Data<coins::Streams>,
     social_settings: Data<config::Social>,
-    cors_origins: Vec<String>,
+    origins: Origins,
 }
 
 /// The services that no handler extracts: connections, and those of background work.
@@ -156,7 +158,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
     let followers = views.follow(url, clock, &tasks)?;
     let Views { keys, api_keys, blocklist, coins, wake } = views;
 
-    let ServerSettings { public_url, cors_origins, .. } = &config.server;
+    let public_url = &config.server.public_url;
     let document = document::document();
     let db = Db::new(url, config.database.pool_size, &tasks);
     let clock = Data::new(clock.clone());
@@ -189,7 +191,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         envelope: Data::new(Envelope::new(public_url)),
         proxies: Data::new(TrustedProxies::new(&config.server)),
         fallback: Data::new(Fallback::new(&document)),
-        document: Data::new(document::Document::new(&document, config.server.api_docs)),
+        documents: Data::new(Documents::new(&document, public_url, config.server.api_docs)),
         postman: Data::new(Postman::new(public_url, config.server.api_docs)),
         well_known: Data::new(WellKnown::new(config)),
         swagger_ui: config.server.api_docs.then_some(config.profile),
@@ -209,7 +211,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         coin_settings: Data::new(config.coins.clone()),
         streams: Data::new(coins::Streams::default()),
         social_settings: Data::new(config.social.clone()),
-        cors_origins: cors_origins.clone(),
+        origins: Origins::new(config),
     };
     Ok((services, Internals::new(config, secret, mails, wake, sealer), followers))
 }
@@ -324,7 +326,7 @@ impl Services {
             envelope: envelope_settings,
             proxies,
             fallback: fallback_routes,
-            document,
+            documents,
             postman,
             well_known,
             swagger_ui,
@@ -345,7 +347,7 @@ impl Services {
             coin_settings,
             streams,
             social_settings,
-            cors_origins,
+            origins,
         } = self.clone();
         let (mut app, _) = App::new().into_utoipa_app().configure(routes).split_for_parts();
         if let Some(requests) = requests {
@@ -355,7 +357,7 @@ impl Services {
             .app_data(envelope_settings)
             .app_data(proxies)
             .app_data(fallback_routes)
-            .app_data(document)
+            .app_data(documents)
             .app_data(postman)
             .app_data(well_known)
             .app_data(clock)
@@ -381,39 +383,8 @@ impl Services {
                 }
             })
             .default_service(web::to(fallback))
-            .wrap(Condition::new(!cors_origins.is_empty(), cors(&cors_origins)))
+            .wrap(Condition::new(!origins.is_none(), cors(&origins)))
+            .wrap(from_fn(open_public))
             .wrap(from_fn(envelope))
     }
-}
-
-fn cors(origins: &[String]) -> Cors {
-    let cors = Cors::default()
-        .allowed_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allowed_headers([
-            header::AUTHORIZATION,
-            header::CONTENT_TYPE,
-            header::IF_MATCH,
-            header::IF_NONE_MATCH,
-            HeaderName::from_static("last-event-id"),
-            IDEMPOTENCY_KEY,
-            X_API_KEY,
-        ])
-        .expose_headers([
-            header::CONTENT_DISPOSITION,
-            header::ETAG,
-            header::LINK,
-            header::LOCATION,
-            header::RETRY_AFTER,
-            header::WWW_AUTHENTICATE,
-            IDEMPOTENCY_REPLAYED,
-            RATE_LIMIT,
-            RATE_LIMIT_POLICY,
-            X_REQUEST_ID,
-        ])
-        .block_on_origin_mismatch(false)
-        .max_age(3600);
-    if origins.iter().any(|origin| origin == "*") {
-        return cors.allow_any_origin().send_wildcard();
-    }
-    origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
 }

@@ -1,8 +1,11 @@
-//! Answers `GET /api/v1/admin/audit`: lists security events, for admins.
+//! Answers `GET /api/v1/admin/audit` and `GET /api/v1/admin/audit.ndjson`: lists security events, for admins.
 
 use std::net::IpAddr;
 
-use actix_web::{HttpRequest, HttpResponse, get, web::Data};
+use actix_web::{
+    HttpResponse, get,
+    web::{Data, Json},
+};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,7 +21,7 @@ use crate::{
     clock::Clock,
     db::{Db, SessionId, UserId},
     http::{
-        Problem, Query, accept,
+        Problem, Query,
         page::{self, Cursor, DEFAULT_LIMIT, MAX_LIMIT},
         rows::{self, NDJSON, respond_rows, write_json_line},
     },
@@ -29,7 +32,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListEvents {
-    /// Maximum number of events on the page. Without effect on newline-delimited JSON.
+    /// Maximum number of events on the page.
     #[serde(default = "default_limit")]
     #[param(minimum = 1, maximum = 100, default = 20)]
     #[validate(range(min = 1, max = MAX_LIMIT, message = "must be from 1 to 100"))]
@@ -50,6 +53,14 @@ pub struct ListEvents {
     after: Option<DateTime<Utc>>,
     /// Only events before this time (RFC 3339).
     before: Option<DateTime<Utc>>,
+}
+
+impl ListEvents {
+    /// The filter, and the last event of the previous page.
+    fn filter(self) -> (Filter, Option<Uuid>) {
+        let Self { cursor, kind, user_id, actor_id, after, before, .. } = self;
+        (Filter { kind, user: user_id, actor: actor_id, after, before }, cursor.map(|cursor| cursor.0))
+    }
 }
 
 fn default_limit() -> u32 {
@@ -86,6 +97,7 @@ pub struct SecurityEvent {
     #[schema(value_type = Object, example = json!({"role": "admin"}))]
     details: Value,
     /// Whether the event is part of the hash chain. It is within seconds.
+    #[schema(example = true)]
     sealed: bool,
 }
 
@@ -121,35 +133,53 @@ pub struct SecurityEventList {
 /// List security events
 ///
 /// For admins. Lists log-ins, failures, changes of passwords, addresses, roles and keys, the newest first.
-/// `Accept: application/x-ndjson` streams all of them that match, one JSON object a line.
+/// `GET /api/v1/admin/audit.ndjson` returns all of them that match in one response.
 #[utoipa::path(
     tag = "audit",
-    security(("bearer" = [])),
+    security(("admin" = [])),
     params(ListEvents),
     responses(
-        (status = 200, description = "A page of events, or all as newline-delimited JSON.",
-            content((SecurityEventList = "application/json"), (String = "application/x-ndjson"))),
+        (status = 200, description = "A page of events.", body = SecurityEventList),
         (status = 403, description = "`forbidden`: not an admin.")
     )
 )]
 #[get("/admin/audit")]
 pub async fn list_events(
+    _: Admin,
+    query: Query<ListEvents>,
+    db: Data<Db>,
+) -> Result<Json<SecurityEventList>, Problem> {
+    let limit = query.0.limit;
+    let (filter, cursor) = query.0.filter();
+    let rows = db.query(move |conn| store::list(conn, &filter, cursor, i64::from(limit) + 1)).await?;
+    let (rows, next_cursor) = page::cut(rows, limit, |event| event.id);
+    let data = rows.into_iter().map(SecurityEvent::from).collect();
+    Ok(Json(SecurityEventList { data, next_cursor }))
+}
+
+/// Download security events as lines of JSON
+///
+/// For admins. Returns all events that match, the newest first, one JSON object a line (NDJSON). `limit` has no effect. The
+/// response is sent while the events are read: one that breaks off is incomplete.
+#[utoipa::path(
+    tag = "audit",
+    security(("admin" = [])),
+    params(ListEvents),
+    responses(
+        (status = 200, description = "The events.", body = String, content_type = "application/x-ndjson",
+            example = "{\"id\":\"0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1\",\"at\":\"2026-11-20T09:30:00Z\",\"kind\":\"logged-in\"}\n"),
+        (status = 403, description = "`forbidden`: not an admin.")
+    )
+)]
+#[get("/admin/audit.ndjson")]
+pub async fn export_events(
     admin: Admin,
     client: Client,
-    req: HttpRequest,
     query: Query<ListEvents>,
     db: Data<Db>,
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
-    let Query(ListEvents { limit, cursor, kind, user_id, actor_id, after, before }) = query;
-    let filter = Filter { kind, user: user_id, actor: actor_id, after, before };
-    let cursor = cursor.map(|cursor| cursor.0);
-    if !accept::prefers(&req, NDJSON, "application/json") {
-        let rows = db.query(move |conn| store::list(conn, &filter, cursor, i64::from(limit) + 1)).await?;
-        let (rows, next_cursor) = page::cut(rows, limit, |event| event.id);
-        let data = rows.into_iter().map(SecurityEvent::from).collect();
-        return Ok(HttpResponse::Ok().json(SecurityEventList { data, next_cursor }));
-    }
+    let (filter, cursor) = query.0.filter();
     let (exported, now) = (Event::by_user(EventKind::EventsExported, &admin.0, &client), clock.now());
     db.query(move |conn| exported.record(conn, now)).await?;
     let fetch = move |after: Option<Uuid>| {

@@ -28,5 +28,5 @@ pub use self::{
 };
 
 pub fn routes(config: &mut ServiceConfig) {
-    config.service(list::list_events).service(list_mine::list_my_events);
+    config.service(list::list_events).service(list::export_events).service(list_mine::list_my_events);
 }

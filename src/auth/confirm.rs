@@ -44,7 +44,7 @@ pub struct Confirm {
     #[validate(custom(function = "check_email"))]
     email: Option<String>,
     /// The eight characters from the mail. Case, spaces and dashes make no difference.
-    #[schema(pattern = "^[0-9A-TV-Za-tv-z]([ -]?[0-9A-TV-Za-tv-z]){7}$")]
+    #[schema(min_length = 8, max_length = 15, pattern = "^[0-9A-TV-Za-tv-z]([ -]?[0-9A-TV-Za-tv-z]){7}$")]
     #[validate(custom(function = "check_code"))]
     code: Option<String>,
     /// The account's password from now on. Repeat the password that you registered with, or choose a new one of 8

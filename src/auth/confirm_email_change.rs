@@ -42,7 +42,7 @@ pub struct ConfirmEmailChange {
     #[validate(custom(function = "check_email"))]
     email: Option<String>,
     /// The eight characters from the mail. Case, spaces and dashes make no difference.
-    #[schema(pattern = "^[0-9A-TV-Za-tv-z]([ -]?[0-9A-TV-Za-tv-z]){7}$")]
+    #[schema(min_length = 8, max_length = 15, pattern = "^[0-9A-TV-Za-tv-z]([ -]?[0-9A-TV-Za-tv-z]){7}$")]
     #[validate(custom(function = "check_code"))]
     code: Option<String>,
 }

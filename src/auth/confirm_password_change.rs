@@ -23,7 +23,7 @@ use crate::{
 #[schema(example = json!({"code": "123456", "new_password": "a horse of another colour"}))]
 pub struct ConfirmPasswordChange {
     /// The six digits from the mail. Valid for 10 minutes and five attempts.
-    #[schema(pattern = "^[0-9]{6}$")]
+    #[schema(min_length = 6, max_length = 6, pattern = "^[0-9]{6}$")]
     #[validate(custom(function = "check_six_digits"))]
     code: String,
     /// 8 to 256 characters of any kind. Common passwords, your own address or name, and the name or address of

@@ -32,6 +32,7 @@ pub struct SessionBody {
     #[schema(value_type = Uuid, example = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1")]
     id: SessionId,
     /// Whether this is the session of the request.
+    #[schema(example = true)]
     current: bool,
     created_at: DateTime<Utc>,
     /// Last use, to the minute.

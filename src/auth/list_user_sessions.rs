@@ -62,7 +62,7 @@ impl From<Session> for UserSession {
 /// address help to recognise a log-in that is not the user's.
 #[utoipa::path(
     tag = "users",
-    security(("bearer" = [])),
+    security(("admin" = [])),
     params(("id" = Uuid, Path, description = "The user's id.")),
     responses(
         (status = 200, description = "The sessions.", body = UserSessionList),

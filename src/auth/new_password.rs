@@ -38,7 +38,7 @@ pub struct ChoosePassword {
     #[validate(custom(function = "check_email"))]
     pub email: Option<String>,
     /// The eight characters from the mail. Case, spaces and dashes make no difference.
-    #[schema(pattern = "^[0-9A-TV-Za-tv-z]([ -]?[0-9A-TV-Za-tv-z]){7}$")]
+    #[schema(min_length = 8, max_length = 15, pattern = "^[0-9A-TV-Za-tv-z]([ -]?[0-9A-TV-Za-tv-z]){7}$")]
     #[validate(custom(function = "check_code"))]
     pub code: Option<String>,
     /// 8 to 256 characters of any kind. Common passwords, your own address or name, and the name or address of

@@ -28,6 +28,7 @@ use crate::{
 #[schema(example = json!({"refresh_token": "eyJ0eXAiOiJydCtqd3QiLCJhbGciOiJFZERTQSJ9.eyJpc3MiOiIuLi4ifQ.c2ln"}))]
 pub struct Refresh {
     /// The newest refresh token of the session; at most 2,048 characters.
+    #[schema(max_length = 2048)]
     refresh_token: String,
 }
 

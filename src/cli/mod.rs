@@ -44,7 +44,11 @@ enum Command {
     #[command(subcommand)]
     Database(database::Command),
     /// Print the OpenAPI document
-    Openapi,
+    Openapi {
+        /// Version of OpenAPI: 3.1, or 3.0 for generators that do not read 3.1
+        #[arg(long, default_value = "3.1", value_parser = ["3.1", "3.0"])]
+        version: String,
+    },
     /// Create an admin, or promote an account to admin and set its password
     CreateAdmin(create_admin::Arguments),
     /// List, rotate or revoke signing keys
@@ -82,8 +86,14 @@ pub fn run() -> i32 {
 }
 
 fn dispatch(command: Command) -> Result<()> {
-    if let Command::Openapi = command {
-        return Ok(print(app::document().to_pretty_json()?)?);
+    if let Command::Openapi { version } = command {
+        let is_older = version == "3.0";
+        let text = if is_older {
+            serde_json::to_string_pretty(&app::document_30())
+        } else {
+            app::document().to_pretty_json()
+        };
+        return Ok(print(text?)?);
     }
     let config = Config::load(&app::specs())?;
     telemetry::init(&config.log);
@@ -108,7 +118,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::CheckConfig(arguments) => check_config::run(&config, &arguments),
         Command::SendTestMail(arguments) => send_test_mail::run(&config, &arguments),
         Command::Healthcheck => healthcheck::run(&config),
-        Command::Openapi => unreachable!("handled above, since it needs no settings"),
+        Command::Openapi { .. } => unreachable!("handled above, since it needs no settings"),
     }
 }
 

@@ -33,10 +33,11 @@ pub struct Provenance {
     pub currency: String,
     /// Whether three syncs in a row were missed, or `as_of` is older than 15 minutes (three syncs, if that is longer).
     /// Always true for `demo`.
+    #[schema(example = false)]
     pub stale: bool,
-    /// Age of stale data in seconds, rounded down to the minute. Missing if the data is not stale.
+    /// Age of stale data in seconds, rounded down to the minute, such as 1800. Missing if the data is not stale.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = i64, required = false, minimum = 0, example = 1800)]
+    #[schema(value_type = i64, required = false, minimum = 0)]
     pub age_seconds: Option<i64>,
 }
 

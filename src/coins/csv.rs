@@ -1,14 +1,58 @@
-//! Writes a list of coins as a table (RFC 4180).
+//! Answers `GET /api/v1/coins.csv`: writes the list of coins as a table (RFC 4180).
 
 use std::fmt::Write;
 
+use actix_web::{HttpRequest, HttpResponse, get, web::Data};
 use serde_json::Value;
 
-use super::{body::Provenance, fields::Fields};
-use crate::{http::csv_cell, market::Coin};
+use super::{body::Provenance, fields::Fields, select::Selection, view::View};
+use crate::{
+    http::{Problem, Query, csv_cell, respond_with},
+    market::Coin,
+    tokens::{AllowedUncounted, api_keys::CoinsRead},
+};
+
+/// Download coins as a table
+///
+/// Returns the coins that `GET /api/v1/coins` returns for the same parameters, as CSV (RFC 4180) with a heading. Every row
+/// ends with the currency, source, time and staleness of the data. A cell that a spreadsheet might run as a formula begins
+/// with an apostrophe.
+#[utoipa::path(
+    tag = "coins",
+    security(("bearer" = []), ("apiKey" = [])),
+    params(
+        ("fields" = Option<String>, Query, min_length = 1, max_length = 1000, example = "price,social.sentiment",
+            description = "The columns besides `id` and `symbol`: up to 40, comma-separated; all but `quote` by default."),
+        Selection,
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the response the client already has.")
+    ),
+    responses(
+        (status = 200, description = "The table.", body = String, content_type = "text/csv",
+            headers(("ETag" = String, description = "Identifies this version of the response; send it as `If-None-Match`.")),
+            example = "id,symbol,price,currency,source,as_of,stale\r\n1,BTC,70211.4421,GBP,coinmarketcap,2026-11-20T09:30:00Z,false\r\n"),
+        (status = 304, description = "The response has not changed."),
+        (status = 403, description = "`insufficient-scope`: the API key lacks `coins:read`, or `watchlist:read` for `watchlist=true`.")
+    )
+)]
+#[get("/coins.csv")]
+pub async fn read_coins_csv(
+    req: HttpRequest,
+    me: AllowedUncounted<CoinsRead>,
+    query: Query<Selection>,
+    view: Data<View>,
+) -> Result<HttpResponse, Problem> {
+    let Query(query) = query;
+    let fields = query.fields.as_deref().map_or_else(|| Ok(Fields::default()), Fields::parse)?;
+    let current = view.current(query.currency.as_deref())?;
+    let watched = query.watched(&req, &me).await?;
+    let snapshot = &current.snapshot;
+    let found = query.of(&snapshot.coins, watched.as_ref())?;
+    let text = table(&found, &fields, &view.provenance(snapshot));
+    Ok(respond_with(&req, "text/csv; charset=utf-8; header=present", text.into_bytes()))
+}
 
 /// Writes a row per coin: the selected fields, then currency, source, time and staleness. Null is an empty cell.
-pub fn table(coins: &[&Coin], fields: &Fields, provenance: &Provenance) -> String {
+fn table(coins: &[&Coin], fields: &Fields, provenance: &Provenance) -> String {
     let columns: Vec<&str> = fields.columns().collect();
     let mut text = columns.join(",") + ",currency,source,as_of,stale\r\n";
     let end = format!(

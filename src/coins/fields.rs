@@ -1,4 +1,4 @@
-//! Selects the members of coins in a response: `?fields=price,social.sentiment`.
+//! Selects members of coins: `?fields=price,social.sentiment`.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -8,11 +8,11 @@ use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
         RefOr,
-        schema::{AdditionalProperties, AnyOfBuilder, ObjectBuilder, OneOfBuilder, Ref, Schema, Type},
+        schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder, Ref, Schema, Type},
     },
 };
 
-use super::body::{CoinList, Provenance};
+use super::body::Provenance;
 use crate::{
     http::Problem,
     market::{Coin, Quote},
@@ -67,10 +67,7 @@ impl Fields {
     ///
     /// # Errors
     /// `validation-failed` for too many fields, or that names the first unknown one.
-    pub fn parse(text: Option<&str>) -> Result<Self, Problem> {
-        let Some(text) = text else {
-            return Ok(Self::default());
-        };
+    pub fn parse(text: &str) -> Result<Self, Problem> {
         let names: Vec<&str> = text.split(',').map(str::trim).collect();
         if names.len() > MAX_FIELDS {
             return Err(Problem::invalid(
@@ -86,7 +83,7 @@ impl Fields {
         Ok(Self(ALWAYS.iter().chain(&names).map(|name| (*name).to_owned()).collect()))
     }
 
-    pub fn selects_everything(&self) -> bool {
+    fn selects_everything(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -102,7 +99,7 @@ impl Fields {
     /// Reduces a coin to the selected members.
     pub fn of(&self, coin: &Coin) -> SparseCoin {
         let value = serde_json::to_value(coin).expect("the types of the API serialise");
-        SparseCoin(if self.selects_everything() { value } else { self.project(value, "") })
+        SparseCoin(self.project(value, ""))
     }
 
     fn project(&self, value: Value, path: &str) -> Value {
@@ -177,28 +174,6 @@ pub struct SparseCoinList {
     pub data: Vec<SparseCoin>,
 }
 
-/// Documents a list of coins with and without `fields`.
-pub struct EitherCoinList;
-
-impl PartialSchema for EitherCoinList {
-    fn schema() -> RefOr<Schema> {
-        let names = [CoinList::name(), SparseCoinList::name()];
-        let either = names
-            .into_iter()
-            .fold(AnyOfBuilder::new(), |either, name| either.item(Ref::from_schema_name(name.into_owned())));
-        Schema::AnyOf(either.build()).into()
-    }
-}
-
-impl ToSchema for EitherCoinList {
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        <CoinList as ToSchema>::schemas(schemas);
-        schemas.push((CoinList::name().into(), CoinList::schema()));
-        <SparseCoinList as ToSchema>::schemas(schemas);
-        schemas.push((SparseCoinList::name().into(), SparseCoinList::schema()));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -214,7 +189,7 @@ mod tests {
         assert!(all.join(" ").starts_with(market), "{all:?}");
         assert!(all.ends_with(&["social.missing.popularity", "social.sources", "social.as_of"]), "{all:?}");
         assert_eq!(all.len(), 32);
-        let quote: Vec<_> = Fields::parse(Some("quote")).expect("known").columns().collect();
+        let quote: Vec<_> = Fields::parse("quote").expect("known").columns().collect();
         assert_eq!(quote[..4], ["id", "symbol", "quote.currency", "quote.price"]);
         assert_eq!(quote.len(), 10);
     }
@@ -222,7 +197,7 @@ mod tests {
     #[test]
     fn only_the_named_members_are_kept() {
         let value = json!({"id": 1, "symbol": "B", "price": 2, "rank": 1, "social": {"sentiment": 0.1, "interval": {"low": 0}, "as_of": "x"}});
-        let kept = |text: &str| Fields::parse(Some(text)).expect("known").project(value.clone(), "");
+        let kept = |text: &str| Fields::parse(text).expect("known").project(value.clone(), "");
         assert_eq!(kept("price"), json!({"id": 1, "symbol": "B", "price": 2}));
         assert_eq!(kept("social"), json!({"id": 1, "symbol": "B", "social": value["social"]}));
         let social = json!({"sentiment": 0.1, "interval": {"low": 0}});
@@ -230,6 +205,6 @@ mod tests {
             kept("social.sentiment, social.interval"),
             json!({"id": 1, "symbol": "B", "social": social})
         );
-        assert!(Fields::parse(Some("soc")).is_err() && Fields::parse(Some("social.sent")).is_err());
+        assert!(Fields::parse("soc").is_err() && Fields::parse("social.sent").is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! Finds the coin that a request names.
 //!
 //! A request names a coin by its id, which never changes, its slug or its ticker symbol, in any case. Symbols are not
-//! unique: if several coins match, the answer is a 300 that lists them.
+//! unique: if several coins match, the answer is a 300 that lists them, or a 409 where the request changes something.
 
 use super::view::View;
 use crate::{
@@ -63,6 +63,12 @@ pub(super) async fn anywhere(view: &View, db: &Db, name: &str) -> Result<Identit
         1 => Ok(found.remove(0)),
         _ => Err(ambiguous(found.into_iter())),
     }
+}
+
+/// Turns the 300 for a name of several coins into a 409: clients take a status below 400 for success, and the change was
+/// not made.
+pub(super) fn refuse_change(problem: Problem) -> Problem {
+    if problem.kind().code == kind::AMBIGUOUS.code { problem.of_kind(&kind::AMBIGUOUS_NAME) } else { problem }
 }
 
 fn ambiguous(coins: impl Iterator<Item = Identity>) -> Problem {

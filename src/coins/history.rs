@@ -42,7 +42,7 @@ pub struct ReadHistory {
     #[param(inline)]
     metric: Option<Metric>,
     /// ISO 4217 code of the prices: one of the configured currencies, by default the first.
-    #[param(min_length = 3, max_length = 3)]
+    #[param(min_length = 3, max_length = 3, pattern = "^[A-Za-z]{3}$", example = "GBP")]
     currency: Option<String>,
 }
 

@@ -12,6 +12,8 @@ mod history;
 mod list;
 mod number;
 mod read;
+mod select;
+mod sparse;
 mod stream;
 mod view;
 mod watchlist;
@@ -27,7 +29,9 @@ pub use self::{
 pub fn routes(config: &mut ServiceConfig) {
     config
         .service(list::list_coins)
+        .service(csv::read_coins_csv)
         // Before a coin of that name.
+        .service(sparse::list_sparse_coins)
         .service(stream::stream_coins)
         .service(read::read_coin)
         .service(history::read_history)

@@ -17,7 +17,7 @@ use crate::{
 #[into_params(parameter_in = Query)]
 pub struct ReadCoin {
     /// ISO 4217 code of the amounts: one of the configured currencies, by default the first.
-    #[param(min_length = 3, max_length = 3)]
+    #[param(min_length = 3, max_length = 3, pattern = "^[A-Za-z]{3}$", example = "GBP")]
     currency: Option<String>,
 }
 

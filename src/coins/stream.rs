@@ -43,6 +43,19 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 const RETRY_SECONDS: u64 = 5;
 
+/// An event as it is sent, for the documentation.
+const EXAMPLE: &str = concat!(
+    "retry: 5000\n\nid: 17\nevent: snapshot\ndata: ",
+    r#"{"as_of":"2026-11-20T09:30:00Z","source":"coinmarketcap","#,
+    r#""attribution":"Data provided by CoinMarketCap (https://coinmarketcap.com)","currency":"GBP","stale":false,"#,
+    r#""data":[{"id":1,"symbol":"BTC","name":"Bitcoin","slug":"bitcoin","rank":1,"price":70211.4421,"#,
+    r#""volume_24h":112536391040.63,"volume_change_24h":-37.9991,"percent_change_1h":-0.67,"#,
+    r#""percent_change_24h":-3.88,"percent_change_7d":7.09,"market_cap":1400804910814.55,"quote":{"currency":"GBP","#,
+    r#""price":70211.4421,"volume_24h":112536391040.63,"volume_change_24h":-37.9991,"percent_change_1h":-0.67,"#,
+    r#""percent_change_24h":-3.88,"percent_change_7d":7.09,"market_cap":1400804910814.55},"social":null}]}"#,
+    "\n\n"
+);
+
 /// Counts the open streams of each user on this server.
 #[derive(Default)]
 pub struct Streams(Mutex<HashMap<UserId, usize>>);
@@ -87,7 +100,7 @@ impl Drop for StreamSlot {
 #[into_params(parameter_in = Query)]
 pub struct StreamCoins {
     /// ISO 4217 code of the amounts: one of the configured currencies, by default the first.
-    #[param(min_length = 3, max_length = 3)]
+    #[param(min_length = 3, max_length = 3, pattern = "^[A-Za-z]{3}$", example = "GBP")]
     currency: Option<String>,
 }
 
@@ -107,7 +120,7 @@ pub struct StreamCoins {
     ),
     responses(
         (status = 200, description = "Events until the token expires.", body = String, content_type = "text/event-stream",
-            example = "retry: 5000\n\nid: 17\nevent: snapshot\ndata: {\"as_of\":\"2026-11-20T10:00:00Z\",…}\n\n"),
+            example = json!(EXAMPLE)),
         (status = 429, description = "`too-many-requests`: the account has 20 open streams, the maximum."),
         (status = 503, description = "`unavailable`, `overloaded`: too many streams are open.")
     )

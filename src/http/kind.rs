@@ -33,7 +33,7 @@ macro_rules! kinds {
 
 kinds! {
     AMBIGUOUS = 300 "ambiguous", "The name is ambiguous",
-        "Several resources have this name (RFC 9110, section 15.4.1). Repeat the request with the `id` or `href` of one of `choices`.",
+        "Several resources have this name (RFC 9110, section 15.4.1). Repeat the request with the `id` or `href` of one of `choices`. Requests that change something answer 409 `ambiguous-name` instead.",
         Example::Choices(&[
             (12, "Portal (PORTAL)", "/api/v1/coins/12"),
             (57, "Portal Gaming (PORTAL)", "/api/v1/coins/57"),
@@ -88,6 +88,12 @@ kinds! {
         "The path does not support this method. The `Allow` header lists the supported ones.";
     REQUEST_TIMEOUT = 408 "request-timeout", "The body took too long",
         "The request body was not complete within 10 seconds (a picture: 30 seconds, an import of users: a minute).";
+    AMBIGUOUS_NAME = 409 "ambiguous-name", "The name is ambiguous",
+        "Several resources have this name, so nothing was changed. Repeat the request with the `id` of one of `choices`.",
+        Example::Choices(&[
+            (12, "Portal (PORTAL)", "/api/v1/coins/12"),
+            (57, "Portal Gaming (PORTAL)", "/api/v1/coins/57"),
+        ]);
     EMAIL_TAKEN = 409 "email-taken", "The e-mail address is taken",
         "Another account has this address. Addresses are compared without regard to case.",
         Example::Field("/email", "taken", "is taken");

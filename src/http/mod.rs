@@ -15,6 +15,9 @@ mod json;
 pub mod kind;
 mod network;
 mod openapi;
+mod openapi30;
+mod openapi_examples;
+mod openapi_problems;
 pub mod page;
 mod prepared;
 mod problem;
@@ -38,6 +41,7 @@ pub use self::{
     kind::Kind,
     network::Network,
     openapi::complete,
+    openapi30::to_openapi_30,
     prepared::{Prepared, respond_once, respond_with},
     problem::{Choice, FieldError, Problem, ProblemBody},
     problems::{problem_page, problem_pages},

@@ -7,25 +7,25 @@ use serde_json::{Value, json};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
-        Components, OpenApi, Ref, RefOr, Required, ResponseBuilder,
-        content::ContentBuilder,
-        example::ExampleBuilder,
+        Components, OpenApi, Ref, RefOr, Required,
         header::{Header, HeaderBuilder},
         path::{Operation, Parameter, ParameterIn},
         request_body::RequestBody,
         response::Response,
-        schema::{AdditionalProperties, Object, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type},
+        schema::{
+            AdditionalProperties, KnownFormat, Object, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type,
+        },
         security::SecurityRequirement,
     },
 };
 
 use super::{
-    kind::{self, Example, Kind},
-    problem::{Choice, EXAMPLE_REQUEST_ID, FieldError, ProblemBody},
+    kind::{self, Kind},
+    openapi_examples::{EXAMPLE_ID, EXAMPLE_URL, MAX_TIME_LENGTH, add_body_examples, complete_parameter},
+    openapi_problems::add_problem,
+    problem::{EXAMPLE_REQUEST_ID, ProblemBody},
 };
 
-const EXAMPLE_URL: &str = "http://127.0.0.1:8080";
-const EXAMPLE_ID: &str = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1";
 const EXAMPLE_TIME: &str = "2026-11-20T09:30:00Z";
 
 /// Adds the problems of extractors and limits, the body, headers and examples of every problem, and rules that
@@ -44,6 +44,7 @@ pub fn complete(document: &mut OpenApi) {
             complete_operation(operation, components);
         }
     }
+    add_body_examples(document);
 }
 
 fn complete_schema(schema: &mut RefOr<Schema>) {
@@ -63,6 +64,19 @@ fn complete_object(object: &mut Object) {
             object.required.push(name.clone());
         }
         if let RefOr::T(Schema::Object(property)) = property
+            && property.schema_type == SchemaType::Type(Type::Integer)
+            && property.format.is_none()
+        {
+            property.format = Some(SchemaFormat::KnownFormat(KnownFormat::Int64));
+        }
+        if let RefOr::T(Schema::Object(property)) = property
+            && is_request
+            && property.max_length.is_none()
+            && property.format.as_ref().is_some_and(is_time)
+        {
+            property.max_length = Some(MAX_TIME_LENGTH);
+        }
+        if let RefOr::T(Schema::Object(property)) = property
             && property.example.is_none()
             && property.format.as_ref().is_some_and(is_time)
         {
@@ -80,8 +94,14 @@ fn is_nullable(schema: &RefOr<Schema>) -> bool {
         RefOr::T(Schema::Object(Object { schema_type: SchemaType::Array(types), .. })) => {
             types.contains(&Type::Null)
         }
+        // Another schema, or null.
+        RefOr::T(Schema::OneOf(either)) => either.items.iter().any(is_null),
         _ => false,
     }
+}
+
+fn is_null(schema: &RefOr<Schema>) -> bool {
+    matches!(schema, RefOr::T(Schema::Object(object)) if object.schema_type == SchemaType::Type(Type::Null))
 }
 
 /// Describes headers that several operations have.
@@ -89,7 +109,8 @@ fn add_headers(components: &mut Components) {
     let text = || ObjectBuilder::new().schema_type(Type::String);
     let uri = SchemaFormat::Custom("uri".into());
     let location = format!("{EXAMPLE_URL}/api/v1/users/{EXAMPLE_ID}");
-    let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
+    let int64 = Some(SchemaFormat::KnownFormat(KnownFormat::Int64));
+    let seconds = ObjectBuilder::new().schema_type(Type::Integer).format(int64).minimum(Some(1));
     let headers: [(&str, &str, ObjectBuilder, Value); 7] = [
         ("ETag", "Entity tag of the version, for `If-Match`.", text(), json!("\"3\"")),
         ("Location", "Address of the created resource.", text().format(Some(uri)), json!(location)),
@@ -134,7 +155,11 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
         if let RefOr::T(parameter) = parameter {
             remove_null(parameter);
             describe_header(parameter);
-            places.push(parameter.parameter_in.clone());
+            complete_parameter(parameter);
+            // The server ignores a value of these that it does not know.
+            if !matches!(parameter.name.as_str(), "If-None-Match" | "Last-Event-ID") {
+                places.push(parameter.parameter_in.clone());
+            }
         }
     }
     if let Some(body) = &mut operation.request_body {
@@ -143,10 +168,10 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
     let general = general_problems(is_public, body_of(operation), &places);
     let responses = &mut operation.responses.responses;
     for (status, kinds) in general {
-        let text = kinds.iter().map(|kind| format!("`{}`: {}", kind.code, kind.title));
-        let text = text.collect::<Vec<_>>().join("; ") + ".";
-        let response = ResponseBuilder::new().description(text).build();
-        responses.entry(status.to_string()).or_insert_with(|| response.into());
+        let response = responses.entry(status.to_string()).or_insert_with(|| Response::default().into());
+        if let RefOr::T(response) = response {
+            add_kinds(status, response, &kinds);
+        }
     }
     let is_limited = responses.contains_key("429");
     for (status, response) in responses {
@@ -161,20 +186,42 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
     }
 }
 
+/// Adds the general problems to those that the operation names.
+fn add_kinds(status: u16, response: &mut Response, kinds: &[&Kind]) {
+    // An operation that names problems of tokens, or of overload, names all of them.
+    if matches!(status, 401 | 503) && !response.description.is_empty() {
+        return;
+    }
+    let is_new = |kind: &&&Kind| !response.description.contains(&format!("`{}`", kind.code));
+    let text: Vec<_> =
+        kinds.iter().filter(is_new).map(|kind| format!("`{}`: {}", kind.code, kind.title)).collect();
+    if !text.is_empty() {
+        let own = if response.description.is_empty() {
+            String::new()
+        } else {
+            format!("{} ", response.description)
+        };
+        response.description = format!("{own}{}.", text.join("; "));
+    }
+}
+
 /// The body of a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Body {
     Missing,
     /// `application/x-www-form-urlencoded`, of the endpoints of OAuth, which has errors of its own.
     Form,
-    Other,
+    Json,
+    /// Pictures, and files of users.
+    File,
 }
 
 fn body_of(operation: &Operation) -> Body {
     match &operation.request_body {
         None => Body::Missing,
         Some(RefOr::T(body)) if body.content.contains_key("application/x-www-form-urlencoded") => Body::Form,
-        Some(_) => Body::Other,
+        Some(RefOr::T(body)) if !body.content.contains_key("application/json") => Body::File,
+        Some(_) => Body::Json,
     }
 }
 
@@ -240,8 +287,12 @@ fn general_problems(
     if body != Body::Missing {
         kinds.extend([&kind::REQUEST_TIMEOUT, &kind::PAYLOAD_TOO_LARGE]);
     }
-    if body == Body::Other {
-        kinds.extend([&kind::MALFORMED_JSON, &kind::UNSUPPORTED_MEDIA_TYPE, &kind::VALIDATION_FAILED]);
+    match body {
+        Body::Missing | Body::Form => {}
+        Body::Json => {
+            kinds.extend([&kind::MALFORMED_JSON, &kind::UNSUPPORTED_MEDIA_TYPE, &kind::VALIDATION_FAILED]);
+        }
+        Body::File => kinds.push(&kind::UNSUPPORTED_MEDIA_TYPE),
     }
     if !is_public || body != Body::Missing {
         kinds.push(&kind::UNAVAILABLE);
@@ -282,52 +333,5 @@ fn complete_response(status: &str, response: &mut Response, components: &mut Com
             *header = RefOr::Ref(general);
         }
     }
-    // Errors of OAuth have a form of their own.
-    if status >= "400" && response.content.contains_key("application/json") {
-        return;
-    }
-    if status < "400" && named(status, response).next().is_none() {
-        return;
-    }
-    let mut content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem")));
-    for kind in named(status, response) {
-        let example = ExampleBuilder::new().summary(kind.title).value(Some(example(kind)));
-        components.examples.insert(kind.code.into(), example.into());
-        let reference = Ref::new(format!("#/components/examples/{}", kind.code));
-        content = content.examples_from_iter([(kind.code, RefOr::Ref(reference))]);
-    }
-    response.content.insert("application/problem+json".into(), content.build().into());
-}
-
-/// The problems whose codes the description of a response contains.
-fn named(status: &str, response: &Response) -> impl Iterator<Item = &'static Kind> {
-    kind::ALL.iter().copied().filter(move |kind| {
-        kind.status.to_string() == status && response.description.contains(&format!("`{}`", kind.code))
-    })
-}
-
-fn example(kind: &Kind) -> Value {
-    let (mut errors, mut choices) = (Vec::new(), Vec::new());
-    match kind.example {
-        Example::Plain => {}
-        Example::Field(pointer, code, message) => {
-            errors.push(FieldError { pointer: pointer.into(), code: code.into(), message: message.into() });
-        }
-        Example::Choices(all) => choices.extend(all.iter().map(|(id, title, href)| Choice {
-            id: *id,
-            title: (*title).into(),
-            href: (*href).into(),
-        })),
-    }
-    let body = ProblemBody {
-        type_uri: format!("{EXAMPLE_URL}/problems/{}", kind.code),
-        title: kind.title,
-        status: kind.status,
-        detail: errors.first().map(FieldError::to_string),
-        code: kind.code,
-        request_id: EXAMPLE_REQUEST_ID.into(),
-        errors,
-        choices,
-    };
-    serde_json::to_value(body).expect("strings and numbers serialise")
+    add_problem(status, response, components);
 }

@@ -106,8 +106,11 @@ pub struct ProblemBody {
 fn codes() -> Object {
     ObjectBuilder::new()
         .schema_type(Type::String)
-        .description(Some("Stable code of the kind of problem, for programs. Later versions may add codes."))
-        .enum_values(Some(kind::ALL.iter().map(|kind| kind.code)))
+        .description(Some(
+            "Stable code of the kind of problem, for programs. `GET /problems` lists all. Later versions may add codes, so \
+             treat an unknown one by its `status`.",
+        ))
+        .pattern(Some("^[a-z0-9]+(-[a-z0-9]+)*$"))
         .examples([kind::VALIDATION_FAILED.code])
         .build()
 }
@@ -194,6 +197,12 @@ impl Problem {
 
     pub fn choices(mut self, choices: Vec<Choice>) -> Self {
         self.0.choices = choices;
+        self
+    }
+
+    /// Changes the kind and keeps the rest.
+    pub fn of_kind(mut self, kind: &'static Kind) -> Self {
+        self.0.kind = kind;
         self
     }
 

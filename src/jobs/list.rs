@@ -57,7 +57,7 @@ pub struct JobList {
 /// attempt, `running`, or `dead` after too many failures. Completed jobs are deleted at once, dead ones after 30 days.
 #[utoipa::path(
     tag = "jobs",
-    security(("bearer" = [])),
+    security(("admin" = [])),
     params(ListJobs),
     responses(
         (status = 200, description = "A page of jobs.", body = JobList),

@@ -20,7 +20,7 @@ use crate::{
 /// Makes a dead or waiting job due at once, with as many attempts as a new job has; for admins.
 #[utoipa::path(
     tag = "jobs",
-    security(("bearer" = [])),
+    security(("admin" = [])),
     params(("id" = Uuid, Path, description = "The job's id.")),
     responses(
         (status = 200, description = "The job, which runs within seconds.", body = JobView),

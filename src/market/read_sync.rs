@@ -20,7 +20,7 @@ use crate::{
 /// the schedule. For admins.
 #[utoipa::path(
     tag = "coins",
-    security(("bearer" = [])),
+    security(("admin" = [])),
     responses(
         (status = 200, description = "The status.", body = SyncStatus),
         (status = 403, description = "`forbidden`: not an admin.")

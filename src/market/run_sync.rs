@@ -10,7 +10,7 @@ use crate::{
     clock::{Clock, start_of_slot},
     config::Coins,
     db::Db,
-    http::{Problem, kind},
+    http::{Envelope, Problem, kind},
     limits::Limits,
     tokens::Admin,
 };
@@ -27,10 +27,10 @@ pub struct SyncRequested {
 /// Providers that wait or are stopped are skipped until their `retry_at`. For admins.
 #[utoipa::path(
     tag = "coins",
-    security(("bearer" = [])),
+    security(("admin" = [])),
     responses(
         (status = 202, description = "The run is requested.", body = SyncRequested,
-            headers(("Location" = String, description = "Where the status of the run can be read."))),
+            headers(("Location" = String, description = "URL of the state of the sync."))),
         (status = 403, description = "`forbidden`: not an admin."),
         (status = 409, description = "`sync-off`: only demo data is configured."),
         (status = 429, description = "`too-many-requests`: at most 3 at once and one a minute, since runs cost credits.")
@@ -44,6 +44,7 @@ pub async fn run_sync(
     clock: Data<Clock>,
     settings: Data<Coins>,
     limits: Data<Limits>,
+    envelope: Data<Envelope>,
 ) -> Result<HttpResponse, Problem> {
     if !wants_real(&settings) {
         return Err(Problem::new(&kind::SYNC_OFF));
@@ -55,6 +56,6 @@ pub async fn run_sync(
     let current = start_of_slot(now, settings.sync_interval);
     let slot = db.query_tx(move |conn| store::request(conn, current, now)).await?;
     Ok(HttpResponse::Accepted()
-        .insert_header((header::LOCATION, "/api/v1/admin/sync"))
+        .insert_header((header::LOCATION, format!("{}/api/v1/admin/sync", envelope.public_url)))
         .json(SyncRequested { slot }))
 }

@@ -44,11 +44,13 @@ pub struct ServiceStatus {
     #[schema(minimum = 0, example = 0)]
     failures: i32,
     /// Earliest time of the next request.
+    #[schema(example = json!(null))]
     retry_at: Option<DateTime<Utc>>,
     last_success_at: Option<DateTime<Utc>>,
-    /// Text of the last error. It begins with the slug of a coin if it concerns only that coin.
-    #[schema(example = "HTTP 503")]
+    /// Text of the last error, such as `HTTP 503`. It begins with the slug of a coin if it concerns only that coin.
+    #[schema(example = json!(null))]
     last_error: Option<String>,
+    #[schema(example = json!(null))]
     last_error_at: Option<DateTime<Utc>>,
     /// Credits (CoinMarketCap), posts (X) or calls (other providers) used since midnight UTC; 0 for
     /// Mastodon and Bluesky, whose calls are not counted.
@@ -76,6 +78,7 @@ pub struct SlotStatus {
     slot: DateTime<Utc>,
     state: SlotCondition,
     /// Whether an admin requested it.
+    #[schema(example = false)]
     requested: bool,
     /// Number of times it was started.
     #[schema(minimum = 0, example = 1)]

@@ -18,7 +18,7 @@ use crate::{
 /// show it from their cache.
 #[utoipa::path(
     tag = "users",
-    security(("bearer" = [])),
+    security(("admin" = [])),
     params(
         ("id" = Uuid, Path, description = "The user's id."),
         ("If-Match" = Option<String>, Header, description = "`ETag` of the account when it was read.")

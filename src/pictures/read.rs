@@ -53,7 +53,7 @@ pub struct AvatarQuery {
     #[param(inline)]
     size: AvatarSize,
     /// The version of the picture, as in `avatar_url`. With the current one, the response may be cached for a year.
-    #[param(max_length = 64)]
+    #[param(max_length = 64, example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
     #[validate(length(max = 64, message = "must have at most 64 characters"))]
     v: Option<String>,
 }

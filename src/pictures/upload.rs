@@ -19,7 +19,7 @@ const FIELD: &str = "file";
 
 /// A picture as the whole body.
 #[derive(ToSchema)]
-#[schema(value_type = String, format = Binary)]
+#[schema(value_type = String, format = Binary, max_length = 2_097_152)]
 #[expect(dead_code, reason = "only documented")]
 pub(super) struct RawPicture(Vec<u8>);
 
@@ -29,7 +29,7 @@ pub(super) struct RawPicture(Vec<u8>);
 #[expect(dead_code, reason = "only documented")]
 pub(super) struct Form {
     /// The picture. Its file name and content type are ignored.
-    #[schema(value_type = String, format = Binary)]
+    #[schema(value_type = String, format = Binary, max_length = 2_097_152)]
     file: Vec<u8>,
 }
 

@@ -47,16 +47,20 @@ pub struct Social {
     pub as_of: DateTime<Utc>,
 }
 
-/// Reasons for figures that are null.
+/// Reasons for figures that are null; a figure that is known has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Missing {
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Reason, required = false)]
     pub sentiment: Option<Reason>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Reason, required = false)]
     pub interval: Option<Reason>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Reason, required = false)]
     pub posts_per_hour: Option<Reason>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Reason, required = false)]
     pub popularity: Option<Reason>,
 }
 

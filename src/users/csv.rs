@@ -5,8 +5,6 @@ use serde_json::Value;
 use super::model::User;
 use crate::http::csv_cell;
 
-pub(super) const TYPE: &str = "text/csv";
-
 const COLUMNS: [&str; 17] = [
     "id",
     "email",

@@ -1,4 +1,4 @@
-//! Answers `GET /api/v1/users`: lists accounts, for admins, as pages or as an export of all.
+//! Answers `GET /api/v1/users`: lists accounts page by page, for admins.
 
 use actix_web::{HttpRequest, HttpResponse, get, http::header, web::Data};
 use chrono::{DateTime, Utc};
@@ -7,28 +7,24 @@ use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
 use super::{
-    csv,
     email::EmailAddress,
     model::{Status, User},
     store::{self, Filter},
 };
 use crate::{
-    audit::{Event, EventKind},
-    clock::Clock,
     db::{Db, UserId},
     http::{
-        Problem, Query, accept,
+        Problem, Query,
         page::{self, Cursor, DEFAULT_LIMIT, MAX_LIMIT},
-        rows::{self, NDJSON, respond_rows, write_json_line},
     },
-    tokens::{Admin, Client, Role},
+    tokens::{Admin, Role},
 };
 
 #[derive(Deserialize, Validate, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListUsers {
-    /// Maximum number of users on the page. Without effect on an export.
+    /// Maximum number of users on the page.
     #[serde(default = "default_limit")]
     #[param(minimum = 1, maximum = 100, default = 20)]
     #[validate(range(min = 1, max = MAX_LIMIT, message = "must be from 1 to 100"))]
@@ -73,73 +69,46 @@ pub struct UserList {
 /// List users
 ///
 /// For admins. Lists accounts in the order of registration. Every page takes the same time (keyset pagination); the
-/// field `Link` has the address of the next one. `Accept: text/csv` or `application/x-ndjson` streams all accounts that
-/// match, one a line.
+/// field `Link` has the address of the next one. `GET /api/v1/users.csv` and `GET /api/v1/users.ndjson` return all accounts
+/// that match in one response.
 #[utoipa::path(
     tag = "users",
-    security(("bearer" = [])),
+    security(("admin" = [])),
     params(ListUsers),
     responses(
-        (status = 200, description = "A page of users, or all as CSV or newline-delimited JSON.",
-            content((UserList = "application/json"), (String = "text/csv"), (String = "application/x-ndjson")),
+        (status = 200, description = "A page of users.", body = UserList,
             headers(("Link" = String, description = "`<…>; rel=\"next\"`, unless it is the last page (RFC 8288)."))),
         (status = 403, description = "`forbidden`: not an admin.")
     )
 )]
 #[get("/users")]
 pub async fn list_users(
-    admin: Admin,
+    _: Admin,
     req: HttpRequest,
-    client: Client,
     query: Query<ListUsers>,
     db: Data<Db>,
-    clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
     let Query(query) = query;
-    let (limit, cursor) = (query.limit, query.cursor.map(|cursor| UserId(cursor.0)));
+    let (limit, after) = (query.limit, query.after());
     let filter = query.filter()?;
-    let format = accept::prefers(&req, NDJSON, "application/json").then_some(NDJSON);
-    let format = format.or_else(|| accept::prefers(&req, csv::TYPE, "application/json").then_some(csv::TYPE));
-    let Some(format) = format else {
-        return page(&req, &db, filter, cursor, limit).await;
-    };
-    let exported = Event::by_user(EventKind::UsersExported, &admin.0, &client);
-    let now = clock.now();
-    db.query(move |conn| exported.record(conn, now)).await?;
-    let fetch = move |after: Option<UserId>| {
-        let (db, filter, after) = (db.clone(), filter.clone(), after.or(cursor));
-        async move {
-            let limit = i64::from(rows::BATCH) + 1;
-            let rows = db.query(move |conn| store::list(conn, &filter, after, limit)).await?;
-            let (rows, next) = page::cut(rows, rows::BATCH, |user| user.id.0);
-            Ok((rows, next.map(|cursor| UserId(cursor.0))))
-        }
-    };
-    if format == NDJSON {
-        respond_rows(NDJSON, Vec::new(), fetch, write_json_line::<User>).await
-    } else {
-        respond_rows("text/csv; charset=utf-8; header=present", csv::heading(), fetch, csv::write).await
-    }
-}
-
-async fn page(
-    req: &HttpRequest,
-    db: &Db,
-    filter: Filter,
-    after: Option<UserId>,
-    limit: u32,
-) -> Result<HttpResponse, Problem> {
     let rows = db.query(move |conn| store::list(conn, &filter, after, i64::from(limit) + 1)).await?;
     let (data, next_cursor) = page::cut(rows, limit, |user| user.id.0);
     let mut response = HttpResponse::Ok();
     if let Some(cursor) = &next_cursor {
-        response.insert_header((header::LINK, page::next_link(req, cursor)));
+        response.insert_header((header::LINK, page::next_link(&req, cursor)));
     }
     Ok(response.json(UserList { data, next_cursor }))
 }
 
 impl ListUsers {
-    fn filter(self) -> Result<Filter, Problem> {
+    /// The last user of the previous page.
+    pub fn after(&self) -> Option<UserId> {
+        self.cursor.as_ref().map(|cursor| UserId(cursor.0))
+    }
+
+    /// # Errors
+    /// `validation-failed`.
+    pub fn filter(self) -> Result<Filter, Problem> {
         let parse = |text: String| {
             EmailAddress::parse(&text)
                 .ok_or_else(|| Problem::invalid("/email", "email", "must be an e-mail address"))

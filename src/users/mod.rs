@@ -4,6 +4,7 @@ mod account;
 mod administration;
 mod csv;
 mod email;
+mod export;
 mod guesses;
 mod list;
 mod model;
@@ -36,5 +37,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(update_me::update_me)
         .service(replace_me::replace_me)
         .service(list::list_users)
+        .service(export::export_users_csv)
+        .service(export::export_users_ndjson)
         .service(read::read_user);
 }

@@ -33,6 +33,7 @@ pub struct User {
     pub email: String,
     /// Whether the owner has proved to receive mail at this address.
     #[diesel(select_expression = users::email_confirmed_at.is_not_null())]
+    #[schema(example = true)]
     pub email_confirmed: bool,
     #[schema(example = "ada")]
     pub username: Option<String>,
@@ -54,14 +55,16 @@ pub struct User {
     #[schema(inline)]
     #[diesel(select_expression = sql::<Text>(STATUS), select_expression_type = SqlLiteral<Text>)]
     pub status: Status,
-    /// Why an admin disabled the account.
-    #[schema(example = "asked for by the customer")]
+    /// Why an admin disabled the account, such as `asked for by the customer`.
+    #[schema(example = json!(null))]
     pub disabled_reason: Option<String>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     /// When a deleted account and everything in it will be deleted for good; until then it can be restored.
+    #[schema(example = json!(null))]
     pub purge_at: Option<DateTime<Utc>>,
     /// The number of log-ins.
+    #[schema(example = 7)]
     pub login_count: i32,
     /// The newest log-in.
     pub current_login_at: Option<DateTime<Utc>>,

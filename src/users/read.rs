@@ -14,7 +14,7 @@ use crate::{
 /// For admins. Returns an account.
 #[utoipa::path(
     tag = "users",
-    security(("bearer" = [])),
+    security(("admin" = [])),
     params(("id" = Uuid, Path, description = "The user's id.")),
     responses(
         (status = 200, description = "The user.", body = User,

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Drives the built-in pages in a headless Chromium against the real server, whose mails go to a
-# directory. Installs Chromium where apt-get can; leaves screenshots in target/browser.
+# Drives the built-in pages and a frontend of another origin in a headless Chromium, against the real server, whose mails
+# go to a directory. Installs Chromium where apt-get can; leaves screenshots in target/browser.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
@@ -19,4 +19,4 @@ cargo build --quiet --bin mintage
 MINTAGE=$(cargo metadata --format-version 1 --no-deps |
     node -p 'JSON.parse(require("node:fs").readFileSync(0, "utf8")).target_directory')/debug/mintage
 export MINTAGE
-exec node --test --test-reporter=spec tests/browser/flows.test.mjs
+exec node --test --test-reporter=spec tests/browser/*.test.mjs

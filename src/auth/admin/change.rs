@@ -60,7 +60,7 @@ pub struct ChangeUser {
 /// read.
 #[utoipa::path(
     tag = "users",
-    security(("bearer" = [])),
+    security(("admin" = [])),
     params(
         ("id" = Uuid, Path, description = "The user's id."),
         ("If-Match" = Option<String>, Header, description = "`ETag` of the account when it was read.")

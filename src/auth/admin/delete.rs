@@ -19,7 +19,7 @@ use crate::{
 /// restores the account. The last admin who can log in cannot be deleted.
 #[utoipa::path(
     tag = "users",
-    security(("bearer" = [])),
+    security(("admin" = [])),
     params(
         ("id" = Uuid, Path, description = "The user's id."),
         ("If-Match" = Option<String>, Header, description = "`ETag` of the account when it was read.")

@@ -21,7 +21,7 @@ use crate::{
 /// on. The user can log in again; `PATCH /api/v1/users/{id}` with `disabled` prevents that.
 #[utoipa::path(
     tag = "users",
-    security(("bearer" = [])),
+    security(("admin" = [])),
     params(("id" = Uuid, Path, description = "The user's id.")),
     responses(
         (status = 204, description = "The user has no session."),

@@ -46,7 +46,7 @@ pub struct InviteUser {
 /// have any domain, also with `REGISTRATION_DOMAINS`; with `REGISTRATION=closed` no one can be invited.
 #[utoipa::path(
     tag = "users",
-    security(("bearer" = [])),
+    security(("admin" = [])),
     params((
         "Idempotency-Key" = Option<String>, Header,
         description = "A new value for each new user, such as a UUID. A request that is repeated with the same value and body \

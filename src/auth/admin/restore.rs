@@ -22,7 +22,7 @@ use crate::{
 /// effect on one that is not deleted.
 #[utoipa::path(
     tag = "users",
-    security(("bearer" = [])),
+    security(("admin" = [])),
     params(
         ("id" = Uuid, Path, description = "The user's id."),
         ("If-Match" = Option<String>, Header, description = "`ETag` of the account when it was read.")

@@ -21,7 +21,7 @@ use crate::{
 /// password yet, otherwise a confirmation. Former links stop working.
 #[utoipa::path(
     tag = "users",
-    security(("bearer" = [])),
+    security(("admin" = [])),
     params(("id" = Uuid, Path, description = "The user's id.")),
     responses(
         (status = 202, description = "A mail is on its way."),

@@ -29,7 +29,7 @@ const MAX_AGE: TimeDelta = TimeDelta::minutes(15);
 pub struct DataExport {
     exported_at: DateTime<Utc>,
     /// The account, with the address of its picture.
-    #[schema(example = json!({"email": "ada@example.com", "username": "ada"}))]
+    #[schema(value_type = Object, example = json!({"email": "ada@example.com", "username": "ada"}))]
     account: Value,
     /// With address, `User-Agent` and the number of their refreshes.
     #[schema(example = json!([{"address": "203.0.113.9"}]))]

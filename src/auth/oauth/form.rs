@@ -23,9 +23,10 @@ const LIMITS: BodyLimits =
 #[schema(example = json!({"token": "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFZERTQSJ9.e30.c2ln", "token_type_hint": "access_token"}))]
 pub struct TokenForm {
     /// An access token, a refresh token or an API key.
+    #[schema(max_length = 65536)]
     pub token: String,
     /// `access_token` or `refresh_token`; other values are ignored.
-    #[schema(value_type = String, required = false)]
+    #[schema(value_type = String, required = false, max_length = 65536)]
     pub token_type_hint: Option<String>,
 }
 

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::Clock,
     db::Db,
-    http::{Json, Problem, kind},
+    http::{Envelope, Json, Problem, kind},
     idempotency::{IdempotencyKey, Reply},
     market::Coin,
     tokens::{Allowed, Refusal, Sealer, api_keys::AlertsWrite},
@@ -42,7 +42,7 @@ pub struct CreateAlert {
     #[schema(inline)]
     metric: Metric,
     /// Only for prices: ISO 4217 code of the threshold, one of the configured currencies, by default the first.
-    #[schema(min_length = 3, max_length = 3)]
+    #[schema(min_length = 3, max_length = 3, pattern = "^[A-Za-z]{3}$")]
     currency: Option<String>,
     #[schema(inline)]
     direction: Direction,
@@ -52,9 +52,9 @@ pub struct CreateAlert {
     /// sentiment 0.05. Minimum: 0.1% of the threshold, sentiment 0.01. The number must be able to go back that far: prices
     /// stay above 0, popularity at 0 or above, sentiment within -1 and 1.
     hysteresis: Option<f64>,
-    /// Whether to delete the alert after its first crossing.
+    /// Whether to delete the alert after its first crossing; false by default.
+    // A default in the schema would make the member required in clients by openapi-typescript.
     #[serde(default)]
-    #[schema(default = false)]
     once: bool,
 }
 
@@ -73,9 +73,12 @@ pub struct CreateAlert {
     )),
     responses(
         (status = 201, description = "The alert.", body = Alert,
-            headers(("Idempotency-Replayed" = bool, description = "`true` if an earlier response is repeated."))),
-        (status = 300, description = "`ambiguous`: several coins have this name; `choices` lists them with their ids."),
-        (status = 409, description = "`limit-reached`: you have 50 alerts, the maximum. `idempotency-key-in-use`."),
+            headers(
+                ("Location" = String, description = "URL of the alert."),
+                ("Idempotency-Replayed" = bool, description = "`true` if an earlier response is repeated.")
+            )),
+        (status = 409, description = "`limit-reached`: you have 50 alerts, the maximum; `ambiguous-name`: several \
+            coins have this name, and `choices` lists them with their ids; `idempotency-key-in-use`."),
         (status = 422, description = "`validation-failed`, `idempotency-key-reused`.")
     )
 )]
@@ -101,7 +104,7 @@ pub async fn create_alert(
         code if code == kind::NOT_FOUND.code => {
             Problem::invalid("/coin", "unknown", "must name a coin of the last sync")
         }
-        _ => problem,
+        _ => find::refuse_change(problem),
     };
     let coin = find::in_snapshot(&snapshot, &wanted.coin).map_err(no_such_coin)?;
     let value = value(coin, wanted.metric);
@@ -119,8 +122,10 @@ pub async fn create_alert(
         created_at: clock.now().trunc_subsecs(6),
         crossed_at: None,
     };
+    let envelope = req.app_data::<Data<Envelope>>().expect("set by the app");
+    let location = format!("{}/api/v1/user/alerts/{}", envelope.public_url, alert.id);
     let create = move |conn: &mut PgConnection| match store::create(conn, me.id, alert)? {
-        Created::Yes(alert) => Reply::created(&alert, None),
+        Created::Yes(alert) => Reply::created(&alert, Some(location)),
         Created::Full => {
             Err(Problem::new(&kind::LIMIT_REACHED).detail(format!("at most {MAX_ALERTS} alerts")))
         }

@@ -11,6 +11,7 @@ mod delete;
 mod list;
 mod mail;
 mod model;
+mod read;
 mod store;
 
 use chrono::{DateTime, Utc};
@@ -35,5 +36,9 @@ impl AfterPublish for Alerts {
 }
 
 pub fn routes(config: &mut ServiceConfig) {
-    config.service(list::list_alerts).service(create::create_alert).service(delete::delete_alert);
+    config
+        .service(list::list_alerts)
+        .service(create::create_alert)
+        .service(read::read_alert)
+        .service(delete::delete_alert);
 }

@@ -76,5 +76,6 @@ pub struct Alert {
     pub armed: bool,
     pub created_at: DateTime<Utc>,
     /// Time of the last crossing; null before the first.
+    #[schema(example = json!(null))]
     pub crossed_at: Option<DateTime<Utc>>,
 }

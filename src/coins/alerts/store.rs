@@ -50,6 +50,10 @@ pub fn list(conn: &mut PgConnection, user: UserId) -> QueryResult<Vec<Alert>> {
         .load(conn)
 }
 
+pub fn read(conn: &mut PgConnection, user: UserId, id: Uuid) -> QueryResult<Alert> {
+    alerts::table.find(id).filter(alerts::user_id.eq(user)).select(Alert::as_select()).first(conn)
+}
+
 /// Deletes an alert; false if the user has no such alert.
 pub fn delete(conn: &mut PgConnection, user: UserId, id: Uuid) -> QueryResult<bool> {
     let own = alerts::table.find(id).filter(alerts::user_id.eq(user));

@@ -43,7 +43,7 @@ pub struct ReadChart {
     #[param(inline)]
     theme: Theme,
     /// ISO 4217 code of the prices: one of the configured currencies, by default the first.
-    #[param(min_length = 3, max_length = 3)]
+    #[param(min_length = 3, max_length = 3, pattern = "^[A-Za-z]{3}$", example = "GBP")]
     currency: Option<String>,
 }
 
@@ -109,7 +109,7 @@ pub enum Theme {
     responses(
         (status = 200, description = "The image.", body = String, content_type = "image/svg+xml",
             headers(("ETag" = String, description = "Identifies this version of the response; send it as `If-None-Match`.")),
-            example = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"720\" height=\"380\">…</svg>"),
+            example = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"720\" height=\"380\" viewBox=\"0 0 720 380\" role=\"img\"><title>Bitcoin (BTC)</title><path d=\"M64 300 220 250 380 270 540 160 700 96\" fill=\"none\" stroke=\"#1f6feb\" stroke-width=\"2\"/></svg>"),
         (status = 300, description = "`ambiguous`: several coins have this name; `choices` lists them with their ids."),
         (status = 304, description = "The response has not changed."),
         (status = 404, description = "`not-found`: no such coin.")

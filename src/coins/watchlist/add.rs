@@ -22,9 +22,9 @@ use crate::{
     params(("coin" = String, Path, description = "Id, slug or ticker symbol of the coin, in any case.", example = "BTC")),
     responses(
         (status = 204, description = "The coin is on your watch list."),
-        (status = 300, description = "`ambiguous`: several coins have this name; `choices` lists them with their ids."),
         (status = 404, description = "`not-found`: no such coin."),
-        (status = 409, description = "`limit-reached`: the list has 250 coins, the maximum.")
+        (status = 409, description = "`limit-reached`: the list has 250 coins, the maximum; `ambiguous-name`: several \
+            coins have this name, and `choices` lists them with their ids.")
     )
 )]
 #[put("/user/watchlist/{coin}")]
@@ -35,7 +35,7 @@ pub async fn watch_coin(
     db: Data<Db>,
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
-    let coin = find::anywhere(&view, &db, &path.0).await?.id;
+    let coin = find::anywhere(&view, &db, &path.0).await.map_err(find::refuse_change)?.id;
     let now = clock.now();
     match db.query_tx(move |conn| store::add(conn, me.id, coin, now)).await? {
         Added::Yes => Ok(HttpResponse::NoContent().finish()),

@@ -21,8 +21,8 @@ use crate::{
     params(("coin" = String, Path, description = "Id, slug or ticker symbol of the coin, in any case.", example = "BTC")),
     responses(
         (status = 204, description = "The coin is not on your watch list."),
-        (status = 300, description = "`ambiguous`: several coins have this name; `choices` lists them with their ids."),
-        (status = 404, description = "`not-found`: no such coin.")
+        (status = 404, description = "`not-found`: no such coin."),
+        (status = 409, description = "`ambiguous-name`: several coins have this name; `choices` lists them with their ids.")
     )
 )]
 #[delete("/user/watchlist/{coin}")]
@@ -32,7 +32,7 @@ pub async fn unwatch_coin(
     view: Data<View>,
     db: Data<Db>,
 ) -> Result<HttpResponse, Problem> {
-    let coin = find::anywhere(&view, &db, &path.0).await?.id;
+    let coin = find::anywhere(&view, &db, &path.0).await.map_err(find::refuse_change)?.id;
     db.query(move |conn| store::remove(conn, me.id, coin)).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -61,6 +61,8 @@ const CALLERS: [Caller; 9] = [
 struct Operation {
     name: String,
     public: bool,
+    /// The security schemes, any of which suffices.
+    security: Vec<Value>,
     takes_keys: bool,
     /// Whether it documents a 403 `forbidden`.
     may_forbid: bool,
@@ -79,7 +81,7 @@ impl Operation {
     /// By its path, so that a new operation is for admins whatever it documents.
     fn for_admins(&self) -> bool {
         let path = self.template();
-        let areas = ["/api/v1/users/", "/api/v1/admin/"];
+        let areas = ["/api/v1/users/", "/api/v1/users.", "/api/v1/admin/"];
         let at_their_path = path == "/api/v1/users" || areas.iter().any(|area| path.starts_with(area));
         at_their_path && !OPEN_TO_OTHERS.contains(&self.name.as_str())
     }
@@ -87,7 +89,8 @@ impl Operation {
     /// The scope that a key needs.
     fn scope(&self) -> Option<&'static str> {
         let written = if self.method() == Method::GET { "read" } else { "write" };
-        let room = self.template().strip_prefix("/api/v1/")?.trim_start_matches("user/").split('/').next()?;
+        let room =
+            self.template().strip_prefix("/api/v1/")?.trim_start_matches("user/").split(['/', '.']).next()?;
         let room = if room == "user" { "profile" } else { room };
         SCOPES.into_iter().find(|scope| self.takes_keys && *scope == format!("{room}:{written}"))
     }
@@ -106,6 +109,7 @@ fn operations() -> Vec<Operation> {
             all.push(Operation {
                 name: format!("{} {template}", method.to_uppercase()),
                 public: security.is_empty() || security.contains(&json!({})),
+                security: security.clone(),
                 takes_keys: security.contains(&json!({"apiKey": []})),
                 may_forbid: forbidden.starts_with("`forbidden`"),
                 example: schema
@@ -195,6 +199,7 @@ impl Case {
             .replace("{code}", "not-found")
             .replace("{file}", "flow.css");
         assert!(!path.contains('{'), "say what to put into {path}");
+        let path = if path.ends_with("/sparse") { path + "?fields=price" } else { path };
         if path.ends_with("/stream") {
             let mut request = reqwest::Client::new().get(format!("{}{path}", app.base));
             if let Some(token) = &self.client.access_token {
@@ -314,6 +319,8 @@ fn the_table_of_who_may_call_what_keeps_its_rules() {
             assert!(status(Caller::User) < 300, "{name} refuses the owner");
         }
         assert_eq!(operation.may_forbid, operation.for_admins(), "{name} documents a 403 `forbidden`");
+        let names_admins = operation.security == [json!({"admin": []})];
+        assert_eq!(names_admins, operation.for_admins(), "{name} names the scheme `admin`");
     }
 }
 

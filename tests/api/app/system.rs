@@ -39,9 +39,20 @@ async fn the_key_set_holds_public_keys_only() {
 #[tokio::test]
 async fn the_served_document_is_the_committed_one() {
     let app = App::start();
-    let served = app.anyone().get("/openapi.json").await.assert(200).json();
-    let committed: Value = serde_json::from_str(include_str!("../../../openapi/openapi.json")).unwrap();
-    assert!(served == committed, "run `cargo run -- openapi > openapi/openapi.json`");
+    for (path, committed) in [
+        ("/openapi.json", include_str!("../../../openapi/openapi.json")),
+        ("/openapi-3.0.json", include_str!("../../../openapi/openapi-3.0.json")),
+    ] {
+        let mut served = app.anyone().get(path).await.assert(200).json();
+        let mut committed: Value = serde_json::from_str(committed).unwrap();
+        assert_eq!(
+            served["servers"].take(),
+            json!([{"url": "http://mintage.test"}]),
+            "the address of this server"
+        );
+        assert_eq!(committed["servers"].take()[0]["url"], "http://127.0.0.1:8080");
+        assert!(served == committed, "run `cargo run -- openapi > openapi/openapi.json`");
+    }
 }
 
 #[tokio::test]
@@ -85,7 +96,14 @@ async fn swagger_ui_is_served_from_the_binary() {
 #[tokio::test]
 async fn without_api_docs_neither_swagger_ui_nor_the_document_is_served() {
     let app = App::with(&[("API_DOCS", "off")]);
-    for path in ["/apidocs", "/apidocs/", "/apidocs/swagger-initializer.js", "/openapi.json", "/postman.json"]
+    for path in [
+        "/apidocs",
+        "/apidocs/",
+        "/apidocs/swagger-initializer.js",
+        "/openapi.json",
+        "/openapi-3.0.json",
+        "/postman.json",
+    ]
     {
         app.anyone().get(path).await.assert_problem(404, "not-found");
         app.anyone().send(Method::HEAD, path, |request| request).await.assert(404);
@@ -153,6 +171,88 @@ async fn only_configured_origins_may_call_from_a_browser() {
     let allowed = preflight("https://app.example.com").await.assert(200);
     assert_eq!(allowed.header("access-control-allow-origin"), "https://app.example.com");
     assert!(!preflight("https://evil.example.com").await.headers.contains_key("access-control-allow-origin"));
+}
+
+#[tokio::test]
+async fn in_development_only_pages_of_this_computer_may_call_from_a_browser() {
+    let app = App::start();
+    let from = async |origin: &'static str| {
+        app.anyone()
+            .send(Method::GET, "/healthz", |request| request.header("origin", origin))
+            .await
+            .assert(200)
+    };
+    for local in
+        ["http://localhost:5173", "https://localhost:8443", "http://127.0.0.1:3000", "http://[::1]:3000"]
+    {
+        let answer = from(local).await;
+        assert_eq!(answer.header("access-control-allow-origin"), local);
+        assert!(answer.header("vary").contains("Origin"));
+        assert!(!answer.headers.contains_key("access-control-allow-credentials"), "there are no cookies");
+    }
+    for stranger in
+        ["https://evil.example.com", "http://localhost.example.com", "http://127.0.0.1.example.com", "null"]
+    {
+        assert!(!from(stranger).await.headers.contains_key("access-control-allow-origin"), "{stranger}");
+    }
+    let answer = app.anyone().get("/healthz").await;
+    assert!(answer.header("vary").contains("Origin"), "a cache keeps the answers apart");
+
+    let configured = App::with(&[("CORS_ORIGINS", "https://app.example.com")]);
+    let local = |request: RequestBuilder| request.header("origin", "http://localhost:5173");
+    let answer = configured.anyone().send(Method::GET, "/healthz", local).await;
+    assert!(!answer.headers.contains_key("access-control-allow-origin"), "the setting replaces the default");
+}
+
+#[tokio::test]
+async fn a_preflight_lets_the_headers_of_tracing_and_conditions_pass() {
+    let app = App::start();
+    let headers = "authorization,content-type,if-match,if-none-match,idempotency-key,last-event-id,x-api-key,\
+        x-request-id,traceparent,tracestate,baggage";
+    let ask = |request: RequestBuilder| {
+        request
+            .header("origin", "http://localhost:5173")
+            .header("access-control-request-method", "PATCH")
+            .header("access-control-request-headers", headers)
+    };
+    let answer = app.anyone().send(Method::OPTIONS, "/api/v1/user", ask).await.assert(200);
+    let allowed = answer.header("access-control-allow-headers").to_lowercase();
+    let allowed: Vec<&str> = allowed.split(',').map(str::trim).collect();
+    for header in headers.split(',') {
+        assert!(allowed.contains(&header), "{header}");
+    }
+}
+
+#[tokio::test]
+async fn public_documents_are_open_to_pages_of_any_origin() {
+    let paths = [
+        "/.well-known/jwks.json",
+        "/.well-known/oauth-authorization-server",
+        "/openapi.json",
+        "/openapi-3.0.json",
+    ];
+    for app in [App::start(), App::with(&[("CORS_ORIGINS", "https://app.example.com")])] {
+        for path in paths {
+            for origin in
+                ["https://elsewhere.example.com", "https://app.example.com", "http://localhost:3000"]
+            {
+                let from = |request: RequestBuilder| request.header("origin", origin);
+                let answer = app.anyone().send(Method::GET, path, from).await.assert(200);
+                assert_eq!(answer.header("access-control-allow-origin"), "*", "{path} {origin}");
+            }
+            let preflight = |request: RequestBuilder| {
+                request
+                    .header("origin", "https://elsewhere.example.com")
+                    .header("access-control-request-method", "GET")
+                    .header("access-control-request-headers", "traceparent")
+            };
+            let answer = app.anyone().send(Method::OPTIONS, path, preflight).await.assert(204);
+            assert_eq!(answer.header("access-control-allow-origin"), "*");
+        }
+        let elsewhere = |request: RequestBuilder| request.header("origin", "https://elsewhere.example.com");
+        let answer = app.anyone().send(Method::GET, "/api/v1/user", elsewhere).await.assert(401);
+        assert!(!answer.headers.contains_key("access-control-allow-origin"), "the API is not open");
+    }
 }
 
 #[tokio::test]

@@ -86,12 +86,7 @@ async fn the_trail_is_read_in_pages_and_as_lines() {
     }
     assert_eq!((pages, seen.len()), (3, 9), "a registration and eight log-ins");
     assert!(seen.is_sorted_by(|a, b| a > b), "the newest first");
-    let lines = admin
-        .send(reqwest::Method::GET, &format!("{AUDIT}?user_id={}", user.id), |request| {
-            request.header("accept", "application/x-ndjson")
-        })
-        .await
-        .assert(200);
+    let lines = admin.get(&format!("{AUDIT}.ndjson?user_id={}", user.id)).await.assert(200);
     assert_eq!(lines.header("content-type"), "application/x-ndjson");
     let lines: Vec<Value> = lines.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.iter().map(|line| line["id"].as_str().unwrap()).collect::<Vec<_>>(), seen);

@@ -20,7 +20,13 @@ async fn healthcheck_succeeds_only_while_the_server_runs() {
 #[test]
 fn the_document_is_printed_without_any_setting() {
     let home = directory();
-    let printed = succeed(mintage(home.path(), &[("BIND", "nowhere")]).arg("openapi"));
+    let print = |version: &str| {
+        let mut command = mintage(home.path(), &[("BIND", "nowhere")]);
+        succeed(command.args(["openapi", "--version", version]))
+    };
     let committed = include_str!("../../../openapi/openapi.json");
-    assert!(printed == committed, "run `cargo run -- openapi > openapi/openapi.json`");
+    assert!(print("3.1") == committed, "run `cargo run -- openapi > openapi/openapi.json`");
+    assert!(succeed(mintage(home.path(), &[]).arg("openapi")) == committed, "3.1 is the default");
+    let older = include_str!("../../../openapi/openapi-3.0.json");
+    assert!(print("3.0") == older, "run `cargo run -- openapi --version 3.0 > openapi/openapi-3.0.json`");
 }

@@ -143,7 +143,12 @@ async fn alerts_on_sentiment_are_sent_only_when_it_is_known() {
     let app = market::app(&market, &settings);
     let user = app.confirmed_user().await;
     let body = json!({"coin": "bitcoin", "metric": "sentiment", "direction": "above", "threshold": 0.3});
-    let made = user.post(PATH, &body).await.assert(201).json();
+    let created = user.post(PATH, &body).await.assert(201);
+    let made = created.json();
+    let location = format!("{PATH}/{}", made["id"].as_str().unwrap());
+    assert_eq!(created.header("location"), format!("http://mintage.test{location}"));
+    assert_eq!(user.get(&location).await.assert(200).json(), made);
+    app.user().await.get(&location).await.assert_problem(404, "not-found");
     assert_eq!((&made["currency"], &made["hysteresis"]), (&Value::Null, &0.05.into()));
     let posts: Vec<Value> =
         (0..5).map(|n| status(n, i64::from(n) + 1, &format!("Bitcoin is great and I love it {n}"))).collect();

@@ -43,7 +43,7 @@ async fn each_content_coding_has_the_same_body_and_its_own_entity_tag() {
     for coding in ["br", "zstd", "gzip"] {
         let packed = get(coding).await;
         assert_eq!(packed.header("content-encoding"), coding);
-        assert_eq!(packed.header("vary"), "accept, accept-encoding");
+        assert!(packed.header("vary").starts_with("accept, accept-encoding"), "{}", packed.header("vary"));
         tags.push(packed.header("etag").to_owned());
         let mut unpacked = Vec::new();
         match coding {

@@ -6,22 +6,20 @@ use diesel::{
     sql_types::{BigInt, Timestamptz},
 };
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{
-    App, Client, Response, begin_minutes, eventually,
+    App, begin_minutes, eventually,
     market::{self, COINS, Market, SYNC, changed, from},
     points::insert,
     social::{self, status, timeline},
     upstream::Upstream,
 };
 
+const TABLE: &str = "/api/v1/coins.csv";
+
 fn symbols(body: &Value) -> Vec<&str> {
     body["data"].as_array().unwrap().iter().map(|coin| coin["symbol"].as_str().unwrap()).collect()
-}
-
-async fn accepting(client: &Client, path: &str, accept: &str) -> Response {
-    client.send(Method::GET, path, |request| request.header("accept", accept)).await
 }
 
 #[tokio::test]
@@ -45,7 +43,7 @@ async fn coins_are_chosen_by_their_symbols() {
 async fn fields_selects_the_fields_of_an_answer() {
     let app = App::start();
     let user = app.user().await;
-    let list = async |fields: &str| user.get(&format!("{COINS}?limit=1&fields={fields}")).await;
+    let list = async |fields: &str| user.get(&format!("{COINS}/sparse?limit=1&fields={fields}")).await;
     let names = |body: &Value| {
         let mut names: Vec<_> = body["data"][0].as_object().unwrap().keys().cloned().collect();
         names.sort();
@@ -70,14 +68,26 @@ async fn fields_selects_the_fields_of_an_answer() {
 }
 
 #[tokio::test]
-async fn csv_is_served_to_clients_that_prefer_it() {
+async fn the_parameter_fields_leads_to_the_operation_that_takes_it() {
+    let app = App::start();
+    let user = app.user().await;
+    let moved =
+        user.get(&format!("{COINS}?fields=price")).await.assert_problem(400, "malformed-query").json();
+    let error = &moved["errors"][0];
+    assert_eq!((&error["pointer"], &error["code"]), (&"/fields".into(), &"moved".into()));
+    assert!(error["message"].as_str().unwrap().contains("GET /api/v1/coins/sparse"), "{moved}");
+    let missing = user.get(&format!("{COINS}/sparse")).await.assert_problem(400, "malformed-query").json();
+    assert_eq!(missing["errors"][0]["pointer"], "/fields");
+}
+
+#[tokio::test]
+async fn the_table_has_a_heading_and_a_row_for_each_coin() {
     let app = App::start();
     let user = app.user().await;
     // The age of the data changes with the minute.
     begin_minutes(&app.clock, 1);
-    let table = accepting(&user, COINS, "text/csv").await.assert(200);
+    let table = user.get(TABLE).await.assert(200);
     assert_eq!(table.header("content-type"), "text/csv; charset=utf-8; header=present");
-    assert_eq!(table.header("vary"), "accept, accept-encoding");
     let text = table.text();
     let lines: Vec<&str> = text.split("\r\n").collect();
     assert!(
@@ -91,30 +101,25 @@ async fn csv_is_served_to_clients_that_prefer_it() {
     assert_eq!(bitcoin[bitcoin.len() - 3..], ["demo", "2026-11-20T10:00:00Z", "true"]);
 
     let etag = table.header("etag").to_owned();
-    let again = user
-        .send(Method::GET, COINS, |request| {
-            request.header("accept", "text/csv").header("if-none-match", &etag)
-        })
-        .await;
+    let again = user.send(Method::GET, TABLE, |request| request.header("if-none-match", &etag)).await;
     again.assert(304);
-    let json = accepting(&user, COINS, "application/json").await.assert(200);
-    assert_ne!(json.header("etag"), etag);
-    assert_eq!(json.header("vary"), "accept, accept-encoding");
+    assert_ne!(user.get(COINS).await.assert(200).header("etag"), etag);
 
-    let some = accepting(&user, &format!("{COINS}?limit=1&fields=price"), "text/csv").await.assert(200);
+    let some = user.get(&format!("{TABLE}?limit=1&fields=price")).await.assert(200);
     assert!(
         some.text().starts_with("id,symbol,price,currency,source,as_of,stale\r\n1,BTC,70211.4421,GBP,demo,")
     );
-    for (accept, kind) in [
-        ("*/*", "application/json"),
-        ("text/html, application/xhtml+xml, */*;q=0.8", "application/json"),
-        ("text/csv;q=0.9, application/json;q=0.8", "text/csv"),
-        ("text/csv;q=0", "application/json"),
-        ("image/png", "application/json"),
-        ("nonsense", "application/json"),
-    ] {
-        let answer = accepting(&user, COINS, accept).await.assert(200);
-        assert!(answer.header("content-type").starts_with(kind), "{accept}");
+    user.get(&format!("{TABLE}?fields=prize")).await.assert_invalid("/fields", "unknown-field");
+}
+
+#[tokio::test]
+async fn the_list_is_json_whatever_the_client_accepts() {
+    let app = App::start();
+    let user = app.user().await;
+    for accept in ["text/csv", "text/html", "image/png", "nonsense"] {
+        let answer =
+            user.send(Method::GET, COINS, |request| request.header("accept", accept)).await.assert(200);
+        assert_eq!(answer.header("content-type"), "application/json", "{accept}");
     }
 }
 
@@ -128,7 +133,7 @@ async fn names_cannot_become_formulas_in_csv() {
     let app = market.app("coinmarketcap", &[]);
     let user = app.user().await;
     from(&user, "coinmarketcap").await;
-    let text = accepting(&user, &format!("{COINS}?fields=name&limit=2"), "text/csv").await.assert(200).text();
+    let text = user.get(&format!("{TABLE}?fields=name&limit=2")).await.assert(200).text();
     let lines: Vec<_> = text.split("\r\n").collect();
     assert!(lines[1].contains(",\"'=HYPERLINK(\"\"http://evil.example\"\",\"\"x\"\")\","), "{text}");
     assert!(lines[2].contains(",\"'\u{ff1d}1+1\","), "{text}");
@@ -162,11 +167,11 @@ async fn coins_are_sorted_by_social_figures() {
             "{body}"
         );
     }
-    let body = list("sort=sentiment&fields=social.sentiment,social.interval").await;
+    let sparse = format!("{COINS}/sparse?sort=sentiment&fields=social.sentiment,social.interval");
+    let body = user.get(&sparse).await.assert(200).json();
     let social = body["data"][0]["social"].as_object().unwrap();
     assert_eq!(social.keys().collect::<Vec<_>>(), ["interval", "sentiment"]);
-    let table =
-        accepting(&user, &format!("{COINS}?sort=sentiment&limit=1"), "text/csv").await.assert(200).text();
+    let table = user.get(&format!("{TABLE}?sort=sentiment&limit=1")).await.assert(200).text();
     assert!(table.contains(",mastodon,"), "{table}");
 }
 
@@ -202,7 +207,15 @@ async fn a_coin_is_found_by_id_slug_or_symbol_and_an_ambiguous_name_lists_the_ch
             user.get(&path).await.assert_problem(300, "ambiguous");
         }
         let watch = format!("/api/v1/user/watchlist/{name}");
-        user.send(Method::PUT, &watch, |request| request).await.assert_problem(300, "ambiguous");
+        let alert = json!({"coin": name, "metric": "price", "direction": "above", "threshold": 75_000});
+        let changes = [
+            user.send(Method::PUT, &watch, |request| request).await,
+            user.delete(&watch).await,
+            user.post("/api/v1/user/alerts", &alert).await,
+        ];
+        for refused in changes {
+            assert_eq!(refused.assert_problem(409, "ambiguous-name").json()["choices"], body["choices"]);
+        }
     }
     for unknown in ["nope", "0", "-1", "99999999999999999999", "%00", "a%2Fb", &"x".repeat(1000)] {
         read(unknown).await.assert_problem(404, "not-found");

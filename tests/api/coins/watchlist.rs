@@ -29,8 +29,11 @@ async fn watching_and_unwatching_a_coin_are_idempotent() {
     }
     assert_eq!(symbols(&own(&user).await), ["SHIB", "BTC"]);
     assert_eq!(symbols(&listed(&user).await), ["BTC", "SHIB"]);
-    let one =
-        user.get(&format!("{COINS}?watchlist=true&symbols=shib,eth&fields=price")).await.assert(200).json();
+    let one = user
+        .get(&format!("{COINS}/sparse?watchlist=true&symbols=shib,eth&fields=price"))
+        .await
+        .assert(200)
+        .json();
     assert_eq!(symbols(&one), ["SHIB"]);
     assert!(symbols(&own(&other).await).is_empty() && symbols(&listed(&other).await).is_empty());
     assert_eq!(symbols(&user.get(&format!("{COINS}?watchlist=false&limit=1")).await.json()), ["BTC"]);

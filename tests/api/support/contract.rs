@@ -29,6 +29,14 @@ pub fn check(method: &Method, path: &str, response: &Response) {
     let status = response.status.as_u16();
     let documented = &operation["responses"][status.to_string()];
     assert!(documented.is_object(), "{method} {template} answers {status} undocumented: {}", response.text());
+    if let Some(location) = response.headers.get("location").filter(|_| [201, 202].contains(&status)) {
+        let url = location.to_str().ok().and_then(|text| reqwest::Url::parse(text).ok());
+        assert!(url.is_some(), "{method} {template}: Location is not an absolute URI: {location:?}");
+        assert!(
+            documented["headers"]["Location"].is_object(),
+            "{method} {template}: Location is undocumented"
+        );
+    }
     let Some(content) = documented["content"].as_object().filter(|content| !content.is_empty()) else {
         assert!(response.body.is_empty(), "{method} {template} {status} has an undocumented body");
         return;

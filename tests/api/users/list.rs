@@ -1,11 +1,10 @@
 //! `/api/v1/users`, for admins.
 
 use diesel::{RunQueryDsl, sql_query};
-use reqwest::Method;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::support::{App, Client, Response, eventually};
+use crate::support::{App, eventually};
 
 const PATH: &str = "/api/v1/users";
 
@@ -111,17 +110,13 @@ fn insert_users(app: &App, count: u32) {
     sql_query("ANALYZE users").execute(&mut app.sql()).unwrap();
 }
 
-async fn export(client: &Client, query: &str, kind: &str) -> Response {
-    client.send(Method::GET, &format!("{PATH}{query}"), |request| request.header("accept", kind)).await
-}
-
 #[tokio::test]
 async fn all_users_are_exported_as_csv_and_as_ndjson() {
     let app = App::start();
     let admin = app.admin().await;
     insert_users(&app, 10_000);
 
-    let answer = export(&admin, "", "text/csv").await.assert(200);
+    let answer = admin.get("/api/v1/users.csv").await.assert(200);
     assert!(answer.header("content-type").starts_with("text/csv"));
     let text = answer.text();
     let lines: Vec<&str> = text.split_terminator("\r\n").collect();
@@ -130,7 +125,7 @@ async fn all_users_are_exported_as_csv_and_as_ndjson() {
     assert!(text.contains(",u1,\"'=1+1\",user,"), "a formula is made text");
     assert!(text.contains(",u2,\"Ada, \"\"Countess\"\"\",user,"), "quotes are doubled");
 
-    let answer = export(&admin, "", "application/x-ndjson").await.assert(200);
+    let answer = admin.get("/api/v1/users.ndjson").await.assert(200);
     let text = answer.text();
     let users: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(users.len(), 10_001);
@@ -139,7 +134,7 @@ async fn all_users_are_exported_as_csv_and_as_ndjson() {
     assert_eq!(unique.len(), users.len(), "each once");
     assert!(!text.contains("password"), "no hash");
 
-    let some = export(&admin, "?status=disabled", "application/x-ndjson").await.assert(200).text();
+    let some = admin.get("/api/v1/users.ndjson?status=disabled").await.assert(200).text();
     assert_eq!(some.lines().count(), 10, "filters apply");
     assert_eq!(app.count("SELECT count(*) FROM security_events WHERE kind = 'users-exported'"), 3);
 }

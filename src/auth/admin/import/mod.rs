@@ -64,13 +64,15 @@ pub struct ImportUsers {
 
 /// A line of the file. In CSV, the first line names the columns, and an empty cell is an absent value.
 #[derive(ToSchema)]
-#[schema(value_type = String, example = "email,username,password_hash\r\nada@example.com,ada,$2b$12$…\r\n")]
+#[schema(value_type = String, max_length = 16_777_216, example = "email,username,password_hash\r\nada@example.com,ada,$2b$12$…\r\n")]
 #[expect(dead_code, reason = "only documented")]
 pub struct ImportFile(String);
 
 /// What an import did.
 #[derive(Clone, Copy, Serialize, ToSchema)]
 pub struct ImportReport {
+    /// Whether nothing was kept.
+    #[schema(example = false)]
     dry_run: bool,
     #[serde(flatten)]
     report: Report,
@@ -89,7 +91,7 @@ pub struct ImportReport {
 /// account without a hash has the status `invited`.
 #[utoipa::path(
     tag = "users",
-    security(("bearer" = [])),
+    security(("admin" = [])),
     params(
         ImportUsers,
         ("Idempotency-Key" = Option<String>, Header,
@@ -98,7 +100,8 @@ pub struct ImportReport {
     ),
     request_body(description = "The file.", content((ImportFile = "text/csv"), (ImportFile = "application/x-ndjson"))),
     responses(
-        (status = 200, description = "A dry run without errors.", body = ImportReport),
+        (status = 200, description = "A dry run without errors.", body = ImportReport,
+            example = json!({"dry_run": true, "lines": 1000, "created": 998, "skipped": 2, "invited": 0})),
         (status = 201, description = "The accounts are created.", body = ImportReport,
             headers(("Idempotency-Replayed" = bool, description = "`true` if an earlier response is repeated."))),
         (status = 400, description = "`malformed-body`: the body ended early."),

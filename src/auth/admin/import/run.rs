@@ -54,12 +54,16 @@ pub struct Import<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Report {
     /// Lines that were read, without the heading.
+    #[schema(example = 1000)]
     pub lines: usize,
     /// Accounts that were created.
+    #[schema(example = 998)]
     pub created: usize,
     /// Lines that were left out, because an account has their address or username.
+    #[schema(example = 2)]
     pub skipped: usize,
     /// Invitations that are mailed.
+    #[schema(example = 0)]
     pub invited: usize,
 }
 

@@ -1,0 +1,193 @@
+//! Selects and sorts coins: the query parameters that the list, the sparse list and the table share.
+
+use std::{cmp::Ordering, collections::HashSet};
+
+use actix_web::{HttpRequest, web::Data};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+use validator::Validate;
+
+use super::watchlist;
+use crate::{
+    db::{CoinId, Db},
+    http::Problem,
+    market::Coin,
+    tokens::{
+        AllowedUncounted,
+        api_keys::{CoinsRead, WatchlistRead},
+    },
+};
+
+const MAX_SYMBOLS: usize = 100;
+
+#[derive(Deserialize, Validate, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Selection {
+    /// Maximum number of coins; all by default.
+    #[param(minimum = 1, maximum = 250, example = 10)]
+    #[validate(range(min = 1, max = 250, message = "must be from 1 to 250"))]
+    limit: Option<u32>,
+    /// Sort key.
+    #[serde(default)]
+    #[param(inline, example = "percent_change_24h")]
+    sort: Sort,
+    /// Direction: by default `asc` for rank, symbol and name, `desc` for the others. Null values come last in both.
+    #[param(inline, example = "desc")]
+    order: Option<Order>,
+    /// Searches for part of a name or the start of a symbol, in any case; 1 to 100 characters.
+    #[param(min_length = 1, max_length = 100, example = "bit")]
+    #[validate(length(min = 1, max = 100, message = "must have 1 to 100 characters"))]
+    q: Option<String>,
+    /// Returns only these ticker symbols, in any case: up to 100, comma-separated, such as `btc,eth`.
+    #[param(
+        max_length = 1000,
+        pattern = r"^[^,]*[^,\s][^,]*(,[^,]*[^,\s][^,]*){0,99}$",
+        example = "btc,eth"
+    )]
+    #[validate(length(min = 1, max = 1000, message = "must have 1 to 1000 characters"))]
+    symbols: Option<String>,
+    /// ISO 4217 code of the amounts: one of the configured currencies, by default the first.
+    #[param(min_length = 3, max_length = 3, pattern = "^[A-Za-z]{3}$", example = "GBP")]
+    pub currency: Option<String>,
+    // Documented by the operations that take it.
+    #[param(ignore)]
+    #[validate(length(min = 1, max = 1000, message = "must have 1 to 1000 characters"))]
+    pub fields: Option<String>,
+    /// Returns only the coins on your watch list.
+    #[serde(default)]
+    #[param(default = false, example = true)]
+    watchlist: bool,
+}
+
+impl Selection {
+    /// Whether all coins are selected, in order of rank.
+    pub fn selects_everything(&self) -> bool {
+        self.limit.is_none()
+            && self.sort == Sort::Rank
+            && self.order.is_none()
+            && self.q.is_none()
+            && self.symbols.is_none()
+            && !self.watchlist
+    }
+
+    /// Reads the user's watch list, if only its coins are selected.
+    ///
+    /// # Errors
+    /// `insufficient-scope` for an API key that may not read it.
+    pub async fn watched(
+        &self,
+        req: &HttpRequest,
+        me: &AllowedUncounted<CoinsRead>,
+    ) -> Result<Option<HashSet<CoinId>>, Problem> {
+        if !self.watchlist {
+            return Ok(None);
+        }
+        me.0.require::<WatchlistRead>()?;
+        let db = req.app_data::<Data<Db>>().expect("set by the app");
+        Ok(Some(watchlist::ids(db, me.0.id).await?))
+    }
+
+    /// Selects from the coins of a snapshot.
+    ///
+    /// # Errors
+    /// `validation-failed`.
+    pub fn of<'a>(
+        &self,
+        coins: &'a [Coin],
+        watched: Option<&HashSet<CoinId>>,
+    ) -> Result<Vec<&'a Coin>, Problem> {
+        let text = self.q.as_ref().map(|text| text.to_lowercase());
+        let symbols: Option<HashSet<String>> =
+            self.symbols.as_ref().map(|list| list.split(',').map(|one| one.trim().to_lowercase()).collect());
+        if symbols.as_ref().is_some_and(|symbols| symbols.len() > MAX_SYMBOLS || symbols.contains("")) {
+            let message = format!("must be up to {MAX_SYMBOLS} comma-separated ticker symbols");
+            return Err(Problem::invalid("/symbols", "list", message));
+        }
+        let matches = |coin: &&Coin| {
+            let symbol = coin.symbol.to_lowercase();
+            watched.is_none_or(|watched| watched.contains(&coin.id))
+                && symbols.as_ref().is_none_or(|symbols| symbols.contains(&symbol))
+                && text
+                    .as_ref()
+                    .is_none_or(|text| coin.name.to_lowercase().contains(text) || symbol.starts_with(text))
+        };
+        let mut found: Vec<&Coin> = coins.iter().filter(matches).collect();
+        let by_default = match self.sort {
+            Sort::Rank | Sort::Symbol | Sort::Name => Order::Asc,
+            _ => Order::Desc,
+        };
+        let order = self.order.unwrap_or(by_default);
+        // A stable sort keeps equal coins in order of rank.
+        found.sort_by(|a, b| compare(a, b, self.sort, order));
+        found.truncate(self.limit.map_or(usize::MAX, |limit| limit as usize));
+        Ok(found)
+    }
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(default = "rank")]
+pub enum Sort {
+    #[default]
+    Rank,
+    Symbol,
+    Name,
+    Price,
+    #[serde(rename = "volume_24h")]
+    Volume24h,
+    #[serde(rename = "volume_change_24h")]
+    VolumeChange24h,
+    #[serde(rename = "percent_change_1h")]
+    PercentChange1h,
+    #[serde(rename = "percent_change_24h")]
+    PercentChange24h,
+    #[serde(rename = "percent_change_7d")]
+    PercentChange7d,
+    MarketCap,
+    Sentiment,
+    SentimentBasic,
+    Popularity,
+    PostsPerHour,
+}
+
+#[derive(Clone, Copy, PartialEq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    Asc,
+    Desc,
+}
+
+fn compare(a: &Coin, b: &Coin, sort: Sort, order: Order) -> Ordering {
+    let directed = |ordering: Ordering| match order {
+        Order::Asc => ordering,
+        Order::Desc => ordering.reverse(),
+    };
+    match sort {
+        Sort::Rank => directed(a.rank.cmp(&b.rank)),
+        Sort::Symbol => directed(a.symbol.cmp(&b.symbol)),
+        Sort::Name => directed(a.name.to_lowercase().cmp(&b.name.to_lowercase())),
+        _ => match (value(a, sort), value(b, sort)) {
+            (Some(a), Some(b)) => directed(a.total_cmp(&b)),
+            (a, b) => b.is_some().cmp(&a.is_some()),
+        },
+    }
+}
+
+fn value(coin: &Coin, sort: Sort) -> Option<f64> {
+    let social = coin.social.as_ref();
+    match sort {
+        Sort::Rank | Sort::Symbol | Sort::Name => None,
+        Sort::Price => coin.price,
+        Sort::Volume24h => coin.volume_24h,
+        Sort::VolumeChange24h => coin.volume_change_24h,
+        Sort::PercentChange1h => coin.percent_change_1h,
+        Sort::PercentChange24h => coin.percent_change_24h,
+        Sort::PercentChange7d => coin.percent_change_7d,
+        Sort::MarketCap => coin.market_cap,
+        Sort::Sentiment => social?.sentiment,
+        Sort::SentimentBasic => social?.sentiment_basic,
+        Sort::Popularity => social?.popularity,
+        Sort::PostsPerHour => social?.posts_per_hour,
+    }
+}

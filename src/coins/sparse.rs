@@ -1,0 +1,58 @@
+//! Answers `GET /api/v1/coins/sparse`: lists coins with selected members.
+
+use actix_web::{HttpRequest, HttpResponse, get, web::Data};
+
+use super::{
+    fields::{Fields, SparseCoinList},
+    select::Selection,
+    view::View,
+};
+use crate::{
+    http::{Problem, Query, kind, respond_once},
+    tokens::{AllowedUncounted, api_keys::CoinsRead},
+};
+
+/// List members of coins
+///
+/// Returns the coins that `GET /api/v1/coins` returns for the same parameters, each with its `id`, its `symbol` and the
+/// members that `fields` names. All other members are absent, so every one but these two is optional.
+#[utoipa::path(
+    tag = "coins",
+    security(("bearer" = []), ("apiKey" = [])),
+    params(
+        ("fields" = String, Query, min_length = 1, max_length = 1000, example = "price,social.sentiment",
+            description = "The members to return besides `id` and `symbol`: up to 40, comma-separated. `social` is the whole \
+                object, `social.sentiment` one member of it."),
+        Selection,
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the response the client already has.")
+    ),
+    responses(
+        (status = 200, description = "The coins, with the selected members.", body = SparseCoinList,
+            headers(("ETag" = String, description = "Identifies this version of the response; send it as `If-None-Match`."))),
+        (status = 304, description = "The response has not changed."),
+        (status = 403, description = "`insufficient-scope`: the API key lacks `coins:read`, or `watchlist:read` for `watchlist=true`.")
+    )
+)]
+#[get("/coins/sparse")]
+pub async fn list_sparse_coins(
+    req: HttpRequest,
+    me: AllowedUncounted<CoinsRead>,
+    query: Query<Selection>,
+    view: Data<View>,
+) -> Result<HttpResponse, Problem> {
+    let Query(query) = query;
+    let Some(fields) = &query.fields else {
+        return Err(Problem::new(&kind::MALFORMED_QUERY).field(
+            "/fields",
+            "required",
+            "must name the members",
+        ));
+    };
+    let fields = Fields::parse(fields)?;
+    let current = view.current(query.currency.as_deref())?;
+    let watched = query.watched(&req, &me).await?;
+    let snapshot = &current.snapshot;
+    let found = query.of(&snapshot.coins, watched.as_ref())?;
+    let data = found.into_iter().map(|coin| fields.of(coin)).collect();
+    Ok(respond_once(&req, &SparseCoinList { provenance: view.provenance(snapshot), data }))
+}
