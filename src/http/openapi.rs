@@ -130,6 +130,8 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
         operation.security = Some(Vec::new());
     }
     let mut places = Vec::new();
+    // What a request cannot do without comes first, as people and generated clients expect it.
+    operation.parameters.iter_mut().for_each(|all| all.sort_by_key(is_optional));
     for parameter in operation.parameters.iter_mut().flatten() {
         if let RefOr::T(parameter) = parameter {
             remove_null(parameter);
@@ -176,6 +178,10 @@ fn body_of(operation: &Operation) -> Body {
         Some(RefOr::T(body)) if body.content.contains_key("application/x-www-form-urlencoded") => Body::Form,
         Some(_) => Body::Other,
     }
+}
+
+fn is_optional(parameter: &RefOr<Parameter>) -> bool {
+    matches!(parameter, RefOr::T(parameter) if parameter.required != Required::True)
 }
 
 /// Removes `null` from the types of a parameter: one without a value is left out.
@@ -307,6 +313,11 @@ fn named(status: &str, response: &Response) -> impl Iterator<Item = &'static Kin
 }
 
 fn example(kind: &Kind) -> Value {
+    serde_json::to_value(example_at(EXAMPLE_URL, kind)).expect("strings and numbers serialise")
+}
+
+/// An example of the problem, on the server at `url`.
+pub(super) fn example_at(url: &str, kind: &Kind) -> ProblemBody {
     let (mut errors, mut choices) = (Vec::new(), Vec::new());
     match kind.example {
         Example::Plain => {}
@@ -319,8 +330,8 @@ fn example(kind: &Kind) -> Value {
             href: (*href).into(),
         })),
     }
-    let body = ProblemBody {
-        type_uri: format!("{EXAMPLE_URL}/problems/{}", kind.code),
+    ProblemBody {
+        type_uri: format!("{url}/problems/{}", kind.code),
         title: kind.title,
         status: kind.status,
         detail: errors.first().map(FieldError::to_string),
@@ -328,6 +339,5 @@ fn example(kind: &Kind) -> Value {
         request_id: EXAMPLE_REQUEST_ID.into(),
         errors,
         choices,
-    };
-    serde_json::to_value(body).expect("strings and numbers serialise")
+    }
 }
