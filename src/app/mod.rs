@@ -200,7 +200,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         api_keys,
         sealer: Data::from(sealer.clone()),
         auth: Data::new(auth),
-        pages: Data::new(auth::Pages { product_name: config.mail.product_name.clone() }),
+        pages: Data::new(auth::Pages::new(&config.mail)),
         coins: Data::from(coins),
         coin_settings: Data::new(config.coins.clone()),
         streams: Data::new(coins::Streams::default()),
