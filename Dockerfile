@@ -16,6 +16,8 @@ RUN mkdir src bench/src \
 COPY askama.toml ./
 COPY migrations migrations
 COPY src src
+# What GET /version states; empty for none.
+ARG MINTAGE_COMMIT
 # Newer than the empty ones, whatever the times in the repository are.
 RUN touch src/main.rs src/lib.rs && cargo build --release --locked
 

@@ -31,6 +31,12 @@ export const system = {
     },
     { call: 'oauth_metadata' },
     {
+      call: 'start_page',
+      test: () => pm.test('links to the documentation', () => pm.expect(body.links.openapi).to.match(/\/openapi\.json$/)),
+    },
+    { call: 'version', test: () => pm.test('names the program', () => pm.expect(body.name).to.eql('mintage')) },
+    { call: 'favicon' },
+    {
       call: 'security_txt',
       when: 'no contact is set',
       about: 'With `SECURITY_CONTACT` it is a text (RFC 9116).',

@@ -40,6 +40,7 @@ use crate::{
     coins,
     config::{self, Config, Profile, Secret, SecretKey, Server as ServerSettings, Specs},
     db::{Db, Follow, Follower, connect_patiently, migrate, naming_locks, rights, set_clock},
+    home,
     http::{
         Envelope, Fallback, RATE_LIMIT, RATE_LIMIT_POLICY, Requests, TrustedProxies, X_REQUEST_ID, envelope,
         fallback, problem_page, problem_pages,
@@ -79,6 +80,7 @@ fn routes(config: &mut ServiceConfig) {
         .configure(tokens::routes)
         .configure(auth::oauth)
         .configure(auth::pages)
+        .configure(home::routes)
         .service(health::healthz)
         .service(health::readyz)
         .service(well_known::security_txt)
@@ -97,6 +99,7 @@ struct Services {
     fallback: Data<Fallback>,
     document: Data<document::Document>,
     well_known: Data<WellKnown>,
+    start: Data<home::Start>,
     /// None with `API_DOCS=off`.
     swagger_ui: Option<Profile>,
     /// None without `METRICS_BIND`: requests are counted only if the metrics can be read.
@@ -188,6 +191,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         fallback: Data::new(Fallback::new(&document)),
         document: Data::new(document::Document::new(&document, config.server.api_docs)),
         well_known: Data::new(WellKnown::new(config)),
+        start: Data::new(home::Start::new(config)),
         swagger_ui: config.server.api_docs.then_some(config.profile),
         requests: config.server.metrics_bind.map(|_| Data::new(Requests::new(&document))),
         clock,
@@ -322,6 +326,7 @@ impl Services {
             fallback: fallback_routes,
             document,
             well_known,
+            start,
             swagger_ui,
             requests,
             clock,
@@ -352,6 +357,7 @@ impl Services {
             .app_data(fallback_routes)
             .app_data(document)
             .app_data(well_known)
+            .app_data(start)
             .app_data(clock)
             .app_data(db)
             .app_data(limits)
