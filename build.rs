@@ -11,7 +11,7 @@ fn main() {
     println!("cargo::rerun-if-changed=migrations");
     println!("cargo::rerun-if-env-changed=MINTAGE_COMMIT");
     // Other builds would be made again after each commit, only to state it.
-    let is_release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
+    let is_release = env::var_os("PROFILE").is_some_and(|profile| profile == "release");
     if is_release && env::var_os("MINTAGE_COMMIT").is_none() {
         state_commit();
     }

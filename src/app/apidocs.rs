@@ -39,8 +39,8 @@ struct Page<'a> {
     commit: Option<&'a str>,
 }
 
-async fn page(start: Data<home::Start>) -> Result<HttpResponse, Problem> {
-    let page = Page { name: start.product_name(), version: VERSION, commit: COMMIT };
+async fn page(site: Data<home::Site>) -> Result<HttpResponse, Problem> {
+    let page = Page { name: &site.product_name, version: VERSION, commit: COMMIT };
     let html = page.render().map_err(Problem::internal)?;
     Ok(HttpResponse::Ok().content_type(html::CONTENT_TYPE).body(html))
 }

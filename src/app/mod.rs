@@ -99,7 +99,7 @@ struct Services {
     fallback: Data<Fallback>,
     document: Data<document::Document>,
     well_known: Data<WellKnown>,
-    start: Data<home::Start>,
+    site: Data<home::Site>,
     /// None with `API_DOCS=off`.
     swagger_ui: Option<Profile>,
     /// None without `METRICS_BIND`: requests are counted only if the metrics can be read.
@@ -191,7 +191,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         fallback: Data::new(Fallback::new(&document)),
         document: Data::new(document::Document::new(&document, config.server.api_docs)),
         well_known: Data::new(WellKnown::new(config)),
-        start: Data::new(home::Start::new(config)),
+        site: Data::new(home::Site::new(config)),
         swagger_ui: config.server.api_docs.then_some(config.profile),
         requests: config.server.metrics_bind.map(|_| Data::new(Requests::new(&document))),
         clock,
@@ -326,7 +326,7 @@ impl Services {
             fallback: fallback_routes,
             document,
             well_known,
-            start,
+            site,
             swagger_ui,
             requests,
             clock,
@@ -357,7 +357,7 @@ impl Services {
             .app_data(fallback_routes)
             .app_data(document)
             .app_data(well_known)
-            .app_data(start)
+            .app_data(site)
             .app_data(clock)
             .app_data(db)
             .app_data(limits)

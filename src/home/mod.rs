@@ -1,13 +1,14 @@
 //! What a person or a monitor sees first: the start page, the version of the program, the icon.
 
 mod favicon;
+mod site;
 mod start;
 mod version;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::{
-    start::Start,
+    site::Site,
     version::{COMMIT, VERSION},
 };
 

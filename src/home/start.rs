@@ -1,4 +1,4 @@
-//! Answers `GET /`: says what this server is, how old its data is, and where to go on; as a page for people, as JSON for
+//! Answers `GET /`: says what this server is, how old its data is, and where to go next; as a page for people, as JSON for
 //! programs.
 
 use actix_web::{HttpRequest, HttpResponse, get, http::header::CONTENT_SECURITY_POLICY, web::Data};
@@ -7,52 +7,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{COMMIT, VERSION};
+use super::{
+    site::Site,
+    version::{COMMIT, VERSION},
+};
 use crate::{
     clock::Clock,
     coins::{Provenance, View},
-    config::Config,
     http::{Problem, accept::prefers, html, respond_once, respond_with},
 };
-
-/// What the start page shows of the settings.
-pub struct Start {
-    product_name: String,
-    /// Without a trailing slash.
-    public_url: String,
-    /// `API_DOCS`: whether there are links to the documentation, and the version.
-    docs: bool,
-}
-
-impl Start {
-    pub fn new(config: &Config) -> Self {
-        Self {
-            product_name: config.mail.product_name.clone(),
-            public_url: config.server.public_url.clone(),
-            docs: config.server.api_docs,
-        }
-    }
-
-    pub fn product_name(&self) -> &str {
-        &self.product_name
-    }
-
-    pub(super) fn shows_docs(&self) -> bool {
-        self.docs
-    }
-
-    fn links(&self) -> Links {
-        let link = |path: &str| format!("{}{path}", self.public_url);
-        let documentation = |path: &str| self.docs.then(|| link(path));
-        Links {
-            documentation: documentation("/apidocs/"),
-            openapi: documentation("/openapi.json"),
-            postman: documentation("/postman.json"),
-            problems: link("/problems"),
-            health: link("/readyz"),
-        }
-    }
-}
 
 /// This server in short.
 #[derive(Serialize, ToSchema)]
@@ -96,6 +59,20 @@ pub struct Links {
     health: String,
 }
 
+impl Links {
+    fn new(site: &Site) -> Self {
+        let link = |path: &str| format!("{}{path}", site.public_url);
+        let documentation = |path: &str| site.docs.then(|| link(path));
+        Self {
+            documentation: documentation("/apidocs/"),
+            openapi: documentation("/openapi.json"),
+            postman: documentation("/postman.json"),
+            problems: link("/problems"),
+            health: link("/readyz"),
+        }
+    }
+}
+
 /// The texts of the page.
 #[derive(Template)]
 #[template(path = "home/start.html")]
@@ -113,7 +90,7 @@ struct Page<'a> {
 
 /// Start page
 ///
-/// Returns what this server is, the age of its data, and where to go on. Browsers get a page for people (`Accept:
+/// Returns what this server is, the age of its data, and where to go next. Browsers get a page for people (`Accept:
 /// text/html`), other clients JSON.
 #[utoipa::path(
     tag = "pages",
@@ -139,24 +116,24 @@ struct Page<'a> {
 #[get("/")]
 pub async fn start_page(
     req: HttpRequest,
-    start: Data<Start>,
+    site: Data<Site>,
     view: Data<View>,
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
     let data = view.newest_provenance();
-    let version = start.docs.then_some(VERSION);
+    let version = site.docs.then_some(VERSION);
     if !prefers(&req, "text/html", "application/json") {
-        let body = StartBody { name: &start.product_name, version, data, links: start.links() };
+        let body = StartBody { name: &site.product_name, version, data, links: Links::new(&site) };
         return Ok(respond_once(&req, &body));
     }
     let page = Page {
         root: "",
-        name: &start.product_name,
+        name: &site.product_name,
         version,
         commit: COMMIT,
         data: describe(data.as_ref(), clock.now()),
         attribution: data.as_ref().and_then(|data| data.attribution),
-        url: &start.public_url,
+        url: &site.public_url,
     };
     let html = page.render().map_err(Problem::internal)?;
     let mut response = respond_with(&req, html::CONTENT_TYPE, html.into_bytes());

@@ -11,7 +11,7 @@ use actix_web::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Start;
+use super::site::Site;
 use crate::http::{Problem, kind};
 
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -43,13 +43,14 @@ pub struct VersionBody {
     tag = "system",
     security(()),
     responses(
-        (status = 200, description = "The version.", body = VersionBody),
+        (status = 200, description = "The version.", body = VersionBody,
+            example = json!({"name": "mintage", "version": "0.1.0", "commit": "1f0c2d9e4b7a"})),
         (status = 404, description = "`not-found`: `API_DOCS` is off.")
     )
 )]
 #[get("/version")]
-pub async fn version(start: Data<Start>) -> Result<Json<VersionBody>, Problem> {
-    if !start.shows_docs() {
+pub async fn version(site: Data<Site>) -> Result<Json<VersionBody>, Problem> {
+    if !site.docs {
         return Err(Problem::new(&kind::NOT_FOUND));
     }
     Ok(Json(VersionBody { name: env!("CARGO_PKG_NAME"), version: VERSION, commit: COMMIT }))

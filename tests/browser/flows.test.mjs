@@ -245,6 +245,31 @@ test('an invited person chooses a password, deletes the account and restores it'
   assert.equal(await logIn(email, PASSWORD), 200);
 });
 
+test('a deleted account whose address is taken comes back after the other one is gone', async (t) => {
+  const email = 'taken@example.com';
+  const remove = async () => {
+    const { access_token: token } = await (await server.post('/auth/login', { email, password: PASSWORD })).json();
+    const answer = await fetch(`${server.base}/api/v1/user`, {
+      method: 'DELETE',
+      headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${token}` },
+      body: JSON.stringify({ password: PASSWORD }),
+    });
+    assert.equal(answer.status, 204);
+  };
+  await account(email);
+  await remove();
+  const { link } = await server.mailTo(email, (mail) => mail.link?.includes('/restore-account'));
+  await account(email);
+  const page = await open(t, link);
+  await page.getByRole('button', { name: 'Restore the account' }).click();
+  await page.getByText('Another account has the email address by now: delete that account').waitFor();
+  await shot(page, 'restore-taken');
+  await remove();
+  await page.getByRole('button', { name: 'Restore the account' }).click();
+  await page.getByRole('heading', { name: 'Account restored' }).waitFor();
+  assert.equal(await logIn(email, PASSWORD), 200);
+});
+
 test('without its token the undo page says what to do', async (t) => {
   const page = await open(t, `${server.base}/undo-email-change`);
   await page.getByText('This link is incomplete').waitFor();
