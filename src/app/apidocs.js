@@ -67,6 +67,8 @@ window.ui = SwaggerUIBundle({
   deepLinking: true,
   displayRequestDuration: true,
   tryItOutEnabled: true,
+  // The list of all schemas below the operations is closed at first.
+  defaultModelsExpandDepth: 0,
   validatorUrl: 'none',
   persistAuthorization: REMEMBER_TOKEN,
   // Without the bar in which another document could be opened.

@@ -20,6 +20,8 @@ export const launch = () => {
 /** Opens a link of the server at `base`, on a phone unless the options say otherwise. */
 export const open = async (t, browser, base, link, options = {}) => {
   const context = await browser.newContext({ viewport: PHONE, ...options });
+  // For the slowest of machines.
+  context.setDefaultTimeout(180_000);
   const page = await context.newPage();
   const faults = [];
   page.on('pageerror', (error) => faults.push(String(error)));
