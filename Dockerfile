@@ -17,6 +17,8 @@ COPY askama.toml ./
 COPY migrations migrations
 COPY postman/mintage.postman_collection.json postman/
 COPY src src
+# What GET /version states; empty for none.
+ARG MINTAGE_COMMIT
 # Newer than the empty ones, whatever the times in the repository are.
 RUN touch src/main.rs src/lib.rs && cargo build --release --locked
 

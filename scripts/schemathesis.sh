@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sends requests that schemathesis derives from openapi/openapi.json to the real server, on an embedded database in a
-# temporary directory: as a user, then as an admin, each with a fixed seed and a limit of time. Needs schemathesis
-# (.ci/tools/requirements.txt). Arguments go to schemathesis.
+# temporary directory: as a user, then as an admin, each with a fixed seed and a limit of time. Then reads the metrics of
+# all these requests. Needs schemathesis and prometheus-client (.ci/tools/requirements.txt). Arguments go to schemathesis.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -32,12 +32,14 @@ trap 'exit 143' TERM
 # Started by root, the database runs as another user, who has to get to its directory.
 chmod 755 "$work"
 
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+port=$(free_port)
+metrics=$(free_port)
 export MINTAGE_URL=http://127.0.0.1:$port
 # No setting of the caller's, neither from the environment nor from a .env file.
 command=(env -i -C "$work" PATH="$PATH" HOME="${HOME:-/}" DATA_DIR="$work/data" BIND="127.0.0.1:$port"
-    COINS_PROVIDERS=demo SOCIAL_PROVIDERS=none RATE_LIMITS=off BCRYPT_COST=4 MAIL_TRANSPORT=file MAIL_DIR="$work/mails"
-    "$target/debug/mintage")
+    METRICS_BIND="127.0.0.1:$metrics" COINS_PROVIDERS=demo SOCIAL_PROVIDERS=none RATE_LIMITS=off BCRYPT_COST=4
+    MAIL_TRANSPORT=file MAIL_DIR="$work/mails" "$target/debug/mintage")
 MINTAGE_COMMAND=$(python3 -c 'import json, sys; print(json.dumps(sys.argv[1:]))' "${command[@]}")
 export MINTAGE_COMMAND
 
@@ -61,3 +63,4 @@ for run in user:38 admin:50; do
     echo "$reached operations succeeded at least once"
     ((reached >= ${run#*:})) || { echo "at least ${run#*:} were expected" >&2; exit 1; }
 done
+scripts/check-metrics.py "http://127.0.0.1:$metrics/metrics"

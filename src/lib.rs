@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`cli`] | the command line: `serve`, `migrate`, `create-admin`, `keys`, … |
 //! | [`app`] | the wiring: services, routes, the OpenAPI document, background tasks, start and stop |
+//! | [`home`] | the start page, the version, the icon |
 //! | [`auth`] | ways in and out: registration, log-in, sessions, confirmation, recovery, their mails and pages |
 //! | [`coins`] | the `/coins` API, read from memory: lists, history, charts, streams, watch lists, alerts |
 //! | [`market`] | where coins come from: providers, currencies, the sync, snapshots and their history |
@@ -27,7 +28,7 @@
 //! | [`db`] | the pool and its bounds, migrations, `LISTEN`, the generated schema |
 //! | [`storage`] | files in a directory or an S3 bucket |
 //! | [`tasks`] | background tasks, which are restarted after a panic |
-//! | [`telemetry`] | logs and the text format of metrics |
+//! | [`telemetry`] | logs and the formats of metrics |
 //! | [`config`] | typed settings; the only reader of the environment |
 //! | [`clock`] | the current time, as a parameter |
 //!
@@ -43,6 +44,7 @@ pub mod coins;
 pub mod config;
 pub mod db;
 pub mod embedded;
+pub mod home;
 pub mod http;
 pub mod idempotency;
 pub mod jobs;

@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::{sync::watch, time};
 
-use crate::telemetry::Exposition;
+use crate::telemetry::{Exposition, MetricType};
 
 /// The first pause after a panic; it doubles with each panic that follows soon.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -82,11 +82,12 @@ impl Tasks {
         tasks.iter().filter(|task| select(task, now)).map(|task| task.name.clone()).collect()
     }
 
-    pub fn write(&self, text: &mut Exposition) {
+    pub fn write(&self, metrics: &mut Exposition) {
         let name = "mintage_task_restarts_total";
-        text.family(name, "counter", "Restarts of background tasks after a panic.");
+        let help = "Restarts of background tasks after a panic.";
+        let family = metrics.family(name, MetricType::Counter, help);
         for task in &*self.0.tasks.lock() {
-            text.sample(name, &[("task", &task.name)], task.restarts);
+            family.sample(&[("task", &task.name)], task.restarts);
         }
     }
 
@@ -223,9 +224,10 @@ mod tests {
             life
         };
         assert_eq!(tasks.run("the task", begin).await, 3);
-        let mut text = Exposition::default();
-        tasks.write(&mut text);
-        assert!(text.0.contains("mintage_task_restarts_total{task=\"the task\"} 3\n"), "{}", text.0);
+        let mut metrics = Exposition::default();
+        tasks.write(&mut metrics);
+        let text = metrics.classic();
+        assert!(text.contains("mintage_task_restarts_total{task=\"the task\"} 3\n"), "{text}");
         assert_eq!((tasks.failing(), tasks.unwell()), (vec![], vec!["the task".to_owned()]));
     }
 

@@ -20,7 +20,7 @@ use tokio::time::sleep;
 use crate::{
     config::Config,
     http::{Network, TrustedProxies},
-    telemetry::Exposition,
+    telemetry::{Exposition, MetricType},
 };
 
 /// Descriptors for everything except clients' connections: logs, listeners, calls of providers and mail servers,
@@ -184,14 +184,14 @@ impl Connections {
         (self.refused_all.load(Ordering::Relaxed), self.refused_network.load(Ordering::Relaxed))
     }
 
-    pub fn write(&self, text: &mut Exposition) {
-        text.single("mintage_connections", "gauge", "Open connections.", self.open());
-        text.single("mintage_connections_max", "gauge", "Maximum of open connections.", self.max);
-        let name = "mintage_connections_refused_total";
-        text.family(name, "counter", "Connections that were closed at once, by limit.");
+    pub fn write(&self, metrics: &mut Exposition) {
+        metrics.gauge("mintage_connections", "Open connections.", self.open());
+        metrics.gauge("mintage_connections_max", "Maximum of open connections.", self.max);
+        let help = "Connections that were closed at once, by limit.";
+        let family = metrics.family("mintage_connections_refused_total", MetricType::Counter, help);
         let (all, network) = self.refused();
-        text.sample(name, &[("limit", "all")], all);
-        text.sample(name, &[("limit", "network")], network);
+        family.sample(&[("limit", "all")], all);
+        family.sample(&[("limit", "network")], network);
     }
 }
 

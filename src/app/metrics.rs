@@ -1,9 +1,10 @@
-//! Prometheus metrics on a port of their own (`METRICS_BIND`), so that access to them can be restricted.
+//! Prometheus metrics on a port of their own (`METRICS_BIND`), so that access to them can be restricted. Clients that
+//! prefer OpenMetrics get it, others the older text format.
 
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use actix_web::{
-    App, HttpResponse,
+    App, HttpRequest, HttpResponse,
     dev::Server,
     middleware::from_fn,
     web::{self, Data},
@@ -15,10 +16,11 @@ use tokio::time;
 use super::{Services, connections::Connections, health, listen::Serving};
 use crate::{
     db::DbError,
-    http::{TrustedProxies, envelope},
+    home::{COMMIT, VERSION},
+    http::{TrustedProxies, accept::prefers, envelope},
     jobs::{self, JobState},
     market::{self, SyncStatus},
-    telemetry::{CONTENT_TYPE, Exposition, dropped_log_lines},
+    telemetry::{CLASSIC, Exposition, MetricType, OPEN_METRICS, dropped_log_lines, write_process},
 };
 
 /// Their descriptors are part of the reserve in `connections.rs`.
@@ -55,69 +57,82 @@ pub(super) fn serve(
 }
 
 async fn metrics(
+    req: HttpRequest,
     services: Data<Services>,
     connections: Data<Connections>,
     sync: Data<market::Sync>,
 ) -> HttpResponse {
-    let mut text = Exposition::default();
+    let mut metrics = Exposition::default();
+    let commit = COMMIT.unwrap_or("unknown");
+    let family =
+        metrics.family("mintage_build_info", MetricType::Gauge, "Version and commit of the program.");
+    family.sample(&[("version", VERSION), ("commit", commit)], 1u8);
+    write_process(&mut metrics);
     if let Some(requests) = &services.requests {
-        requests.write(&mut text);
+        requests.write(&mut metrics);
     }
-    connections.write(&mut text);
-    services.tasks.write(&mut text);
-    let name = "mintage_log_lines_dropped_total";
-    text.single(
-        name,
-        "counter",
-        "Log lines that were dropped, since stderr was not read in time.",
-        dropped_log_lines(),
-    );
+    connections.write(&mut metrics);
+    services.tasks.write(&mut metrics);
+    let help = "Log lines that were dropped, since stderr was not read in time.";
+    metrics.counter("mintage_log_lines_dropped_total", help, dropped_log_lines());
+    write_database(&mut metrics, &services);
+    write_tokens_and_passwords(&mut metrics, &services);
+    sync.outcomes().write(&mut metrics);
+    write_stored(&mut metrics, &services).await;
+    if prefers(&req, "application/openmetrics-text", "text/plain") {
+        return HttpResponse::Ok().content_type(OPEN_METRICS).body(metrics.open_metrics());
+    }
+    HttpResponse::Ok().content_type(CLASSIC).body(metrics.classic())
+}
+
+fn write_database(metrics: &mut Exposition, services: &Services) {
     let (in_use, size) = services.db.in_use();
-    text.single("mintage_database_slots_in_use", "gauge", "Database calls that are running.", in_use);
-    text.single("mintage_database_slots", "gauge", "Maximum of database calls at a time.", size);
+    metrics.gauge("mintage_database_slots_in_use", "Database calls that are running.", in_use);
+    metrics.gauge("mintage_database_slots", "Maximum of database calls at a time.", size);
     let losses = services.db.losses();
     let name = "mintage_database_outages_total";
-    text.single(name, "counter", "How often PostgreSQL became unavailable.", losses.outages);
-    let name = "mintage_database_connections_given_up_total";
-    text.single(
-        name,
-        "counter",
-        "Database connections that were abandoned, since they did not answer.",
-        losses.abandoned,
-    );
+    metrics.counter(name, "How often PostgreSQL became unavailable.", losses.outages);
+    let help = "Database connections that were abandoned, since they did not answer.";
+    metrics.counter("mintage_database_connections_given_up_total", help, losses.abandoned);
     let name = "mintage_database_threads_left_behind";
-    text.single(name, "gauge", "Threads that still wait for an abandoned connection.", losses.stuck);
-    let (waiting, places) = services.auth.hasher.in_use();
-    text.single("mintage_hash_queue", "gauge", "Password hashes that run or wait.", waiting);
-    text.single("mintage_hash_queue_places", "gauge", "Maximum of password hashes that run or wait.", places);
-    let (remembered, checked) = services.jwt.access_tokens();
-    let name = "mintage_access_tokens_total";
-    text.family(name, "counter", "Accepted access tokens, by whether the signature was cached or checked.");
-    text.sample(name, &[("signature", "remembered")], remembered);
-    text.sample(name, &[("signature", "checked")], checked);
-    services.limits.wrong_guesses.write(&mut text);
-    services.limits.requests.write(&mut text);
-    if let Some(breaches) = &services.auth.breaches {
-        breaches.write(&mut text);
-    }
-    sync.outcomes().write(&mut text);
+    metrics.gauge(name, "Threads that still wait for an abandoned connection.", losses.stuck);
     let is_up = health::is_up(&services.blocklist, &services.db);
-    text.single("mintage_database_up", "gauge", "1 if the database answers, else 0.", u8::from(is_up));
+    metrics.gauge("mintage_database_up", "1 if the database answers, else 0.", u8::from(is_up));
+    let help = "Time since the database last confirmed the list of ended sessions.";
     let age = services.blocklist.confirmed_ago().as_secs_f64();
-    let name = "mintage_blocklist_age_seconds";
-    text.single(name, "gauge", "Time since the database last confirmed the list of ended sessions.", age);
-    // Metrics from the database are left out while it is unavailable.
-    let known = is_up.then(|| time::timeout(QUERY_TIMEOUT, read_stored(&services)));
-    if let Some(Ok(Ok((status, jobs)))) = OptionFuture::from(known).await {
-        status.write(&mut text);
-        let name = "mintage_jobs";
-        text.family(name, "gauge", "Jobs by state; completed ones are deleted.");
-        for state in [JobState::Waiting, JobState::Running, JobState::Dead] {
-            let count = jobs.iter().find(|(one, _)| *one == state).map_or(0, |(_, count)| *count);
-            text.sample(name, &[("state", state.as_str())], count);
-        }
+    metrics.gauge("mintage_blocklist_age_seconds", help, age);
+}
+
+fn write_tokens_and_passwords(metrics: &mut Exposition, services: &Services) {
+    let (waiting, places) = services.auth.hasher.in_use();
+    metrics.gauge("mintage_hash_queue", "Password hashes that run or wait.", waiting);
+    metrics.gauge("mintage_hash_queue_places", "Maximum of password hashes that run or wait.", places);
+    let (remembered, checked) = services.jwt.access_tokens();
+    let help = "Accepted access tokens, by whether the signature was cached or checked.";
+    let tokens = metrics.family("mintage_access_tokens_total", MetricType::Counter, help);
+    tokens.sample(&[("signature", "remembered")], remembered);
+    tokens.sample(&[("signature", "checked")], checked);
+    services.limits.wrong_guesses.write(metrics);
+    services.limits.requests.write(metrics);
+    if let Some(breaches) = &services.auth.breaches {
+        breaches.write(metrics);
     }
-    HttpResponse::Ok().content_type(CONTENT_TYPE).body(text.0)
+}
+
+/// Adds the metrics that are read from the database, except while it is unavailable.
+async fn write_stored(metrics: &mut Exposition, services: &Services) {
+    let is_up = health::is_up(&services.blocklist, &services.db);
+    let known = is_up.then(|| time::timeout(QUERY_TIMEOUT, read_stored(services)));
+    let Some(Ok(Ok((status, jobs)))) = OptionFuture::from(known).await else {
+        return;
+    };
+    status.write(metrics);
+    let help = "Jobs by state; completed ones are deleted.";
+    let family = metrics.family("mintage_jobs", MetricType::Gauge, help);
+    for state in [JobState::Waiting, JobState::Running, JobState::Dead] {
+        let count = jobs.iter().find(|(one, _)| *one == state).map_or(0, |(_, count)| *count);
+        family.sample(&[("state", state.as_str())], count);
+    }
 }
 
 async fn read_stored(services: &Services) -> Result<(SyncStatus, Vec<(JobState, i64)>), DbError> {

@@ -46,6 +46,7 @@ use crate::{
     coins,
     config::{self, Config, Profile, Secret, SecretKey, Specs},
     db::{Db, Follow, Follower, connect_patiently, migrate, naming_locks, rights, set_clock},
+    home,
     http::{Envelope, Fallback, Requests, TrustedProxies, envelope, fallback, problem_page, problem_pages},
     jobs::Wake,
     limits::{LimitKeys, Limits},
@@ -81,6 +82,7 @@ fn routes(config: &mut ServiceConfig) {
         .configure(tokens::routes)
         .configure(auth::oauth)
         .configure(auth::pages)
+        .configure(home::routes)
         .service(health::healthz)
         .service(health::readyz)
         .service(well_known::security_txt)
@@ -102,6 +104,7 @@ struct Services {
     documents: Data<Documents>,
     postman: Data<Postman>,
     well_known: Data<WellKnown>,
+    site: Data<home::Site>,
     /// None with `API_DOCS=off`.
     swagger_ui: Option<Profile>,
     /// None without `METRICS_BIND`: requests are counted only if the metrics can be read.
@@ -194,6 +197,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         documents: Data::new(Documents::new(&document, public_url, config.server.api_docs)),
         postman: Data::new(Postman::new(public_url, config.server.api_docs)),
         well_known: Data::new(WellKnown::new(config)),
+        site: Data::new(home::Site::new(config)),
         swagger_ui: config.server.api_docs.then_some(config.profile),
         requests: config.server.metrics_bind.map(|_| Data::new(Requests::new(&document))),
         clock,
@@ -206,7 +210,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         api_keys,
         sealer: Data::from(sealer.clone()),
         auth: Data::new(auth),
-        pages: Data::new(auth::Pages { product_name: config.mail.product_name.clone() }),
+        pages: Data::new(auth::Pages::new(&config.mail)),
         coins: Data::from(coins),
         coin_settings: Data::new(config.coins.clone()),
         streams: Data::new(coins::Streams::default()),
@@ -329,6 +333,7 @@ impl Services {
             documents,
             postman,
             well_known,
+            site,
             swagger_ui,
             requests,
             clock,
@@ -360,6 +365,7 @@ impl Services {
             .app_data(documents)
             .app_data(postman)
             .app_data(well_known)
+            .app_data(site)
             .app_data(clock)
             .app_data(db)
             .app_data(limits)

@@ -82,8 +82,7 @@ pub async fn postman_json(req: HttpRequest, postman: Data<Postman>) -> Result<Ht
     let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
         .insert_header((header::ETAG, etag.clone()))
-        .insert_header((header::CACHE_CONTROL, "public, max-age=60"))
-        // Postman on the web imports it from another origin.;
+        .insert_header((header::CACHE_CONTROL, "public, max-age=60"));
     if is_known {
         return Ok(response.finish());
     }

@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     config::Mask,
-    telemetry::Exposition,
+    telemetry::{Exposition, MetricType},
     upstream::{Failure, Upstream},
 };
 
@@ -130,13 +130,14 @@ impl Breaches {
         }
     }
 
-    pub fn write(&self, text: &mut Exposition) {
+    pub fn write(&self, metrics: &mut Exposition) {
         let name = "mintage_breach_lookups_total";
-        text.family(name, "counter", "Look-ups of breached passwords, by result.");
+        let help = "Look-ups of breached passwords, by result.";
+        let family = metrics.family(name, MetricType::Counter, help);
         for (result, count) in
             [("breached", &self.breached), ("unknown", &self.unknown), ("failed", &self.failed)]
         {
-            text.sample(name, &[("result", result)], count.load(Ordering::Relaxed));
+            family.sample(&[("result", result)], count.load(Ordering::Relaxed));
         }
     }
 }

@@ -18,13 +18,14 @@ use crate::{
 /// Restore your account
 ///
 /// Restores an account that its owner has deleted, with everything in it, until it is purged. Log in with its password
-/// afterwards. The link works once.
+/// afterwards. It comes back without its username if another account has that by now. The link works once; if another
+/// account has the address by now, it still works after that account was deleted or got another address.
 #[utoipa::path(
     tag = "mail",
     security(()),
     responses(
         (status = 204, description = "The account is restored."),
-        (status = 409, description = "`email-taken`, `username-taken`: another account has it by now."),
+        (status = 409, description = "`email-taken`: another account has the address by now."),
         (status = 422, description = "`validation-failed`, `invalid-code`."),
         (status = 429, description = "`too-many-requests`.")
     )

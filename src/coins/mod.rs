@@ -22,6 +22,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::{
     alerts::{Alerts, CoinAlertMail},
+    body::Provenance,
     stream::Streams,
     view::View,
 };

@@ -147,6 +147,11 @@ impl View {
         Problem::new(&kind::VALIDATION_FAILED).field("/currency", "currency", message)
     }
 
+    /// Describes source and age of the newest snapshot in the default currency; None until there is one.
+    pub fn newest_provenance(&self) -> Option<Provenance> {
+        Some(self.provenance(&self.current(None).ok()?.snapshot))
+    }
+
     /// Describes source and age of a snapshot, as of now.
     pub(super) fn provenance(&self, snapshot: &Snapshot) -> Provenance {
         let now = self.clock.now();

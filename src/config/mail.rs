@@ -24,6 +24,8 @@ pub struct Mail {
     pub product_name: String,
     /// Base of links in mails, without a trailing slash; None for the built-in pages.
     pub app_url: Option<String>,
+    /// Where people log in, for the built-in pages: `LOGIN_URL`, else `APP_URL`.
+    pub login_url: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -100,15 +102,13 @@ impl Mail {
             env.wrong("MAIL_TRANSPORT", "smtp, file or off in production: mails contain links that log people in and must not be printed");
         }
         let product_name = read_product_name(env);
+        let expected = "an http(s) address without a query, such as https://app.example.com";
+        let app_url = read_url(env, profile, "APP_URL", expected);
         Self {
             from: read_from(env, transport, &product_name),
             product_name,
-            app_url: read_url(
-                env,
-                profile,
-                "APP_URL",
-                "an http(s) address without a query, such as https://app.example.com",
-            ),
+            login_url: read_url(env, profile, "LOGIN_URL", expected).or_else(|| app_url.clone()),
+            app_url,
             transport: match (transport, smtp) {
                 (Transport::Smtp, Some(smtp)) => MailTransport::Smtp(smtp),
                 (Transport::File, _) => MailTransport::File(directory),

@@ -11,6 +11,7 @@ mod envelope;
 pub mod etag;
 mod fallback;
 mod forwarded;
+pub mod html;
 mod json;
 pub mod kind;
 mod network;

@@ -151,6 +151,8 @@ fn complete_operation(operation: &mut Operation, components: &mut Components) {
         operation.security = Some(Vec::new());
     }
     let mut places = Vec::new();
+    // What a request cannot do without comes first, as people and generated clients expect it.
+    operation.parameters.iter_mut().for_each(|all| all.sort_by_key(is_optional));
     for parameter in operation.parameters.iter_mut().flatten() {
         if let RefOr::T(parameter) = parameter {
             remove_null(parameter);
@@ -223,6 +225,10 @@ fn body_of(operation: &Operation) -> Body {
         Some(RefOr::T(body)) if !body.content.contains_key("application/json") => Body::File,
         Some(_) => Body::Json,
     }
+}
+
+fn is_optional(parameter: &RefOr<Parameter>) -> bool {
+    matches!(parameter, RefOr::T(parameter) if parameter.required != Required::True)
 }
 
 /// Removes `null` from the types of a parameter: one without a value is left out.

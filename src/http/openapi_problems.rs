@@ -81,6 +81,11 @@ fn pascal_case(code: &str) -> String {
 }
 
 fn example(kind: &Kind) -> Value {
+    serde_json::to_value(example_at(EXAMPLE_URL, kind)).expect("strings and numbers serialise")
+}
+
+/// An example of the problem, on the server at `url`.
+pub(super) fn example_at(url: &str, kind: &Kind) -> ProblemBody {
     let (mut errors, mut choices) = (Vec::new(), Vec::new());
     match kind.example {
         Example::Plain => {}
@@ -93,8 +98,8 @@ fn example(kind: &Kind) -> Value {
             href: (*href).into(),
         })),
     }
-    let body = ProblemBody {
-        type_uri: format!("{EXAMPLE_URL}/problems/{}", kind.code),
+    ProblemBody {
+        type_uri: format!("{url}/problems/{}", kind.code),
         title: kind.title,
         status: kind.status,
         detail: errors.first().map(FieldError::to_string),
@@ -102,6 +107,5 @@ fn example(kind: &Kind) -> Value {
         request_id: EXAMPLE_REQUEST_ID.into(),
         errors,
         choices,
-    };
-    serde_json::to_value(body).expect("strings and numbers serialise")
+    }
 }

@@ -1,16 +1,17 @@
 //! The HTML pages that the `type` of a problem links to.
 
-use actix_web::{HttpResponse, get, http::header};
+use actix_web::{HttpResponse, get, http::header, web::Data};
 use askama::Template;
 
 use super::{
-    Path, Problem,
+    Envelope, Path, Problem, html,
     kind::{self, Kind},
+    openapi_problems,
 };
 
 /// All problem types
 ///
-/// Returns an HTML page that lists every kind of problem.
+/// Returns an HTML page that lists every kind of problem, each with an example. The anchor of a problem is its code.
 #[utoipa::path(
     tag = "system",
     security(()),
@@ -18,8 +19,8 @@ use super::{
         example = "<!doctype html><title>Problems</title>…"))
 )]
 #[get("/problems")]
-pub async fn problem_pages() -> HttpResponse {
-    Page { title: "Problems", kinds: kind::ALL }.respond()
+pub async fn problem_pages(settings: Data<Envelope>) -> Result<HttpResponse, Problem> {
+    Page::new("Problems", kind::ALL, &settings).respond()
 }
 
 /// One problem type
@@ -36,28 +37,45 @@ pub async fn problem_pages() -> HttpResponse {
     )
 )]
 #[get("/problems/{code}")]
-pub async fn problem_page(path: Path<String>) -> Result<HttpResponse, Problem> {
+pub async fn problem_page(path: Path<String>, settings: Data<Envelope>) -> Result<HttpResponse, Problem> {
     let known = kind::ALL.iter().find(|kind| kind.code == path.0);
     let kind = known.ok_or_else(|| Problem::new(&kind::NOT_FOUND))?;
-    Ok(Page { title: kind.title, kinds: &[kind] }.respond())
+    let page = Page::new(kind.title, &[kind], &settings);
+    Page { is_index: false, root: "../", ..page }.respond()
 }
 
 #[derive(Template)]
 #[template(path = "http/problems.html")]
 struct Page<'a> {
     title: &'a str,
-    kinds: &'a [&'static Kind],
+    /// Whether it lists all problems.
+    is_index: bool,
+    /// The relative address of the start page.
+    root: &'a str,
+    entries: Vec<Entry>,
 }
 
-impl Page<'_> {
-    fn respond(&self) -> HttpResponse {
-        HttpResponse::Ok()
-            .content_type("text/html; charset=utf-8")
+struct Entry {
+    kind: &'static Kind,
+    /// As JSON.
+    example: String,
+}
+
+impl<'a> Page<'a> {
+    fn new(title: &'a str, kinds: &[&'static Kind], settings: &Envelope) -> Self {
+        let entry = |kind: &&'static Kind| {
+            let example = openapi_problems::example_at(&settings.public_url, kind);
+            Entry { kind, example: serde_json::to_string_pretty(&example).expect("strings serialise") }
+        };
+        Self { title, is_index: true, root: "", entries: kinds.iter().map(entry).collect() }
+    }
+
+    fn respond(self) -> Result<HttpResponse, Problem> {
+        let html = self.render().map_err(Problem::internal)?;
+        Ok(HttpResponse::Ok()
+            .content_type(html::CONTENT_TYPE)
             .insert_header((header::CACHE_CONTROL, "public, max-age=3600"))
-            .insert_header((
-                header::CONTENT_SECURITY_POLICY,
-                "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-            ))
-            .body(self.render().expect("writing into memory does not fail"))
+            .insert_header((header::CONTENT_SECURITY_POLICY, html::POLICY.clone()))
+            .body(html))
     }
 }

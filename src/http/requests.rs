@@ -13,7 +13,7 @@ use actix_web::{
 };
 use utoipa::openapi::OpenApi;
 
-use crate::telemetry::{Exposition, Histogram};
+use crate::telemetry::{Exposition, Histogram, MetricType};
 
 const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "other"];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -72,26 +72,28 @@ impl Requests {
         counts.durations.count(took);
     }
 
-    pub fn write(&self, text: &mut Exposition) {
+    pub fn write(&self, metrics: &mut Exposition) {
         let all = || {
             self.routes.iter().flat_map(|(route, counts)| {
                 counts.iter().zip(METHODS).map(move |(counts, method)| (route.as_str(), method, counts))
             })
         };
         let name = "mintage_http_requests_total";
-        text.family(name, "counter", "Requests by route, method and status class.");
+        let help = "Requests by route, method and status class.";
+        let requests = metrics.family(name, MetricType::Counter, help);
         for (route, method, counts) in all() {
             for (class, count) in CLASSES.iter().zip(&counts.by_class) {
                 let count = count.load(Ordering::Relaxed);
                 if count > 0 {
-                    text.sample(name, &[("route", route), ("method", method), ("status", class)], count);
+                    requests.sample(&[("route", route), ("method", method), ("status", class)], count);
                 }
             }
         }
         let name = "mintage_http_request_duration_seconds";
-        text.family(name, "histogram", "Time from the head of a request to the head of its response.");
+        let help = "Time from the head of a request to the head of its response.";
+        let durations = metrics.family(name, MetricType::Histogram, help);
         for (route, method, counts) in all() {
-            counts.durations.write(text, name, &[("route", route), ("method", method)]);
+            durations.histogram(&[("route", route), ("method", method)], &counts.durations);
         }
     }
 }

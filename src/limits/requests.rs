@@ -212,10 +212,10 @@ impl RateLimits {
         name
     }
 
-    pub fn write(&self, text: &mut Exposition) {
+    pub fn write(&self, metrics: &mut Exposition) {
         let name = "mintage_rate_limits_shared";
         let help = "1 if rate limits are shared with other servers, 0 while this server counts alone.";
-        text.single(name, "gauge", help, u8::from(self.is_shared()));
+        metrics.gauge(name, help, u8::from(self.is_shared()));
     }
 }
 

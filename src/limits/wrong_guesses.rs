@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 
-use crate::{clock::Clock, telemetry::Exposition};
+use crate::{
+    clock::Clock,
+    telemetry::{Exposition, MetricType},
+};
 
 const HOUR: TimeDelta = TimeDelta::hours(1);
 
@@ -39,11 +42,12 @@ impl WrongGuesses {
         self.codes.count(self.clock.now());
     }
 
-    pub fn write(&self, text: &mut Exposition) {
+    pub fn write(&self, metrics: &mut Exposition) {
         let name = "mintage_wrong_guesses_total";
-        text.family(name, "counter", "Wrong passwords and wrong codes of mails, over all accounts.");
+        let help = "Wrong passwords and wrong codes of mails, over all accounts.";
+        let family = metrics.family(name, MetricType::Counter, help);
         for guesses in [&self.passwords, &self.codes] {
-            text.sample(name, &[("kind", guesses.name)], guesses.total.load(Ordering::Relaxed));
+            family.sample(&[("kind", guesses.name)], guesses.total.load(Ordering::Relaxed));
         }
     }
 }

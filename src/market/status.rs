@@ -13,7 +13,7 @@ use crate::{
     clock::start_of_slot,
     config::{Coins, Social},
     social::budgets,
-    telemetry::Exposition,
+    telemetry::{Exposition, MetricType},
     upstream::{self, Budget, ServiceState, next_day},
 };
 
@@ -133,13 +133,13 @@ impl SyncStatus {
     }
 
     /// Writes the status as metrics; every replica writes the same values, which come from the database.
-    pub fn write(&self, text: &mut Exposition) {
+    pub fn write(&self, metrics: &mut Exposition) {
         let services = || self.providers.iter().chain(&self.social);
         let mut gauge = |name, help, value: &dyn Fn(&ServiceStatus) -> Option<i64>| {
-            text.family(name, "gauge", help);
+            let family = metrics.family(name, MetricType::Gauge, help);
             for service in services() {
                 if let Some(value) = value(service) {
-                    text.sample(name, &[("service", &service.name)], value);
+                    family.sample(&[("service", &service.name)], value);
                 }
             }
         };
@@ -165,7 +165,7 @@ impl SyncStatus {
         });
         if let Some(next) = self.next_run_at {
             let name = "mintage_sync_next_run_timestamp_seconds";
-            text.single(name, "gauge", "When the next slot is due.", next.timestamp());
+            metrics.gauge(name, "When the next slot is due.", next.timestamp());
         }
     }
 }

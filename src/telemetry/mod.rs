@@ -5,6 +5,7 @@
 
 mod exposition;
 mod output;
+mod process;
 mod repeats;
 
 use std::{
@@ -17,7 +18,10 @@ use std::{
 
 use tracing_subscriber::{EnvFilter, fmt};
 
-pub use self::exposition::{CONTENT_TYPE, Exposition, Histogram};
+pub use self::{
+    exposition::{CLASSIC, Exposition, Histogram, MetricType, OPEN_METRICS},
+    process::write_process,
+};
 use self::{output::STDERR, repeats::Repeats};
 use crate::config::{Log, LogFormat};
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use parking_lot::Mutex;
 
-use crate::telemetry::{Exposition, Histogram};
+use crate::telemetry::{Exposition, Histogram, MetricType};
 
 #[derive(Default)]
 struct Outcome {
@@ -29,21 +29,21 @@ impl Outcomes {
         outcome.durations.count(took);
     }
 
-    pub fn write(&self, text: &mut Exposition) {
+    pub fn write(&self, metrics: &mut Exposition) {
         let outcomes = self.0.lock();
         let name = "mintage_sync_total";
         let help = "Calls of a service by outcome, retries included in their call: a market data provider is \
                     called once per slot, a social source once per coin or connection.";
-        text.family(name, "counter", help);
+        let calls = metrics.family(name, MetricType::Counter, help);
         for (service, outcome) in &*outcomes {
             for (word, count) in [("success", outcome.successes), ("failure", outcome.failures)] {
-                text.sample(name, &[("service", service), ("outcome", word)], count);
+                calls.sample(&[("service", service), ("outcome", word)], count);
             }
         }
         let name = "mintage_sync_duration_seconds";
-        text.family(name, "histogram", "Duration of these calls.");
+        let durations = metrics.family(name, MetricType::Histogram, "Duration of these calls.");
         for (service, outcome) in &*outcomes {
-            outcome.durations.write(text, name, &[("service", service)]);
+            durations.histogram(&[("service", service)], &outcome.durations);
         }
     }
 }

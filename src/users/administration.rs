@@ -108,29 +108,46 @@ pub fn mark_deleted(
     Ok(deleted)
 }
 
-/// Restores a deleted account with its address and username.
+/// Restores a deleted account with its address and its username. It loses a username that another account has by now,
+/// because its owner could do nothing about that.
 ///
 /// # Errors
-/// `email-taken` or `username-taken`: another account has them by now.
+/// `email-taken`: another account has the address by now.
 pub fn restore(conn: &mut PgConnection, user: &User, now: DateTime<Utc>) -> Result<User, Problem> {
     let email =
         EmailAddress::parse(&user.email).ok_or_else(|| Problem::internal("a stored address is not valid"))?;
-    let username = user.username.as_deref().map(str::to_ascii_lowercase);
+    let mut restored = conn.transaction(|conn| bring_back(conn, user, &email, user.username.as_deref(), now));
+    if restored.as_ref().is_err_and(|error| Taken::by(error) == Some(Taken::Username)) {
+        restored = bring_back(conn, user, &email, None, now);
+    }
+    restored.map_err(|error| match Taken::by(&error) {
+        Some(_) => Problem::new(&kind::EMAIL_TAKEN).detail(
+            "another account has the email address by now: delete that account or change its address, then restore \
+             this one",
+        ),
+        None => error.into(),
+    })
+}
+
+fn bring_back(
+    conn: &mut PgConnection,
+    user: &User,
+    email: &EmailAddress,
+    username: Option<&str>,
+    now: DateTime<Utc>,
+) -> QueryResult<User> {
     diesel::update(users::table.find(user.id))
         .set((
             users::deleted_at.eq(None::<DateTime<Utc>>),
             users::purge_at.eq(None::<DateTime<Utc>>),
             users::email_canonical.eq(email.canonical()),
-            users::username_canonical.eq(username),
+            users::username.eq(username),
+            users::username_canonical.eq(username.map(str::to_ascii_lowercase)),
             users::version.eq(users::version + 1),
             users::updated_at.eq(now),
         ))
         .returning(User::as_returning())
         .get_result(conn)
-        .map_err(|error| match Taken::by(&error) {
-            Some(taken) => taken.problem(),
-            None => error.into(),
-        })
 }
 
 /// What is left to delete of a purged account.

@@ -23,6 +23,9 @@ mod app {
     mod system;
     mod well_known;
 }
+mod home {
+    mod start;
+}
 mod auth {
     mod api_key_races;
     pub mod api_keys;

@@ -25,9 +25,10 @@ use self::{
 };
 
 /// From the top; a room may use those after it.
-const ROOMS: [&str; 25] = [
+const ROOMS: [&str; 26] = [
     "cli",
     "app",
+    "home",
     "auth",
     "coins",
     "market",

@@ -1,28 +1,19 @@
 // A person with a mail client and a browser finishes every flow; nothing else is there.
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 
+import { launch, open as openPage, shot } from './chromium.mjs';
 import { startServer } from './server.mjs';
 
-const require = createRequire(new URL('../../.ci/tools/package.json', import.meta.url));
-const { chromium } = require('playwright-core');
-
 const PASSWORD = 'correct horse battery staple';
-const SCREENSHOTS = new URL('../../target/browser/', import.meta.url).pathname;
-const PHONE = { width: 360, height: 740 };
+const LOGIN = 'https://app.example.com/login';
 
 let server;
 let browser;
 
 before(async () => {
-  mkdirSync(SCREENSHOTS, { recursive: true });
-  server = await startServer({ TRUSTED_PROXIES: '127.0.0.0/8' });
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM,
-    args: process.getuid?.() === 0 ? ['--no-sandbox'] : [],
-  });
+  server = await startServer({ TRUSTED_PROXIES: '127.0.0.0/8', LOGIN_URL: LOGIN });
+  browser = await launch();
 });
 
 after(async () => {
@@ -30,29 +21,7 @@ after(async () => {
   await server?.stop();
 });
 
-/** A page that fails its test on any error of its own and any request elsewhere. */
-const open = async (t, link, options = {}) => {
-  const context = await browser.newContext({ viewport: PHONE, ...options });
-  const page = await context.newPage();
-  const faults = [];
-  page.on('pageerror', (error) => faults.push(String(error)));
-  page.on('console', (message) => {
-    const refused = /status of 4\d\d/.test(message.text());
-    if (message.type() === 'error' && !refused) faults.push(message.text());
-  });
-  page.on('request', (request) => {
-    if (!request.url().startsWith(server.base)) faults.push(`asked ${request.url()}`);
-    if (request.url().includes('token=')) faults.push('the token left the browser in an address');
-  });
-  t.after(async () => {
-    await context.close();
-    assert.deepEqual(faults, []);
-  });
-  await page.goto(link);
-  return page;
-};
-
-const shot = (page, name) => page.screenshot({ path: `${SCREENSHOTS}${name}.png`, fullPage: true });
+const open = (t, link, options) => openPage(t, browser, server.base, link, options);
 
 const register = async (email) => {
   assert.equal((await server.post('/auth/register', { email, password: PASSWORD })).status, 202);
@@ -83,6 +52,9 @@ test('the link confirms, with one press of a button and not before', async (t) =
 
   await page.getByRole('button', { name: 'Confirm' }).click();
   await page.getByText('link@example.com is confirmed').waitFor();
+  await page.getByRole('heading', { name: 'Email address confirmed' }).waitFor();
+  assert.match(await page.title(), /^Email address confirmed – /);
+  assert.equal(await page.getByRole('link', { name: 'Log in' }).getAttribute('href'), LOGIN);
   assert.equal(await page.evaluate(() => document.activeElement.id), 'done', 'the result has the focus');
   await shot(page, 'confirm-done');
   assert.equal(await logIn('link@example.com', PASSWORD), 200);
@@ -118,9 +90,9 @@ test('a link that was replaced leads to another mail and its code', async (t) =>
   await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
   await page.getByRole('button', { name: 'Confirm' }).click();
   await page.getByText('This link has expired or was used already').waitFor();
-  await page.getByText('No mail, or it has expired?').click();
-  await page.locator('#again').getByLabel('E-mail address').fill(email);
-  await page.getByRole('button', { name: 'Send a mail' }).click();
+  await page.getByText('No email, or has it expired?').click();
+  await page.locator('#again').getByLabel('Email address').fill(email);
+  await page.getByRole('button', { name: 'Send an email' }).click();
   await page.getByText('is on its way').waitFor();
   await shot(page, 'confirm-again');
 
@@ -163,8 +135,8 @@ test('a forgotten password is reset on the page, which explains problems in sent
   const email = 'forgot@example.com';
   await account(email);
   const asking = await open(t, `${server.base}/reset-password`);
-  await asking.locator('#again').getByLabel('E-mail address').fill(email);
-  await asking.getByRole('button', { name: 'Send a mail' }).click();
+  await asking.locator('#again').getByLabel('Email address').fill(email);
+  await asking.getByRole('button', { name: 'Send an email' }).click();
   await asking.getByText('is on its way').waitFor();
   await shot(asking, 'reset-ask');
 
@@ -197,7 +169,7 @@ test('the code resets the password too', async (t) => {
   const { code } = await server.mailTo(email);
   const page = await open(t, `${server.base}/reset-password`, { colorScheme: 'dark', viewport: { width: 1280, height: 900 } });
   await shot(page, 'reset-code-dark-wide');
-  await page.locator('#proof').getByLabel('E-mail address').fill(email);
+  await page.locator('#proof').getByLabel('Email address').fill(email);
   await page.getByLabel('Code of eight characters').fill(code);
   await page.getByLabel('New password').fill('a horse of another colour');
   await page.getByLabel('New password').press('Enter');
@@ -217,7 +189,7 @@ test('a change of the address is confirmed and undone on the pages', async (t) =
   const confirming = await open(t, (await server.mailTo(fresh)).link);
   await confirming.getByText('may be able to take the account back').waitFor();
   await shot(confirming, 'email-change-link');
-  await confirming.getByRole('button', { name: 'Use this address' }).click();
+  await confirming.getByRole('button', { name: 'Confirm new email' }).click();
   await confirming.getByText(`${fresh} is now the address of your account`).waitFor();
   assert.equal(await logIn(fresh, PASSWORD), 200);
 
@@ -273,9 +245,34 @@ test('an invited person chooses a password, deletes the account and restores it'
   assert.equal(await logIn(email, PASSWORD), 200);
 });
 
+test('a deleted account whose address is taken comes back after the other one is gone', async (t) => {
+  const email = 'taken@example.com';
+  const remove = async () => {
+    const { access_token: token } = await (await server.post('/auth/login', { email, password: PASSWORD })).json();
+    const answer = await fetch(`${server.base}/api/v1/user`, {
+      method: 'DELETE',
+      headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${token}` },
+      body: JSON.stringify({ password: PASSWORD }),
+    });
+    assert.equal(answer.status, 204);
+  };
+  await account(email);
+  await remove();
+  const { link } = await server.mailTo(email, (mail) => mail.link?.includes('/restore-account'));
+  await account(email);
+  const page = await open(t, link);
+  await page.getByRole('button', { name: 'Restore the account' }).click();
+  await page.getByText('Another account has the email address by now: delete that account').waitFor();
+  await shot(page, 'restore-taken');
+  await remove();
+  await page.getByRole('button', { name: 'Restore the account' }).click();
+  await page.getByRole('heading', { name: 'Account restored' }).waitFor();
+  assert.equal(await logIn(email, PASSWORD), 200);
+});
+
 test('without its token the undo page says what to do', async (t) => {
   const page = await open(t, `${server.base}/undo-email-change`);
-  await page.getByText('Open the link in the mail again').waitFor();
+  await page.getByText('This link is incomplete').waitFor();
   assert.equal(await page.getByRole('button').count(), 0);
 });
 

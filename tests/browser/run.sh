@@ -19,4 +19,5 @@ cargo build --quiet --bin mintage
 MINTAGE=$(cargo metadata --format-version 1 --no-deps |
     node -p 'JSON.parse(require("node:fs").readFileSync(0, "utf8")).target_directory')/debug/mintage
 export MINTAGE
-exec node --test --test-reporter=spec tests/browser/*.test.mjs
+command -v curl >/dev/null || { echo 'install curl first: a test runs the commands of the start page' >&2; exit 1; }
+exec node --test --test-concurrency=1 --test-reporter=spec tests/browser/*.test.mjs

@@ -18,8 +18,8 @@ use crate::{
 
 /// Restore a user
 ///
-/// For admins. Restores a deleted account with its address, username, password and data, until it is purged. Without
-/// effect on one that is not deleted.
+/// For admins. Restores a deleted account with its address, username, password and data, until it is purged. It comes
+/// back without its username if another account has that by now. Without effect on one that is not deleted.
 #[utoipa::path(
     tag = "users",
     security(("admin" = [])),
@@ -32,7 +32,7 @@ use crate::{
             headers(("ETag" = String, description = "The new entity tag."))),
         (status = 403, description = "`forbidden`: not an admin."),
         (status = 404, description = "`not-found`: no such user, or it was purged."),
-        (status = 409, description = "`email-taken`, `username-taken`: another account has it by now."),
+        (status = 409, description = "`email-taken`: another account has the address by now."),
         (status = 412, description = "`precondition-failed`: the account has changed in the meantime.")
     )
 )]

@@ -41,6 +41,8 @@ impl Job for RestoreMail {
                 &deleted,
                 "If it was not you, or you have changed your mind, restore it until then. If it was not you, someone \
                  else knows its password: choose another one afterwards.",
+                "If you have made another account with this address since then, delete that one first or change its \
+                 address. If someone else has taken your username, the account comes back without it.",
             ],
             action: Some(Action {
                 label: "Restore the account",

@@ -32,11 +32,13 @@ const complaints = async (answer, byToken) => {
   }
   if (problem.code === 'invalid-code') {
     deadLink ||= byToken && typed !== null;
-    const another = byId('again') ? 'request another mail' : 'request the change again in your account';
+    const another = byId('again') ? 'request another email' : 'request the change again in your account';
     return { '': byToken
       ? `This link has expired or was used already.${typed ? ` ${sentence(another)}` : ''}`
       : `The code or the address is wrong, or the code has expired. Check both, or ${another}.` };
   }
+  // Says what to do first.
+  if (answer.status === 409) return { '': sentence(problem.detail ?? problem.title) };
   const found = {};
   for (const { pointer, message } of problem.errors ?? []) {
     const name = pointer.slice(1);
@@ -122,6 +124,8 @@ proof.addEventListener('submit', async (event) => {
     const { email } = answer.status === 200 ? await answer.json() : {};
     const done = byId('done');
     done.querySelector('strong').textContent = email ?? '';
+    document.querySelector('h1').textContent = done.dataset.result;
+    document.title = document.title.replace(/^.* –/, () => `${done.dataset.result} –`);
     byId('todo').hidden = true;
     done.hidden = false;
     done.focus();
@@ -138,7 +142,7 @@ byId('again')?.querySelector('form').addEventListener('submit', async (event) =>
   const email = byId('again-email').value.trim();
   if (await send(form, { email })) {
     form.querySelector('[role=status]').textContent =
-      'If there is an account that needs it, a mail with a link and a code is on its way.';
+      'If there is an account that needs it, an email with a link and a code is on its way.';
     if (typed) {
       // The new mail replaces this link.
       deadLink = true;

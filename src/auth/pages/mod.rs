@@ -12,10 +12,13 @@ use actix_web::{
 use askama::Template;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::http::{Path, Problem, kind};
+use crate::{
+    config::Mail,
+    http::{Path, Problem, html, kind},
+};
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+                      img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const ASSETS: [(&str, &str, &str); 2] = [
     ("flow.css", "text/css; charset=utf-8", include_str!("flow.css")),
     ("flow.js", "text/javascript; charset=utf-8", include_str!("flow.js")),
@@ -36,7 +39,19 @@ pub fn routes(config: &mut ServiceConfig) {
 
 /// The pages' settings.
 pub struct Pages {
-    pub product_name: String,
+    product_name: String,
+    /// Where people log in; without it the pages have no link to it.
+    login_url: Option<String>,
+}
+
+impl Pages {
+    pub fn new(settings: &Mail) -> Self {
+        Self { product_name: settings.product_name.clone(), login_url: settings.login_url.clone() }
+    }
+
+    fn login(&self) -> Option<Next<'_>> {
+        Some(Next { label: "Log in", href: self.login_url.as_deref()? })
+    }
 }
 
 /// The texts of a page, and where it posts.
@@ -49,8 +64,11 @@ struct Page<'a> {
     intro: &'a str,
     endpoint: &'a str,
     button: &'a str,
-    /// The text after success; the address may stand before it.
+    /// The heading and the text after success; the address may stand before the text.
+    result: &'a str,
     done: &'a str,
+    /// Where to go on after success.
+    next: Option<Next<'a>>,
     /// Whether the page takes a code if it was opened without a link.
     takes_code: bool,
     password: Option<Password<'a>>,
@@ -67,6 +85,12 @@ struct Password<'a> {
     autocomplete: &'a str,
 }
 
+/// A link.
+struct Next<'a> {
+    label: &'a str,
+    href: &'a str,
+}
+
 struct Resend<'a> {
     endpoint: &'a str,
     question: &'a str,
@@ -75,7 +99,7 @@ struct Resend<'a> {
 fn respond(page: &Page) -> Result<HttpResponse, Problem> {
     let html = page.render().map_err(Problem::internal)?;
     Ok(HttpResponse::Ok()
-        .content_type("text/html; charset=utf-8")
+        .content_type(html::CONTENT_TYPE)
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header((header::REFERRER_POLICY, "no-referrer"))
         .insert_header((HeaderName::from_static("cross-origin-opener-policy"), "same-origin"))
@@ -90,18 +114,20 @@ fn respond(page: &Page) -> Result<HttpResponse, Problem> {
     tag = "pages",
     security(()),
     responses((status = 200, description = "The page.", body = String, content_type = "text/html",
-        example = "<!doctype html><title>Confirm your e-mail address</title>…"))
+        example = "<!doctype html><title>Confirm your email address</title>…"))
 )]
 #[get("/confirm")]
 async fn confirm_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
     respond(&Page {
         product: &pages.product_name,
-        title: "Confirm your e-mail address",
-        intro: "Someone asked for an account with this e-mail address. Confirm it only if that was you. Then you can \
+        title: "Confirm your email address",
+        intro: "Someone asked for an account with this email address. Confirm it only if that was you. Then you can \
                log in.",
         endpoint: "api/v1/auth/confirm",
         button: "Confirm",
+        result: "Email address confirmed",
         done: "is confirmed. You can log in now.",
+        next: pages.login(),
         takes_code: true,
         password: Some(Password {
             name: "password",
@@ -111,7 +137,7 @@ async fn confirm_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
         }),
         resend: Some(Resend {
             endpoint: "api/v1/auth/confirm/resend",
-            question: "No mail, or it has expired?",
+            question: "No email, or has it expired?",
         }),
     })
 }
@@ -133,7 +159,9 @@ async fn reset_password_page(pages: Data<Pages>) -> Result<HttpResponse, Problem
         intro: "This logs you out everywhere. Log in with the new password afterwards.",
         endpoint: "api/v1/auth/password/reset",
         button: "Set the password",
+        result: "Password changed",
         done: "Your new password is set. You can log in with it now.",
+        next: pages.login(),
         takes_code: true,
         password: Some(Password {
             name: "new_password",
@@ -143,7 +171,7 @@ async fn reset_password_page(pages: Data<Pages>) -> Result<HttpResponse, Problem
         }),
         resend: Some(Resend {
             endpoint: "api/v1/auth/password/forgot",
-            question: "No mail, or it has expired?",
+            question: "No email, or has it expired?",
         }),
     })
 }
@@ -165,7 +193,9 @@ async fn accept_invitation_page(pages: Data<Pages>) -> Result<HttpResponse, Prob
         intro: "An administrator has created an account for you. Choose a password, and you can log in with it.",
         endpoint: "api/v1/auth/invitation/accept",
         button: "Set the password",
+        result: "Password set",
         done: "Your password is set. You can log in with it now.",
+        next: pages.login(),
         takes_code: true,
         password: Some(Password {
             name: "new_password",
@@ -191,10 +221,13 @@ async fn restore_account_page(pages: Data<Pages>) -> Result<HttpResponse, Proble
     respond(&Page {
         product: &pages.product_name,
         title: "Restore your account",
-        intro: "Your account was deleted. It comes back with everything in it, and you can log in with its password.",
+        intro: "Your account was deleted. It comes back with everything in it, and you can log in with its password. \
+               If someone else has taken your username, it comes back without it.",
         endpoint: "api/v1/auth/account/restore",
         button: "Restore the account",
+        result: "Account restored",
         done: "Your account is restored. You can log in now.",
+        next: pages.login(),
         takes_code: false,
         password: None,
         resend: None,
@@ -218,8 +251,10 @@ async fn end_session_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
         intro: "This ends the log-in that the mail is about. Your other log-ins and your password stay as they are.",
         endpoint: "api/v1/auth/session/end",
         button: "End this log-in",
+        result: "Log-in ended",
         done: "The log-in has ended. If it was not yours, someone else knows your password: choose another one, \
                which ends all log-ins.",
+        next: Some(Next { label: "Choose another password", href: "reset-password" }),
         takes_code: false,
         password: None,
         resend: None,
@@ -233,19 +268,21 @@ async fn end_session_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
     tag = "pages",
     security(()),
     responses((status = 200, description = "The page.", body = String, content_type = "text/html",
-        example = "<!doctype html><title>Confirm your new e-mail address</title>…"))
+        example = "<!doctype html><title>Confirm your new email address</title>…"))
 )]
 #[get("/confirm-email-change")]
 async fn confirm_email_change_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
     respond(&Page {
         product: &pages.product_name,
-        title: "Confirm your new e-mail address",
-        intro: "An existing account gets this e-mail address. The person who created that account knows its \
+        title: "Confirm your new email address",
+        intro: "An existing account gets this email address. The person who created that account knows its \
                password, and may be able to take the account back for 7 days. Continue only if the account is yours \
                and you asked for the change.",
         endpoint: "api/v1/auth/email/change/confirm",
-        button: "Use this address",
+        button: "Confirm new email",
+        result: "Email address changed",
         done: "is now the address of your account.",
+        next: pages.login(),
         takes_code: true,
         password: None,
         resend: None,
@@ -259,18 +296,20 @@ async fn confirm_email_change_page(pages: Data<Pages>) -> Result<HttpResponse, P
     tag = "pages",
     security(()),
     responses((status = 200, description = "The page.", body = String, content_type = "text/html",
-        example = "<!doctype html><title>Undo the change of your e-mail address</title>…"))
+        example = "<!doctype html><title>Undo the change of your email address</title>…"))
 )]
 #[get("/undo-email-change")]
 async fn undo_email_change_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
     respond(&Page {
         product: &pages.product_name,
-        title: "Undo the change of your e-mail address",
+        title: "Undo the change of your email address",
         intro: "Your account gets its old address back, and all its sessions end.",
         endpoint: "api/v1/auth/email/change/undo",
         button: "Undo the change",
+        result: "Change undone",
         done: "is the address of your account again. We mailed a link for a new password to it: if you did not make \
                the change, someone else knows the current password.",
+        next: pages.login(),
         takes_code: false,
         password: None,
         resend: None,
@@ -295,7 +334,9 @@ async fn unlock_login_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> 
                not stop it again.",
         endpoint: "api/v1/auth/login/unlock",
         button: "Let me log in here",
+        result: "Log-in allowed",
         done: "You can log in from here now.",
+        next: pages.login(),
         takes_code: false,
         password: None,
         resend: None,

@@ -9,12 +9,21 @@ use crate::support::{
     upstream::{Upstream, fixture},
 };
 
-async fn read(app: &App) -> String {
-    let answer = reqwest::get(app.metrics.as_ref().unwrap()).await.unwrap();
+/// The metrics for a client with this `Accept`, which must be of the content type.
+async fn read_as(app: &App, accept: &str, content_type: &str) -> String {
+    let get = reqwest::Client::new().get(app.metrics.as_ref().unwrap());
+    let answer = get.header("accept", accept).send().await.unwrap();
     assert_eq!(answer.status(), 200);
-    assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("text/plain; version=0.0.4"));
+    assert_eq!(answer.headers()["content-type"], format!("{content_type}; charset=utf-8"));
     answer.text().await.unwrap()
 }
+
+async fn read(app: &App) -> String {
+    read_as(app, "*/*", CLASSIC).await
+}
+
+const CLASSIC: &str = "text/plain; version=0.0.4";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0";
 
 fn value(text: &str, sample: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
@@ -51,6 +60,51 @@ async fn requests_are_counted_by_route_method_and_class_of_status() {
     assert_eq!(value(&text, "mintage_hash_queue"), 0);
     assert!(!text.contains("BTC") && !text.contains("no/such"), "labels are bounded");
     app.anyone().get("/metrics").await.assert(404);
+}
+
+#[tokio::test]
+async fn scrapers_get_the_format_that_they_prefer() {
+    let app = App::with(&[("METRICS_BIND", "127.0.0.1:0")]);
+    app.user().await.get(COINS).await.assert(200);
+    // What Prometheus 3 sends.
+    let prometheus = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+                      application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;q=0.4,\
+                      text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+    let text = read_as(&app, prometheus, OPEN_METRICS).await;
+    assert!(text.contains("\n# TYPE mintage_http_requests counter\n"), "{text}");
+    assert!(text.ends_with("\n# EOF\n"));
+    let labels = r#"route="/api/v1/coins",method="GET",status="2xx""#;
+    let coins = format!("mintage_http_requests_total{{{labels}}}");
+    assert_eq!(value(&text, &coins), 1);
+    for accept in ["", "*/*", "text/plain", "application/openmetrics-text;q=0.1, text/plain"] {
+        let text = read_as(&app, accept, CLASSIC).await;
+        assert!(text.contains("\n# TYPE mintage_http_requests_total counter\n"), "{text}");
+        assert_eq!(value(&text, &coins), 1);
+        assert!(!text.contains("# EOF"));
+    }
+}
+
+#[tokio::test]
+async fn the_build_and_the_process_are_reported() {
+    let app = App::with(&[("METRICS_BIND", "127.0.0.1:0")]);
+    let text = read(&app).await;
+    let (version, commit) = (env!("CARGO_PKG_VERSION"), mintage::home::COMMIT.unwrap_or("unknown"));
+    let build = format!(r#"mintage_build_info{{version="{version}",commit="{commit}"}}"#);
+    assert_eq!(value(&text, &build), 1);
+    if cfg!(target_os = "linux") {
+        assert!(value(&text, "process_resident_memory_bytes") > 1_000_000);
+        assert!(value(&text, "process_threads") > 1);
+        let open = value(&text, "process_open_fds");
+        assert!(open > 2 && open <= value(&text, "process_max_fds"));
+        let real = |text: &str, sample: &str| -> f64 {
+            let line = text.lines().find_map(|line| line.strip_prefix(sample)).expect("the sample");
+            line.trim().parse().expect("a number")
+        };
+        assert!(real(&text, "process_cpu_seconds_total ") > 0.0);
+        let started = |text: &str| real(text, "process_start_time_seconds ");
+        assert!(started(&text) > 1.7e9, "after 2023");
+        assert!((started(&text) - started(&read(&app).await)).abs() < 0.001, "it does not change");
+    }
 }
 
 #[tokio::test]

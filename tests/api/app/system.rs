@@ -84,9 +84,11 @@ async fn swagger_ui_is_served_from_the_binary() {
     let redirect = app.anyone().get("/apidocs").await.assert(308);
     assert_eq!(redirect.header("location"), "apidocs/");
     let page = app.anyone().get("/apidocs/").await.assert(200);
-    assert!(page.text().contains("swagger-ui"));
+    let html = page.text();
+    assert!(html.contains("swagger-ui") && html.contains("width=device-width"), "{html}");
+    assert!(html.contains(&format!("<title>Mintage {} – API</title>", env!("CARGO_PKG_VERSION"))), "{html}");
     assert!(page.header("content-security-policy").starts_with("default-src 'self'"));
-    for file in ["swagger-ui-bundle.js", "swagger-ui.css", "swagger-initializer.js"] {
+    for file in ["swagger-ui-bundle.js", "swagger-ui.css", "apidocs.css", "swagger-initializer.js"] {
         app.anyone().get(&format!("/apidocs/{file}")).await.assert(200);
     }
     let settings = app.anyone().get("/apidocs/swagger-initializer.js").await.text();
@@ -140,9 +142,16 @@ async fn every_problem_type_leads_to_its_page() {
     for kind in mintage::http::kind::ALL {
         let page = app.anyone().get(&format!("/problems/{}", kind.code)).await.assert(200);
         assert!(page.text().contains(kind.title));
+        assert!(!page.header("content-security-policy").contains("unsafe"));
     }
     app.anyone().get("/problems/nonsense").await.assert_problem(404, "not-found");
-    app.anyone().get("/problems").await.assert(200);
+    let index = app.anyone().get("/problems").await.assert(200).text();
+    for kind in mintage::http::kind::ALL {
+        let (code, public_url) = (kind.code, "http://mintage.test");
+        assert!(index.contains(&format!(r##"href="#{code}""##)), "{code} is in the index");
+        assert!(index.contains(&format!(r#"<section id="{code}">"#)), "{code} has an anchor");
+        assert!(index.contains(&format!("{public_url}/problems/{code}&#34;")), "{code} has an example");
+    }
 }
 
 #[tokio::test]

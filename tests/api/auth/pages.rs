@@ -36,3 +36,31 @@ async fn only_the_files_of_pages_are_served() {
         app.anyone().get(&format!("/pages/{name}")).await.assert_problem(404, "not-found");
     }
 }
+
+#[tokio::test]
+async fn pages_lead_to_the_log_in_of_the_settings_and_otherwise_nowhere() {
+    let link = async |settings: &[(&str, &str)]| {
+        let html = App::with(settings).anyone().get("/confirm").await.assert(200).text();
+        let (_, rest) = html.split_once(r#"<a class="next" href=""#)?;
+        Some(rest.split('"').next().unwrap().to_owned())
+    };
+    let (app_url, login_url) =
+        (("APP_URL", "https://app.example.com"), ("LOGIN_URL", "https://app.example.com/in"));
+    assert_eq!(link(&[]).await, None);
+    assert_eq!(link(&[app_url]).await.as_deref(), Some("https://app.example.com"));
+    assert_eq!(link(&[app_url, login_url]).await.as_deref(), Some("https://app.example.com/in"));
+    assert_eq!(link(&[login_url]).await.as_deref(), Some("https://app.example.com/in"));
+}
+
+#[tokio::test]
+async fn a_password_manager_finds_the_address_beside_a_new_password() {
+    let app = App::start();
+    for (path, content) in [
+        ("/reset-password", r#"autocomplete="username""#),
+        ("/confirm-email-change", r#"autocomplete="email""#),
+    ] {
+        let html = app.anyone().get(path).await.text();
+        let field = html.lines().find(|line| line.contains(r#"id="email""#)).unwrap();
+        assert!(field.contains(content), "{field}");
+    }
+}

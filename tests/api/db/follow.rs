@@ -152,9 +152,10 @@ async fn a_view_that_panics_is_loaded_anew_and_followed_again() {
     eventually("the third load after it", async || count(&view.loads) == 4).await;
     notify(&database, "good");
     eventually("the news after it", async || count(&view.notified) == 2).await;
-    let mut text = Exposition::default();
-    tasks.write(&mut text);
-    assert!(text.0.contains("mintage_task_restarts_total{task=\"the view\"} 3\n"), "{}", text.0);
+    let mut metrics = Exposition::default();
+    tasks.write(&mut metrics);
+    let text = metrics.classic();
+    assert!(text.contains("mintage_task_restarts_total{task=\"the view\"} 3\n"), "{text}");
 }
 
 #[tokio::test]

@@ -295,6 +295,54 @@ async fn an_admin_starts_a_reset_and_the_present_password_works_until_then() {
     log_in(&app, &user.email, NEW_PASSWORD).await.assert(200);
 }
 
+/// Deletes the own account and returns the token of the mail that restores it.
+async fn delete_own_account(app: &App, user: &Client) -> Value {
+    let body = json!({"password": PASSWORD});
+    user.send(Method::DELETE, "/api/v1/user", |request| request.json(&body)).await.assert(204);
+    json!({"token": app.mail_to(&user.email).await.token()})
+}
+
+#[tokio::test]
+async fn an_account_whose_address_was_taken_is_restored_after_that_account_is_gone() {
+    let app = App::start();
+    let user = app.confirmed_user().await;
+    let restore = delete_own_account(&app, &user).await;
+    app.register(&user.email).await;
+    let second = app.login(&user.email).await;
+    for _ in 0..2 {
+        let refused = app.anyone().post("/api/v1/auth/account/restore", &restore).await;
+        let problem = refused.assert_problem(409, "email-taken").json();
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("delete that account or change its address"), "{detail}");
+        assert!(problem.get("errors").is_none(), "the request has no such field");
+    }
+    let body = json!({"password": PASSWORD});
+    second.send(Method::DELETE, "/api/v1/user", |request| request.json(&body)).await.assert(204);
+    app.anyone().post("/api/v1/auth/account/restore", &restore).await.assert(204);
+    assert_eq!(app.login(&user.email).await.get("/api/v1/user").await.json()["id"], user.id);
+}
+
+#[tokio::test]
+async fn an_account_whose_username_was_taken_is_restored_without_it() {
+    let app = App::start();
+    let (owner, admin) = (app.confirmed_user().await, app.admin().await);
+    for restored_by_admin in [false, true] {
+        let owner = app.login(&owner.email).await;
+        owner.patch("/api/v1/user", &json!({"username": "Ada"})).await.assert(200);
+        let restore = delete_own_account(&app, &owner).await;
+        let other = app.user().await;
+        other.patch("/api/v1/user", &json!({"username": "ada"})).await.assert(200);
+        if restored_by_admin {
+            admin.post_empty(&format!("{}/restore", path(&owner))).await.assert(200);
+        } else {
+            app.anyone().post("/api/v1/auth/account/restore", &restore).await.assert(204);
+        }
+        let account = app.login(&owner.email).await.get("/api/v1/user").await.assert(200).json();
+        assert_eq!((&account["id"], &account["username"]), (&owner.id.clone().into(), &Value::Null));
+        other.patch("/api/v1/user", &json!({"username": null})).await.assert(200);
+    }
+}
+
 #[tokio::test]
 async fn a_user_restores_the_deleted_account_by_mail() {
     let app = App::start();
