@@ -87,7 +87,7 @@ fn dispatch(command: Command) -> Result<()> {
     if let Command::Openapi = command {
         return Ok(print(app::document().to_pretty_json()?)?);
     }
-    let config = Config::load(&app::specs())?;
+    let (config, settings) = Config::load(&app::specs())?;
     telemetry::init(&config.log);
     // The health check runs every few seconds, so it logs no warnings.
     if !matches!(command, Command::Healthcheck) {
@@ -107,7 +107,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Sessions(command) => sessions::run(&config, &command),
         Command::Users(command) => users::run(&config, &command),
         Command::Audit(command) => audit::run(&config, &command),
-        Command::CheckConfig(arguments) => check_config::run(&config, &arguments),
+        Command::CheckConfig(arguments) => check_config::run(&config, &settings, &arguments),
         Command::SendTestMail(arguments) => send_test_mail::run(&config, &arguments),
         Command::Healthcheck => healthcheck::run(&config),
         Command::Openapi => unreachable!("handled above, since it needs no settings"),
