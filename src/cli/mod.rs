@@ -8,6 +8,7 @@ mod healthcheck;
 mod keys;
 mod output;
 mod send_test_mail;
+mod rollback;
 mod serve;
 mod sessions;
 mod users;
@@ -17,7 +18,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use self::output::{Unprinted, print};
+use self::{
+    database::IfMissing,
+    output::{Unprinted, print},
+};
 use crate::{app, config::Config, db::migrate, telemetry};
 
 /// Serves accounts, JWTs, sessions, user management and coins as a JSON API on PostgreSQL
@@ -36,12 +40,11 @@ enum Command {
     Serve,
     /// Apply pending migrations
     Migrate,
-    /// Revert the newest migrations
-    Rollback {
-        /// Number of migrations
-        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-        steps: u32,
-    },
+    /// Revert the newest migrations, after a list of what is lost
+    ///
+    /// The list names the tables, columns and rows, with their numbers; then a question is asked, unless `--yes` is given.
+    /// Stop the servers first: those of this version cannot work with the former schema.
+    Rollback(rollback::Arguments),
     /// Grant the role of the server its rights
     #[command(subcommand)]
     Database(database::Command),
@@ -95,12 +98,14 @@ fn dispatch(command: Command) -> Result<()> {
     }
     match command {
         Command::Serve => serve::run(config),
-        Command::Migrate => database::as_owner(&config, |conn| {
-            Ok(print_all("applied", &migrate::run(conn)?, "nothing to apply")?)
+        Command::Migrate => database::as_owner(&config, IfMissing::Create, |conn| {
+            let applied = migrate::run(conn)?;
+            if applied.is_empty() {
+                print("nothing to apply")?;
+            }
+            Ok(applied.iter().try_for_each(|name| print(format_args!("applied {name}")))?)
         }),
-        Command::Rollback { steps } => database::as_owner(&config, |conn| {
-            Ok(print_all("reverted", &migrate::rollback(conn, steps)?, "nothing to revert")?)
-        }),
+        Command::Rollback(arguments) => rollback::run(&config, &arguments),
         Command::Database(command) => database::run(&config, &command),
         Command::CreateAdmin(arguments) => create_admin::run(&config, &arguments),
         Command::Keys(command) => keys::run(&config, &command),
@@ -112,11 +117,4 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Healthcheck => healthcheck::run(&config),
         Command::Openapi => unreachable!("handled above, since it needs no settings"),
     }
-}
-
-fn print_all(verb: &str, names: &[String], nothing: &str) -> Result<(), Unprinted> {
-    if names.is_empty() {
-        print(nothing)?;
-    }
-    names.iter().try_for_each(|name| print(format_args!("{verb} {name}")))
 }

@@ -29,6 +29,7 @@ mod reach;
 mod refusal;
 pub mod rights;
 pub mod schema;
+pub mod rollback;
 mod server_time;
 mod slots;
 mod text_enum;
