@@ -39,7 +39,7 @@ use crate::{
     clock::Clock,
     coins,
     config::{self, Config, Profile, Secret, SecretKey, Server as ServerSettings, Specs},
-    db::{Db, Follow, Follower, connect_patiently, migrate, naming_locks, rights, set_clock},
+    db::{Db, Follow, Follower, LiveSchema, connect_patiently, migrate, naming_locks, rights, set_clock},
     http::{
         Envelope, Fallback, RATE_LIMIT, RATE_LIMIT_POLICY, Requests, TrustedProxies, X_REQUEST_ID, envelope,
         fallback, problem_page, problem_pages,
@@ -103,6 +103,7 @@ struct Services {
     requests: Option<Data<Requests>>,
     clock: Data<Clock>,
     db: Data<Db>,
+    schema: Data<LiveSchema>,
     limits: Data<Limits>,
     keys: Data<KeyRing>,
     jwt: Data<Jwt>,
@@ -148,7 +149,8 @@ impl Internals {
 fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services, Internals, [Follower; 2])> {
     let url = config.database.url.as_ref().expect("resolved before the start");
     let sealer = Arc::new(Sealer::new(secret));
-    let views = Views::new(prepare_database(url, config, &sealer, clock)?, config, clock);
+    let (keys, schema) = prepare_database(url, config, &sealer, clock)?;
+    let views = Views::new(keys, config, clock);
     let tasks = Tasks::default();
     let followers = views.follow(url, clock, &tasks)?;
     let Views { keys, api_keys, blocklist, coins, wake } = views;
@@ -192,6 +194,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         requests: config.server.metrics_bind.map(|_| Data::new(Requests::new(&document))),
         clock,
         db: Data::new(db),
+        schema: Data::new(schema),
         limits,
         keys: Data::from(keys),
         jwt,
@@ -252,7 +255,12 @@ fn limits(config: &Config, secret: &SecretKey, db: &Db, clock: &Clock) -> Limits
 }
 
 /// Migrates the database, creates the first keys and demonstration data in a new one, and reads the signing keys.
-fn prepare_database(url: &Secret, config: &Config, sealer: &Arc<Sealer>, clock: &Clock) -> Result<KeyRing> {
+fn prepare_database(
+    url: &Secret,
+    config: &Config,
+    sealer: &Arc<Sealer>,
+    clock: &Clock,
+) -> Result<(KeyRing, LiveSchema)> {
     let mut conn = connect_patiently(url, &config.database)?;
     set_clock(&mut conn, clock)?;
     naming_locks(url, &mut conn, |conn| {
@@ -268,7 +276,8 @@ fn prepare_database(url: &Secret, config: &Config, sealer: &Arc<Sealer>, clock: 
         tokens::create_if_absent(conn, sealer, config.tokens.algorithm, clock.now())?;
         audit::begin_if_absent(conn, sealer, clock.now())?;
         market::ensure_demo(conn, clock.now())?;
-        KeyRing::load(conn, sealer.clone(), config.tokens.algorithm)
+        let keys = KeyRing::load(conn, sealer.clone(), config.tokens.algorithm)?;
+        Ok((keys, LiveSchema::load(conn)?))
     })
 }
 
@@ -327,6 +336,7 @@ impl Services {
             clock,
             db,
             limits,
+            schema,
             keys,
             jwt,
             blocklist,
@@ -355,6 +365,7 @@ impl Services {
             .app_data(clock)
             .app_data(db)
             .app_data(limits)
+            .app_data(schema)
             .app_data(keys)
             .app_data(jwt)
             .app_data(blocklist)

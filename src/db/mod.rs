@@ -22,14 +22,15 @@ mod error;
 mod follow;
 mod hops;
 mod ids;
+mod live_schema;
 mod locks;
 mod manager;
 pub mod migrate;
 mod reach;
 mod refusal;
 pub mod rights;
-pub mod schema;
 pub mod rollback;
+pub mod schema;
 mod server_time;
 mod slots;
 mod text_enum;
@@ -53,6 +54,7 @@ pub use self::{
     error::{DbError, constraint_violated},
     follow::{Change, Follow, Follower},
     ids::{ApiKeyId, CoinId, SessionId, SnapshotId, UserId, id_at, least_id_at},
+    live_schema::LiveSchema,
     locks::naming_locks,
     reach::Away,
     server_time::{now, set_clock},

@@ -5,8 +5,9 @@ use std::process::Stdio;
 use diesel::connection::SimpleConnection;
 
 use crate::support::{
-    Database,
+    App, Database,
     binary::{Server, directory, fail, mintage, run, stderr, stdout, succeed},
+    eventually,
 };
 
 #[tokio::test]
@@ -118,6 +119,39 @@ fn a_migration_of_a_newer_version_is_not_reverted() {
     let url = database.owner_url();
     let error = fail(mintage(home.path(), &[("DATABASE_URL", url.expose())]).args(["rollback", "--yes"]));
     assert!(error.contains("does not know the applied migration 29991231235959"), "{error}");
+}
+
+/// Servers are updated one after the other, and the first new one migrates.
+#[tokio::test]
+async fn a_newer_schema_leaves_a_server_ready() {
+    let app = App::start();
+    let newer = "INSERT INTO __diesel_schema_migrations (version) VALUES ('29991231235959')";
+    app.sql().batch_execute(newer).unwrap();
+    let looks = || app.database().statements_with("run_on::text AS applied_at");
+    let before = looks();
+    eventually("looks at the schema", async || looks() > before + 1).await;
+    app.anyone().get("/readyz").await.assert(200);
+}
+
+#[tokio::test]
+async fn a_server_whose_schema_was_reverted_is_not_ready_until_it_is_restarted() {
+    let (home, database) = (directory(), Database::create());
+    let url = database.owner_url();
+    let settings = [("DATABASE_URL", url.expose())];
+    let mut server = Server::start(home.path(), &settings);
+    let client = server.client();
+    succeed(mintage(home.path(), &settings).args(["rollback", "--yes", "--steps", "5"]));
+    let not_ready = async |reason: &str| {
+        let answer = client.get("/readyz").await;
+        answer.status == 503 && answer.json()["detail"].as_str().unwrap().contains(reason)
+    };
+    eventually("the missing migrations", async || not_ready("lacks migrations of this version (5)").await)
+        .await;
+    succeed(mintage(home.path(), &settings).arg("migrate"));
+    eventually("the other tables", async || not_ready("restart the server").await).await;
+    client.get("/healthz").await.assert(200);
+    assert!(server.stop().success());
+    Server::start(home.path(), &settings).client().get("/readyz").await.assert(200);
 }
 
 #[test]
