@@ -6,6 +6,7 @@ mod create_admin;
 mod database;
 mod healthcheck;
 mod keys;
+mod manual;
 mod output;
 mod send_test_mail;
 mod rollback;
@@ -13,10 +14,11 @@ mod serve;
 mod sessions;
 mod users;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use clap_complete::Shell;
 
 use self::{
     database::IfMissing,
@@ -70,6 +72,14 @@ enum Command {
     SendTestMail(send_test_mail::Arguments),
     /// Check that the server answers; for containers
     Healthcheck,
+    /// Print the completions for a shell
+    ///
+    /// For bash: `mintage completions bash > ~/.local/share/bash-completion/completions/mintage`.
+    Completions { shell: Shell },
+    /// Write the manual pages, one for each command, into a directory that exists
+    ///
+    /// To install them: `mintage man /usr/local/share/man/man1`.
+    Man { directory: PathBuf },
 }
 
 /// Parses the arguments and runs the command.
@@ -87,8 +97,11 @@ pub fn run() -> ExitCode {
 }
 
 fn dispatch(command: Command) -> Result<()> {
-    if let Command::Openapi = command {
-        return Ok(print(app::document().to_pretty_json()?)?);
+    match &command {
+        Command::Openapi => return Ok(print(app::document().to_pretty_json()?)?),
+        Command::Completions { shell } => return manual::print_completions(*shell),
+        Command::Man { directory } => return manual::write_pages(directory),
+        _ => {}
     }
     let (config, settings) = Config::load(&app::specs())?;
     telemetry::init(&config.log);
@@ -115,6 +128,8 @@ fn dispatch(command: Command) -> Result<()> {
         Command::CheckConfig(arguments) => check_config::run(&config, &settings, &arguments),
         Command::SendTestMail(arguments) => send_test_mail::run(&config, &arguments),
         Command::Healthcheck => healthcheck::run(&config),
-        Command::Openapi => unreachable!("handled above, since it needs no settings"),
+        Command::Openapi | Command::Completions { .. } | Command::Man { .. } => {
+            unreachable!("handled above, since they need no settings")
+        }
     }
 }
