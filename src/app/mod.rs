@@ -185,7 +185,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
     let services = Services {
         pictures: Data::new(start_pictures(config, &db, &clock, &limits)?),
         tasks: Data::new(tasks),
-        envelope: Data::new(Envelope::new(public_url)),
+        envelope: Data::new(Envelope::new(public_url, config.profile == Profile::Development)),
         proxies: Data::new(TrustedProxies::new(&config.server)),
         fallback: Data::new(Fallback::new(&document)),
         document: Data::new(document::Document::new(&document, config.server.api_docs)),
@@ -264,8 +264,9 @@ fn prepare_database(
     let mut conn = connect_patiently(url, &config.database)?;
     set_clock(&mut conn, clock)?;
     naming_locks(url, &mut conn, |conn| {
-        for name in migrate::prepare(conn, &config.database)? {
-            tracing::info!(name, "migrated");
+        let applied = migrate::prepare(conn, &config.database)?;
+        if let Some(newest) = applied.last() {
+            tracing::info!(count = applied.len(), newest, "applied migrations");
         }
         if config.profile == Profile::Production && rights::is_owner(conn)? {
             tracing::warn!(
@@ -335,8 +336,8 @@ impl Services {
             requests,
             clock,
             db,
-            limits,
             schema,
+            limits,
             keys,
             jwt,
             blocklist,
@@ -364,8 +365,8 @@ impl Services {
             .app_data(well_known)
             .app_data(clock)
             .app_data(db)
-            .app_data(limits)
             .app_data(schema)
+            .app_data(limits)
             .app_data(keys)
             .app_data(jwt)
             .app_data(blocklist)

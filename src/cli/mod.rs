@@ -8,8 +8,8 @@ mod healthcheck;
 mod keys;
 mod manual;
 mod output;
-mod send_test_mail;
 mod rollback;
+mod send_test_mail;
 mod serve;
 mod sessions;
 mod users;
@@ -85,12 +85,20 @@ enum Command {
 /// Parses the arguments and runs the command.
 pub fn run() -> ExitCode {
     let _flush = telemetry::FlushAtEnd;
-    match dispatch(Cli::parse().command.unwrap_or(Command::Serve)) {
+    let command = Cli::parse().command.unwrap_or(Command::Serve);
+    let serves = matches!(command, Command::Serve);
+    match dispatch(command) {
         Ok(()) => ExitCode::SUCCESS,
         // The reader has closed the pipe, as in `mintage openapi | head`.
         Err(error) if error.downcast_ref().is_some_and(Unprinted::is_closed_pipe) => ExitCode::SUCCESS,
         Err(error) => {
-            telemetry::write_line(&format!("mintage: {error:#}"));
+            let error = format!("{error:#}");
+            // Collectors of logs read the end of a server, and people that of a command.
+            if serves && telemetry::is_json() {
+                tracing::error!(error, "the server has ended");
+            } else {
+                telemetry::write_line(&format!("mintage: {error}"));
+            }
             ExitCode::FAILURE
         }
     }
