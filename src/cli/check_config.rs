@@ -17,6 +17,15 @@ use crate::{
 
 #[derive(Args)]
 pub(super) struct Arguments {
+    #[command(flatten)]
+    checks: Checks,
+    /// Print one JSON object instead of lines of `.env`
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Checks {
     /// Also connect to the database and check that its schema is current
     #[arg(long)]
     database: bool,
@@ -26,9 +35,6 @@ pub(super) struct Arguments {
     /// Also write, read and delete a file in the storage of pictures
     #[arg(long)]
     storage: bool,
-    /// Print one JSON object instead of lines of `.env`
-    #[arg(long)]
-    json: bool,
 }
 
 /// Prints the settings, which have been read and checked before, and the results of the checks last.
@@ -47,15 +53,15 @@ pub(super) fn run(config: &Config, settings: &[Setting], arguments: &Arguments) 
         if arguments.json { Ok(()) } else { print(result) }
     };
     passed("settings", "the settings are valid")?;
-    if arguments.database {
+    if arguments.checks.database {
         with_connection(config, migrate::check_current)?;
         passed("database", "the database answers and its schema is current")?;
     }
-    if arguments.smtp {
+    if arguments.checks.smtp {
         System::new().block_on(mailer.check())?;
         passed("smtp", "the mail server answers and accepts the login")?;
     }
-    if arguments.storage {
+    if arguments.checks.storage {
         System::new().block_on(check_storage(config))?;
         passed("storage", "the storage accepts, returns and deletes files")?;
     }

@@ -4,10 +4,10 @@ use std::fs;
 
 use crate::support::{
     Database, SECRET_KEY,
-    binary::{Server, directory, fail, mintage, succeed},
+    binary::{Server, directory, fail, mintage, postmaster_pid, succeed},
 };
 
-const COMMANDS: [&[&str]; 10] = [
+const COMMANDS: [&[&str]; 11] = [
     &["create-admin", "--email", "root@example.com"],
     &["keys", "list"],
     &["sessions", "end", "--all"],
@@ -18,6 +18,7 @@ const COMMANDS: [&[&str]; 10] = [
     &["rollback", "--yes"],
     &["database", "grant", "server"],
     &["database", "url"],
+    &["database", "exec", "true"],
 ];
 
 #[test]
@@ -40,6 +41,23 @@ fn only_serve_and_migrate_create_an_embedded_database() {
     );
     let error = fail(mintage(home.path(), &[]).args(["database", "url"]));
     assert!(error.contains("is not running: start the server first"), "{error}");
+}
+
+#[test]
+fn a_program_is_run_on_the_embedded_database_without_a_server_too() {
+    let home = directory();
+    succeed(mintage(home.path(), &[]).arg("migrate"));
+    let exec = |arguments: &[&str]| {
+        let mut command = mintage(home.path(), &[]);
+        command.args(["database", "exec"]).args(arguments);
+        command
+    };
+    let show = ["sh", "-c", r#"test -S "$PGHOST/.s.PGSQL.5432" && echo "$PGDATABASE as $PGUSER""#];
+    assert_eq!(succeed(&mut exec(&show)), "mintage as mintage_server\n");
+    assert_eq!(succeed(&mut exec(&[&["--owner"], &show as &[_]].concat())), "mintage as mintage_owner\n");
+    assert!(fail(&mut exec(&["false"])).contains("false failed: exit status: 1"));
+    assert!(fail(&mut exec(&["no-such-program"])).contains("cannot run no-such-program"));
+    assert!(!postmaster_pid(home.path()).exists(), "it was stopped again");
 }
 
 #[test]
