@@ -44,10 +44,10 @@ enum Command {
     Migrate,
     /// Revert the newest migrations, after a list of what is lost
     ///
-    /// The list names the tables, columns and rows, with their numbers; then a question is asked, unless `--yes` is given.
-    /// Stop the servers first: those of this version cannot work with the former schema.
+    /// Lists the tables, columns and rows that are lost, with their numbers, then asks unless `--yes` is given. Stop the
+    /// servers first: those of this version cannot work with the former schema.
     Rollback(rollback::Arguments),
-    /// Grant the role of the server its rights
+    /// Grant the role of the server its rights, or open the embedded database
     #[command(subcommand)]
     Database(database::Command),
     /// Print the OpenAPI document
