@@ -119,7 +119,19 @@ impl fmt::Display for Quoted<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
+
+    use super::{super::dotenv, *};
+
+    proptest! {
+        #[test]
+        fn a_listed_value_is_read_back_from_dotenv(value in "[^\\x00-\\x09\\x0b-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f]") {
+            let value = value.trim();
+            let line = format!("A={}  # .env", Quoted(value));
+            let read = dotenv::parse(line.as_bytes()).expect("a valid line");
+            prop_assert_eq!(read["A"].as_str(), value);
+        }
+    }
 
     #[test]
     fn a_value_is_quoted_as_a_line_of_dotenv_needs_it() {
