@@ -148,7 +148,9 @@ impl LogLine {
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let ms = micros / 1000;
         match self {
-            Self::Info { path } => tracing::info!(%method, path, status, ms, request_id, "request"),
+            Self::Info { path } => {
+                tracing::info!(%method, path, status, ms, request_id, request_id_from, "request");
+            }
             Self::Debug => {
                 let route = route.as_deref().unwrap_or("-");
                 tracing::debug!(request_id, request_id_from, %method, route, status, micros, "request");
