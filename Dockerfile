@@ -13,7 +13,7 @@ RUN mkdir src bench/src \
     && touch src/lib.rs \
     && cargo build --release --locked \
     && rm -r src
-COPY askama.toml ./
+COPY askama.toml .env.example ./
 COPY migrations migrations
 COPY postman/mintage.postman_collection.json postman/
 COPY src src

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, env, fmt::Write, fs};
 
 use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query, sql_types::Text};
 use diesel_migrations::MigrationHarness;
-use mintage::db::migrate::MIGRATIONS;
+use mintage::db::{migrate::MIGRATIONS, rollback};
 use postgres::Database;
 
 const SCHEMA_FILE: &str = "src/db/schema.rs";
@@ -68,6 +68,25 @@ fn every_migration_goes_up_down_and_up_again() {
         assert_eq!(dump(&mut conn), before, "{name} leaves something behind");
         conn.run_next_migration(MIGRATIONS).unwrap();
         assert_eq!(dump(&mut conn), after, "{name} is not repeatable");
+    }
+}
+
+/// The catalogue shows which tables and columns a rollback drops, but not what changed and deleted rows meant.
+#[test]
+fn a_down_file_that_deletes_or_changes_rows_says_what_that_loses() {
+    for entry in fs::read_dir("migrations").unwrap() {
+        let directory = entry.unwrap();
+        let name = directory.file_name().into_string().unwrap();
+        let Ok(down) = fs::read_to_string(directory.path().join("down.sql")) else { continue };
+        let statements: Vec<_> = down.lines().filter(|line| !line.starts_with("--")).collect();
+        let statements = statements.join("\n").to_uppercase();
+        let changes_rows =
+            ["DELETE FROM", "UPDATE ", "TRUNCATE"].iter().any(|verb| statements.contains(verb));
+        let says_so = !rollback::losses(&name).is_empty();
+        assert_eq!(
+            says_so, changes_rows,
+            "{name}: begin its down.sql with `-- Loses: ` and sentences, and list it in src/db/rollback.rs"
+        );
     }
 }
 

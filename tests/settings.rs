@@ -34,6 +34,19 @@ fn the_defaults_in_env_example_are_the_real_ones() {
 }
 
 #[test]
+fn check_config_lists_the_defaults_of_env_example() {
+    let listed = Config::list(&|_| None, &specs());
+    assert_eq!(listed.len(), example().len());
+    for (name, default) in example().into_iter().filter(|(_, default)| !default.is_empty()) {
+        let setting = listed.iter().find(|setting| setting.name == name).expect(name);
+        assert_eq!((setting.value.as_deref(), setting.source.as_str()), (Some(default), "default"), "{name}");
+    }
+    // Those that depend on the machine or on other settings.
+    let values = ["PUBLIC_URL", "WORKERS", "LOG_FORMAT", "MAIL_PORT", "MAIL_DIR", "COINS_PROVIDERS"];
+    assert!(values.iter().all(|name| listed.iter().any(|one| one.name == *name && one.value.is_some())));
+}
+
+#[test]
 fn env_example_sets_nothing_by_itself() {
     let set =
         include_str!("../.env.example").lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -111,7 +124,7 @@ const ADDRESSES: [&str; 17] = [
 fn printed(settings: &[(&str, &str)]) -> String {
     let lookup = |name: &str| settings.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into());
     match Config::from_lookup(&lookup, &specs()) {
-        Ok(config) => format!("{config:#?} {:?}", config.warnings),
+        Ok(config) => format!("{config:#?} {:?} {:?}", config.warnings, Config::list(&lookup, &specs())),
         Err(error) => format!("{error} {error:?}"),
     }
 }

@@ -1,3 +1,4 @@
+-- Loses: All scores of social posts, and how far each source has been read; the next syncs collect new ones.
 DELETE FROM social_posts;
 DELETE FROM social_cursors;
 

@@ -1,3 +1,4 @@
+-- Loses: Links and codes in mails about stopped log-ins, and those of challenges with six or more wrong codes.
 COMMENT ON COLUMN challenges.tries IS 'Wrong codes that were tried; after five, none is right any more.';
 
 DELETE FROM challenges WHERE purpose = 'unlock-login' OR tries > 5;

@@ -1,3 +1,6 @@
+-- Loses: Accounts that are deleted but can still be restored are gone for good, with their sessions, alerts and watch lists.
+-- Loses: Accounts of invited people, who have not chosen a password yet, are gone; their invitations no longer work.
+-- Loses: Disabled accounts can log in again: why and since when they are disabled is forgotten.
 -- A deleted account has given its address away, so it cannot come back.
 DELETE FROM users WHERE deleted_at IS NOT NULL;
 -- An invited person has no password.

@@ -1,3 +1,4 @@
+-- Loses: Links in mails about new devices that end a session, and the known devices.
 DELETE FROM challenges WHERE purpose = 'end-session';
 ALTER TABLE challenges
     DROP CONSTRAINT challenges_session_check,

@@ -74,7 +74,13 @@ impl Background {
             let limits = limits.clone();
             async move { limits.requests.share_forever().await }
         });
-        Ok(Self { services, sync, metrics, worker, tasks: vec![sync_of_coins, audit, housekeeping, limits] })
+        let (schema, schema_db) = (services.schema.clone(), services.db.get_ref().clone());
+        let schema = spawn(&tasks, "schema", move || {
+            let (schema, db) = (schema.clone(), schema_db.clone());
+            async move { schema.watch(db).await }
+        });
+        let tasks = vec![sync_of_coins, audit, housekeeping, limits, schema];
+        Ok(Self { services, sync, metrics, worker, tasks })
     }
 
     /// Ends everything, after the last request: running jobs are finished, leases are released.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    db::Db,
+    db::{Db, LiveSchema},
     http::{Envelope, Problem},
     tasks::Tasks,
     tokens::{Blocklist, KeyRing},
@@ -66,9 +66,9 @@ pub async fn healthz() -> Json<Health> {
 
 /// Ready
 ///
-/// Returns 200 while this server should receive requests: it is not shutting down, it can check tokens, and its
-/// background tasks run. Without PostgreSQL it stays ready until `TOKEN_MAX_STALENESS`, since responses from memory
-/// still work; `database` shows the state. No query is made.
+/// Returns 200 while this server should receive requests: it is not shutting down, it can check tokens, its background
+/// tasks run, and the database has the schema that it started with or a newer one. Without PostgreSQL it stays ready until
+/// `TOKEN_MAX_STALENESS`, since responses from memory still work; `database` shows the state. No query is made.
 #[utoipa::path(
     tag = "system",
     security(()),
@@ -82,6 +82,7 @@ pub async fn readyz(
     db: Data<Db>,
     blocklist: Data<Blocklist>,
     keys: Data<KeyRing>,
+    schema: Data<LiveSchema>,
     tasks: Data<Tasks>,
     envelope: Data<Envelope>,
 ) -> Result<Json<Readiness>, Problem> {
@@ -98,6 +99,9 @@ pub async fn readyz(
     }
     if !keys.can_sign() {
         return not_ready("SECRET_KEY does not decrypt the signing keys in the database".into());
+    }
+    if let Some(fault) = schema.fault() {
+        return not_ready(fault.to_string());
     }
     let failing = tasks.failing();
     if !failing.is_empty() {

@@ -45,7 +45,7 @@ use crate::{
     clock::Clock,
     coins,
     config::{self, Config, Profile, Secret, SecretKey, Specs},
-    db::{Db, Follow, Follower, connect_patiently, migrate, naming_locks, rights, set_clock},
+    db::{Db, Follow, Follower, LiveSchema, connect_patiently, migrate, naming_locks, rights, set_clock},
     home,
     http::{Envelope, Fallback, Requests, TrustedProxies, envelope, fallback, problem_page, problem_pages},
     jobs::Wake,
@@ -111,6 +111,7 @@ struct Services {
     requests: Option<Data<Requests>>,
     clock: Data<Clock>,
     db: Data<Db>,
+    schema: Data<LiveSchema>,
     limits: Data<Limits>,
     keys: Data<KeyRing>,
     jwt: Data<Jwt>,
@@ -156,7 +157,8 @@ impl Internals {
 fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services, Internals, [Follower; 2])> {
     let url = config.database.url.as_ref().expect("resolved before the start");
     let sealer = Arc::new(Sealer::new(secret));
-    let views = Views::new(prepare_database(url, config, &sealer, clock)?, config, clock);
+    let (keys, schema) = prepare_database(url, config, &sealer, clock)?;
+    let views = Views::new(keys, config, clock);
     let tasks = Tasks::default();
     let followers = views.follow(url, clock, &tasks)?;
     let Views { keys, api_keys, blocklist, coins, wake } = views;
@@ -191,7 +193,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
     let services = Services {
         pictures: Data::new(start_pictures(config, &db, &clock, &limits)?),
         tasks: Data::new(tasks),
-        envelope: Data::new(Envelope::new(public_url)),
+        envelope: Data::new(Envelope::new(public_url, config.profile == Profile::Development)),
         proxies: Data::new(TrustedProxies::new(&config.server)),
         fallback: Data::new(Fallback::new(&document)),
         documents: Data::new(Documents::new(&document, public_url, config.server.api_docs)),
@@ -202,6 +204,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         requests: config.server.metrics_bind.map(|_| Data::new(Requests::new(&document))),
         clock,
         db: Data::new(db),
+        schema: Data::new(schema),
         limits,
         keys: Data::from(keys),
         jwt,
@@ -262,12 +265,18 @@ fn limits(config: &Config, secret: &SecretKey, db: &Db, clock: &Clock) -> Limits
 }
 
 /// Migrates the database, creates the first keys and demonstration data in a new one, and reads the signing keys.
-fn prepare_database(url: &Secret, config: &Config, sealer: &Arc<Sealer>, clock: &Clock) -> Result<KeyRing> {
+fn prepare_database(
+    url: &Secret,
+    config: &Config,
+    sealer: &Arc<Sealer>,
+    clock: &Clock,
+) -> Result<(KeyRing, LiveSchema)> {
     let mut conn = connect_patiently(url, &config.database)?;
     set_clock(&mut conn, clock)?;
     naming_locks(url, &mut conn, |conn| {
-        for name in migrate::prepare(conn, &config.database)? {
-            tracing::info!(name, "migrated");
+        let applied = migrate::prepare(conn, &config.database)?;
+        if let Some(newest) = applied.last() {
+            tracing::info!(count = applied.len(), newest, "applied migrations");
         }
         if config.profile == Profile::Production && rights::is_owner(conn)? {
             tracing::warn!(
@@ -278,7 +287,8 @@ fn prepare_database(url: &Secret, config: &Config, sealer: &Arc<Sealer>, clock: 
         tokens::create_if_absent(conn, sealer, config.tokens.algorithm, clock.now())?;
         audit::begin_if_absent(conn, sealer, clock.now())?;
         market::ensure_demo(conn, clock.now())?;
-        KeyRing::load(conn, sealer.clone(), config.tokens.algorithm)
+        let keys = KeyRing::load(conn, sealer.clone(), config.tokens.algorithm)?;
+        Ok((keys, LiveSchema::load(conn)?))
     })
 }
 
@@ -338,6 +348,7 @@ impl Services {
             requests,
             clock,
             db,
+            schema,
             limits,
             keys,
             jwt,
@@ -368,6 +379,7 @@ impl Services {
             .app_data(site)
             .app_data(clock)
             .app_data(db)
+            .app_data(schema)
             .app_data(limits)
             .app_data(keys)
             .app_data(jwt)

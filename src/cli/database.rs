@@ -1,13 +1,20 @@
 //! Opens the database, that of the settings or the embedded cluster; `mintage database`.
 
-use anyhow::{Result, bail, ensure};
+use std::{ffi::OsString, path, process};
+
+use actix_web::rt::{
+    System,
+    signal::unix::{SignalKind, signal},
+};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
 use diesel::PgConnection;
+use url::Url;
 
 use super::output::print;
 use crate::{
     config::{self, Config, Secret, SecretKey},
-    db::{connect_patiently, migrate, naming_locks, rights},
+    db::{connect, connect_patiently, migrate, naming_locks, rights},
     embedded::{Cluster, EmbeddedError},
 };
 
@@ -15,6 +22,32 @@ use crate::{
 pub(super) enum Command {
     /// Give the role of the server the rights it needs, and take away all others
     Grant(Grant),
+    /// Print the URL of the embedded database of a running server
+    ///
+    /// For programs that show a database. It needs no password, since only this user and root can open its socket.
+    Url(Address),
+    /// Run a program of PostgreSQL on the embedded database, whether a server is running or not
+    ///
+    /// The program finds the database by the variables PGHOST, PGUSER and PGDATABASE. To look into it: `mintage database exec
+    /// psql`. To back it up: `mintage database exec --owner pg_dump -Fc -f mintage.dump`.
+    Exec(Exec),
+}
+
+#[derive(Args)]
+pub(super) struct Exec {
+    /// As the owner of the tables, who may change and dump everything, instead of the role of the server
+    #[arg(long)]
+    owner: bool,
+    /// The program and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    program: Vec<OsString>,
+}
+
+#[derive(Args)]
+pub(super) struct Address {
+    /// As the owner of the tables, who may change and dump everything, instead of the role of the server
+    #[arg(long)]
+    owner: bool,
 }
 
 #[derive(Args)]
@@ -26,8 +59,15 @@ pub(super) struct Grant {
 }
 
 pub(super) fn run(config: &Config, command: &Command) -> Result<()> {
-    let Command::Grant(Grant { role }) = command;
-    let left = as_owner(config, |conn| rights::grant(conn, role))?;
+    match command {
+        Command::Grant(Grant { role }) => grant(config, role),
+        Command::Url(Address { owner }) => print_url(config, *owner),
+        Command::Exec(Exec { owner, program }) => exec(config, *owner, program),
+    }
+}
+
+fn grant(config: &Config, role: &str) -> Result<()> {
+    let left = as_owner(config, IfMissing::Fail, |conn| rights::grant(conn, role))?;
     ensure!(
         left.is_empty(),
         "the rights were granted, but {role:?} may still {}: revoke that from PUBLIC as the owner of the database or as a \
@@ -35,6 +75,47 @@ pub(super) fn run(config: &Config, command: &Command) -> Result<()> {
         left.join(" and ")
     );
     Ok(print(format_args!("{role} has the rights of a server"))?)
+}
+
+/// Prints the URL of the embedded database, which holds no secret: the file system guards its socket. That of another
+/// database is not printed, since it usually holds a password.
+fn print_url(config: &Config, owner: bool) -> Result<()> {
+    check_is_embedded(config)?;
+    check_exists(config)?;
+    let [of_server, of_owner] = Cluster::urls_of_running(&config.data_dir)?;
+    let url = Secret::new(if owner { of_owner } else { of_server });
+    ensure!(connect(&url).is_ok(), "the embedded database is not running: start the server first");
+    Ok(print(url.expose())?)
+}
+
+/// Runs a program with the embedded database, and ends with an error if the program does.
+fn exec(config: &Config, owner: bool, program: &[OsString]) -> Result<()> {
+    check_is_embedded(config)?;
+    // Ctrl-C is for the program: psql cancels a query by it, and this process has to stop the cluster afterwards.
+    let system = System::new();
+    let _interrupts = system.block_on(async { signal(SignalKind::interrupt()) })?;
+    with_database(config, IfMissing::Fail, |database| {
+        let url = if owner { database.settings.migration_url.as_ref() } else { None };
+        let url = Url::parse(url.unwrap_or(database.url()).expose())?;
+        let of =
+            |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+        let mut command = process::Command::new(&program[0]);
+        command.args(&program[1..]).env("PGDATABASE", url.path().trim_start_matches('/'));
+        command.envs(
+            [("PGHOST", "host"), ("PGUSER", "user")].map(|(name, key)| (name, of(key).unwrap_or_default())),
+        );
+        let status = command.status().with_context(|| format!("cannot run {}", program[0].display()))?;
+        ensure!(status.success(), "{} failed: {status}", program[0].display());
+        Ok(())
+    })
+}
+
+fn check_is_embedded(config: &Config) -> Result<()> {
+    ensure!(
+        config.database.url.is_none(),
+        "the database is not the embedded one: use the URL in DATABASE_URL"
+    );
+    Ok(())
 }
 
 /// A database, and the embedded cluster if this process has started it and must stop it.
@@ -59,7 +140,13 @@ impl Database {
     }
 
     /// As [`Database::start`], but shares the embedded cluster with a running server.
-    fn start_or_share(config: &Config) -> Result<Self> {
+    ///
+    /// # Errors
+    /// There is no cluster, and none may be created.
+    fn start_or_share(config: &Config, if_missing: IfMissing) -> Result<Self> {
+        if config.database.url.is_none() && if_missing == IfMissing::Fail {
+            check_exists(config)?;
+        }
         match Self::start(config) {
             Err(error) => match error.downcast_ref::<EmbeddedError>() {
                 Some(EmbeddedError::AlreadyRunning { .. }) => {
@@ -84,17 +171,44 @@ impl Database {
     }
 }
 
+/// What a command does where there is no embedded cluster yet. Only `serve` and `migrate` create one: a command in the
+/// wrong directory would otherwise work on an empty database while the server knows nothing of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum IfMissing {
+    Create,
+    Fail,
+}
+
+fn check_exists(config: &Config) -> Result<()> {
+    let place = path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
+    ensure!(
+        Cluster::exists(&config.data_dir),
+        "there is no embedded database in {} (DATA_DIR): run the command in the directory of the server or with its \
+         DATA_DIR or DATABASE_URL; `mintage serve` creates the database at its first start",
+        place.display()
+    );
+    Ok(())
+}
+
 fn embedded(config: &Config, [server, owner]: [String; 2]) -> config::Database {
     let (url, migration_url) = (Some(Secret::new(server)), Some(Secret::new(owner)));
     config::Database { url, migration_url, ..config.database.clone() }
 }
 
 /// Does the work of a command with a connection, as the role of the server.
+///
+/// # Errors
+/// Those of the work; the database has no tables of Mintage.
 pub(super) fn with_connection<T>(
     config: &Config,
     work: impl FnOnce(&mut PgConnection) -> Result<T>,
 ) -> Result<T> {
-    with_database(config, |database| connected(database, database.url(), work))
+    with_database(config, IfMissing::Fail, |database| {
+        connected(database, database.url(), |conn| {
+            migrate::check_not_empty(conn)?;
+            work(conn)
+        })
+    })
 }
 
 /// As [`with_connection`], after migrations as at the start of a server.
@@ -102,7 +216,7 @@ pub(super) fn with_prepared<T>(
     config: &Config,
     work: impl FnOnce(&mut PgConnection) -> Result<T>,
 ) -> Result<T> {
-    with_database(config, |database| {
+    with_database(config, IfMissing::Fail, |database| {
         connected(database, database.url(), |conn| {
             migrate::prepare(conn, &database.settings)?;
             work(conn)
@@ -110,15 +224,23 @@ pub(super) fn with_prepared<T>(
     })
 }
 
-/// As [`with_connection`], as the owner of the database.
-pub(super) fn as_owner<T>(config: &Config, work: impl FnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
-    with_database(config, |database| {
+/// Does the work of a command with a connection as the owner of the database.
+pub(super) fn as_owner<T>(
+    config: &Config,
+    if_missing: IfMissing,
+    work: impl FnOnce(&mut PgConnection) -> Result<T>,
+) -> Result<T> {
+    with_database(config, if_missing, |database| {
         connected(database, database.settings.migration_url.as_ref().unwrap_or(database.url()), work)
     })
 }
 
-fn with_database<T>(config: &Config, work: impl FnOnce(&Database) -> Result<T>) -> Result<T> {
-    let database = Database::start_or_share(config)?;
+fn with_database<T>(
+    config: &Config,
+    if_missing: IfMissing,
+    work: impl FnOnce(&Database) -> Result<T>,
+) -> Result<T> {
+    let database = Database::start_or_share(config, if_missing)?;
     let result = work(&database);
     database.stop();
     result

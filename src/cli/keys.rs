@@ -68,6 +68,9 @@ fn sealer(config: &Config, conn: &mut PgConnection) -> Result<Sealer> {
 }
 
 fn print_all(keys: &[KeyRow]) -> Result<(), Unprinted> {
+    if keys.is_empty() {
+        print("there are no signing keys yet: a server makes them at its first start")?;
+    }
     for key in keys {
         let created = key.created_at.format("%F %T UTC");
         let retired = key.retired_at.map(|at| at.format(", retired %F %T UTC").to_string());

@@ -6,16 +6,24 @@ mod create_admin;
 mod database;
 mod healthcheck;
 mod keys;
+mod manual;
 mod output;
+mod rollback;
 mod send_test_mail;
 mod serve;
 mod sessions;
 mod users;
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use clap_complete::Shell;
 
-use self::output::{Unprinted, print};
+use self::{
+    database::IfMissing,
+    output::{Unprinted, print},
+};
 use crate::{app, config::Config, db::migrate, telemetry};
 
 /// Serves accounts, JWTs, sessions, user management and coins as a JSON API on PostgreSQL
@@ -34,13 +42,12 @@ enum Command {
     Serve,
     /// Apply pending migrations
     Migrate,
-    /// Revert the newest migrations
-    Rollback {
-        /// Number of migrations
-        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-        steps: u32,
-    },
-    /// Grant the role of the server its rights
+    /// Revert the newest migrations, after a list of what is lost
+    ///
+    /// Lists the tables, columns and rows that are lost, with their numbers, then asks unless `--yes` is given. Stop the
+    /// servers first: those of this version cannot work with the former schema.
+    Rollback(rollback::Arguments),
+    /// Grant the role of the server its rights, or open the embedded database
     #[command(subcommand)]
     Database(database::Command),
     /// Print the OpenAPI document
@@ -69,33 +76,46 @@ enum Command {
     SendTestMail(send_test_mail::Arguments),
     /// Check that the server answers; for containers
     Healthcheck,
+    /// Print the completions for a shell
+    ///
+    /// For bash: `mintage completions bash > ~/.local/share/bash-completion/completions/mintage`.
+    Completions { shell: Shell },
+    /// Write the manual pages, one for each command, into a directory that exists
+    ///
+    /// To install them: `mintage man /usr/local/share/man/man1`.
+    Man { directory: PathBuf },
 }
 
 /// Parses the arguments, runs the command and returns the exit code.
 pub fn run() -> i32 {
     let _flush = telemetry::FlushAtEnd;
-    match dispatch(Cli::parse().command.unwrap_or(Command::Serve)) {
+    let command = Cli::parse().command.unwrap_or(Command::Serve);
+    let serves = matches!(command, Command::Serve);
+    match dispatch(command) {
         Ok(()) => 0,
         // The reader has closed the pipe, as in `mintage openapi | head`.
         Err(error) if error.downcast_ref().is_some_and(Unprinted::is_closed_pipe) => 0,
         Err(error) => {
-            telemetry::write_line(&format!("mintage: {error:#}"));
+            let error = format!("{error:#}");
+            // Collectors of logs read the end of a server, and people that of a command.
+            if serves && telemetry::is_json() {
+                tracing::error!(error, "the server has ended");
+            } else {
+                telemetry::write_line(&format!("mintage: {error}"));
+            }
             1
         }
     }
 }
 
 fn dispatch(command: Command) -> Result<()> {
-    if let Command::Openapi { version } = command {
-        let is_older = version == "3.0";
-        let text = if is_older {
-            serde_json::to_string_pretty(&app::document_30())
-        } else {
-            app::document().to_pretty_json()
-        };
-        return Ok(print(text?)?);
+    match &command {
+        Command::Openapi { version } => return print_document(version),
+        Command::Completions { shell } => return manual::print_completions(*shell),
+        Command::Man { directory } => return manual::write_pages(directory),
+        _ => {}
     }
-    let config = Config::load(&app::specs())?;
+    let (config, settings) = Config::load(&app::specs())?;
     telemetry::init(&config.log);
     // The health check runs every few seconds, so it logs no warnings.
     if !matches!(command, Command::Healthcheck) {
@@ -103,28 +123,34 @@ fn dispatch(command: Command) -> Result<()> {
     }
     match command {
         Command::Serve => serve::run(config),
-        Command::Migrate => database::as_owner(&config, |conn| {
-            Ok(print_all("applied", &migrate::run(conn)?, "nothing to apply")?)
+        Command::Migrate => database::as_owner(&config, IfMissing::Create, |conn| {
+            let applied = migrate::run(conn)?;
+            if applied.is_empty() {
+                print("nothing to apply")?;
+            }
+            Ok(applied.iter().try_for_each(|name| print(format_args!("applied {name}")))?)
         }),
-        Command::Rollback { steps } => database::as_owner(&config, |conn| {
-            Ok(print_all("reverted", &migrate::rollback(conn, steps)?, "nothing to revert")?)
-        }),
+        Command::Rollback(arguments) => rollback::run(&config, &arguments),
         Command::Database(command) => database::run(&config, &command),
         Command::CreateAdmin(arguments) => create_admin::run(&config, &arguments),
         Command::Keys(command) => keys::run(&config, &command),
         Command::Sessions(command) => sessions::run(&config, &command),
         Command::Users(command) => users::run(&config, &command),
         Command::Audit(command) => audit::run(&config, &command),
-        Command::CheckConfig(arguments) => check_config::run(&config, &arguments),
+        Command::CheckConfig(arguments) => check_config::run(&config, &settings, &arguments),
         Command::SendTestMail(arguments) => send_test_mail::run(&config, &arguments),
         Command::Healthcheck => healthcheck::run(&config),
-        Command::Openapi { .. } => unreachable!("handled above, since it needs no settings"),
+        Command::Openapi { .. } | Command::Completions { .. } | Command::Man { .. } => {
+            unreachable!("handled above, since they need no settings")
+        }
     }
 }
 
-fn print_all(verb: &str, names: &[String], nothing: &str) -> Result<(), Unprinted> {
-    if names.is_empty() {
-        print(nothing)?;
-    }
-    names.iter().try_for_each(|name| print(format_args!("{verb} {name}")))
+fn print_document(version: &str) -> Result<()> {
+    let text = if version == "3.0" {
+        serde_json::to_string_pretty(&app::document_30())
+    } else {
+        app::document().to_pretty_json()
+    };
+    Ok(print(text?)?)
 }

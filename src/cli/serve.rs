@@ -1,6 +1,11 @@
 //! `mintage serve`: signals, the embedded database, the first lines.
 
-use std::{fs, sync::mpsc, thread, time::Duration};
+use std::{
+    fs,
+    sync::mpsc,
+    thread,
+    time::{Duration, SystemTime},
+};
 
 use actix_web::rt::{
     System,
@@ -8,6 +13,7 @@ use actix_web::rt::{
     time::sleep,
 };
 use anyhow::{Result, bail};
+use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::{
@@ -17,7 +23,7 @@ use super::{
 use crate::{
     app::Server,
     clock::Clock,
-    config::{Config, Profile},
+    config::{Config, LogFormat, Profile},
     db::{connect_patiently, naming_locks, rights},
     embedded::Cluster,
     tokens,
@@ -40,6 +46,7 @@ pub(super) fn run(mut config: Config) -> Result<()> {
     });
     config.database = database.settings.clone();
     let mail = config.mail.transport.to_string();
+    let format = config.log.format;
     let has_keys = || {
         let mut conn = connect_patiently(database.url(), &config.database)?;
         naming_locks(database.url(), &mut conn, |conn| {
@@ -50,7 +57,8 @@ pub(super) fn run(mut config: Config) -> Result<()> {
     let served = secret_key(&config, has_keys)
         .and_then(|secret| Server::start(config, &secret, &Clock::default()))
         .and_then(|server| {
-            let welcome = Welcome { embedded: embedded.as_deref(), mail: &mail, development: &development };
+            let welcome =
+                Welcome { format, embedded: embedded.as_deref(), mail: &mail, development: &development };
             system.block_on(serve(server, signals, &welcome, database.cluster.as_ref()))
         });
     database.stop();
@@ -145,13 +153,13 @@ fn notes_for_development(config: &Config) -> Vec<&'static str> {
     let notes = [
         (config.database.url.is_none(), "the embedded database"),
         (config.secret_key.is_none(), "a generated SECRET_KEY in DATA_DIR"),
-        (config.server.tls.is_none(), "plain HTTP"),
     ];
     notes.iter().filter(|(applies, _)| *applies).map(|(_, note)| *note).collect()
 }
 
 /// The content of the first lines besides the address.
 struct Welcome<'a> {
+    format: LogFormat,
     embedded: Option<&'a str>,
     mail: &'a str,
     development: &'a [&'static str],
@@ -160,7 +168,11 @@ struct Welcome<'a> {
 impl Welcome<'_> {
     /// Prints the first lines. Waits at most a second, so that a blocked stdout does not keep the server from serving.
     fn print(&self, server: &Server) -> Result<()> {
-        let lines = self.lines(server)?;
+        let base = server.base_url(server.address()?);
+        let lines = match self.format {
+            LogFormat::Text => self.lines(server, &base),
+            LogFormat::Json => vec![self.json(server, &base)],
+        };
         let (printed, end) = mpsc::channel();
         thread::spawn(move || {
             let _ = lines.iter().try_for_each(print);
@@ -170,19 +182,32 @@ impl Welcome<'_> {
         Ok(())
     }
 
-    fn lines(&self, server: &Server) -> Result<Vec<String>> {
-        let base = server.base_url(server.address()?);
+    fn data(&self) -> &str {
+        self.embedded.unwrap_or("PostgreSQL at DATABASE_URL")
+    }
+
+    fn lines(&self, server: &Server, base: &str) -> Vec<String> {
         let mut lines = vec![format!("Mintage serves {base}")];
         if server.has_api_docs() {
             lines.push(format!("  API docs   {base}/apidocs/"));
         }
-        lines.push(format!("  Data       {}", self.embedded.unwrap_or("PostgreSQL at DATABASE_URL")));
+        lines.push(format!("  Data       {}", self.data()));
         lines.push(format!("  Coins      {}", server.coins_source()));
         lines.push(format!("  Mail       {}", self.mail));
         if !self.development.is_empty() {
-            let notes = self.development.join(", ");
-            lines.push(format!("  For development only: {notes} (not allowed with PROFILE=production)"));
+            lines.push(format!("  For development only: {}", self.development.join(", ")));
         }
-        Ok(lines)
+        lines
+    }
+
+    /// The same as one line in the format of the log, since a collector of logs usually reads stdout as well.
+    fn json(&self, server: &Server, base: &str) -> String {
+        let now = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
+        json!({
+            "timestamp": now, "level": "INFO", "message": "serving", "address": base, "api_docs": server.has_api_docs(),
+            "data": self.data(), "coins": server.coins_source(), "mail": self.mail,
+            "development_only": self.development,
+        })
+        .to_string()
     }
 }

@@ -91,7 +91,9 @@ fn read_providers(
                 .filter(|spec| missing_key(spec).is_none() && !spec.stands_in_for.is_some_and(is_usable)),
         );
     }
-    chosen.into_iter().map(|spec| spec.name).collect()
+    let chosen: Vec<_> = chosen.into_iter().map(|spec| spec.name).collect();
+    env.note_default("COINS_PROVIDERS", chosen.join(","));
+    chosen
 }
 
 /// Each currency costs credits of the provider and a response body in memory.

@@ -84,7 +84,7 @@ impl Dotenv {
 }
 
 /// Returns the settings, or the number of the first invalid line. Of two lines with the same name the last one counts.
-fn parse(bytes: &[u8]) -> Result<HashMap<String, String>, usize> {
+pub(super) fn parse(bytes: &[u8]) -> Result<HashMap<String, String>, usize> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut values = HashMap::new();
     for (line, number) in bytes.split(|byte| *byte == b'\n').zip(1_usize..) {

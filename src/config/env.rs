@@ -1,6 +1,6 @@
 //! Reads settings one by one and collects all errors, so that an operator sees them at once.
 
-use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 
 /// A value that is never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -26,6 +26,10 @@ impl fmt::Debug for Secret {
 pub(super) struct Env<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     pub names: Vec<&'static str>,
+    /// The values of those that are set, as they were written.
+    pub values: BTreeMap<&'static str, String>,
+    /// The values that apply where nothing is set.
+    pub defaults: BTreeMap<&'static str, String>,
     /// The names of secret settings.
     pub secrets: Vec<&'static str>,
     pub errors: Vec<String>,
@@ -34,15 +38,25 @@ pub(super) struct Env<'a> {
 
 impl<'a> Env<'a> {
     pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        let (names, secrets, errors, warnings) = Default::default();
-        Self { lookup, names, secrets, errors, warnings }
+        let (names, values, defaults) = Default::default();
+        let (secrets, errors, warnings) = Default::default();
+        Self { lookup, names, values, defaults, secrets, errors, warnings }
     }
 
     /// Reads a setting and trims it. An empty one counts as not set, since `docker compose` passes such.
     pub fn text(&mut self, name: &'static str) -> Option<String> {
         self.names.push(name);
         let value = (self.lookup)(name)?.trim().to_owned();
-        (!value.is_empty()).then_some(value)
+        if value.is_empty() {
+            return None;
+        }
+        self.values.insert(name, value.clone());
+        Some(value)
+    }
+
+    /// Notes the default of a setting, if `.env.example` cannot: one that depends on the machine or on other settings.
+    pub fn note_default(&mut self, name: &'static str, default: impl fmt::Display) {
+        self.defaults.insert(name, default.to_string());
     }
 
     pub fn secret(&mut self, name: &'static str) -> Option<Secret> {
@@ -68,6 +82,7 @@ impl<'a> Env<'a> {
         default: T,
         range: RangeInclusive<T>,
     ) -> T {
+        self.note_default(name, default);
         let expected = format!("a number from {} to {}", range.start(), range.end());
         let value = self.parse(name, default, &expected);
         if !range.contains(&value) {
@@ -92,6 +107,7 @@ impl<'a> Env<'a> {
         default: Duration,
         range: RangeInclusive<Duration>,
     ) -> Duration {
+        self.note_default(name, brief(default));
         let Some(text) = self.text(name) else {
             return default;
         };
@@ -105,7 +121,15 @@ impl<'a> Env<'a> {
         }
     }
 
-    pub fn choice<T: Copy>(&mut self, name: &'static str, default: T, choices: &[(&str, T)]) -> T {
+    pub fn choice<T: Copy + PartialEq>(
+        &mut self,
+        name: &'static str,
+        default: T,
+        choices: &[(&str, T)],
+    ) -> T {
+        if let Some((word, _)) = choices.iter().find(|(_, value)| *value == default) {
+            self.note_default(name, word);
+        }
         let Some(text) = self.text(name) else {
             return default;
         };

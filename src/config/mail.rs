@@ -94,7 +94,9 @@ impl Mail {
             ("off", Transport::Off),
         ];
         let transport = env.choice("MAIL_TRANSPORT", default, &choices);
-        let directory = env.text("MAIL_DIR").map_or_else(|| data_dir.join("mail"), PathBuf::from);
+        let directory = data_dir.join("mail");
+        env.note_default("MAIL_DIR", directory.display());
+        let directory = env.text("MAIL_DIR").map_or(directory, PathBuf::from);
         if transport == Transport::Smtp && smtp.is_none() {
             env.wrong("MAIL_SERVER", "set when MAIL_TRANSPORT is smtp");
         }

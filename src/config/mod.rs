@@ -9,6 +9,7 @@ mod database;
 mod dotenv;
 mod env;
 mod limits;
+mod listing;
 mod log;
 mod mail;
 mod mask;
@@ -20,6 +21,7 @@ mod server;
 mod social;
 mod storage;
 mod strength;
+mod unknown;
 
 use std::{
     collections::HashSet,
@@ -32,6 +34,7 @@ pub use self::{
     database::Database,
     env::Secret,
     limits::{CodeLimits, MailLimits, PasswordLimits, RateLimit, Rates},
+    listing::Setting,
     log::{Log, LogFormat},
     mail::{Mail, MailSecurity, MailTransport, Smtp},
     mask::Mask,
@@ -69,7 +72,8 @@ pub struct Config {
     pub accounts: Accounts,
     pub storage: Storage,
     pub log: Log,
-    /// Valid but risky settings (only in production) and unsafe access to `.env`, one sentence each.
+    /// Valid but risky settings (only in production), unsafe access to `.env` and variables that resemble a setting, one
+    /// sentence each.
     pub warnings: Vec<String>,
 }
 
@@ -88,17 +92,30 @@ pub struct ConfigError(pub Vec<String>);
 
 impl Config {
     /// Reads the environment and, for settings that are not in it, `.env` in the working directory. No other directory is
-    /// searched, and programs that the server starts do not get the content of `.env`.
+    /// searched, and programs that the server starts do not get the content of `.env`. Also lists the settings with where
+    /// they come from.
     ///
     /// # Errors
     /// Lists every invalid setting.
-    pub fn load(specs: &Specs) -> Result<Self, ConfigError> {
+    pub fn load(specs: &Specs) -> Result<(Self, Vec<Setting>), ConfigError> {
         let file = dotenv::Dotenv::read(Path::new(".env")).map_err(|error| ConfigError(vec![error]))?;
         #[expect(clippy::disallowed_methods, reason = "this is the one reader")]
-        let lookup = |name: &str| std::env::var(name).ok().or_else(|| file.values.get(name).cloned());
+        let in_environment = |name: &str| std::env::var(name).ok();
+        let lookup = |name: &str| in_environment(name).or_else(|| file.values.get(name).cloned());
         let (mut config, env) = Self::read(&lookup, specs);
         config.warnings.extend(file.warning(&env.secrets).map(str::to_owned));
-        Self::checked(config, env)
+        let variables: Vec<_> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
+        let variables = variables.iter().chain(file.values.keys()).map(String::as_str);
+        config.warnings.extend(unknown::warnings(variables, &env.names));
+        let source = |name: &str| if in_environment(name).is_some() { "environment" } else { ".env" };
+        let listed = listing::list(&env, source, &config.data_dir);
+        Ok((Self::checked(config, env)?, listed))
+    }
+
+    /// Lists the settings that another source than the environment gives, for tests.
+    pub fn list(lookup: &dyn Fn(&str) -> Option<String>, specs: &Specs) -> Vec<Setting> {
+        let (config, env) = Self::read(lookup, specs);
+        listing::list(&env, |_| "environment", &config.data_dir)
     }
 
     /// Reads the settings from any source; a test passes its own.

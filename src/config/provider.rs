@@ -94,6 +94,7 @@ impl ProviderSpec {
 
 fn read_url(env: &mut Env, name: &'static str, default: &str) -> String {
     let expected = "an http(s) address without a user name, a password or a query";
+    env.note_default(name, default);
     address::read(env, name, &["http", "https"], expected).unwrap_or_else(|| default.into())
 }
 

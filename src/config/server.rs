@@ -146,7 +146,9 @@ fn read_public_url(env: &mut Env, profile: Profile, bind: SocketAddr, tls: bool)
         env.wrong("PUBLIC_URL", expected);
     }
     let scheme = if tls { "https" } else { "http" };
-    format!("{scheme}://{bind}")
+    let url = format!("{scheme}://{bind}");
+    env.note_default("PUBLIC_URL", &url);
+    url
 }
 
 /// Reads an http(s) address without its trailing slash, if it is set. In production it must be https, unless the host is

@@ -48,7 +48,9 @@ impl Storage {
             env.wrong("S3_ACCESS_KEY_ID", "set together with S3_SECRET_ACCESS_KEY");
         }
         let path_style = env.switch("S3_PATH_STYLE", endpoint.is_some());
-        let default = Self::Directory(data_dir.join("storage"));
+        let default = data_dir.join("storage");
+        env.note_default("STORAGE_URL", default.display());
+        let default = Self::Directory(default);
         let Some(url) = url else {
             return default;
         };

@@ -1,8 +1,8 @@
 //! Schema migrations, compiled into the binary.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use diesel::{
     PgConnection, QueryResult, QueryableByName, RunQueryDsl,
     connection::SimpleConnection,
@@ -34,21 +34,6 @@ pub fn run(conn: &mut PgConnection) -> Result<Vec<String>> {
     locked(conn, |conn| {
         let done = conn.run_pending_migrations(MIGRATIONS).map_err(|error| anyhow!(error))?;
         Ok(done.iter().map(ToString::to_string).collect())
-    })
-}
-
-/// Reverts the newest `steps` migrations and returns their names.
-///
-/// # Errors
-/// A migration failed to revert, or there is none left.
-pub fn rollback(conn: &mut PgConnection, steps: u32) -> Result<Vec<String>> {
-    locked(conn, |conn| {
-        (0..steps)
-            .map(|_| match conn.revert_last_migration(MIGRATIONS) {
-                Ok(version) => Ok(version.to_string()),
-                Err(error) => Err(anyhow!(error)),
-            })
-            .collect()
     })
 }
 
@@ -100,33 +85,68 @@ pub fn check_current(conn: &mut PgConnection) -> Result<()> {
     rights::check(conn)
 }
 
+/// Checks that the database was migrated at all, so that a command on a wrong one does not fail with an error of SQL.
+pub fn check_not_empty(conn: &mut PgConnection) -> Result<()> {
+    if !exists(conn, "users")? {
+        let name: String = select(sql::<Text>("current_database()::text")).get_result(conn)?;
+        bail!(
+            "the database {name:?} has no tables of Mintage: check DATABASE_URL, or start a server on it or run \
+             `mintage migrate` to create them"
+        );
+    }
+    Ok(())
+}
+
 /// Counts the pending migrations. Unlike Diesel's count it needs no right to create the table of the applied ones.
 fn pending(conn: &mut PgConnection) -> Result<usize> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = Text)]
-        version: String,
-    }
-    let known: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS.migrations().map_err(|error| anyhow!(error))?;
-    if !has_table(conn)? {
+    let known = known()?;
+    if !exists(conn, rights::MIGRATIONS)? {
         return Ok(known.len());
     }
     // Without this right the text of the error says which ones to grant.
     rights::check(conn)?;
-    let query = format!("SELECT version::text AS version FROM {}", rights::MIGRATIONS);
-    let rows: Vec<Row> = sql_query(query).load(conn)?;
-    let applied: HashSet<_> = rows.into_iter().map(|row| row.version).collect();
-    Ok(known.iter().filter(|one| !applied.contains(&one.name().version().to_string())).count())
+    let applied = applied(conn)?;
+    Ok(known.keys().filter(|version| !applied.contains_key(*version)).count())
 }
 
-fn has_table(conn: &mut PgConnection) -> QueryResult<bool> {
-    select(sql::<Bool>(&format!("to_regclass('public.{}') IS NOT NULL", rights::MIGRATIONS))).get_result(conn)
+/// The names of the migrations of this program, by version.
+pub(super) fn known() -> Result<BTreeMap<String, String>> {
+    let known: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS.migrations().map_err(|error| anyhow!(error))?;
+    Ok(known.iter().map(|one| (one.name().version().to_string(), one.name().to_string())).collect())
+}
+
+/// The versions of the applied migrations, in order, with the time at which each was applied; none in a database without
+/// tables.
+pub(super) fn applied(conn: &mut PgConnection) -> QueryResult<BTreeMap<String, String>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        version: String,
+        #[diesel(sql_type = Text)]
+        applied_at: String,
+    }
+    if !exists(conn, rights::MIGRATIONS)? {
+        return Ok(BTreeMap::new());
+    }
+    let query = format!(
+        "SELECT version::text AS version, run_on::text AS applied_at FROM public.{}",
+        rights::MIGRATIONS
+    );
+    let rows: Vec<Row> = sql_query(query).load(conn)?;
+    Ok(rows.into_iter().map(|row| (row.version, row.applied_at)).collect())
+}
+
+fn exists(conn: &mut PgConnection, table: &str) -> QueryResult<bool> {
+    select(sql::<Bool>(&format!("to_regclass('public.{table}') IS NOT NULL"))).get_result(conn)
 }
 
 /// Works under an advisory lock of the session, which a crash releases. It may be held for long by the migrations of
 /// another server. The timeout for tables is shorter, because a waiting `ALTER TABLE` blocks all other statements on
 /// the table.
-fn locked<T>(conn: &mut PgConnection, work: impl FnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
+pub(super) fn locked<T>(
+    conn: &mut PgConnection,
+    work: impl FnOnce(&mut PgConnection) -> Result<T>,
+) -> Result<T> {
     conn.batch_execute("SET lock_timeout = '120s'")?;
     sql_query("SELECT pg_advisory_lock($1)").bind::<BigInt, _>(ADVISORY_LOCK).execute(conn)?;
     conn.batch_execute("SET lock_timeout = '10s'")?;

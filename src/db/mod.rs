@@ -22,12 +22,14 @@ mod error;
 mod follow;
 mod hops;
 mod ids;
+mod live_schema;
 mod locks;
 mod manager;
 pub mod migrate;
 mod reach;
 mod refusal;
 pub mod rights;
+pub mod rollback;
 pub mod schema;
 mod server_time;
 mod slots;
@@ -52,6 +54,7 @@ pub use self::{
     error::{DbError, constraint_violated},
     follow::{Change, Follow, Follower},
     ids::{ApiKeyId, CoinId, SessionId, SnapshotId, UserId, id_at, least_id_at},
+    live_schema::LiveSchema,
     locks::naming_locks,
     reach::Away,
     server_time::{now, set_clock},

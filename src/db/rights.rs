@@ -226,6 +226,6 @@ fn lines(conn: &mut PgConnection, query: &str, role: &str) -> QueryResult<Vec<St
 }
 
 /// An identifier of SQL.
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

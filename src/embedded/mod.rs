@@ -220,6 +220,14 @@ impl Cluster {
         Ok([roles::SERVER, roles::OWNER].map(|role| url(&sockets, role)))
     }
 
+    /// Whether a cluster was created below `data_dir`. Creates nothing.
+    pub fn exists(data_dir: &Path) -> bool {
+        let Ok(data_dir) = data_dir.canonicalize() else {
+            return false;
+        };
+        place::possible_homes(&data_dir).iter().any(|home| home.join("cluster").exists())
+    }
+
     /// The directory of the data, which is not below the data directory if postgres cannot access that.
     pub fn directory(&self) -> &Path {
         &self.home

@@ -124,11 +124,10 @@ pub(super) fn home(
     account: Option<&Account>,
     installation: &Installation,
 ) -> Result<PathBuf, EmbeddedError> {
-    let regular = data_dir.join("postgres");
+    let [regular, fallback] = possible_homes(data_dir);
     let Some(account) = account else {
         return private_directory(regular, None);
     };
-    let fallback = Path::new(FALLBACK_ROOT).join(stable_name(data_dir));
     let reachable = account.can_enter(data_dir, installation);
     if regular.join("cluster").exists() {
         let home = private_directory(regular, Some(account))?;
@@ -149,6 +148,11 @@ pub(super) fn home(
         account.name
     );
     Ok(home)
+}
+
+/// The usual home, and the one for a service user who cannot access that.
+pub(super) fn possible_homes(data_dir: &Path) -> [PathBuf; 2] {
+    [data_dir.join("postgres"), Path::new(FALLBACK_ROOT).join(stable_name(data_dir))]
 }
 
 /// Only a directory of the service user counts; any local user could create another.

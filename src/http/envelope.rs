@@ -37,13 +37,15 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub struct Envelope {
     pub public_url: Arc<str>,
     pub https: bool,
+    /// Whether each request is logged with the level `info` instead of `debug`.
+    pub logs_requests: bool,
     pub shutdown: Arc<Shutdown>,
 }
 
 impl Envelope {
-    pub fn new(public_url: &str) -> Self {
+    pub fn new(public_url: &str, logs_requests: bool) -> Self {
         let https = public_url.starts_with("https:");
-        Self { public_url: public_url.into(), https, shutdown: Arc::default() }
+        Self { public_url: public_url.into(), https, logs_requests, shutdown: Arc::default() }
     }
 }
 
@@ -61,6 +63,7 @@ pub async fn envelope<B: MessageBody + 'static>(
     };
     let settings = req.app_data::<web::Data<Envelope>>().expect("set by the app").clone();
     let method = req.method().clone();
+    let line = LogLine::begin(&req, settings.logs_requests);
     let requests = req.app_data::<web::Data<Requests>>().cloned();
     let route = requests.as_ref().map(|requests| requests.route(&method, req.path()));
     if method == Method::HEAD {
@@ -79,8 +82,8 @@ pub async fn envelope<B: MessageBody + 'static>(
             Err(response) => Err(response.map_body(|_, response| body.held_by(response))),
         };
     }
-    if tracing::enabled!(tracing::Level::DEBUG) {
-        log(&result, (&request_id, request_id_from), &method, started);
+    if let Some(line) = line {
+        line.write(&result, (&request_id, request_id_from), &method, started);
     }
     let quota =
         result.as_ref().ok().and_then(|response| response.request().extensions().get::<Quota>().copied());
@@ -109,19 +112,51 @@ fn without_stream(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody
     })
 }
 
-fn log(
-    result: &Result<ServiceResponse<BoxBody>, HttpResponse>,
-    (request_id, request_id_from): (&HeaderValue, Option<&'static str>),
-    method: &Method,
-    started: Instant,
-) {
-    let (status, route) = match result {
-        Ok(response) => (response.status(), response.request().match_pattern()),
-        Err(response) => (response.status(), None),
-    };
-    let (request_id, route) = (request_id.to_str().unwrap_or_default(), route.as_deref().unwrap_or("-"));
-    let (status, micros) = (status.as_u16(), started.elapsed().as_micros());
-    tracing::debug!(request_id, request_id_from, %method, route, status, micros, "request");
+/// At most this many characters of a path are logged.
+const MAX_LOGGED_PATH: usize = 200;
+
+/// The line of the log about a request. It has neither the query, which may hold a token, nor the client's address.
+enum LogLine {
+    /// With the path, for developers who look for their request.
+    Info { path: String },
+    /// With the route, which has no ids.
+    Debug,
+}
+
+impl LogLine {
+    /// None if the request is not logged.
+    fn begin(req: &ServiceRequest, with_info: bool) -> Option<Self> {
+        if with_info && tracing::enabled!(tracing::Level::INFO) {
+            return Some(Self::Info { path: req.path().chars().take(MAX_LOGGED_PATH).collect() });
+        }
+        tracing::enabled!(tracing::Level::DEBUG).then_some(Self::Debug)
+    }
+
+    fn write(
+        self,
+        result: &Result<ServiceResponse<BoxBody>, HttpResponse>,
+        (request_id, request_id_from): (&HeaderValue, Option<&'static str>),
+        method: &Method,
+        started: Instant,
+    ) {
+        let (status, route) = match result {
+            Ok(response) => (response.status(), response.request().match_pattern()),
+            Err(response) => (response.status(), None),
+        };
+        let (status, request_id) = (status.as_u16(), request_id.to_str().unwrap_or_default());
+        // As JSON, 128 bits would be a text.
+        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let ms = micros / 1000;
+        match self {
+            Self::Info { path } => {
+                tracing::info!(%method, path, status, ms, request_id, request_id_from, "request");
+            }
+            Self::Debug => {
+                let route = route.as_deref().unwrap_or("-");
+                tracing::debug!(request_id, request_id_from, %method, route, status, micros, "request");
+            }
+        }
+    }
 }
 
 async fn handle<B: MessageBody + 'static>(
@@ -212,7 +247,7 @@ mod tests {
     }
 
     async fn answer(path: &str) -> (u16, String) {
-        let settings = Envelope::new("http://mintage.test");
+        let settings = Envelope::new("http://mintage.test", false);
         let app = App::new()
             .app_data(Data::new(settings))
             .route("/boom", web::get().to(boom))

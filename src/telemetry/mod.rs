@@ -1,4 +1,4 @@
-//! Logs and metrics. Logs are text in development and one JSON object per line in production.
+//! Logs and metrics. Logs are text in development and one JSON object per line in production, on stderr.
 //!
 //! Logs never contain secrets, tokens, e-mail addresses or network addresses. Logging never blocks and never fails: see
 //! `output.rs`.
@@ -12,6 +12,7 @@ use std::{
     backtrace::{Backtrace, BacktraceStatus},
     io::{self, IsTerminal, Write},
     panic::{self, PanicHookInfo},
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
@@ -28,10 +29,13 @@ use crate::config::{Log, LogFormat};
 /// Time to write the last lines when the process ends.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
+static IS_JSON: AtomicBool = AtomicBool::new(false);
+
 /// Installs the subscriber of the process; a second call (in tests) does nothing.
 pub fn init(log: &Log) {
-    // Without its lines about malformed requests, with which clients could flood the log.
-    let filter = EnvFilter::new(format!("actix_http=off,{}", log.level));
+    // Without the lines of actix about malformed requests, with which clients could flood the log, and about its threads,
+    // which tell an operator nothing. LOG_LEVEL can turn them on, since of two directives for a module the last one counts.
+    let filter = EnvFilter::new(format!("actix_http=off,actix_server=warn,{}", log.level));
     let builder = fmt().with_env_filter(filter).with_writer(|| Line).log_internal_errors(false);
     let builder = builder.with_ansi(io::stderr().is_terminal());
     let installed = match log.format {
@@ -40,8 +44,14 @@ pub fn init(log: &Log) {
     };
     // An error means that a subscriber is installed already.
     if installed.is_ok() {
+        IS_JSON.store(log.format == LogFormat::Json, Ordering::Relaxed);
         panic::set_hook(Box::new(log_panic));
     }
+}
+
+/// Whether the log is JSON. False before [`init`].
+pub fn is_json() -> bool {
+    IS_JSON.load(Ordering::Relaxed)
 }
 
 /// Number of log lines that were dropped since the start.

@@ -9,6 +9,7 @@ mod cli {
     mod audit;
     mod create_admin;
     mod keys;
+    mod no_database;
     mod openapi_and_healthcheck;
     mod restore;
     mod users;

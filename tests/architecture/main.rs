@@ -311,3 +311,32 @@ fn planted_faults_of_a_file_are_found() {
         assert!(fault.is_none_or(|fault| found[0].contains(fault)), "{found:?}");
     }
 }
+
+/// The image is built from what the Dockerfile copies, which no other test builds.
+#[test]
+fn every_file_that_is_part_of_the_program_is_in_the_image_as_well() {
+    let (dockerfile, ignored) = (include_str!("../../Dockerfile"), include_str!("../../.dockerignore"));
+    let copied: Vec<_> = dockerfile.lines().filter_map(|line| line.strip_prefix("COPY ")).collect();
+    let mut found = 0;
+    for (file, text) in sources("src") {
+        // Tests are the last part of a file.
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        for path in code.split("include_").skip(1).filter_map(|rest| rest.split('"').nth(1)) {
+            let outside = path.trim_start_matches("../");
+            let ups = (path.len() - outside.len()) / 3;
+            // Deep enough to leave `src`, which has as many directories above it as there are slashes.
+            if ups < file.matches('/').count() {
+                continue;
+            }
+            found += 1;
+            let top = outside.split('/').next().unwrap();
+            let is_copied = copied.iter().any(|line| line.split(' ').any(|word| word == top));
+            assert!(is_copied, "{file} includes {path}: COPY {top} in the Dockerfile");
+            assert!(
+                ignored.lines().any(|line| line == format!("!{top}")),
+                "!{top} is missing in .dockerignore"
+            );
+        }
+    }
+    assert!(found >= 2, "{found}");
+}

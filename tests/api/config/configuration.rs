@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::binary::{directory, fail, mintage, run, stderr, stdout, succeed};
 
@@ -140,6 +140,69 @@ fn production_warns_once_about_each_risky_setting() {
     }
 }
 
+#[test]
+fn check_config_lists_the_settings_in_the_order_of_env_example_and_its_results_last() {
+    let home = directory();
+    let settings = [("SECRET_KEY", KEY), ("STORAGE_URL", "pictures")];
+    let shown = succeed(mintage(home.path(), &settings).args(["check-config", "--storage"]));
+    let (listed, results) = shown.split_once("\n\n").expect("an empty line");
+    let example = include_str!("../../../.env.example");
+    let is_setting = |name: &&str| name.bytes().all(|byte| byte == b'_' || byte.is_ascii_alphanumeric());
+    let names = |text: &str, begin: &str| -> Vec<String> {
+        let names = text.lines().filter_map(|line| Some(line.strip_prefix(begin)?.split_once('=')?.0));
+        names.filter(is_setting).filter(|name| *name == name.to_uppercase()).map(str::to_owned).collect()
+    };
+    assert_eq!(names(listed, ""), names(example, "# "));
+    assert!(listed.contains("\nSECRET_KEY=[secret]  # environment\n"), "{listed}");
+    assert!(listed.contains("\nDATABASE_URL=  # default: the embedded database\n"), "{listed}");
+    assert_eq!(results, "the settings are valid\nthe storage accepts, returns and deletes files\n");
+    // It can be used as `.env`.
+    write_dotenv(home.path(), &listed.replace("[secret]", KEY), 0o600);
+    succeed(mintage(home.path(), &[]).arg("check-config"));
+    fs::remove_file(home.path().join(".env")).unwrap();
+    fs::remove_dir_all(home.path().join("pictures")).unwrap();
+    fs::write(home.path().join("pictures"), "in the way").unwrap();
+    let error = fail(mintage(home.path(), &settings).args(["check-config", "--storage"]));
+    assert!(error.contains("the storage accepts no file"), "{error}");
+}
+
+#[test]
+fn check_config_prints_json_for_programs() {
+    let (home, key) = (directory(), ("SECRET_KEY", KEY));
+    fs::write(home.path().join(".env"), "COINS_COUNT=7\nCORS_ORIGIN=canary\n").unwrap();
+    let shown = succeed(mintage(home.path(), &[key]).args(["check-config", "--json"]));
+    let report: Value = serde_json::from_str(&shown).unwrap();
+    let setting = |name: &str| {
+        let settings = report["settings"].as_array().unwrap();
+        settings.iter().find(|setting| setting["name"] == name).unwrap().clone()
+    };
+    let expected = json!({"name": "COINS_COUNT", "value": "7", "source": ".env", "secret": false});
+    assert_eq!(setting("COINS_COUNT"), expected);
+    let expected =
+        json!({"name": "SECRET_KEY", "value": "[secret]", "source": "environment", "secret": true});
+    assert_eq!(setting("SECRET_KEY"), expected);
+    assert_eq!(setting("DATABASE_URL")["value"], Value::Null);
+    assert_eq!(report["passed"], json!(["settings"]));
+    let warning = "CORS_ORIGIN is not a setting and is ignored: did you mean CORS_ORIGINS?";
+    assert_eq!(report["warnings"], json!([warning]));
+    assert!(!shown.contains("canary") && !shown.contains(KEY));
+}
+
+#[test]
+fn a_variable_that_resembles_a_setting_is_named_without_its_value() {
+    let home = directory();
+    let settings = [("DATABSE_URL", "postgres://ada:canary@db/mintage"), ("MAIL_HOST", "canary")];
+    let output = run(mintage(home.path(), &settings).arg("check-config"));
+    let warned = stderr(&output);
+    assert!(output.status.success(), "{warned}");
+    assert!(
+        warned.contains("DATABSE_URL is not a setting and is ignored: did you mean DATABASE_URL?"),
+        "{warned}"
+    );
+    assert!(warned.contains("MAIL_HOST is not a setting"), "{warned}");
+    assert!(!warned.contains("canary") && !stdout(&output).contains("canary"), "{warned}");
+}
+
 fn write_dotenv(home: &Path, text: &str, mode: u32) {
     let path = home.join(".env");
     fs::write(&path, text).unwrap();
@@ -160,8 +223,12 @@ fn a_dollar_sign_in_a_dotenv_file_is_literal() {
     ];
     write_dotenv(home.path(), &lines.join("\n"), 0o600);
     let shown = succeed(mintage(home.path(), &[]).arg("check-config"));
-    for part in [r#""s3cr3t$2024pw${HOME}""#, r#""Mint $age""#, r#"data_dir: "a \"b\" \\ $HOME""#, "count: 7"]
-    {
+    for part in [
+        "JWT_AUDIENCE='s3cr3t$2024pw${HOME}'  # .env",
+        "PRODUCT_NAME='Mint $age'  # .env",
+        r#"DATA_DIR='a "b" \ $HOME'  # .env"#,
+        "COINS_COUNT=7  # .env",
+    ] {
         assert!(shown.contains(part), "{part} is missing in: {shown}");
     }
 }
@@ -263,7 +330,9 @@ fn settings_are_read_from_a_dotenv_file_and_the_environment_wins() {
     let home = directory();
     fs::write(home.path().join(".env"), "COINS_COUNT=7\nCOINS_CURRENCIES=USD\n").unwrap();
     let shown = succeed(mintage(home.path(), &[("COINS_COUNT", "9")]).arg("check-config"));
-    assert!(shown.contains("count: 9") && shown.contains(r#""USD""#), "{shown}");
+    for line in ["COINS_COUNT=9  # environment", "COINS_CURRENCIES=USD  # .env", "HASH_QUEUE=64  # default"] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} is missing in: {shown}");
+    }
 }
 
 #[test]
@@ -272,6 +341,6 @@ fn a_dotenv_file_of_another_directory_is_not_read() {
     let inner = home.path().join("inner");
     fs::create_dir(&inner).unwrap();
     fs::write(home.path().join(".env"), "COINS_COUNT=7\n").unwrap();
-    assert!(succeed(mintage(&inner, &[]).arg("check-config")).contains("count: 20"));
+    assert!(succeed(mintage(&inner, &[]).arg("check-config")).contains("COINS_COUNT=20  # default"));
     assert!(fail(mintage(&inner, &[("PROFILE", "")]).arg("check-config")).contains("PROFILE"));
 }

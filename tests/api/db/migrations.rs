@@ -2,9 +2,12 @@
 
 use std::process::Stdio;
 
+use diesel::connection::SimpleConnection;
+
 use crate::support::{
-    Database,
-    binary::{Server, directory, fail, mintage, stdout, succeed},
+    App, Database,
+    binary::{Server, directory, fail, mintage, run, stderr, stdout, succeed},
+    eventually,
 };
 
 #[tokio::test]
@@ -22,10 +25,133 @@ async fn migrations_are_run_by_hand_with_auto_migrate_off() {
     assert!(succeed(mintage(home.path(), &settings).arg("migrate")).contains("nothing to apply"));
     Server::start(home.path(), &settings).client().get("/readyz").await.assert(200);
 
-    let reverted = succeed(mintage(home.path(), &settings).args(["rollback", "--steps", &count.to_string()]));
-    assert_eq!(reverted.lines().filter(|line| line.starts_with("reverted ")).count(), count);
-    fail(mintage(home.path(), &settings).args(["rollback"]));
-    fail(mintage(home.path(), &settings).args(["rollback", "--steps", "0"]));
+    let too_many = (count + 1).to_string();
+    let error = fail(mintage(home.path(), &settings).args(["rollback", "--yes", "--steps", &too_many]));
+    assert!(error.contains(&format!("only {count} migrations are applied")), "{error}");
+    assert!(succeed(mintage(home.path(), &settings).arg("migrate")).contains("nothing to apply"));
+
+    let all = ["rollback", "--yes", "--steps", &count.to_string()];
+    let reverted = succeed(mintage(home.path(), &settings).args(all));
+    assert_eq!(reverted.lines().filter(|line| line.starts_with("reverted 20")).count(), count);
+    assert!(reverted.contains("table users (0 rows)"), "{reverted}");
+    let error = fail(mintage(home.path(), &settings).args(["rollback", "--yes"]));
+    assert!(error.contains("no migration is applied"), "{error}");
+    fail(mintage(home.path(), &settings).args(["rollback", "--yes", "--steps", "0"]));
+}
+
+const NEWEST: &str = "SELECT count(*) FROM __diesel_schema_migrations";
+/// Accounts with each of the states that reverting loses.
+const ACCOUNTS: &str = "\
+    INSERT INTO users (id, email, email_canonical, created_at, updated_at, password_hash) VALUES \
+    ('01a1ffe0-8881-7329-9731-5a48f9075c51', 'ada@example.com', 'ada@example.com', now(), now(), '$2b$04$x'), \
+    ('01a1ffe0-8881-7329-9731-5a48f9075c52', 'bob@example.com', 'bob@example.com', now(), now(), 'foreign:scrypt:x'), \
+    ('01a1ffe0-8881-7329-9731-5a48f9075c53', 'cyd@example.com', 'cyd@example.com', now(), now(), '!'); \
+    INSERT INTO users (id, email, email_canonical, created_at, updated_at, password_hash, deleted_at, purge_at) VALUES \
+    ('01a1ffe0-8881-7329-9731-5a48f9075c54', 'dan@example.com', 'deleted:01a1ffe0-8881-7329-9731-5a48f9075c54', \
+    now(), now(), '$2b$04$x', now(), now())";
+/// Back to before the administration of users.
+const STEPS: &str = "9";
+
+#[test]
+fn a_rollback_lists_what_is_lost_and_does_nothing_unless_it_is_confirmed() {
+    let (home, database) = (directory(), Database::create());
+    database.connect().batch_execute(ACCOUNTS).unwrap();
+    let url = database.owner_url();
+    let settings = [("DATABASE_URL", url.expose())];
+    let before = database.count(NEWEST);
+    let refused = run(mintage(home.path(), &settings).args(["rollback", "--steps", STEPS]));
+    assert!(!refused.status.success() && stderr(&refused).contains("repeat it with --yes"), "{refused:?}");
+    let listed = stdout(&refused);
+    for line in [
+        "  2026-11-24-120100_erasure",
+        "  table api_keys (0 rows)",
+        "  column users.deleted_at (1 of 4 rows have a value)",
+        "  3 of 4 rows of users are deleted",
+        "  1 of 4 rows of users are changed",
+        "  Accounts that are deleted but can still be restored are gone for good, with their sessions, alerts and \
+         watch lists.",
+        "  Passwords that were imported as hashes of another system: these accounts have no password then, and their \
+         owners need a password reset.",
+    ] {
+        assert!(listed.lines().any(|listed| listed == line), "{line:?} is missing in {listed}");
+    }
+    assert_eq!((database.count(NEWEST), database.count("SELECT count(*) FROM users")), (before, 4));
+
+    let reverted = succeed(mintage(home.path(), &settings).args(["rollback", "--yes", "--steps", STEPS]));
+    assert!(reverted.contains("reverted 2026-11-24-120100_erasure"), "{reverted}");
+    // The imported hash became that of an invited person, who is deleted with the others.
+    assert_eq!(database.count("SELECT count(*) FROM users"), 1);
+}
+
+#[test]
+fn production_reverts_only_with_the_name_of_the_database() {
+    let (home, database) = (directory(), Database::create());
+    let url = database.owner_url();
+    let settings = [
+        ("PROFILE", "production"),
+        ("PUBLIC_URL", "https://api.example.com"),
+        ("SECRET_KEY", "8d1f6f0ab6a5ce2d9f60a73f25dbd1f9c0f4e86b71a6c1d3c2a95f0be47c6a18"),
+        ("BCRYPT_COST", "10"),
+        ("DATABASE_URL", url.expose()),
+    ];
+    let rollback = |arguments: &[&str]| {
+        let mut command = mintage(home.path(), &settings);
+        command.arg("rollback").args(arguments);
+        command
+    };
+    let (before, name) = (database.count(NEWEST), database.name());
+    for arguments in [&[] as &[&str], &["--yes"], &["--database", name]] {
+        let error = fail(&mut rollback(arguments));
+        assert!(error.contains("production requires --yes and --database"), "{arguments:?}: {error}");
+    }
+    let error = fail(&mut rollback(&["--yes", "--database", "mintage"]));
+    assert!(error.contains("nothing was reverted: the database is"), "{error}");
+    assert_eq!(database.count(NEWEST), before);
+    succeed(&mut rollback(&["--yes", "--database", name]));
+    assert_eq!(database.count(NEWEST), before - 1);
+}
+
+#[test]
+fn a_migration_of_a_newer_version_is_not_reverted() {
+    let (home, database) = (directory(), Database::create());
+    let newer = "INSERT INTO __diesel_schema_migrations (version) VALUES ('29991231235959')";
+    database.connect().batch_execute(newer).unwrap();
+    let url = database.owner_url();
+    let error = fail(mintage(home.path(), &[("DATABASE_URL", url.expose())]).args(["rollback", "--yes"]));
+    assert!(error.contains("does not know the applied migration 29991231235959"), "{error}");
+}
+
+/// Servers are updated one after the other, and the first new one migrates.
+#[tokio::test]
+async fn a_newer_schema_leaves_a_server_ready() {
+    let app = App::start();
+    let newer = "INSERT INTO __diesel_schema_migrations (version) VALUES ('29991231235959')";
+    app.sql().batch_execute(newer).unwrap();
+    let looks = || app.database().statements_with("run_on::text AS applied_at");
+    let before = looks();
+    eventually("looks at the schema", async || looks() > before + 1).await;
+    app.anyone().get("/readyz").await.assert(200);
+}
+
+#[tokio::test]
+async fn a_server_whose_schema_was_reverted_is_not_ready_until_it_is_restarted() {
+    let (home, database) = (directory(), Database::create());
+    let url = database.owner_url();
+    let settings = [("DATABASE_URL", url.expose())];
+    let mut server = Server::start(home.path(), &settings);
+    let client = server.client();
+    succeed(mintage(home.path(), &settings).args(["rollback", "--yes", "--steps", "5"]));
+    let not_ready = async |reason: &str| {
+        let answer = client.get("/readyz").await;
+        answer.status == 503 && answer.json()["detail"].as_str().unwrap().contains(reason)
+    };
+    eventually("the missing migrations", async || not_ready("lacks migrations of this version (5)").await)
+        .await;
+    succeed(mintage(home.path(), &settings).arg("migrate"));
+    eventually("the other tables", async || not_ready("restart the server").await).await;
+    client.get("/healthz").await.assert(200);
+    assert!(server.stop().success());
+    Server::start(home.path(), &settings).client().get("/readyz").await.assert(200);
 }
 
 #[test]

@@ -108,7 +108,7 @@ async fn a_cluster_of_an_earlier_version_is_handed_over_while_it_runs() {
     succeed(mintage(home.path(), &settings).args(["keys", "list"]));
     assert!(server.stop().success());
     let steps = number_of_migrations();
-    succeed(mintage(home.path(), &settings).args(["rollback", "--steps", &steps.to_string()]));
+    succeed(mintage(home.path(), &settings).args(["rollback", "--yes", "--steps", &steps.to_string()]));
     succeed(mintage(home.path(), &settings).arg("migrate"));
 }
 

@@ -111,12 +111,16 @@ impl Server {
         let (send, lines) = mpsc::channel();
         thread::spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| drop(send.send(line))));
         let mut welcome = String::new();
-        while !welcome.contains("  Coins ") {
+        // One line with LOG_FORMAT=json.
+        while !welcome.contains("  Coins ") && !welcome.starts_with('{') {
             welcome += &lines.recv_timeout(BOUND).expect("the server says where it is");
             welcome.push('\n');
         }
         let first = welcome.lines().next().unwrap();
-        let base = first.strip_prefix("Mintage serves ").unwrap().to_owned();
+        let base = match serde_json::from_str::<serde_json::Value>(first) {
+            Ok(line) => line["address"].as_str().unwrap().to_owned(),
+            Err(_) => first.strip_prefix("Mintage serves ").unwrap().to_owned(),
+        };
         Self { child, base, welcome, lines, log: None }
     }
 

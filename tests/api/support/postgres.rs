@@ -141,6 +141,10 @@ impl Database {
         Self { name }
     }
 
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// For a server.
     pub fn url(&self) -> Secret {
         Secret::new(url_of(&self.name))

@@ -264,6 +264,84 @@ fn with_outputs(home: &Path, arguments: &[&str], stdout: Stdio) -> (bool, String
     (output.status.success(), stderr(&output))
 }
 
+fn json_lines(text: &str) -> Vec<serde_json::Value> {
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
+        .collect()
+}
+
+#[tokio::test]
+async fn with_json_every_line_of_a_server_is_json_from_the_first_to_the_last() {
+    let site = Site::new();
+    let path = site.home.path().join("log");
+    let settings = [("LOG_FORMAT", "json"), ("DATABSE_URL", "x")];
+    let mut server = site.server(File::create(&path).expect("a file").into(), &settings);
+    let welcome = json_lines(&server.welcome);
+    assert_eq!((welcome.len(), &welcome[0]["message"]), (1, &json!("serving")));
+    assert_eq!((&welcome[0]["address"], &welcome[0]["level"]), (&json!(server.base), &json!("INFO")));
+    assert!(server.stop().success());
+    assert_eq!(server.lines.iter().collect::<Vec<_>>(), [""; 0]);
+    let log = json_lines(&fs::read_to_string(&path).expect("the log"));
+    assert!(
+        log[0]["message"].as_str().expect("a text").starts_with("DATABSE_URL is not a setting"),
+        "{log:?}"
+    );
+
+    // A start that fails, too, once the settings are known.
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let (bind, url) = (taken.local_addr().expect("an address").to_string(), site.database.url());
+    let key = ("SECRET_KEY", SECRET_KEY);
+    let settings = [("LOG_FORMAT", "json"), ("BIND", &*bind), ("DATABASE_URL", url.expose()), key];
+    let output = run(&mut mintage(site.home.path(), &settings));
+    let last = json_lines(&stderr(&output)).pop().expect("a line");
+    assert_eq!((&last["level"], &last["message"]), (&json!("ERROR"), &json!("the server has ended")));
+    assert!(!output.status.success() && last["error"].as_str().expect("a text").contains(&bind), "{last}");
+}
+
+/// Serves three requests and returns the lines about requests in the log.
+async fn requests_in_log(settings: &[(&str, &str)]) -> Vec<serde_json::Value> {
+    let site = Site::new();
+    let path = site.home.path().join("log");
+    let settings = [settings, &[("LOG_FORMAT", "json")]].concat();
+    let mut server = site.server(File::create(&path).expect("a file").into(), &settings);
+    let client = server.client();
+    client.get("/healthz").await.assert(200);
+    client.get("/nope?token=canary").await.assert(404);
+    client.get(&format!("/{}", "a".repeat(1000))).await.assert(404);
+    assert!(server.stop().success());
+    let log = fs::read_to_string(&path).expect("the log");
+    assert!(!log.contains("canary") && !log.contains("127.0.0.1") && !log.contains("Actix"), "{log}");
+    json_lines(&log).into_iter().filter(|line| line["message"] == "request").collect()
+}
+
+#[tokio::test]
+async fn development_logs_a_line_for_each_request_without_its_query() {
+    let lines = requests_in_log(&[]).await;
+    let seen: Vec<_> =
+        lines.iter().map(|line| (line["path"].as_str().unwrap().len(), &line["status"])).collect();
+    assert_eq!(seen, [(8, &json!(200)), (5, &json!(404)), (200, &json!(404))]);
+    let line = &lines[1];
+    assert_eq!(
+        (&line["method"], &line["path"], &line["level"]),
+        (&json!("GET"), &json!("/nope"), &json!("INFO"))
+    );
+    assert!(line["ms"].is_number() && line["request_id"].as_str().unwrap().len() == 32, "{line}");
+}
+
+#[tokio::test]
+async fn production_logs_requests_at_debug_only() {
+    let production = [
+        ("PROFILE", "production"),
+        ("SECRET_KEY", "kJ9vQ2xT7mB4nL8pR3sW6yZ1cF5hD0gA+eU/iO2tKqM="),
+        ("PUBLIC_URL", "http://localhost"),
+        ("BCRYPT_COST", "10"),
+        ("DRAIN_DELAY", "0s"),
+    ];
+    assert_eq!(requests_in_log(&production).await, [json!(null); 0]);
+    let debug = [&production as &[_], &[("LOG_LEVEL", "debug")]].concat();
+    assert_eq!(requests_in_log(&debug).await.len(), 3);
+}
+
 #[test]
 fn a_command_whose_reader_has_gone_ends_quietly() {
     let home = directory();

@@ -17,8 +17,10 @@ use nix::{
     unistd::Pid,
 };
 
-const SETTINGS: [(&str, &str); 9] = [
+const SETTINGS: [(&str, &str); 10] = [
     ("PROFILE", "development"),
+    // Without the lines about requests of this profile: they would fill the disk under load.
+    ("LOG_LEVEL", "info,mintage::http=warn"),
     ("SECRET_KEY", "5f0c6e1a9b3d47e28c1f60d2ab94e7735d1e08fc42b9a6d7"),
     // The same on every port, since it is the issuer of tokens.
     ("PUBLIC_URL", "http://mintage.localhost"),
