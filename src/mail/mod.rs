@@ -18,9 +18,12 @@ pub use self::{
 };
 
 /// A mail without its addresses; `text` and `html` have the same content.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Mail {
     pub subject: String,
     pub text: String,
     pub html: String,
+    /// Where the button leads, and the code: for the mailbox page.
+    pub link: Option<String>,
+    pub code: Option<String>,
 }
