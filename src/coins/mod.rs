@@ -13,13 +13,14 @@ mod list;
 mod number;
 mod read;
 mod stream;
+mod unit;
 mod view;
 mod watchlist;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::{
-    alerts::{Alerts, CoinAlertMail},
+    alerts::{Alerts, CoinAlertMail, CoinAlertsMail},
     stream::Streams,
     view::View,
 };

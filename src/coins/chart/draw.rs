@@ -6,7 +6,7 @@ use askama::Template;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    super::{history::Metric, number},
+    super::{history::Metric, number, unit::Unit},
     Mark, Theme,
     axis::{Scale, times},
 };
@@ -83,7 +83,7 @@ impl Picture<'_> {
             description: self.description(),
             title: shortened(title),
             subtitle: format!("{} \u{b7} last {} \u{b7} UTC", self.unit(), self.in_words),
-            last_value: self.series.last().map(|last| number::exact(last.value)),
+            last_value: self.series.last().map(|last| self.number(last.value)),
             change: self.change(colours),
             plot: self.plot(),
             summary: self.summary(),
@@ -96,9 +96,13 @@ impl Picture<'_> {
         let (Some((lowest, highest)), Some(last)) = (self.extremes(), self.series.last()) else {
             return format!("{}. No data yet.", self.unit());
         };
-        let [lowest, highest, value] = [lowest, highest, last.value].map(number::exact);
+        let [lowest, highest, value] = [lowest, highest, last.value].map(|value| self.number(value));
         let time = last.at.format("%-d %B %Y, %H:%M UTC");
         format!("{}. Lowest {lowest}, highest {highest}, last {value} on {time}.", self.unit())
+    }
+
+    fn number(&self, value: f64) -> String {
+        Unit::of(self.metric, self.currency).measured(value)
     }
 
     fn unit(&self) -> String {
@@ -184,9 +188,9 @@ impl Picture<'_> {
 
     fn summary(&self) -> Option<String> {
         let (lowest, highest) = self.extremes()?;
-        let mut text = format!("Low {} \u{b7} High {}", number::exact(lowest), number::exact(highest));
+        let mut text = format!("Low {} \u{b7} High {}", self.number(lowest), self.number(highest));
         if let Some((low, high)) = self.interval {
-            let _ = write!(text, " \u{b7} 95% interval {} to {}", number::exact(low), number::exact(high));
+            let _ = write!(text, " \u{b7} 95% interval {} to {}", self.number(low), self.number(high));
         }
         Some(text)
     }
