@@ -36,7 +36,7 @@ impl Job for PasswordChangeMail {
             return Ok(());
         };
         let product = context.mailer.product();
-        let asked = format!("Enter this code to change the password of your {product} account.");
+        let asked = format!("You asked to change the password of your {product} account.");
         let warning =
             format!("Don't share this code with anyone, including people who say they work for {product}.");
         let letter = Letter {
