@@ -83,7 +83,8 @@ impl<'a> Unit<'a> {
             Self::Sentiment => 2,
             Self::Popularity if magnitude >= 0.1 => 2,
             Self::Popularity => significant(magnitude, 2),
-            Self::Money(code) if magnitude >= 100.0 => minor_digits(code),
+            Self::Money(code) if magnitude >= 1000.0 => minor_digits(code),
+            Self::Money(code) if magnitude >= 100.0 => minor_digits(code).max(1),
             Self::Money(code) if magnitude >= 1.0 => minor_digits(code) + 2,
             Self::Money(_) => significant(magnitude, 4),
         }
@@ -168,6 +169,8 @@ mod tests {
             (0.999_812, "USD", "$0.9998"),
             (0.000_008_123, "USD", "$0.000008123"),
             (10_512_345.4, "JPY", "\u{a5}10,512,345"),
+            (153.94, "JPY", "\u{a5}153.9"),
+            (999.126, "USD", "$999.13"),
             (25.312, "JPY", "\u{a5}25.31"),
             (21_234.567_8, "KWD", "KWD\u{a0}21,234.568"),
             (69_016.88, "CHF", "CHF\u{a0}69,016.88"),
