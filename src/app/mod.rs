@@ -47,7 +47,7 @@ use crate::{
     idempotency::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED},
     jobs::Wake,
     limits::{LimitKeys, Limits},
-    mail::Mailer,
+    mail::{Mailer, SentMails, mailbox},
     market,
     passwords::{Hasher, Policy},
     pictures::{self, Pictures},
@@ -118,6 +118,8 @@ struct Services {
     coin_settings: Data<config::Coins>,
     streams: Data<coins::Streams>,
     social_settings: Data<config::Social>,
+    /// The mails of this server; None in production.
+    mailbox: Option<Arc<SentMails>>,
     cors_origins: Vec<String>,
 }
 
@@ -179,7 +181,8 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         accounts: config.accounts.clone(),
         tokens: config.tokens.clone(),
     };
-    let mails = mail_context(config, &auth)?;
+    let mailbox = (config.profile == Profile::Development).then(Arc::default);
+    let mails = mail_context(config, &auth, mailbox.clone())?;
     let services = Services {
         pictures: Data::new(start_pictures(config, &db, &clock, &limits)?),
         tasks: Data::new(tasks),
@@ -205,6 +208,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         coin_settings: Data::new(config.coins.clone()),
         streams: Data::new(coins::Streams::default()),
         social_settings: Data::new(config.social.clone()),
+        mailbox,
         cors_origins: cors_origins.clone(),
     };
     Ok((services, Internals::new(config, secret, mails, wake, sealer), followers))
@@ -272,11 +276,11 @@ fn prepare_database(url: &Secret, config: &Config, sealer: &Arc<Sealer>, clock: 
     })
 }
 
-fn mail_context(config: &Config, auth: &Auth) -> Result<MailContext> {
+fn mail_context(config: &Config, auth: &Auth, mailbox: Option<Arc<SentMails>>) -> Result<MailContext> {
     let app_url = config.mail.app_url.as_ref().unwrap_or(&config.server.public_url);
     Ok(MailContext {
         db: auth.db.clone(),
-        mailer: Mailer::new(&config.mail)?,
+        mailer: Mailer::new(&config.mail, mailbox)?,
         keys: auth.challenge_keys.clone(),
         limits: auth.limits.clone(),
         app_url: app_url.as_str().into(),
@@ -340,6 +344,7 @@ impl Services {
             coin_settings,
             streams,
             social_settings,
+            mailbox,
             cors_origins,
         } = self.clone();
         let (mut app, _) = App::new().into_utoipa_app().configure(routes).split_for_parts();
@@ -372,6 +377,9 @@ impl Services {
                 if let Some(profile) = swagger_ui {
                     app.route("/apidocs", web::get().to(apidocs::to_apidocs));
                     app.service(apidocs::apidocs(profile == Profile::Development));
+                }
+                if let Some(mailbox) = mailbox {
+                    mailbox::routes(app, mailbox);
                 }
             })
             .default_service(web::to(fallback))

@@ -23,7 +23,7 @@ pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<()> {
     if let Some(path) = &config.social.queries {
         read_queries(path)?;
     }
-    let mailer = Mailer::new(&config.mail)?;
+    let mailer = Mailer::new(&config.mail, None)?;
     print("the settings are valid")?;
     if arguments.database {
         with_connection(config, migrate::check_current)?;

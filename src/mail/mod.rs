@@ -6,6 +6,7 @@
 mod console;
 mod file;
 mod letter;
+pub mod mailbox;
 mod mailer;
 mod message;
 mod smtp;
@@ -13,6 +14,7 @@ mod test_mail;
 
 pub use self::{
     letter::{Action, Letter},
+    mailbox::SentMails,
     mailer::Mailer,
     test_mail::TestMail,
 };
