@@ -373,18 +373,25 @@ impl Services {
             .app_data(coin_settings)
             .app_data(streams)
             .app_data(social_settings)
-            .configure(|app| {
-                if let Some(profile) = swagger_ui {
-                    app.route("/apidocs", web::get().to(apidocs::to_apidocs));
-                    app.service(apidocs::apidocs(profile == Profile::Development));
-                }
-                if let Some(mailbox) = mailbox {
-                    mailbox::routes(app, mailbox);
-                }
-            })
+            .configure(|app| undocumented_routes(app, swagger_ui, mailbox))
             .default_service(web::to(fallback))
             .wrap(Condition::new(!cors_origins.is_empty(), cors(&cors_origins)))
             .wrap(from_fn(envelope))
+    }
+}
+
+/// Registers the pages that are no part of the API, each if it is served at all.
+fn undocumented_routes(
+    app: &mut web::ServiceConfig,
+    swagger_ui: Option<Profile>,
+    mailbox: Option<Arc<SentMails>>,
+) {
+    if let Some(profile) = swagger_ui {
+        app.route("/apidocs", web::get().to(apidocs::to_apidocs));
+        app.service(apidocs::apidocs(profile == Profile::Development));
+    }
+    if let Some(mailbox) = mailbox {
+        mailbox::routes(app, mailbox);
     }
 }
 
