@@ -76,7 +76,13 @@ fn is_this_computer(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::HeaderValue;
+    use actix_web::{
+        App, HttpResponse,
+        http::header::HeaderValue,
+        middleware::from_fn,
+        test::{TestRequest, init_service, try_call_service},
+        web,
+    };
 
     use super::*;
 
@@ -114,6 +120,29 @@ mod tests {
         assert!(!allowed(&[]), "no name at all");
         assert!(!is_local(&HeaderMap::new(), Some("evil.example")), "HTTP/2");
         assert!(is_local(&HeaderMap::new(), Some("localhost:8080")), "HTTP/2");
+    }
+
+    #[actix_web::test]
+    async fn other_computers_are_refused_whatever_name_they_send() {
+        let app = App::new().wrap(from_fn(only_local)).default_service(web::to(HttpResponse::Ok));
+        let service = init_service(app).await;
+        for (peer, is_allowed) in [
+            ("127.0.0.1:5000", true),
+            ("127.8.8.8:5000", true),
+            ("[::1]:5000", true),
+            ("[::ffff:127.0.0.1]:5000", true),
+            ("192.168.1.7:5000", false),
+            ("0.0.0.0:5000", false),
+            ("[::ffff:192.168.1.7]:5000", false),
+            ("[fe80::1]:5000", false),
+            ("8.8.8.8:5000", false),
+        ] {
+            let request = TestRequest::get()
+                .peer_addr(peer.parse().expect("an address"))
+                .insert_header((header::HOST, "localhost:8080"));
+            let answer = try_call_service(&service, request.to_request()).await;
+            assert_eq!(answer.is_ok(), is_allowed, "{peer}");
+        }
     }
 
     #[test]

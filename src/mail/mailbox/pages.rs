@@ -22,7 +22,7 @@ const MAIL_POLICY: &str = "sandbox allow-popups allow-popups-to-escape-sandbox; 
 #[derive(Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct ListMails {
-    #[validate(length(max = 320))]
+    #[validate(length(max = 320, message = "must have at most 320 characters"))]
     to: Option<String>,
 }
 
