@@ -89,12 +89,15 @@ impl Job for CoinAlertsMail {
     }
 }
 
+/// A crossing with its coin.
+type OfCoin = (Crossing, Identity);
+
 /// Reads the account, and the coins of the crossings.
 fn find(
     conn: &mut PgConnection,
     user: UserId,
     crossings: Vec<Crossing>,
-) -> QueryResult<(Option<Account>, Vec<(Crossing, Identity)>)> {
+) -> QueryResult<(Option<Account>, Vec<OfCoin>)> {
     let account = users::find_account(conn, user)?;
     let mut found = Vec::new();
     for crossing in crossings {
@@ -106,7 +109,7 @@ fn find(
 }
 
 /// Returns the subject and the first paragraph; `found` is not empty.
-fn subject_and_news(found: &[(Crossing, Identity)]) -> (String, String) {
+fn subject_and_news(found: &[OfCoin]) -> (String, String) {
     if let [(crossing, coin)] = found {
         let (value, limit) = crossing.numbers();
         let (name, metric) = (&coin.name, crossing.metric.as_str());
@@ -134,7 +137,7 @@ fn subject_and_news(found: &[(Crossing, Identity)]) -> (String, String) {
 }
 
 /// The line of one crossing among others.
-fn line((crossing, coin): &(Crossing, Identity)) -> (String, String) {
+fn line((crossing, coin): &OfCoin) -> (String, String) {
     let (value, limit) = crossing.numbers();
     let once = if crossing.once { " (one-time alert)" } else { "" };
     (format!("{}, {}", coin.name, crossing.metric.as_str()), format!("{value}, {limit}{once}"))

@@ -85,7 +85,7 @@ pub fn draw(picture: &Picture, size: Size, theme: Theme) -> String {
         description: picture.description(),
         line: picture.line(colours),
         plot: plot(picture, &layout),
-        middle: (Px(size.width / 2.0), Px((layout.top + layout.bottom) / 2.0)),
+        middle: (Px(size.width / 2.0), Px(f64::midpoint(layout.top, layout.bottom))),
         captions: layout.captions,
     };
     drawing.render().expect("writing into memory does not fail")
