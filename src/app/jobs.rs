@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use crate::{
     auth,
-    coins::CoinAlertMail,
+    coins::{CoinAlertMail, CoinAlertsMail},
     jobs::{PruneJobs, Registry},
     mail::TestMail,
     pictures::{DeletePicture, SweepPictures},
@@ -17,6 +17,7 @@ use crate::{
 pub fn registry(context: &auth::MailContext, storage: &Arc<Storage>, retention: TimeDelta) -> Registry {
     let registry = Registry::default()
         .register::<TestMail>(context.mailer.clone())
+        .register::<CoinAlertsMail>((context.db.clone(), context.mailer.clone()))
         .register::<CoinAlertMail>((context.db.clone(), context.mailer.clone()))
         .register::<PruneJobs>((context.db.clone(), retention))
         .register::<DeletePicture>((context.db.clone(), storage.clone()))

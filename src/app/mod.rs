@@ -50,7 +50,7 @@ use crate::{
     http::{Envelope, Fallback, Requests, TrustedProxies, envelope, fallback, problem_page, problem_pages},
     jobs::Wake,
     limits::{LimitKeys, Limits},
-    mail::Mailer,
+    mail::{Mailer, SentMails, mailbox},
     market,
     passwords::{Hasher, Policy},
     pictures::{self, Pictures},
@@ -128,6 +128,8 @@ struct Services {
     streams: Data<coins::Streams>,
     social_settings: Data<config::Social>,
     origins: Origins,
+    /// The mails of this server; None in production.
+    mailbox: Option<Arc<SentMails>>,
 }
 
 /// The services that no handler extracts: connections, and those of background work.
@@ -189,7 +191,8 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         accounts: config.accounts.clone(),
         tokens: config.tokens.clone(),
     };
-    let mails = mail_context(config, &auth)?;
+    let mailbox = (config.profile == Profile::Development).then(Arc::default);
+    let mails = mail_context(config, &auth, mailbox.clone())?;
     let services = Services {
         pictures: Data::new(start_pictures(config, &db, &clock, &limits)?),
         tasks: Data::new(tasks),
@@ -219,6 +222,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         streams: Data::new(coins::Streams::default()),
         social_settings: Data::new(config.social.clone()),
         origins: Origins::new(config),
+        mailbox,
     };
     Ok((services, Internals::new(config, secret, mails, wake, sealer), followers))
 }
@@ -292,11 +296,11 @@ fn prepare_database(
     })
 }
 
-fn mail_context(config: &Config, auth: &Auth) -> Result<MailContext> {
+fn mail_context(config: &Config, auth: &Auth, mailbox: Option<Arc<SentMails>>) -> Result<MailContext> {
     let app_url = config.mail.app_url.as_ref().unwrap_or(&config.server.public_url);
     Ok(MailContext {
         db: auth.db.clone(),
-        mailer: Mailer::new(&config.mail)?,
+        mailer: Mailer::new(&config.mail, mailbox)?,
         keys: auth.challenge_keys.clone(),
         limits: auth.limits.clone(),
         app_url: app_url.as_str().into(),
@@ -364,6 +368,7 @@ impl Services {
             streams,
             social_settings,
             origins,
+            mailbox,
         } = self.clone();
         let (mut app, _) = App::new().into_utoipa_app().configure(routes).split_for_parts();
         if let Some(requests) = requests {
@@ -394,15 +399,25 @@ impl Services {
             .app_data(coin_settings)
             .app_data(streams)
             .app_data(social_settings)
-            .configure(|app| {
-                if let Some(profile) = swagger_ui {
-                    app.route("/apidocs", web::get().to(apidocs::to_apidocs));
-                    app.service(apidocs::apidocs(profile == Profile::Development));
-                }
-            })
+            .configure(|app| undocumented_routes(app, swagger_ui, mailbox))
             .default_service(web::to(fallback))
             .wrap(Condition::new(!origins.is_none(), cors(&origins)))
             .wrap(from_fn(open_public))
             .wrap(from_fn(envelope))
+    }
+}
+
+/// Registers the pages that are no part of the API, each if it is served at all.
+fn undocumented_routes(
+    app: &mut web::ServiceConfig,
+    swagger_ui: Option<Profile>,
+    mailbox: Option<Arc<SentMails>>,
+) {
+    if let Some(profile) = swagger_ui {
+        app.route("/apidocs", web::get().to(apidocs::to_apidocs));
+        app.service(apidocs::apidocs(profile == Profile::Development));
+    }
+    if let Some(mailbox) = mailbox {
+        mailbox::routes(app, mailbox);
     }
 }

@@ -80,6 +80,11 @@ impl Server {
         self.config.server.api_docs
     }
 
+    /// Whether the page with the mails of this server is served.
+    pub fn has_mailbox(&self) -> bool {
+        self.services.mailbox.is_some()
+    }
+
     /// The providers of coins, in the order in which they are tried.
     pub fn coins_source(&self) -> String {
         if market::wants_real(&self.config.coins) {

@@ -8,7 +8,7 @@ use validator::Validate;
 use super::{
     Auth, Ended,
     challenges::{self, NewChallenge, Purpose, Subject},
-    mails::{Notice, NoticeMail, RestoreMail},
+    mails::{Notice, NoticeMail, Origin, RestoreMail},
 };
 use crate::{
     audit::{Event, EventKind},
@@ -69,9 +69,11 @@ pub async fn delete_me(
             let new = NewChallenge { purpose: Purpose::RestoreAccount, subject, email: &account.email };
             let challenge = challenges::open(conn, &new, now)?;
             let purge_at = deleted.purge_at.unwrap_or(now);
-            jobs::enqueue(conn, &RestoreMail { challenge, purge_at }, now)?;
+            let origin = Some(Origin::of(&client, now));
+            jobs::enqueue(conn, &RestoreMail { challenge, purge_at, origin }, now)?;
         } else if account.email_confirmed {
-            jobs::enqueue(conn, &NoticeMail::to(&account.email, Notice::AccountDeleted), now)?;
+            let notice = NoticeMail::to(&account.email, Notice::AccountDeleted).by(&client, now);
+            jobs::enqueue(conn, &notice, now)?;
         }
         Ok(ended)
     };

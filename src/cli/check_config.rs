@@ -46,7 +46,7 @@ pub(super) fn run(config: &Config, settings: &[Setting], arguments: &Arguments) 
     if let Some(path) = &config.social.queries {
         read_queries(path)?;
     }
-    let mailer = Mailer::new(&config.mail)?;
+    let mailer = Mailer::new(&config.mail, None)?;
     let mut results = Vec::new();
     let mut passed = |name: &str, result: &str| {
         results.push(name.to_owned());

@@ -194,6 +194,13 @@ impl Welcome<'_> {
         lines.push(format!("  Data       {}", self.data()));
         lines.push(format!("  Coins      {}", server.coins_source()));
         lines.push(format!("  Mail       {}", self.mail));
+        if server.has_mailbox() {
+            let port = server.address()?.port();
+            let scheme = if base.starts_with("https:") { "https" } else { "http" };
+            lines.push(format!(
+                "  Mailbox    {scheme}://localhost:{port}/dev/mails (from this computer only)"
+            ));
+        }
         if !self.development.is_empty() {
             lines.push(format!("  For development only: {}", self.development.join(", ")));
         }

@@ -15,13 +15,14 @@ mod read;
 mod select;
 mod sparse;
 mod stream;
+mod unit;
 mod view;
 mod watchlist;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::{
-    alerts::{Alerts, CoinAlertMail},
+    alerts::{Alerts, CoinAlertMail, CoinAlertsMail},
     body::Provenance,
     stream::Streams,
     view::View,

@@ -7,7 +7,9 @@ use lettre::message::Mailbox;
 use tokio::task;
 
 use super::{
-    Letter, Mail, console, file, message,
+    Letter, Mail, SentMails, console, file,
+    mailbox::SentMail,
+    message,
     smtp::{Smtp, SmtpRefusal},
 };
 use crate::{
@@ -25,6 +27,8 @@ pub struct Mailer(Arc<Inner>);
 struct Inner {
     transport: Transport,
     from: Mailbox,
+    /// Keeps what was sent, in development.
+    mailbox: Option<Arc<SentMails>>,
     product: String,
     app_url: Option<String>,
 }
@@ -37,11 +41,11 @@ enum Transport {
 }
 
 impl Mailer {
-    /// Makes a mailer, which connects when it sends.
+    /// Makes a mailer, which connects when it sends. What was sent is also added to `mailbox`.
     ///
     /// # Errors
     /// `MAIL_CA` cannot be read, or the domain of `MAIL_FROM` is not valid.
-    pub fn new(settings: &config::Mail) -> Result<Self> {
+    pub fn new(settings: &config::Mail, mailbox: Option<Arc<SentMails>>) -> Result<Self> {
         let transport = match &settings.transport {
             MailTransport::Smtp(settings) => Transport::Smtp(Smtp::new(settings.clone())?),
             MailTransport::File(directory) => Transport::File(directory.clone()),
@@ -51,6 +55,7 @@ impl Mailer {
         Ok(Self(Arc::new(Inner {
             transport,
             from: message::with_ascii_domain(&settings.from).context("MAIL_FROM")?,
+            mailbox,
             product: settings.product_name.clone(),
             app_url: settings.app_url.clone(),
         })))
@@ -76,6 +81,25 @@ impl Mailer {
     /// # Errors
     /// Temporary, unless the server has refused this mail [`MAX_REFUSED`] times.
     pub async fn send(&self, job: &Running, to: &str, mail: Mail) -> Result<(), Failure> {
+        let Some(mailbox) = &self.0.mailbox else {
+            return self.transmit(job, to, mail).await;
+        };
+        self.transmit(job, to, mail.clone()).await?;
+        let Mail { subject, text, html, link, code } = mail;
+        mailbox.add(SentMail {
+            id: job.id,
+            sent_at: job.now,
+            to: to.into(),
+            subject,
+            link,
+            code,
+            text,
+            html,
+        });
+        Ok(())
+    }
+
+    async fn transmit(&self, job: &Running, to: &str, mail: Mail) -> Result<(), Failure> {
         let Inner { transport, from, .. } = &*self.0;
         let text = format!("--- mail to {to} ---\nSubject: {}\n\n{}\n---\n", mail.subject, mail.text);
         let message = message::build(job.id, job.now, from, to, mail).map_err(Failure::Permanent)?;

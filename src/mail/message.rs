@@ -67,8 +67,12 @@ mod tests {
     fn built(to: &str, subject: &str) -> Result<Vec<u8>> {
         let address = "no-reply@example.com".parse().expect("address");
         let from = Mailbox::new(Some("Ācme, Inc.".into()), address);
-        let mail =
-            Mail { subject: subject.into(), text: "Grüße\n.\n".into(), html: "<p>Grüße</p>".into() };
+        let mail = Mail {
+            subject: subject.into(),
+            text: "Grüße\n.\n".into(),
+            html: "<p>Grüße</p>".into(),
+            ..Mail::default()
+        };
         let now = "2026-11-20T10:00:00Z".parse().expect("time");
         Ok(build(Uuid::nil(), now, &from, to, mail)?.formatted())
     }

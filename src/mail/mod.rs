@@ -6,6 +6,7 @@
 mod console;
 mod file;
 mod letter;
+pub mod mailbox;
 mod mailer;
 mod message;
 mod smtp;
@@ -13,14 +14,18 @@ mod test_mail;
 
 pub use self::{
     letter::{Action, Letter},
+    mailbox::SentMails,
     mailer::Mailer,
     test_mail::TestMail,
 };
 
 /// A mail without its addresses; `text` and `html` have the same content.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Mail {
     pub subject: String,
     pub text: String,
     pub html: String,
+    /// Where the button leads, and the code: for the mailbox page.
+    pub link: Option<String>,
+    pub code: Option<String>,
 }

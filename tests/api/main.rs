@@ -95,6 +95,7 @@ mod pictures {
 mod mail {
     mod delivery;
     mod links;
+    mod mailbox;
     mod process;
 }
 mod jobs {

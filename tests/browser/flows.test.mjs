@@ -306,3 +306,18 @@ test('the link unblocks a log-in that strangers have blocked', async (t) => {
   await shot(page, 'unlock-done');
   assert.equal(await logIn(email, PASSWORD), 200);
 });
+
+test('the mailbox of development shows a mail, and its link opens the page in a new tab', async (t) => {
+  const email = 'mailbox@example.com';
+  const mail = await register(email);
+  const { data } = await (await fetch(`${server.base}/dev/mails?to=${email}`)).json();
+  assert.deepEqual(data.map((one) => [one.code, one.link]), [[mail.code, mail.link]]);
+  const page = await open(t, `${server.base}/dev/mails`, { colorScheme: 'dark' });
+  await page.getByRole('link', { name: data[0].subject }).first().click();
+  const html = page.frameLocator('iframe');
+  await html.getByRole('heading', { name: data[0].subject }).waitFor();
+  await shot(page, 'mailbox-dark');
+  const tab = page.context().waitForEvent('page');
+  await html.getByRole('link').first().click();
+  await (await tab).getByRole('button', { name: 'Confirm' }).waitFor();
+});

@@ -68,29 +68,29 @@ async fn send_notice(
     challenge: &Challenge,
     in_use: InUse,
 ) -> Result<(), Failure> {
-    let wanted =
-        format!("Someone, probably you, tried to use this e-mail address at {}.", context.mailer.product());
+    let wanted = format!("Someone tried to use this email address at {}.", context.mailer.product());
+    let not_you = "If this wasn't you, there's nothing to do.";
     let letter = match in_use {
         InUse::ByAccount => Letter {
             subject: "You already have an account",
             paragraphs: &[
                 &wanted,
-                "An account there already has this address, so nothing has changed. Log in as usual. If you have \
-                 forgotten the password, choose a new one.",
+                "An account with this address already exists, so nothing has changed. Log in as usual. Forgot your \
+                 password? Choose a new one.",
             ],
             action: Some(Action { label: "Choose a new password", link: &context.page("reset-password") }),
-            notes: &["If it was not you, there is nothing to do."],
+            notes: &[not_you],
             ..Letter::default()
         },
         InUse::Reserved => Letter {
             subject: "This address is still reserved",
             paragraphs: &[
                 &wanted,
-                "An account there had this address until recently. The change can be undone for 7 days with the \
-                 link that we mailed to this address, so the address is still reserved and nothing has changed now. \
+                "An account had this address until recently, and its owner can undo that change for 7 days with the \
+                 link that we sent to this address. The address is reserved until then, so nothing has changed now. \
                  Please try again later.",
             ],
-            notes: &["If it was not you, there is nothing to do."],
+            notes: &[not_you],
             ..Letter::default()
         },
     };

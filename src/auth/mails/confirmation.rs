@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use serde::{Deserialize, Serialize};
 
-use super::{CODE_LIFETIME, KEEP_SECRET, MailContext};
+use super::{CODE_LIFETIME, MailContext, keep_secret};
 use crate::{
     auth::{
         challenges::{self, Challenge, NewChallenge, Purpose, Secrets, Subject},
@@ -80,27 +80,32 @@ pub(super) async fn send(
     secrets: &Secrets,
     asked_at: DateTime<Utc>,
 ) -> Result<(), Failure> {
-    // The time distinguishes the mails of several registrations.
-    let asked = format!(
-        "Confirm this address only if you asked for an account at {} on {}. You will be asked for a password: \
-         repeat the one that you registered with, or choose a new one.",
-        context.mailer.product(),
-        asked_at.format("%-d %B %Y at %H:%M:%S UTC"),
+    let product = context.mailer.product();
+    let thanks = format!(
+        "Thanks for signing up for {product}. Confirm your email address to finish creating your account."
     );
+    // Distinguishes the mails of several registrations, of which one may be a stranger's.
+    let requested = [("Requested", asked_at.format("%-d %B %Y, %H:%M:%S UTC").to_string())];
     let letter = Letter {
-        subject: "Please confirm your e-mail address",
-        paragraphs: &[&asked],
-        action: Some(Action { label: "Confirm the address", link: &context.link("confirm", secrets) }),
+        subject: "Confirm your email address",
+        paragraphs: &[
+            &thanks,
+            "You'll be asked for a password: repeat the one you signed up with, or choose a new one.",
+        ],
+        details: &requested,
+        action: Some(Action { label: "Confirm email address", link: &context.link("confirm", secrets) }),
         code: Some((&secrets.code, CODE_LIFETIME)),
         notes: &[
             "The link works for 24 hours.",
             match challenge.subject() {
                 Subject::Registration(_) => {
-                    "If you did not ask for it, do nothing: no account will be created."
+                    "Didn't sign up at that time? You can ignore this email. No account will be created."
                 }
-                Subject::User(_) => "If you did not ask for it, do nothing: the address stays unconfirmed.",
+                Subject::User(_) => {
+                    "Didn't sign up at that time? You can ignore this email. The address stays unconfirmed."
+                }
             },
-            KEEP_SECRET,
+            &keep_secret(product),
         ],
         ..Letter::default()
     };

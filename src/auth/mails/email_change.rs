@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{CODE_LIFETIME, KEEP_SECRET, MailContext, address_in_use::arm_unless_in_use};
+use super::{CODE_LIFETIME, MailContext, TIME, address_in_use::arm_unless_in_use, keep_secret};
 use crate::{
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
@@ -34,24 +34,24 @@ impl Job for EmailChangeMail {
         let Some(account) = context.db.query(move |conn| users::find_account(conn, user)).await? else {
             return Ok(());
         };
+        let product = context.mailer.product();
         let asked = format!(
-            "Someone, probably you, asked to use this e-mail address for an existing account at {}, created on {}. \
-             Confirm it only if the account is yours and you asked for the change.",
-            context.mailer.product(),
-            account.created_at.format("%-d %B %Y at %H:%M UTC")
+            "Someone asked to use this email address for an existing {product} account. Confirm it only if the account \
+             is yours and you asked for the change."
         );
         let letter = Letter {
-            subject: "Please confirm your new e-mail address",
+            subject: "Confirm your new email address",
             paragraphs: &[&asked, RISK],
+            details: &[("Account created", account.created_at.format(TIME).to_string())],
             action: Some(Action {
-                label: "Use this address",
+                label: "Confirm new email",
                 link: &context.link("confirm-email-change", &secrets),
             }),
             code: Some((&secrets.code, CODE_LIFETIME)),
             notes: &[
                 "The link works for 24 hours.",
-                "If you did not ask for it, do nothing: the account keeps its current address.",
-                KEEP_SECRET,
+                "Didn't ask for this? You can ignore this email. The account keeps its current address.",
+                &keep_secret(product),
             ],
             ..Letter::default()
         };

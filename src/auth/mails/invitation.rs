@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CODE_LIFETIME, KEEP_SECRET, MailContext, arm_for};
+use super::{CODE_LIFETIME, MailContext, arm_for, keep_secret};
 use crate::{
     auth::challenges::Purpose,
     db::UserId,
@@ -37,9 +37,12 @@ impl Job for InvitationMail {
             return Ok(());
         };
         let product = context.mailer.product();
-        let invited = format!("You are invited to {product}. Choose a password, and you can log in.");
+        let subject = format!("You're invited to {product}");
+        let invited = format!(
+            "An administrator of {product} has created an account for you. Choose a password to log in."
+        );
         let letter = Letter {
-            subject: "You are invited",
+            subject: &subject,
             paragraphs: &[&invited],
             action: Some(Action {
                 label: "Choose a password",
@@ -48,8 +51,8 @@ impl Job for InvitationMail {
             code: Some((&secrets.code, CODE_LIFETIME)),
             notes: &[
                 "The link works once, for 7 days.",
-                "If you do not want an account, do nothing.",
-                KEEP_SECRET,
+                "Don't want an account? You can ignore this email.",
+                &keep_secret(product),
             ],
             ..Letter::default()
         };

@@ -56,8 +56,8 @@ impl Job for LoginStoppedMail {
             return Ok(());
         };
         let happened = format!(
-            "There were 100 attempts in a row to log in to your account at {} with a wrong password, from places \
-             where you have not logged in recently. None of them succeeded.",
+            "Someone tried 100 times in a row to log in to your {} account with a wrong password, from networks where \
+             you haven't logged in recently. None of the attempts succeeded.",
             context.mailer.product()
         );
         let letter = Letter {
@@ -65,9 +65,9 @@ impl Job for LoginStoppedMail {
             name: account.greeting(),
             paragraphs: &[
                 &happened,
-                "To protect your account, log-in from new places is stopped. It still works from places where you \
-                 logged in during the last 30 days.",
-                "To log in from a new place, open this mail there and press the button. Choosing a new password \
+                "To protect your account, we've stopped log-ins from new places. You can still log in from places \
+                 where you logged in during the last 30 days.",
+                "To log in from a new place, open this email there and press the button. Choosing a new password \
                  there has the same effect.",
             ],
             action: Some(Action {
@@ -75,8 +75,8 @@ impl Job for LoginStoppedMail {
                 link: &context.link("unlock-login", &secrets),
             }),
             notes: &[
-                "The link works once, for 24 hours. If you do not need it, do nothing.",
-                "If your password is short, or you use it for other services too, choose another one.",
+                "The link works once, for 24 hours. Don't need it? You can ignore this email.",
+                "Is your password short, or do you use it for other services too? Then choose another one.",
             ],
             ..Letter::default()
         };

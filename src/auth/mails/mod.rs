@@ -79,7 +79,13 @@ impl MailContext {
 
 /// How long a code works, in words.
 const CODE_LIFETIME: &str = "10 minutes";
-const KEEP_SECRET: &str = "Do not give a link or a code from our mails to anyone.";
+/// How mails show a time.
+const TIME: &str = "%-d %B %Y, %H:%M UTC";
+
+/// The warning below a link and a code.
+fn keep_secret(product: &str) -> String {
+    format!("Don't share this link or code with anyone, including people who say they work for {product}.")
+}
 
 /// Opens and arms the challenge that this job mails, to the address as the account has it and not as the request
 /// spelled it. The challenge has the job's id, so that a retry finds it again. Returns None if a newer mail was sent.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{MailContext, Origin};
+use super::{MailContext, Origin, TIME};
 use crate::{
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
@@ -55,6 +55,8 @@ pub enum Notice {
 struct Content {
     subject: &'static str,
     paragraphs: Vec<String>,
+    /// In addition to when and from where.
+    details: Vec<(&'static str, String)>,
     /// The label and the page of the button, if there is one.
     button: Option<(&'static str, &'static str)>,
 }
@@ -65,7 +67,7 @@ impl Notice {
             Self::PasswordChanged => password_changed(product),
             Self::PasswordChangedWithKeys => with_keys(password_changed(product)),
             Self::SessionReused { logged_in_at, user_agent } => {
-                session_reused(product, logged_in_at, &device_of(user_agent.as_deref().unwrap_or_default()))
+                session_reused(product, logged_in_at, device_of(user_agent.as_deref().unwrap_or_default()))
             }
             Self::AddressChanged => address_changed(product),
             Self::AddressTakenBack => address_taken_back(product),
@@ -79,39 +81,42 @@ fn password_changed(product: &str) -> Content {
         subject: "Your password was changed",
         paragraphs: vec![
             format!(
-                "The password of your account at {product} was changed, and you were logged out everywhere. If it \
-                 was you, there is nothing to do."
+                "The password of your {product} account was changed, and you've been logged out on all devices."
             ),
-            "If it was not you, choose another password at once.".into(),
+            "If this was you, there's nothing to do. If not, choose another password now.".into(),
         ],
+        details: Vec::new(),
         button: Some(("Choose another password", "reset-password")),
     }
 }
 
 fn with_keys(mut content: Content) -> Content {
     content.paragraphs.push(
-        "Your account has API keys for programs. They still work: look at the list of your keys, and revoke those that \
-         you do not know."
+        "Your account has API keys for programs, and they still work. Check the list of your keys, and revoke those \
+         that you don't know."
             .into(),
     );
     content
 }
 
-fn session_reused(product: &str, logged_in_at: DateTime<Utc>, device: &str) -> Content {
-    let logged_in_at = logged_in_at.format("%-d %B %Y, %H:%M UTC");
+fn session_reused(product: &str, logged_in_at: DateTime<Utc>, device: String) -> Content {
     Content {
         subject: "We ended a log-in to your account",
         paragraphs: vec![
             format!(
-                "We ended a log-in to your account at {product}: the one of {logged_in_at}, last renewed by \
-                 {device}. A log-in is renewed with a key that works once. This key was used twice."
+                "We ended a log-in to your {product} account, because the key that renews it was used twice. Each key \
+                 works once."
             ),
-            "So someone else may have a copy of the key. It can also happen without a theft, for example when a \
-             connection breaks at the wrong moment. We cannot tell which it was, so this log-in no longer works for \
+            "Someone else may have a copy of the key. It can also happen without a theft, for example when a \
+             connection breaks at the wrong moment. We can't tell which it was, so this log-in no longer works for \
              anyone. Your other log-ins still work."
                 .into(),
             "Log in again where you need it. If this happens again, choose a new password: that ends all log-ins."
                 .into(),
+        ],
+        details: vec![
+            ("Logged in", logged_in_at.format(TIME).to_string()),
+            ("Last renewed by", device),
         ],
         button: Some(("Choose a new password", "reset-password")),
     }
@@ -122,14 +127,15 @@ fn address_changed(product: &str) -> Content {
         subject: "An account no longer has this address",
         paragraphs: vec![
             format!(
-                "An account at {product} had this e-mail address, which was never confirmed. It has another one \
-                 now. If you made this change, or never had such an account, there is nothing to do."
+                "A {product} account had this email address, which was never confirmed, and now has another one. If you \
+                 made this change, or never had such an account, there's nothing to do."
             ),
-            "If the account was yours and you did not make this change, someone else knows its password: change it \
-             wherever else you use it. The change cannot be undone, because this address was not confirmed. You can \
+            "If the account was yours and you didn't make this change, someone else knows its password: change it \
+             wherever else you use it. The change can't be undone, because this address was not confirmed. You can \
              register a new account with it."
                 .into(),
         ],
+        details: Vec::new(),
         button: None,
     }
 }
@@ -139,14 +145,15 @@ fn address_taken_back(product: &str) -> Content {
         subject: "An account no longer has this address",
         paragraphs: vec![
             format!(
-                "The account at {product} that had this e-mail address has its previous address back: the owner of \
-                 that address undid the change. All sessions of the account have ended, and you can no longer log \
-                 in to it with this address."
+                "The {product} account that had this email address has its previous address back: the owner of that \
+                 address undid the change. Everyone has been logged out of the account, and you can no longer log in to \
+                 it with this address."
             ),
             "What you entered into that account now belongs to the owner of the previous address. If you use its \
              password elsewhere, change it there. You can register an account of your own with this address."
                 .into(),
         ],
+        details: Vec::new(),
         button: None,
     }
 }
@@ -155,14 +162,12 @@ fn account_deleted(product: &str) -> Content {
     Content {
         subject: "Your account was deleted",
         paragraphs: vec![
-            format!(
-                "Your account at {product} was deleted, with everything in it. If it was you, there is nothing to \
-                 do."
-            ),
-            "If it was not you, someone else knows its password: change it wherever else you use it. The account \
-             cannot be restored."
+            format!("Your {product} account was deleted, with everything in it."),
+            "If this was you, there's nothing to do. If not, someone else knows your password: change it wherever else \
+             you use it. The account can't be restored."
                 .into(),
         ],
+        details: Vec::new(),
         button: None,
     }
 }
@@ -172,14 +177,14 @@ impl Job for NoticeMail {
     type Context = MailContext;
 
     async fn run(self, running: Running, context: &MailContext) -> Result<(), Failure> {
-        let Content { subject, mut paragraphs, button } = self.notice.content(context.mailer.product());
-        if let Some(origin) = self.origin {
-            paragraphs.insert(1, format!("It was done {}.", origin.words()));
-        }
+        let Content { subject, paragraphs, mut details, button } =
+            self.notice.content(context.mailer.product());
+        details.extend(self.origin.iter().flat_map(Origin::details));
         let button = button.map(|(label, page)| (label, context.page(page)));
         let letter = Letter {
             subject,
             paragraphs: &paragraphs.iter().map(String::as_str).collect::<Vec<_>>(),
+            details: &details,
             action: button.as_ref().map(|(label, link)| Action { label, link }),
             ..Letter::default()
         };

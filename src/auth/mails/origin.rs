@@ -1,10 +1,11 @@
-//! Tells in a mail when and from where something was done to an account.
+//! Shows in a mail when and from where something was done to an account.
 
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::TIME;
 use crate::tokens::Client;
 
 /// When and from where a request came. Only for mails to a confirmed address: another one may be a stranger's.
@@ -21,9 +22,12 @@ impl Origin {
         Self { at, address: client.address, device: client.device() }
     }
 
-    /// Continues a sentence: "on 22 November 2026, 12:00 UTC, from the address 203.0.113.9 with Firefox on Linux".
-    pub fn words(&self) -> String {
-        let at = self.at.format("%-d %B %Y, %H:%M UTC");
-        format!("on {at}, from the address {} with {}", self.address, self.device)
+    /// The lines of the mail, such as "Device: Firefox on Linux".
+    pub fn details(&self) -> [(&'static str, String); 3] {
+        [
+            ("When", self.at.format(TIME).to_string()),
+            ("IP address", self.address.to_string()),
+            ("Device", self.device.clone()),
+        ]
     }
 }

@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{CODE_LIFETIME, KEEP_SECRET, MailContext};
+use super::{CODE_LIFETIME, MailContext};
 use crate::{
     auth::challenges,
     jobs::{Failure, Job, Running},
-    mail::Letter,
+    mail::{Action, Letter},
     users,
 };
 
@@ -35,18 +35,21 @@ impl Job for PasswordChangeMail {
         let Some((account, secrets)) = found else {
             return Ok(());
         };
-        let asked =
-            format!("You asked to change the password of your account at {}.", context.mailer.product());
+        let product = context.mailer.product();
+        let asked = format!("You asked to change the password of your {product} account.");
+        let warning =
+            format!("Don't share this code with anyone, including people who say they work for {product}.");
         let letter = Letter {
-            subject: "Your code for a new password",
+            subject: "Your code to change your password",
             name: account.greeting(),
             paragraphs: &[&asked],
             code: Some((&secrets.code, CODE_LIFETIME)),
             notes: &[
-                "If it was not you, someone else is logged in to your account and knows your password: choose a \
-                 new one at once.",
-                KEEP_SECRET,
+                &warning,
+                "Didn't ask for this? Then someone else is logged in to your account and knows your password. Choose a \
+                 new one now: this logs everyone out.",
             ],
+            second: Some(Action { label: "Choose a new password", link: &context.page("reset-password") }),
             ..Letter::default()
         };
         context.mailer.send_letter(&running, account.email.given(), &letter).await

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CODE_LIFETIME, KEEP_SECRET, MailContext, arm_for};
+use super::{CODE_LIFETIME, MailContext, arm_for, keep_secret};
 use crate::{
     auth::challenges::Purpose,
     jobs::{Failure, Job, Running},
@@ -50,21 +50,23 @@ impl Job for ResetMail {
             return Ok(());
         };
         let product = context.mailer.product();
-        let (asked, otherwise) = match self.reason {
+        let (subject, asked, otherwise) = match self.reason {
             Reason::Asked => (
-                format!("Someone, probably you, asked for a new password for your account at {product}."),
-                "If it was not you, do nothing: your password stays the same.",
+                "Reset your password",
+                format!("We received a request for a new password for your {product} account."),
+                "Didn't ask for this? You can ignore this email. Your password stays the same.",
             ),
             Reason::Undone => (
+                "Choose a new password",
                 format!(
-                    "Your account at {product} has its e-mail address back. Choose a new password at once: the person \
-                     who changed the address knew the current one."
+                    "Your {product} account has this email address back. Choose a new password now: the person who \
+                     changed the address knew the current one."
                 ),
-                "If you have already done so, there is nothing to do.",
+                "Have you already chosen one since? Then there's nothing to do.",
             ),
         };
         let letter = Letter {
-            subject: "Choose a new password",
+            subject,
             name: account.greeting(),
             paragraphs: &[&asked],
             action: Some(Action {
@@ -72,7 +74,8 @@ impl Job for ResetMail {
                 link: &context.link("reset-password", &secrets),
             }),
             code: Some((&secrets.code, CODE_LIFETIME)),
-            notes: &["The link works once, for 30 minutes.", otherwise, KEEP_SECRET],
+            notes: &["The link works once, for 30 minutes.", otherwise, &keep_secret(product)],
+            ..Letter::default()
         };
         context.mailer.send_letter(&running, account.email.given(), &letter).await
     }

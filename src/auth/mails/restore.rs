@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::MailContext;
+use super::{MailContext, Origin};
 use crate::{
     auth::challenges,
     jobs::{Failure, Job, Running},
@@ -16,6 +16,9 @@ use crate::{
 pub struct RestoreMail {
     pub challenge: Uuid,
     pub purge_at: DateTime<Utc>,
+    /// Who deleted it. Absent in older jobs.
+    #[serde(default)]
+    pub origin: Option<Origin>,
 }
 
 impl Job for RestoreMail {
@@ -30,20 +33,22 @@ impl Job for RestoreMail {
             return Ok(());
         };
         let deleted = format!(
-            "Your account at {} was deleted. If it was you, there is nothing to do: on {} it will be deleted for good, \
-             with everything in it.",
+            "Your {} account was deleted. On {} it will be deleted for good, with everything in it.",
             context.mailer.product(),
             self.purge_at.format("%-d %B %Y"),
         );
+        let details = self.origin.as_ref().map(Origin::details);
         let letter = Letter {
             subject: "Your account was deleted",
             paragraphs: &[
                 &deleted,
-                "If it was not you, or you have changed your mind, restore it until then. If it was not you, someone \
-                 else knows its password: choose another one afterwards.",
+                "If this was you, there's nothing to do. If not, or if you've changed your mind, restore the account \
+                 until then.",
+                "If this wasn't you, someone else knows your password: choose another one afterwards.",
                 "If you have made another account with this address since then, delete that one first or change its \
                  address. If someone else has taken your username, the account comes back without it.",
             ],
+            details: details.as_ref().map_or(&[], |details| details.as_slice()),
             action: Some(Action {
                 label: "Restore the account",
                 link: &context.link("restore-account", &secrets),

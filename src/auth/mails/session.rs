@@ -35,36 +35,42 @@ pub enum SessionAct {
 struct Content {
     subject: &'static str,
     happened: String,
+    /// In addition to when and from where.
+    details: Vec<(&'static str, String)>,
     advice: [&'static str; 2],
     note: &'static str,
 }
 
 impl SessionAct {
-    fn content(self, product: &str, origin: &str) -> Content {
+    fn content(self, product: &str) -> Content {
         match self {
             Self::LoggedIn => Content {
                 subject: "New log-in to your account",
                 happened: format!(
-                    "There was a log-in to your account at {product} {origin}. This network and this program have not \
-                     been used for it lately. If it was you, there is nothing to do."
+                    "There was a log-in to your {product} account from a network and a device that haven't been used \
+                     for it lately."
                 ),
+                details: Vec::new(),
                 advice: [
-                    "If it was not you, someone else knows your password: end this log-in, and choose another password.",
-                    "If it was not you, someone else knows your password: choose another one.",
+                    "If this was you, there's nothing to do. If not, someone else knows your password: end this log-in, \
+                     then choose another password.",
+                    "If this was you, there's nothing to do. If not, someone else knows your password: choose another \
+                     one.",
                 ],
-                note: "Your account lists all log-ins. At most a few of these mails are sent a day.",
+                note: "Your account lists all log-ins. We send at most a few of these emails a day.",
             },
             Self::CreatedApiKey { prefix, scopes } => Content {
                 subject: "A new API key for your account",
                 happened: format!(
-                    "An API key that begins with {prefix} was created for your account at {product} {origin}. A program \
-                     that has it can act for you, within these scopes: {scopes}. If it was you, there is nothing to do."
+                    "An API key was created for your {product} account. A program that has it can act for you, within \
+                     the scopes below."
                 ),
+                details: vec![("Key begins with", prefix), ("Scopes", scopes)],
                 advice: [
-                    "If it was not you, someone else is logged in to your account: end that log-in, revoke the key in \
-                     the list of your API keys, and choose another password.",
-                    "If it was not you, someone else is logged in to your account: revoke the key in the list of your \
-                     API keys, and choose another password, which ends all log-ins.",
+                    "If this was you, there's nothing to do. If not, someone else is logged in to your account: end \
+                     that log-in, revoke the key in the list of your API keys, and choose another password.",
+                    "If this was you, there's nothing to do. If not, someone else is logged in to your account: revoke \
+                     the key in the list of your API keys, and choose another password, which ends all log-ins.",
                 ],
                 note: "The key works until it is revoked, also after the log-in has ended.",
             },
@@ -87,14 +93,17 @@ impl Job for SessionMail {
             // The mail has arrived: this is a repetition.
             return Ok(());
         }
-        let Content { subject, happened, advice: [with_link, without], note } =
-            self.what.content(context.mailer.product(), &self.origin.words());
+        let Content { subject, happened, mut details, advice: [with_link, without], note } =
+            self.what.content(context.mailer.product());
+        details.extend(self.origin.details());
         let link = armed.map(|(_, secrets)| context.link("end-session", &secrets));
         let letter = Letter {
             subject,
             paragraphs: &[&happened, if link.is_some() { with_link } else { without }],
+            details: &details,
             action: link.as_ref().map(|link| Action { label: "End this log-in", link }),
             notes: &["The link works once, for 7 days. Opening it ends nothing: the page asks first.", note],
+            second: Some(Action { label: "Choose another password", link: &context.page("reset-password") }),
             ..Letter::default()
         };
         context.mailer.send_letter(&running, &self.email, &letter).await

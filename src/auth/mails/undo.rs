@@ -31,26 +31,24 @@ impl Job for UndoMail {
             return Ok(());
         };
         // The new address is not named: the old one may be a stranger's, registered by mistake and now corrected.
-        let happened = format!(
-            "The e-mail address of your account at {} was changed{}. If it was you, there is nothing to do.",
-            context.mailer.product(),
-            self.origin.map(|origin| format!(" {}", origin.words())).unwrap_or_default(),
-        );
+        let happened = format!("The email address of your {} account was changed.", context.mailer.product());
+        let details = self.origin.as_ref().map(Origin::details);
         let letter = Letter {
-            subject: "Your e-mail address was changed",
+            subject: "Your email address was changed",
             paragraphs: &[
                 &happened,
-                "If it was not you, undo the change: the account gets this address back, all its sessions end, and \
-                 we mail you a link for a new password.",
+                "If this was you, there's nothing to do. If not, undo the change: the account gets this address back, \
+                 everyone is logged out of it, and we send you a link for a new password.",
             ],
+            details: details.as_ref().map_or(&[], |details| details.as_slice()),
             action: Some(Action {
                 label: "Undo the change",
                 link: &context.link("undo-email-change", &secrets),
             }),
             notes: &[
-                "The link works for 7 days. During that time no other account can have this address.",
-                "If the password is reset through the new address 24 hours or more after the change, this link \
-                 stops working.",
+                "The link works for 7 days. We'll keep this address reserved for you until then.",
+                "The link stops working earlier if the password is reset through the new address 24 hours or more \
+                 after the change.",
             ],
             ..Letter::default()
         };

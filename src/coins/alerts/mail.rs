@@ -1,77 +1,236 @@
-//! Sends the mail that reports a crossed threshold.
+//! Sends the mail that reports crossed thresholds.
+
+use std::fmt::Write;
 
 use chrono::{DateTime, Utc};
+use diesel::{PgConnection, QueryResult};
 use serde::{Deserialize, Serialize};
 
-use super::super::number;
+use super::{
+    super::{history::Metric, unit::Unit},
+    model::Direction,
+};
 use crate::{
     db::{CoinId, Db, UserId},
     jobs::{Failure, Job, Running},
     mail::{Action, Letter, Mailer},
-    market, users,
+    market::{self, Identity},
+    users::{self, Account},
 };
 
-/// Reports one crossing.
+/// Coins that the subject names.
+const MAX_NAMES: usize = 3;
+
+/// Reports all crossings of a user in one snapshot.
 #[derive(Serialize, Deserialize)]
-pub struct CoinAlertMail {
+pub struct CoinAlertsMail {
     pub user: UserId,
-    pub coin: CoinId,
-    pub metric: String,
-    pub currency: Option<String>,
-    pub direction: String,
-    pub threshold: f64,
-    pub value: f64,
     /// When the snapshot was published.
     pub at: DateTime<Utc>,
+    /// At most as many as a user has alerts.
+    pub crossings: Vec<Crossing>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct Crossing {
+    pub coin: CoinId,
+    pub metric: Metric,
+    pub currency: Option<String>,
+    pub direction: Direction,
+    pub threshold: f64,
+    pub value: f64,
     /// Whether the alert has been deleted. Missing in jobs that an earlier version has queued.
     #[serde(default)]
     pub once: bool,
+}
+
+impl Crossing {
+    /// Such as "£49,000.50" and "below £50,000".
+    fn numbers(&self) -> (String, String) {
+        let unit = Unit::of(self.metric, self.currency.as_deref().unwrap_or_default());
+        let side: &str = self.direction.into();
+        let value = unit.measured_beside(self.value, self.threshold);
+        (value, format!("{side} {}", unit.entered(self.threshold)))
+    }
+}
+
+impl Job for CoinAlertsMail {
+    const KIND: &'static str = "coin-alerts-mail";
+    type Context = (Db, Mailer);
+
+    async fn run(self, running: Running, (db, mailer): &Self::Context) -> Result<(), Failure> {
+        let Self { user, at, crossings } = self;
+        let (account, found) = db.query(move |conn| find(conn, user, crossings)).await?;
+        // No mail to a deleted account, or to an unconfirmed address, which may belong to a stranger.
+        let Some(account) = account.filter(|account| account.email_confirmed && !found.is_empty()) else {
+            return Ok(());
+        };
+        let product = mailer.product();
+        let (subject, news) = subject_and_news(&found);
+        let mut details = Vec::new();
+        if found.len() > 1 {
+            details.extend(found.iter().map(line));
+        }
+        details.push(("As of".to_owned(), at.format("%-d %B %Y, %H:%M UTC").to_string()));
+        let details: Vec<_> = details.iter().map(|(label, value)| (label.as_str(), value.clone())).collect();
+        let once = found.iter().filter(|(crossing, _)| crossing.once).count();
+        let why = why(product, once, found.len());
+        let label = format!("Open {product}");
+        let letter = Letter {
+            subject: &subject,
+            name: account.greeting(),
+            paragraphs: &[&news],
+            details: &details,
+            action: mailer.app_url().map(|link| Action { label: &label, link }),
+            notes: &[&why],
+            ..Letter::default()
+        };
+        mailer.send_letter(&running, account.email.given(), &letter).await
+    }
+}
+
+/// A crossing with its coin.
+type OfCoin = (Crossing, Identity);
+
+/// Reads the account, and the coins of the crossings.
+fn find(
+    conn: &mut PgConnection,
+    user: UserId,
+    crossings: Vec<Crossing>,
+) -> QueryResult<(Option<Account>, Vec<OfCoin>)> {
+    let account = users::find_account(conn, user)?;
+    let mut found = Vec::new();
+    for crossing in crossings {
+        if let Some(coin) = market::find_coin(conn, crossing.coin)? {
+            found.push((crossing, coin));
+        }
+    }
+    Ok((account, found))
+}
+
+/// Returns the subject and the first paragraph; `found` is not empty.
+fn subject_and_news(found: &[OfCoin]) -> (String, String) {
+    if let [(crossing, coin)] = found {
+        let (value, limit) = crossing.numbers();
+        let (name, metric) = (&coin.name, crossing.metric.as_str());
+        return (
+            format!("{name}: {metric} {limit}"),
+            format!(
+                "The {metric} of {name} ({}) has reached your alert: it is {value}, which is {limit}.",
+                coin.symbol
+            ),
+        );
+    }
+    let mut names: Vec<&str> = Vec::new();
+    for (_, coin) in found {
+        if !names.contains(&coin.name.as_str()) {
+            names.push(&coin.name);
+        }
+    }
+    let more = names.len().saturating_sub(MAX_NAMES);
+    names.truncate(MAX_NAMES);
+    let mut subject = format!("{} of your alerts: {}", found.len(), names.join(", "));
+    if more > 0 {
+        let _ = write!(subject, " and {more} more");
+    }
+    (subject, format!("{} of your alerts have been reached at the same time.", found.len()))
+}
+
+/// The line of one crossing among others.
+fn line((crossing, coin): &OfCoin) -> (String, String) {
+    let (value, limit) = crossing.numbers();
+    let once = if crossing.once { " (one-time alert)" } else { "" };
+    (format!("{}, {}", coin.name, crossing.metric.as_str()), format!("{value}, {limit}{once}"))
+}
+
+/// Why the mail was sent, and how to get no more of them; `once` of all alerts have been deleted.
+fn why(product: &str, once: usize, all: usize) -> String {
+    if all == 1 {
+        let end = match once {
+            0 => "To turn it off, delete the alert in your account.",
+            _ => "It was a one-time alert, so it has been deleted.",
+        };
+        return format!("You're getting this because you set an alert at {product}. {end}");
+    }
+    let end = match once {
+        0 => "To turn one off, delete it in your account.",
+        _ if once == all => "They were one-time alerts, so they have been deleted.",
+        _ => "To turn one off, delete it in your account. One-time alerts have been deleted.",
+    };
+    format!("You're getting this because you set these alerts at {product}. {end}")
+}
+
+/// The mail about one crossing that an earlier version has queued.
+#[derive(Serialize, Deserialize)]
+pub struct CoinAlertMail {
+    user: UserId,
+    at: DateTime<Utc>,
+    #[serde(flatten)]
+    crossing: Crossing,
 }
 
 impl Job for CoinAlertMail {
     const KIND: &'static str = "coin-alert-mail";
     type Context = (Db, Mailer);
 
-    async fn run(self, running: Running, (db, mailer): &Self::Context) -> Result<(), Failure> {
-        let (user, coin) = (self.user, self.coin);
-        let found = db
-            .query(move |conn| {
-                let account = users::find_account(conn, user)?.filter(|account| account.email_confirmed);
-                Ok(account.zip(market::find_coin(conn, coin)?))
-            })
-            .await?;
-        // No mail to a deleted account, or to an unconfirmed address, which may belong to a stranger.
-        let Some((account, coin)) = found else {
-            return Ok(());
+    async fn run(self, running: Running, context: &Self::Context) -> Result<(), Failure> {
+        let Self { user, at, crossing } = self;
+        CoinAlertsMail { user, at, crossings: vec![crossing] }.run(running, context).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crossing(id: i64, name: &str, once: bool) -> (Crossing, Identity) {
+        let crossing = Crossing {
+            coin: CoinId(id),
+            metric: Metric::Price,
+            currency: Some("GBP".into()),
+            direction: Direction::Above,
+            threshold: 75_000.0,
+            value: 75_100.5,
+            once,
         };
-        let amount = |value: f64| match &self.currency {
-            Some(currency) => format!("{} {currency}", number::exact(value)),
-            None => number::exact(value),
-        };
-        let (threshold, value) = (amount(self.threshold), amount(self.value));
-        let Self { metric, direction, at, .. } = &self;
-        let subject = format!("{}: {metric} {direction} {threshold}", coin.name);
-        let news = format!(
-            "The {metric} of {} ({}) has crossed the threshold of your alert: it is {value}, which is {direction} {threshold}.",
-            coin.name, coin.symbol
+        let (symbol, slug) = (name.to_uppercase(), name.to_lowercase());
+        (crossing, Identity { id: CoinId(id), symbol, name: name.into(), slug })
+    }
+
+    #[test]
+    fn a_mail_names_its_one_crossing_or_counts_several() {
+        let (subject, news) = subject_and_news(&[crossing(1, "Ada", false)]);
+        assert_eq!(subject, "Ada: price above \u{a3}75,000");
+        assert_eq!(
+            news,
+            "The price of Ada (ADA) has reached your alert: it is \u{a3}75,100.50, which is above \u{a3}75,000."
         );
-        let when = format!("As of {}.", at.format("%-d %B %Y, %H:%M UTC"));
-        let product = mailer.product();
-        let end = if self.once {
-            "This was a one-time alert and has been deleted."
-        } else {
-            "To stop these mails, delete the alert there."
-        };
-        let why = format!("You receive this mail because of an alert in your account at {product}. {end}");
-        let label = format!("Open {product}");
-        let letter = Letter {
-            subject: &subject,
-            name: account.greeting(),
-            paragraphs: &[&news, &when],
-            action: mailer.app_url().map(|link| Action { label: &label, link }),
-            notes: &[&why],
-            ..Letter::default()
-        };
-        mailer.send_letter(&running, account.email.given(), &letter).await
+        let several = ["A", "B", "A", "C", "D", "E"].map(|name| crossing(1, name, true));
+        assert_eq!(subject_and_news(&several).0, "6 of your alerts: A, B, C and 2 more");
+        let expected = ("A, price", "\u{a3}75,100.50, above \u{a3}75,000 (one-time alert)");
+        assert_eq!(line(&several[0]), (expected.0.to_owned(), expected.1.to_owned()));
+    }
+
+    #[test]
+    fn the_reason_says_how_to_get_no_more_mails() {
+        for (once, all, end) in [
+            (0, 1, "To turn it off, delete the alert in your account."),
+            (1, 1, "It was a one-time alert, so it has been deleted."),
+            (0, 2, "To turn one off, delete it in your account."),
+            (1, 2, "One-time alerts have been deleted."),
+            (2, 2, "They were one-time alerts, so they have been deleted."),
+        ] {
+            assert!(why("X", once, all).ends_with(end), "{once} of {all}");
+        }
+    }
+
+    /// Servers of two versions may run on one database during an upgrade.
+    #[test]
+    fn a_job_that_an_earlier_version_has_queued_can_be_read() {
+        let text = r#"{"user": "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1", "coin": 1, "metric": "sentiment",
+            "currency": null, "direction": "below", "threshold": -0.5, "value": -0.6, "at": "2026-11-22T12:00:00Z"}"#;
+        let job: CoinAlertMail = serde_json::from_str(text).expect("readable");
+        assert_eq!(job.crossing.numbers(), ("\u{2212}0.60".into(), "below \u{2212}0.5".into()));
+        assert!(!job.crossing.once);
     }
 }

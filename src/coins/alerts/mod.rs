@@ -1,10 +1,10 @@
 //! Sends a mail when a number of a coin crosses a threshold.
 //!
 //! An alert is armed while its number has not reached the threshold. The first snapshot with the number at or beyond it is
-//! a crossing: it sends one mail and disarms the alert until the number has gone back by the alert's `hysteresis`. So a
+//! a crossing: it is mailed and disarms the alert until the number has gone back by the alert's `hysteresis`. So a
 //! number that hovers around the threshold sends one mail, not many. Two statements in the transaction that publishes the
-//! snapshot find the crossings ([`store::evaluate`]). The same transaction enqueues the mails, so that each is sent once if
-//! the snapshot is published, and not at all if that fails.
+//! snapshot find the crossings ([`store::evaluate`]). The same transaction enqueues one mail for each user with all of
+//! their crossings, so that each is sent once if the snapshot is published, and not at all if that fails.
 
 mod create;
 mod delete;
@@ -18,7 +18,7 @@ use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use utoipa_actix_web::service_config::ServiceConfig;
 
-pub use self::mail::CoinAlertMail;
+pub use self::mail::{CoinAlertMail, CoinAlertsMail};
 use crate::{db::SnapshotId, market::AfterPublish};
 
 /// Evaluates every alert on each snapshot that is published.

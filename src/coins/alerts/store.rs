@@ -1,5 +1,7 @@
 //! Stores alerts and finds those that a snapshot crosses.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use diesel::{
     PgConnection, QueryResult,
@@ -9,7 +11,11 @@ use diesel::{
 };
 use uuid::Uuid;
 
-use super::{mail::CoinAlertMail, model::Alert};
+use super::{
+    super::history::Metric,
+    mail::{CoinAlertsMail, Crossing},
+    model::{Alert, Direction},
+};
 use crate::{
     db::{CoinId, SnapshotId, UserId, schema::alerts},
     jobs, users,
@@ -70,7 +76,7 @@ const FOUND: &str = "\
         LEFT JOIN snapshot_rates r ON r.snapshot_id = $1 AND r.currency = a.currency)";
 
 #[derive(QueryableByName)]
-struct Crossing {
+struct Crossed {
     #[diesel(sql_type = SqlUuid)]
     user_id: UserId,
     #[diesel(sql_type = SqlUuid)]
@@ -78,11 +84,11 @@ struct Crossing {
     #[diesel(sql_type = BigInt)]
     coin_id: CoinId,
     #[diesel(sql_type = Text)]
-    metric: String,
+    metric: Metric,
     #[diesel(sql_type = Nullable<Text>)]
     currency: Option<String>,
     #[diesel(sql_type = Text)]
-    direction: String,
+    direction: Direction,
     #[diesel(sql_type = Double)]
     threshold: f64,
     #[diesel(sql_type = Double)]
@@ -91,7 +97,7 @@ struct Crossing {
     once: bool,
 }
 
-/// Arms and disarms alerts by the values of a snapshot, and enqueues the mails. Must run in the transaction that publishes
+/// Arms and disarms alerts by the values of a snapshot, and enqueues one mail for each user. Must run in the transaction that publishes
 /// the snapshot.
 pub fn evaluate(conn: &mut PgConnection, snapshot_id: SnapshotId, now: DateTime<Utc>) -> QueryResult<()> {
     sql_query(format!(
@@ -100,7 +106,7 @@ pub fn evaluate(conn: &mut PgConnection, snapshot_id: SnapshotId, now: DateTime<
     ))
     .bind::<BigInt, _>(snapshot_id)
     .execute(conn)?;
-    let crossed: Vec<Crossing> = sql_query(format!(
+    let crossed: Vec<Crossed> = sql_query(format!(
         "{FOUND}, crossed AS ( \
              SELECT a.id, found.value FROM found JOIN alerts a USING (id) \
              WHERE a.armed AND sign * (value - a.threshold) >= 0 ORDER BY a.id LIMIT $3 FOR UPDATE OF a) \
@@ -113,20 +119,20 @@ pub fn evaluate(conn: &mut PgConnection, snapshot_id: SnapshotId, now: DateTime<
     .load(conn)?;
     let done: Vec<Uuid> = crossed.iter().filter(|one| one.once).map(|one| one.id).collect();
     diesel::delete(alerts::table.filter(alerts::id.eq_any(done))).execute(conn)?;
-    for crossing in crossed {
-        let Crossing { user_id, coin_id, metric, currency, direction, threshold, value, once, .. } = crossing;
-        let mail = CoinAlertMail {
-            user: user_id,
-            coin: coin_id,
-            metric,
-            currency,
-            direction,
-            threshold,
-            value,
-            at: now,
-            once,
-        };
-        jobs::enqueue(conn, &mail, now)?;
+    for (user, crossings) in by_user(crossed) {
+        jobs::enqueue(conn, &CoinAlertsMail { user, at: now, crossings }, now)?;
     }
     Ok(())
+}
+
+/// Groups crossings by user, each user's in the order in which the alerts were created.
+fn by_user(mut crossed: Vec<Crossed>) -> BTreeMap<UserId, Vec<Crossing>> {
+    // UUIDv7 sort by their time.
+    crossed.sort_by_key(|one| one.id);
+    let mut users = BTreeMap::<_, Vec<_>>::new();
+    for Crossed { user_id, coin_id, metric, currency, direction, threshold, value, once, .. } in crossed {
+        let crossing = Crossing { coin: coin_id, metric, currency, direction, threshold, value, once };
+        users.entry(user_id).or_default().push(crossing);
+    }
+    users
 }

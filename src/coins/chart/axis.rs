@@ -2,22 +2,21 @@
 
 use chrono::{DateTime, Datelike, Months, NaiveTime, TimeDelta, Timelike, Utc};
 
-use super::super::number;
-
-const MAX_TICKS: f64 = 6.0;
-const MAX_TIMES: i32 = 8;
+use super::super::{number, unit::Unit};
 
 /// Values from bottom to top.
 pub struct Scale {
     pub low: f64,
     pub high: f64,
     pub ticks: Vec<f64>,
-    decimals: usize,
+    /// What labels are divided by, its letter, and their decimals.
+    short: (f64, &'static str, usize),
 }
 
 impl Scale {
-    /// Spans these values, with lines at round numbers (Heckbert, "Nice numbers for graph labels", Graphics Gems, 1990).
-    pub fn new(lowest: f64, highest: f64) -> Self {
+    /// Spans these values, with 2 to about `max_ticks` lines at round numbers (Heckbert, "Nice numbers for graph labels",
+    /// Graphics Gems, 1990).
+    pub fn new(lowest: f64, highest: f64, max_ticks: u8) -> Self {
         let span = highest - lowest;
         // Puts a flat line in the middle.
         let room = if span > highest.abs().max(lowest.abs()) * 1e-9 {
@@ -26,22 +25,26 @@ impl Scale {
             (highest.abs() * 0.01).max(1e-9)
         };
         let (low, high) = (lowest - room, highest + room);
-        let step = nice((high - low) / MAX_TICKS);
-        let first = (low / step).ceil();
-        let ticks =
-            (0..10).map(|index| (first + f64::from(index)) * step).take_while(|tick| *tick <= high).collect();
-        // As many decimals as the step has: 0.25 needs two.
-        let is_whole = |decimals: &i32| {
-            let scaled = step * 10f64.powi(*decimals);
-            (scaled - scaled.round()).abs() < 1e-6 * scaled
-        };
-        let decimals = (0..13).find(is_whole).and_then(|found| usize::try_from(found).ok()).unwrap_or(12);
-        Self { low, high, ticks, decimals }
+        let mut step = nice((high - low) / f64::from(max_ticks));
+        let mut ticks = multiples(step, low, high);
+        while ticks.len() < 2 {
+            step = finer(step);
+            ticks = multiples(step, low, high);
+        }
+        let largest = ticks.iter().map(|tick| tick.abs()).fold(0.0, f64::max);
+        Self { low, high, ticks, short: shortest(step, largest) }
     }
 
-    pub fn label(&self, tick: f64) -> String {
-        number::with_decimals(tick, self.decimals)
+    /// Such as `£70K`.
+    pub fn label(&self, tick: f64, unit: Unit) -> String {
+        let (divisor, letter, decimals) = self.short;
+        unit.signed(&format!("{}{letter}", number::with_decimals(tick / divisor, decimals)))
     }
+}
+
+fn multiples(step: f64, low: f64, high: f64) -> Vec<f64> {
+    let first = (low / step).ceil();
+    (0..12).map(|index| (first + f64::from(index)) * step).take_while(|tick| *tick <= high).collect()
 }
 
 /// Rounds up to 1, 2, 2.5 or 5 times a power of ten.
@@ -51,16 +54,47 @@ fn nice(value: f64) -> f64 {
     factor.unwrap_or(10.0) * power
 }
 
-/// Returns round times within the span, with their labels.
-pub fn times(from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<(DateTime<Utc>, String)> {
-    const HOURS: [i64; 9] = [1, 2, 3, 6, 12, 24, 48, 96, 168];
-    let span = to - from;
-    let step = HOURS.into_iter().map(TimeDelta::hours).find(|step| *step * MAX_TIMES >= span);
-    let ticks = match step {
-        Some(step) => even(from, to, step),
-        None => months(from, to),
+/// The next smaller of the numbers that [`nice`] returns, or one below that.
+fn finer(step: f64) -> f64 {
+    nice(step * 0.39)
+}
+
+/// Chooses thousands, millions and so on, if the labels get shorter by it.
+fn shortest(step: f64, largest: f64) -> (f64, &'static str, usize) {
+    let units = [(1e12, "T", 1e12), (1e9, "B", 1e9), (1e6, "M", 1e6), (1e3, "K", 1e4)];
+    let mut fitting = units.into_iter().filter(|(_, _, least)| largest >= *least);
+    let short = fitting.find_map(|(divisor, letter, _)| {
+        let decimals = decimals(step / divisor);
+        (decimals <= 1).then_some((divisor, letter, decimals))
+    });
+    short.unwrap_or_else(|| (1.0, "", decimals(step)))
+}
+
+/// As many decimals as the step has: 0.25 needs two.
+fn decimals(step: f64) -> usize {
+    let is_whole = |decimals: &i32| {
+        let scaled = step * 10f64.powi(*decimals);
+        (scaled - scaled.round()).abs() < 1e-6 * scaled
     };
-    let by_month = step.is_none();
+    (0..13).find(is_whole).and_then(|found| usize::try_from(found).ok()).unwrap_or(12)
+}
+
+/// Returns at most `max` round times within the span, with their labels.
+pub fn times(from: DateTime<Utc>, to: DateTime<Utc>, max: u8) -> Vec<(DateTime<Utc>, String)> {
+    const HOURS: [i64; 10] = [1, 2, 3, 6, 12, 24, 48, 96, 168, 336];
+    /// From here on, the beginnings of months.
+    const LONG: TimeDelta = TimeDelta::days(80);
+    let span = to - from;
+    let by_month = span >= LONG;
+    let ticks = if by_month {
+        months(from, to, max)
+    } else {
+        let fits = |hours: &i64| TimeDelta::hours(*hours) * i32::from(max) >= span;
+        let fitting = HOURS.iter().position(fits).unwrap_or(HOURS.len() - 1);
+        let ticks = |index: usize| even(from, to, TimeDelta::hours(HOURS[index]));
+        let few = ticks(fitting);
+        if few.len() < 2 { ticks(fitting.saturating_sub(1)) } else { few }
+    };
     ticks.into_iter().map(|at| (at, label(at, by_month))).collect()
 }
 
@@ -71,12 +105,17 @@ fn even(from: DateTime<Utc>, to: DateTime<Utc>, step: TimeDelta) -> Vec<DateTime
     ticks.skip_while(|at| *at < from).take_while(|at| *at <= to).collect()
 }
 
-fn months(from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<DateTime<Utc>> {
+/// Returns the beginnings of every month, or of every second, third, fourth or sixth.
+fn months(from: DateTime<Utc>, to: DateTime<Utc>, max: u8) -> Vec<DateTime<Utc>> {
     let first = from.with_time(NaiveTime::MIN).single().and_then(|day| day.with_day(1)).unwrap_or(from);
-    let every = if to - from > TimeDelta::days(200) { 2 } else { 1 };
     let ticks = (0..24).filter_map(|index| first.checked_add_months(Months::new(index)));
-    let is_wanted = |at: &DateTime<Utc>| at.month0().is_multiple_of(every);
-    ticks.filter(is_wanted).skip_while(|at| *at < from).take_while(|at| *at <= to).collect()
+    let all: Vec<_> = ticks.skip_while(|at| *at < from).take_while(|at| *at <= to).collect();
+    let every = |n: u32| all.iter().copied().filter(|at| at.month0().is_multiple_of(n)).collect::<Vec<_>>();
+    [1, 2, 3, 4]
+        .into_iter()
+        .map(every)
+        .find(|some| some.len() <= usize::from(max))
+        .unwrap_or_else(|| every(6))
 }
 
 fn label(at: DateTime<Utc>, by_month: bool) -> String {
@@ -97,42 +136,51 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_scale_has_two_to_seven_lines(low in -1e12..1e12f64, span in 0.0..1e12f64) {
-            let scale = Scale::new(low, low + span);
+        fn a_scale_has_two_lines_or_a_few_more(low in -1e12..1e12f64, span in 0.0..1e12f64, max in 2..=8u8) {
+            let scale = Scale::new(low, low + span, max);
             prop_assert!(scale.low < low && scale.high > low + span);
-            prop_assert!((2..=7).contains(&scale.ticks.len()), "{:?}", scale.ticks);
+            prop_assert!((2..=usize::from(max.max(4)) + 1).contains(&scale.ticks.len()), "{:?}", scale.ticks);
             prop_assert!(scale.ticks.iter().all(|tick| (scale.low..=scale.high).contains(tick)));
+            let labels: Vec<_> =
+                scale.ticks.iter().map(|tick| scale.label(*tick, Unit::Money("GBP"))).collect();
+            let mut distinct = labels.clone();
+            distinct.dedup();
+            prop_assert_eq!(&distinct, &labels);
         }
     }
 
     #[test]
     fn lines_are_at_round_numbers_with_as_many_decimals_as_they_need() {
-        let labels = |low, high| {
-            let scale = Scale::new(low, high);
-            scale.ticks.iter().map(|tick| scale.label(*tick)).collect::<Vec<_>>()
+        let labels = |low, high, code| {
+            let scale = Scale::new(low, high, 6);
+            scale.ticks.iter().map(|tick| scale.label(*tick, Unit::Money(code))).collect::<Vec<_>>()
         };
-        assert_eq!(labels(68_000.0, 71_000.0), ["68,000", "69,000", "70,000", "71,000"]);
-        assert_eq!(labels(-0.2, 0.3), ["\u{2212}0.2", "\u{2212}0.1", "0.0", "0.1", "0.2", "0.3"]);
+        assert_eq!(labels(68_000.0, 71_000.0, "GBP"), ["\u{a3}68K", "\u{a3}69K", "\u{a3}70K", "\u{a3}71K"]);
+        assert_eq!(labels(69_700.0, 70_900.0, "CHF"), ["69,750", "70,000", "70,250", "70,500", "70,750"]);
+        assert_eq!(labels(1.1e9, 1.7e9, "USD")[..2], ["$1.2B", "$1.4B"]);
+        assert_eq!(labels(-0.2, 0.3, "USD")[..3], ["\u{2212}$0.2", "\u{2212}$0.1", "$0.0"]);
         let small = ["0.0000080", "0.0000082", "0.0000084", "0.0000086", "0.0000088", "0.0000090"];
-        assert_eq!(labels(0.000_008, 0.000_009), small);
-        assert_eq!(labels(0.0, 1.3), ["0.00", "0.25", "0.50", "0.75", "1.00", "1.25"]);
+        assert_eq!(labels(0.000_008, 0.000_009, "CHF"), small);
     }
 
     #[test]
     fn times_are_round_and_few() {
         let from: DateTime<Utc> = "2026-11-13T14:35:00Z".parse().expect("time");
-        let labels = |hours| {
-            times(from, from + TimeDelta::hours(hours))
+        let labels = |hours, max| {
+            times(from, from + TimeDelta::hours(hours), max)
                 .into_iter()
                 .map(|(_, label)| label)
                 .collect::<Vec<_>>()
         };
-        assert_eq!(labels(24), ["15:00", "18:00", "21:00", "14 Nov", "03:00", "06:00", "09:00", "12:00"]);
-        assert_eq!(labels(24 * 7).len(), 7);
-        assert_eq!(labels(24 * 90), ["Dec", "2027", "Feb"]);
-        assert_eq!(labels(24 * 365), ["2027", "Mar", "May", "Jul", "Sep", "Nov"]);
-        for hours in [24, 24 * 7, 24 * 30, 24 * 90, 24 * 365] {
-            assert!((3..=9).contains(&labels(hours).len()), "{hours}: {:?}", labels(hours));
+        assert_eq!(labels(24, 8), ["15:00", "18:00", "21:00", "14 Nov", "03:00", "06:00", "09:00", "12:00"]);
+        assert_eq!(labels(24 * 7, 8).len(), 7);
+        assert_eq!(labels(24 * 90, 8), ["Dec", "2027", "Feb"]);
+        assert_eq!(labels(24 * 365, 8), ["2027", "Mar", "May", "Jul", "Sep", "Nov"]);
+        for max in 3..=8 {
+            for hours in [24, 24 * 7, 24 * 30, 24 * 90, 24 * 365] {
+                let labels = labels(hours, max);
+                assert!((2..=usize::from(max) + 1).contains(&labels.len()), "{hours}, {max}: {labels:?}");
+            }
         }
     }
 }

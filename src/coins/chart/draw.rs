@@ -1,268 +1,52 @@
-//! Computes a chart's texts and coordinates; `chart.svg` is the markup around them.
-
-use std::fmt::{self, Display, Formatter, Write};
+//! Draws a chart with axes and texts; `chart.svg` is the markup around them.
 
 use askama::Template;
-use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    super::{history::Metric, number},
-    Mark, Theme,
+    Size, Theme,
     axis::{Scale, times},
+    colours::Colours,
+    frame::{Frame, Piece, Px},
+    layout::{Caption, Layout},
+    picture::Picture,
 };
-use crate::http::is_deceptive;
+use crate::coins::history::Metric;
 
-const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 380.0;
-const MARGIN: f64 = 20.0;
-const TOP: f64 = 84.0;
-const BOTTOM: f64 = 318.0;
-const RIGHT: f64 = WIDTH - MARGIN;
 /// Width in pixels of a digit of 12 pixels, in about any font.
 const DIGIT_WIDTH: f64 = 7.0;
-/// In characters.
-const MAX_TITLE_LEN: usize = 42;
-
-struct Colours {
-    ground: &'static str,
-    text: &'static str,
-    muted: &'static str,
-    grid: &'static str,
-    line: &'static str,
-    up: &'static str,
-    down: &'static str,
-}
-
-/// Text has a contrast of at least 4.5 to the ground (WCAG 2.2, 1.4.3).
-const LIGHT: Colours = Colours {
-    ground: "#ffffff",
-    text: "#1c1e21",
-    muted: "#5f656d",
-    grid: "#e6e8eb",
-    line: "#1f5fd0",
-    up: "#0a7d3c",
-    down: "#c02b2b",
-};
-const DARK: Colours = Colours {
-    ground: "#15181d",
-    text: "#e8eaed",
-    muted: "#9aa1aa",
-    grid: "#2a2f37",
-    line: "#6ea8ff",
-    up: "#4cc38a",
-    down: "#ff7b72",
-};
-
-/// The content of a chart.
-pub struct Picture<'a> {
-    /// Name and symbol of the coin: text of a provider.
-    pub title: String,
-    pub metric: Metric,
-    pub currency: &'a str,
-    pub in_words: &'static str,
-    pub span: (DateTime<Utc>, DateTime<Utc>),
-    /// Time from one point to the next, if none is missing.
-    pub spacing: TimeDelta,
-    pub series: Vec<Mark>,
-    /// The 95% confidence interval of the last value.
-    pub interval: Option<(f64, f64)>,
-    pub attribution: Option<&'static str>,
-}
-
-impl Picture<'_> {
-    /// Returns the SVG document.
-    pub fn draw(&self, theme: Theme) -> String {
-        let colours = match theme {
-            Theme::Light => &LIGHT,
-            Theme::Dark => &DARK,
-        };
-        let title = printable(&self.title);
-        let drawing = Drawing {
-            colours,
-            heading: format!("{title}: {} of the last {}", self.metric.as_str(), self.in_words),
-            description: self.description(),
-            title: shortened(title),
-            subtitle: format!("{} \u{b7} last {} \u{b7} UTC", self.unit(), self.in_words),
-            last_value: self.series.last().map(|last| number::exact(last.value)),
-            change: self.change(colours),
-            plot: self.plot(),
-            summary: self.summary(),
-            attribution: self.attribution,
-        };
-        drawing.render().expect("writing into memory does not fail")
-    }
-
-    fn description(&self) -> String {
-        let (Some((lowest, highest)), Some(last)) = (self.extremes(), self.series.last()) else {
-            return format!("{}. No data yet.", self.unit());
-        };
-        let [lowest, highest, value] = [lowest, highest, last.value].map(number::exact);
-        let time = last.at.format("%-d %B %Y, %H:%M UTC");
-        format!("{}. Lowest {lowest}, highest {highest}, last {value} on {time}.", self.unit())
-    }
-
-    fn unit(&self) -> String {
-        match self.metric {
-            Metric::Price => format!("Price in {}", self.currency),
-            Metric::Sentiment => "Sentiment, from \u{2212}1 to 1".into(),
-            Metric::Popularity => "Popularity, as a ratio to bitcoin\u{2019}s".into(),
-        }
-    }
-
-    fn extremes(&self) -> Option<(f64, f64)> {
-        let lowest = self.series.iter().map(|mark| mark.low).reduce(f64::min)?;
-        let highest = self.series.iter().map(|mark| mark.high).reduce(f64::max)?;
-        Some((lowest, highest))
-    }
-
-    /// Returns the change from the first to the last price; only amounts change by percents.
-    fn change(&self, colours: &Colours) -> Option<Change> {
-        let [first, .., last] = self.series.as_slice() else { return None };
-        if self.metric != Metric::Price || first.value <= 0.0 {
-            return None;
-        }
-        let change = (last.value / first.value - 1.0) * 100.0;
-        let (sign, colour) = if change < 0.0 { ("", colours.down) } else { ("+", colours.up) };
-        Some(Change { colour, percent: format!("{sign}{}%", number::with_decimals(change, 2)) })
-    }
-
-    fn plot(&self) -> Option<Plot> {
-        let frame = self.frame()?;
-        let last = self.series.last()?;
-        let row = |tick: &f64| Row {
-            y: Px(frame.y(*tick)),
-            label_y: Px(frame.y(*tick) + 4.0),
-            is_zero: tick.abs() < 1e-12 && frame.scale.low < 0.0,
-            label: frame.scale.label(*tick),
-        };
-        let column = |(at, label)| {
-            let x = frame.x(at);
-            // A label at the edge must not be cut.
-            Column { x: Px(x), label_x: Px(x.clamp(frame.left, RIGHT - 16.0)), label }
-        };
-        let pieces = self.series.chunk_by(|a, b| b.at - a.at <= self.spacing * 3 / 2);
-        Some(Plot {
-            left: Px(frame.left),
-            right: Px(RIGHT),
-            bottom: Px(BOTTOM),
-            label_x: Px(frame.left - 8.0),
-            rows: frame.scale.ticks.iter().map(row).collect(),
-            columns: times(self.span.0, self.span.1).into_iter().map(column).collect(),
-            pieces: pieces.map(|piece| self.piece(piece, &frame)).collect(),
-            last: (Px(frame.x(last.at)), Px(frame.y(last.value))),
-            interval: self.interval.map(|(low, high)| {
-                let x = frame.x(last.at).min(RIGHT - 4.0);
-                IntervalBar { x: Px(x), left: Px(x - 4.0), low: Px(frame.y(low)), high: Px(frame.y(high)) }
-            }),
-        })
-    }
-
-    fn frame(&self) -> Option<Frame> {
-        let (mut lowest, mut highest) = self.extremes()?;
-        if let Some((low, high)) = self.interval {
-            (lowest, highest) = (lowest.min(low), highest.max(high));
-        }
-        let scale = Scale::new(lowest, highest);
-        #[expect(clippy::cast_precision_loss, reason = "a few characters")]
-        let longest = scale.ticks.iter().map(|tick| scale.label(*tick).chars().count()).max()? as f64;
-        let left = MARGIN + longest * DIGIT_WIDTH + 8.0;
-        let (from, to) = self.span;
-        Some(Frame { left, scale, from, seconds: (to - from).as_seconds_f64() })
-    }
-
-    fn piece(&self, marks: &[Mark], frame: &Frame) -> Piece {
-        if let [only] = marks {
-            return Piece::Dot { x: Px(frame.x(only.at)), y: Px(frame.y(only.value)) };
-        }
-        let band = (self.metric == Metric::Price).then(|| {
-            let highs = marks.iter().map(|mark| (mark.at, mark.high));
-            let lows = marks.iter().rev().map(|mark| (mark.at, mark.low));
-            frame.path(highs.chain(lows))
-        });
-        Piece::Line { band, values: frame.path(marks.iter().map(|mark| (mark.at, mark.value))) }
-    }
-
-    fn summary(&self) -> Option<String> {
-        let (lowest, highest) = self.extremes()?;
-        let mut text = format!("Low {} \u{b7} High {}", number::exact(lowest), number::exact(highest));
-        if let Some((low, high)) = self.interval {
-            let _ = write!(text, " \u{b7} 95% interval {} to {}", number::exact(low), number::exact(high));
-        }
-        Some(text)
-    }
-}
-
-/// Maps times and values to coordinates.
-struct Frame {
-    left: f64,
-    scale: Scale,
-    from: DateTime<Utc>,
-    seconds: f64,
-}
-
-impl Frame {
-    fn x(&self, at: DateTime<Utc>) -> f64 {
-        let part = (at - self.from).as_seconds_f64() / self.seconds;
-        self.left + part.clamp(0.0, 1.0) * (RIGHT - self.left)
-    }
-
-    fn y(&self, value: f64) -> f64 {
-        let part = (value - self.scale.low) / (self.scale.high - self.scale.low);
-        BOTTOM - part.clamp(0.0, 1.0) * (BOTTOM - TOP)
-    }
-
-    /// The `d` attribute of a polyline.
-    fn path(&self, points: impl Iterator<Item = (DateTime<Utc>, f64)>) -> String {
-        let mut text = String::new();
-        for (index, (at, value)) in points.enumerate() {
-            let command = if index == 0 { 'M' } else { 'L' };
-            let _ = write!(text, "{command}{} {}", Px(self.x(at)), Px(self.y(value)));
-        }
-        text
-    }
-}
-
-/// A coordinate in pixels, written with one decimal.
-struct Px(f64);
-
-impl Display for Px {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.1}", self.0)
-    }
-}
+/// Height and width in pixels for one line of the grid with its label.
+const ROW: f64 = 39.0;
+const COLUMN: f64 = 78.0;
 
 #[derive(Template)]
 #[template(path = "coins/chart/chart.svg")]
 struct Drawing {
+    width: f64,
+    height: f64,
     colours: &'static Colours,
     heading: String,
     description: String,
-    title: String,
-    subtitle: String,
-    last_value: Option<String>,
-    change: Option<Change>,
+    captions: Vec<Caption>,
+    /// The colour of the line.
+    line: &'static str,
     /// None without data.
     plot: Option<Plot>,
-    summary: Option<String>,
-    attribution: Option<&'static str>,
-}
-
-struct Change {
-    colour: &'static str,
-    percent: String,
+    middle: (Px, Px),
 }
 
 struct Plot {
     left: Px,
     right: Px,
     bottom: Px,
-    /// Where the labels of rows end.
+    /// Where the labels of rows end, and those of columns stand.
     label_x: Px,
+    label_y: Px,
     rows: Vec<Row>,
     columns: Vec<Column>,
     pieces: Vec<Piece>,
     /// The last value.
     last: (Px, Px),
+    last_is_partial: bool,
     interval: Option<IntervalBar>,
 }
 
@@ -282,19 +66,6 @@ struct Column {
     label: String,
 }
 
-/// Values without a gap between them.
-enum Piece {
-    Dot {
-        x: Px,
-        y: Px,
-    },
-    Line {
-        /// Around the highs and lows of a price.
-        band: Option<String>,
-        values: String,
-    },
-}
-
 struct IntervalBar {
     x: Px,
     left: Px,
@@ -302,22 +73,88 @@ struct IntervalBar {
     high: Px,
 }
 
-/// Removes characters that XML cannot hold (XML 1.0, section 2.2) or that disguise text. The template escapes the rest.
-fn printable(text: &str) -> String {
-    text.chars().filter(|c| !is_deceptive(*c) && !matches!(c, '\u{fffe}' | '\u{ffff}')).collect()
+/// Returns the SVG document.
+pub fn draw(picture: &Picture, size: Size, theme: Theme) -> String {
+    let colours = Colours::of(theme);
+    let layout = Layout::of(picture, size, colours);
+    let drawing = Drawing {
+        width: size.width,
+        height: size.height,
+        colours,
+        heading: picture.heading(),
+        description: picture.description(),
+        line: picture.line(colours),
+        plot: plot(picture, &layout),
+        middle: (Px(size.width / 2.0), Px(f64::midpoint(layout.top, layout.bottom))),
+        captions: layout.captions,
+    };
+    drawing.render().expect("writing into memory does not fail")
 }
 
-fn shortened(mut title: String) -> String {
-    if let Some((end, _)) = title.char_indices().nth(MAX_TITLE_LEN) {
-        title.truncate(end);
-        title.push('\u{2026}');
+fn plot(picture: &Picture, layout: &Layout) -> Option<Plot> {
+    let (scale, frame) = frame(picture, layout)?;
+    let last = picture.series.last()?;
+    let row = |tick: &f64| Row {
+        y: Px(frame.y(*tick)),
+        label_y: Px(frame.y(*tick) + 4.0),
+        is_zero: tick.abs() < 1e-12 && scale.low < 0.0,
+        label: scale.label(*tick, picture.unit()),
+    };
+    let column = |(at, label)| {
+        let x = frame.x(at);
+        // A label at the edge must not be cut.
+        Column { x: Px(x), label_x: Px(x.clamp(frame.left, frame.right - 8.0)), label }
+    };
+    let (from, to) = picture.span;
+    let max_times = count((frame.right - frame.left) / COLUMN, 2, 8);
+    Some(Plot {
+        left: Px(frame.left),
+        right: Px(frame.right),
+        bottom: Px(frame.bottom),
+        label_x: Px(frame.left - 8.0),
+        label_y: Px(frame.bottom + 20.0),
+        rows: scale.ticks.iter().map(row).collect(),
+        columns: times(from, to, max_times).into_iter().map(column).collect(),
+        pieces: frame.pieces(&picture.series, picture.spacing, picture.metric == Metric::Price),
+        last: (Px(frame.x(last.at)), Px(frame.y(last.value))),
+        last_is_partial: last.is_partial,
+        interval: picture.interval.map(|(low, high)| {
+            let x = frame.x(last.at).min(frame.right - 4.0);
+            IntervalBar { x: Px(x), left: Px(x - 4.0), low: Px(frame.y(low)), high: Px(frame.y(high)) }
+        }),
+    })
+}
+
+/// Leaves room for the labels of the scale.
+fn frame(picture: &Picture, layout: &Layout) -> Option<(Scale, Frame)> {
+    let Layout { left, right, top, bottom, .. } = *layout;
+    let (mut lowest, mut highest) = picture.extremes()?;
+    if let Some((low, high)) = picture.interval {
+        (lowest, highest) = (lowest.min(low), highest.max(high));
     }
-    title
+    let scale = picture.scale(lowest, highest, count((bottom - top) / ROW, 2, 8));
+    let lengths = scale.ticks.iter().map(|tick| scale.label(*tick, picture.unit()).chars().count());
+    let longest = lengths.max().and_then(|longest| u8::try_from(longest).ok())?;
+    let left = left + f64::from(longest) * DIGIT_WIDTH + 8.0;
+    let (low, high) = (scale.low, scale.high);
+    Some((scale, Frame { left, right, top, bottom, low, high, span: picture.span }))
+}
+
+/// Rounds down to a number of labels.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the range")]
+fn count(value: f64, least: u8, most: u8) -> u8 {
+    value.clamp(f64::from(least), f64::from(most)) as u8
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::{DateTime, TimeDelta, Utc};
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::coins::chart::{Mark, sparkline};
+
+    const USUAL: Size = Size { width: 720.0, height: 380.0 };
 
     fn picture(title: &str, series: Vec<Mark>) -> Picture<'_> {
         Picture {
@@ -337,37 +174,104 @@ mod tests {
         "2026-11-20T12:00:00Z".parse().expect("time")
     }
 
+    fn mark((minutes, value): (i64, f64)) -> Mark {
+        let at = noon() - TimeDelta::minutes(minutes);
+        Mark { at, low: value - 2.0, high: value + 2.0, value, is_partial: false }
+    }
+
+    /// The numbers of an attribute of all elements of a name.
+    fn attribute(svg: &str, element: &str, name: &str) -> Vec<f64> {
+        let elements = svg.split('<').filter(|part| part.starts_with(&format!("{element} ")));
+        let values = elements.filter_map(|one| one.split_once(&format!(" {name}=\"")));
+        values
+            .map(|(_, rest)| rest.split('"').next().unwrap_or_default().parse().expect("a number"))
+            .collect()
+    }
+
     #[test]
     fn a_gap_ends_the_line_and_a_lone_value_is_a_dot() {
-        let mark = |(minutes, value)| Mark {
-            at: noon() - TimeDelta::minutes(minutes),
-            low: value - 2.0,
-            high: value + 2.0,
-            value,
-        };
         let series = [(60, 100.0), (55, 110.0), (50, 120.0), (10, 110.0)].map(mark).into();
-        let svg = picture("Bitcoin (BTC)", series).draw(Theme::Light);
-        for element in [
-            "<path d=\"M672.9 270.6L675.1 183.6L677.4 96.5L677.4 131.4L675.1 218.4L672.9 305.5Z\" fill=\"#1f5fd0\" fill-opacity=\"0.18\"/>\n",
-            "<path d=\"M672.9 288.1L675.1 201.0L677.4 113.9\" fill=\"none\" stroke=\"#1f5fd0\" stroke-width=\"2\" \
-             stroke-linejoin=\"round\" stroke-linecap=\"round\"/>\n",
-            "<circle cx=\"695.5\" cy=\"201.0\" r=\"2\" fill=\"#1f5fd0\"/>\n",
-            ">+10.00%</text>\n",
+        let svg = draw(&picture("Bitcoin (BTC)", series), USUAL, Theme::Light);
+        for (part, count) in [
+            ("fill=\"#0a7d3c\" fill-opacity=\"0.18\"/>\n", 1),
+            ("fill=\"none\" stroke=\"#0a7d3c\" stroke-width=\"2\"", 1),
+            ("r=\"2\" fill=\"#0a7d3c\"/>\n", 1),
+            (">\u{25b2} +10.00%</text>\n", 1),
+            (">\u{a3}110</text>\n", 2),
         ] {
-            assert_eq!(svg.matches(element).count(), 1, "{element} in {svg}");
+            assert_eq!(svg.matches(part).count(), count, "{part} in {svg}");
         }
         assert!(!svg.contains("\n\n") && svg.ends_with("</svg>\n"), "{svg}");
     }
 
     #[test]
+    fn no_line_leads_to_a_point_whose_day_is_not_over() {
+        let mut series: Vec<_> = [(20, 100.0), (15, 90.0), (10, 80.0), (5, 70.0)].map(mark).into();
+        let points = |svg: &str| svg.split("d=\"M").map(|path| path.matches('L').count()).max();
+        let joined = draw(&picture("X", series.clone()), USUAL, Theme::Light);
+        assert!(
+            points(&joined) == Some(7) && !joined.contains("is not over"),
+            "the band has 8 corners: {joined}"
+        );
+        series[3].is_partial = true;
+        let apart = draw(&picture("X", series.clone()), USUAL, Theme::Light);
+        assert_eq!(points(&apart), Some(5), "{apart}");
+        assert!(apart.contains("r=\"4\" fill=\"#ffffff\" stroke=\"#c02b2b\""), "a ring: {apart}");
+        assert!(apart.contains("The last point is of the current hour, which is not over"), "{apart}");
+        let small = sparkline::draw(&picture("X", series), Size { width: 120.0, height: 40.0 }, Theme::Light);
+        assert!(points(&small) == Some(2) && small.contains("r=\"2\" fill=\"none\""), "{small}");
+    }
+
+    #[test]
     fn names_of_coins_cannot_add_markup() {
         let title = "</title><script>alert(1)</script>\0\u{fffe}\u{202e}&amp;\" onload='x'";
-        let svg = picture(title, Vec::new()).draw(Theme::Light);
+        let svg = draw(&picture(title, Vec::new()), USUAL, Theme::Light);
         for never in ["<script", "</title><", "\0", "\u{fffe}", "\u{202e}", "\" onload", "&amp;"] {
             assert!(!svg.contains(never), "{never}: {svg}");
         }
         let heading = "&#60;/title&#62;&#60;script&#62;alert(1)&#60;/script&#62;&#38;amp;&#34; onload=&#39;x&#39;: price";
         assert!(svg.contains(heading), "{svg}");
         assert_eq!((svg.matches("<title").count(), svg.matches("<text").count()), (1, 3), "{svg}");
+    }
+
+    #[test]
+    fn labels_of_sentiment_have_two_decimals_at_most() {
+        for (low, high) in [(0.1, 0.1), (0.1, 0.102), (-0.05, 0.06), (-0.9, 0.9), (0.03, 0.13)] {
+            let exact = |at| move |value| Mark { low: value, high: value, ..mark((at, value)) };
+            let mut picture = picture("X", vec![exact(600)(low), exact(595)(high)]);
+            picture.metric = Metric::Sentiment;
+            for height in [240.0, 380.0, 1000.0] {
+                let svg = draw(&picture, Size { width: 720.0, height }, Theme::Light);
+                let texts = svg.split("</text>").filter_map(|part| part.rsplit_once('>'));
+                let numbers =
+                    texts.flat_map(|(_, text)| text.split(' ')).filter_map(|word| word.split_once('.'));
+                let decimals = numbers.map(|(_, part)| part.trim().len());
+                assert!(decimals.max() <= Some(2), "{low} to {high} at {height}: {svg}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn texts_can_be_read_and_nothing_is_cut_at_every_size(
+            width in 280..1600u16, height in 240..1000u16, low in 1e-6..1e9f64, factor in 1.0..3.0f64,
+        ) {
+            let mut picture = picture("A coin whose name has more than forty-two letters (LONG)", vec![
+                mark((900, low * factor)), mark((600, low)), mark((595, low * factor)),
+            ]);
+            picture.attribution = Some("Data provided by CoinMarketCap");
+            picture.interval = Some((low, low * factor));
+            let (width, height) = (f64::from(width), f64::from(height));
+            let svg = draw(&picture, Size { width, height }, Theme::Dark);
+            prop_assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+            prop_assert!(attribute(&svg, "text", "font-size").iter().all(|size| *size >= 11.0), "{svg}");
+            for (name, end) in [("x", width), ("y", height)] {
+                let places = attribute(&svg, "text", name);
+                prop_assert!(places.iter().all(|place| (0.0..=end).contains(place)), "{name}: {places:?}");
+            }
+            // Lines of text are at least 11 pixels apart from those below, and none stands in the plot.
+            let rows = attribute(&svg, "text", "y");
+            prop_assert!((2..=30).contains(&rows.len()), "{rows:?}");
+        }
     }
 }

@@ -1,7 +1,12 @@
 //! Answers `GET /api/v1/coins/{coin}/chart.svg`: draws a coin's history.
 
 mod axis;
+mod colours;
 mod draw;
+mod frame;
+mod layout;
+mod picture;
+mod sparkline;
 
 use actix_web::{
     HttpRequest, HttpResponse, get,
@@ -13,7 +18,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
-use self::draw::Picture;
+use self::picture::Picture;
 use super::{find, history::Metric, view::View};
 use crate::{
     clock::Clock,
@@ -45,6 +50,36 @@ pub struct ReadChart {
     /// ISO 4217 code of the prices: one of the configured currencies, by default the first.
     #[param(min_length = 3, max_length = 3, pattern = "^[A-Za-z]{3}$", example = "GBP")]
     currency: Option<String>,
+    /// Width in pixels; by default 720, as a sparkline 120.
+    #[param(minimum = 40, maximum = 1600)]
+    #[validate(range(min = 40, max = 1600, message = "must be from 40 to 1600"))]
+    width: Option<u16>,
+    /// Height in pixels; by default 380, as a sparkline 40.
+    #[param(minimum = 16, maximum = 1000)]
+    #[validate(range(min = 16, max = 1000, message = "must be from 16 to 1000"))]
+    height: Option<u16>,
+    /// Draws only the line, on a transparent ground, for tables and lists. Images below 280 by 240 pixels are always drawn
+    /// so, because texts could not be read.
+    #[serde(default)]
+    #[param(default = false)]
+    sparkline: bool,
+}
+
+impl ReadChart {
+    /// The size, and whether only the line is drawn.
+    fn form(&self) -> (Size, bool) {
+        let (width, height) = if self.sparkline { (120, 40) } else { (720, 380) };
+        let (width, height) = (self.width.unwrap_or(width), self.height.unwrap_or(height));
+        let is_small = width < 280 || height < 240;
+        (Size { width: width.into(), height: height.into() }, self.sparkline || is_small)
+    }
+}
+
+/// Of the image, in pixels.
+#[derive(Clone, Copy)]
+struct Size {
+    width: f64,
+    height: f64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
@@ -96,8 +131,11 @@ pub enum Theme {
 
 /// Draw a coin's history
 ///
-/// Returns an SVG image of 720 by 380 pixels. It shows a line of the last values, a band between the highs and lows of
-/// prices, and gaps where there was no sync; without history it says "No data yet". It has no scripts, fonts or links.
+/// Returns an SVG image. It shows a line of the last values, a band between the highs and lows of prices, and gaps where
+/// there was no sync; without history it shows "No data yet". A price that has risen is green with ▲, one that has fallen
+/// red with ▼. The last point has no line to it while its hour or day is not over. On `1d`, sentiment has a bar for the 95%
+/// confidence interval of the last value. The letters of texts have 11 pixels or more at every size, so ask for the size
+/// that you show. The image has no scripts, fonts or links.
 #[utoipa::path(
     tag = "coins",
     security(("bearer" = []), ("apiKey" = [])),
@@ -125,7 +163,8 @@ pub async fn read_chart(
     db: Data<Db>,
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
-    let Query(ReadChart { metric, range, theme, currency }) = query;
+    let (size, is_sparkline) = query.0.form();
+    let Query(ReadChart { metric, range, theme, currency, .. }) = query;
     let metric = metric.unwrap_or(Metric::Price);
     let snapshot = view.current(currency.as_deref())?.snapshot.clone();
     let coin = find::anywhere(&view, &db, &path.0).await?;
@@ -138,7 +177,10 @@ pub async fn read_chart(
     let from = to - step.length() * count;
     let points = db.query(move |conn| market::history(conn, id, &of, (from, to), step, MAX_POINTS)).await?;
     let social = snapshot.coins.iter().find(|coin| coin.id == id).and_then(|coin| coin.social.as_ref());
-    let interval = social.and_then(|social| social.interval).filter(|_| metric == Metric::Sentiment);
+    let interval = social
+        .and_then(|social| social.interval)
+        // It is of the last value, and so means nothing beside the mean of an hour or a day.
+        .filter(|_| metric == Metric::Sentiment && range == Range::Day);
     let picture = Picture {
         title: format!("{} ({})", coin.name, coin.symbol),
         metric,
@@ -150,8 +192,10 @@ pub async fn read_chart(
         interval: interval.map(|interval| (interval.low, interval.high)),
         attribution: view.provenance(&snapshot).attribution,
     };
-    // Takes some tenths of a millisecond: too little for another thread.
-    let mut response = respond_with(&req, "image/svg+xml", picture.draw(theme).into_bytes());
+    let draw = if is_sparkline { sparkline::draw } else { draw::draw };
+    // Takes some tenths of a millisecond at any size: too little for another thread, and for a cache, which many sizes
+    // would fill.
+    let mut response = respond_with(&req, "image/svg+xml", draw(&picture, size, theme).into_bytes());
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=60"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
@@ -166,6 +210,8 @@ struct Mark {
     low: f64,
     high: f64,
     value: f64,
+    /// Whether the hour or day is not over. Five minutes have one sync, which is complete.
+    is_partial: bool,
 }
 
 /// Returns the time between two points: syncs less frequent than steps leave steps out.
@@ -187,7 +233,8 @@ fn series(points: &[Point], metric: Metric, step: Step, now: DateTime<Utc>) -> V
             Metric::Price => (point.low.unwrap_or(value), point.high.unwrap_or(value)),
             _ => (value, value),
         };
-        Some(Mark { at: (point.at + step.length()).min(now), low, high, value })
+        let end = point.at + step.length();
+        Some(Mark { at: end.min(now), low, high, value, is_partial: end > now && step != Step::FiveMinutes })
     };
     points.iter().filter_map(mark).collect()
 }

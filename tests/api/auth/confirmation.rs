@@ -238,8 +238,9 @@ async fn a_link_works_for_24_hours_and_a_code_for_10_minutes() {
 async fn a_repeated_mail_states_when_the_account_was_requested() {
     let app = strict();
     register(&app, ADA, PASSWORD).await;
-    let asked =
-        |mail: &ParsedMail| mail.text.split(" UTC").next().unwrap().rsplit(" at ").next().unwrap().to_owned();
+    let asked = |mail: &ParsedMail| {
+        mail.text.split(" UTC").next().unwrap().rsplit("Requested: ").next().unwrap().to_owned()
+    };
     let first = asked(&app.mail_to(ADA).await);
     app.clock.advance(Duration::from_hours(1));
     app.anyone().post(RESEND, &json!({"email": ADA})).await.assert(202);

@@ -215,7 +215,7 @@ async fn the_mail_to_the_new_address_says_whose_account_it_is_and_what_can_happe
     ask(&stranger, "victim@example.com").await.assert(202);
     let mail = app.mail_to("victim@example.com").await;
     for part in [
-        format!("created on {made}"),
+        format!("Account created: {made}"),
         "knows its password".into(),
         "take the account back".into(),
         "7 days".into(),

@@ -124,7 +124,7 @@ async fn an_alert_goes_to_the_address_of_the_log_in_though_the_account_is_delete
     let code = json!({"token": app.mail_to("thief@example.com").await.token()});
     app.anyone().at("203.0.113.9").post("/api/v1/auth/email/change/confirm", &code).await.assert(200);
     let undo = app.mail_to(&moved.email).await;
-    assert!(undo.text.contains("from the address 203.0.113.9"), "{}", undo.text);
+    assert!(undo.text.contains("IP address: 203.0.113.9\nDevice: "), "{}", undo.text);
     app.anyone().post(END, &json!({"token": token})).await.assert(204);
     thief.get("/api/v1/user").await.assert_problem(401, "token-revoked");
 }
@@ -160,7 +160,7 @@ async fn a_new_password_is_mailed_with_its_origin_and_forgets_all_devices_but_th
         .await
         .assert(204);
     let notice = app.mail_to(&owner.email).await;
-    assert!(notice.text.contains("from the address 192.0.2.44 with Firefox on Linux"), "{}", notice.text);
+    assert!(notice.text.contains("IP address: 192.0.2.44\nDevice: Firefox on Linux\n"), "{}", notice.text);
     assert_eq!(app.count("SELECT count(*) FROM login_devices WHERE network <<= '198.51.100.0/24'"), 0);
     assert_eq!(app.count("SELECT count(*) FROM login_devices WHERE network <<= '192.0.2.0/24'"), 1);
 }

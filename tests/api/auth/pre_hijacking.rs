@@ -241,11 +241,11 @@ async fn the_mails_explain_what_the_button_does() {
     let app = strict();
     let mail = register(&app, ADA, PASSWORD, "mallory").await;
     let text = mail.text.replace('\n', " ");
-    let asked = app.clock.now().format("on %-d %B %Y").to_string();
+    let asked = app.clock.now().format("Requested: %-d %B %Y").to_string();
     for part in [
         asked.as_str(),
-        "Confirm this address only if you asked for",
-        "repeat the one that you registered with",
+        "Didn't sign up at that time? You can ignore this email.",
+        "repeat the one you signed up with",
     ] {
         assert!(text.contains(part), "{part} is missing in: {text}");
     }

@@ -55,7 +55,7 @@ async fn each_crossing_sends_one_mail_and_hovering_sends_none() {
     let mails = async || {
         let mails = app.mails_to(&user.email).await;
         for mail in &mails {
-            assert!(mail.text.contains("delete the alert there"), "{}", mail.text);
+            assert!(mail.text.contains("To turn it off, delete the alert"), "{}", mail.text);
         }
         mails.len()
     };
@@ -80,13 +80,39 @@ async fn each_crossing_sends_one_mail_and_hovering_sends_none() {
     alert(&user, &json!({"direction": "below", "threshold": 50_000, "once": true})).await;
     sync(&market, &admin, 49_000.5).await;
     let mail = app.mail_to(&user.email).await;
-    assert_eq!(mail.subject, "Bitcoin: price below 50,000 GBP");
-    assert!(mail.text.contains("it is 49,000.5 GBP, which is below 50,000 GBP"), "{}", mail.text);
-    assert!(mail.text.contains("This was a one-time alert and has been deleted."), "{}", mail.text);
-    assert!(!mail.text.contains("delete the alert there"), "{}", mail.text);
+    assert_eq!(mail.subject, "Bitcoin: price below £50,000");
+    assert!(mail.text.contains("it is £49,000.50, which is below £50,000."), "{}", mail.text);
+    assert!(mail.text.contains("It was a one-time alert, so it has been deleted."), "{}", mail.text);
+    assert!(!mail.text.contains("To turn it off"), "{}", mail.text);
     assert_eq!(mail.link(), "https://app.example.com");
     let left = user.get(PATH).await.json();
     assert_eq!(left["data"].as_array().unwrap().len(), 1, "once is once");
+}
+
+#[tokio::test]
+async fn all_alerts_of_a_user_that_one_snapshot_crosses_are_one_mail() {
+    let (market, app, admin) = with_market(&[("COINS_CURRENCIES", "GBP,USD")]).await;
+    let (user, other) = (app.confirmed_user().await, app.confirmed_user().await);
+    alert(&user, &json!({})).await;
+    alert(&user, &json!({"threshold": 74_000.5, "once": true})).await;
+    alert(&user, &json!({"threshold": 90_000})).await;
+    alert(&other, &json!({})).await;
+    sync(&market, &admin, 76_000.0).await;
+    let mails = app.mails_to(&user.email).await;
+    let [mail] = mails.as_slice() else { panic!("{} mails", mails.len()) };
+    assert_eq!(mail.subject, "2 of your alerts: Bitcoin");
+    for line in [
+        "Bitcoin, price: £76,000, above £75,000",
+        "Bitcoin, price: £76,000, above £74,000.50 (one-time alert)",
+    ] {
+        assert!(mail.text.contains(line), "{line} is missing in: {}", mail.text);
+    }
+    assert!(mail.text.contains("One-time alerts have been deleted."), "{}", mail.text);
+    let mails = app.mails_to(&other.email).await;
+    assert_eq!(mails.len(), 1);
+    assert_eq!(mails[0].subject, "Bitcoin: price above £75,000");
+    let left = user.get(PATH).await.json();
+    assert_eq!(left["data"].as_array().unwrap().len(), 2, "{left}");
 }
 
 #[tokio::test]

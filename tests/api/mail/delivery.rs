@@ -296,7 +296,7 @@ async fn a_letter_has_its_link_and_its_code_in_text_and_html() {
     let mailbox = Mailbox::new();
     let settings = [("MAIL_TRANSPORT", "file".to_owned()), ("MAIL_DIR", mailbox.directory())];
     let lookup = |name: &str| settings.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
-    let mailer = Mailer::new(&Config::from_lookup(&lookup, &Specs::default()).unwrap().mail).unwrap();
+    let mailer = Mailer::new(&Config::from_lookup(&lookup, &Specs::default()).unwrap().mail, None).unwrap();
     let letter = Letter {
         subject: "Confirm your address",
         paragraphs: &["Somebody, probably you, registered."],

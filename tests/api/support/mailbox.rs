@@ -78,13 +78,40 @@ impl ParsedMail {
             let first = header.and_then(|header| header.first()).expect("an address");
             first.address().expect("an address").to_owned()
         };
-        Self {
+        let mail = Self {
             to: address(message.to()),
             from: address(message.from()),
             subject: message.subject().expect("a subject").to_owned(),
             text: body(&message, "text").replace("\r\n", "\n"),
             html: body(&message, "html"),
             message_id: message.message_id().expect("a message id").to_owned(),
+        };
+        mail.assert_form();
+        mail
+    }
+
+    /// Holds every mail that a test reads against the rules: a heading, a preview, and all that the HTML shows is in the
+    /// text too.
+    #[track_caller]
+    fn assert_form(&self) {
+        let entities = [("&#34;", "\""), ("&#39;", "'"), ("&#60;", "<"), ("&#62;", ">"), ("&#38;", "&")];
+        let plain = |html: &str| {
+            entities.iter().fold(html.trim().to_owned(), |text, (entity, c)| text.replace(entity, c))
+        };
+        let between = |from: &str, to: &str| {
+            let (_, rest) =
+                self.html.split_once(from).unwrap_or_else(|| panic!("no {from} in {}", self.html));
+            rest.split_once(to).expect("an end").0.split_once('>').expect("a tag").1.to_owned()
+        };
+        assert_eq!(plain(&between("<h1", "</h1>")), self.subject, "the heading is the subject");
+        let preview = plain(&between("<div style=\"display:none", "&#847;"));
+        assert!(preview.len() > 20 && self.text.contains(&preview), "the preview is {preview:?}");
+        let (_, shown) = self.html.split_once("<h1").expect("a heading");
+        for text in shown.split('<').skip(1).filter_map(|part| part.split_once('>')) {
+            let text = plain(text.1);
+            let text = text.trim_end_matches(':');
+            let is_shown = self.text.contains(text) || text.starts_with("If the button does not work");
+            assert!(is_shown, "{text:?} is in the HTML only: {}", self.text);
         }
     }
 
