@@ -111,7 +111,8 @@ fn is_origin(url: &Url, text: &str) -> bool {
 
 /// Whether every page may read this: keys, metadata and descriptions, the same for all and without secrets.
 fn is_public(path: &str) -> bool {
-    path.starts_with("/.well-known/") || matches!(path, "/openapi.json" | "/openapi-3.0.json" | "/postman.json")
+    path.starts_with("/.well-known/")
+        || matches!(path, "/openapi.json" | "/openapi-3.0.json" | "/postman.json")
 }
 
 /// Lets pages of any origin read what is public, whatever origins may call the API.

@@ -170,7 +170,7 @@ impl Welcome<'_> {
     fn print(&self, server: &Server) -> Result<()> {
         let base = server.base_url(server.address()?);
         let lines = match self.format {
-            LogFormat::Text => self.lines(server, &base),
+            LogFormat::Text => self.lines(server, &base)?,
             LogFormat::Json => vec![self.json(server, &base)],
         };
         let (printed, end) = mpsc::channel();
@@ -186,7 +186,7 @@ impl Welcome<'_> {
         self.embedded.unwrap_or("PostgreSQL at DATABASE_URL")
     }
 
-    fn lines(&self, server: &Server, base: &str) -> Vec<String> {
+    fn lines(&self, server: &Server, base: &str) -> Result<Vec<String>> {
         let mut lines = vec![format!("Mintage serves {base}")];
         if server.has_api_docs() {
             lines.push(format!("  API docs   {base}/apidocs/"));
@@ -204,7 +204,7 @@ impl Welcome<'_> {
         if !self.development.is_empty() {
             lines.push(format!("  For development only: {}", self.development.join(", ")));
         }
-        lines
+        Ok(lines)
     }
 
     /// The same as one line in the format of the log, since a collector of logs usually reads stdout as well.

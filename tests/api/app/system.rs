@@ -105,8 +105,7 @@ async fn without_api_docs_neither_swagger_ui_nor_the_document_is_served() {
         "/openapi.json",
         "/openapi-3.0.json",
         "/postman.json",
-    ]
-    {
+    ] {
         app.anyone().get(path).await.assert_problem(404, "not-found");
         app.anyone().send(Method::HEAD, path, |request| request).await.assert(404);
     }
