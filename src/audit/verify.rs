@@ -160,12 +160,12 @@ fn verify_link(
 
 /// Finds events that were erased although their account was not purged.
 fn verify_erased(conn: &mut PgConnection, report: &mut Report) -> QueryResult<()> {
-    let wrong: Vec<Erased> = sql_query(
+    let wrong: Vec<Erased> = sql_query(format!(
         "SELECT e.seq, e.kind, count(*) OVER () AS total FROM security_events e WHERE e.erased_at IS NOT NULL \
          AND (EXISTS (SELECT FROM users u WHERE u.id = e.user_id) \
          OR NOT EXISTS (SELECT FROM security_events p WHERE p.user_id = e.user_id AND p.kind = 'user-purged')) \
-         ORDER BY e.seq LIMIT 100",
-    )
+         ORDER BY e.seq LIMIT {MAX_FAULTS}"
+    ))
     .load(conn)?;
     let total = wrong.first().map_or(0, |erased| erased.total.unsigned_abs());
     report.more_faults += total - wrong.len() as u64;

@@ -42,6 +42,7 @@ impl Ended {
         Self::with(keys, conn, user, event, now)
     }
 
+    /// Ends all sessions of the user, and records the revoked keys with `event` if there are any.
     fn with(
         keys: RevokedKeys,
         conn: &mut PgConnection,

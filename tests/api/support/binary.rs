@@ -151,7 +151,11 @@ impl Server {
     /// Sends SIGTERM and returns how the process ended.
     pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::SIGTERM);
-        self.wait()
+        let status = self.wait();
+        if !status.success() {
+            let _ = io::stderr().write_all(format!("a stopped server ended with {status}\n").as_bytes());
+        }
+        status
     }
 
     pub fn kill(&mut self) {
@@ -167,9 +171,6 @@ impl Server {
         let give_up_at = Instant::now() + BOUND;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                if !status.success() {
-                    let _ = io::stderr().write_all(format!("a server ended with {status}\n").as_bytes());
-                }
                 return status;
             }
             assert!(Instant::now() < give_up_at, "the server does not end");
