@@ -172,7 +172,6 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
     let limits = Data::new(limits(config, secret, &db, &clock));
     let jwt = Data::new(Jwt::new(keys.clone(), clock.get_ref().clone(), public_url, &config.tokens));
     let activity = Data::new(Activity::default());
-    let (blocklist, api_keys) = (Data::from(blocklist), Data::from(api_keys));
     let auth = Auth {
         db: db.clone(),
         clock: clock.clone(),
@@ -191,8 +190,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         accounts: config.accounts.clone(),
         tokens: config.tokens.clone(),
     };
-    let mailbox = (config.profile == Profile::Development).then(Arc::default);
-    let mails = mail_context(config, &auth, mailbox.clone())?;
+    let mails = mail_context(config, &auth)?;
     let services = Services {
         pictures: Data::new(start_pictures(config, &db, &clock, &limits)?),
         tasks: Data::new(tasks),
@@ -217,12 +215,12 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         sealer: Data::from(sealer.clone()),
         auth: Data::new(auth),
         pages: Data::new(auth::Pages::new(&config.mail)),
-        coins: Data::from(coins),
+        coins,
         coin_settings: Data::new(config.coins.clone()),
         streams: Data::new(coins::Streams::default()),
         social_settings: Data::new(config.social.clone()),
         origins: Origins::new(config),
-        mailbox,
+        mailbox: mails.mailer.mailbox(),
     };
     Ok((services, Internals::new(config, secret, mails, wake, sealer), followers))
 }
@@ -230,9 +228,9 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
 /// The data that is kept in memory.
 struct Views {
     keys: Arc<KeyRing>,
-    api_keys: Arc<ApiKeys>,
-    blocklist: Arc<Blocklist>,
-    coins: Arc<coins::View>,
+    api_keys: Data<ApiKeys>,
+    blocklist: Data<Blocklist>,
+    coins: Data<coins::View>,
     wake: Arc<Wake>,
 }
 
@@ -240,9 +238,9 @@ impl Views {
     fn new(keys: KeyRing, config: &Config, clock: &Clock) -> Self {
         Self {
             keys: Arc::new(keys),
-            api_keys: Arc::new(ApiKeys::new(config.tokens.api_key_rate)),
-            blocklist: Arc::new(Blocklist::new(clock.clone(), config.tokens.max_staleness)),
-            coins: Arc::new(coins::View::new(clock.clone(), &config.coins)),
+            api_keys: Data::new(ApiKeys::new(config.tokens.api_key_rate)),
+            blocklist: Data::new(Blocklist::new(clock.clone(), config.tokens.max_staleness)),
+            coins: Data::new(coins::View::new(clock.clone(), &config.coins)),
             wake: Arc::default(),
         }
     }
@@ -251,10 +249,10 @@ impl Views {
     fn follow(&self, url: &Secret, clock: &Clock, tasks: &Tasks) -> Result<[Follower; 2]> {
         let Self { keys, api_keys, blocklist, coins, wake } = self;
         // On one connection and the keys first, so that the keys, and API keys, are current whenever the blocklist is.
-        let tokens: Vec<Arc<dyn Follow>> =
-            vec![keys.clone(), api_keys.clone(), blocklist.clone(), wake.clone()];
+        let (api_keys, blocklist) = (api_keys.clone().into_inner(), blocklist.clone().into_inner());
+        let tokens: Vec<Arc<dyn Follow>> = vec![keys.clone(), api_keys, blocklist, wake.clone()];
         // On a connection of their own: preparing coins in many currencies takes long, and must not delay log-outs.
-        let coins: Vec<Arc<dyn Follow>> = vec![coins.clone()];
+        let coins: Vec<Arc<dyn Follow>> = vec![coins.clone().into_inner()];
         Ok([
             Follower::start("follow-tokens", url, clock, tokens, tasks)?,
             Follower::start("follow-coins", url, clock, coins, tasks)?,
@@ -296,7 +294,8 @@ fn prepare_database(
     })
 }
 
-fn mail_context(config: &Config, auth: &Auth, mailbox: Option<Arc<SentMails>>) -> Result<MailContext> {
+fn mail_context(config: &Config, auth: &Auth) -> Result<MailContext> {
+    let mailbox = (config.profile == Profile::Development).then(Arc::default);
     let app_url = config.mail.app_url.as_ref().unwrap_or(&config.server.public_url);
     Ok(MailContext {
         db: auth.db.clone(),

@@ -71,6 +71,11 @@ impl Mailer {
         self.0.app_url.as_deref()
     }
 
+    /// What was sent, in development.
+    pub fn mailbox(&self) -> Option<Arc<SentMails>> {
+        self.0.mailbox.clone()
+    }
+
     /// Renders the letter and sends it, within 3 minutes.
     pub async fn send_letter(&self, job: &Running, to: &str, letter: &Letter<'_>) -> Result<(), Failure> {
         self.send(job, to, letter.render(self.product())).await
