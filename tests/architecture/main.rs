@@ -329,12 +329,14 @@ fn every_file_that_is_part_of_the_program_is_in_the_image_as_well() {
                 continue;
             }
             found += 1;
-            let top = outside.split('/').next().unwrap();
-            let is_copied = copied.iter().any(|line| line.split(' ').any(|word| word == top));
-            assert!(is_copied, "{file} includes {path}: COPY {top} in the Dockerfile");
+            let holds = |copied: &str| {
+                outside.strip_prefix(copied).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            };
+            let is_copied = copied.iter().any(|line| line.split(' ').any(holds));
+            assert!(is_copied, "{file} includes {path}: COPY {outside} in the Dockerfile");
             assert!(
-                ignored.lines().any(|line| line == format!("!{top}")),
-                "!{top} is missing in .dockerignore"
+                ignored.lines().filter_map(|line| line.strip_prefix('!')).any(holds),
+                "!{outside} is missing in .dockerignore"
             );
         }
     }

@@ -29,7 +29,8 @@ async fn a_test_suite_reads_links_and_codes_as_json() {
     forgot(&app, &bob.email).await;
     let path = format!("{MAILS}?to={}", ada.email.to_uppercase());
     let answer = get(&app.anyone(), &path, &[("accept", "application/json")]).await.assert(200);
-    assert_eq!((answer.header("cache-control"), answer.header("vary")), ("no-store", "Accept"));
+    assert_eq!(answer.header("cache-control"), "no-store");
+    assert!(answer.header("vary").contains("Accept"), "{}", answer.header("vary"));
     assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin");
     let body = answer.json();
     let [mail] = body["data"].as_array().unwrap().as_slice() else { panic!("{body}") };
