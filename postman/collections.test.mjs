@@ -10,7 +10,6 @@ import { crc32, deflateSync } from 'node:zlib';
 
 import { eventually } from '../scripts/mails.mjs';
 import { startServer } from '../tests/browser/server.mjs';
-import { startMailbox } from './mailbox.mjs';
 import { startProvider } from './provider.mjs';
 
 const newman = createRequire(new URL('../.ci/tools/', import.meta.url))('newman');
@@ -102,41 +101,31 @@ const hasCoinsOf = async (source, { base, post }) => {
   return (await answer.json()).source === source;
 };
 
-/** A server with a mailbox and an admin, which a run uses only if it gets their variables. */
+/** A server with an admin, which a run uses only if it gets the variables. */
 const start = (settings, what) => {
   before(async () => {
-    what.mails = mkdtempSync(join(tmpdir(), 'mintage-postman-'));
-    what.server = await startServer({
-      SOCIAL_PROVIDERS: 'none',
-      RATE_LIMIT_AUTH: '1000/1s',
-      MAIL_DIR: what.mails,
-      ...settings(),
-    });
-    what.mailbox = await startMailbox(what.mails);
+    what.server = await startServer({ SOCIAL_PROVIDERS: 'none', RATE_LIMIT_AUTH: '1000/1s', ...settings() });
     what.server.createAdmin(ADMIN.admin_email, ADMIN.admin_password);
+    what.withoutMailbox = { base_url: what.server.base, mailbox_url: `${what.server.base}/no-mailbox` };
   });
-  after(async () => {
-    what.mailbox?.stop();
-    await what.server?.stop();
-    rmSync(what.mails, { recursive: true, force: true });
-  });
+  after(() => what.server?.stop());
 };
 
 describe('a new server with demonstration data', () => {
   const on = {};
   start(() => ({ REQUIRE_CONFIRMATION: 'off', COINS_PROVIDERS: 'demo' }), on);
 
-  test('its collection runs as it was imported, without an environment, a mailbox or an admin', async () => {
+  test('its collection runs as it was imported, without an environment or an admin', async () => {
     const served = await (await fetch(`${on.server.base}/postman.json`)).json();
     const { sent, skipped } = await run(served);
-    assertReasons(skipped, NEVER, WITHOUT_MAILBOX, WITHOUT_ADMIN, WITHOUT_PICTURE);
+    assertReasons(skipped, NEVER, WITHOUT_ADMIN, WITHOUT_PICTURE);
     for (const name of ['Register an account', 'Log in', 'List coins', 'Create an alert', 'Delete your account']) {
       assert.ok(sent.includes(name), name);
     }
   });
 
   test('all checks hold with a mailbox and an admin', async () => {
-    const variables = { base_url: on.server.base, mailbox_url: on.mailbox.url, ...ADMIN };
+    const variables = { base_url: on.server.base, ...ADMIN };
     const { skipped } = await run(TESTS, { variables });
     assertReasons(skipped, NEVER, WITHOUT_PICTURE, /^dead_job_id is not set/);
   });
@@ -146,15 +135,19 @@ describe('a server with a provider of market data', () => {
   const on = {};
   before(async () => {
     on.provider = await startProvider();
+    on.directory = mkdtempSync(join(tmpdir(), 'mintage-postman-'));
   });
-  after(() => on.provider?.stop());
+  after(() => {
+    on.provider?.stop();
+    rmSync(on.directory, { recursive: true, force: true });
+  });
   start(() => ({ REQUIRE_CONFIRMATION: 'off', COINS_PROVIDERS: 'coingecko', COINGECKO_URL: on.provider.url }), on);
 
   test('the collection sends all that it can with an environment, a mailbox, an admin and a picture', async () => {
     await eventually('the first sync', () => hasCoinsOf('coingecko', on.server));
-    const picture = join(on.mails, 'picture.png');
+    const picture = join(on.directory, 'picture.png');
     writeFileSync(picture, png());
-    const variables = { base_url: on.server.base, mailbox_url: on.mailbox.url, ...ADMIN };
+    const variables = { base_url: on.server.base, ...ADMIN };
     const { skipped, environment } = await run(withPicture(picture), { variables, environment: ENVIRONMENT });
     assert.deepEqual(namesOf(skipped), [
       'Confirm the address (only where that is required)',
@@ -166,8 +159,7 @@ describe('a server with a provider of market data', () => {
   });
 
   test('all checks hold without a mailbox or an admin', async () => {
-    const variables = { base_url: on.server.base, mailbox_url: `${on.server.base}/no-mailbox` };
-    const { skipped } = await run(TESTS, { variables });
+    const { skipped } = await run(TESTS, { variables: on.withoutMailbox });
     assertReasons(skipped, NEVER, WITHOUT_MAILBOX, WITHOUT_ADMIN, WITHOUT_PICTURE);
   });
 });
@@ -177,15 +169,14 @@ describe('a server that requires confirmation, whose tokens expire within half a
   start(() => ({ REQUIRE_CONFIRMATION: 'on', COINS_PROVIDERS: 'demo', ACCESS_TOKEN_TTL: '25s' }), on);
 
   test('the collection confirms the address, and refreshes the tokens before each request', async () => {
-    const variables = { base_url: on.server.base, mailbox_url: on.mailbox.url };
+    const variables = { base_url: on.server.base };
     const { sent, skipped, requests } = await run(PEOPLE, { variables });
     assertReasons(skipped, NEVER, WITHOUT_ADMIN, WITHOUT_PICTURE, /^the address is confirmed$/);
     assert.ok(requests > sent.length + 30, `${requests - sent.length} requests of scripts`);
   });
 
   test('the collection fails nowhere without a mailbox, although no one can log in', async () => {
-    const variables = { base_url: on.server.base, mailbox_url: `${on.server.base}/no-mailbox` };
-    const { sent, skipped } = await run(PEOPLE, { variables });
+    const { sent, skipped } = await run(PEOPLE, { variables: on.withoutMailbox });
     assertReasons(
       skipped,
       NEVER,
@@ -199,7 +190,7 @@ describe('a server that requires confirmation, whose tokens expire within half a
   });
 
   test('all checks of a registration with confirmation hold', async () => {
-    const variables = { base_url: on.server.base, mailbox_url: on.mailbox.url, confirmation_is_required: 'true' };
+    const variables = { base_url: on.server.base, confirmation_is_required: 'true' };
     const { skipped } = await run(TESTS, { variables, folder: 'Where confirmation is required' });
     assert.deepEqual(skipped, []);
   });
