@@ -24,3 +24,8 @@ test('openapi-python-client uses the API', async () => {
   const { stdout } = await promisify(execFile)(process.env.PYTHON, ['tests/clients/flow.py', server.base], { env });
   assert.equal(stdout, 'used\n');
 });
+
+test('progenitor uses the API', async () => {
+  const { stdout } = await promisify(execFile)('target/clients-rust/debug/mintage-rust-client', [server.base]);
+  assert.equal(stdout, 'used\n');
+});

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Verifies, introspects and revokes tokens of the real server with the libraries that people use (jose, jsonwebtoken with
 # jwks-rsa, oauth4webapi, PyJWT, Authlib), and calls it with clients that are generated from the document
-# (openapi-typescript with openapi-fetch, openapi-python-client). Needs Node.js and Python 3; without them it fails and
-# says so.
+# (openapi-typescript with openapi-fetch, openapi-python-client, progenitor). Needs Node.js and Python 3; without them it
+# fails and says so.
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
@@ -27,6 +27,8 @@ tests/clients/node_modules/.bin/tsc --project tests/clients/typed
 # A warning is an operation or a response that the client lacks.
 target/clients/bin/openapi-python-client generate --path openapi/openapi.json --config tests/clients/python.yaml \
     --meta none --output-path "$generated/mintage_client" --fail-on-warning
+CARGO_PROFILE_DEV_DEBUG=0 cargo build --quiet --locked --manifest-path tests/clients/rust/Cargo.toml \
+    --target-dir target/clients-rust
 
 cargo build --quiet --bin mintage
 MINTAGE=$(cargo metadata --format-version 1 --no-deps |
