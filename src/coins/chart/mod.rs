@@ -51,17 +51,17 @@ pub struct ReadChart {
     #[param(min_length = 3, max_length = 3, pattern = "^[A-Za-z]{3}$", example = "GBP")]
     currency: Option<String>,
     /// Width in pixels; by default 720, as a sparkline 120.
-    #[param(minimum = 40, maximum = 1600)]
+    #[param(minimum = 40, maximum = 1600, example = 390)]
     #[validate(range(min = 40, max = 1600, message = "must be from 40 to 1600"))]
     width: Option<u16>,
     /// Height in pixels; by default 380, as a sparkline 40.
-    #[param(minimum = 16, maximum = 1000)]
+    #[param(minimum = 16, maximum = 1000, example = 300)]
     #[validate(range(min = 16, max = 1000, message = "must be from 16 to 1000"))]
     height: Option<u16>,
     /// Draws only the line, on a transparent ground, for tables and lists. Images below 280 by 240 pixels are always drawn
     /// so, because texts could not be read.
     #[serde(default)]
-    #[param(default = false)]
+    #[param(default = false, example = true)]
     sparkline: bool,
 }
 
