@@ -73,7 +73,7 @@ export const gettingStarted = {
     },
     {
       call: 'login',
-      when: 'e-mail address and username',
+      when: 'email address and username',
       about: 'Only one of them may be given.',
       change: { username: '{{username}}' },
       problem: 'validation-failed',

@@ -53,7 +53,7 @@ const users = [
   {
     call: 'list_users',
     when: 'by role and start',
-    about: 'The start of an e-mail address, a username or a name.',
+    about: 'The start of an email address, a username or a name.',
     query: { role: 'user', q: 'ada' },
     test: () =>
       pm.test('finds only what matches', () => {

@@ -16,7 +16,7 @@ const wrongToken = (call, about, rest = {}) => ({
 });
 
 export const mail = {
-  name: 'E-mail flows',
+  name: 'Email flows',
   about:
     'Confirm, recover and change. These requests need access to your mailbox; they read the mails of a development server on this computer by themselves. From any other, copy a code to `mail_code`, or the token of a link to `mail_token`; without it the request is skipped.',
   steps: [

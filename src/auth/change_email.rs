@@ -1,4 +1,4 @@
-//! Begins the change of an e-mail address: mails a link and a code to the new one.
+//! Begins the change of an email address: mails a link and a code to the new one.
 
 use actix_web::{HttpResponse, post, web::Data};
 use serde::Deserialize;
@@ -31,7 +31,7 @@ pub struct ChangeEmail {
     password: String,
 }
 
-/// Change the e-mail address
+/// Change the email address
 ///
 /// Mails a link and a code to the new address. The address changes when one of them is sent to
 /// `POST /api/v1/auth/email/change/confirm`. The response is the same if another account has the new address, so

@@ -65,7 +65,7 @@ pub struct Confirmed {
     pub(super) email: String,
 }
 
-/// Confirm an e-mail address
+/// Confirm an email address
 ///
 /// Proves that you receive mail at the address, and sets the account's password. A pending registration becomes
 /// an account.

@@ -1,4 +1,4 @@
-//! Completes the change of an e-mail address with the link or code from the mail.
+//! Completes the change of an email address with the link or code from the mail.
 
 use actix_web::{
     post,
@@ -57,7 +57,7 @@ fn check(body: &ConfirmEmailChange) -> Result<(), ValidationError> {
     Err(error)
 }
 
-/// Confirm a change of the e-mail address
+/// Confirm a change of the email address
 ///
 /// Gives the account the new address. If the old address was confirmed, it gets a mail with a link that undoes the
 /// change; for these 7 days no other account can have the old address. Otherwise it only gets a notice, because

@@ -1,4 +1,4 @@
-//! Undoes the change of an e-mail address with the link from the mail.
+//! Undoes the change of an email address with the link from the mail.
 
 use actix_web::{
     post,
@@ -23,7 +23,7 @@ use crate::{
     users,
 };
 
-/// Undo a change of the e-mail address
+/// Undo a change of the email address
 ///
 /// Gives the account its old address back, within 7 days after the change. All sessions end, all API keys are revoked,
 /// and other pending links and codes stop working. The old address gets a mail to choose a new password, because the

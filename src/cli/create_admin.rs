@@ -22,7 +22,7 @@ use crate::{
 
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// E-mail address to log in with
+    /// Email address to log in with
     #[arg(long)]
     email: String,
     /// Read the password from standard input instead of generating and printing one
@@ -39,7 +39,7 @@ pub(super) struct Arguments {
 const UNDO: TimeDelta = TimeDelta::days(7);
 
 pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<()> {
-    let email = EmailAddress::parse(&arguments.email).context("--email is not an e-mail address")?;
+    let email = EmailAddress::parse(&arguments.email).context("--email is not an email address")?;
     let password = if arguments.password_stdin { read_password(&email, config)? } else { generate() };
     let hash = Hasher::hash_now(&password, config.passwords.cost)?;
     with_prepared(config, |conn| {

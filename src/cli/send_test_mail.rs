@@ -15,7 +15,7 @@ pub(super) struct Arguments {
 
 /// Enqueues a mail, which is sent like every other.
 pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<()> {
-    let address = EmailAddress::parse(&arguments.to).context("--to is not an e-mail address")?;
+    let address = EmailAddress::parse(&arguments.to).context("--to is not an email address")?;
     let mail = TestMail { to: address.given().to_owned() };
     let id = with_connection(config, |conn| {
         let now = db::now(conn)?;

@@ -35,7 +35,7 @@ pub(super) struct End {
     /// `SECRET_KEY` have to be restarted with the new one.
     #[arg(long)]
     all: bool,
-    /// End the sessions of the account with this e-mail address
+    /// End the sessions of the account with this email address
     #[arg(long)]
     user: Option<String>,
 }
@@ -44,7 +44,7 @@ pub(super) fn run(config: &Config, Command::End(which): &Command) -> Result<()> 
     let Some(address) = &which.user else {
         return with_connection(config, |conn| end_all(config, conn));
     };
-    let email = EmailAddress::parse(address).context("--user is not an e-mail address")?;
+    let email = EmailAddress::parse(address).context("--user is not an email address")?;
     with_connection(config, |conn| end_those_of(conn, &email))
 }
 

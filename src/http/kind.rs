@@ -59,7 +59,7 @@ kinds! {
         "The session of this token was logged out or ended. Log in again.";
     INVALID_API_KEY = 401 "invalid-api-key", "The API key is not valid",
         "The key is mistyped, was revoked or has expired, or its account is disabled or deleted; the detail says which. `GET /api/v1/user/api-keys` lists your keys.";
-    INVALID_CREDENTIALS = 401 "invalid-credentials", "E-mail address, username or password is wrong",
+    INVALID_CREDENTIALS = 401 "invalid-credentials", "Email address, username or password is wrong",
         "The response is the same whether or not the account exists.";
     INVALID_REFRESH_TOKEN = 401 "invalid-refresh-token", "The refresh token is not valid",
         "The token is malformed, has expired, is not a refresh token, or its session has ended. Log in again.";
@@ -71,15 +71,15 @@ kinds! {
         "The key lacks the scope that the detail names, or the operation accepts no keys at all. Create a key with the scope, or use an access token.";
     REGISTRATION_CLOSED = 403 "registration-closed", "Registration is closed",
         "Accounts are made by invitation only, or not at all; the detail says which. `GET /api/v1/auth/registration` has the rules.";
-    EMAIL_DOMAIN_NOT_ALLOWED = 403 "email-domain-not-allowed", "The domain of the e-mail address is not allowed",
+    EMAIL_DOMAIN_NOT_ALLOWED = 403 "email-domain-not-allowed", "The domain of the email address is not allowed",
         "The service accepts addresses of some domains only. `GET /api/v1/auth/registration` lists them.",
         Example::Field("/email", "domain", "must be an address of a domain that this service accepts");
     WRONG_PASSWORD = 403 "wrong-password", "The password is wrong",
         "This action requires the current password, and the given one does not match.";
     RECENT_LOGIN_REQUIRED = 403 "recent-login-required", "A recent log-in is required",
         "The session began more than 15 minutes ago, and this needs a newer one. Log in again with `POST /api/v1/auth/login`; a refresh does not count.";
-    EMAIL_UNCONFIRMED = 403 "email-unconfirmed", "The e-mail address is not confirmed yet",
-        "The password is right, but the e-mail address has to be confirmed first: open the link in the mail or enter its code. `POST /api/v1/auth/confirm/resend` sends another mail.";
+    EMAIL_UNCONFIRMED = 403 "email-unconfirmed", "The email address is not confirmed yet",
+        "The password is right, but the email address has to be confirmed first: open the link in the mail or enter its code. `POST /api/v1/auth/confirm/resend` sends another mail.";
     ACCOUNT_DISABLED = 403 "account-disabled", "The account is disabled",
         "The password is right, but an admin has disabled the account.";
     NOT_FOUND = 404 "not-found", "Not found",
@@ -94,7 +94,7 @@ kinds! {
             (12, "Portal (PORTAL)", "/api/v1/coins/12"),
             (57, "Portal Gaming (PORTAL)", "/api/v1/coins/57"),
         ]);
-    EMAIL_TAKEN = 409 "email-taken", "The e-mail address is taken",
+    EMAIL_TAKEN = 409 "email-taken", "The email address is taken",
         "Another account has this address. Addresses are compared without regard to case.",
         Example::Field("/email", "taken", "is taken");
     USERNAME_TAKEN = 409 "username-taken", "The username is taken",
@@ -120,7 +120,7 @@ kinds! {
         "Send `Content-Type: application/json` without `Content-Encoding`. A picture must be PNG, JPEG, WebP or GIF by its content, whatever its name or type says.";
     VALIDATION_FAILED = 422 "validation-failed", "The request is not valid",
         "The request is well-formed, but values are missing, unknown or out of range. `errors` lists each with a JSON Pointer (RFC 6901).",
-        Example::Field("/email", "email", "must be an e-mail address");
+        Example::Field("/email", "email", "must be an email address");
     IDEMPOTENCY_KEY_REUSED = 422 "idempotency-key-reused", "The key was used with another body",
         "A request with this `Idempotency-Key` and another body was answered in the last 24 hours. Use a new key for each new request.";
     INVALID_IMAGE = 422 "invalid-image", "The picture cannot be used",

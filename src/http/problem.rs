@@ -51,7 +51,7 @@ pub struct FieldError {
     #[schema(example = "email")]
     pub code: Cow<'static, str>,
     /// The rule in words, for people.
-    #[schema(example = "must be an e-mail address")]
+    #[schema(example = "must be an email address")]
     pub message: Cow<'static, str>,
 }
 
@@ -88,7 +88,7 @@ pub struct ProblemBody {
     pub status: u16,
     /// Explains this occurrence.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = String, required = false, example = "/email: must be an e-mail address")]
+    #[schema(value_type = String, required = false, example = "/email: must be an email address")]
     pub detail: Option<String>,
     #[schema(schema_with = codes)]
     pub code: &'static str,

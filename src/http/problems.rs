@@ -32,7 +32,7 @@ pub async fn problem_pages(settings: Data<Envelope>) -> Result<HttpResponse, Pro
     params(("code" = String, Path, description = "The problem's `code`.", example = "email-taken")),
     responses(
         (status = 200, description = "The HTML page.", body = String, content_type = "text/html",
-            example = "<!doctype html><title>The e-mail address is taken</title>…"),
+            example = "<!doctype html><title>The email address is taken</title>…"),
         (status = 404, description = "`not-found`: there is no such problem.")
     )
 )]

@@ -12,7 +12,7 @@ const MAX_LENGTH: usize = 256;
 /// The entries of 8 or more characters of Django's list of 20,000 common passwords (BSD-3-Clause).
 static COMMON: LazyLock<HashSet<&str>> = LazyLock::new(|| include_str!("common.txt").lines().collect());
 
-/// Checks a new password. `personal` are the person's e-mail address and names.
+/// Checks a new password. `personal` are the person's email address and names.
 ///
 /// # Errors
 /// `too-short`, `too-long`, `common` or `personal`.
@@ -31,7 +31,7 @@ pub fn check(password: &str, personal: &[Option<&str>]) -> Result<(), Validation
         return refused("common", "is too common: attackers try it first".into());
     }
     if personal.iter().flatten().any(|text| is_mostly(&lower, &text.to_lowercase())) {
-        return refused("personal", "must not be your e-mail address or name".into());
+        return refused("personal", "must not be your email address or name".into());
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Logs and metrics. Logs are text in development and one JSON object per line in production, on stderr.
 //!
-//! Logs never contain secrets, tokens, e-mail addresses or network addresses. Logging never blocks and never fails: see
+//! Logs never contain secrets, tokens, email addresses or network addresses. Logging never blocks and never fails: see
 //! `output.rs`.
 
 mod exposition;

@@ -1,4 +1,4 @@
-//! Parses e-mail addresses. Mail goes to the address as entered (in NFKC); a canonical form decides what is unique.
+//! Parses email addresses. Mail goes to the address as entered (in NFKC); a canonical form decides what is unique.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ const MAX_LENGTH: usize = 254;
 /// more than four bytes for one byte of the canonical form.
 const MAX_UNFOLDED: usize = 1024;
 
-/// An e-mail address. In a row it stands for two columns, in this order: `email` and `email_canonical`.
+/// An email address. In a row it stands for two columns, in this order: `email` and `email_canonical`.
 #[derive(Queryable, Clone, PartialEq, Eq)]
 pub struct EmailAddress {
     given: String,
@@ -79,13 +79,13 @@ pub fn check_new_email(email: &str) -> Result<(), ValidationError> {
 }
 
 fn not_an_address() -> ValidationError {
-    ValidationError::new("email").with_message("must be an e-mail address".into())
+    ValidationError::new("email").with_message("must be an email address".into())
 }
 
 /// Hides the address, so that it is never logged.
 impl fmt::Debug for EmailAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[e-mail address]")
+        f.write_str("[email address]")
     }
 }
 

@@ -32,7 +32,7 @@ pub struct ListUsers {
     /// `next_cursor` of the previous page.
     #[param(value_type = Option<String>, pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")]
     cursor: Option<Cursor>,
-    /// Only users whose e-mail address, username or name starts with this text, ignoring case; 1 to 100 characters.
+    /// Only users whose email address, username or name starts with this text, ignoring case; 1 to 100 characters.
     #[param(min_length = 1, max_length = 100)]
     #[validate(length(min = 1, max = 100, message = "must have 1 to 100 characters"))]
     q: Option<String>,
@@ -111,7 +111,7 @@ impl ListUsers {
     pub fn filter(self) -> Result<Filter, Problem> {
         let parse = |text: String| {
             EmailAddress::parse(&text)
-                .ok_or_else(|| Problem::invalid("/email", "email", "must be an e-mail address"))
+                .ok_or_else(|| Problem::invalid("/email", "email", "must be an email address"))
         };
         let Self { q, email, role, status, created_after, created_before, last_login_before, .. } = self;
         let email = email.map(parse).transpose()?;

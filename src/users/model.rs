@@ -157,7 +157,7 @@ pub fn check_reason(text: &str) -> Result<(), ValidationError> {
 }
 
 /// For validator: 3 to 32 of `a-z A-Z 0-9 . _ -`, starting with a letter or digit. Without `@` a username cannot be
-/// mistaken for an e-mail address, and without Unicode not for another username.
+/// mistaken for an email address, and without Unicode not for another username.
 pub fn check_username(username: &str) -> Result<(), ValidationError> {
     let bytes = username.as_bytes();
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);

@@ -259,7 +259,7 @@ pub(super) struct Filter {
     pub created_before: Option<DateTime<Utc>>,
     /// Those who have not logged in since; a user who never did counts from the registration.
     pub last_login_before: Option<DateTime<Utc>>,
-    /// Start of an e-mail address, username or name, in any case.
+    /// Start of an email address, username or name, in any case.
     pub prefix: Option<String>,
 }
 

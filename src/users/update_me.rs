@@ -44,7 +44,7 @@ pub struct UpdateMe {
 
 /// Change your account
 ///
-/// Changes the name and the username. The password and the e-mail address have endpoints of their own. With
+/// Changes the name and the username. The password and the email address have endpoints of their own. With
 /// `If-Match`, the change is made only if the account has not changed since it was read.
 #[utoipa::path(
     tag = "user",

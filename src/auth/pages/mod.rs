@@ -107,7 +107,7 @@ fn respond(page: &Page) -> Result<HttpResponse, Problem> {
         .body(html))
 }
 
-/// Page: confirm an e-mail address
+/// Page: confirm an email address
 ///
 /// Shows a form for the link or the code of a confirmation mail.
 #[utoipa::path(
@@ -261,7 +261,7 @@ async fn end_session_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
     })
 }
 
-/// Page: confirm a change of the e-mail address
+/// Page: confirm a change of the email address
 ///
 /// Shows a form for the link or the code in the mail to the new address.
 #[utoipa::path(
@@ -289,7 +289,7 @@ async fn confirm_email_change_page(pages: Data<Pages>) -> Result<HttpResponse, P
     })
 }
 
-/// Page: undo a change of the e-mail address
+/// Page: undo a change of the email address
 ///
 /// Shows a button for the link in the mail to the old address.
 #[utoipa::path(

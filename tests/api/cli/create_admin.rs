@@ -132,7 +132,7 @@ fn a_bad_password_for_an_admin_is_refused() {
     let error = fail(command.stdin(fs::File::open(file).unwrap()));
     assert!(error.contains("must not be the name or the address of this service"), "{error}");
     let mut command = mintage(home.path(), &settings);
-    assert!(fail(command.args(["create-admin", "--email", "nonsense"])).contains("not an e-mail address"));
+    assert!(fail(command.args(["create-admin", "--email", "nonsense"])).contains("not an email address"));
 }
 
 #[tokio::test]

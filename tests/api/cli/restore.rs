@@ -122,7 +122,7 @@ fn ending_sessions_needs_a_user_or_all() {
     for (arguments, part) in [
         (&[] as &[&str], "--all"),
         (&["--all", "--user", "ada@example.com"], "cannot be used with"),
-        (&["--user", "nonsense"], "not an e-mail address"),
+        (&["--user", "nonsense"], "not an email address"),
         (&["--user", "ada@example.com"], "no account"),
     ] {
         let error = fail(mintage(home.path(), &settings).args(["sessions", "end"]).args(arguments));

@@ -14,7 +14,7 @@ const PASSWORD = 'correct horse battery staple';
 const textOf = (problem: components['schemas']['InvalidCredentialsProblem' | 'EmailUnconfirmedOrAccountDisabledProblem']) => {
   switch (problem.code) {
     case 'invalid-credentials':
-      return 'Wrong e-mail address or password.';
+      return 'Wrong email address or password.';
     case 'email-unconfirmed':
       return 'Confirm your address first.';
     case 'account-disabled':
@@ -56,7 +56,7 @@ export const run = async (baseUrl: string) => {
 
   const wrong = await client.POST('/api/v1/auth/login', { body: { ...account, password: 'not the password' } });
   assert(wrong.error && wrong.error.code === 'invalid-credentials');
-  assert.equal(textOf(wrong.error), 'Wrong e-mail address or password.');
+  assert.equal(textOf(wrong.error), 'Wrong email address or password.');
 
   tokens = (await client.POST('/api/v1/auth/login', { body: account })).data;
   assert(tokens);
