@@ -97,12 +97,13 @@ impl Job for SessionMail {
             self.what.content(context.mailer.product());
         details.extend(self.origin.details());
         let link = armed.map(|(_, secrets)| context.link("end-session", &secrets));
+        let notes = ["The link works once, for 7 days. Opening it ends nothing: the page asks first.", note];
         let letter = Letter {
             subject,
             paragraphs: &[&happened, if link.is_some() { with_link } else { without }],
             details: &details,
             action: link.as_ref().map(|link| Action { label: "End this log-in", link }),
-            notes: &["The link works once, for 7 days. Opening it ends nothing: the page asks first.", note],
+            notes: &notes[usize::from(link.is_none())..],
             second: Some(Action { label: "Choose another password", link: &context.page("reset-password") }),
             ..Letter::default()
         };

@@ -90,8 +90,8 @@ impl ParsedMail {
         mail
     }
 
-    /// Holds every mail that a test reads against the rules: a heading, a preview, and all that the HTML shows is in the
-    /// text too.
+    /// Holds every mail that a test reads against the rules: a heading, a preview, all that the HTML shows is in the text
+    /// too, and no word on a link that it does not have.
     #[track_caller]
     fn assert_form(&self) {
         let entities = [("&#34;", "\""), ("&#39;", "'"), ("&#60;", "<"), ("&#62;", ">"), ("&#38;", "&")];
@@ -113,6 +113,8 @@ impl ParsedMail {
             let is_shown = self.text.contains(text) || text.starts_with("If the button does not work");
             assert!(is_shown, "{text:?} is in the HTML only: {}", self.text);
         }
+        let has_link = self.text.contains("#token=") || !self.text.contains("The link works");
+        assert!(has_link, "there is no link: {}", self.text);
     }
 
     /// The link in the text, which is the one of the button.

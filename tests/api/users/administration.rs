@@ -297,6 +297,8 @@ async fn an_admin_starts_a_reset_and_the_present_password_works_until_then() {
 
 /// Deletes the own account and returns the token of the mail that restores it.
 async fn delete_own_account(app: &App, user: &Client) -> Value {
+    // Those about log-ins.
+    app.mails_to(&user.email).await;
     let body = json!({"password": PASSWORD});
     user.send(Method::DELETE, "/api/v1/user", |request| request.json(&body)).await.assert(204);
     json!({"token": app.mail_to(&user.email).await.token()})
