@@ -50,7 +50,7 @@ async fn an_admin_starts_a_sync_and_simultaneous_requests_are_merged() {
     from(&admin, "coingecko").await;
     assert_eq!(market.coingecko.requests().len(), 1);
     let first = admin.post_empty(SYNC).await.assert(202);
-    assert_eq!(first.header("location"), SYNC);
+    assert_eq!(first.header("location"), format!("http://mintage.test{SYNC}"));
     let second = admin.on(&other.base).post_empty(SYNC).await.assert(202);
     let status = until(&admin, SYNC, |status| {
         status["slots"][0]["requested"] == true && status["slots"][0]["state"] == "done"

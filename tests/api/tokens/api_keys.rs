@@ -16,8 +16,10 @@ const SCOPES: [&str; 6] =
     ["coins:read", "profile:read", "watchlist:read", "watchlist:write", "alerts:read", "alerts:write"];
 
 /// The scope that each operation needs. Every other operation that needs a token refuses keys.
-const ACCEPTING: [(&str, &str, &str); 12] = [
+const ACCEPTING: [(&str, &str, &str); 15] = [
     ("GET", "/api/v1/coins", "coins:read"),
+    ("GET", "/api/v1/coins.csv", "coins:read"),
+    ("GET", "/api/v1/coins/sparse", "coins:read"),
     ("GET", "/api/v1/coins/{coin}", "coins:read"),
     ("GET", "/api/v1/coins/{coin}/history", "coins:read"),
     ("GET", "/api/v1/coins/{coin}/chart.svg", "coins:read"),
@@ -28,10 +30,12 @@ const ACCEPTING: [(&str, &str, &str); 12] = [
     ("DELETE", "/api/v1/user/watchlist/{coin}", "watchlist:write"),
     ("GET", "/api/v1/user/alerts", "alerts:read"),
     ("POST", "/api/v1/user/alerts", "alerts:write"),
+    ("GET", "/api/v1/user/alerts/{id}", "alerts:read"),
     ("DELETE", "/api/v1/user/alerts/{id}", "alerts:write"),
 ];
 
 async fn call(client: &Client, method: &str, template: &str) -> Response {
+    let template = template.replace("/sparse", "/sparse?fields=price");
     let path = template.replace("{coin}", "BTC").replace("{id}", &Uuid::now_v7().to_string());
     let body = json!({"coin": "btc", "metric": "price", "direction": "above", "threshold": 75_000});
     let method: Method = method.parse().unwrap();
