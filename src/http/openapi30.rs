@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 const REFERENCE: &str = "$ref";
 const SCHEMAS: &str = "#/components/schemas/";
+const PROBLEM: &str = "#/components/schemas/Problem";
 /// Members with values of the API, which must stay as they are.
 const DATA: [&str; 4] = ["example", "default", "enum", "const"];
 
@@ -22,7 +23,7 @@ pub fn to_openapi_30(mut document: Value) -> Value {
     }
     let mut types = Types::new();
     if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
-        schemas.retain(|name, _| !is_narrowed(name));
+        schemas.retain(|_, schema| !is_narrowed_problem(schema));
         types.extend(schemas.iter().map(|(name, schema)| (format!("{SCHEMAS}{name}"), type_of(schema))));
     }
     rewrite(&mut document, &types);
@@ -37,9 +38,8 @@ fn type_of(schema: &Value) -> Value {
     schema.get("type").cloned().unwrap_or_else(|| "object".into())
 }
 
-/// Whether the schema narrows `Problem`, by its name: `NotFoundProblem`, `Problem401`.
-fn is_narrowed(name: &str) -> bool {
-    name != "Problem" && (name.ends_with("Problem") || name.starts_with("Problem"))
+fn is_narrowed_problem(schema: &Value) -> bool {
+    schema["allOf"][0][REFERENCE] == PROBLEM
 }
 
 fn rewrite(node: &mut Value, types: &Types) {
@@ -65,7 +65,9 @@ fn rewrite(node: &mut Value, types: &Types) {
 }
 
 fn rewrite_object(object: &mut Map<String, Value>, types: &Types) {
-    widen_problem(object);
+    if let Some(body) = object.get_mut("application/problem+json") {
+        body["schema"] = json!({ REFERENCE: PROBLEM });
+    }
     remove_null_variant(object, types);
     wrap_reference(object);
     remove_null_type(object);
@@ -87,13 +89,6 @@ fn rewrite_object(object: &mut Map<String, Value>, types: &Types) {
         }
     }
     object.remove("propertyNames");
-}
-
-fn widen_problem(object: &mut Map<String, Value>) {
-    let name = object.get(REFERENCE).and_then(Value::as_str).and_then(|to| to.strip_prefix(SCHEMAS));
-    if name.is_some_and(is_narrowed) {
-        object.insert(REFERENCE.into(), "#/components/schemas/Problem".into());
-    }
 }
 
 /// In 3.0, what stands beside a reference is ignored.
@@ -219,8 +214,20 @@ mod tests {
         );
         let header = json!({"$ref": "#/components/headers/ETag", "description": "d"});
         assert_eq!(rewritten(header), json!({"$ref": "#/components/headers/ETag"}));
-        let narrowed = json!({"$ref": "#/components/schemas/NotFoundProblem"});
-        assert_eq!(rewritten(narrowed), json!({"$ref": "#/components/schemas/Problem"}));
+    }
+
+    #[test]
+    fn every_problem_is_a_plain_problem() {
+        let narrowed = json!({"schema": {"oneOf": [{"$ref": "#/components/schemas/NotFoundProblem"}]}});
+        assert_eq!(
+            rewritten(json!({"application/problem+json": narrowed})),
+            json!({"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}})
+        );
+        let narrow = json!({"allOf": [{"$ref": PROBLEM}, {"properties": {"code": {"enum": ["not-found"]}}}]});
+        let schemas = json!({"NotFoundProblem": narrow, "Problem": {"type": "object"}, "ProblemReport": {"type": "object"}});
+        let document = to_openapi_30(json!({"components": {"schemas": schemas}}));
+        let names: Vec<_> = document["components"]["schemas"].as_object().unwrap().keys().collect();
+        assert_eq!(names, ["Problem", "ProblemReport"]);
     }
 
     #[test]

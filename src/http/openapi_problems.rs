@@ -1,7 +1,8 @@
 //! Describes the problems that each response of an operation can be.
 //!
-//! `Problem` itself leaves `code` open, since later versions may add codes. The schema of a response narrows it to those
-//! that the operation answers with this status, so that clients can tell them apart by type.
+//! `Problem` itself leaves `code` open, since later versions may add codes. Each code has a schema that narrows it, and the
+//! schema of a response lists those that the operation answers with this status, so that clients can tell them apart by
+//! type. The names in generated clients stay the same when an operation gets another code.
 
 use serde_json::Value;
 use utoipa::openapi::{
@@ -9,7 +10,7 @@ use utoipa::openapi::{
     content::ContentBuilder,
     example::ExampleBuilder,
     response::Response,
-    schema::{AllOfBuilder, ObjectBuilder, Schema, Type},
+    schema::{AllOfBuilder, ObjectBuilder, OneOfBuilder, Schema, Type},
 };
 
 use super::{
@@ -17,9 +18,6 @@ use super::{
     openapi_examples::EXAMPLE_URL,
     problem::{Choice, EXAMPLE_REQUEST_ID, FieldError, ProblemBody},
 };
-
-/// Codes that a name of a schema can list and still be read.
-const MAX_NAMED: usize = 3;
 
 /// Adds body and examples to a response whose description names the codes of problems.
 pub fn add_problem(status: &str, response: &mut Response, components: &mut Components) {
@@ -31,12 +29,16 @@ pub fn add_problem(status: &str, response: &mut Response, components: &mut Compo
     if status < "400" && kinds.is_empty() {
         return;
     }
-    let name = schema_name(status, &kinds);
-    let mut content = ContentBuilder::new().schema(Some(Ref::from_schema_name(&name)));
-    let schema = RefOr::T(narrowed(&kinds));
-    let before = components.schemas.insert(name, schema.clone());
-    debug_assert!(before.is_none_or(|before| before == schema), "two sets of codes have one name");
+    let schema = match kinds.as_slice() {
+        [only] => reference(only),
+        kinds => {
+            let any = kinds.iter().fold(OneOfBuilder::new(), |any, kind| any.item(reference(kind)));
+            RefOr::T(any.build().into())
+        }
+    };
+    let mut content = ContentBuilder::new().schema(Some(schema));
     for kind in kinds {
+        components.schemas.insert(schema_name(kind), RefOr::T(narrowed(kind)));
         let example = ExampleBuilder::new().summary(kind.title).value(Some(example(kind)));
         components.examples.insert(kind.code.into(), example.into());
         let reference = Ref::new(format!("#/components/examples/{}", kind.code));
@@ -53,31 +55,26 @@ fn named(status: &str, response: &Response) -> Vec<&'static Kind> {
     kind::ALL.iter().copied().filter(is_named).collect()
 }
 
-/// `Problem` with these codes only.
-fn narrowed(kinds: &[&Kind]) -> Schema {
-    let codes = kinds.iter().map(|kind| kind.code);
-    let code = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(codes));
+fn reference(kind: &Kind) -> RefOr<Schema> {
+    Ref::from_schema_name(schema_name(kind)).into()
+}
+
+/// `Problem` with this code only.
+fn narrowed(kind: &Kind) -> Schema {
+    let code = ObjectBuilder::new().schema_type(Type::String).enum_values(Some([kind.code]));
     let narrow = ObjectBuilder::new().property("code", code).required("code");
     AllOfBuilder::new().item(Ref::from_schema_name("Problem")).item(narrow).build().into()
 }
 
-/// `InvalidCodeOrValidationFailedProblem`, or `Problem401` for many codes.
-fn schema_name(status: &str, kinds: &[&Kind]) -> String {
-    if kinds.len() > MAX_NAMED {
-        return format!("Problem{status}");
-    }
-    let names: Vec<String> = kinds.iter().map(|kind| pascal_case(kind.code)).collect();
-    names.join("Or") + "Problem"
-}
-
-fn pascal_case(code: &str) -> String {
+/// `NotFoundProblem` for `not-found`.
+fn schema_name(kind: &Kind) -> String {
     let capitalised = |word: &str| {
         let mut letters = word.chars();
         letters
             .next()
             .map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + letters.as_str())
     };
-    code.split('-').map(capitalised).collect()
+    kind.code.split('-').map(capitalised).collect::<String>() + "Problem"
 }
 
 fn example(kind: &Kind) -> Value {

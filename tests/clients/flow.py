@@ -11,14 +11,14 @@ from mintage_client.api.users import list_users
 from mintage_client.models import (
     CoinList,
     CreateAlert,
-    ForbiddenOrInsufficientScopeProblem,
+    ForbiddenProblem,
     InvalidCredentialsProblem,
     Login,
     Register,
     SparseCoinList,
     TokenPair,
     User,
-    ValidationFailedOrIdempotencyKeyReusedProblem,
+    ValidationFailedProblem,
 )
 from mintage_client.types import UNSET
 
@@ -52,7 +52,7 @@ assert read_coins_csv.sync(client=client, limit=1).startswith(b"id,symbol,")
 
 alert = CreateAlert.from_dict({"coin": "btc", "metric": "price", "direction": "above", "threshold": -1})
 problem = create_alert.sync(client=client, body=alert)
-assert isinstance(problem, ValidationFailedOrIdempotencyKeyReusedProblem), problem
+assert isinstance(problem, ValidationFailedProblem), problem
 assert problem.errors[0].pointer == "/threshold", problem
-assert isinstance(list_users.sync(client=client), ForbiddenOrInsufficientScopeProblem)
+assert isinstance(list_users.sync(client=client), ForbiddenProblem)
 print("used")

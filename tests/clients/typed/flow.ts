@@ -10,8 +10,10 @@ type Coin = components['schemas']['Coin'];
 
 const PASSWORD = 'correct horse battery staple';
 
+type Refused = components['schemas']['InvalidCredentialsProblem' | 'EmailUnconfirmedProblem' | 'AccountDisabledProblem'];
+
 /** Every code that a log-in answers with 401 or 403 has a text; one that is forgotten does not compile. */
-const textOf = (problem: components['schemas']['InvalidCredentialsProblem' | 'EmailUnconfirmedOrAccountDisabledProblem']) => {
+const textOf = (problem: Refused) => {
   switch (problem.code) {
     case 'invalid-credentials':
       return 'Wrong email address or password.';
@@ -93,10 +95,16 @@ export const run = async (baseUrl: string) => {
   assert.match(text ?? '', /^id,symbol,/);
 
   const stream = await client.GET('/api/v1/coins/stream', { parseAs: 'stream' });
-  const reader = stream.data?.getReader();
-  const chunk = await reader?.read();
-  assert.match(new TextDecoder().decode(chunk?.value), /event: snapshot/);
-  await reader?.cancel();
+  assert(stream.data);
+  const [reader, decoder] = [stream.data.getReader(), new TextDecoder()];
+  let events = '';
+  while (!events.includes('event:')) {
+    const { value, done } = await reader.read();
+    assert(!done, events);
+    events += decoder.decode(value, { stream: true });
+  }
+  assert.match(events, /event: snapshot/);
+  await reader.cancel();
 
   const refused = await client.POST('/api/v1/user/alerts', {
     body: { coin: 'bitcoin', metric: 'price', direction: 'above', threshold: -1 },
