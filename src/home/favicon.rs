@@ -2,6 +2,8 @@
 
 use actix_web::{HttpResponse, get, http::header};
 
+use crate::http::Binary;
+
 const ICON: &[u8] = include_bytes!("favicon.ico");
 
 /// Icon
@@ -10,7 +12,7 @@ const ICON: &[u8] = include_bytes!("favicon.ico");
 #[utoipa::path(
     tag = "pages",
     security(()),
-    responses((status = 200, description = "The icon.", body = Vec<u8>, content_type = "image/vnd.microsoft.icon"))
+    responses((status = 200, description = "The icon.", body = Binary, content_type = "image/vnd.microsoft.icon"))
 )]
 #[get("/favicon.ico")]
 pub async fn favicon() -> HttpResponse {

@@ -41,7 +41,7 @@ pub use self::{
     json::{BodyDigest, Json, OptionalJson, not_null, parse as parse_json, present},
     kind::Kind,
     network::Network,
-    openapi::complete,
+    openapi::{Binary, complete},
     openapi30::to_openapi_30,
     prepared::{Prepared, respond_once, respond_with},
     problem::{Choice, FieldError, Problem, ProblemBody},

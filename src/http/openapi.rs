@@ -28,6 +28,12 @@ use super::{
 
 const EXAMPLE_TIME: &str = "2026-11-20T09:30:00Z";
 
+/// A body that is no text.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "only documented")]
+pub struct Binary(Vec<u8>);
+
 /// Adds the problems of extractors and limits, the body, headers and examples of every problem, and rules that
 /// hold for all schemas.
 pub fn complete(document: &mut OpenApi) {

@@ -12,7 +12,7 @@ use validator::Validate;
 use super::{Pictures, key, store};
 use crate::{
     db::UserId,
-    http::{Path, Problem, Query, etag, kind},
+    http::{Binary, Path, Problem, Query, etag, kind},
     tokens::CurrentUser,
 };
 
@@ -68,7 +68,7 @@ pub struct AvatarQuery {
     security(("bearer" = [])),
     params(("id" = Uuid, Path, description = "The user's id."), AvatarQuery),
     responses(
-        (status = 200, description = "The picture, square.", content_type = "image/webp", body = Vec<u8>,
+        (status = 200, description = "The picture, square.", content_type = "image/webp", body = Binary,
             headers(("ETag" = String, description = "For `If-None-Match`."))),
         (status = 304, description = "The picture has not changed.",
             headers(("ETag" = String, description = "For `If-None-Match`."))),
