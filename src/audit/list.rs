@@ -28,15 +28,23 @@ use crate::{
     tokens::{Admin, Client},
 };
 
+/// An export of one event.
+const NDJSON_EXAMPLE: &str = concat!(
+    r#"{"id":"0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1","at":"2026-11-20T09:30:00Z","kind":"logged-in","#,
+    r#""actor":"user","actor_id":"0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1","#,
+    r#""user_id":"0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1","session_id":null,"address":"203.0.113.9","#,
+    r#""user_agent":null,"details":{},"sealed":true}"#,
+    "\n"
+);
+
 #[derive(Deserialize, Validate, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListEvents {
-    /// Maximum number of events on the page.
-    #[serde(default = "default_limit")]
-    #[param(minimum = 1, maximum = 100, default = 20)]
+    // Documented by the operation that has pages.
+    #[param(ignore)]
     #[validate(range(min = 1, max = MAX_LIMIT, message = "must be from 1 to 100"))]
-    limit: u32,
+    limit: Option<u32>,
     /// `next_cursor` of the previous page.
     #[param(value_type = Option<String>, pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")]
     cursor: Option<Cursor>,
@@ -61,10 +69,6 @@ impl ListEvents {
         let Self { cursor, kind, user_id, actor_id, after, before, .. } = self;
         (Filter { kind, user: user_id, actor: actor_id, after, before }, cursor.map(|cursor| cursor.0))
     }
-}
-
-fn default_limit() -> u32 {
-    DEFAULT_LIMIT
 }
 
 /// Something that happened to an account, a key or a right.
@@ -132,12 +136,16 @@ pub struct SecurityEventList {
 
 /// List security events
 ///
-/// For admins. Lists log-ins, failures, changes of passwords, addresses, roles and keys, the newest first.
+/// Lists log-ins, failures, changes of passwords, addresses, roles and keys, the newest first, for admins.
 /// `GET /api/v1/admin/audit.ndjson` returns all of them that match in one response.
 #[utoipa::path(
     tag = "audit",
     security(("admin" = [])),
-    params(ListEvents),
+    params(
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, example = 20,
+            description = "Maximum number of events on the page; 20 by default."),
+        ListEvents
+    ),
     responses(
         (status = 200, description = "A page of events.", body = SecurityEventList),
         (status = 403, description = "`forbidden`: not an admin.")
@@ -149,7 +157,7 @@ pub async fn list_events(
     query: Query<ListEvents>,
     db: Data<Db>,
 ) -> Result<Json<SecurityEventList>, Problem> {
-    let limit = query.0.limit;
+    let limit = query.0.limit.unwrap_or(DEFAULT_LIMIT);
     let (filter, cursor) = query.0.filter();
     let rows = db.query(move |conn| store::list(conn, &filter, cursor, i64::from(limit) + 1)).await?;
     let (rows, next_cursor) = page::cut(rows, limit, |event| event.id);
@@ -157,17 +165,17 @@ pub async fn list_events(
     Ok(Json(SecurityEventList { data, next_cursor }))
 }
 
-/// Download security events as lines of JSON
+/// Download security events as NDJSON
 ///
-/// For admins. Returns all events that match, the newest first, one JSON object a line (NDJSON). `limit` has no effect. The
-/// response is sent while the events are read: one that breaks off is incomplete.
+/// Returns all events that match, the newest first, one JSON object a line (NDJSON), for admins. The response is sent while
+/// the events are read: one that breaks off is incomplete.
 #[utoipa::path(
     tag = "audit",
     security(("admin" = [])),
     params(ListEvents),
     responses(
         (status = 200, description = "The events.", body = String, content_type = "application/x-ndjson",
-            example = "{\"id\":\"0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1\",\"at\":\"2026-11-20T09:30:00Z\",\"kind\":\"logged-in\"}\n"),
+            example = json!(NDJSON_EXAMPLE)),
         (status = 403, description = "`forbidden`: not an admin.")
     )
 )]
@@ -179,6 +187,7 @@ pub async fn export_events(
     db: Data<Db>,
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
+    page::refuse_limit(query.0.limit)?;
     let (filter, cursor) = query.0.filter();
     let (exported, now) = (Event::by_user(EventKind::EventsExported, &admin.0, &client), clock.now());
     db.query(move |conn| exported.record(conn, now)).await?;

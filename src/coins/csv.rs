@@ -29,7 +29,8 @@ use crate::{
     responses(
         (status = 200, description = "The table.", body = String, content_type = "text/csv",
             headers(("ETag" = String, description = "Identifies this version of the response; send it as `If-None-Match`.")),
-            example = "id,symbol,price,currency,source,as_of,stale\r\n1,BTC,70211.4421,GBP,coinmarketcap,2026-11-20T09:30:00Z,false\r\n"),
+            example = "id,symbol,price,social.sentiment,currency,source,as_of,stale\r\n\
+                1,BTC,70211.4421,0.12,GBP,coinmarketcap,2026-11-20T09:30:00Z,false\r\n"),
         (status = 304, description = "The response has not changed."),
         (status = 403, description = "`insufficient-scope`: the API key lacks `coins:read`, or `watchlist:read` for `watchlist=true`.")
     )

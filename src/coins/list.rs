@@ -37,7 +37,7 @@ pub async fn list_coins(
     let Query(query) = Query::<Selection>::extract(&req).await?;
     if query.fields.is_some() {
         let message = "is a parameter of GET /api/v1/coins/sparse and GET /api/v1/coins.csv";
-        return Err(Problem::new(&kind::MALFORMED_QUERY).field("/fields", "moved", message));
+        return Err(Problem::new(&kind::MALFORMED_QUERY).field("/fields", "query", message));
     }
     let current = view.current(query.currency.as_deref())?;
     if query.selects_everything() {

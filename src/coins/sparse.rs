@@ -1,4 +1,4 @@
-//! Answers `GET /api/v1/coins/sparse`: lists coins with selected members.
+//! Answers `GET /api/v1/coins/sparse`: lists coins with selected fields.
 
 use actix_web::{HttpRequest, HttpResponse, get, web::Data};
 
@@ -12,22 +12,22 @@ use crate::{
     tokens::{AllowedUncounted, api_keys::CoinsRead},
 };
 
-/// List members of coins
+/// List coins with selected fields
 ///
 /// Returns the coins that `GET /api/v1/coins` returns for the same parameters, each with its `id`, its `symbol` and the
-/// members that `fields` names. All other members are absent, so every one but these two is optional.
+/// fields that `fields` names. All other fields are absent, so every one but these two is optional.
 #[utoipa::path(
     tag = "coins",
     security(("bearer" = []), ("apiKey" = [])),
     params(
         ("fields" = String, Query, min_length = 1, max_length = 1000, example = "price,social.sentiment",
-            description = "The members to return besides `id` and `symbol`: up to 40, comma-separated. `social` is the whole \
-                object, `social.sentiment` one member of it."),
+            description = "The fields to return besides `id` and `symbol`: up to 40, comma-separated. `social` is the whole \
+                object, `social.sentiment` one field of it."),
         Selection,
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the response the client already has.")
     ),
     responses(
-        (status = 200, description = "The coins, with the selected members.", body = SparseCoinList,
+        (status = 200, description = "The coins, with the selected fields.", body = SparseCoinList,
             headers(("ETag" = String, description = "Identifies this version of the response; send it as `If-None-Match`."))),
         (status = 304, description = "The response has not changed."),
         (status = 403, description = "`insufficient-scope`: the API key lacks `coins:read`, or `watchlist:read` for `watchlist=true`.")
@@ -45,7 +45,7 @@ pub async fn list_sparse_coins(
         return Err(Problem::new(&kind::MALFORMED_QUERY).field(
             "/fields",
             "required",
-            "must name the members",
+            "must name the fields",
         ));
     };
     let fields = Fields::parse(fields)?;

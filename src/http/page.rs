@@ -9,6 +9,8 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use uuid::Uuid;
 
+use super::{kind, problem::Problem};
+
 pub const DEFAULT_LIMIT: u32 = 20;
 pub const MAX_LIMIT: u32 = 100;
 
@@ -35,6 +37,15 @@ impl<'de> Deserialize<'de> for Cursor {
         let id = bytes.and_then(|bytes| Uuid::from_slice(&bytes).ok());
         id.map(Self).ok_or_else(|| de::Error::custom("is not a `next_cursor`"))
     }
+}
+
+/// Refuses `limit` where all rows are returned.
+///
+/// # Errors
+/// `malformed-query`.
+pub fn refuse_limit(limit: Option<u32>) -> Result<(), Problem> {
+    let message = "is not a parameter of exports, which return all rows that match";
+    limit.map_or(Ok(()), |_| Err(Problem::new(&kind::MALFORMED_QUERY).field("/limit", "query", message)))
 }
 
 /// Returns the value of the field `Link` with the address of the next page: that of the request with another cursor.

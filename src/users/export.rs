@@ -20,17 +20,33 @@ use crate::{
     tokens::{Admin, Client},
 };
 
+/// An export of one account.
+const CSV_EXAMPLE: &str = "id,email,email_confirmed,username,name,role,status,disabled_reason,created_at,updated_at,purge_at,\
+    login_count,current_login_at,current_login_address,last_login_at,last_login_address,avatar_url\r\n\
+    0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1,ada@example.com,true,ada,Ada Lovelace,user,active,,2026-11-20T09:30:00Z,\
+    2026-11-20T09:30:00Z,,7,2026-11-20T09:30:00Z,203.0.113.9,2026-11-20T09:30:00Z,203.0.113.9,\r\n";
+
+/// An export of one account.
+const NDJSON_EXAMPLE: &str = concat!(
+    r#"{"id":"0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1","email":"ada@example.com","email_confirmed":true,"#,
+    r#""username":"ada","name":"Ada Lovelace","avatar_url":null,"role":"user","status":"active","#,
+    r#""disabled_reason":null,"created_at":"2026-11-20T09:30:00Z","updated_at":"2026-11-20T09:30:00Z","#,
+    r#""purge_at":null,"login_count":7,"current_login_at":"2026-11-20T09:30:00Z","#,
+    r#""current_login_address":"203.0.113.9","last_login_at":null,"last_login_address":null}"#,
+    "\n"
+);
+
 /// Download users as a table
 ///
-/// For admins. Returns all accounts that match, as CSV (RFC 4180) with a heading. `limit` has no effect. The response is
-/// sent while the accounts are read: one that breaks off is incomplete.
+/// Returns all accounts that match, as CSV (RFC 4180) with a heading, for admins. The response is sent while the accounts
+/// are read: one that breaks off is incomplete.
 #[utoipa::path(
     tag = "users",
     security(("admin" = [])),
     params(ListUsers),
     responses(
         (status = 200, description = "The accounts.", body = String, content_type = "text/csv",
-            example = "id,email,role,status\r\n0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1,ada@example.com,user,active\r\n"),
+            example = json!(CSV_EXAMPLE)),
         (status = 403, description = "`forbidden`: not an admin.")
     )
 )]
@@ -46,17 +62,17 @@ pub async fn export_users_csv(
     respond_rows("text/csv; charset=utf-8; header=present", csv::heading(), fetch, csv::write).await
 }
 
-/// Download users as lines of JSON
+/// Download users as NDJSON
 ///
-/// For admins. Returns all accounts that match, one JSON object a line (NDJSON). `limit` has no effect. The response is
-/// sent while the accounts are read: one that breaks off is incomplete.
+/// Returns all accounts that match, one JSON object a line (NDJSON), for admins. The response is sent while the accounts
+/// are read: one that breaks off is incomplete.
 #[utoipa::path(
     tag = "users",
     security(("admin" = [])),
     params(ListUsers),
     responses(
         (status = 200, description = "The accounts.", body = String, content_type = "application/x-ndjson",
-            example = "{\"id\":\"0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1\",\"email\":\"ada@example.com\",\"role\":\"user\"}\n"),
+            example = json!(NDJSON_EXAMPLE)),
         (status = 403, description = "`forbidden`: not an admin.")
     )
 )]
@@ -83,6 +99,7 @@ async fn begin(
     impl Fn(Option<UserId>) -> LocalBoxFuture<'static, Result<Batch<User, UserId>, DbError>> + use<>,
     Problem,
 > {
+    page::refuse_limit(query.limit)?;
     let cursor = query.after();
     let filter = query.filter()?;
     let exported = Event::by_user(EventKind::UsersExported, &admin.0, client);

@@ -24,11 +24,10 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListUsers {
-    /// Maximum number of users on the page.
-    #[serde(default = "default_limit")]
-    #[param(minimum = 1, maximum = 100, default = 20)]
+    // Documented by the operation that has pages.
+    #[param(ignore)]
     #[validate(range(min = 1, max = MAX_LIMIT, message = "must be from 1 to 100"))]
-    limit: u32,
+    pub limit: Option<u32>,
     /// `next_cursor` of the previous page.
     #[param(value_type = Option<String>, pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")]
     cursor: Option<Cursor>,
@@ -53,10 +52,6 @@ pub struct ListUsers {
     last_login_before: Option<DateTime<Utc>>,
 }
 
-fn default_limit() -> u32 {
-    DEFAULT_LIMIT
-}
-
 #[derive(Serialize, ToSchema)]
 pub struct UserList {
     /// In the order of registration.
@@ -68,13 +63,17 @@ pub struct UserList {
 
 /// List users
 ///
-/// For admins. Lists accounts in the order of registration. Every page takes the same time (keyset pagination); the
-/// field `Link` has the address of the next one. `GET /api/v1/users.csv` and `GET /api/v1/users.ndjson` return all accounts
-/// that match in one response.
+/// Lists accounts in the order of registration, for admins. Every page takes the same time (keyset pagination); the field
+/// `Link` has the address of the next one. `GET /api/v1/users.csv` and `GET /api/v1/users.ndjson` return all accounts that
+/// match in one response.
 #[utoipa::path(
     tag = "users",
     security(("admin" = [])),
-    params(ListUsers),
+    params(
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, example = 20,
+            description = "Maximum number of users on the page; 20 by default."),
+        ListUsers
+    ),
     responses(
         (status = 200, description = "A page of users.", body = UserList,
             headers(("Link" = String, description = "`<…>; rel=\"next\"`, unless it is the last page (RFC 8288)."))),
@@ -89,7 +88,7 @@ pub async fn list_users(
     db: Data<Db>,
 ) -> Result<HttpResponse, Problem> {
     let Query(query) = query;
-    let (limit, after) = (query.limit, query.after());
+    let (limit, after) = (query.limit.unwrap_or(DEFAULT_LIMIT), query.after());
     let filter = query.filter()?;
     let rows = db.query(move |conn| store::list(conn, &filter, after, i64::from(limit) + 1)).await?;
     let (data, next_cursor) = page::cut(rows, limit, |user| user.id.0);

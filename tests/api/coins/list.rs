@@ -74,7 +74,7 @@ async fn the_parameter_fields_leads_to_the_operation_that_takes_it() {
     let moved =
         user.get(&format!("{COINS}?fields=price")).await.assert_problem(400, "malformed-query").json();
     let error = &moved["errors"][0];
-    assert_eq!((&error["pointer"], &error["code"]), (&"/fields".into(), &"moved".into()));
+    assert_eq!((&error["pointer"], &error["code"]), (&"/fields".into(), &"query".into()));
     assert!(error["message"].as_str().unwrap().contains("GET /api/v1/coins/sparse"), "{moved}");
     let missing = user.get(&format!("{COINS}/sparse")).await.assert_problem(400, "malformed-query").json();
     assert_eq!(missing["errors"][0]["pointer"], "/fields");

@@ -121,7 +121,15 @@ async fn all_users_are_exported_as_csv_and_as_ndjson() {
     let text = answer.text();
     let lines: Vec<&str> = text.split_terminator("\r\n").collect();
     assert_eq!(lines.len(), 1 + 10_001);
-    assert!(lines[0].starts_with("id,email,email_confirmed,username,name"), "{}", lines[0]);
+    let document = serde_json::to_value(mintage::app::document()).unwrap();
+    let body = &document["paths"]["/api/v1/users.csv"]["get"]["responses"]["200"]["content"]["text/csv"];
+    let example = body["example"].as_str().unwrap();
+    let (heading, row) = example.trim_end().split_once("\r\n").unwrap();
+    assert_eq!(
+        (lines[0], row.matches(',').count()),
+        (heading, heading.matches(',').count()),
+        "as documented"
+    );
     assert!(text.contains(",u1,\"'=1+1\",user,"), "a formula is made text");
     assert!(text.contains(",u2,\"Ada, \"\"Countess\"\"\",user,"), "quotes are doubled");
 
@@ -137,6 +145,12 @@ async fn all_users_are_exported_as_csv_and_as_ndjson() {
     let some = admin.get("/api/v1/users.ndjson?status=disabled").await.assert(200).text();
     assert_eq!(some.lines().count(), 10, "filters apply");
     assert_eq!(app.count("SELECT count(*) FROM security_events WHERE kind = 'users-exported'"), 3);
+    for path in
+        ["/api/v1/users.csv?limit=5", "/api/v1/users.ndjson?limit=5", "/api/v1/admin/audit.ndjson?limit=5"]
+    {
+        let refused = admin.get(path).await.assert_problem(400, "malformed-query").json();
+        assert_eq!(refused["errors"][0]["pointer"], "/limit", "{path}: all rows are returned");
+    }
 }
 
 #[tokio::test]
