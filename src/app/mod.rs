@@ -6,12 +6,13 @@ mod background;
 mod connections;
 mod cors;
 mod document;
+mod downloads;
 mod health;
 mod housekeeping;
 mod jobs;
 mod listen;
 mod metrics;
-mod postman;
+
 mod serve;
 mod well_known;
 
@@ -31,8 +32,7 @@ use utoipa_actix_web::{AppExt, scope, service_config::ServiceConfig};
 use self::{
     connections::Connections,
     cors::{Origins, cors, open_public},
-    document::Documents,
-    postman::Postman,
+    downloads::Downloads,
     well_known::WellKnown,
 };
 pub use self::{
@@ -87,9 +87,9 @@ fn routes(config: &mut ServiceConfig) {
         .service(health::readyz)
         .service(well_known::security_txt)
         .service(well_known::change_password_page)
-        .service(document::openapi_json)
-        .service(postman::postman_json)
-        .service(document::openapi_30_json)
+        .service(downloads::openapi_json)
+        .service(downloads::postman_json)
+        .service(downloads::openapi_30_json)
         .service(problem_pages)
         .service(problem_page);
 }
@@ -101,8 +101,7 @@ struct Services {
     envelope: Data<Envelope>,
     proxies: Data<TrustedProxies>,
     fallback: Data<Fallback>,
-    documents: Data<Documents>,
-    postman: Data<Postman>,
+    downloads: Data<Downloads>,
     well_known: Data<WellKnown>,
     site: Data<home::Site>,
     /// None with `API_DOCS=off`.
@@ -197,8 +196,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         envelope: Data::new(Envelope::new(public_url, config.profile == Profile::Development)),
         proxies: Data::new(TrustedProxies::new(&config.server)),
         fallback: Data::new(Fallback::new(&document)),
-        documents: Data::new(Documents::new(&document, public_url, config.server.api_docs)),
-        postman: Data::new(Postman::new(public_url, config.server.api_docs)),
+        downloads: Data::new(Downloads::new(public_url, config.server.api_docs)),
         well_known: Data::new(WellKnown::new(config)),
         site: Data::new(home::Site::new(config)),
         swagger_ui: config.server.api_docs.then_some(config.profile),
@@ -343,8 +341,7 @@ impl Services {
             envelope: envelope_settings,
             proxies,
             fallback: fallback_routes,
-            documents,
-            postman,
+            downloads,
             well_known,
             site,
             swagger_ui,
@@ -377,8 +374,7 @@ impl Services {
             .app_data(envelope_settings)
             .app_data(proxies)
             .app_data(fallback_routes)
-            .app_data(documents)
-            .app_data(postman)
+            .app_data(downloads)
             .app_data(well_known)
             .app_data(site)
             .app_data(clock)

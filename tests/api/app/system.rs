@@ -69,13 +69,22 @@ async fn the_postman_collection_is_served_with_the_address_of_the_server() {
     );
     expected["variable"][0]["value"] = "http://mintage.test".into();
     assert!(served == expected, "only the address differs from the committed collection");
+}
 
-    let etag = answer.header("etag").to_owned();
-    let again = app
-        .anyone()
-        .send(Method::GET, "/postman.json", |request| request.header("if-none-match", &etag))
-        .await;
-    assert_eq!(again.assert(304).header("etag"), etag);
+#[tokio::test]
+async fn documents_for_tools_are_compressed_and_not_sent_twice() {
+    let app = App::start();
+    for path in ["/openapi.json", "/openapi-3.0.json", "/postman.json"] {
+        let client = app.anyone();
+        let get = async |name, value: &str| {
+            client.send(Method::GET, path, |request| request.header(name, value)).await
+        };
+        let packed = get("accept-encoding", "gzip").await.assert(200);
+        assert_eq!(packed.header("content-encoding"), "gzip", "{path}");
+        assert_eq!(packed.header("cache-control"), "public, max-age=60");
+        let etag = app.anyone().get(path).await.assert(200).header("etag").to_owned();
+        assert_eq!(get("if-none-match", &etag).await.assert(304).header("etag"), etag, "{path}");
+    }
 }
 
 #[tokio::test]
