@@ -16,15 +16,14 @@ pub const EXAMPLE_ID: &str = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1";
 pub const MAX_TIME_LENGTH: usize = 35;
 const JSON: &str = "application/json";
 
-/// Composes an example for each JSON body of a success that has none of its own.
+/// Composes an example for each JSON body of a response that has none of its own.
 pub fn add_body_examples(document: &mut OpenApi) {
     let root = serde_json::to_value(&*document).expect("the document serialises");
     for item in document.paths.paths.values_mut() {
         let methods = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         for operation in methods.into_iter().flatten() {
-            for (status, response) in &mut operation.responses.responses {
+            for response in operation.responses.responses.values_mut() {
                 if let RefOr::T(response) = response
-                    && status.starts_with('2')
                     && let Some(RefOr::T(content)) = response.content.get_mut(JSON)
                     && content.example.is_none()
                 {
