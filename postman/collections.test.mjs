@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { crc32, deflateSync } from 'node:zlib';
 
-import { eventually } from '../scripts/mails.mjs';
+import { eventually } from '../scripts/eventually.mjs';
 import { startServer } from '../tests/browser/server.mjs';
 import { startProvider } from './provider.mjs';
 

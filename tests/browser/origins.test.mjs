@@ -2,13 +2,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 
+import { launch } from './chromium.mjs';
 import { startServer } from './server.mjs';
-
-const require = createRequire(new URL('../../.ci/tools/package.json', import.meta.url));
-const { chromium } = require('playwright-core');
 
 const ACCOUNT = { email: 'ada@example.com', password: 'correct horse battery staple' };
 
@@ -21,10 +18,7 @@ before(async () => {
   const page = '<!doctype html><title>A frontend</title><link rel="icon" href="data:,">';
   frontend = createServer((_, answer) => answer.setHeader('Content-Type', 'text/html').end(page)).listen(0, '127.0.0.1');
   await once(frontend, 'listening');
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM,
-    args: process.getuid?.() === 0 ? ['--no-sandbox'] : [],
-  });
+  browser = await launch();
 });
 
 after(async () => {
@@ -62,7 +56,13 @@ test('a page on another port registers, logs in, reads coins, follows the stream
       const again = await fetch(`${base}/api/v1/coins`, { headers: { ...headers, 'If-None-Match': etag }, cache: 'no-store' });
       const stream = await fetch(`${base}/api/v1/coins/stream`, { headers });
       const reader = stream.body.getReader();
-      const event = new TextDecoder().decode((await reader.read()).value);
+      const decoder = new TextDecoder();
+      let events = '';
+      while (!events.includes('event:')) {
+        const { value, done } = await reader.read();
+        if (done) break;
+        events += decoder.decode(value, { stream: true });
+      }
       await reader.cancel();
       const refused = await fetch(`${base}/api/v1/coins?limit=0`, { headers });
       const problem = await refused.json();
@@ -71,7 +71,7 @@ test('a page on another port registers, logs in, reads coins, follows the stream
         coins: data.length,
         requestId: list.headers.get('X-Request-Id'),
         again: again.status,
-        event,
+        events,
         refused: refused.status,
         pointer: problem.errors[0].pointer,
         code: problem.code,
@@ -83,7 +83,7 @@ test('a page on another port registers, logs in, reads coins, follows the stream
   assert.equal(seen.coins, 20);
   assert.equal(seen.requestId, 'made-by-the-page');
   assert.equal(seen.again, 304);
-  assert.match(seen.event, /event: snapshot/);
+  assert.match(seen.events, /event: snapshot/);
   assert.deepEqual([seen.refused, seen.code, seen.pointer], [422, 'validation-failed', '/limit']);
 });
 

@@ -1,4 +1,4 @@
-// The real server on a free port, with an embedded database and its mails in a temporary directory.
+// The real server on a free port, with an embedded database in a temporary directory.
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
-import { eventually, mailbox } from '../../scripts/mails.mjs';
+import { eventually } from '../../scripts/eventually.mjs';
 
 const freePort = async () => {
   const server = createServer().listen(0, '127.0.0.1');
@@ -22,7 +22,6 @@ export const startServer = async (settings = {}) => {
   const home = mkdtempSync(join(tmpdir(), 'mintage-browser-'));
   // Started by root, the database runs as another user, who has to get to its directory.
   chmodSync(home, 0o755);
-  const mails = join(home, 'mails');
   const port = await freePort();
   const base = `http://127.0.0.1:${port}`;
   const env = {
@@ -30,8 +29,6 @@ export const startServer = async (settings = {}) => {
     HOME: process.env.HOME ?? '/',
     DATA_DIR: join(home, 'data'),
     BIND: `127.0.0.1:${port}`,
-    MAIL_TRANSPORT: 'file',
-    MAIL_DIR: mails,
     REQUIRE_CONFIRMATION: 'on',
     BCRYPT_COST: '4',
     ...settings,
@@ -48,6 +45,15 @@ export const startServer = async (settings = {}) => {
     return fetch(`${base}/readyz`).then((answer) => answer.ok, () => false);
   });
 
+  const read = new Set();
+  /** The oldest unread mail to this address for which `isWanted` holds. */
+  const unread = async (address, isWanted) => {
+    const answer = await fetch(`${base}/dev/mails?to=${encodeURIComponent(address)}`);
+    const found = (await answer.json()).data.reverse().find((mail) => !read.has(mail.id) && isWanted(mail));
+    if (found) read.add(found.id);
+    return found;
+  };
+
   return {
     base,
     post: (path, body, headers = {}) =>
@@ -58,8 +64,8 @@ export const startServer = async (settings = {}) => {
       }),
     /** Runs another command of the binary, on the same database. */
     run: (...args) => promisify(execFile)(process.env.MINTAGE, args, { cwd: home, env }),
-    /** The next mail to this address that was not read yet. */
-    mailTo: mailbox(mails).next,
+    /** Waits for the next mail to this address that was not read yet. */
+    mailTo: (address, isWanted = () => true) => eventually(`a mail to ${address}`, () => unread(address, isWanted)),
     createAdmin: (email, password) => {
       const created = spawnSync(process.env.MINTAGE, ['create-admin', '--email', email, '--password-stdin'], {
         ...options,
