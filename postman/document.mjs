@@ -24,8 +24,7 @@ export const parameters = (operation, where) =>
 
 /** The members that an object of this schema has, and those it may have; undefined for anything else. */
 export const membersOf = (schema) => {
-  const { allOf, anyOf, properties, required = [] } = resolve(schema) ?? {};
-  if (anyOf) return membersOf(anyOf[0]);
+  const { allOf, properties, required = [] } = resolve(schema) ?? {};
   const parts = (allOf ?? []).map(membersOf);
   if (!properties && parts.length === 0) return undefined;
   return {

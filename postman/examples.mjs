@@ -1,30 +1,14 @@
 // Saved examples of a request: what the OpenAPI document shows for each response that is particular to an operation.
 import { STATUS_CODES } from 'node:http';
 
-import { membersOf, resolve } from './document.mjs';
-
-/** A value of this schema, put together from the examples of its parts. */
-const composed = (schema) => {
-  const { example, examples, default: usual, enum: choices, const: only, items, anyOf, oneOf, type } = resolve(schema) ?? {};
-  const given = example ?? examples?.[0] ?? usual ?? only ?? choices?.[0];
-  if (given !== undefined) return given;
-  const variants = (anyOf ?? oneOf ?? []).filter((one) => one.type !== 'null');
-  if (variants.length > 0) return composed(variants[0]);
-  const members = membersOf(schema);
-  if (members) {
-    return Object.fromEntries(Object.entries(members.properties).map(([name, one]) => [name, composed(one)]));
-  }
-  if (items) return [composed(items)];
-  const types = [type].flat();
-  if (types.includes('null')) return null;
-  return { string: '', integer: 0, number: 0, boolean: false, array: [], object: {} }[types[0]] ?? null;
-};
+import { resolve } from './document.mjs';
 
 /** The bodies that the document shows, with a name for each where there are several. */
-const bodiesOf = ({ example, examples, schema }) => {
+const bodiesOf = ({ example, examples }) => {
   const named = Object.entries(examples ?? {}).map(([name, one]) => [name, resolve(one).value]);
   if (named.length > 0) return named;
-  return [['', example ?? composed(schema)]];
+  // Pictures have none.
+  return [['', example ?? '']];
 };
 
 const PROBLEM = 'application/problem+json';

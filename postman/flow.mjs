@@ -17,7 +17,6 @@
 //   file     the media type of a file that a person chooses as the body
 //   token    the bearer token, `null` for none; by default that of the folder or `{{access_token}}`
 //   status   the expected status, if it is not the first documented success
-//   answer   the schema of the answer, if it is not the first documented one
 //   problem  the code of the expected problem (RFC 9457); people see it as a saved example instead
 //   at       the pointer and code of the first field error of that problem
 //   anyOf    the statuses that are fine, if that depends on the server; its name has to say so
