@@ -104,19 +104,18 @@ fn session_reused(product: &str, logged_in_at: DateTime<Utc>, device: String) ->
         subject: "We ended a log-in to your account",
         paragraphs: vec![
             format!(
-                "We ended a log-in to your {product} account, because the key that renews it was used twice. Each key \
-                 works once."
+                "We ended one log-in to your {product} account. An app stays logged in with a key that works once, and \
+                 this log-in's key was used twice."
             ),
-            "Someone else may have a copy of the key. It can also happen without a theft, for example when a \
-             connection breaks at the wrong moment. We can't tell which it was, so this log-in no longer works for \
-             anyone. Your other log-ins still work."
+            "Someone may have copied the key, or a connection broke at the wrong moment: we can't tell which. So this \
+             log-in no longer works for anyone. Your other log-ins still work."
                 .into(),
             "Log in again where you need it. If this happens again, choose a new password: that ends all log-ins."
                 .into(),
         ],
         details: vec![
             ("Logged in", logged_in_at.format(TIME).to_string()),
-            ("Last renewed by", device),
+            ("Last used with", device),
         ],
         button: Some(("Choose a new password", "reset-password")),
     }

@@ -248,7 +248,7 @@ async fn end_session_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
     respond(&Page {
         product: &pages.product_name,
         title: "End a log-in",
-        intro: "This ends the log-in that the mail is about. Your other log-ins and your password stay as they are.",
+        intro: "This ends the log-in that the email is about. Your other log-ins and your password stay as they are.",
         endpoint: "api/v1/auth/session/end",
         button: "End this log-in",
         result: "Log-in ended",

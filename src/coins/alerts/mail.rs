@@ -129,7 +129,7 @@ fn subject_and_news(found: &[OfCoin]) -> (String, String) {
     }
     let more = names.len().saturating_sub(MAX_NAMES);
     names.truncate(MAX_NAMES);
-    let mut subject = format!("{} of your alerts: {}", found.len(), names.join(", "));
+    let mut subject = format!("{} alerts reached: {}", found.len(), names.join(", "));
     if more > 0 {
         let _ = write!(subject, " and {more} more");
     }
@@ -206,7 +206,7 @@ mod tests {
             "The price of Ada (ADA) has reached your alert: it is \u{a3}75,100.50, which is above \u{a3}75,000."
         );
         let several = ["A", "B", "A", "C", "D", "E"].map(|name| crossing(1, name, true));
-        assert_eq!(subject_and_news(&several).0, "6 of your alerts: A, B, C and 2 more");
+        assert_eq!(subject_and_news(&several).0, "6 alerts reached: A, B, C and 2 more");
         let expected = ("A, price", "\u{a3}75,100.50, above \u{a3}75,000 (one-time alert)");
         assert_eq!(line(&several[0]), (expected.0.to_owned(), expected.1.to_owned()));
     }

@@ -100,7 +100,7 @@ async fn all_alerts_of_a_user_that_one_snapshot_crosses_are_one_mail() {
     sync(&market, &admin, 76_000.0).await;
     let mails = app.mails_to(&user.email).await;
     let [mail] = mails.as_slice() else { panic!("{} mails", mails.len()) };
-    assert_eq!(mail.subject, "2 of your alerts: Bitcoin");
+    assert_eq!(mail.subject, "2 alerts reached: Bitcoin");
     for line in [
         "Bitcoin, price: £76,000, above £75,000",
         "Bitcoin, price: £76,000, above £74,000.50 (one-time alert)",
