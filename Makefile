@@ -30,10 +30,10 @@ postman: ## Generate the Postman collection from openapi/openapi.json and postma
 newman: ## Run the Postman collections against fresh servers
 	@scripts/setup.sh postman/run.sh
 
-browser: ## Drive the built-in pages in a headless Chromium
+browser: ## Use the pages, Swagger UI and a frontend in a headless Chromium
 	@scripts/setup.sh tests/browser/run.sh
 
-clients: ## Verify and introspect tokens with the libraries that people use
+clients: ## Verify tokens with libraries, call the API with generated clients
 	@scripts/setup.sh tests/clients/run.sh
 
 bench: ## Measure against the baselines and write bench/RESULTS.md (about 10 minutes)

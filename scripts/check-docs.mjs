@@ -14,7 +14,7 @@ const filesBelow = (directory) =>
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
 const pages = [
-  ...['README.md', 'CHANGELOG.md', 'SECURITY.md', 'bench/RESULTS.md', 'bench/FAULTS.md'],
+  ...['README.md', 'CHANGELOG.md', 'SECURITY.md', 'postman/README.md', 'bench/RESULTS.md', 'bench/FAULTS.md'],
   ...filesBelow('docs').filter((path) => path.endsWith('.md')),
 ].filter((path) => existsSync(path));
 
