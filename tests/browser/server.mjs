@@ -31,6 +31,8 @@ export const startServer = async (settings = {}) => {
     BIND: `127.0.0.1:${port}`,
     REQUIRE_CONFIRMATION: 'on',
     BCRYPT_COST: '4',
+    // Without a line for each request.
+    LOG_LEVEL: 'info,mintage::http=warn',
     ...settings,
   };
   const options = {
