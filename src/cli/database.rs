@@ -182,9 +182,9 @@ pub(super) enum IfMissing {
 fn check_exists(config: &Config) -> Result<()> {
     let place = path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
     ensure!(
-        Cluster::exists(&config.data_dir),
+        exists,
         "there is no embedded database in {} (DATA_DIR): run the command in the directory of the server or with its \
-         DATA_DIR or DATABASE_URL; `mintage serve` creates the database at its first start",
+         DATA_DIR or DATABASE_URL; `mintage serve` or `mintage migrate` creates it",
         place.display()
     );
     Ok(())
@@ -205,6 +205,8 @@ pub(super) fn with_connection<T>(
 ) -> Result<T> {
     with_database(config, IfMissing::Fail, |database| {
         connected(database, database.url(), |conn| {
+    let exists = Cluster::exists(&config.data_dir)
+        .with_context(|| format!("cannot look into {} (DATA_DIR) as this user", place.display()))?;
             migrate::check_not_empty(conn)?;
             work(conn)
         })

@@ -221,11 +221,19 @@ impl Cluster {
     }
 
     /// Whether a cluster was created below `data_dir`. Creates nothing.
-    pub fn exists(data_dir: &Path) -> bool {
-        let Ok(data_dir) = data_dir.canonicalize() else {
-            return false;
-        };
-        place::possible_homes(&data_dir).iter().any(|home| home.join("cluster").exists())
+    ///
+    /// # Errors
+    /// This user may not look.
+    pub fn exists(data_dir: &Path) -> io::Result<bool> {
+        if !data_dir.try_exists()? {
+            return Ok(false);
+        }
+        for home in place::possible_homes(&data_dir.canonicalize()?) {
+            if home.join("cluster").try_exists()? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The directory of the data, which is not below the data directory if postgres cannot access that.

@@ -44,6 +44,27 @@ fn only_serve_and_migrate_create_an_embedded_database() {
 }
 
 #[test]
+fn a_data_directory_that_cannot_be_looked_into_is_not_called_empty() {
+    let home = directory();
+    let place = fs::canonicalize(home.path()).unwrap().join("data");
+    let settings = [("DATA_DIR", place.to_str().unwrap())];
+    // Links in a circle, which not even root can follow.
+    let circle = |path: &std::path::Path| std::os::unix::fs::symlink(path, path).unwrap();
+    circle(&place);
+    let list = || fail(mintage(home.path(), &settings).args(["keys", "list"]));
+    let says_so = |error: &str| {
+        let begin = format!("cannot look into {} (DATA_DIR) as this user", place.display());
+        assert!(error.contains(&begin) && !error.contains("there is no"), "{error}");
+    };
+    says_so(&list());
+    fs::remove_file(&place).unwrap();
+    fs::create_dir(&place).unwrap();
+    assert!(list().contains("there is no embedded database in"));
+    circle(&place.join("postgres"));
+    says_so(&list());
+}
+
+#[test]
 fn a_program_is_run_on_the_embedded_database_without_a_server_too() {
     let home = directory();
     succeed(mintage(home.path(), &[]).arg("migrate"));
