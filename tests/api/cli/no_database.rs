@@ -81,6 +81,38 @@ fn a_program_is_run_on_the_embedded_database_without_a_server_too() {
     assert!(!postmaster_pid(home.path()).exists(), "it was stopped again");
 }
 
+/// A shell may have them for another database.
+#[test]
+fn variables_of_postgresql_do_not_lead_to_another_database() {
+    let home = directory();
+    let services = home.path().join("services");
+    fs::write(&services, "[other]\nhost=/nowhere\nhostaddr=127.0.0.2\nport=1\ndbname=other\nuser=other\n")
+        .unwrap();
+    let others = [
+        ("PGSERVICE", "other"),
+        ("PGSERVICEFILE", services.to_str().unwrap()),
+        ("PGHOST", "/nowhere"),
+        ("PGHOSTADDR", "127.0.0.2"),
+        ("PGPORT", "1"),
+        ("PGUSER", "other"),
+        ("PGDATABASE", "other"),
+        ("PGPASSWORD", "canary"),
+        ("PGSSLMODE", "require"),
+        ("PGOPTIONS", "-c work_mem=8MB"),
+    ];
+    succeed(mintage(home.path(), &others).arg("migrate"));
+    let exec = |program: &[&str]| {
+        succeed(mintage(home.path(), &others).args(["database", "exec", "--owner"]).args(program))
+    };
+    let of_libpq = exec(&["sh", "-c", "env | grep ^PG | sed 's/^PGHOST=.*/PGHOST/' | sort"]);
+    assert_eq!(of_libpq, "PGDATABASE=mintage\nPGHOST\nPGPORT=5432\nPGUSER=mintage_owner\n");
+    let _server = Server::start(home.path(), &others);
+    let url = succeed(mintage(home.path(), &others).args(["database", "url"]));
+    assert!(url.starts_with("postgresql:///mintage?host=") && url.contains("&port=5432"), "{url}");
+    // An empty parameter, which only libpq understands, is for this program alone.
+    assert!(!url.contains("hostaddr"), "{url}");
+}
+
 #[test]
 fn a_database_without_tables_of_mintage_is_named() {
     let (home, database) = (directory(), Database::empty());
