@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn only_public_paths_are_open_to_all() {
-        for path in ["/openapi.json", "/openapi-3.0.json", "/.well-known/jwks.json"] {
+        for path in ["/openapi.json", "/openapi-3.0.json", "/postman.json", "/.well-known/jwks.json"] {
             assert!(is_public(path), "{path}");
         }
         for path in ["/", "/api/v1/coins", "/openapi.json/", "/.well-known", "/api/v1/.well-known/jwks.json"]

@@ -229,6 +229,7 @@ async fn public_documents_are_open_to_pages_of_any_origin() {
         "/.well-known/jwks.json",
         "/.well-known/oauth-authorization-server",
         "/openapi.json",
+        "/postman.json",
         "/openapi-3.0.json",
     ];
     for app in [App::start(), App::with(&[("CORS_ORIGINS", "https://app.example.com")])] {
