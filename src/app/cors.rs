@@ -2,8 +2,6 @@
 //!
 //! Requests carry bearer tokens and no cookies, so the browser sends no credentials by itself and none are allowed.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use actix_cors::Cors;
 use actix_web::{
     Error, HttpResponse,
@@ -15,10 +13,10 @@ use actix_web::{
     },
     middleware::Next,
 };
-use url::{Host, Url};
+use url::Url;
 
 use crate::{
-    config::{Config, Profile},
+    config::{Config, Profile, is_this_computer},
     http::{RATE_LIMIT, RATE_LIMIT_POLICY, X_REQUEST_ID},
     idempotency::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED},
     tokens::X_API_KEY,
@@ -30,7 +28,7 @@ const MAX_AGE: usize = 3600;
 /// The origins of pages that may call the API.
 #[derive(Clone, Debug)]
 pub enum Origins {
-    /// Any page on this computer: `localhost`, `127.0.0.1` or `[::1]`, on any port.
+    /// Any page on this computer: `localhost` or an address such as `127.0.0.1` or `[::1]`, on any port.
     Local,
     /// These; `*` for any. None if it is empty.
     Listed(Vec<String>),
@@ -96,12 +94,7 @@ pub fn cors(origins: &Origins) -> Cors {
 /// `http://localhost.example.com` and `http://127.0.0.1.example.com` belong to strangers.
 fn is_local(origin: &HeaderValue) -> bool {
     let url = origin.to_str().ok().and_then(|text| Url::parse(text).ok().filter(|url| is_origin(url, text)));
-    url.is_some_and(|url| match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address == Ipv4Addr::LOCALHOST,
-        Some(Host::Ipv6(address)) => address == Ipv6Addr::LOCALHOST,
-        None => false,
-    })
+    url.is_some_and(|url| url.host().is_some_and(|host| is_this_computer(&host)))
 }
 
 /// Whether the text is the origin as a browser writes it: scheme, host and port, and nothing else.
@@ -160,6 +153,7 @@ mod tests {
             "http://localhost:5173",
             "https://localhost:8443",
             "http://127.0.0.1:3000",
+            "http://127.0.0.2",
             "http://[::1]:3000",
         ] {
             assert!(is_local(&HeaderValue::from_static(local)), "{local}");
@@ -183,9 +177,9 @@ mod tests {
             "http://localhost, http://example.com",
             "http://LOCALHOST",
             "http://127.1:3000",
-            "http://127.0.0.2",
             "http://0.0.0.0:3000",
             "http://192.168.0.10:3000",
+            // A browser writes it otherwise.
             "http://[::ffff:127.0.0.1]:3000",
             "file://localhost",
             "chrome-extension://localhost",
@@ -197,7 +191,7 @@ mod tests {
 
     #[test]
     fn only_public_paths_are_open_to_all() {
-        for path in ["/openapi.json", "/openapi-3.0.json", "/.well-known/jwks.json"] {
+        for path in ["/openapi.json", "/openapi-3.0.json", "/postman.json", "/.well-known/jwks.json"] {
             assert!(is_public(path), "{path}");
         }
         for path in ["/", "/api/v1/coins", "/openapi.json/", "/.well-known", "/api/v1/.well-known/jwks.json"]

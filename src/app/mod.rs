@@ -127,7 +127,7 @@ struct Services {
     streams: Data<coins::Streams>,
     social_settings: Data<config::Social>,
     origins: Origins,
-    /// The mails of this server; None in production.
+    /// The mails of this server; None in production and with a public address.
     mailbox: Option<Arc<SentMails>>,
 }
 
@@ -293,7 +293,7 @@ fn prepare_database(
 }
 
 fn mail_context(config: &Config, auth: &Auth) -> Result<MailContext> {
-    let mailbox = (config.profile == Profile::Development).then(Arc::default);
+    let mailbox = config.has_mailbox().then(Arc::default);
     let app_url = config.mail.app_url.as_ref().unwrap_or(&config.server.public_url);
     Ok(MailContext {
         db: auth.db.clone(),

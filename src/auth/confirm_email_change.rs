@@ -130,7 +130,8 @@ fn apply(
     let new =
         NewChallenge { purpose: Purpose::UndoEmailChange, subject: Subject::User(user), email: &old.email };
     let undo = challenges::open(conn, &new, now)?;
-    jobs::enqueue(conn, &UndoMail { challenge: undo, origin: Some(Origin::of(client, now)) }, now)?;
+    let mail = UndoMail { challenge: undo, user: Some(user), origin: Some(Origin::of(client, now)) };
+    jobs::enqueue(conn, &mail, now)?;
     Ok(true)
 }
 

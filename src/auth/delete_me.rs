@@ -69,8 +69,8 @@ pub async fn delete_me(
             let new = NewChallenge { purpose: Purpose::RestoreAccount, subject, email: &account.email };
             let challenge = challenges::open(conn, &new, now)?;
             let purge_at = deleted.purge_at.unwrap_or(now);
-            let origin = Some(Origin::of(&client, now));
-            jobs::enqueue(conn, &RestoreMail { challenge, purge_at, origin }, now)?;
+            let (user, origin) = (Some(me.id), Some(Origin::of(&client, now)));
+            jobs::enqueue(conn, &RestoreMail { challenge, user, purge_at, origin }, now)?;
         } else if account.email_confirmed {
             let notice = NoticeMail::to(&account.email, Notice::AccountDeleted).by(&client, now);
             jobs::enqueue(conn, &notice, now)?;

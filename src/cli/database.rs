@@ -15,7 +15,7 @@ use super::output::print;
 use crate::{
     config::{self, Config, Secret, SecretKey},
     db::{connect, connect_patiently, migrate, naming_locks, rights},
-    embedded::{Cluster, EmbeddedError},
+    embedded::{Cluster, EmbeddedError, for_others},
 };
 
 #[derive(Subcommand)]
@@ -28,7 +28,8 @@ pub(super) enum Command {
     Url(Address),
     /// Run a program of PostgreSQL on the embedded database, whether a server is running or not
     ///
-    /// The program finds the database by the variables PGHOST, PGUSER and PGDATABASE. To look into it: `mintage database exec
+    /// The program finds the database by the variables PGHOST, PGPORT, PGUSER and PGDATABASE; those that lead elsewhere, such
+    /// as PGSERVICE, are removed. To look into it: `mintage database exec
     /// psql`. To back it up: `mintage database exec --owner pg_dump -Fc -f mintage.dump`.
     Exec(Exec),
 }
@@ -85,8 +86,27 @@ fn print_url(config: &Config, owner: bool) -> Result<()> {
     let [of_server, of_owner] = Cluster::urls_of_running(&config.data_dir)?;
     let url = Secret::new(if owner { of_owner } else { of_server });
     ensure!(connect(&url).is_ok(), "the embedded database is not running: start the server first");
-    Ok(print(url.expose())?)
+    Ok(print(for_others(url.expose()))?)
 }
+
+/// Variables of libpq for another database: they would lead there, change what statements mean or refuse the connection.
+/// A service (`PGSERVICE`) even overrules `PGHOST`.
+const REMOVED: [&str; 14] = [
+    "PGSERVICE",
+    "PGSERVICEFILE",
+    "PGHOSTADDR",
+    "PGPASSWORD",
+    "PGPASSFILE",
+    "PGOPTIONS",
+    "PGSSLMODE",
+    "PGREQUIRESSL",
+    "PGSSLNEGOTIATION",
+    "PGGSSENCMODE",
+    "PGREQUIREAUTH",
+    "PGCHANNELBINDING",
+    "PGTARGETSESSIONATTRS",
+    "PGLOADBALANCEHOSTS",
+];
 
 /// Runs a program with the embedded database, and ends with an error if the program does.
 fn exec(config: &Config, owner: bool, program: &[OsString]) -> Result<()> {
@@ -101,8 +121,12 @@ fn exec(config: &Config, owner: bool, program: &[OsString]) -> Result<()> {
             |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
         let mut command = process::Command::new(&program[0]);
         command.args(&program[1..]).env("PGDATABASE", url.path().trim_start_matches('/'));
+        for name in REMOVED {
+            command.env_remove(name);
+        }
         command.envs(
-            [("PGHOST", "host"), ("PGUSER", "user")].map(|(name, key)| (name, of(key).unwrap_or_default())),
+            [("PGHOST", "host"), ("PGPORT", "port"), ("PGUSER", "user")]
+                .map(|(name, key)| (name, of(key).unwrap_or_default())),
         );
         let status = command.status().with_context(|| format!("cannot run {}", program[0].display()))?;
         ensure!(status.success(), "{} failed: {status}", program[0].display());
@@ -181,10 +205,12 @@ pub(super) enum IfMissing {
 
 fn check_exists(config: &Config) -> Result<()> {
     let place = path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
+    let exists = Cluster::exists(&config.data_dir)
+        .with_context(|| format!("cannot look into {} (DATA_DIR) as this user", place.display()))?;
     ensure!(
-        Cluster::exists(&config.data_dir),
+        exists,
         "there is no embedded database in {} (DATA_DIR): run the command in the directory of the server or with its \
-         DATA_DIR or DATABASE_URL; `mintage serve` creates the database at its first start",
+         DATA_DIR or DATABASE_URL; `mintage serve` or `mintage migrate` creates it",
         place.display()
     );
     Ok(())

@@ -24,7 +24,12 @@ use self::{
     database::IfMissing,
     output::{Unprinted, print},
 };
-use crate::{app, config::Config, db::migrate, telemetry};
+use crate::{
+    app,
+    config::{Config, Setting},
+    db::migrate,
+    telemetry,
+};
 
 /// Serves accounts, JWTs, sessions, user management and coins as a JSON API on PostgreSQL
 ///
@@ -109,41 +114,52 @@ pub fn run() -> i32 {
 }
 
 fn dispatch(command: Command) -> Result<()> {
-    match &command {
-        Command::Openapi { version } => return print_document(version),
-        Command::Completions { shell } => return manual::print_completions(*shell),
-        Command::Man { directory } => return manual::write_pages(directory),
-        _ => {}
-    }
-    let (config, settings) = Config::load(&app::specs())?;
-    telemetry::init(&config.log);
-    // The health check runs every few seconds, so it logs no warnings.
-    if !matches!(command, Command::Healthcheck) {
-        config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    }
     match command {
-        Command::Serve => serve::run(config),
-        Command::Migrate => database::as_owner(&config, IfMissing::Create, |conn| {
+        Command::Openapi { version } => print_document(&version),
+        Command::Completions { shell } => manual::print_completions(shell),
+        Command::Man { directory } => manual::write_pages(&directory),
+        // It runs every few seconds, so it logs no warnings.
+        Command::Healthcheck => healthcheck::run(&settings()?.0),
+        Command::CheckConfig(arguments) => {
+            let (config, listed) = settings()?;
+            check_config::run(warned(&config), &listed, &arguments)
+        }
+        Command::Serve => serve::run(config()?),
+        Command::Migrate => database::as_owner(&config()?, IfMissing::Create, |conn| {
             let applied = migrate::run(conn)?;
             if applied.is_empty() {
                 print("nothing to apply")?;
             }
             Ok(applied.iter().try_for_each(|name| print(format_args!("applied {name}")))?)
         }),
-        Command::Rollback(arguments) => rollback::run(&config, &arguments),
-        Command::Database(command) => database::run(&config, &command),
-        Command::CreateAdmin(arguments) => create_admin::run(&config, &arguments),
-        Command::Keys(command) => keys::run(&config, &command),
-        Command::Sessions(command) => sessions::run(&config, &command),
-        Command::Users(command) => users::run(&config, &command),
-        Command::Audit(command) => audit::run(&config, &command),
-        Command::CheckConfig(arguments) => check_config::run(&config, &settings, &arguments),
-        Command::SendTestMail(arguments) => send_test_mail::run(&config, &arguments),
-        Command::Healthcheck => healthcheck::run(&config),
-        Command::Openapi { .. } | Command::Completions { .. } | Command::Man { .. } => {
-            unreachable!("handled above, since they need no settings")
-        }
+        Command::Rollback(arguments) => rollback::run(&config()?, &arguments),
+        Command::Database(command) => database::run(&config()?, &command),
+        Command::CreateAdmin(arguments) => create_admin::run(&config()?, &arguments),
+        Command::Keys(command) => keys::run(&config()?, &command),
+        Command::Sessions(command) => sessions::run(&config()?, &command),
+        Command::Users(command) => users::run(&config()?, &command),
+        Command::Audit(command) => audit::run(&config()?, &command),
+        Command::SendTestMail(arguments) => send_test_mail::run(&config()?, &arguments),
     }
+}
+
+/// Reads the settings, begins the log with them, and lists where each comes from.
+fn settings() -> Result<(Config, Vec<Setting>)> {
+    let (config, listed) = Config::load(&app::specs())?;
+    telemetry::init(&config.log);
+    Ok((config, listed))
+}
+
+/// As [`settings`], and logs the warnings about them.
+fn config() -> Result<Config> {
+    let (config, _) = settings()?;
+    warned(&config);
+    Ok(config)
+}
+
+fn warned(config: &Config) -> &Config {
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    config
 }
 
 fn print_document(version: &str) -> Result<()> {

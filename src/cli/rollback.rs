@@ -19,10 +19,12 @@ pub(super) struct Arguments {
     /// How many migrations to revert, the newest first
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     steps: u16,
-    /// Revert without a question
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
-    /// The name of the database; required in production, so that the settings of another one do no harm
+    /// The name of the database, as a guard against running with the settings of another database
+    ///
+    /// Required in production and where `DATABASE_URL` is set.
     #[arg(long, value_name = "NAME")]
     database: Option<String>,
 }
@@ -30,9 +32,11 @@ pub(super) struct Arguments {
 /// Reverts all of the migrations or none, once the operator has seen what that loses.
 pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<()> {
     as_owner(config, IfMissing::Fail, |conn| {
+        // Before anything else, since even the list locks the tables for a moment.
+        check_name(config, &rollback::database(conn)?, arguments.database.as_deref())?;
         let plan = rollback::plan(conn, arguments.steps.into())?;
         print_plan(&plan)?;
-        confirm(config.profile, &plan.database, arguments)?;
+        confirm(config.profile, arguments.yes)?;
         rollback::revert(conn, &plan)?;
         Ok(plan.migrations.iter().try_for_each(|name| print(format_args!("reverted {name}")))?)
     })
@@ -55,20 +59,29 @@ fn print_plan(plan: &Plan) -> Result<(), Unprinted> {
     print("Only a backup brings this back.")
 }
 
-fn confirm(profile: Profile, database: &str, arguments: &Arguments) -> Result<()> {
-    if let Some(name) = &arguments.database {
-        ensure!(name == database, "nothing was reverted: the database is {database:?}, not {name:?}");
-    }
-    match (profile, arguments.yes, &arguments.database) {
-        (Profile::Production, true, Some(_)) | (Profile::Development, true, _) => Ok(()),
-        (Profile::Production, ..) => {
-            bail!(
-                "nothing was reverted: production requires --yes and --database with the name of the database"
-            )
+fn check_name(config: &Config, database: &str, expected: Option<&str>) -> Result<()> {
+    let is_required = config.profile == Profile::Production || config.database.url.is_some();
+    match expected {
+        Some(name) => {
+            ensure!(name == database, "nothing was reverted: the database is {database:?}, not {name:?}");
         }
-        (Profile::Development, false, _) if io::stdin().is_terminal() => ask(),
-        (Profile::Development, false, _) => bail!("nothing was reverted: repeat it with --yes"),
+        None => ensure!(
+            !is_required,
+            "nothing was reverted: --database with the name of the database is required in production and where \
+             DATABASE_URL is set"
+        ),
     }
+    Ok(())
+}
+
+fn confirm(profile: Profile, yes: bool) -> Result<()> {
+    if yes {
+        return Ok(());
+    }
+    if profile == Profile::Development && io::stdin().is_terminal() {
+        return ask();
+    }
+    bail!("nothing was reverted: repeat it with --yes")
 }
 
 fn ask() -> Result<()> {

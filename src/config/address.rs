@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use url::Url;
+use url::{Host, Url};
 
 use super::env::Env;
 
@@ -37,6 +37,16 @@ pub(super) fn is_here(host: &str) -> bool {
     }
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     name == "localhost" || name.ends_with(".localhost")
+}
+
+/// Whether a host that a client has named can only be this computer. Stricter than [`is_here`]: some systems ask a
+/// server for names below `localhost`, and it may be one of strangers.
+pub fn is_this_computer<S: AsRef<str>>(host: &Host<S>) -> bool {
+    match host {
+        Host::Domain(name) => name.as_ref() == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.to_canonical().is_loopback(),
+    }
 }
 
 #[cfg(test)]

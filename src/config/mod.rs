@@ -30,6 +30,7 @@ use std::{
 
 pub use self::{
     accounts::Accounts,
+    address::is_this_computer,
     coins::Coins,
     database::Database,
     env::Secret,
@@ -125,6 +126,16 @@ impl Config {
     pub fn from_lookup(lookup: &dyn Fn(&str) -> Option<String>, specs: &Specs) -> Result<Self, ConfigError> {
         let (config, env) = Self::read(lookup, specs);
         Self::checked(config, env)
+    }
+
+    /// Whether the server shows its mails at `/dev/mails`: in development, unless `PUBLIC_URL` names another computer.
+    /// A server for others may be behind a proxy that cannot be told from a program on this computer.
+    pub fn has_mailbox(&self) -> bool {
+        let url = url::Url::parse(&self.server.public_url).ok();
+        let host = url.as_ref().and_then(url::Url::host_str).unwrap_or_default();
+        // The default with a BIND of all addresses.
+        let is_unspecified = ["0.0.0.0", "[::]"].contains(&host);
+        self.profile == Profile::Development && (is_unspecified || address::is_here(host))
     }
 
     fn checked(config: Self, env: env::Env<'_>) -> Result<Self, ConfigError> {

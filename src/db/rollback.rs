@@ -4,12 +4,16 @@
 //! So the list of losses cannot be forgotten or wrong. It does not know what a lost row meant: a `down.sql` that deletes or
 //! changes rows says that itself, in lines that begin with `-- Loses: `.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    convert::Infallible,
+};
 
 use anyhow::{Result, anyhow, bail, ensure};
 use diesel::{
     Connection, PgConnection, QueryResult, QueryableByName, RunQueryDsl,
     dsl::sql,
+    result::Error,
     select, sql_query,
     sql_types::{BigInt, Oid, SmallInt, Text},
 };
@@ -53,6 +57,14 @@ pub struct Plan {
     pub lost: Vec<String>,
 }
 
+/// The name of the database.
+///
+/// # Errors
+/// It does not answer.
+pub fn database(conn: &mut PgConnection) -> QueryResult<String> {
+    select(sql::<Text>("current_database()::text")).get_result(conn)
+}
+
 /// Finds out what reverting the newest `steps` migrations loses. Changes nothing, but locks the tables for a moment, as
 /// the rollback will.
 ///
@@ -60,7 +72,7 @@ pub struct Plan {
 /// Fewer migrations are applied, the newest is not part of this program, or one cannot be reverted.
 pub fn plan(conn: &mut PgConnection, steps: usize) -> Result<Plan> {
     locked(conn, |conn| {
-        let database = select(sql::<Text>("current_database()::text")).get_result(conn)?;
+        let database = database(conn)?;
         let migrations = newest(conn, steps)?;
         let before = columns(conn)?;
         let (after, changes) = tried(conn, steps)?;
@@ -69,9 +81,10 @@ pub fn plan(conn: &mut PgConnection, steps: usize) -> Result<Plan> {
             let rows = count(conn, &format!("SELECT count(*) FROM public.{}", quoted(&table)))?;
             let changed = [("deleted", deleted), ("changed", updated)];
             let changed = changed.iter().filter(|(_, number)| *number > 0);
-            lost.extend(
-                changed.map(|(what, number)| format!("{number} of {rows} rows of {table} are {what}")),
-            );
+            lost.extend(changed.map(|(what, number)| {
+                let are = if *number == 1 { "is" } else { "are" };
+                format!("{table}: {number} of {rows} rows {are} {what}")
+            }));
         }
         Ok(Plan { database, migrations, lost })
     })
@@ -154,36 +167,21 @@ struct Change {
     updated: i64,
 }
 
-/// The end of a trial.
-enum Trial {
-    Reverted(Vec<Column>, Vec<Change>),
-    Failed(anyhow::Error),
-}
-
-impl From<diesel::result::Error> for Trial {
-    fn from(error: diesel::result::Error) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
 /// Reverts, looks, and rolls back. Returns the columns that are left, and changes of rows in tables that are left.
 fn tried(conn: &mut PgConnection, steps: usize) -> Result<(Vec<Column>, Vec<Change>)> {
-    let trial = conn.transaction(|conn| -> Result<(), Trial> {
-        revert_newest(conn, steps).map_err(Trial::Failed)?;
+    let mut seen = None;
+    let Err(end) = conn.transaction(|conn| -> Result<Infallible> {
+        revert_newest(conn, steps)?;
         let changes = sql_query(
             "SELECT relname::text AS table, n_tup_del AS deleted, n_tup_upd AS updated FROM pg_stat_xact_user_tables \
              WHERE schemaname = 'public' AND relname <> $1 AND n_tup_del + n_tup_upd > 0 ORDER BY relname",
         )
         .bind::<Text, _>(rights::MIGRATIONS)
         .load(conn)?;
-        // An error, so that the transaction is rolled back.
-        Err(Trial::Reverted(columns(conn)?, changes))
+        seen = Some((columns(conn)?, changes));
+        Err(Error::RollbackTransaction.into())
     });
-    match trial {
-        Err(Trial::Reverted(columns, changes)) => Ok((columns, changes)),
-        Err(Trial::Failed(error)) => Err(error),
-        Ok(()) => unreachable!("the trial ends in an error"),
-    }
+    seen.ok_or(end)
 }
 
 /// Describes the tables and columns that are not there afterwards, with what is in them.

@@ -52,7 +52,10 @@ use place::Log;
 use process::Postmaster;
 
 const NAME: &str = "mintage";
+/// Of the socket, in its name; no TCP port is opened.
+const PORT: &str = "5432";
 const SOCKET: &str = ".s.PGSQL.5432";
+const NO_ADDRESS: &str = "&hostaddr=";
 /// All but the unreserved characters of RFC 3986, section 2.3.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const POLL: Duration = Duration::from_millis(20);
@@ -194,7 +197,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// A libpq URL for the database `mintage` over the Unix socket, as the role of the server.
+    /// A libpq URL for the database `mintage` over the Unix socket, as the role of the server. See also [`for_others`].
     pub fn url(&self) -> String {
         url(&self.sockets, roles::SERVER)
     }
@@ -221,11 +224,19 @@ impl Cluster {
     }
 
     /// Whether a cluster was created below `data_dir`. Creates nothing.
-    pub fn exists(data_dir: &Path) -> bool {
-        let Ok(data_dir) = data_dir.canonicalize() else {
-            return false;
-        };
-        place::possible_homes(&data_dir).iter().any(|home| home.join("cluster").exists())
+    ///
+    /// # Errors
+    /// This user may not look.
+    pub fn exists(data_dir: &Path) -> io::Result<bool> {
+        if !data_dir.try_exists()? {
+            return Ok(false);
+        }
+        for home in place::possible_homes(&data_dir.canonicalize()?) {
+            if home.join("cluster").try_exists()? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The directory of the data, which is not below the data directory if postgres cannot access that.
@@ -271,7 +282,13 @@ impl Cluster {
 
 fn url(sockets: &Path, role: &str) -> String {
     let host = percent_encode(sockets.as_os_str().as_bytes(), ENCODED);
-    format!("postgresql:///{NAME}?host={host}&user={role}")
+    // Also what libpq would otherwise take from the environment (PGPORT, PGHOSTADDR, PGSERVICE), for another database.
+    format!("postgresql:///{NAME}?host={host}&port={PORT}&user={role}{NO_ADDRESS}")
+}
+
+/// The URL for other programs: not every library takes an empty `hostaddr`.
+pub fn for_others(url: &str) -> String {
+    url.replace(NO_ADDRESS, "")
 }
 
 #[cfg(test)]
@@ -281,7 +298,8 @@ mod tests {
     #[test]
     fn a_directory_is_percent_encoded_for_the_url() {
         let url = url(Path::new("/a b/é-1"), "app");
-        assert_eq!(url, "postgresql:///mintage?host=%2Fa%20b%2F%C3%A9-1&user=app");
+        assert_eq!(url, "postgresql:///mintage?host=%2Fa%20b%2F%C3%A9-1&port=5432&user=app&hostaddr=");
+        assert_eq!(for_others(&url), "postgresql:///mintage?host=%2Fa%20b%2F%C3%A9-1&port=5432&user=app");
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub async fn envelope<B: MessageBody + 'static>(
     };
     let settings = req.app_data::<web::Data<Envelope>>().expect("set by the app").clone();
     let method = req.method().clone();
-    let line = LogLine::begin(&req, settings.logs_requests);
+    let logged_path = path_to_log(&req, settings.logs_requests);
     let requests = req.app_data::<web::Data<Requests>>().cloned();
     let route = requests.as_ref().map(|requests| requests.route(&method, req.path()));
     if method == Method::HEAD {
@@ -82,8 +82,9 @@ pub async fn envelope<B: MessageBody + 'static>(
             Err(response) => Err(response.map_body(|_, response| body.held_by(response))),
         };
     }
-    if let Some(line) = line {
-        line.write(&result, (&request_id, request_id_from), &method, started);
+    if let Some(path) = logged_path {
+        let (ids, what) = ((&request_id, request_id_from), (&method, &*path));
+        log_request(&result, ids, what, settings.logs_requests, started);
     }
     let quota =
         result.as_ref().ok().and_then(|response| response.request().extensions().get::<Quota>().copied());
@@ -115,47 +116,32 @@ fn without_stream(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody
 /// At most this many characters of a path are logged.
 const MAX_LOGGED_PATH: usize = 200;
 
-/// The line of the log about a request. It has neither the query, which may hold a token, nor the client's address.
-enum LogLine {
-    /// With the path, for developers who look for their request.
-    Info { path: String },
-    /// With the route, which has no ids.
-    Debug,
+/// The path for the line of the log, if the request is logged: at `info`, or in production at `debug`. The line has neither
+/// the query, which may hold a token, nor the client's address.
+fn path_to_log(req: &ServiceRequest, with_info: bool) -> Option<String> {
+    let is_logged =
+        tracing::enabled!(tracing::Level::DEBUG) || with_info && tracing::enabled!(tracing::Level::INFO);
+    is_logged.then(|| req.path().chars().take(MAX_LOGGED_PATH).collect())
 }
 
-impl LogLine {
-    /// None if the request is not logged.
-    fn begin(req: &ServiceRequest, with_info: bool) -> Option<Self> {
-        if with_info && tracing::enabled!(tracing::Level::INFO) {
-            return Some(Self::Info { path: req.path().chars().take(MAX_LOGGED_PATH).collect() });
-        }
-        tracing::enabled!(tracing::Level::DEBUG).then_some(Self::Debug)
-    }
-
-    fn write(
-        self,
-        result: &Result<ServiceResponse<BoxBody>, HttpResponse>,
-        (request_id, request_id_from): (&HeaderValue, Option<&'static str>),
-        method: &Method,
-        started: Instant,
-    ) {
-        let (status, route) = match result {
-            Ok(response) => (response.status(), response.request().match_pattern()),
-            Err(response) => (response.status(), None),
-        };
-        let (status, request_id) = (status.as_u16(), request_id.to_str().unwrap_or_default());
-        // As JSON, 128 bits would be a text.
-        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let ms = micros / 1000;
-        match self {
-            Self::Info { path } => {
-                tracing::info!(%method, path, status, ms, request_id, request_id_from, "request");
-            }
-            Self::Debug => {
-                let route = route.as_deref().unwrap_or("-");
-                tracing::debug!(request_id, request_id_from, %method, route, status, micros, "request");
-            }
-        }
+fn log_request(
+    result: &Result<ServiceResponse<BoxBody>, HttpResponse>,
+    (request_id, request_id_from): (&HeaderValue, Option<&'static str>),
+    (method, path): (&Method, &str),
+    with_info: bool,
+    started: Instant,
+) {
+    let (status, route) = match result {
+        Ok(response) => (response.status(), response.request().match_pattern()),
+        Err(response) => (response.status(), None),
+    };
+    let (status, request_id) = (status.as_u16(), request_id.to_str().unwrap_or_default());
+    // As JSON, 128 bits would be a text.
+    let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if with_info {
+        tracing::info!(%method, path, route, status, ms, request_id, request_id_from, "request");
+    } else {
+        tracing::debug!(%method, path, route, status, ms, request_id, request_id_from, "request");
     }
 }
 

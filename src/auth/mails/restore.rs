@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{MailContext, Origin};
 use crate::{
     auth::challenges,
+    db::UserId,
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
 };
@@ -15,6 +16,9 @@ use crate::{
 #[derive(Serialize, Deserialize)]
 pub struct RestoreMail {
     pub challenge: Uuid,
+    /// By which the purge of the account finds a mail that could not be sent. Absent in older jobs.
+    #[serde(default)]
+    pub user: Option<UserId>,
     pub purge_at: DateTime<Utc>,
     /// Who deleted it. Absent in older jobs.
     #[serde(default)]

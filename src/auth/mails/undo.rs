@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::{MailContext, Origin};
 use crate::{
     auth::challenges,
+    db::UserId,
     jobs::{Failure, Job, Running},
     mail::{Action, Letter},
 };
@@ -14,6 +15,9 @@ use crate::{
 #[derive(Serialize, Deserialize)]
 pub struct UndoMail {
     pub challenge: Uuid,
+    /// By which the purge of the account finds a mail that could not be sent. Absent in older jobs.
+    #[serde(default)]
+    pub user: Option<UserId>,
     /// Who confirmed the change. Absent in older jobs.
     #[serde(default)]
     pub origin: Option<Origin>,

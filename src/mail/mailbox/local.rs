@@ -4,26 +4,31 @@
 //! requests to it. So four things must be true:
 //!
 //! - The peer is this computer, which keeps other computers out.
-//! - No proxy has forwarded the request (a tunnel, a reverse proxy): its client may be anywhere.
+//! - No proxy has forwarded the request (a tunnel, a reverse proxy): its client may be anywhere. By default nginx adds no
+//!   header that says so, but asks by HTTP/1.0. A TCP tunnel, or a proxy that writes a `Host` of its own and adds nothing,
+//!   is not recognised; so a server whose address is public has no mailbox at all ([`crate::config::Config::has_mailbox`]).
 //! - `Host` is a name of this computer. A website whose name is resolved to 127.0.0.1 (DNS rebinding) counts as the same
 //!   origin for the browser, but sends its own name.
 //! - If a script sends it, it is one of these pages. `CORS_ORIGINS` may allow other origins to read what the API answers
 //!   to a token; here is none.
-
-use std::net::IpAddr;
 
 use actix_web::{
     Error,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     http::{
+        Version,
         header::{self, HeaderMap, HeaderName},
         uri::Authority,
     },
     middleware::Next,
 };
+use url::Host;
 
-use crate::http::{Problem, kind};
+use crate::{
+    config::is_this_computer,
+    http::{Problem, kind},
+};
 
 const PROXY_HEADERS: [&str; 6] =
     ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"];
@@ -34,7 +39,7 @@ pub async fn only_local<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<B>, Error> {
     let is_here = req.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
     let of_uri = req.uri().authority().map(ToString::to_string);
-    if is_here && is_local(req.headers(), of_uri.as_deref()) {
+    if is_here && req.version() >= Version::HTTP_11 && is_local(req.headers(), of_uri.as_deref()) {
         return next.call(req).await;
     }
     Err(Problem::new(&kind::NOT_FOUND)
@@ -52,7 +57,7 @@ fn is_local(headers: &HeaderMap, of_uri: Option<&str>) -> bool {
     }
     // HTTP/2 has the name in the address of the request.
     let Some(host) = of_uri.or_else(|| text(header::HOST)) else { return false };
-    if !is_this_computer(host) || text(header::HOST).is_some_and(|one| one != host) {
+    if !names_this_computer(host) || text(header::HOST).is_some_and(|one| one != host) {
         return false;
     }
     let is_own =
@@ -65,13 +70,10 @@ fn is_local(headers: &HeaderMap, of_uri: Option<&str>) -> bool {
     is_navigation || fetch("sec-fetch-site").is_none_or(|site| ["same-origin", "none"].contains(&site))
 }
 
-/// Whether a name, with or without a port, is one that always means this computer.
-fn is_this_computer(host: &str) -> bool {
-    let Ok(authority) = host.parse::<Authority>() else { return false };
-    let name = authority.host();
-    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    name.eq_ignore_ascii_case("localhost")
-        || address.is_ok_and(|address| address.to_canonical().is_loopback())
+/// Whether a host, with or without a port, is one that always means this computer.
+fn names_this_computer(host: &str) -> bool {
+    let name = host.parse::<Authority>().ok().and_then(|authority| Host::parse(authority.host()).ok());
+    name.is_some_and(|name| is_this_computer(&name))
 }
 
 #[cfg(test)]
@@ -138,10 +140,32 @@ mod tests {
             ("8.8.8.8:5000", false),
         ] {
             let request = TestRequest::get()
+                .version(Version::HTTP_11)
                 .peer_addr(peer.parse().expect("an address"))
                 .insert_header((header::HOST, "localhost:8080"));
             let answer = try_call_service(&service, request.to_request()).await;
             assert_eq!(answer.is_ok(), is_allowed, "{peer}");
+        }
+    }
+
+    /// Without a line of its own, nginx asks like this: by HTTP/1.0, and with its upstream as the host.
+    #[actix_web::test]
+    async fn http_1_0_is_refused() {
+        let app = App::new().wrap(from_fn(only_local)).default_service(web::to(HttpResponse::Ok));
+        let service = init_service(app).await;
+        for (version, is_allowed) in [
+            (Version::HTTP_09, false),
+            (Version::HTTP_10, false),
+            (Version::HTTP_11, true),
+            (Version::HTTP_2, true),
+        ] {
+            let request = TestRequest::get()
+                .version(version)
+                .peer_addr(([127, 0, 0, 1], 5000).into())
+                .insert_header((header::HOST, "127.0.0.1:8080"))
+                .insert_header((header::CONNECTION, "close"));
+            let answer = try_call_service(&service, request.to_request()).await;
+            assert_eq!(answer.is_ok(), is_allowed, "{version:?}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! Shows the mails of this server on a page, so that links and codes can be tried without a mail server. Only in
-//! development, and only to the computer that the server runs on: the mails contain links that log people in.
+//! development, without a public address, and only to the computer that the server runs on: the mails contain links that
+//! log people in.
 
 mod local;
 mod pages;

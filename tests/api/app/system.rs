@@ -6,7 +6,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::support::{
-    App, Database,
+    App, Database, PRODUCTION,
     binary::{Server, directory, fail, mintage},
 };
 
@@ -128,15 +128,7 @@ async fn swagger_ui_remembers_a_token_in_development_only() {
     let script =
         async |app: &App| app.anyone().get("/apidocs/swagger-initializer.js").await.assert(200).text();
     assert!(script(&App::start()).await.starts_with("const REMEMBER_TOKEN = true;"));
-    let production = App::with(&[
-        ("PROFILE", "production"),
-        ("SECRET_KEY", "kJ9vQ2xT7mB4nL8pR3sW6yZ1cF5hD0gA+eU/iO2tKqM="),
-        ("PUBLIC_URL", "https://mintage.test"),
-        ("EMBEDDED_DATABASE", "on"),
-        ("BCRYPT_COST", "10"),
-        ("DRAIN_DELAY", "0s"),
-    ]);
-    let script = script(&production).await;
+    let script = script(&App::with(PRODUCTION)).await;
     assert!(script.starts_with("const REMEMBER_TOKEN = false;"));
     assert_eq!(script.matches("persistAuthorization: REMEMBER_TOKEN").count(), 1);
 }
@@ -246,6 +238,7 @@ async fn public_documents_are_open_to_pages_of_any_origin() {
         "/.well-known/jwks.json",
         "/.well-known/oauth-authorization-server",
         "/openapi.json",
+        "/postman.json",
         "/openapi-3.0.json",
     ];
     for app in [App::start(), App::with(&[("CORS_ORIGINS", "https://app.example.com")])] {

@@ -233,6 +233,37 @@ async fn nothing_in_any_table_names_a_person_whose_account_was_purged() {
     }
 }
 
+/// Dead jobs are kept for weeks, and say who did what the mail is about.
+#[tokio::test]
+async fn no_mail_that_could_not_be_sent_names_a_person_whose_account_was_purged() {
+    let app = App::with(&[("ACCOUNT_DELETION_GRACE", "1h")]);
+    let user = app.confirmed_user().await;
+    let change = json!({"new_email": "ada@example.com", "password": PASSWORD});
+    user.post("/api/v1/auth/email/change", &change).await.assert(202);
+    let token = app.mail_to("ada@example.com").await.token();
+    app.idle().await;
+    let off = app.replica_with(&[("MAIL_TRANSPORT", "off")]);
+    drop(app);
+    let confirm = json!({"token": token});
+    off.anyone().post("/api/v1/auth/email/change/confirm", &confirm).await.assert(200);
+    let body = json!({"password": PASSWORD});
+    let delete = |request: reqwest::RequestBuilder| request.json(&body);
+    let user = user.on(&off.base);
+    user.send(reqwest::Method::DELETE, "/api/v1/user", delete).await.assert(204);
+    off.idle().await;
+    let dead = |kind: &str| {
+        let of_kind = "state = 'dead' AND payload -> 'origin' ->> 'address' = '127.0.0.1' AND kind";
+        off.count(&format!("SELECT count(*) FROM jobs WHERE {of_kind} = '{kind}'"))
+    };
+    assert_eq!((dead("mail-email-undo"), dead("mail-account-restore")), (1, 1));
+    off.clock.advance(Duration::from_hours(2));
+    // Purges at its start, not a minute later.
+    let _replica = off.replica();
+    let purged = "SELECT count(*) FROM security_events WHERE kind = 'user-purged'";
+    eventually("the account is purged", async || off.count(purged) == 1).await;
+    assert_eq!(off.count("SELECT count(*) FROM jobs WHERE state = 'dead'"), 0);
+}
+
 #[test]
 fn the_table_of_stored_data_names_every_table() {
     let text = include_str!("../../../docs/data.md");

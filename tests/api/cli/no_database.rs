@@ -44,6 +44,27 @@ fn only_serve_and_migrate_create_an_embedded_database() {
 }
 
 #[test]
+fn a_data_directory_that_cannot_be_looked_into_is_not_called_empty() {
+    let home = directory();
+    let place = fs::canonicalize(home.path()).unwrap().join("data");
+    let settings = [("DATA_DIR", place.to_str().unwrap())];
+    // Links in a circle, which not even root can follow.
+    let circle = |path: &std::path::Path| std::os::unix::fs::symlink(path, path).unwrap();
+    circle(&place);
+    let list = || fail(mintage(home.path(), &settings).args(["keys", "list"]));
+    let says_so = |error: &str| {
+        let begin = format!("cannot look into {} (DATA_DIR) as this user", place.display());
+        assert!(error.contains(&begin) && !error.contains("there is no"), "{error}");
+    };
+    says_so(&list());
+    fs::remove_file(&place).unwrap();
+    fs::create_dir(&place).unwrap();
+    assert!(list().contains("there is no embedded database in"));
+    circle(&place.join("postgres"));
+    says_so(&list());
+}
+
+#[test]
 fn a_program_is_run_on_the_embedded_database_without_a_server_too() {
     let home = directory();
     succeed(mintage(home.path(), &[]).arg("migrate"));
@@ -58,6 +79,38 @@ fn a_program_is_run_on_the_embedded_database_without_a_server_too() {
     assert!(fail(&mut exec(&["false"])).contains("false failed: exit status: 1"));
     assert!(fail(&mut exec(&["no-such-program"])).contains("cannot run no-such-program"));
     assert!(!postmaster_pid(home.path()).exists(), "it was stopped again");
+}
+
+/// A shell may have them for another database.
+#[test]
+fn variables_of_postgresql_do_not_lead_to_another_database() {
+    let home = directory();
+    let services = home.path().join("services");
+    fs::write(&services, "[other]\nhost=/nowhere\nhostaddr=127.0.0.2\nport=1\ndbname=other\nuser=other\n")
+        .unwrap();
+    let others = [
+        ("PGSERVICE", "other"),
+        ("PGSERVICEFILE", services.to_str().unwrap()),
+        ("PGHOST", "/nowhere"),
+        ("PGHOSTADDR", "127.0.0.2"),
+        ("PGPORT", "1"),
+        ("PGUSER", "other"),
+        ("PGDATABASE", "other"),
+        ("PGPASSWORD", "canary"),
+        ("PGSSLMODE", "require"),
+        ("PGOPTIONS", "-c work_mem=8MB"),
+    ];
+    succeed(mintage(home.path(), &others).arg("migrate"));
+    let exec = |program: &[&str]| {
+        succeed(mintage(home.path(), &others).args(["database", "exec", "--owner"]).args(program))
+    };
+    let of_libpq = exec(&["sh", "-c", "env | grep ^PG | sed 's/^PGHOST=.*/PGHOST/' | sort"]);
+    assert_eq!(of_libpq, "PGDATABASE=mintage\nPGHOST\nPGPORT=5432\nPGUSER=mintage_owner\n");
+    let _server = Server::start(home.path(), &others);
+    let url = succeed(mintage(home.path(), &others).args(["database", "url"]));
+    assert!(url.starts_with("postgresql:///mintage?host=") && url.contains("&port=5432"), "{url}");
+    // An empty parameter, which only libpq understands, is for this program alone.
+    assert!(!url.contains("hostaddr"), "{url}");
 }
 
 #[test]

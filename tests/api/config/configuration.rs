@@ -189,6 +189,33 @@ fn check_config_prints_json_for_programs() {
 }
 
 #[test]
+fn check_config_prints_its_json_also_when_a_check_fails() {
+    let home = directory();
+    let storage = home.path().join("pictures");
+    fs::write(&storage, "in the way").unwrap();
+    let settings = [("STORAGE_URL", storage.to_str().unwrap()), ("MAIL_TRANSPORT", "log")];
+    for (arguments, passed, name, error) in [
+        (&["--storage"] as &[&str], json!(["settings"]), "storage", "the storage accepts no file"),
+        (&["--database", "--storage"], json!(["settings"]), "database", "there is no embedded database"),
+        (&["--smtp"], json!(["settings"]), "smtp", "MAIL_SERVER"),
+    ] {
+        let mut command = mintage(home.path(), &settings);
+        let output = run(command.args(["check-config", "--json"]).args(arguments));
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!((&report["passed"], &report["failed"]["name"]), (&passed, &json!(name)));
+        let said = report["failed"]["error"].as_str().unwrap();
+        assert!(said.contains(error) && stderr(&output).contains(said), "{said:?} {}", stderr(&output));
+        assert!(report["settings"].as_array().unwrap().len() > 50);
+    }
+    // The next one is checked only if the former passed, and without a failure there is none.
+    fs::remove_file(&storage).unwrap();
+    let report = succeed(mintage(home.path(), &settings).args(["check-config", "--json", "--storage"]));
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!((&report["passed"], &report["failed"]), (&json!(["settings", "storage"]), &Value::Null));
+}
+
+#[test]
 fn a_variable_that_resembles_a_setting_is_named_without_its_value() {
     let home = directory();
     let settings = [("DATABSE_URL", "postgres://ada:canary@db/mintage"), ("MAIL_HOST", "canary")];

@@ -220,7 +220,8 @@ async fn a_server_that_also_gets_the_url_of_the_owner_migrates_and_serves_with_t
     .await;
     drop(server);
     // By hand, as the owner; the server then needs no URL but its own.
-    succeed(mintage(home.path(), &both).args(["rollback", "--yes", "--steps", "1"]));
+    let rollback = ["rollback", "--yes", "--database", database.name()];
+    succeed(mintage(home.path(), &both).args(rollback));
     assert!(fail(&mut mintage(home.path(), &alone)).contains("1 migrations are pending"));
     assert!(succeed(mintage(home.path(), &both).arg("migrate")).contains("applied"));
     succeed(mintage(home.path(), &both).args(["database", "grant", "served"]));

@@ -3,9 +3,11 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{App, Client, Response};
+use crate::support::{App, Client, PRODUCTION, Response, speak};
 
 const MAILS: &str = "/dev/mails";
+/// Only a server without a public address has a mailbox.
+const LOCAL: (&str, &str) = ("PUBLIC_URL", "http://localhost:8080");
 const HTML: (&str, &str) = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
 
 async fn get(client: &Client, path: &str, headers: &[(&str, &str)]) -> Response {
@@ -22,7 +24,7 @@ async fn forgot(app: &App, email: &str) {
 
 #[tokio::test]
 async fn a_test_suite_reads_links_and_codes_as_json() {
-    let app = App::start();
+    let app = App::with(&[LOCAL]);
     let (ada, bob) = (app.user().await, app.user().await);
     assert_eq!(get(&app.anyone(), MAILS, &[]).await.assert(200).json(), json!({"data": []}));
     forgot(&app, &ada.email).await;
@@ -57,7 +59,7 @@ async fn a_test_suite_reads_links_and_codes_as_json() {
 
 #[tokio::test]
 async fn a_person_reads_mails_on_pages_that_load_nothing_from_elsewhere() {
-    let app = App::with(&[("PRODUCT_NAME", "A</pre><script>alert(1)</script>")]);
+    let app = App::with(&[LOCAL, ("PRODUCT_NAME", "A</pre><script>alert(1)</script>")]);
     let ada = app.user().await;
     let empty = get(&app.anyone(), MAILS, &[HTML]).await.assert(200);
     assert!(empty.text().contains("No mails yet."));
@@ -104,7 +106,7 @@ async fn a_person_reads_mails_on_pages_that_load_nothing_from_elsewhere() {
 /// The mails contain links that log people in.
 #[tokio::test]
 async fn websites_proxies_and_other_names_are_refused() {
-    let app = App::with(&[("CORS_ORIGINS", "*"), ("TRUSTED_PROXIES", "127.0.0.0/8")]);
+    let app = App::with(&[LOCAL, ("CORS_ORIGINS", "*"), ("TRUSTED_PROXIES", "127.0.0.0/8")]);
     let ada = app.user().await;
     forgot(&app, &ada.email).await;
     let id =
@@ -130,19 +132,40 @@ async fn websites_proxies_and_other_names_are_refused() {
     }
 }
 
+/// `proxy_pass http://127.0.0.1:8080;` without any other line names neither the client nor the proxy.
+#[tokio::test]
+async fn a_proxy_with_the_defaults_of_nginx_is_refused() {
+    let app = App::with(&[LOCAL]);
+    let ask = async |version: &str| {
+        let head = format!("GET {MAILS} {version}\r\nHost: 127.0.0.1:8080\r\nConnection: close\r\n\r\n");
+        speak(&app.base, head.as_bytes()).await
+    };
+    let answer = ask("HTTP/1.0").await;
+    assert!(answer.contains(" 404 ") && answer.contains("not-found"), "{answer}");
+    let answer = ask("HTTP/1.1").await;
+    assert!(answer.contains(" 200 "), "{answer}");
+}
+
+/// Not even a proxy that cannot be told from a program on the same computer shows its mails to strangers.
+#[tokio::test]
+async fn a_server_with_a_public_address_has_no_mailbox() {
+    for address in ["https://staging.example.com", "http://192.168.1.5:8080"] {
+        let app = App::with(&[("PUBLIC_URL", address)]);
+        get(&app.anyone(), MAILS, &[("host", "localhost:8080")]).await.assert_problem(404, "not-found");
+    }
+    for settings in [[("BIND", "0.0.0.0:0"), ("PUBLIC_URL", "")], [("BIND", "127.0.0.1:0"), LOCAL]] {
+        let app = App::with(&settings);
+        get(&app.anyone(), MAILS, &[("host", "localhost:8080")]).await.assert(200);
+    }
+}
+
 #[tokio::test]
 async fn there_is_no_mailbox_in_production() {
-    let app = App::with(&[
-        ("PROFILE", "production"),
-        ("SECRET_KEY", "kJ9vQ2xT7mB4nL8pR3sW6yZ1cF5hD0gA+eU/iO2tKqM="),
-        ("PUBLIC_URL", "https://mintage.test"),
-        ("EMBEDDED_DATABASE", "on"),
-        ("BCRYPT_COST", "10"),
-        ("DRAIN_DELAY", "0s"),
-    ]);
+    // Also where the address alone would not forbid it.
+    let app = App::with(&[PRODUCTION as &[_], &[LOCAL]].concat());
     let ada = app.user().await;
     forgot(&app, &ada.email).await;
-    assert!(app.mail_to(&ada.email).await.link().starts_with("https://mintage.test/"));
+    assert!(app.mail_to(&ada.email).await.link().starts_with("http://localhost:8080/"));
     for path in [MAILS, "/dev/mails/", "/dev", "/dev/mails/0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1"] {
         let answer = get(&app.anyone(), path, &[HTML]).await;
         answer.assert_problem(404, "not-found");

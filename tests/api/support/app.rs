@@ -32,6 +32,16 @@ pub const PUBLIC_URL: &str = "http://mintage.test";
 /// The secret key of every server of the suite.
 pub const SECRET_KEY: &str = "a secret key for the tests: 0123456789";
 
+/// The least that production requires, with the embedded database.
+pub const PRODUCTION: &[(&str, &str)] = &[
+    ("PROFILE", "production"),
+    ("SECRET_KEY", "kJ9vQ2xT7mB4nL8pR3sW6yZ1cF5hD0gA+eU/iO2tKqM="),
+    ("PUBLIC_URL", "https://mintage.test"),
+    ("EMBEDDED_DATABASE", "on"),
+    ("BCRYPT_COST", "10"),
+    ("DRAIN_DELAY", "0s"),
+];
+
 const SETTINGS: [(&str, &str); 8] = [
     ("BIND", "127.0.0.1:0"),
     ("PUBLIC_URL", PUBLIC_URL),

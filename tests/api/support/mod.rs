@@ -24,7 +24,7 @@ use diesel::{Connection, connection::SimpleConnection};
 use tokio::time;
 
 pub use self::{
-    app::{App, PASSWORD, PUBLIC_URL, SECRET_KEY, begin_minutes, noon},
+    app::{App, PASSWORD, PRODUCTION, PUBLIC_URL, SECRET_KEY, begin_minutes, noon},
     client::{Client, Response},
     mailbox::{Mailbox, ParsedMail},
     path_to_database::PathToDatabase,
