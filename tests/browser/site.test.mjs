@@ -112,6 +112,18 @@ test('Swagger UI sends the token of a log-in there until the log-out, and ends s
   await me.locator('.live-responses-table').getByText('missing-token').first().waitFor();
 });
 
+test('Swagger UI calls the address under which it was opened, whatever PUBLIC_URL is', async (t) => {
+  const base = server.base.replace('127.0.0.1', 'localhost');
+  const viewport = { width: 1200, height: 900 };
+  const page = await openPage(t, browser, base, `${base}/apidocs/`, { viewport });
+  await page.locator('.opblock').first().waitFor();
+  const registration = await operation(page, 'get', '/api/v1/auth/registration');
+  assert.equal(await execute(registration), 200);
+  await registration.locator('.request-url').getByText(`${base}/api/v1/auth/registration`).waitFor();
+  const { servers } = await (await fetch(`${server.base}/openapi.json`)).json();
+  assert.deepEqual(servers, [{ url: server.base }], 'other clients call PUBLIC_URL');
+});
+
 test('Swagger UI fits a phone', async (t) => {
   const page = await open(t, '/apidocs/');
   await page.locator('.opblock').first().waitFor();
