@@ -14,7 +14,7 @@ use super::{
 use crate::{
     clock::Clock,
     coins::{Provenance, View},
-    http::{Problem, accept::prefers, html, respond_once, respond_with},
+    http::{Problem, html, respond_once, respond_with},
 };
 
 /// This server in short.
@@ -122,7 +122,7 @@ pub async fn start_page(
 ) -> Result<HttpResponse, Problem> {
     let data = view.newest_provenance();
     let version = site.docs.then_some(VERSION);
-    if !prefers(&req, "text/html", "application/json") {
+    if !html::is_preferred(&req) {
         let body = StartBody { name: &site.product_name, version, data, links: Links::new(&site) };
         return Ok(respond_once(&req, &body));
     }

@@ -20,7 +20,11 @@ use crate::{
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const ASSETS: [(&str, &str, &str); 2] = [
-    ("flow.css", "text/css; charset=utf-8", include_str!("flow.css")),
+    (
+        "flow.css",
+        "text/css; charset=utf-8",
+        concat!(include_str!("../../http/base.css"), include_str!("flow.css")),
+    ),
     ("flow.js", "text/javascript; charset=utf-8", include_str!("flow.js")),
 ];
 
