@@ -200,7 +200,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         documents: Data::new(Documents::new(&document, public_url, config.server.api_docs)),
         postman: Data::new(Postman::new(public_url, config.server.api_docs)),
         well_known: Data::new(WellKnown::new(config)),
-        site: Data::new(home::Site::new(config)),
+        site: Data::new(home::Site::new(config, mails.mailer.mailbox().is_some())),
         swagger_ui: config.server.api_docs.then_some(config.profile),
         requests: config.server.metrics_bind.map(|_| Data::new(Requests::new(&document))),
         clock,

@@ -86,6 +86,7 @@ struct Page<'a> {
     data: String,
     attribution: Option<&'a str>,
     url: &'a str,
+    mailbox: bool,
 }
 
 /// Start page
@@ -134,6 +135,7 @@ pub async fn start_page(
         data: describe(data.as_ref(), clock.now()),
         attribution: data.as_ref().and_then(|data| data.attribution),
         url: &site.public_url,
+        mailbox: site.mailbox,
     };
     let html = page.render().map_err(Problem::internal)?;
     let mut response = respond_with(&req, html::CONTENT_TYPE, html.into_bytes());

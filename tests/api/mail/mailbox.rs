@@ -147,4 +147,5 @@ async fn there_is_no_mailbox_in_production() {
         let answer = get(&app.anyone(), path, &[HTML]).await;
         answer.assert_problem(404, "not-found");
     }
+    assert!(!get(&app.anyone(), "/", &[HTML]).await.text().contains("dev/mails"), "no link either");
 }
