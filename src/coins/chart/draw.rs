@@ -328,7 +328,7 @@ mod tests {
         svg.split("<text ").skip(1).filter_map(|rest| rest.split("</text>").next()).map(area).collect()
     }
 
-    /// Width of a letter as a part of the font size, in DejaVu Sans: one of the widest fonts that images are shown in.
+    /// Width of a letter as a part of the font size, in `DejaVu Sans`: one of the widest fonts that images are shown in.
     fn wide(letter: char) -> f64 {
         match letter {
             'i' | 'j' | 'l' | 'I' | 'J' => 0.3,

@@ -5,7 +5,7 @@ use super::{Size, colours::Colours, frame::Px, picture::Picture};
 
 /// Below it, texts stand below each other.
 const NARROW: f64 = 520.0;
-/// Average width of a letter as a part of the font size, in a wide font such as DejaVu Sans.
+/// Average width of a letter as a part of the font size, in a wide font such as `DejaVu Sans`.
 const LETTER: f64 = 0.58;
 const BOLD_LETTER: f64 = 0.68;
 /// The font size from which texts are bold.
