@@ -1,4 +1,4 @@
-// Starts Swagger UI, with what it lacks: images, streams, and the token of a log-in.
+// Starts Swagger UI, with what it lacks: images, streams, the token of a log-in, and its own address as the server.
 
 // It shows an SVG as source text; this shows it as an image.
 const ShowImages = () => ({
@@ -11,6 +11,18 @@ const ShowImages = () => ({
             style: { maxWidth: '100%' },
           })
         : React.createElement(Original, props),
+  },
+});
+
+/** The document names PUBLIC_URL, for clients that are generated from it. This page calls the server that it came from. */
+const CallThisServer = () => ({
+  statePlugins: {
+    spec: {
+      wrapActions: {
+        updateJsonSpec: (update) => (document) =>
+          update({ ...document, servers: [{ url: new URL('..', location.href).href.replace(/\/$/, '') }] }),
+      },
+    },
   },
 });
 
@@ -74,7 +86,7 @@ window.ui = SwaggerUIBundle({
   // Without the bar in which another document could be opened.
   layout: 'BaseLayout',
   presets: [SwaggerUIBundle.presets.apis],
-  plugins: [ShowImages],
+  plugins: [ShowImages, CallThisServer],
   requestInterceptor: (request) => Object.assign(request, { userFetch: fetchUpToFirstEvent }),
   responseInterceptor: keepToken,
 });

@@ -198,7 +198,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         fallback: Data::new(Fallback::new(&document)),
         downloads: Data::new(Downloads::new(public_url, config.server.api_docs)),
         well_known: Data::new(WellKnown::new(config)),
-        site: Data::new(home::Site::new(config)),
+        site: Data::new(home::Site::new(config, mails.mailer.mailbox().is_some())),
         swagger_ui: config.server.api_docs.then_some(config.profile),
         requests: config.server.metrics_bind.map(|_| Data::new(Requests::new(&document))),
         clock,

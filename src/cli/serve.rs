@@ -171,7 +171,7 @@ impl Welcome<'_> {
         let base = server.base_url(server.address()?);
         let lines = match self.format {
             LogFormat::Text => self.lines(server, &base)?,
-            LogFormat::Json => vec![self.json(server, &base)],
+            LogFormat::Json => vec![self.json(server, &base)?],
         };
         let (printed, end) = mpsc::channel();
         thread::spawn(move || {
@@ -194,12 +194,8 @@ impl Welcome<'_> {
         lines.push(format!("  Data       {}", self.data()));
         lines.push(format!("  Coins      {}", server.coins_source()));
         lines.push(format!("  Mail       {}", self.mail));
-        if server.has_mailbox() {
-            let port = server.address()?.port();
-            let scheme = if base.starts_with("https:") { "https" } else { "http" };
-            lines.push(format!(
-                "  Mailbox    {scheme}://localhost:{port}/dev/mails (from this computer only)"
-            ));
+        if let Some(mailbox) = mailbox(server, base)? {
+            lines.push(format!("  Mailbox    {mailbox} (from this computer only)"));
         }
         if !self.development.is_empty() {
             lines.push(format!("  For development only: {}", self.development.join(", ")));
@@ -208,13 +204,20 @@ impl Welcome<'_> {
     }
 
     /// The same as one line in the format of the log, since a collector of logs usually reads stdout as well.
-    fn json(&self, server: &Server, base: &str) -> String {
+    fn json(&self, server: &Server, base: &str) -> Result<String> {
         let now = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
-        json!({
+        let line = json!({
             "timestamp": now, "level": "INFO", "message": "serving", "address": base, "api_docs": server.has_api_docs(),
             "data": self.data(), "coins": server.coins_source(), "mail": self.mail,
-            "development_only": self.development,
-        })
-        .to_string()
+            "mailbox": mailbox(server, base)?, "development_only": self.development,
+        });
+        Ok(line.to_string())
     }
+}
+
+/// The address of the page with the mails of this server, if it is served.
+fn mailbox(server: &Server, base: &str) -> Result<Option<String>> {
+    let port = server.address()?.port();
+    let scheme = if base.starts_with("https:") { "https" } else { "http" };
+    Ok(server.has_mailbox().then(|| format!("{scheme}://localhost:{port}/dev/mails")))
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     clock::Clock,
     coins::{Provenance, View},
-    http::{Problem, accept::prefers, html, respond_once, respond_with},
+    http::{Problem, html, respond_once, respond_with},
 };
 
 /// This server in short.
@@ -86,6 +86,7 @@ struct Page<'a> {
     data: String,
     attribution: Option<&'a str>,
     url: &'a str,
+    mailbox: bool,
 }
 
 /// Start page
@@ -122,7 +123,7 @@ pub async fn start_page(
 ) -> Result<HttpResponse, Problem> {
     let data = view.newest_provenance();
     let version = site.docs.then_some(VERSION);
-    if !prefers(&req, "text/html", "application/json") {
+    if !html::is_preferred(&req) {
         let body = StartBody { name: &site.product_name, version, data, links: Links::new(&site) };
         return Ok(respond_once(&req, &body));
     }
@@ -134,6 +135,7 @@ pub async fn start_page(
         data: describe(data.as_ref(), clock.now()),
         attribution: data.as_ref().and_then(|data| data.attribution),
         url: &site.public_url,
+        mailbox: site.mailbox,
     };
     let html = page.render().map_err(Problem::internal)?;
     let mut response = respond_with(&req, html::CONTENT_TYPE, html.into_bytes());

@@ -1,6 +1,10 @@
 //! The HTML pages that the `type` of a problem links to.
 
-use actix_web::{HttpResponse, get, http::header, web::Data};
+use actix_web::{
+    HttpResponse, get,
+    http::header::{self, HeaderValue},
+    web::Data,
+};
 use askama::Template;
 
 use super::{
@@ -71,11 +75,9 @@ impl<'a> Page<'a> {
     }
 
     fn respond(self) -> Result<HttpResponse, Problem> {
-        let html = self.render().map_err(Problem::internal)?;
-        Ok(HttpResponse::Ok()
-            .content_type(html::CONTENT_TYPE)
-            .insert_header((header::CACHE_CONTROL, "public, max-age=3600"))
-            .insert_header((header::CONTENT_SECURITY_POLICY, html::POLICY.clone()))
-            .body(html))
+        let mut response = html::respond(&self)?;
+        let cached = HeaderValue::from_static("public, max-age=3600");
+        response.headers_mut().insert(header::CACHE_CONTROL, cached);
+        Ok(response)
     }
 }

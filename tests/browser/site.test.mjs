@@ -42,6 +42,37 @@ for (const colorScheme of ['light', 'dark']) {
   });
 }
 
+test('the mailbox shows the mails and the start page leads to it', async (t) => {
+  for (const colorScheme of ['light', 'dark']) {
+    const page = await open(t, '/', { colorScheme });
+    const email = `${colorScheme}@example.com`;
+    assert.equal((await server.post('/auth/register', { email, password: PASSWORD })).status, 201);
+    assert.equal((await server.post('/auth/password/forgot', { email })).status, 202);
+    await server.mailTo(email);
+    await page.getByRole('link', { name: 'Mailbox' }).click();
+    assert.equal(await overflow(page), 0, 'the list');
+    await shot(page, `mailbox-${colorScheme}`);
+    await page.getByRole('link', { name: 'Reset your password' }).first().click();
+    await page.frameLocator('iframe').getByRole('link').first().waitFor();
+    assert.equal(await overflow(page), 0, 'a mail');
+    await shot(page, `mailbox-mail-${colorScheme}`);
+  }
+});
+
+test('the pages for links lead to the start page where no address for the log-in is set', async (t) => {
+  const email = 'next@example.com';
+  assert.equal((await server.post('/auth/register', { email, password: PASSWORD })).status, 201);
+  assert.equal((await server.post('/auth/password/forgot', { email })).status, 202);
+  const { link } = await server.mailTo(email);
+  const page = await open(t, link.slice(server.base.length));
+  await page.getByRole('textbox', { name: 'New password' }).fill('another horse battery staple');
+  await page.getByRole('button', { name: 'Set the password' }).click();
+  await page.getByRole('heading', { name: 'Password changed' }).waitFor();
+  await shot(page, 'password-changed');
+  await page.getByRole('link', { name: 'Start page' }).click();
+  await page.waitForURL(`${server.base}/`);
+});
+
 test('the commands of the start page work as they stand there', async (t) => {
   const page = await open(t, '/');
   const commands = await page.locator('pre').allTextContents();
@@ -110,6 +141,18 @@ test('Swagger UI sends the token of a log-in there until the log-out, and ends s
   await me.getByRole('button', { name: 'Clear' }).click();
   assert.equal(await execute(me), 401);
   await me.locator('.live-responses-table').getByText('missing-token').first().waitFor();
+});
+
+test('Swagger UI calls the address under which it was opened, whatever PUBLIC_URL is', async (t) => {
+  const base = server.base.replace('127.0.0.1', 'localhost');
+  const viewport = { width: 1200, height: 900 };
+  const page = await openPage(t, browser, base, `${base}/apidocs/`, { viewport });
+  await page.locator('.opblock').first().waitFor();
+  const registration = await operation(page, 'get', '/api/v1/auth/registration');
+  assert.equal(await execute(registration), 200);
+  await registration.locator('.request-url').getByText(`${base}/api/v1/auth/registration`).waitFor();
+  const { servers } = await (await fetch(`${server.base}/openapi.json`)).json();
+  assert.deepEqual(servers, [{ url: server.base }], 'other clients call PUBLIC_URL');
 });
 
 test('Swagger UI fits a phone', async (t) => {

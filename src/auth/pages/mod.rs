@@ -20,7 +20,11 @@ use crate::{
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const ASSETS: [(&str, &str, &str); 2] = [
-    ("flow.css", "text/css; charset=utf-8", include_str!("flow.css")),
+    (
+        "flow.css",
+        "text/css; charset=utf-8",
+        concat!(include_str!("../../http/base.css"), include_str!("flow.css")),
+    ),
     ("flow.js", "text/javascript; charset=utf-8", include_str!("flow.js")),
 ];
 
@@ -40,7 +44,7 @@ pub fn routes(config: &mut ServiceConfig) {
 /// The pages' settings.
 pub struct Pages {
     product_name: String,
-    /// Where people log in; without it the pages have no link to it.
+    /// Where people log in; without it the pages lead to the start page.
     login_url: Option<String>,
 }
 
@@ -49,8 +53,11 @@ impl Pages {
         Self { product_name: settings.product_name.clone(), login_url: settings.login_url.clone() }
     }
 
-    fn login(&self) -> Option<Next<'_>> {
-        Some(Next { label: "Log in", href: self.login_url.as_deref()? })
+    fn next(&self) -> Next<'_> {
+        match self.login_url.as_deref() {
+            Some(href) => Next { label: "Log in", href },
+            None => Next { label: "Start page", href: "./" },
+        }
     }
 }
 
@@ -68,7 +75,7 @@ struct Page<'a> {
     result: &'a str,
     done: &'a str,
     /// Where to go on after success.
-    next: Option<Next<'a>>,
+    next: Next<'a>,
     /// Whether the page takes a code if it was opened without a link.
     takes_code: bool,
     password: Option<Password<'a>>,
@@ -127,7 +134,7 @@ async fn confirm_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
         button: "Confirm",
         result: "Email address confirmed",
         done: "is confirmed. You can log in now.",
-        next: pages.login(),
+        next: pages.next(),
         takes_code: true,
         password: Some(Password {
             name: "password",
@@ -161,7 +168,7 @@ async fn reset_password_page(pages: Data<Pages>) -> Result<HttpResponse, Problem
         button: "Set the password",
         result: "Password changed",
         done: "Your new password is set. You can log in with it now.",
-        next: pages.login(),
+        next: pages.next(),
         takes_code: true,
         password: Some(Password {
             name: "new_password",
@@ -195,7 +202,7 @@ async fn accept_invitation_page(pages: Data<Pages>) -> Result<HttpResponse, Prob
         button: "Set the password",
         result: "Password set",
         done: "Your password is set. You can log in with it now.",
-        next: pages.login(),
+        next: pages.next(),
         takes_code: true,
         password: Some(Password {
             name: "new_password",
@@ -227,7 +234,7 @@ async fn restore_account_page(pages: Data<Pages>) -> Result<HttpResponse, Proble
         button: "Restore the account",
         result: "Account restored",
         done: "Your account is restored. You can log in now.",
-        next: pages.login(),
+        next: pages.next(),
         takes_code: false,
         password: None,
         resend: None,
@@ -254,7 +261,7 @@ async fn end_session_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
         result: "Log-in ended",
         done: "The log-in has ended. If it was not yours, someone else knows your password: choose another one, \
                which ends all log-ins.",
-        next: Some(Next { label: "Choose another password", href: "reset-password" }),
+        next: Next { label: "Choose another password", href: "reset-password" },
         takes_code: false,
         password: None,
         resend: None,
@@ -282,7 +289,7 @@ async fn confirm_email_change_page(pages: Data<Pages>) -> Result<HttpResponse, P
         button: "Confirm new email",
         result: "Email address changed",
         done: "is now the address of your account.",
-        next: pages.login(),
+        next: pages.next(),
         takes_code: true,
         password: None,
         resend: None,
@@ -309,7 +316,7 @@ async fn undo_email_change_page(pages: Data<Pages>) -> Result<HttpResponse, Prob
         result: "Change undone",
         done: "is the address of your account again. We mailed a link for a new password to it: if you did not make \
                the change, someone else knows the current password.",
-        next: pages.login(),
+        next: pages.next(),
         takes_code: false,
         password: None,
         resend: None,
@@ -336,7 +343,7 @@ async fn unlock_login_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> 
         button: "Let me log in here",
         result: "Log-in allowed",
         done: "You can log in from here now.",
-        next: pages.login(),
+        next: pages.next(),
         takes_code: false,
         password: None,
         resend: None,

@@ -1,8 +1,15 @@
 //! Chooses round values and times for the lines of a grid, and their labels.
 
+use std::iter::successors;
+
 use chrono::{DateTime, Datelike, Months, NaiveTime, TimeDelta, Timelike, Utc};
 
 use super::super::{number, unit::Unit};
+
+/// The largest number of a scale, and the smallest difference that is no flat line: with others, a quotient may be 0 or
+/// infinite.
+const MAX: f64 = 1e300;
+const MIN_SPAN: f64 = 1e-300;
 
 /// Values from bottom to top.
 pub struct Scale {
@@ -17,20 +24,15 @@ impl Scale {
     /// Spans these values, with 2 to about `max_ticks` lines at round numbers (Heckbert, "Nice numbers for graph labels",
     /// Graphics Gems, 1990).
     pub fn new(lowest: f64, highest: f64, max_ticks: u8) -> Self {
+        let (lowest, highest) = (lowest.clamp(-MAX, MAX), highest.clamp(-MAX, MAX));
         let span = highest - lowest;
+        let is_flat = span <= MIN_SPAN.max(highest.abs().max(lowest.abs()) * 1e-9);
         // Puts a flat line in the middle.
-        let room = if span > highest.abs().max(lowest.abs()) * 1e-9 {
-            span * 0.06
-        } else {
-            (highest.abs() * 0.01).max(1e-9)
-        };
+        let room = if is_flat { (highest.abs() * 0.01).max(1e-9) } else { span * 0.06 };
         let (low, high) = (lowest - room, highest + room);
-        let mut step = nice((high - low) / f64::from(max_ticks));
-        let mut ticks = multiples(step, low, high);
-        while ticks.len() < 2 {
-            step = finer(step);
-            ticks = multiples(step, low, high);
-        }
+        let steps = successors(Some(nice((high - low) / f64::from(max_ticks))), |step| Some(finer(*step)));
+        let mut grid = steps.take(8).map(|step| (step, multiples(step, low, high)));
+        let (step, ticks) = grid.find(|(_, ticks)| ticks.len() >= 2).unwrap_or((high - low, vec![low, high]));
         let largest = ticks.iter().map(|tick| tick.abs()).fold(0.0, f64::max);
         Self { low, high, ticks, short: shortest(step, largest) }
     }
@@ -119,11 +121,14 @@ fn months(from: DateTime<Utc>, to: DateTime<Utc>, max: u8) -> Vec<DateTime<Utc>>
 }
 
 fn label(at: DateTime<Utc>, by_month: bool) -> String {
-    let format = match () {
-        () if by_month && at.month() == 1 => "%Y",
-        () if by_month => "%b",
-        () if at.hour() == 0 => "%-d %b",
-        () => "%H:%M",
+    let format = if by_month && at.month() == 1 {
+        "%Y"
+    } else if by_month {
+        "%b"
+    } else if at.hour() == 0 {
+        "%-d %b"
+    } else {
+        "%H:%M"
     };
     at.format(format).to_string()
 }
@@ -146,6 +151,38 @@ mod tests {
             let mut distinct = labels.clone();
             distinct.dedup();
             prop_assert_eq!(&distinct, &labels);
+        }
+    }
+
+    #[test]
+    fn a_scale_of_any_numbers_ends_above_and_below_them_and_has_few_lines() {
+        for (low, high) in [
+            (5e-324, 1e-323),
+            (0.0, 5e-324),
+            (-5e-324, 5e-324),
+            (0.0, 0.0),
+            (1e-320, 2e-320),
+            (1e-300, 1e-299),
+            (70_000.0, 70_000.0),
+            (1e15, 1e15 + 0.125),
+            (1e21, 1e21),
+            (0.0, f64::MAX),
+            (f64::MIN, f64::MAX),
+            (f64::MAX, f64::MAX),
+        ] {
+            for max in 2..=8 {
+                let scale = Scale::new(low, high, max);
+                let ticks = &scale.ticks;
+                assert!((2..=12).contains(&ticks.len()), "{low:e} to {high:e}: {ticks:?}");
+                assert!(ticks.is_sorted_by(|one, next| one < next), "{low:e} to {high:e}: {ticks:?}");
+                assert!(
+                    (scale.high - scale.low).is_finite() && scale.high > scale.low,
+                    "{low:e} to {high:e}"
+                );
+                if high < 1e300 {
+                    assert!(scale.low < low && scale.high > high, "{low:e} to {high:e}");
+                }
+            }
         }
     }
 

@@ -5,11 +5,17 @@ use super::{Size, colours::Colours, frame::Px, picture::Picture};
 
 /// Below it, texts stand below each other.
 const NARROW: f64 = 520.0;
-/// Average width in pixels of a bold letter, as a part of the font size.
-const LETTER: f64 = 0.56;
+/// Average width of a letter as a part of the font size, in a wide font such as `DejaVu Sans`.
+const LETTER: f64 = 0.58;
+const BOLD_LETTER: f64 = 0.68;
+/// The font size from which texts are bold.
+const BOLD: u8 = 16;
+/// The least space between two texts on a line.
+const GAP: f64 = 12.0;
 /// In characters.
 const MAX_TITLE_LEN: f64 = 42.0;
-/// Height of a line of the smallest texts.
+/// Font size and height of a line of the smallest texts.
+const SMALL: u8 = 11;
 const LINE: f64 = 15.0;
 
 /// The edges of the plot, without the labels on its left.
@@ -25,12 +31,18 @@ pub struct Layout {
 pub struct Caption {
     pub x: Px,
     pub y: Px,
-    /// Of the font; from 16 on it is bold.
+    /// Of the font.
     pub size: u8,
     pub colour: &'static str,
     /// Whether it ends at `x` instead of beginning there.
     pub is_right: bool,
     pub text: String,
+}
+
+impl Caption {
+    pub fn is_bold(&self) -> bool {
+        self.size >= BOLD
+    }
 }
 
 impl Layout {
@@ -64,10 +76,16 @@ fn last_value(picture: &Picture) -> Option<String> {
     picture.series.last().map(|last| picture.unit().measured(last.value))
 }
 
+/// Estimates the width of a text in pixels.
+fn width(text: &str, size: u8) -> f64 {
+    let letter = if size >= BOLD { BOLD_LETTER } else { LETTER };
+    f64::from(u32::try_from(text.chars().count()).unwrap_or(u32::MAX)) * f64::from(size) * letter
+}
+
 /// Cuts the title to a width in pixels.
 fn title(picture: &Picture, width: f64, size: u8) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 1 to 42")]
-    let max_len = (width / (f64::from(size) * LETTER)).clamp(1.0, MAX_TITLE_LEN) as usize;
+    let max_len = (width / (f64::from(size) * BOLD_LETTER)).clamp(1.0, MAX_TITLE_LEN) as usize;
     picture.shortened_title(max_len)
 }
 
@@ -76,19 +94,14 @@ fn wide(picture: &Picture, size: Size, colours: &Colours) -> Layout {
     let right = size.width - MARGIN;
     let mut captions = Captions::between(MARGIN, right);
     let value = last_value(picture).unwrap_or_default();
-    let for_value = f64::from(u8::try_from(value.chars().count()).unwrap_or(u8::MAX)) * 19.0 * LETTER;
-    let width = right - MARGIN - for_value - MARGIN;
-    captions.left(36.0, 19, colours.text, title(picture, width, 19));
+    let for_title = right - MARGIN - width(&value, 19) - GAP;
+    captions.left(36.0, 19, colours.text, title(picture, for_title, 19));
     captions.right(36.0, 19, colours.text, value);
-    let period = format!("{} \u{b7} last {} \u{b7} UTC", picture.counts(), picture.in_words);
-    captions.left(57.0, 13, colours.muted, period);
+    captions.left(57.0, 13, colours.muted, format!("{} \u{b7} {}", picture.counts(), period(picture)));
     if let Some(change) = picture.change() {
         captions.right(57.0, 13, change.colour(colours), change.text());
     }
-    let below = size.height - 16.0;
-    captions.left(below, 11, colours.muted, picture.summary().join(" \u{b7} "));
-    captions.right(below, 11, colours.muted, picture.attribution.unwrap_or_default().into());
-    finish(captions, 84.0, size.height - 62.0)
+    finish(captions, picture, size, colours, 84.0)
 }
 
 fn narrow(picture: &Picture, size: Size, colours: &Colours) -> Layout {
@@ -96,24 +109,65 @@ fn narrow(picture: &Picture, size: Size, colours: &Colours) -> Layout {
     let right = size.width - MARGIN;
     let mut captions = Captions::between(MARGIN, right);
     captions.left(30.0, 17, colours.text, title(picture, right - MARGIN, 17));
-    captions.left(50.0, 12, colours.muted, picture.counts());
-    captions.left(82.0, 20, colours.text, last_value(picture).unwrap_or_default());
-    if let Some(change) = picture.change() {
-        captions.right(68.0, 13, change.colour(colours), change.text());
+    let value = last_value(picture).unwrap_or_default();
+    let change = picture.change().map(|change| (change.colour(colours), change.text()));
+    let (counts, period) = (picture.counts(), period(picture));
+    // Beside the value stand the change and below it the period, unless the value is too long for that.
+    let beside = change.iter().map(|(_, text)| width(text, 13)).fold(width(&period, SMALL), f64::max);
+    let is_short = width(&value, 20) + GAP + beside <= right - MARGIN;
+    let (change_y, value_y) = if is_short { (68.0, 82.0) } else { (66.0, 86.0) };
+    if is_short {
+        captions.left(50.0, 12, colours.muted, counts);
+        captions.right(86.0, SMALL, colours.muted, period);
+    } else {
+        captions.left(50.0, 12, colours.muted, format!("{counts} \u{b7} {period}"));
     }
-    captions.right(86.0, 11, colours.muted, format!("last {} \u{b7} UTC", picture.in_words));
-    let mut lines = picture.summary();
-    lines.extend(picture.attribution.map(str::to_owned));
-    let mut y = size.height - 14.0;
-    for line in lines.into_iter().rev() {
-        captions.left(y, 11, colours.muted, line);
-        y -= LINE;
+    captions.left(value_y, 20, colours.text, value);
+    if let Some((colour, text)) = change {
+        captions.right(change_y, 13, colour, text);
     }
-    finish(captions, 104.0, y - 27.0)
+    finish(captions, picture, size, colours, 104.0)
 }
 
-fn finish(captions: Captions, top: f64, bottom: f64) -> Layout {
+fn period(picture: &Picture) -> String {
+    format!("last {} \u{b7} UTC", picture.in_words)
+}
+
+/// Adds the texts below the plot, the attribution on a line of its own, and leaves the rest of the height to the plot.
+fn finish(captions: Captions, picture: &Picture, size: Size, colours: &Colours, top: f64) -> Layout {
+    /// Room for the times below the plot and the first of the texts.
+    const TIMES: f64 = 42.0;
+    let mut captions = captions;
+    let room = captions.right - captions.left;
+    let mut lines = fill(picture.summary(), room);
+    lines.extend(picture.attribution.map(|text| attribution(text, room).to_owned()));
+    let mut y = size.height - 14.0;
+    for line in lines.into_iter().rev() {
+        captions.left(y, SMALL, colours.muted, line);
+        y -= LINE;
+    }
     let Captions { left, right, mut list } = captions;
     list.retain(|caption| !caption.text.is_empty());
-    Layout { left, right, top, bottom, captions: list }
+    Layout { left, right, top, bottom: y + LINE - TIMES, captions: list }
+}
+
+/// Writes as many parts on each line as fit.
+fn fill(parts: Vec<String>, room: f64) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for part in parts {
+        let longer = lines.last().map(|line| format!("{line} \u{b7} {part}"));
+        match (lines.last_mut(), longer) {
+            (Some(line), Some(longer)) if width(&longer, SMALL) <= room => *line = longer,
+            _ => lines.push(part),
+        }
+    }
+    lines
+}
+
+/// Leaves out the address in brackets where it does not fit; the name of the provider stays.
+fn attribution(text: &str, room: f64) -> &str {
+    if width(text, SMALL) <= room {
+        return text;
+    }
+    text.split_once(" (").map_or(text, |(name, _)| name)
 }

@@ -58,7 +58,7 @@ pub struct ReadChart {
     #[param(minimum = 16, maximum = 1000, example = 300)]
     #[validate(range(min = 16, max = 1000, message = "must be from 16 to 1000"))]
     height: Option<u16>,
-    /// Draws only the line, on a transparent ground, for tables and lists. Images below 280 by 240 pixels are always drawn
+    /// Draws only the line, on a transparent ground, for tables and lists. Images below 320 by 240 pixels are always drawn
     /// so, because texts could not be read.
     #[serde(default)]
     #[param(default = false, example = true)]
@@ -70,7 +70,7 @@ impl ReadChart {
     fn form(&self) -> (Size, bool) {
         let (width, height) = if self.sparkline { (120, 40) } else { (720, 380) };
         let (width, height) = (self.width.unwrap_or(width), self.height.unwrap_or(height));
-        let is_small = width < 280 || height < 240;
+        let is_small = width < 320 || height < 240;
         (Size { width: width.into(), height: height.into() }, self.sparkline || is_small)
     }
 }

@@ -39,10 +39,12 @@ pub enum Change {
 
 impl Change {
     fn of(percent: f64) -> Self {
-        match () {
-            () if percent.abs() < 0.005 => Self::None,
-            () if percent > 0.0 => Self::Up(percent),
-            () => Self::Down(percent),
+        if percent.abs() < 0.005 {
+            Self::None
+        } else if percent > 0.0 {
+            Self::Up(percent)
+        } else {
+            Self::Down(percent)
         }
     }
 
@@ -72,12 +74,11 @@ impl Picture<'_> {
 
     /// The name of the coin, cut to a number of characters.
     pub fn shortened_title(&self, max_len: usize) -> String {
-        let mut title = printable(&self.title);
-        if let Some((end, _)) = title.char_indices().nth(max_len) {
-            title.truncate(end);
-            title.push('\u{2026}');
+        let title = printable(&self.title);
+        if title.chars().count() <= max_len {
+            return title;
         }
-        title
+        title.chars().take(max_len.saturating_sub(1)).chain(['\u{2026}']).collect()
     }
 
     /// All that the image shows, for screen readers.
@@ -149,11 +150,11 @@ impl Picture<'_> {
         }
     }
 
-    /// The texts below the image: lowest and highest value, and the interval.
+    /// The texts below the plot: lowest and highest value, and the interval.
     pub fn summary(&self) -> Vec<String> {
         let Some((lowest, highest)) = self.extremes() else { return Vec::new() };
         let write = |value| self.unit().measured(value);
-        let mut parts = vec![format!("Low {} \u{b7} High {}", write(lowest), write(highest))];
+        let mut parts = vec![format!("Low {}", write(lowest)), format!("High {}", write(highest))];
         if let Some((low, high)) = self.interval {
             parts.push(format!("95% interval {} to {}", write(low), write(high)));
         }

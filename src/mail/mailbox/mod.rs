@@ -23,6 +23,6 @@ pub fn routes(config: &mut ServiceConfig, mailbox: Arc<SentMails>) {
         .wrap(from_fn(local::only_local))
         .route("", web::get().to(pages::list))
         .route("/{id}", web::get().to(pages::mail))
-        .route("/{id}/html", web::get().to(pages::html));
+        .route("/{id}/html", web::get().to(pages::html_part));
     config.service(pages);
 }

@@ -2,7 +2,7 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{self, HeaderName},
+    http::header::{self, HeaderName, HeaderValue},
     web::Data,
 };
 use askama::Template;
@@ -11,10 +11,8 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::{SentMail, SentMails};
-use crate::http::{Path, Problem, Query, accept, kind};
+use crate::http::{Path, Problem, Query, html, kind};
 
-const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; frame-src 'self'; \
-                           base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// A mail loads nothing and runs no scripts. Its links open in a new tab, which the sandbox does not hold.
 const MAIL_POLICY: &str = "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; \
                            style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
@@ -34,6 +32,8 @@ struct MailList<'a> {
 #[derive(Template)]
 #[template(path = "mail/mailbox/list.html")]
 struct ListPage<'a> {
+    /// The address of the start page.
+    root: &'a str,
     mails: &'a [SentMail],
     to: Option<&'a str>,
 }
@@ -41,6 +41,8 @@ struct ListPage<'a> {
 #[derive(Template)]
 #[template(path = "mail/mailbox/mail.html")]
 struct MailPage<'a> {
+    /// The address of the start page.
+    root: &'a str,
     mail: &'a SentMail,
 }
 
@@ -52,10 +54,10 @@ pub async fn list(
 ) -> Result<HttpResponse, Problem> {
     let to = query.0.to.as_deref();
     let mails = mailbox.list(to);
-    if wants_html(&req) {
-        return page(&ListPage { mails: &mails, to }, PAGE_POLICY);
+    if html::is_preferred(&req) {
+        return Ok(private(html::respond(&ListPage { root: "/", mails: &mails, to })?));
     }
-    Ok(private().json(MailList { data: &mails }))
+    Ok(private(HttpResponse::Ok().json(MailList { data: &mails })))
 }
 
 /// `GET /dev/mails/{id}`
@@ -65,44 +67,36 @@ pub async fn mail(
     mailbox: Data<SentMails>,
 ) -> Result<HttpResponse, Problem> {
     let mail = find(&mailbox, path.0)?;
-    if wants_html(&req) { page(&MailPage { mail: &mail }, PAGE_POLICY) } else { Ok(private().json(mail)) }
+    if html::is_preferred(&req) {
+        return Ok(private(html::respond(&MailPage { root: "/", mail: &mail })?));
+    }
+    Ok(private(HttpResponse::Ok().json(mail)))
 }
 
 /// `GET /dev/mails/{id}/html`: the HTML part alone.
-pub async fn html(path: Path<Uuid>, mailbox: Data<SentMails>) -> Result<HttpResponse, Problem> {
+pub async fn html_part(path: Path<Uuid>, mailbox: Data<SentMails>) -> Result<HttpResponse, Problem> {
     let mail = find(&mailbox, path.0)?;
-    let html = mail.html.replacen("<head>", "<head>\n<base target=\"_blank\">", 1);
-    Ok(private()
-        .content_type("text/html; charset=utf-8")
-        .insert_header((header::CONTENT_SECURITY_POLICY, MAIL_POLICY))
-        .body(html))
+    let text = mail.html.replacen("<head>", "<head>\n<base target=\"_blank\">", 1);
+    let mut response = HttpResponse::Ok();
+    response.content_type(html::CONTENT_TYPE).insert_header((header::CONTENT_SECURITY_POLICY, MAIL_POLICY));
+    Ok(private(response.body(text)))
 }
 
 fn find(mailbox: &SentMails, id: Uuid) -> Result<SentMail, Problem> {
     mailbox.find(id).ok_or_else(|| Problem::new(&kind::NOT_FOUND))
 }
 
-/// Browsers ask for HTML by name; programs that ask for nothing in particular get JSON.
-fn wants_html(req: &HttpRequest) -> bool {
-    accept::prefers(req, "text/html", "application/json")
-}
-
-fn page(page: &impl Template, policy: &'static str) -> Result<HttpResponse, Problem> {
-    let html = page.render().map_err(Problem::internal)?;
-    Ok(private()
-        .content_type("text/html; charset=utf-8")
-        .insert_header((header::CONTENT_SECURITY_POLICY, policy))
-        .body(html))
-}
-
 /// No other origin may embed the answer, and no address of it reaches another server.
-fn private() -> actix_web::HttpResponseBuilder {
-    let mut response = HttpResponse::Ok();
-    response
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .insert_header((header::REFERRER_POLICY, "no-referrer"))
-        .insert_header((header::VARY, "Accept"))
-        .insert_header((HeaderName::from_static("cross-origin-resource-policy"), "same-origin"))
-        .insert_header((HeaderName::from_static("cross-origin-opener-policy"), "same-origin"));
+fn private(mut response: HttpResponse) -> HttpResponse {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::VARY, "Accept"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
     response
 }

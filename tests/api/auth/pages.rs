@@ -38,7 +38,7 @@ async fn only_the_files_of_pages_are_served() {
 }
 
 #[tokio::test]
-async fn pages_lead_to_the_log_in_of_the_settings_and_otherwise_nowhere() {
+async fn pages_lead_to_the_log_in_of_the_settings_and_otherwise_to_the_start_page() {
     let link = async |settings: &[(&str, &str)]| {
         let html = App::with(settings).anyone().get("/confirm").await.assert(200).text();
         let (_, rest) = html.split_once(r#"<a class="next" href=""#)?;
@@ -46,7 +46,7 @@ async fn pages_lead_to_the_log_in_of_the_settings_and_otherwise_nowhere() {
     };
     let (app_url, login_url) =
         (("APP_URL", "https://app.example.com"), ("LOGIN_URL", "https://app.example.com/in"));
-    assert_eq!(link(&[]).await, None);
+    assert_eq!(link(&[]).await.as_deref(), Some("./"));
     assert_eq!(link(&[app_url]).await.as_deref(), Some("https://app.example.com"));
     assert_eq!(link(&[app_url, login_url]).await.as_deref(), Some("https://app.example.com/in"));
     assert_eq!(link(&[login_url]).await.as_deref(), Some("https://app.example.com/in"));

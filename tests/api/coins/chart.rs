@@ -112,11 +112,11 @@ async fn a_chart_has_the_size_that_is_asked_for_and_a_small_one_is_only_a_line()
     for (query, width, height, has_texts) in [
         ("", 720, 380, true),
         ("width=390", 390, 380, true),
-        ("width=280&height=240", 280, 240, true),
+        ("width=320&height=240", 320, 240, true),
         ("width=1600&height=1000", 1600, 1000, true),
         ("sparkline=true", 120, 40, false),
         ("sparkline=true&width=400&height=300", 400, 300, false),
-        ("sparkline=false&width=279", 279, 380, false),
+        ("sparkline=false&width=319", 319, 380, false),
         ("width=40&height=16", 40, 16, false),
     ] {
         let svg = chart(query).await;

@@ -55,6 +55,12 @@ async fn every_link_of_the_start_page_leads_somewhere() {
 }
 
 #[tokio::test]
+async fn the_start_page_of_development_leads_to_the_mailbox() {
+    let html = page(&App::with(&[("PUBLIC_URL", "http://localhost:8080")])).await.text();
+    assert!(attributes(&html, "href").contains(&"dev/mails"), "{html}");
+}
+
+#[tokio::test]
 async fn the_start_page_runs_no_scripts_and_shows_settings_as_text() {
     let settings = [("PRODUCT_NAME", "Acme <script>&"), ("PUBLIC_URL", "https://api.example.com/a'b<c>")];
     let app = App::with(&settings);

@@ -74,8 +74,8 @@ async fn a_person_reads_mails_on_pages_that_load_nothing_from_elsewhere() {
     let html = get(&app.anyone(), &format!("{MAILS}/{id}/html"), &[HTML]).await.assert(200);
     assert!(html.text().contains("<base target=\"_blank\">") && html.text().contains("</h1>"));
     for (answer, policies) in [
-        (&list, ["default-src 'none'; style-src", "frame-ancestors 'none'"]),
-        (&page, ["default-src 'none'; style-src", "frame-ancestors 'none'"]),
+        (&list, ["default-src 'none'; style-src 'sha256-", "frame-ancestors 'none'"]),
+        (&page, ["default-src 'none'; style-src 'sha256-", "frame-ancestors 'none'"]),
         (
             &html,
             [
@@ -170,4 +170,5 @@ async fn there_is_no_mailbox_in_production() {
         let answer = get(&app.anyone(), path, &[HTML]).await;
         answer.assert_problem(404, "not-found");
     }
+    assert!(!get(&app.anyone(), "/", &[HTML]).await.text().contains("dev/mails"), "no link either");
 }

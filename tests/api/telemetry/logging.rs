@@ -274,11 +274,13 @@ fn json_lines(text: &str) -> Vec<serde_json::Value> {
 async fn with_json_every_line_of_a_server_is_json_from_the_first_to_the_last() {
     let site = Site::new();
     let path = site.home.path().join("log");
-    let settings = [("LOG_FORMAT", "json"), ("DATABSE_URL", "x")];
+    let settings = [("LOG_FORMAT", "json"), ("DATABSE_URL", "x"), ("PUBLIC_URL", "http://localhost:8080")];
     let mut server = site.server(File::create(&path).expect("a file").into(), &settings);
     let welcome = json_lines(&server.welcome);
     assert_eq!((welcome.len(), &welcome[0]["message"]), (1, &json!("serving")));
     assert_eq!((&welcome[0]["address"], &welcome[0]["level"]), (&json!(server.base), &json!("INFO")));
+    let port = server.base.rsplit(':').next().expect("a port");
+    assert_eq!(welcome[0]["mailbox"], format!("http://localhost:{port}/dev/mails"));
     assert!(server.stop().success());
     assert_eq!(server.lines.iter().collect::<Vec<_>>(), [""; 0]);
     let log = json_lines(&fs::read_to_string(&path).expect("the log"));
