@@ -39,7 +39,7 @@ export MINTAGE_URL=http://127.0.0.1:$port
 # No setting of the caller's, neither from the environment nor from a .env file.
 command=(env -i -C "$work" PATH="$PATH" HOME="${HOME:-/}" DATA_DIR="$work/data" BIND="127.0.0.1:$port"
     METRICS_BIND="127.0.0.1:$metrics" COINS_PROVIDERS=demo SOCIAL_PROVIDERS=none RATE_LIMITS=off BCRYPT_COST=4
-    MAIL_TRANSPORT=file MAIL_DIR="$work/mails" LOG_LEVEL=info,mintage::http=warn "$target/debug/mintage")
+    MAIL_TRANSPORT=file MAIL_DIR="$work/mails" LOG_LEVEL="info,mintage::http=warn" "$target/debug/mintage")
 MINTAGE_COMMAND=$(python3 -c 'import json, sys; print(json.dumps(sys.argv[1:]))' "${command[@]}")
 export MINTAGE_COMMAND
 
