@@ -1,14 +1,14 @@
 //! `mintage check-config`
 
 use actix_web::rt::System;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use clap::Args;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::{database::with_connection, output::print};
 use crate::{
-    config::{Config, Setting},
+    config::{Config, ConfigError, Setting},
     db::migrate,
     mail::Mailer,
     social::read_queries,
@@ -66,11 +66,20 @@ pub(super) fn run(config: &Config, settings: &[Setting], arguments: &Arguments) 
     if arguments.json {
         let mut report = json!({"settings": settings, "warnings": config.warnings, "passed": passed});
         if let Some((name, error)) = &failed {
-            report["failed"] = json!({"name": name, "error": format!("{error:#}")});
+            report["failed"] = json!({"name": name, "errors": [format!("{error:#}")]});
         }
         print(format_args!("{report:#}"))?;
     }
     failed.map_or(Ok(()), |(_, error)| Err(error))
+}
+
+/// Reports settings that are not valid, each with its error.
+pub(super) fn report_invalid(error: Error, arguments: &Arguments) -> Result<()> {
+    if let (true, Some(ConfigError(errors))) = (arguments.json, error.downcast_ref()) {
+        let report = json!({"passed": [], "failed": {"name": "settings", "errors": errors}});
+        print(format_args!("{report:#}"))?;
+    }
+    Err(error)
 }
 
 /// What a start reads beside the settings.

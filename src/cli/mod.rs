@@ -120,10 +120,10 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Man { directory } => manual::write_pages(&directory),
         // It runs every few seconds, so it logs no warnings.
         Command::Healthcheck => healthcheck::run(&settings()?.0),
-        Command::CheckConfig(arguments) => {
-            let (config, listed) = settings()?;
-            check_config::run(warned(&config), &listed, &arguments)
-        }
+        Command::CheckConfig(arguments) => match settings() {
+            Ok((config, listed)) => check_config::run(warned(&config), &listed, &arguments),
+            Err(error) => check_config::report_invalid(error, &arguments),
+        },
         Command::Serve => serve::run(config()?),
         Command::Migrate => database::as_owner(&config()?, IfMissing::Create, |conn| {
             let applied = migrate::run(conn)?;

@@ -97,17 +97,23 @@ impl Config {
     /// they come from.
     ///
     /// # Errors
-    /// Lists every invalid setting.
+    /// Lists every invalid setting, and the variables that resemble one.
     pub fn load(specs: &Specs) -> Result<(Self, Vec<Setting>), ConfigError> {
         let file = dotenv::Dotenv::read(Path::new(".env")).map_err(|error| ConfigError(vec![error]))?;
         #[expect(clippy::disallowed_methods, reason = "this is the one reader")]
         let in_environment = |name: &str| std::env::var(name).ok();
         let lookup = |name: &str| in_environment(name).or_else(|| file.values.get(name).cloned());
-        let (mut config, env) = Self::read(&lookup, specs);
+        let (mut config, mut env) = Self::read(&lookup, specs);
         config.warnings.extend(file.warning(&env.secrets).map(str::to_owned));
         let variables: Vec<_> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
         let variables = variables.iter().chain(file.values.keys()).map(String::as_str);
-        config.warnings.extend(unknown::warnings(variables, &env.names));
+        let unknown = unknown::warnings(variables, &env.names);
+        if env.errors.is_empty() {
+            config.warnings.extend(unknown);
+        } else {
+            // Such as a required setting that is mistyped.
+            env.errors.extend(unknown);
+        }
         let source = |name: &str| if in_environment(name).is_some() { "environment" } else { ".env" };
         let listed = listing::list(&env, source, &config.data_dir);
         Ok((Self::checked(config, env)?, listed))

@@ -1,20 +1,38 @@
 //! Finds variables that look like a setting and are none: a mistyped name would otherwise be ignored.
 
 /// Beginnings that no other program uses, or hardly any in the environment of a server.
-const FAMILIES: [&str; 13] = [
+const FAMILIES: [&str; 16] = [
     "BCRYPT_",
     "BLUESKY_",
     "COINGECKO_",
     "COINMARKETCAP_",
     "COINPAPRIKA_",
     "COINS_",
+    "CORS_",
     "JWT_",
     "MAIL_",
     "MASTODON_",
+    "METRICS_",
     "RATE_LIMIT_",
     "REFRESH_",
     "S3_",
     "SOCIAL_",
+    "TRUSTED_",
+];
+/// What other programs call a setting.
+const ALIASES: [(&str, &str); 12] = [
+    ("APP_URI", "APP_URL"),
+    ("BASE_URL", "PUBLIC_URL"),
+    ("DB_URL", "DATABASE_URL"),
+    ("HTTP_PORT", "BIND"),
+    ("PORT", "BIND"),
+    ("SMTP_FROM", "MAIL_FROM"),
+    ("SMTP_HOST", "MAIL_SERVER"),
+    ("SMTP_PASSWORD", "MAIL_PASSWORD"),
+    ("SMTP_PORT", "MAIL_PORT"),
+    ("SMTP_SERVER", "MAIL_SERVER"),
+    ("SMTP_USER", "MAIL_USERNAME"),
+    ("SMTP_USERNAME", "MAIL_USERNAME"),
 ];
 /// Not compared if longer.
 const MAX_LENGTH: usize = 64;
@@ -31,6 +49,9 @@ pub(super) fn warnings<'a>(variables: impl Iterator<Item = &'a str>, known: &[&s
 fn warning(name: &str, known: &[&str]) -> Option<String> {
     let capitals = name.to_ascii_uppercase();
     let plain = capitals.strip_prefix("MINTAGE_").unwrap_or(&capitals);
+    if let Some((_, setting)) = ALIASES.iter().find(|(alias, _)| plain == *alias) {
+        return Some(format!("{name} is not a setting and is ignored: did you mean {setting}?"));
+    }
     let nearest = known.iter().map(|setting| (strsim::osa_distance(plain, setting), *setting)).min()?.1;
     if is_typo(plain, nearest) {
         return Some(format!("{name} is not a setting and is ignored: did you mean {nearest}?"));
@@ -94,11 +115,21 @@ mod tests {
             ("PUBILC_URL", "PUBLIC_URL"),
             ("WORKER", "WORKERS"),
             ("BNID", "BIND"),
+            ("DB_URL", "DATABASE_URL"),
+            ("HTTP_PORT", "BIND"),
+            ("SMTP_HOST", "MAIL_SERVER"),
         ] {
             let warning = about(name);
             assert_eq!(warning, format!("{name} is not a setting and is ignored: did you mean {setting}?"));
         }
-        assert!(about("MAIL_HOST").ends_with(".env.example lists those that begin with MAIL_"));
+        for (name, family) in
+            [("MAIL_HOST", "MAIL_"), ("TRUSTED_PROXY", "TRUSTED_"), ("METRICS_PORT", "METRICS_")]
+        {
+            assert!(
+                about(name).ends_with(&format!(".env.example lists those that begin with {family}")),
+                "{name}"
+            );
+        }
     }
 
     #[test]
@@ -110,7 +141,6 @@ mod tests {
             "KIND",
             "BIN",
             "API_URL",
-            "DB_URL",
             "TERM",
             "LANG",
             "USER",

@@ -204,7 +204,7 @@ fn check_config_prints_its_json_also_when_a_check_fails() {
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
         assert_eq!((&report["passed"], &report["failed"]["name"]), (&passed, &json!(name)));
-        let said = report["failed"]["error"].as_str().unwrap();
+        let said = report["failed"]["errors"][0].as_str().unwrap();
         assert!(said.contains(error) && stderr(&output).contains(said), "{said:?} {}", stderr(&output));
         assert!(report["settings"].as_array().unwrap().len() > 50);
     }
@@ -228,6 +228,27 @@ fn a_variable_that_resembles_a_setting_is_named_without_its_value() {
     );
     assert!(warned.contains("MAIL_HOST is not a setting"), "{warned}");
     assert!(!warned.contains("canary") && !stdout(&output).contains("canary"), "{warned}");
+}
+
+#[test]
+fn a_required_setting_that_is_mistyped_is_named_among_the_errors() {
+    let home = directory();
+    let settings = [("PROFILE", "production"), ("DATABSE_URL", "canary"), ("SECRETKEY", "canary")];
+    let hints = ["DATABSE_URL is not a setting", "SECRETKEY is not a setting"];
+    for command in [&["serve"] as &[&str], &["check-config"], &["check-config", "--json"]] {
+        let output = run(mintage(home.path(), &settings).args(command));
+        let said = stderr(&output);
+        assert!(!output.status.success() && hints.iter().all(|hint| said.contains(hint)), "{said}");
+        assert!(!said.contains("canary"), "{said}");
+        if command.contains(&"--json") {
+            let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+            assert_eq!((&report["passed"], &report["failed"]["name"]), (&json!([]), &json!("settings")));
+            let errors = report["failed"]["errors"].as_array().unwrap();
+            let is_named =
+                |hint: &&str| errors.iter().any(|error| error.as_str().unwrap().starts_with(*hint));
+            assert!(errors.len() > 2 && hints.iter().all(is_named), "{errors:?}");
+        }
+    }
 }
 
 fn write_dotenv(home: &Path, text: &str, mode: u32) {
