@@ -2,7 +2,7 @@
 //!
 //! Requests carry bearer tokens and no cookies, so the browser sends no credentials by itself and none are allowed.
 
-use actix_cors::Cors;
+use actix_cors::{Cors, CorsError};
 use actix_web::{
     Error, HttpResponse,
     body::{EitherBody, MessageBody},
@@ -17,7 +17,7 @@ use url::Url;
 
 use crate::{
     config::{Config, Profile, is_this_computer},
-    http::{RATE_LIMIT, RATE_LIMIT_POLICY, X_REQUEST_ID},
+    http::{Problem, RATE_LIMIT, RATE_LIMIT_POLICY, X_REQUEST_ID, kind},
     idempotency::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED},
     tokens::X_API_KEY,
 };
@@ -52,7 +52,14 @@ impl Origins {
 /// The middleware for the whole API.
 pub fn cors(origins: &Origins) -> Cors {
     let cors = Cors::default()
-        .allowed_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allowed_methods([
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ])
         .allowed_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
@@ -62,7 +69,12 @@ pub fn cors(origins: &Origins) -> Cors {
             IDEMPOTENCY_KEY,
             X_API_KEY,
             X_REQUEST_ID,
-            // Added by tracing in browsers (W3C Trace Context and Baggage).
+            // Added by libraries and developer tools.
+            header::CACHE_CONTROL,
+            header::PRAGMA,
+            HeaderName::from_static("x-requested-with"),
+            // Added by tracing in browsers (W3C Trace Context and Baggage; Sentry).
+            HeaderName::from_static("sentry-trace"),
             HeaderName::from_static("traceparent"),
             HeaderName::from_static("tracestate"),
             HeaderName::from_static("baggage"),
@@ -114,7 +126,11 @@ pub async fn open_public<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     if !is_public(req.path()) {
-        return next.call(req).await.map(ServiceResponse::map_into_left_body);
+        let response = next.call(req).await?;
+        return match response.response().error().and_then(Error::as_error) {
+            Some(error) => Err(refused(error).into()),
+            None => Ok(response.map_into_left_body()),
+        };
     }
     let is_preflight =
         req.method() == Method::OPTIONS && req.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
@@ -125,6 +141,21 @@ pub async fn open_public<B: MessageBody + 'static>(
     };
     allow_all(response.headers_mut());
     Ok(response)
+}
+
+/// The problem of a preflight that is refused.
+fn refused(error: &CorsError) -> Problem {
+    let detail = match error {
+        CorsError::OriginNotAllowed => "the origin of the page is not in CORS_ORIGINS".to_owned(),
+        CorsError::MethodNotAllowed => {
+            "the method in `Access-Control-Request-Method` is not allowed".to_owned()
+        }
+        CorsError::HeadersNotAllowed => {
+            "a header in `Access-Control-Request-Headers` is not allowed".to_owned()
+        }
+        other => other.to_string(),
+    };
+    Problem::new(&kind::CORS_REFUSED).detail(detail)
 }
 
 fn preflight() -> HttpResponse {

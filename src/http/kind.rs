@@ -82,6 +82,8 @@ kinds! {
         "The password is right, but the email address has to be confirmed first: open the link in the mail or enter its code. `POST /api/v1/auth/confirm/resend` sends another mail.";
     ACCOUNT_DISABLED = 403 "account-disabled", "The account is disabled",
         "The password is right, but an admin has disabled the account.";
+    CORS_REFUSED = 403 "cors-refused", "The page may not call this API",
+        "A browser asked before a request of a page (preflight, CORS), and the origin, method or a header is not allowed; the detail says which. `CORS_ORIGINS` lists the origins.";
     NOT_FOUND = 404 "not-found", "Not found",
         "The resource does not exist, or it belongs to another account. Paths have no trailing slash.";
     METHOD_NOT_ALLOWED = 405 "method-not-allowed", "Method not allowed",

@@ -207,6 +207,24 @@ async fn in_development_only_pages_of_this_computer_may_call_from_a_browser() {
     let answer = app.anyone().get("/healthz").await;
     assert!(answer.header("vary").contains("Origin"), "a cache keeps the answers apart");
 
+    let preflight = async |origin: &'static str, header: &'static str| {
+        let build = |request: RequestBuilder| {
+            request
+                .header("origin", origin)
+                .header("access-control-request-method", "GET")
+                .header("access-control-request-headers", header)
+        };
+        app.anyone().send(Method::OPTIONS, "/api/v1/coins", build).await
+    };
+    preflight("http://localhost:5173", "authorization,sentry-trace").await.assert(200);
+    for (origin, header, why) in [
+        ("https://evil.example.com", "authorization", "CORS_ORIGINS"),
+        ("http://localhost:5173", "x-unknown", "Access-Control-Request-Headers"),
+    ] {
+        let refused = preflight(origin, header).await.assert_problem(403, "cors-refused").json();
+        assert!(refused["detail"].as_str().unwrap().contains(why), "{refused}");
+    }
+
     let configured = App::with(&[("CORS_ORIGINS", "https://app.example.com")]);
     let local = |request: RequestBuilder| request.header("origin", "http://localhost:5173");
     let answer = configured.anyone().send(Method::GET, "/healthz", local).await;
