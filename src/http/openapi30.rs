@@ -21,42 +21,53 @@ pub fn to_openapi_30(mut document: Value) -> Value {
     {
         license.insert("url".into(), format!("https://spdx.org/licenses/{name}.html").into());
     }
-    let mut types = Types::new();
+    let mut named = Schemas::new();
     if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
         schemas.retain(|_, schema| !is_narrowed_problem(schema));
-        types.extend(schemas.iter().map(|(name, schema)| (format!("{SCHEMAS}{name}"), type_of(schema))));
+        named.extend(schemas.iter().map(|(name, schema)| (format!("{SCHEMAS}{name}"), schema.clone())));
     }
-    rewrite(&mut document, &types);
+    rewrite(&mut document, &named);
+    remove_unused(&mut document);
     document
 }
 
-/// The types of the named schemas, by reference.
-type Types = HashMap<String, Value>;
-
-/// The type of a schema; one without is composed of objects.
-fn type_of(schema: &Value) -> Value {
-    schema.get("type").cloned().unwrap_or_else(|| "object".into())
+/// Removes named schemas that are only copied into nullable ones, and those that only such schemas refer to.
+fn remove_unused(document: &mut Value) {
+    loop {
+        let text = document.to_string();
+        let Some(schemas) = document["components"]["schemas"].as_object_mut() else {
+            return;
+        };
+        let before = schemas.len();
+        schemas.retain(|name, _| text.contains(&format!("\"{SCHEMAS}{name}\"")));
+        if schemas.len() == before {
+            return;
+        }
+    }
 }
+
+/// The named schemas, by reference.
+type Schemas = HashMap<String, Value>;
 
 fn is_narrowed_problem(schema: &Value) -> bool {
     schema["allOf"][0][REFERENCE] == PROBLEM
 }
 
-fn rewrite(node: &mut Value, types: &Types) {
+fn rewrite(node: &mut Value, named: &Schemas) {
     match node {
-        Value::Array(items) => items.iter_mut().for_each(|item| rewrite(item, types)),
+        Value::Array(items) => items.iter_mut().for_each(|item| rewrite(item, named)),
         Value::Object(object) => {
-            rewrite_object(object, types);
+            rewrite_object(object, named);
             for (name, child) in object.iter_mut() {
                 match child {
                     // The names of properties are not keywords.
                     Value::Object(properties) if name == "properties" => {
-                        properties.values_mut().for_each(|property| rewrite(property, types));
+                        properties.values_mut().for_each(|property| rewrite(property, named));
                     }
                     // Named examples hold values.
                     Value::Object(_) if name == "examples" => {}
                     _ if DATA.contains(&name.as_str()) => {}
-                    _ => rewrite(child, types),
+                    _ => rewrite(child, named),
                 }
             }
         }
@@ -64,11 +75,11 @@ fn rewrite(node: &mut Value, types: &Types) {
     }
 }
 
-fn rewrite_object(object: &mut Map<String, Value>, types: &Types) {
+fn rewrite_object(object: &mut Map<String, Value>, named: &Schemas) {
     if let Some(body) = object.get_mut("application/problem+json") {
         body["schema"] = json!({ REFERENCE: PROBLEM });
     }
-    remove_null_variant(object, types);
+    remove_null_variant(object, named);
     wrap_reference(object);
     remove_null_type(object);
     // A list of examples is one of a schema; a map is one of a body.
@@ -122,7 +133,7 @@ fn remove_null_type(object: &mut Map<String, Value>) {
 }
 
 /// In 3.0, `nullable` needs a type beside it.
-fn remove_null_variant(object: &mut Map<String, Value>, types: &Types) {
+fn remove_null_variant(object: &mut Map<String, Value>, named: &Schemas) {
     let Some(Value::Array(variants)) = object.get_mut("oneOf") else {
         return;
     };
@@ -135,10 +146,12 @@ fn remove_null_variant(object: &mut Map<String, Value>, types: &Types) {
         return;
     };
     object.remove("oneOf");
-    if let Some(target) = only.remove(REFERENCE) {
-        let of = target.as_str().and_then(|target| types.get(target)).cloned();
-        object.insert("type".into(), of.unwrap_or_else(|| "object".into()));
-        object.insert("allOf".into(), json!([{ REFERENCE: target }]));
+    // A schema that is referred to does not become nullable by what stands beside the reference.
+    let target = only.remove(REFERENCE);
+    if let Some(Value::Object(schema)) = target.as_ref().and_then(|target| named.get(target.as_str()?)) {
+        for (name, value) in schema {
+            only.entry(name.clone()).or_insert_with(|| value.clone());
+        }
     }
     for (name, value) in only {
         object.entry(name).or_insert(value);
@@ -161,8 +174,11 @@ mod tests {
     use super::*;
 
     fn rewritten(mut schema: Value) -> Value {
-        let types = Types::from([("#/components/schemas/Reason".into(), "string".into())]);
-        rewrite(&mut schema, &types);
+        let named = Schemas::from([
+            ("#/components/schemas/Social".into(), json!({"type": "object", "description": "s"})),
+            ("#/components/schemas/Reason".into(), json!({"type": "string", "enum": ["a"]})),
+        ]);
+        rewrite(&mut schema, &named);
         schema
     }
 
@@ -175,12 +191,12 @@ mod tests {
         let reference = json!({"$ref": "#/components/schemas/Social"});
         assert_eq!(
             rewritten(json!({"oneOf": [{"type": "null"}, reference], "description": "d"})),
-            json!({"type": "object", "allOf": [reference], "nullable": true, "description": "d"})
+            json!({"type": "object", "nullable": true, "description": "d"})
         );
         let reason = json!({"$ref": "#/components/schemas/Reason", "description": "d"});
         assert_eq!(
             rewritten(json!({"oneOf": [{"type": "null"}, reason]})),
-            json!({"type": "string", "allOf": [{"$ref": "#/components/schemas/Reason"}], "nullable": true, "description": "d"})
+            json!({"type": "string", "enum": ["a", null], "nullable": true, "description": "d"})
         );
         assert_eq!(
             rewritten(json!({"oneOf": [{"type": "null"}, {"type": "string", "enum": ["a"]}]})),
@@ -224,8 +240,11 @@ mod tests {
             json!({"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}})
         );
         let narrow = json!({"allOf": [{"$ref": PROBLEM}, {"properties": {"code": {"enum": ["not-found"]}}}]});
-        let schemas = json!({"NotFoundProblem": narrow, "Problem": {"type": "object"}, "ProblemReport": {"type": "object"}});
-        let document = to_openapi_30(json!({"components": {"schemas": schemas}}));
+        let report = "#/components/schemas/ProblemReport";
+        let schemas = json!({"NotFoundProblem": narrow, "Unused": {"type": "object"}, "Problem": {"type": "object"}, "ProblemReport": {"type": "object"}});
+        let document = to_openapi_30(
+            json!({"components": {"schemas": schemas}, "paths": [{"$ref": PROBLEM}, {"$ref": report}]}),
+        );
         let names: Vec<_> = document["components"]["schemas"].as_object().unwrap().keys().collect();
         assert_eq!(names, ["Problem", "ProblemReport"]);
     }

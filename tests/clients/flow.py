@@ -1,6 +1,8 @@
 """Uses the API as a Python program does, with a client that openapi-python-client generated. Argument: base."""
 
+import json
 import sys
+from pathlib import Path
 
 from mintage_client import AuthenticatedClient, Client
 from mintage_client.api.alerts import create_alert
@@ -21,6 +23,7 @@ from mintage_client.models import (
     ValidationFailedProblem,
 )
 from mintage_client.types import UNSET
+from openapi_schema_validator import OAS30Validator
 
 base = sys.argv[1]
 email, password = "edsger@example.com", "correct horse battery staple"
@@ -41,6 +44,9 @@ answer = list_coins.sync_detailed(client=client, limit=2)
 assert isinstance(answer.parsed, CoinList), answer
 first = answer.parsed.data[0]
 assert first.symbol == "BTC" and first.price and first.social is None, first
+older = json.loads(Path("openapi/openapi-3.0.json").read_text())
+schema = {"$ref": "#/components/schemas/CoinList", "components": older["components"]}
+OAS30Validator(schema).validate(json.loads(answer.content))
 again = list_coins.sync_detailed(client=client, limit=2, if_none_match=answer.headers["etag"])
 assert again.status_code == 304, again
 
