@@ -11,21 +11,21 @@ use crate::http::etag::none_match_has;
 #[derive(Serialize, ToSchema)]
 #[schema(as = JwkSet)]
 struct JwkSetBody {
-    #[schema(inline)]
     keys: Vec<JwkBody>,
 }
 
 /// A public key; its members depend on `kty`.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-#[schema(as = Jwk)]
+#[schema(as = Jwk, discriminator(property_name = "kty", mapping(
+    ("OKP" = "#/components/schemas/EdKey"),
+    ("EC" = "#/components/schemas/EcKey"),
+    ("RSA" = "#/components/schemas/RsaKey"),
+)))]
 #[expect(dead_code, reason = "only described; the keys are serialised by jsonwebtoken")]
 enum JwkBody {
-    /// Ed25519, for `EdDSA` (RFC 8037).
     Ed(EdKey),
-    /// P-256, for `ES256` (RFC 7518 section 6.2).
     Ec(EcKey),
-    /// For `RS256` (RFC 7518 section 6.3).
     Rsa(RsaKey),
 }
 
@@ -51,6 +51,7 @@ enum Rsa {
     Rsa,
 }
 
+/// Ed25519, for `EdDSA` (RFC 8037).
 #[derive(Serialize, ToSchema)]
 struct EdKey {
     #[schema(inline)]
@@ -69,6 +70,7 @@ struct EdKey {
     kid: String,
 }
 
+/// P-256, for `ES256` (RFC 7518 section 6.2).
 #[derive(Serialize, ToSchema)]
 struct EcKey {
     #[schema(inline)]
@@ -89,6 +91,7 @@ struct EcKey {
     kid: String,
 }
 
+/// For `RS256` (RFC 7518 section 6.3).
 #[derive(Serialize, ToSchema)]
 struct RsaKey {
     #[schema(inline)]
