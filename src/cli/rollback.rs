@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     config::{Config, Profile},
-    db::rollback::{self, Plan},
+    db::{
+        rights,
+        rollback::{self, Plan},
+    },
 };
 
 #[derive(Args)]
@@ -34,6 +37,10 @@ pub(super) fn run(config: &Config, arguments: &Arguments) -> Result<()> {
     as_owner(config, IfMissing::Fail, |conn| {
         // Before anything else, since even the list locks the tables for a moment.
         check_name(config, &rollback::database(conn)?, arguments.database.as_deref())?;
+        ensure!(
+            rights::is_owner(conn)?,
+            "nothing was reverted: only the owner of the tables can, so set DATABASE_MIGRATION_URL"
+        );
         let plan = rollback::plan(conn, arguments.steps.into())?;
         print_plan(&plan)?;
         confirm(config.profile, arguments.yes)?;
