@@ -74,7 +74,7 @@ fn fault(at_start: &Applied, now: &Applied) -> Option<String> {
     }
     let is_other = at_start.iter().any(|(version, at)| now.get(version) != Some(at));
     is_other.then(|| {
-        "the schema was reverted and applied again since the start, so the data in memory is gone from the database: \
+        "the schema was reverted and applied again since the start, so data in memory may be gone from the database: \
          restart the server"
             .to_owned()
     })

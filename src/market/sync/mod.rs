@@ -256,6 +256,7 @@ impl Sync {
         self.log_change("down".into(), || {
             tracing::warn!(
                 reasons,
+                %retry_at,
                 "no market data provider available: the last data is served with its age"
             );
         });
