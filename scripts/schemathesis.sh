@@ -53,7 +53,7 @@ for ((tries = 0; ; tries++)); do
 done
 
 # The role, and how many of the operations must have succeeded at least once: otherwise nothing was tested.
-for run in user:50 admin:65; do
+for run in user:44 admin:60; do
     export FUZZ_AS=${run%:*} REACHED=$work/reached
     echo "== as $FUZZ_AS"
     SCHEMATHESIS_HOOKS=$root/tests/schemathesis/hooks.py schemathesis \
