@@ -22,8 +22,7 @@ pub fn to_openapi_30(mut document: Value) -> Value {
         license.insert("url".into(), format!("https://spdx.org/licenses/{name}.html").into());
     }
     let mut named = Schemas::new();
-    if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
-        schemas.retain(|_, schema| !is_narrowed_problem(schema));
+    if let Some(schemas) = document["components"]["schemas"].as_object() {
         named.extend(schemas.iter().map(|(name, schema)| (format!("{SCHEMAS}{name}"), schema.clone())));
     }
     rewrite(&mut document, &named);
@@ -31,7 +30,8 @@ pub fn to_openapi_30(mut document: Value) -> Value {
     document
 }
 
-/// Removes named schemas that are only copied into nullable ones, and those that only such schemas refer to.
+/// Removes the schemas to which nothing refers any more: those of single problem codes, those that were copied into nullable
+/// ones, and those to which only such schemas refer.
 fn remove_unused(document: &mut Value) {
     loop {
         let text = document.to_string();
@@ -48,10 +48,6 @@ fn remove_unused(document: &mut Value) {
 
 /// The named schemas, by reference.
 type Schemas = HashMap<String, Value>;
-
-fn is_narrowed_problem(schema: &Value) -> bool {
-    schema["allOf"][0][REFERENCE] == PROBLEM
-}
 
 fn rewrite(node: &mut Value, named: &Schemas) {
     match node {
