@@ -70,6 +70,31 @@ async fn a_log_in_from_a_new_device_is_mailed_and_its_link_ends_that_session_onl
 }
 
 #[tokio::test]
+async fn a_mail_about_a_session_that_has_ended_with_the_account_speaks_of_no_link() {
+    let app = start(&[]);
+    let owner = owner(&app, "ada@example.com").await;
+    app.idle().await;
+    let off = app.replica_with(&[("MAIL_TRANSPORT", "off")]);
+    drop(app);
+    let device = log_in(&off, &owner.email, "203.0.113.9", CHROME).await;
+    off.idle().await;
+    let body = json!({"password": PASSWORD});
+    device.send(Method::DELETE, "/api/v1/user", |request| request.json(&body)).await.assert(204);
+    off.idle().await;
+    let on = off.replica_with(&[("MAIL_TRANSPORT", "file")]);
+    drop(off);
+    let admin = on.admin().await;
+    let dead = admin.get("/api/v1/admin/jobs?state=dead").await.assert(200).json();
+    let of_log_in =
+        dead["data"].as_array().unwrap().iter().find(|job| job["kind"] == "mail-session").unwrap();
+    let retry = format!("/api/v1/admin/jobs/{}/retry", of_log_in["id"].as_str().unwrap());
+    admin.post_empty(&retry).await.assert(200);
+    let mail = on.mail_to(&owner.email).await;
+    assert_eq!(mail.subject, SUBJECT);
+    assert!(!mail.text.contains("end-session") && !mail.text.contains("The link works"), "{}", mail.text);
+}
+
+#[tokio::test]
 async fn a_device_is_known_by_network_and_program_together() {
     let app = start(&[]);
     let owner = owner(&app, "ada@example.com").await;
