@@ -105,7 +105,7 @@ pub(super) async fn send(
                     "Didn't sign up at that time? You can ignore this email. The address stays unconfirmed."
                 }
             },
-            &keep_secret(product),
+            &keep_secret("link or code", product),
         ],
         ..Letter::default()
     };

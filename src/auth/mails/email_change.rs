@@ -51,7 +51,7 @@ impl Job for EmailChangeMail {
             notes: &[
                 "The link works for 24 hours.",
                 "Didn't ask for this? You can ignore this email. The account keeps its current address.",
-                &keep_secret(product),
+                &keep_secret("link or code", product),
             ],
             ..Letter::default()
         };

@@ -52,7 +52,7 @@ impl Job for InvitationMail {
             notes: &[
                 "The link works once, for 7 days.",
                 "Don't want an account? You can ignore this email.",
-                &keep_secret(product),
+                &keep_secret("link or code", product),
             ],
             ..Letter::default()
         };

@@ -82,9 +82,9 @@ const CODE_LIFETIME: &str = "10 minutes";
 /// How mails show a time.
 const TIME: &str = "%-d %B %Y, %H:%M UTC";
 
-/// The warning below a link and a code.
-fn keep_secret(product: &str) -> String {
-    format!("Don't share this link or code with anyone, including people who say they work for {product}.")
+/// The warning below a code, or a link and a code.
+fn keep_secret(what: &str, product: &str) -> String {
+    format!("Don't share this {what} with anyone, including people who say they work for {product}.")
 }
 
 /// Opens and arms the challenge that this job mails, to the address as the account has it and not as the request

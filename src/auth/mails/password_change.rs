@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{CODE_LIFETIME, MailContext};
+use super::{CODE_LIFETIME, MailContext, keep_secret};
 use crate::{
     auth::challenges,
     jobs::{Failure, Job, Running},
@@ -37,15 +37,13 @@ impl Job for PasswordChangeMail {
         };
         let product = context.mailer.product();
         let asked = format!("You asked to change the password of your {product} account.");
-        let warning =
-            format!("Don't share this code with anyone, including people who say they work for {product}.");
         let letter = Letter {
             subject: "Your code to change your password",
             name: account.greeting(),
             paragraphs: &[&asked],
             code: Some((&secrets.code, CODE_LIFETIME)),
             notes: &[
-                &warning,
+                &keep_secret("code", product),
                 "Didn't ask for this? Then someone else is logged in to your account and knows your password. Choose a \
                  new one now: this logs everyone out.",
             ],

@@ -74,7 +74,11 @@ impl Job for ResetMail {
                 link: &context.link("reset-password", &secrets),
             }),
             code: Some((&secrets.code, CODE_LIFETIME)),
-            notes: &["The link works once, for 30 minutes.", otherwise, &keep_secret(product)],
+            notes: &[
+                "The link works once, for 30 minutes.",
+                otherwise,
+                &keep_secret("link or code", product),
+            ],
             ..Letter::default()
         };
         context.mailer.send_letter(&running, account.email.given(), &letter).await
