@@ -120,7 +120,8 @@ fn is_public(path: &str) -> bool {
         || matches!(path, "/openapi.json" | "/openapi-3.0.json" | "/postman.json")
 }
 
-/// Lets pages of any origin read what is public, whatever origins may call the API.
+/// Lets pages of any origin read what is public, whatever origins may call the API. For the rest, answers a preflight that
+/// [`cors`] has refused with a problem.
 pub async fn open_public<B: MessageBody + 'static>(
     req: ServiceRequest,
     next: Next<B>,

@@ -29,8 +29,8 @@ pub(super) enum Command {
     /// Run a program of PostgreSQL on the embedded database, whether a server is running or not
     ///
     /// The program finds the database by the variables PGHOST, PGPORT, PGUSER and PGDATABASE; those that lead elsewhere, such
-    /// as PGSERVICE, are removed. To look into it: `mintage database exec
-    /// psql`. To back it up: `mintage database exec --owner pg_dump -Fc -f mintage.dump`.
+    /// as PGSERVICE, are removed. To look into it: `mintage database exec psql`. To back it up:
+    /// `mintage database exec --owner pg_dump -Fc -f mintage.dump`.
     Exec(Exec),
 }
 

@@ -135,7 +135,8 @@ impl Config {
     }
 
     /// Whether the server shows its mails at `/dev/mails`: in development, unless `PUBLIC_URL` names another computer.
-    /// A server for others may be behind a proxy that cannot be told from a program on this computer.
+    /// At a public address, requests of strangers may come through a proxy on this computer, and look like those of its
+    /// user.
     pub fn has_mailbox(&self) -> bool {
         let url = url::Url::parse(&self.server.public_url).ok();
         let host = url.as_ref().and_then(url::Url::host_str).unwrap_or_default();

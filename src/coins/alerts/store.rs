@@ -97,8 +97,8 @@ struct Crossed {
     once: bool,
 }
 
-/// Arms and disarms alerts by the values of a snapshot, and enqueues one mail for each user. Must run in the transaction that publishes
-/// the snapshot.
+/// Arms and disarms alerts by the values of a snapshot, and enqueues one mail for each user. Must run in the transaction
+/// that publishes the snapshot.
 pub fn evaluate(conn: &mut PgConnection, snapshot_id: SnapshotId, now: DateTime<Utc>) -> QueryResult<()> {
     sql_query(format!(
         "{FOUND} UPDATE alerts a SET armed = true FROM found \

@@ -193,8 +193,8 @@ pub async fn read_chart(
         attribution: view.provenance(&snapshot).attribution,
     };
     let draw = if is_sparkline { sparkline::draw } else { draw::draw };
-    // Takes some tenths of a millisecond at any size: too little for another thread, and for a cache, which many sizes
-    // would fill.
+    // The number of points and labels is bounded at any size: not worth another thread, nor a cache, which many sizes would
+    // fill.
     let mut response = respond_with(&req, "image/svg+xml", draw(&picture, size, theme).into_bytes());
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=60"));
