@@ -12,6 +12,7 @@ pub mod etag;
 mod fallback;
 mod forwarded;
 pub mod html;
+pub mod import;
 mod json;
 pub mod kind;
 mod network;

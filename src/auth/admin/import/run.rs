@@ -8,12 +8,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use validator::ValidationError;
 
-use super::file::{Format, Line, Mistake};
+use super::file::{Format, Line};
 use crate::{
     audit::{Event, EventKind},
     auth::{self, challenges, mails::InvitationMail},
     db::UserId,
-    http::{FieldError, Problem, kind},
+    http::{
+        Problem,
+        import::{Mistake, Mistakes},
+    },
     jobs,
     limits::Limits,
     passwords,
@@ -24,8 +27,6 @@ use crate::{
 const MAX_LINES: usize = 50_000;
 /// Lines that are inserted with one statement.
 const BATCH: usize = 500;
-/// Mistakes that are listed.
-const MAX_LISTED: usize = 100;
 /// Each takes a few statements.
 const MAX_INVITED: usize = 5_000;
 
@@ -199,7 +200,7 @@ impl Run<'_> {
                 }
             }
         }
-        if free.is_empty() || self.mistakes.count > 0 {
+        if free.is_empty() || !self.mistakes.is_empty() {
             return Ok(());
         }
         users::insert_all(conn, &free).map_err(|error| match Taken::by(&error) {
@@ -233,7 +234,7 @@ impl Run<'_> {
     }
 
     fn finish(self, conn: &mut PgConnection) -> Result<Report, Problem> {
-        if self.mistakes.count > 0 {
+        if !self.mistakes.is_empty() {
             return Err(self.mistakes.problem());
         }
         (self.how.event)(EventKind::UsersImported, None)
@@ -248,33 +249,4 @@ impl Run<'_> {
 fn names(user: &NewUser) -> impl Iterator<Item = (&'static str, &str)> {
     let username = user.username_canonical().map(|name| ("username", name));
     [("email", user.email().canonical())].into_iter().chain(username)
-}
-
-/// The mistakes of a file: the first ones, and how many there are.
-#[derive(Default)]
-struct Mistakes {
-    listed: Vec<FieldError>,
-    count: usize,
-}
-
-impl Mistakes {
-    fn add(&mut self, line: u64, mistake: Mistake) {
-        self.count += 1;
-        if self.listed.len() == MAX_LISTED {
-            return;
-        }
-        let Mistake { field, code, message } = mistake;
-        let pointer = if field.is_empty() { format!("/{line}") } else { format!("/{line}/{field}") };
-        self.listed.push(FieldError { pointer, code: code.into(), message: message.into() });
-    }
-
-    fn problem(self) -> Problem {
-        let some = if self.count > MAX_LISTED {
-            format!(", the first {MAX_LISTED} are listed")
-        } else {
-            String::new()
-        };
-        let detail = format!("nothing was imported; mistakes: {}{some}", self.count);
-        Problem::new(&kind::VALIDATION_FAILED).detail(detail).fields(self.listed)
-    }
 }
