@@ -34,7 +34,7 @@
 
 import { apiKeys, gettingStarted, leaving, sessions, signingIn, user } from './flow/accounts.mjs';
 import { administration } from './flow/admin.mjs';
-import { alerts, coins, watchlist } from './flow/coins.mjs';
+import { alerts, coins, portfolio, watchlist } from './flow/coins.mjs';
 import { confirmation, mail } from './flow/mail.mjs';
 import { pages, system } from './flow/system.mjs';
 
@@ -176,6 +176,7 @@ export const folders = [
   coins,
   watchlist,
   alerts,
+  portfolio,
   user,
   signingIn,
   mail,

@@ -269,3 +269,59 @@ export const alerts = {
     },
   ],
 };
+
+export const portfolio = {
+  name: 'Portfolio',
+  about: 'What you bought and sold, its value and its gains. Numbers are exact decimals as text.',
+  steps: [
+    {
+      call: 'create_transaction',
+      test: () =>
+        pm.test('keeps the numbers exactly', () => {
+          pm.expect(body.amount).to.eql('0.25');
+          pm.expect(body.total).to.eql('15000');
+        }),
+      keep: () => keep('transaction_id', body.id),
+    },
+    {
+      call: 'create_transaction',
+      when: 'a sale of more than is held',
+      about: 'A sale cannot be of more than was held on its day.',
+      change: { kind: 'sell', amount: '1000000' },
+      problem: 'holdings-exceeded',
+    },
+    {
+      call: 'create_transaction',
+      when: 'an amount as a number',
+      about: 'JSON numbers lose digits, so amounts are text.',
+      change: { amount: 0.25 },
+      problem: 'validation-failed',
+      at: ['/amount', 'type'],
+    },
+    {
+      call: 'import_transactions',
+      text: {
+        type: 'text/csv',
+        body: 'day,kind,coin,amount,total\n2026-03-02,buy,bitcoin,0.1,6500\n2026-03-03,sell,bitcoin,0.05,3600\n',
+      },
+      test: () => pm.test('records both lines', () => pm.expect(body.recorded).to.eql(2)),
+    },
+    { call: 'list_transactions' },
+    { call: 'read_transaction', path: { id: '{{transaction_id}}' } },
+    {
+      call: 'replace_transaction',
+      path: { id: '{{transaction_id}}' },
+      test: () => pm.test('keeps its id', () => pm.expect(body.id).to.eql(pm.variables.get('transaction_id'))),
+    },
+    {
+      call: 'read_portfolio',
+      test: () =>
+        pm.test('holds bitcoin', () => {
+          pm.expect(body.positions.map(({ slug }) => slug)).to.include('bitcoin');
+        }),
+    },
+    { call: 'read_portfolio_history' },
+    { call: 'export_transactions' },
+    { call: 'delete_transaction', path: { id: '{{transaction_id}}' } },
+  ],
+};

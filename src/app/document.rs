@@ -35,6 +35,7 @@ use crate::http::{complete, to_openapi_30};
         (name = "coins", description = "Market data."),
         (name = "watchlist", description = "The coins you watch."),
         (name = "alerts", description = "Mails when a price or another number of a coin crosses a threshold."),
+        (name = "portfolio", description = "What you bought and sold, its value and its gains."),
         (name = "jobs", description = "Administration of background jobs."),
         (name = "audit", description = "The trail of security events, for admins."),
         (name = "pages", description = "The start page, and the pages that links in mails open."),

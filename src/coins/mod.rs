@@ -11,6 +11,7 @@ mod find;
 mod history;
 mod list;
 mod number;
+mod portfolio;
 mod read;
 mod select;
 mod sparse;
@@ -39,5 +40,6 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(history::read_history)
         .service(chart::read_chart)
         .configure(watchlist::routes)
-        .configure(alerts::routes);
+        .configure(alerts::routes)
+        .configure(portfolio::routes);
 }

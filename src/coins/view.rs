@@ -133,6 +133,14 @@ impl View {
         Ok(self.chosen(currency)?.newest.subscribe())
     }
 
+    /// Returns the code of a configured currency, by default the first, in upper case.
+    ///
+    /// # Errors
+    /// `validation-failed` for a currency that is not configured.
+    pub(super) fn code(&self, currency: Option<&str>) -> Result<String, Problem> {
+        Ok(self.chosen(currency)?.code.clone())
+    }
+
     fn chosen(&self, currency: Option<&str>) -> Result<&InCurrency, Problem> {
         let found = match currency {
             None => self.currencies.first(),

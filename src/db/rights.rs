@@ -19,7 +19,7 @@ pub(super) const MIGRATIONS: &str = "__diesel_schema_migrations";
 
 /// Rights on each table besides SELECT. Rows that a foreign key deletes need none; `LOCK TABLE … IN EXCLUSIVE MODE` and
 /// `SELECT … FOR UPDATE` need UPDATE; identity columns need no right on their sequence.
-const RIGHTS: [(&str, &str); 35] = [
+const RIGHTS: [(&str, &str); 36] = [
     (MIGRATIONS, ""),
     ("alerts", "INSERT, UPDATE, DELETE"),
     ("api_key_usage", "INSERT, UPDATE, DELETE"),
@@ -40,6 +40,7 @@ const RIGHTS: [(&str, &str); 35] = [
     ("jobs", "INSERT, UPDATE, DELETE"),
     ("login_devices", "INSERT, UPDATE, DELETE"),
     ("login_networks", "INSERT, UPDATE, DELETE"),
+    ("portfolio_transactions", "INSERT, UPDATE, DELETE"),
     ("provider_state", "INSERT, UPDATE"),
     ("rate_limits", "INSERT, UPDATE, DELETE"),
     ("refresh_tokens", "INSERT, UPDATE, DELETE"),

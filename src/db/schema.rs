@@ -218,6 +218,20 @@ diesel::table! {
 }
 
 diesel::table! {
+    portfolio_transactions (id) {
+        id -> Uuid,
+        user_id -> Uuid,
+        coin_id -> Int8,
+        kind -> Text,
+        amount -> Numeric,
+        total -> Numeric,
+        currency -> Text,
+        day -> Date,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     provider_state (provider) {
         provider -> Text,
         failures -> Int4,
@@ -431,6 +445,8 @@ diesel::joinable!(coin_refs -> coins (coin_id));
 diesel::joinable!(coin_social -> coins (coin_id));
 diesel::joinable!(login_devices -> users (user_id));
 diesel::joinable!(login_networks -> users (user_id));
+diesel::joinable!(portfolio_transactions -> coins (coin_id));
+diesel::joinable!(portfolio_transactions -> users (user_id));
 diesel::joinable!(refresh_tokens -> sessions (session_id));
 diesel::joinable!(security_events -> audit_chains (chain));
 diesel::joinable!(sessions -> users (user_id));
@@ -461,6 +477,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     jobs,
     login_devices,
     login_networks,
+    portfolio_transactions,
     provider_state,
     rate_limits,
     refresh_tokens,

@@ -11,7 +11,7 @@ const MAX_LINE: usize = 16 * 1024;
 const MAX_LISTED: usize = 100;
 
 /// What is wrong with a line.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
     /// Empty if it is not about one field.
     pub field: String,

@@ -89,7 +89,7 @@ kinds! {
     METHOD_NOT_ALLOWED = 405 "method-not-allowed", "Method not allowed",
         "The path does not support this method. The `Allow` header lists the supported ones.";
     REQUEST_TIMEOUT = 408 "request-timeout", "The body took too long",
-        "The request body was not complete within 10 seconds (a picture: 30 seconds, an import of users: a minute).";
+        "The request body was not complete within 10 seconds (a picture or an import of transactions: 30 seconds, an import of users: a minute).";
     AMBIGUOUS_NAME = 409 "ambiguous-name", "The name is ambiguous",
         "Several resources have this name, so nothing was changed. Repeat the request with the `id` of one of `choices`.",
         Example::Choices(&[
@@ -112,12 +112,14 @@ kinds! {
         "The action does not fit the status of the account; the detail says why.";
     LIMIT_REACHED = 409 "limit-reached", "The limit is reached",
         "An account can have a limited number of these; the detail states the limit. Delete one first.";
+    HOLDINGS_EXCEEDED = 409 "holdings-exceeded", "A sale would be of more than is held",
+        "A sale cannot be of more than was held on its day, after all transactions before it; the detail names the coin and the day. Record the purchase first, or delete the sale first.";
     IDEMPOTENCY_KEY_IN_USE = 409 "idempotency-key-in-use", "A request with this key is running",
         "Another request with the same `Idempotency-Key` is being carried out. Repeat yours after the number of seconds in `Retry-After`: it then gets the same response.";
     PRECONDITION_FAILED = 412 "precondition-failed", "The resource has changed",
         "`If-Match` does not match the current version. Read the resource again and repeat the change.";
     PAYLOAD_TOO_LARGE = 413 "payload-too-large", "The body is too large",
-        "A JSON body or a form can have at most 64 KiB, a picture 2 MiB, an import of users 16 MiB.";
+        "A JSON body or a form can have at most 64 KiB, a picture 2 MiB, an import of transactions 1 MiB, an import of users 16 MiB.";
     UNSUPPORTED_MEDIA_TYPE = 415 "unsupported-media-type", "The body has an unsupported type",
         "Send `Content-Type: application/json` without `Content-Encoding`. A picture must be PNG, JPEG, WebP or GIF by its content, whatever its name or type says.";
     VALIDATION_FAILED = 422 "validation-failed", "The request is not valid",

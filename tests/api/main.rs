@@ -54,6 +54,7 @@ mod coins {
     mod chart;
     mod history;
     mod list;
+    mod portfolio;
     mod stream;
     mod watchlist;
 }

@@ -32,7 +32,7 @@ impl Default for Place {
 const ACCOUNT: &str = "account";
 
 /// The members of the document and what they list, of the user `$1`. Each has few rows: their numbers are limited.
-const LISTS: [(&str, &str); 9] = [
+const LISTS: [(&str, &str); 10] = [
     (
         ACCOUNT,
         "SELECT id, email, email_confirmed_at, email_changed_at, username, name, role, created_at, updated_at, \
@@ -73,6 +73,12 @@ const LISTS: [(&str, &str); 9] = [
         "SELECT a.id, a.coin_id, c.symbol, a.metric, a.currency, a.direction, a.threshold, a.hysteresis, a.once, \
              a.armed, a.created_at, a.crossed_at \
          FROM alerts a JOIN coins c ON c.id = a.coin_id WHERE a.user_id = $1 ORDER BY a.id LIMIT 1000",
+    ),
+    (
+        "portfolio",
+        "SELECT p.id, p.coin_id, c.symbol, p.kind, p.amount::text, p.total::text, p.currency, p.day, p.created_at \
+         FROM portfolio_transactions p JOIN coins c ON c.id = p.coin_id WHERE p.user_id = $1 \
+         ORDER BY p.day, p.kind, p.id LIMIT 10000",
     ),
     (
         "mailed_links",

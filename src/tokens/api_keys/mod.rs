@@ -15,8 +15,8 @@ pub use self::secret::parse as digest_of;
 pub(super) use self::store::find;
 pub use self::{
     scope::{
-        AlertsRead, AlertsWrite, CoinsRead, Permission, ProfileRead, Scope, Scopes, WatchlistRead,
-        WatchlistWrite,
+        AlertsRead, AlertsWrite, CoinsRead, Permission, PortfolioRead, PortfolioWrite, ProfileRead, Scope,
+        Scopes, WatchlistRead, WatchlistWrite,
     },
     secret::{Digest, NewSecret, PREFIX},
     store::{

@@ -37,6 +37,12 @@ pub enum Scope {
     #[serde(rename = "alerts:write")]
     #[strum(serialize = "alerts:write")]
     AlertsWrite,
+    #[serde(rename = "portfolio:read")]
+    #[strum(serialize = "portfolio:read")]
+    PortfolioRead,
+    #[serde(rename = "portfolio:write")]
+    #[strum(serialize = "portfolio:write")]
+    PortfolioWrite,
     /// Only for keys of admins.
     #[serde(rename = "tokens:introspect")]
     #[strum(serialize = "tokens:introspect")]
@@ -57,14 +63,14 @@ impl Scope {
         self.into()
     }
 
-    fn bit(self) -> u8 {
-        1 << (self as u8)
+    fn bit(self) -> u16 {
+        1 << (self as u16)
     }
 }
 
 /// A set of scopes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Scopes(u8);
+pub struct Scopes(u16);
 
 impl Scopes {
     pub fn contains(self, scope: Scope) -> bool {
@@ -118,7 +124,7 @@ macro_rules! permissions {
     )*};
 }
 
-permissions!(CoinsRead ProfileRead WatchlistRead WatchlistWrite AlertsRead AlertsWrite);
+permissions!(CoinsRead ProfileRead WatchlistRead WatchlistWrite AlertsRead AlertsWrite PortfolioRead PortfolioWrite);
 // The scope `tokens:introspect` is required by [`Machine`](super::super::Machine), which accepts no access token.
 
 #[cfg(test)]

@@ -12,13 +12,21 @@ use uuid::Uuid;
 use crate::{
     auth::api_keys::create as create_key,
     pictures::samples,
-    support::{App, Client, PASSWORD},
+    support::{App, Client, PASSWORD, file_of_transactions},
 };
 
 const MATRIX: &str = include_str!("matrix.txt");
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
-const SCOPES: [&str; 6] =
-    ["coins:read", "profile:read", "watchlist:read", "watchlist:write", "alerts:read", "alerts:write"];
+const SCOPES: [&str; 8] = [
+    "coins:read",
+    "profile:read",
+    "watchlist:read",
+    "watchlist:write",
+    "alerts:read",
+    "alerts:write",
+    "portfolio:read",
+    "portfolio:write",
+];
 
 /// Operations below the paths of admins that others may call too, each with the reason.
 const OPEN_TO_OTHERS: [&str; 1] = [
@@ -142,6 +150,7 @@ struct Case {
     account: Client,
     owner: Client,
     alert: String,
+    transaction: String,
     session: String,
     key: String,
 }
@@ -151,11 +160,14 @@ impl Case {
         let owner = if caller == Caller::Unconfirmed { app.user().await } else { app.confirmed_user().await };
         let alert = json!({"coin": "btc", "metric": "price", "direction": "above", "threshold": 75_000});
         let alert = owner.post("/api/v1/user/alerts", &alert).await.assert(201).json();
+        let purchase = json!({"coin": "btc", "kind": "buy", "amount": "1", "total": "1", "day": "2026-01-01"});
+        let purchase = owner.post("/api/v1/user/portfolio/transactions", &purchase).await.assert(201).json();
         let another = create_key(&owner, &["coins:read"]).await;
         let session = app.login(&owner.email).await.get("/api/v1/auth/sessions").await.assert(200).json();
         let session = session["data"].as_array().unwrap().iter().find(|one| one["current"] == true).unwrap();
         let (alert, session) = (alert["id"].as_str().unwrap().into(), session["id"].as_str().unwrap().into());
         let key = another["id"].as_str().unwrap().into();
+        let transaction = purchase["id"].as_str().unwrap().into();
         let scopes: Vec<_> = SCOPES.into_iter().filter(|scope| Some(*scope) != missing).collect();
         let client = match caller {
             Caller::Anonymous => app.anyone(),
@@ -180,7 +192,7 @@ impl Case {
             }
         };
         let account = if client.id.is_empty() { owner.clone() } else { client.clone() };
-        Self { client, account, owner, alert, session, key }
+        Self { client, account, owner, alert, transaction, session, key }
     }
 
     /// Sends the request and returns the status. The body of a stream is not read.
@@ -188,6 +200,7 @@ impl Case {
         let template = operation.template();
         let id = match template.trim_start_matches("/api/v1/").split('/').next().unwrap() {
             _ if template.contains("/alerts/") => self.alert.clone(),
+            _ if template.contains("/transactions/") => self.transaction.clone(),
             _ if template.contains("/sessions/{id}") => self.session.clone(),
             _ if template.contains("/api-keys/") => self.key.clone(),
             "users" => self.owner.id.clone(),
@@ -215,6 +228,7 @@ impl Case {
         let send = |request: reqwest::RequestBuilder| match &body {
             Value::Null if operation.name == "PUT /api/v1/user/avatar" => picture(request),
             _ if operation.name == "POST /api/v1/users/import" => file_of_users(request),
+            _ if operation.name == "POST /api/v1/user/portfolio/import" => file_of_transactions(request),
             Value::Null => request,
             body => request.json(body),
         };

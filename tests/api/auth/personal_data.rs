@@ -14,7 +14,7 @@ use crate::support::{App, Client, PASSWORD, eventually, speak};
 const EXPORT: &str = "/api/v1/user/export";
 
 /// Tables with data of a person, and the member of the export that shows it.
-const EXPORTED: [(&str, &str); 13] = [
+const EXPORTED: [(&str, &str); 14] = [
     ("users", "account"),
     ("sessions", "sessions"),
     ("refresh_tokens", "sessions"),
@@ -24,6 +24,7 @@ const EXPORTED: [(&str, &str); 13] = [
     ("api_key_usage", "api_keys"),
     ("watchlist", "watchlist"),
     ("alerts", "alerts"),
+    ("portfolio_transactions", "portfolio"),
     ("challenges", "mailed_links"),
     ("jobs", "pending_mails"),
     ("security_events", "events"),
@@ -70,6 +71,8 @@ async fn user_with_everything(app: &App) -> Client {
     user.post("/api/v1/user/api-keys", &key).await.assert(201);
     let alert = json!({"coin": "bitcoin", "metric": "price", "direction": "above", "threshold": 75000});
     user.post("/api/v1/user/alerts", &alert).await.assert(201);
+    let purchase = json!({"coin": "bitcoin", "kind": "buy", "amount": "1", "total": "1", "day": "2026-01-01"});
+    user.post("/api/v1/user/portfolio/transactions", &purchase).await.assert(201);
     let forgot = json!({"email": user.email});
     app.anyone().post("/api/v1/auth/password/forgot", &forgot).await.assert(202);
     app.idle().await;

@@ -44,6 +44,12 @@ pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     panic!("{what} did not happen");
 }
 
+/// Makes a request an import of one transaction.
+pub fn file_of_transactions(request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+    let file = "day,kind,coin,amount,total\n2026-01-01,buy,bitcoin,1,1\n";
+    request.header("content-type", "text/csv").body(file)
+}
+
 /// Locks all rows of `table`, sends `ask`, and asserts that the job which this enqueues waits for them while the
 /// challenges are not locked.
 pub async fn assert_waits_without_challenge(app: &App, table: &str, ask: impl Future<Output = Response>) {

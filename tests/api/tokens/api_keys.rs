@@ -8,15 +8,23 @@ use uuid::Uuid;
 
 use crate::{
     auth::api_keys::{KEYS, create, with_key},
-    support::{App, Client, Response, begin_minutes},
+    support::{App, Client, Response, begin_minutes, file_of_transactions},
 };
 
 const COINS: &str = "/api/v1/coins";
-const SCOPES: [&str; 6] =
-    ["coins:read", "profile:read", "watchlist:read", "watchlist:write", "alerts:read", "alerts:write"];
+const SCOPES: [&str; 8] = [
+    "coins:read",
+    "profile:read",
+    "watchlist:read",
+    "watchlist:write",
+    "alerts:read",
+    "alerts:write",
+    "portfolio:read",
+    "portfolio:write",
+];
 
 /// The scope that each operation needs. Every other operation that needs a token refuses keys.
-const ACCEPTING: [(&str, &str, &str); 15] = [
+const ACCEPTING: [(&str, &str, &str); 24] = [
     ("GET", "/api/v1/coins", "coins:read"),
     ("GET", "/api/v1/coins.csv", "coins:read"),
     ("GET", "/api/v1/coins/sparse", "coins:read"),
@@ -32,15 +40,30 @@ const ACCEPTING: [(&str, &str, &str); 15] = [
     ("POST", "/api/v1/user/alerts", "alerts:write"),
     ("GET", "/api/v1/user/alerts/{id}", "alerts:read"),
     ("DELETE", "/api/v1/user/alerts/{id}", "alerts:write"),
+    ("GET", "/api/v1/user/portfolio", "portfolio:read"),
+    ("GET", "/api/v1/user/portfolio/history", "portfolio:read"),
+    ("GET", "/api/v1/user/portfolio/transactions", "portfolio:read"),
+    ("GET", "/api/v1/user/portfolio/transactions.csv", "portfolio:read"),
+    ("POST", "/api/v1/user/portfolio/transactions", "portfolio:write"),
+    ("GET", "/api/v1/user/portfolio/transactions/{id}", "portfolio:read"),
+    ("PUT", "/api/v1/user/portfolio/transactions/{id}", "portfolio:write"),
+    ("DELETE", "/api/v1/user/portfolio/transactions/{id}", "portfolio:write"),
+    ("POST", "/api/v1/user/portfolio/import", "portfolio:write"),
 ];
 
 async fn call(client: &Client, method: &str, template: &str) -> Response {
     let template = template.replace("/sparse", "/sparse?fields=price");
     let path = template.replace("{coin}", "BTC").replace("{id}", &Uuid::now_v7().to_string());
-    let body = json!({"coin": "btc", "metric": "price", "direction": "above", "threshold": 75_000});
+    let alert = json!({"coin": "btc", "metric": "price", "direction": "above", "threshold": 75_000});
+    let purchase = json!({"coin": "btc", "kind": "buy", "amount": "1", "total": "1", "day": "2026-01-01"});
+    let with_body = |request: reqwest::RequestBuilder| match template.as_str() {
+        "/api/v1/user/portfolio/import" => file_of_transactions(request),
+        _ if template.contains("/portfolio/") => request.json(&purchase),
+        _ => request.json(&alert),
+    };
     let method: Method = method.parse().unwrap();
-    let has_body = method == Method::POST || method == Method::PATCH;
-    client.send(method, &path, |request| if has_body { request.json(&body) } else { request }).await
+    let has_body = method == Method::POST || (method == Method::PUT && template.contains("/portfolio/"));
+    client.send(method, &path, |request| if has_body { with_body(request) } else { request }).await
 }
 
 #[tokio::test]
