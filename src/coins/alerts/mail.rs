@@ -25,7 +25,7 @@ const MAX_NAMES: usize = 3;
 #[derive(Serialize, Deserialize)]
 pub struct CoinAlertsMail {
     pub user: UserId,
-    /// When the snapshot was published.
+    /// The time of the data.
     pub at: DateTime<Utc>,
     /// At most as many as a user has alerts.
     pub crossings: Vec<Crossing>,

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     db::{CoinId, SnapshotId, UserId, schema::alerts},
-    jobs, users,
+    jobs, market, users,
 };
 
 /// Per user.
@@ -119,8 +119,12 @@ pub fn evaluate(conn: &mut PgConnection, snapshot_id: SnapshotId, now: DateTime<
     .load(conn)?;
     let done: Vec<Uuid> = crossed.iter().filter(|one| one.once).map(|one| one.id).collect();
     diesel::delete(alerts::table.filter(alerts::id.eq_any(done))).execute(conn)?;
+    if crossed.is_empty() {
+        return Ok(());
+    }
+    let at = market::time_of(conn, snapshot_id)?;
     for (user, crossings) in by_user(crossed) {
-        jobs::enqueue(conn, &CoinAlertsMail { user, at: now, crossings }, now)?;
+        jobs::enqueue(conn, &CoinAlertsMail { user, at, crossings }, now)?;
     }
     Ok(())
 }

@@ -19,8 +19,8 @@ pub use self::{
     social::{add_social, social_targets},
 };
 pub use self::{
-    history::{Point, Step, history},
-    snapshots::ensure_demo,
+    history::{Point, Step, history, newest_data},
+    snapshots::{ensure_demo, has_real, time_of},
 };
 
 /// The NOTIFY channel on which each publication is announced.

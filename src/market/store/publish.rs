@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult, prelude::*, sql_query};
 
 use super::{
-    super::{model::Market, providers::demo},
+    super::{identity::Identities, model::Market, providers::demo},
     CHANNEL,
     slots::{Claim, finish, postpone},
     snapshots::{insert, lock},
@@ -24,6 +24,7 @@ pub fn publish(
     conn: &mut PgConnection,
     claim: &Claim,
     market: &Market,
+    identities: &Identities,
     now: DateTime<Utc>,
     hold_until: Option<DateTime<Utc>>,
 ) -> QueryResult<Option<SnapshotId>> {
@@ -31,7 +32,7 @@ pub fn publish(
     if !finish(conn, claim, market.provider, now, hold_until)? {
         return Ok(None);
     }
-    let snapshot_id = insert(conn, market, now)?;
+    let snapshot_id = insert(conn, market, identities, now)?;
     record_success(conn, market.provider, now)?;
     sql_query(format!("NOTIFY {CHANNEL}")).execute(conn)?;
     Ok(Some(snapshot_id))
