@@ -186,14 +186,14 @@ fn number(written: &str) -> Option<&'static str> {
     if !unsigned.starts_with(|c: char| c.is_ascii_digit()) {
         return None;
     }
-    let digits = unsigned.trim_end_matches(['%', 'x', 'X']);
+    let digits = unsigned.trim_end_matches(['%', 'x', 'X', 'k', 'K']);
     if digits.contains(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | ',')) {
         return None;
     }
     let unit = unsigned.strip_prefix(digits)?;
     let is_small = || digits.replace(',', "").parse::<f64>().is_ok_and(|value| value < MIN_PERCENT);
     match (unit, text.chars().next()?) {
-        ("", '0'..='9') => Some(if digits == "0" { "0" } else { "#" }),
+        ("" | "k" | "K", '0'..='9') => Some(if digits == "0" { "0" } else { "#" }),
         ("x" | "X", '0'..='9') => Some("#x"),
         ("%", _) if is_small() => None,
         ("%", '0'..='9') => Some("#%"),
@@ -251,17 +251,18 @@ mod tests {
     #[test]
     fn held_out_posts_are_labelled_as_people_do_more_often_than_by_vader() {
         let docs = std::fs::read_to_string("docs/sentiment.md").expect("docs");
-        for (part, min) in [("dev", 0.70), ("held-out", 0.70)] {
+        for part in ["dev", "held-out"] {
             let posts = posts(part);
+            let number = |count: usize| f64::from(u32::try_from(count).expect("few"));
             let accuracy = |score: fn(&str) -> f64| {
                 let right = posts.iter().filter(|(wanted, text)| label(score(text)) == *wanted).count();
-                let (right, n) = (f64::from(u32::try_from(right).expect("few")), posts.len() as f64);
+                let (right, n) = (number(right), number(posts.len()));
                 let (low, high) = wilson(right, n);
                 (right / n, format!("{:.2} ({low:.2} to {high:.2})", right / n))
             };
             let (vader, vader_text) = accuracy(|text| vader::score(text).compound);
             let (own, own_text) = accuracy(crypto);
-            assert!(posts.len() >= 150 && own >= min && vader < own, "{part}: {vader_text}, {own_text}");
+            assert!(posts.len() >= 150 && own >= 0.70 && vader < own, "{part}: {vader_text}, {own_text}");
             let row = format!("| {part} | {} | {vader_text} | {own_text} |", posts.len());
             assert!(docs.contains(&row), "docs/sentiment.md lacks {row}");
         }
@@ -273,11 +274,12 @@ mod tests {
         for part in ["dev", "held-out"] {
             let mut counts = BTreeMap::new();
             for (label, text) in posts(part) {
-                *counts.entry(label).or_insert(0) += 1;
+                *counts.entry(label).or_insert(0_usize) += 1;
                 assert!(texts.insert(text.to_lowercase()), "{text} occurs twice");
             }
             assert_eq!(counts.keys().collect::<Vec<_>>(), [NEGATIVE, NEUTRAL, POSITIVE]);
-            assert!(counts.values().all(|count| (50..60).contains(count)), "{counts:?}");
+            let all: usize = counts.values().sum();
+            assert!(counts.values().all(|count| (30..=36).contains(&(count * 100 / all))), "{counts:?}");
         }
     }
 
