@@ -139,19 +139,25 @@ fn is_name(written: &str) -> bool {
 
 /// Returns a stretched word with two and with one of the repeated letters; nothing for other words.
 fn relaxed(written: &str) -> impl Iterator<Item = String> {
-    let letters: Vec<char> = written.chars().collect();
-    let is_stretched =
-        letters.windows(STRETCHED).any(|run| run[0].is_alphabetic() && run.iter().all(|c| *c == run[0]));
-    let shortened = move |max: usize| {
-        let mut word = String::new();
-        let runs = letters.chunk_by(|a, b| a == b);
-        for run in runs {
-            let count = if run.len() >= STRETCHED { max } else { run.len() };
-            push_key(&mut word, &run.iter().take(count).collect::<String>());
-        }
-        word
+    let shortened = |max: usize| {
+        let letters: Vec<char> = written.chars().collect();
+        let kept = |run: &[char]| if run.len() >= STRETCHED { max } else { run.len() };
+        let word: String =
+            letters.chunk_by(|a, b| a == b).flat_map(|run| run.iter().take(kept(run))).collect();
+        let mut key = String::new();
+        push_key(&mut key, &word);
+        key
     };
-    [2, 1].into_iter().filter(move |_| is_stretched).map(shortened)
+    [2, 1].into_iter().filter(|_| is_stretched(written)).map(shortened)
+}
+
+fn is_stretched(written: &str) -> bool {
+    let (mut before, mut run) = (None, 0);
+    written.chars().any(|c| {
+        run = if before == Some(c) && c.is_alphabetic() { run + 1 } else { 1 };
+        before = Some(c);
+        run == STRETCHED
+    })
 }
 
 /// Appends the form of a word in which it is looked up: a number as `#`, `#x`, `#%`, `+#%` or `-#%`, and else its letters,
@@ -357,6 +363,7 @@ mod tests {
                 "a short squeeze is coming",
                 "wagmi",
                 "moooooon",
+                "bullishhhh",
                 "BTC +12%",
                 "ETH is up 8% today",
             ],
