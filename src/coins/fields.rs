@@ -185,10 +185,12 @@ mod tests {
         let all: Vec<_> = Fields::default().columns().collect();
         let market = "id symbol name slug rank price volume_24h volume_change_24h percent_change_1h \
             percent_change_24h percent_change_7d market_cap updated_at social.sentiment social.sentiment_basic \
+            social.sentiment_crypto social.sentiment_crypto_interval.low social.sentiment_crypto_interval.high \
+            social.lexicon social.coverage.sentiment social.coverage.sentiment_crypto \
             social.interval.low social.interval.high social.standard_deviation";
         assert!(all.join(" ").starts_with(market), "{all:?}");
         assert!(all.ends_with(&["social.missing.popularity", "social.sources", "social.as_of"]), "{all:?}");
-        assert_eq!(all.len(), 33);
+        assert_eq!(all.len(), 41);
         let quote: Vec<_> = Fields::parse("quote").expect("known").columns().collect();
         assert_eq!(quote[..4], ["id", "symbol", "quote.currency", "quote.price"]);
         assert_eq!(quote.len(), 10);

@@ -162,6 +162,7 @@ pub enum Sort {
     MarketCap,
     Sentiment,
     SentimentBasic,
+    SentimentCrypto,
     Popularity,
     PostsPerHour,
 }
@@ -202,6 +203,7 @@ fn value(coin: &Coin, sort: Sort) -> Option<f64> {
         Sort::MarketCap => coin.market_cap,
         Sort::Sentiment => social?.sentiment,
         Sort::SentimentBasic => social?.sentiment_basic,
+        Sort::SentimentCrypto => social?.sentiment_crypto,
         Sort::Popularity => social?.popularity,
         Sort::PostsPerHour => social?.posts_per_hour,
     }

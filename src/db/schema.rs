@@ -368,6 +368,7 @@ diesel::table! {
         basic -> Float8,
         post_hash -> Int8,
         author_hash -> Int8,
+        crypto -> Nullable<Float8>,
     }
 }
 

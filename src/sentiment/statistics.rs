@@ -9,13 +9,22 @@ const NEUTRAL: f64 = 0.05;
 const LOW_TAIL: f64 = 0.025;
 const HIGH_TAIL: f64 = 0.975;
 
-/// Both scores of one post.
+/// The scores of one post.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scored {
     /// VADER's compound of the unchanged text, from -1 to 1.
     pub compound: f64,
     /// [`super::basic()`] of it, from -1 to 1.
     pub basic: f64,
+    /// [`super::crypto()`] of it, from -1 to 1; None for a post that was scored before that existed.
+    pub crypto: Option<f64>,
+}
+
+impl Scored {
+    /// The post with [`Self::crypto`] as its compound, if it has that.
+    pub fn by_crypto(&self) -> Option<Self> {
+        Some(Self { compound: self.crypto?, ..*self })
+    }
 }
 
 /// A 95% confidence interval.
@@ -63,6 +72,8 @@ pub struct Opinion {
     /// `mean ± t(0.975, n - 1) * sd / sqrt(n)` (Student 1908), cut at -1 and 1.
     pub interval: Option<Interval>,
     pub shares: Option<Shares>,
+    /// Share of the posts whose compound is not 0.
+    pub coverage: Option<f64>,
     pub confidence: Confidence,
 }
 
@@ -88,6 +99,7 @@ impl Opinion {
             let (positive, negative) = (share(|value| value >= NEUTRAL), share(|value| value <= -NEUTRAL));
             Shares { positive, neutral: share(|value| value.abs() < NEUTRAL), negative }
         });
+        let coverage = compound.map(|_| share(|value| value.abs() > 0.0));
         let confidence = match sample.len() {
             0..10 => Confidence::None,
             10..30 => Confidence::Low,
@@ -100,6 +112,7 @@ impl Opinion {
             standard_deviation,
             interval,
             shares,
+            coverage,
             confidence,
         }
     }
@@ -194,7 +207,10 @@ mod tests {
     };
 
     fn sample(compounds: &[f64]) -> Vec<Scored> {
-        compounds.iter().map(|compound| Scored { compound: *compound, basic: compound / 2.0 }).collect()
+        compounds
+            .iter()
+            .map(|compound| Scored { compound: *compound, basic: compound / 2.0, crypto: None })
+            .collect()
     }
 
     fn near(value: f64, wanted: f64) -> bool {

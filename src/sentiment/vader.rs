@@ -26,28 +26,51 @@ pub struct Scores {
     pub compound: f64,
 }
 
-struct Token<'a> {
-    lower: &'a str,
-    is_upper: bool,
-    word: Word,
+#[derive(Clone, Copy)]
+pub struct Token<'a> {
+    /// With the punctuation around it.
+    pub written: &'a str,
+    pub lower: &'a str,
+    pub is_upper: bool,
+    pub word: Word,
+}
+
+/// The words that the rules are applied to.
+pub struct Vocabulary {
+    /// Returns an emoji in words.
+    pub emoji: fn(char) -> Option<&'static str>,
+    /// Changes the words of tokens, or joins several to one.
+    pub join: fn(Vec<Token<'_>>) -> Vec<Token<'_>>,
 }
 
 /// Scores a text of any length; the time grows with the square of the words after a "but".
 pub fn score(text: &str) -> Scores {
-    let text = in_words(text);
+    score_with(text, &Vocabulary { emoji: lexicon::emoji, join: |tokens| tokens })
+}
+
+/// Scores a text by the same rules with other words.
+pub fn score_with(text: &str, vocabulary: &Vocabulary) -> Scores {
+    let text = in_words(text, vocabulary.emoji);
     let text = text.trim_matches(is_space);
-    let stripped: Vec<&str> = text.split(is_space).filter(|token| !token.is_empty()).map(strip).collect();
+    let written: Vec<&str> = text.split(is_space).filter(|token| !token.is_empty()).collect();
+    let stripped: Vec<&str> = written.iter().map(|token| strip(token)).collect();
     // In one string, because an allocation for each word would take most of the time.
     let mut lower = String::with_capacity(text.len() + 16);
     let lengths: Vec<usize> = stripped.iter().map(|token| push_lowercase(&mut lower, token)).collect();
     let mut rest = lower.as_str();
-    let tokens: Vec<Token<'_>> = std::iter::zip(&stripped, &lengths)
-        .map(|(token, length)| {
-            let (lower, after) = rest.split_at(*length);
+    let tokens = (0..written.len())
+        .map(|at| {
+            let (lower, after) = rest.split_at(lengths[at]);
             rest = after;
-            Token { lower, is_upper: is_upper(token), word: lexicon::word(lower) }
+            Token {
+                written: written[at],
+                lower,
+                is_upper: is_upper(stripped[at]),
+                word: lexicon::word(lower),
+            }
         })
         .collect();
+    let tokens = (vocabulary.join)(tokens);
     let upper = tokens.iter().filter(|token| token.is_upper).count();
     let capitals_stand_out = 0 < upper && upper < tokens.len();
     let mut valences: Vec<f64> =
@@ -57,14 +80,14 @@ pub fn score(text: &str) -> Scores {
 }
 
 /// The text with its emoji described; one that follows a word or another emoji is set apart.
-fn in_words(text: &str) -> std::borrow::Cow<'_, str> {
-    if !text.chars().any(|c| lexicon::emoji(c).is_some()) {
+fn in_words(text: &str, emoji: fn(char) -> Option<&'static str>) -> std::borrow::Cow<'_, str> {
+    if !text.chars().any(|c| emoji(c).is_some()) {
         return text.into();
     }
     let mut words = String::with_capacity(text.len() * 2);
     let mut after_space = true;
     for c in text.chars() {
-        if let Some(description) = lexicon::emoji(c) {
+        if let Some(description) = emoji(c) {
             if !after_space {
                 words.push(' ');
             }
@@ -119,7 +142,7 @@ fn is_titlecase(c: char) -> bool {
 
 /// s: `polarity_scores` and `sentiment_valence`.
 fn valence(tokens: &[Token<'_>], at: usize, capitals_stand_out: bool) -> f64 {
-    let Token { lower, is_upper, word } = tokens[at];
+    let Token { lower, is_upper, word, .. } = tokens[at];
     let next = tokens.get(at + 1);
     let Some(listed) = word.valence else {
         return 0.0;

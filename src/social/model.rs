@@ -17,6 +17,16 @@ pub struct Social {
     /// stop words negations are lost.
     #[schema(example = 0.1175)]
     pub sentiment_basic: Option<f64>,
+    /// Mean of the posts' compound scores by the rules of VADER with the words of crypto markets, from -1 (negative) to 1
+    /// (positive).
+    #[schema(example = 0.2308)]
+    pub sentiment_crypto: Option<f64>,
+    /// 95% confidence interval of `sentiment_crypto`.
+    pub sentiment_crypto_interval: Option<Interval>,
+    /// The name and version of the list of words behind `sentiment_crypto`.
+    #[schema(example = "crypto-1")]
+    pub lexicon: String,
+    pub coverage: SentimentCoverage,
     /// 95% confidence interval of `sentiment`.
     pub interval: Option<Interval>,
     /// Sample standard deviation of the compound scores.
@@ -47,12 +57,29 @@ pub struct Social {
     pub as_of: DateTime<Utc>,
 }
 
+/// Shares of the posts that have a signal, from 0 to 1: a score that is not 0. Posts without one count as neutral.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SentimentCoverage {
+    /// Share of the posts with a score behind `sentiment` that is not 0; null without posts.
+    #[schema(example = 0.41)]
+    pub sentiment: Option<f64>,
+    /// Share of the posts with a score behind `sentiment_crypto` that is not 0; null without posts.
+    #[schema(example = 0.73)]
+    pub sentiment_crypto: Option<f64>,
+}
+
 /// Reasons for figures that are null; a figure that is known has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Missing {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Reason, required = false)]
     pub sentiment: Option<Reason>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Reason, required = false)]
+    pub sentiment_crypto: Option<Reason>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Reason, required = false)]
+    pub sentiment_crypto_interval: Option<Reason>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Reason, required = false)]
     pub interval: Option<Reason>,

@@ -88,7 +88,11 @@ pub fn score(
             text_hash,
             author_hash,
             at,
-            scored: Scored { compound: sentiment::score(text).compound, basic: sentiment::basic(text) },
+            scored: Scored {
+                compound: sentiment::score(text).compound,
+                basic: sentiment::basic(text),
+                crypto: Some(sentiment::crypto(text)),
+            },
         });
         if scored.len() == MAX_SAMPLE_SIZE {
             break;

@@ -98,6 +98,7 @@ pub fn save_posts(
                 social_posts::posted_at.eq(post.at),
                 social_posts::compound.eq(post.scored.compound),
                 social_posts::basic.eq(post.scored.basic),
+                social_posts::crypto.eq(post.scored.crypto),
             )
         })
         .collect();
@@ -182,7 +183,7 @@ pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
 
 /// Returns the stored data of these coins.
 pub fn known(conn: &mut PgConnection, of: &[CoinId]) -> QueryResult<HashMap<CoinId, Known>> {
-    type Row = (CoinId, String, DateTime<Utc>, f64, f64);
+    type Row = (CoinId, String, DateTime<Utc>, f64, f64, Option<f64>);
     type CursorRow = (CoinId, String, DateTime<Utc>, DateTime<Utc>, Option<f64>, Option<f64>);
     let posts: Vec<Row> = social_posts::table
         .filter(social_posts::coin_id.eq_any(of))
@@ -193,6 +194,7 @@ pub fn known(conn: &mut PgConnection, of: &[CoinId]) -> QueryResult<HashMap<Coin
             social_posts::posted_at,
             social_posts::compound,
             social_posts::basic,
+            social_posts::crypto,
         ))
         .load(conn)?;
     let cursors: Vec<CursorRow> = social_cursors::table
@@ -207,8 +209,8 @@ pub fn known(conn: &mut PgConnection, of: &[CoinId]) -> QueryResult<HashMap<Coin
         ))
         .load(conn)?;
     let mut known: HashMap<CoinId, Known> = HashMap::new();
-    for (coin, provider, at, compound, basic) in posts {
-        let post = KeptPost { provider, at, scored: Scored { compound, basic } };
+    for (coin, provider, at, compound, basic, crypto) in posts {
+        let post = KeptPost { provider, at, scored: Scored { compound, basic, crypto } };
         known.entry(coin).or_default().posts.push(post);
     }
     for (coin, source, since, until, posts, hours) in cursors {

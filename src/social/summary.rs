@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    model::{Missing, Social},
+    model::{Missing, SentimentCoverage, Social},
     post::{MAX_POST_AGE, MAX_SAMPLE_SIZE},
 };
 use crate::{
     db::CoinId,
-    sentiment::{Count, Interval, Opinion, Reason, Scored, rate, rate_interval},
+    sentiment::{CRYPTO_LEXICON, Count, Interval, Opinion, Reason, Scored, rate, rate_interval},
 };
 
 /// A source that was last read longer ago does not count.
@@ -75,6 +75,7 @@ fn summary(
     let as_of = known.coverage.iter().map(|coverage| coverage.until).max()?;
     let sample: Vec<Scored> = known.posts.iter().take(MAX_SAMPLE_SIZE).map(|post| post.scored).collect();
     let opinion = Opinion::of(&sample);
+    let by_crypto = Opinion::of(&sample.iter().filter_map(Scored::by_crypto).collect::<Vec<_>>());
     let per_source: Vec<Count> = counts.iter().flat_map(BTreeMap::values).copied().collect();
     let posts_per_hour = (!per_source.is_empty()).then(|| rate(&per_source));
     let popularity = match counts {
@@ -85,6 +86,13 @@ fn summary(
     Some(Social {
         sentiment: opinion.mean.map(rounded),
         sentiment_basic: opinion.basic.map(rounded),
+        sentiment_crypto: by_crypto.mean.map(rounded),
+        sentiment_crypto_interval: by_crypto.interval.map(rounded_interval),
+        lexicon: CRYPTO_LEXICON.into(),
+        coverage: SentimentCoverage {
+            sentiment: opinion.coverage.map(rounded),
+            sentiment_crypto: by_crypto.coverage.map(rounded),
+        },
         interval: opinion.interval.map(rounded_interval),
         standard_deviation: opinion.standard_deviation.map(rounded),
         shares: opinion.shares,
@@ -95,6 +103,8 @@ fn summary(
         popularity: popularity.ok().map(rounded),
         missing: Missing {
             sentiment: too_few(opinion.mean.is_none()),
+            sentiment_crypto: too_few(by_crypto.mean.is_none()),
+            sentiment_crypto_interval: too_few(by_crypto.interval.is_none()),
             interval: too_few(opinion.interval.is_none()),
             posts_per_hour: counts.as_ref().err().copied(),
             popularity: popularity.err(),
@@ -188,7 +198,11 @@ mod tests {
 
     fn post(minutes: i64, compound: f64) -> KeptPost {
         let at = now() - TimeDelta::minutes(minutes);
-        KeptPost { provider: "mastodon".into(), at, scored: Scored { compound, basic: 0.0 } }
+        KeptPost {
+            provider: "mastodon".into(),
+            at,
+            scored: Scored { compound, basic: 0.0, crypto: Some(compound / 2.0) },
+        }
     }
 
     fn covered(source: &str, hours: i64) -> Coverage {
@@ -275,6 +289,25 @@ mod tests {
         assert_eq!(all[&CoinId(1)].missing.interval, Some(Reason::TooFewPosts));
         assert_eq!(summaries(vec![Known::default()]), HashMap::new());
         assert_eq!(summarise(&HashMap::new(), None, now()), HashMap::new());
+    }
+
+    #[test]
+    fn posts_that_were_scored_by_vader_only_do_not_count_in_the_second_sentiment() {
+        let without = KeptPost { scored: Scored { compound: 0.9, basic: 0.0, crypto: None }, ..post(5, 0.9) };
+        let covered = || vec![covered("mastodon:a", 10)];
+        let all = summaries(vec![
+            coin(vec![post(1, 0.4), post(2, 0.0), without.clone()], covered()),
+            coin(vec![without], covered()),
+        ]);
+        let (both, one) = (&all[&CoinId(1)], &all[&CoinId(2)]);
+        assert_eq!((both.sentiment, both.sentiment_crypto), (Some(0.4333), Some(0.1)));
+        let coverage = SentimentCoverage { sentiment: Some(0.6667), sentiment_crypto: Some(0.5) };
+        assert_eq!((both.coverage, both.missing), (coverage, Missing::default()));
+        assert_eq!(
+            (one.sentiment, one.sentiment_crypto, one.coverage.sentiment_crypto),
+            (Some(0.9), None, None)
+        );
+        assert_eq!(one.missing.sentiment_crypto, Some(Reason::TooFewPosts));
     }
 
     #[test]

@@ -160,7 +160,7 @@ async fn coins_are_sorted_by_social_figures() {
     })
     .await;
     assert_eq!(symbols(&list("sort=sentiment&order=asc").await)[..2], ["BTC", "ETH"]);
-    for by in ["sentiment_basic", "popularity", "posts_per_hour"] {
+    for by in ["sentiment_basic", "sentiment_crypto", "popularity", "posts_per_hour"] {
         let body = list(&format!("sort={by}")).await;
         assert!(
             body["data"][2]["social"][by].is_null() || body["data"][0]["social"][by].is_number(),

@@ -55,11 +55,34 @@ async fn social_figures_stand_beside_market_data() {
     assert!(near(&ethereum["popularity"], 0.5), "{ethereum}");
     let silent = coin(&user, "ADA", |social| social["sample_size"] == 0).await;
     assert_eq!((&silent["sentiment"], &silent["popularity"]), (&Value::Null, &0.0.into()));
-    assert_eq!(silent["missing"], json!({"sentiment": "too_few_posts", "interval": "too_few_posts"}));
+    let missing = ["sentiment", "interval", "sentiment_crypto", "sentiment_crypto_interval"];
+    let missing: Value = missing.iter().map(|name| ((*name).to_owned(), json!("too_few_posts"))).collect();
+    assert_eq!(silent["missing"], missing);
     let one = user.get(&format!("{COINS}/btc")).await.assert(200).json();
     assert_eq!(one["data"]["social"]["sample_size"], 4);
     let history = "SELECT count(*) FROM coin_quotes WHERE sentiment IS NOT NULL AND popularity IS NOT NULL";
     assert!(app.count(history) > 0);
+}
+
+#[tokio::test]
+async fn posts_in_the_language_of_markets_have_a_second_sentiment() {
+    let (market, instance) = (market().await, silent().await);
+    instance.say_at(
+        BITCOIN,
+        timeline(&[
+            status(3, 5, "bitcoin to the moon"),
+            status(2, 70, "bitcoin got rugged"),
+            status(1, 130, "the mining difficulty of bitcoin"),
+        ]),
+    );
+    let app = app(&market, &mastodon(&instance));
+    let bitcoin = coin(&app.user().await, "BTC", |social| social["sample_size"] == 3).await;
+    assert!(near(&bitcoin["sentiment"], -0.34 / 3.0), "{bitcoin}");
+    assert!(near(&bitcoin["sentiment_crypto"], (0.6124 - 0.5859 + 0.0) / 3.0), "{bitcoin}");
+    assert_eq!(bitcoin["lexicon"], "crypto-1");
+    assert_eq!(bitcoin["coverage"], json!({"sentiment": 0.3333, "sentiment_crypto": 0.6667}));
+    let interval = &bitcoin["sentiment_crypto_interval"];
+    assert_eq!((&interval["low"], &interval["high"]), (&json!(-1.0), &json!(1.0)));
 }
 
 #[tokio::test]
