@@ -345,10 +345,13 @@ diesel::table! {
         provider -> Text,
         posted_at -> Timestamptz,
         text_hash -> Int8,
-        compound -> Float8,
-        basic -> Float8,
+        compound -> Nullable<Float8>,
+        basic -> Nullable<Float8>,
         post_hash -> Int8,
         author_hash -> Int8,
+        near_hash -> Nullable<Int8>,
+        thread_hash -> Nullable<Int8>,
+        dropped -> Nullable<Text>,
     }
 }
 

@@ -22,7 +22,7 @@ mod websocket;
 pub use self::{
     collect::{Collected, Collector},
     fingerprints::Fingerprints,
-    model::{Missing, Social},
+    model::{DroppedPosts, Missing, Social},
     queries::{Queries, Target, read_queries},
     sources::{budgets, specs as provider_specs},
     store::current,

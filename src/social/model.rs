@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 
 use crate::sentiment::{Confidence, Interval, Reason, Shares};
 
-/// Sentiment and popularity of a coin, from the newest English posts of the last 7 days: at most 100, without reposts
-/// and exact duplicates. A figure that cannot be computed is null, and `missing` has the reason.
+/// Sentiment and popularity of a coin, from the newest English posts of the last 7 days: at most 100, without reposts,
+/// repeated texts, further posts of an author within an hour, and posts that tag more than five coins. A figure that cannot be computed is null, and `missing` has the reason.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Social {
     /// Mean of the posts' VADER compound scores, from -1 (negative) to 1 (positive).
@@ -26,6 +26,16 @@ pub struct Social {
     /// Number of posts that were scored.
     #[schema(example = 100, minimum = 0)]
     pub sample_size: i64,
+    /// Time of the oldest post that was scored; null if there is none.
+    #[schema(example = "2026-11-20T03:12:40Z")]
+    pub sample_from: Option<DateTime<Utc>>,
+    /// Time of the newest post that was scored; null if there is none.
+    #[schema(example = "2026-11-20T09:59:58Z")]
+    pub sample_to: Option<DateTime<Utc>>,
+    /// Number of people who wrote the posts that were scored. The same person on two networks counts as two.
+    #[schema(example = 87, minimum = 0)]
+    pub authors: i64,
+    pub dropped: DroppedPosts,
     pub confidence: Confidence,
     /// English posts per hour, summed over all sources.
     #[schema(example = 212.8)]
@@ -45,6 +55,24 @@ pub struct Social {
     pub sources: Vec<String>,
     /// When the sources were last read.
     pub as_of: DateTime<Utc>,
+}
+
+/// Numbers of posts that were left out between `sample_from` and now, by reason; without a sample, in the last 7 days.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"language": 41, "duplicate": 17, "author": 12, "tags": 3}))]
+pub struct DroppedPosts {
+    /// Posts that are not English.
+    #[schema(minimum = 0)]
+    pub language: i64,
+    /// Posts with the same or a similar text as one that counts.
+    #[schema(minimum = 0)]
+    pub duplicate: i64,
+    /// Further posts of the same author within an hour.
+    #[schema(minimum = 0)]
+    pub author: i64,
+    /// Posts that tag more than five coins.
+    #[schema(minimum = 0)]
+    pub tags: i64,
 }
 
 /// Reasons for figures that are null; a figure that is known has none.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    model::{Missing, Social},
+    model::{DroppedPosts, Missing, Social},
     post::{MAX_POST_AGE, MAX_SAMPLE_SIZE},
 };
 use crate::{
@@ -23,6 +23,8 @@ const MIN_WINDOW: TimeDelta = TimeDelta::minutes(5);
 pub struct KeptPost {
     pub provider: String,
     pub at: DateTime<Utc>,
+    pub author: i64,
+    pub thread: Option<i64>,
     pub scored: Scored,
 }
 
@@ -46,7 +48,15 @@ impl Coverage {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Known {
     pub posts: Vec<KeptPost>,
+    pub dropped: DroppedPosts,
     pub coverage: Vec<Coverage>,
+}
+
+impl Known {
+    /// Returns the posts that the figures are made of, newest first.
+    pub fn sample(&self) -> impl Iterator<Item = &KeptPost> {
+        self.posts.iter().take(MAX_SAMPLE_SIZE)
+    }
 }
 
 type Counts = BTreeMap<String, Count>;
@@ -73,7 +83,8 @@ fn summary(
     now: DateTime<Utc>,
 ) -> Option<Social> {
     let as_of = known.coverage.iter().map(|coverage| coverage.until).max()?;
-    let sample: Vec<Scored> = known.posts.iter().take(MAX_SAMPLE_SIZE).map(|post| post.scored).collect();
+    let sample: Vec<Scored> = known.sample().map(|post| post.scored).collect();
+    let authors: BTreeSet<i64> = known.sample().map(|post| post.author).collect();
     let opinion = Opinion::of(&sample);
     let per_source: Vec<Count> = counts.iter().flat_map(BTreeMap::values).copied().collect();
     let posts_per_hour = (!per_source.is_empty()).then(|| rate(&per_source));
@@ -88,7 +99,11 @@ fn summary(
         interval: opinion.interval.map(rounded_interval),
         standard_deviation: opinion.standard_deviation.map(rounded),
         shares: opinion.shares,
-        sample_size: i64::try_from(sample.len()).unwrap_or(i64::MAX),
+        sample_size: count_of(sample.len()),
+        sample_from: known.sample().last().map(|post| post.at),
+        sample_to: known.sample().next().map(|post| post.at),
+        authors: count_of(authors.len()),
+        dropped: known.dropped,
         confidence: opinion.confidence,
         posts_per_hour: posts_per_hour.map(rounded),
         posts_per_hour_interval: rate_interval(&per_source).map(rounded_interval),
@@ -104,9 +119,13 @@ fn summary(
     })
 }
 
+fn count_of(posts: usize) -> i64 {
+    i64::try_from(posts).unwrap_or(i64::MAX)
+}
+
 /// Returns the providers of the sample, and those that were read lately without a new post.
 fn sources(known: &Known, now: DateTime<Utc>) -> Vec<String> {
-    let of_sample = known.posts.iter().take(MAX_SAMPLE_SIZE).map(|post| post.provider.as_str());
+    let of_sample = known.sample().map(|post| post.provider.as_str());
     let names: BTreeSet<&str> = of_sample.chain(fresh(known, now).map(Coverage::provider)).collect();
     names.into_iter().map(ToOwned::to_owned).collect()
 }
@@ -188,7 +207,8 @@ mod tests {
 
     fn post(minutes: i64, compound: f64) -> KeptPost {
         let at = now() - TimeDelta::minutes(minutes);
-        KeptPost { provider: "mastodon".into(), at, scored: Scored { compound, basic: 0.0 } }
+        let scored = Scored { compound, basic: 0.0 };
+        KeptPost { provider: "mastodon".into(), at, author: minutes, thread: None, scored }
     }
 
     fn covered(source: &str, hours: i64) -> Coverage {
@@ -201,7 +221,7 @@ mod tests {
     }
 
     fn coin(posts: Vec<KeptPost>, coverage: Vec<Coverage>) -> Known {
-        Known { posts, coverage }
+        Known { posts, coverage, ..Known::default() }
     }
 
     fn summaries(coins: Vec<Known>) -> HashMap<CoinId, Social> {

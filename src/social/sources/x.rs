@@ -93,7 +93,7 @@ impl Source for X {
             ("query", query.as_str()),
             ("max_results", size_text.as_str()),
             ("sort_order", "recency"),
-            ("tweet.fields", "created_at,lang,author_id,note_tweet"),
+            ("tweet.fields", "created_at,lang,author_id,conversation_id,note_tweet"),
         ];
         let oldest = search.now - MAX_CURSOR_AGE;
         let fresh = search.cursor.filter(|cursor| snowflake_time(cursor).is_some_and(|at| at > oldest));
@@ -175,6 +175,7 @@ struct Tweet {
     created_at: Option<String>,
     lang: Option<String>,
     author_id: Option<String>,
+    conversation_id: Option<String>,
     #[serde(alias = "note_tweet", alias = "note_post")]
     note: Option<Note>,
 }
@@ -205,7 +206,7 @@ fn post(tweet: Tweet) -> Option<Post> {
     let at = tweet.created_at.as_deref().and_then(time).or_else(|| snowflake_time(&tweet.id))?;
     let text = tweet.note.map_or(tweet.text, |note| note.text);
     let author = tweet.author_id.unwrap_or_else(|| tweet.id.clone());
-    Some(Post { id: tweet.id, author, at, language: tweet.lang, text })
+    Some(Post { id: tweet.id, author, at, language: tweet.lang, thread: tweet.conversation_id, text })
 }
 
 #[derive(Deserialize)]
