@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::market::Coin;
+use crate::{market::Coin, social::SocialSource};
 
 #[derive(Serialize, ToSchema)]
 pub struct CoinList<'a> {
@@ -39,6 +39,8 @@ pub struct Provenance {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = i64, required = false, minimum = 0)]
     pub age_seconds: Option<i64>,
+    /// Sources of posts about coins, and when each was last read; empty if none is configured.
+    pub social_sources: Vec<SocialSource>,
 }
 
 /// Frames a snapshot as an event. `json` must be one line, as `serde_json` writes it.

@@ -340,6 +340,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    social_hours (coin_id, source, step_seconds, at) {
+        coin_id -> Int8,
+        source -> Text,
+        step_seconds -> Int4,
+        at -> Timestamptz,
+        posts -> Int8,
+        authors -> Int8,
+    }
+}
+
+diesel::table! {
     social_posts (coin_id, provider, post_hash) {
         coin_id -> Int8,
         provider -> Text,
@@ -439,6 +450,7 @@ diesel::joinable!(security_events -> audit_chains (chain));
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(snapshot_rates -> coin_snapshots (snapshot_id));
 diesel::joinable!(social_cursors -> coins (coin_id));
+diesel::joinable!(social_hours -> coins (coin_id));
 diesel::joinable!(social_posts -> coins (coin_id));
 diesel::joinable!(social_tries -> coins (coin_id));
 diesel::joinable!(watchlist -> coins (coin_id));
@@ -473,6 +485,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     signing_keys,
     snapshot_rates,
     social_cursors,
+    social_hours,
     social_posts,
     social_streams,
     social_tries,

@@ -5,17 +5,20 @@
 //! | `vader` | sentiment of a text | Hutto and Gilbert 2014 |
 //! | `basic` | the same on words without stop words, for comparison | NLTK's stop words |
 //! | `language` | whether a text is English | BCP 47 tags, `whichlang` |
-//! | `statistics` | mean, interval, rate and its interval | Student 1908, Garwood 1936, Fay and Feuer 1997 |
+//! | `statistics` | mean and its interval | Student 1908 |
+//! | `rates` | rates, their ratio, and the intervals of both | Garwood 1936, Fay and Feuer 1997, Clopper and Pearson 1934 |
 
 mod basic;
 mod language;
 mod lexicon;
+mod rates;
 mod statistics;
 mod vader;
 
 pub use self::{
     basic::basic,
     language::is_english,
-    statistics::{Confidence, Count, Interval, Opinion, Reason, Scored, Shares, rate, rate_interval},
+    rates::{Count, Ratio, rate, rate_interval, ratio, significant},
+    statistics::{Confidence, Interval, Opinion, Reason, Scored, Shares},
     vader::{Scores, score},
 };

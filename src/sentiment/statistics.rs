@@ -1,12 +1,11 @@
-//! Computes statistics of a sample of posts: mean, standard deviation, rate, and their confidence intervals.
+//! Computes statistics of a sample of posts: mean, standard deviation, and the confidence interval of the mean.
 
 use serde::{Deserialize, Serialize};
-use statrs::distribution::{ChiSquared, ContinuousCDF, StudentsT};
+use statrs::distribution::{ContinuousCDF, StudentsT};
 use utoipa::ToSchema;
 
 /// A compound closer to 0 counts as neutral (Hutto and Gilbert, README of `vaderSentiment`).
 const NEUTRAL: f64 = 0.05;
-const LOW_TAIL: f64 = 0.025;
 const HIGH_TAIL: f64 = 0.975;
 
 /// Both scores of one post.
@@ -27,7 +26,7 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// Shares of the posts by sentiment; they add up to 1.
+/// Shares of the posts by sentiment; they add up to 1, apart from rounding.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Shares {
     /// Compound score of 0.05 or more.
@@ -111,72 +110,14 @@ impl Opinion {
 pub enum Reason {
     /// There are too few posts.
     TooFewPosts,
-    /// All posts have the same time, so there is no rate.
-    SameInstant,
+    /// The posts of less than five minutes are known, which is no rate.
+    ShortWindow,
     /// Bitcoin's rate of posts, with which it is compared, is unknown or 0.
     NoBitcoin,
-}
-
-/// Posts in a time, of one source.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Count {
-    pub posts: f64,
-    pub hours: f64,
-}
-
-impl Count {
-    /// Counts a full page over the time between its oldest and newest post: n posts have n - 1 gaps.
-    ///
-    /// # Errors
-    /// There is one post, or no time between the newest and the oldest.
-    pub fn of_full_page(posts: usize, hours: f64) -> Result<Self, Reason> {
-        if posts < 2 {
-            return Err(Reason::TooFewPosts);
-        }
-        if hours <= 0.0 || !hours.is_finite() {
-            return Err(Reason::SameInstant);
-        }
-        Ok(Self { posts: size(posts - 1), hours })
-    }
-
-    /// Counts all posts of a window.
-    ///
-    /// # Errors
-    /// The window has no length.
-    pub fn of_window(posts: usize, hours: f64) -> Result<Self, Reason> {
-        if hours <= 0.0 || !hours.is_finite() {
-            return Err(Reason::TooFewPosts);
-        }
-        Ok(Self { posts: size(posts), hours })
-    }
-
-    fn per_hour(self) -> f64 {
-        self.posts / self.hours
-    }
-}
-
-/// Returns posts per hour, the sum over all sources.
-pub fn rate(counts: &[Count]) -> f64 {
-    counts.iter().map(|count| count.per_hour()).sum()
-}
-
-/// Returns the 95% confidence interval of [`rate`], if posts are a Poisson process: after Fay and Feuer (1997,
-/// "Confidence intervals for directly standardized rates", Statistics in Medicine 16:791-801). For one source this is the
-/// exact interval of Garwood (1936), `chi2(0.025, 2n) / 2T` to `chi2(0.975, 2n + 2) / 2T`.
-pub fn rate_interval(counts: &[Count]) -> Option<Interval> {
-    let heaviest = counts.iter().map(|count| 1.0 / count.hours).reduce(f64::max)?;
-    let rate = rate(counts);
-    let variance: f64 = counts.iter().map(|count| count.posts / (count.hours * count.hours)).sum();
-    let low = if rate > 0.0 { scaled_chi_squared(rate, variance, LOW_TAIL) } else { 0.0 };
-    let high = scaled_chi_squared(rate + heaviest, variance + heaviest * heaviest, HIGH_TAIL);
-    Some(Interval { low, high })
-}
-
-/// Returns the quantile of a chi-squared variable that is scaled to this mean and variance.
-fn scaled_chi_squared(mean: f64, variance: f64, quantile: f64) -> f64 {
-    let freedom = 2.0 * mean * mean / variance;
-    let distribution = ChiSquared::new(freedom).expect("a positive number");
-    variance / (2.0 * mean) * distribution.inverse_cdf(quantile)
+    /// No source has been read for this coin lately.
+    NotHeard,
+    /// No source searches for posts about this coin: its name and symbol make no hashtag or search term.
+    NotLookedFor,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
@@ -228,35 +169,6 @@ mod tests {
         assert_eq!(words, [Confidence::None, Low, Low, Medium, Medium, High]);
     }
 
-    /// `SciPy`: `chi2.ppf(0.025, 2 * n) / 2` and `chi2.ppf(0.975, 2 * n + 2) / 2`.
-    #[test]
-    fn one_source_has_garwoods_interval() {
-        for (posts, low, high) in
-            [(0.0, 0.0, 3.688_879), (10.0, 4.795_389, 18.390_356), (100.0, 81.363_993, 121.626_793)]
-        {
-            let interval = rate_interval(&[Count { posts, hours: 2.0 }]).expect("an interval");
-            assert!(near(interval.low, low / 2.0) && near(interval.high, high / 2.0), "{interval:?}");
-        }
-    }
-
-    #[test]
-    fn the_rates_of_sources_are_added() {
-        let counts = [Count { posts: 99.0, hours: 3.0 }, Count { posts: 20.0, hours: 10.0 }];
-        assert!(near(rate(&counts), 35.0));
-        let interval = rate_interval(&counts).expect("an interval");
-        assert!(near(interval.low, 28.748_847) && near(interval.high, 42.222_863), "{interval:?}");
-        assert_eq!(rate_interval(&[]), None);
-    }
-
-    #[test]
-    fn a_missing_rate_has_a_reason() {
-        assert_eq!(Count::of_full_page(1, 1.0), Err(Reason::TooFewPosts));
-        assert_eq!(Count::of_full_page(100, 0.0), Err(Reason::SameInstant));
-        assert_eq!(Count::of_window(3, 0.0), Err(Reason::TooFewPosts));
-        assert_eq!(Count::of_full_page(101, 2.0).map(|count| rate(&[count])), Ok(50.0));
-        assert_eq!(Count::of_window(0, 2.0).map(|count| rate(&[count])), Ok(0.0));
-    }
-
     proptest! {
         #[test]
         fn no_sample_gives_a_number_out_of_bounds(compounds in vec(-1.0..=1.0f64, 0..150)) {
@@ -269,14 +181,6 @@ mod tests {
             if let Some(shares) = opinion.shares {
                 prop_assert!(near(shares.positive + shares.neutral + shares.negative, 1.0));
             }
-        }
-
-        #[test]
-        fn an_interval_holds_its_rate(counts in vec((0u32..1_000_000, 0.001..200.0f64), 1..4)) {
-            let counts: Vec<_> = counts.into_iter().map(|(posts, hours)| Count { posts: posts.into(), hours }).collect();
-            let (rate, interval) = (rate(&counts), rate_interval(&counts).expect("an interval"));
-            prop_assert!(interval.low.is_finite() && interval.high.is_finite());
-            prop_assert!(0.0 <= interval.low && interval.low <= rate && rate < interval.high, "{rate} {interval:?}");
         }
     }
 }

@@ -37,14 +37,24 @@ pub struct Social {
     pub authors: i64,
     pub dropped: DroppedPosts,
     pub confidence: Confidence,
-    /// English posts per hour, summed over all sources.
-    #[schema(example = 212.8)]
+    /// English posts per hour in the last 24 hours, or the part of them that the sources have covered; the sum over all
+    /// sources. An author counts once an hour. Rounded to three significant digits.
+    #[schema(example = 213.0, minimum = 0)]
     pub posts_per_hour: Option<f64>,
     /// 95% confidence interval of `posts_per_hour`.
     pub posts_per_hour_interval: Option<Interval>,
-    /// Ratio of `posts_per_hour` to that of bitcoin, over the sources that count both.
-    #[schema(example = 0.31)]
+    /// Start of the time in which `posts_per_hour` was counted; the earliest of all sources.
+    #[schema(example = "2026-11-19T10:00:00Z")]
+    pub posts_from: Option<DateTime<Utc>>,
+    /// End of that time; the latest of all sources.
+    #[schema(example = "2026-11-20T10:00:00Z")]
+    pub posts_to: Option<DateTime<Utc>>,
+    /// Ratio of the posts about the coin to those about bitcoin, of the sources that count both, over the time that both
+    /// cover. Rounded to three significant digits; 1 for bitcoin.
+    #[schema(example = 0.31, minimum = 0)]
     pub popularity: Option<f64>,
+    /// 95% confidence interval of `popularity`; null for bitcoin, which is compared with itself.
+    pub popularity_interval: Option<Interval>,
     /// Reasons for figures that are null; absent if none is.
     #[serde(default, skip_serializing_if = "Missing::is_empty")]
     #[schema(required = false)]
@@ -53,8 +63,19 @@ pub struct Social {
     /// `x`.
     #[schema(example = json!(["mastodon"]))]
     pub sources: Vec<String>,
-    /// When the sources were last read.
+    /// The words and hashtags that are searched for. Ambiguous ones count only next to a word such as *coin* or another
+    /// name of the coin. Empty if no source can search for it.
+    #[schema(example = json!(["#bitcoin", "#btc"]))]
+    pub query: Vec<String>,
+    /// Until when the sources that count were read: the earliest of them. If none was read lately, when the last one was.
     pub as_of: DateTime<Utc>,
+    /// When the figures were computed.
+    pub updated_at: DateTime<Utc>,
+    /// Whether no source of the figures was read lately; `social_sources` has the state of each. It turns true as time
+    /// passes, also without a sync.
+    #[serde(default)]
+    #[schema(required, example = false)]
+    pub stale: bool,
 }
 
 /// Numbers of posts that were left out between `sample_from` and now, by reason; without a sample, in the last 7 days.

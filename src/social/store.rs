@@ -13,9 +13,11 @@ use diesel::{
 use uuid::Uuid;
 
 use super::{
+    hours,
     model::Social,
     post::{self, Dropped, MAX_KEPT_POSTS, MAX_POST_AGE, MAX_SAMPLE_SIZE, Marks, ScoredPost},
-    summary::{Coverage, KeptPost, Known},
+    rates::{Coverage, WINDOW},
+    summary::{KeptPost, Known},
 };
 use crate::{
     db::{
@@ -84,13 +86,6 @@ pub fn save(conn: &mut PgConnection, batch: &Batch) -> QueryResult<()> {
     move_cursor(conn, batch)
 }
 
-/// A post that [`save_posts`] stored for the first time.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct NewPost {
-    pub at: DateTime<Utc>,
-    pub dropped: Option<Dropped>,
-}
-
 /// Stores posts that are seen for the first time, and deletes all but the newest [`MAX_KEPT_POSTS`]; needs a transaction.
 /// Posts that repeat one that counts are stored as dropped. Posts that are older than all of a full coin are ignored,
 /// since it is not known whether they have been seen.
@@ -99,7 +94,7 @@ pub fn save_posts(
     provider: &str,
     coin: CoinId,
     posts: &[ScoredPost],
-) -> QueryResult<Vec<NewPost>> {
+) -> QueryResult<()> {
     // Rows are unique in three ways, so without this lock two batches could wait for each other's rows.
     sql_query("SELECT pg_advisory_xact_lock(hashtextextended('social_posts', $1))")
         .bind::<BigInt, _>(coin)
@@ -131,9 +126,10 @@ pub fn save_posts(
             .on_conflict_do_nothing()
             .returning((social_posts::posted_at, social_posts::dropped))
             .get_results(conn)?;
-        added.extend(inserted.into_iter().map(|(at, dropped)| NewPost { at, dropped }));
+        added.extend(inserted);
     }
     if !added.is_empty() {
+        hours::add(conn, provider, coin, &added)?;
         sql_query(
             "DELETE FROM social_posts WHERE coin_id = $1 AND provider = $2 AND (posted_at, post_hash) < \
              (SELECT posted_at, post_hash FROM social_posts WHERE coin_id = $1 AND provider = $2 \
@@ -144,7 +140,7 @@ pub fn save_posts(
         .bind::<BigInt, _>(OLDEST_KEPT)
         .execute(conn)?;
     }
-    Ok(added)
+    Ok(())
 }
 
 /// Returns the posts that are not stored yet.
@@ -252,12 +248,16 @@ pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
     diesel::delete(social_posts::table.filter(social_posts::posted_at.lt(old))).execute(conn)?;
     diesel::delete(social_cursors::table.filter(social_cursors::covered_until.lt(old))).execute(conn)?;
     diesel::delete(social_tries::table.filter(social_tries::tried_at.lt(old))).execute(conn)?;
-    Ok(())
+    hours::roll_up(conn, now)
 }
 
 /// Returns the stored data of these coins: coverage, the newest posts that count, at most [`MAX_SAMPLE_SIZE`] of each
 /// provider, and how many others were dropped since the sample began.
-pub fn known(conn: &mut PgConnection, of: &[CoinId]) -> QueryResult<HashMap<CoinId, Known>> {
+pub fn known(
+    conn: &mut PgConnection,
+    of: &[CoinId],
+    now: DateTime<Utc>,
+) -> QueryResult<HashMap<CoinId, Known>> {
     type CursorRow = (CoinId, String, DateTime<Utc>, DateTime<Utc>, Option<f64>, Option<f64>);
     let cursors: Vec<CursorRow> = social_cursors::table
         .filter(social_cursors::coin_id.eq_any(of))
@@ -279,6 +279,9 @@ pub fn known(conn: &mut PgConnection, of: &[CoinId]) -> QueryResult<HashMap<Coin
         known.entry(coin).or_default().coverage.push(Coverage { source, since, until, counted });
     }
     count_dropped(conn, &mut known)?;
+    for (coin, times) in hours::times(conn, of, now - WINDOW)? {
+        known.entry(coin).or_default().times = times;
+    }
     Ok(known)
 }
 
@@ -440,14 +443,13 @@ pub fn advance_stream(
     Ok(diesel::update(held).set(values).execute(conn)? == 1)
 }
 
-/// Ends the lease, so that another replica can follow at once.
+/// Ends the lease, so that another replica can take it at once; false if another one has it already.
 pub fn release_stream(
     conn: &mut PgConnection,
     source: &str,
     holder: Uuid,
     now: DateTime<Utc>,
-) -> QueryResult<()> {
+) -> QueryResult<bool> {
     let held = social_streams::table.find(source).filter(social_streams::holder.eq(holder));
-    diesel::update(held).set(social_streams::lease_until.eq(now)).execute(conn)?;
-    Ok(())
+    Ok(diesel::update(held).set(social_streams::lease_until.eq(now)).execute(conn)? == 1)
 }

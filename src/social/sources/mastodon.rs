@@ -43,8 +43,8 @@ const NAME: &str = "mastodon";
 const LIMIT: usize = 40;
 /// Requests per coin and slot.
 const MAX_PAGES: usize = 3;
-/// Further hashtags that one request may name.
-const MAX_OTHER_HASHTAGS: usize = 3;
+/// Hashtags of one request.
+const MAX_HASHTAGS: usize = 4;
 /// With fewer requests left the instance is not queried again in this slot.
 const RESERVE: u32 = 20;
 
@@ -72,8 +72,8 @@ impl Source for Instance {
         NAME
     }
 
-    fn can_search(&self, query: &Query) -> bool {
-        !query.hashtags.is_empty()
+    fn terms(&self, query: &Query) -> Vec<String> {
+        query.tags().iter().take(MAX_HASHTAGS).map(|tag| format!("#{tag}")).collect()
     }
 
     async fn page(&self, upstream: &Upstream, search: Search<'_>, _: &mut u32) -> Result<Page, Failure> {
@@ -111,12 +111,12 @@ impl Instance {
         search: Search<'_>,
         before: Option<&str>,
     ) -> Result<Answer, Failure> {
-        let mut hashtags = search.query.hashtags.iter();
-        let hashtag = hashtags.next().map_or("", String::as_str);
+        let mut hashtags = search.query.tags().into_iter().take(MAX_HASHTAGS);
+        let hashtag = hashtags.next().unwrap_or_default();
         let hashtag = percent_encoding::utf8_percent_encode(hashtag, percent_encoding::NON_ALPHANUMERIC);
         let mut request =
             upstream.get(&format!("{}/api/v1/timelines/tag/{hashtag}", self.url)).query(&[("limit", LIMIT)]);
-        for other in hashtags.take(MAX_OTHER_HASHTAGS) {
+        for other in hashtags {
             request = request.query(&[("any[]", other)]);
         }
         for (name, id) in [("since_id", search.cursor), ("max_id", before)] {
