@@ -187,8 +187,9 @@ mod tests {
             percent_change_24h percent_change_7d market_cap social.sentiment social.sentiment_basic \
             social.interval.low social.interval.high social.standard_deviation";
         assert!(all.join(" ").starts_with(market), "{all:?}");
-        assert!(all.ends_with(&["social.missing.popularity", "social.sources", "social.as_of"]), "{all:?}");
-        assert_eq!(all.len(), 32);
+        let last = ["sources", "query", "as_of", "updated_at", "stale"].map(|name| format!("social.{name}"));
+        assert!(all.ends_with(&last.each_ref().map(String::as_str)), "{all:?}");
+        assert_eq!(all.len(), 39);
         let quote: Vec<_> = Fields::parse("quote").expect("known").columns().collect();
         assert_eq!(quote[..4], ["id", "symbol", "quote.currency", "quote.price"]);
         assert_eq!(quote.len(), 10);

@@ -204,9 +204,13 @@ impl View {
 
 /// Marks the social figures whose sources were not read lately.
 fn with_staleness(mut snapshot: Arc<Snapshot>, sources: &Sources, now: DateTime<Utc>) -> Arc<Snapshot> {
-    let stale: Vec<_> =
-        snapshot.coins.iter().map(|coin| coin.social.as_ref().is_some_and(|social| sources.is_stale(social, now))).collect();
-    let is_right = |(coin, stale): (&Coin, &bool)| coin.social.as_ref().is_none_or(|social| social.stale == *stale);
+    let stale: Vec<_> = snapshot
+        .coins
+        .iter()
+        .map(|coin| coin.social.as_ref().is_some_and(|social| sources.is_stale(social, now)))
+        .collect();
+    let is_right =
+        |(coin, stale): (&Coin, &bool)| coin.social.as_ref().is_none_or(|social| social.stale == *stale);
     if !snapshot.coins.iter().zip(&stale).all(is_right) {
         for (coin, stale) in Arc::make_mut(&mut snapshot).coins.iter_mut().zip(stale) {
             if let Some(social) = &mut coin.social {

@@ -135,7 +135,8 @@ mod tests {
 
     #[test]
     fn a_ratio_is_one_of_rates_and_needs_posts_to_compare_with() {
-        let of = |hours| ratio(Count { posts: 30.0, hours }, Count { posts: 60.0, hours: 24.0 }).expect("a ratio");
+        let of =
+            |hours| ratio(Count { posts: 30.0, hours }, Count { posts: 60.0, hours: 24.0 }).expect("a ratio");
         let (whole, half) = (of(24.0), of(12.0));
         assert!(near(whole.value, 0.5) && near(half.value, 1.0));
         assert!(near(half.interval.low, 2.0 * whole.interval.low));

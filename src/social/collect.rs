@@ -218,7 +218,8 @@ impl Collector {
         let (known, sources) = known.await?;
         let bitcoin = targets.iter().find(|target| target.slug == BITCOIN).map(|target| target.id);
         let terms = queries.iter().map(|(target, query)| (target.id, self.terms(query))).collect();
-        let read = known.iter().filter(|(_, known)| self.is_new(known, began)).map(|(coin, _)| *coin).collect();
+        let read =
+            known.iter().filter(|(_, known)| self.is_new(known, began)).map(|(coin, _)| *coin).collect();
         let summaries = summarise(&known, terms, Context { bitcoin, sources: &sources, now });
         Ok(Some(Collected { summaries, read, holder: self.holder }))
     }

@@ -73,8 +73,7 @@ pub struct Social {
     pub updated_at: DateTime<Utc>,
     /// Whether no source of the figures was read lately; `social_sources` has the state of each. It turns true as time
     /// passes, also without a sync.
-    #[serde(default)]
-    #[schema(required, example = false)]
+    #[schema(example = false)]
     pub stale: bool,
 }
 

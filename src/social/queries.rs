@@ -217,9 +217,14 @@ mod tests {
         assert_eq!(widget.terms(), ["#widget", "widget", "#wdg", "$wdg"]);
         assert!(widget.has_ambiguous_tags() && widget.clear_terms().is_empty());
         let clear = of("BSF", "Blue Sky Fund");
-        assert_eq!((clear.tags(), clear.clear_terms()), (vec!["blueskyfund", "bsf"], vec!["#blueskyfund".to_owned()]));
+        assert_eq!(
+            (clear.tags(), clear.clear_terms()),
+            (vec!["blueskyfund", "bsf"], vec!["#blueskyfund".to_owned()])
+        );
         assert_eq!(of("ABC", "Abc").terms(), ["#abc", "abc", "$abc"]);
-        for (symbol, name) in [("1", "42"), ("C", "Coin"), ("TOKEN", "Token"), ("", ""), ("\u{1F680}", "\u{1F680}")] {
+        for (symbol, name) in
+            [("1", "42"), ("C", "Coin"), ("TOKEN", "Token"), ("", ""), ("\u{1F680}", "\u{1F680}")]
+        {
             assert_eq!(of(symbol, name), Query::default(), "{name}");
         }
     }

@@ -154,7 +154,7 @@ fn count<'a>(
     let since = coverage.iter().map(|one| one.since).max()?.max(now - WINDOW);
     let since = times.and_then(|times| times.kept_since).map_or(since, |kept| kept.max(since));
     let window = Window::new(since, until)?;
-    let posts = times.map_or(&[][..], |times| &times.posts);
+    let posts = times.map_or(&[][..], |times| &times.posts[..]);
     Some(Counted { window, count: window.count(posts), times: Some(posts) })
 }
 
@@ -163,8 +163,7 @@ fn common(one: &Counted<'_>, two: &Counted<'_>) -> Option<(Count, Count)> {
     match (one.times, two.times) {
         (None, None) => Some((one.count, two.count)),
         (Some(own), Some(other)) => {
-            let window =
-                Window::new(one.window.from.max(two.window.from), one.window.to.min(two.window.to))?;
+            let window = Window::new(one.window.from.max(two.window.from), one.window.to.min(two.window.to))?;
             Some((window.count(own), window.count(other)))
         }
         _ => None,

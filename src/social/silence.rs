@@ -57,9 +57,9 @@ impl Limits {
     /// Derives the limits from the interval between two syncs and the budgets.
     pub fn new(settings: &config::Social, interval: TimeDelta) -> Self {
         let default = (interval * MISSED_READINGS).max(MIN_SILENCE);
-        let own = budgets(settings)
-            .into_iter()
-            .map(|(name, budget)| (name, budget.map_or(default, |budget| default.max(between_readings(budget)))));
+        let own = budgets(settings).into_iter().map(|(name, budget)| {
+            (name, budget.map_or(default, |budget| default.max(between_readings(budget))))
+        });
         Self { own: own.collect(), default }
     }
 
@@ -95,8 +95,10 @@ impl Sources {
             .group_by(social_cursors::source)
             .select((social_cursors::source, max(social_cursors::covered_until)))
             .load(conn)?;
-        let stopped: Vec<String> =
-            provider_state::table.filter(provider_state::stopped).select(provider_state::provider).load(conn)?;
+        let stopped: Vec<String> = provider_state::table
+            .filter(provider_state::stopped)
+            .select(provider_state::provider)
+            .load(conn)?;
         let read_at = read_at.into_iter().filter_map(|(name, at)| Some((name, at?)));
         Ok(Self { limits, read_at: read_at.collect(), stopped: stopped.into_iter().collect() })
     }
@@ -105,10 +107,12 @@ impl Sources {
     pub fn status(&self, now: DateTime<Utc>) -> Vec<SocialSource> {
         let status = |(name, _): &(String, TimeDelta)| SocialSource {
             name: name.clone(),
-            state: match self.stopped.contains(name) {
-                true => SourceState::Stopped,
-                false if self.is_heard(name, now) => SourceState::Heard,
-                false => SourceState::Silent,
+            state: if self.stopped.contains(name) {
+                SourceState::Stopped
+            } else if self.is_heard(name, now) {
+                SourceState::Heard
+            } else {
+                SourceState::Silent
             },
             last_heard_at: self.read_at.get(name).copied(),
         };
@@ -178,7 +182,11 @@ mod tests {
     fn a_source_is_silent_from_its_limit_on() {
         let now = DateTime::UNIX_EPOCH + TimeDelta::days(1);
         let limits = Limits {
-            own: vec![("mastodon:a".into(), MIN_SILENCE), ("x".into(), MIN_SILENCE * 4), ("bluesky".into(), MIN_SILENCE)],
+            own: vec![
+                ("mastodon:a".into(), MIN_SILENCE),
+                ("x".into(), MIN_SILENCE * 4),
+                ("bluesky".into(), MIN_SILENCE),
+            ],
             default: MIN_SILENCE,
         };
         let sources = Sources {
@@ -186,7 +194,9 @@ mod tests {
             read_at: HashMap::from([("mastodon:a".into(), now), ("x".into(), now)]),
             stopped: HashSet::new(),
         };
-        let states = |after: TimeDelta| sources.status(now + after).iter().map(|source| source.state).collect::<Vec<_>>();
+        let states = |after: TimeDelta| {
+            sources.status(now + after).iter().map(|source| source.state).collect::<Vec<_>>()
+        };
         use SourceState::{Heard, Silent};
         assert_eq!(states(TimeDelta::minutes(14)), [Heard, Heard, Silent]);
         assert_eq!(states(TimeDelta::minutes(15)), [Silent, Heard, Silent]);

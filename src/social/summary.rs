@@ -244,8 +244,7 @@ mod tests {
     #[test]
     fn posts_are_counted_over_the_last_day_as_far_as_it_is_covered() {
         let bitcoin = coin(minutes(0..3000, 60), vec![covered("mastodon:a", 6000)]);
-        let other =
-            coin(minutes(1..120, 30), vec![covered("mastodon:a", 240), covered("mastodon:b", 480)]);
+        let other = coin(minutes(1..120, 30), vec![covered("mastodon:a", 240), covered("mastodon:b", 480)]);
         let all = summaries(vec![bitcoin, other]);
         let (bitcoin, other) = (&all[&CoinId(1)], &all[&CoinId(2)]);
         assert_eq!((bitcoin.posts_per_hour, other.posts_per_hour), (Some(1.04), Some(1.0)));
@@ -285,7 +284,10 @@ mod tests {
         let all = summaries(vec![coin(minutes(30..60, 1), vec![dead.clone()]), coin(vec![], vec![dead])]);
         let (one, none) = (&all[&CoinId(1)], &all[&CoinId(2)]);
         let not_heard = Some(Reason::NotHeard);
-        assert_eq!((one.posts_per_hour, one.missing.posts_per_hour, one.missing.popularity), (None, not_heard, not_heard));
+        assert_eq!(
+            (one.posts_per_hour, one.missing.posts_per_hour, one.missing.popularity),
+            (None, not_heard, not_heard)
+        );
         assert_eq!((one.missing.sentiment, none.missing.sentiment), (None, not_heard));
         assert_eq!((one.sources.len(), none.sources.len()), (1, 0), "its posts still count");
         assert_eq!((one.as_of, one.posts_to), (now() - TimeDelta::minutes(20), None));
@@ -298,7 +300,10 @@ mod tests {
         let all = summaries(vec![bitcoin, turns]);
         let turns = &all[&CoinId(2)];
         assert_eq!((turns.posts_per_hour, turns.popularity), (Some(30.0), Some(0.501)));
-        assert_eq!((turns.as_of, turns.posts_to), (now() - TimeDelta::hours(1), Some(now() - TimeDelta::hours(1))));
+        assert_eq!(
+            (turns.as_of, turns.posts_to),
+            (now() - TimeDelta::hours(1), Some(now() - TimeDelta::hours(1)))
+        );
         let left_behind = coin(
             minutes(0..60, 1),
             vec![covered("mastodon:a", 600), read(60, covered("mastodon:c", 10_000))],
@@ -309,8 +314,7 @@ mod tests {
 
     #[test]
     fn a_providers_own_count_comes_first_and_only_common_providers_are_compared() {
-        let counted =
-            |posts| Coverage { counted: Some(Count { posts, hours: 24.0 }), ..covered("x", 1) };
+        let counted = |posts| Coverage { counted: Some(Count { posts, hours: 24.0 }), ..covered("x", 1) };
         let bitcoin = coin(minutes(0..60, 6), vec![covered("mastodon:a", 600)]);
         let other = coin(minutes(0..60, 3), vec![counted(2400.0), covered("mastodon:a", 600)]);
         let all = summaries(vec![bitcoin.clone(), other]);
@@ -350,7 +354,10 @@ mod tests {
         let terms = HashMap::from([(CoinId(1), vec![]), (CoinId(2), vec![])]);
         let all = summarise(&known, terms, Context { bitcoin: None, sources: &sources, now: now() });
         for social in all.values() {
-            assert_eq!((social.posts_per_hour, social.missing.posts_per_hour), (None, Some(Reason::NotLookedFor)));
+            assert_eq!(
+                (social.posts_per_hour, social.missing.posts_per_hour),
+                (None, Some(Reason::NotLookedFor))
+            );
             assert!(!sources.is_stale(social, now() + TimeDelta::days(1)));
         }
         assert_eq!(all.len(), 2);

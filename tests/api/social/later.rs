@@ -85,7 +85,7 @@ async fn a_server_that_lost_the_lease_of_reading_adds_nothing() {
     let admin = app.admin().await;
     from(&admin, "coinmarketcap").await;
     // As another replica does it when the lease is over.
-    let lost = "UPDATE social_streams SET holder = gen_random_uuid(), lease_until = now() + interval '1 day'";
+    let lost = "UPDATE social_streams SET holder = gen_random_uuid(), lease_until = lease_until + interval '30 minutes'";
     eventually("a reading", async || instance.count_requests(BITCOIN) == 1).await;
     assert_eq!(sql_query(lost).execute(&mut app.sql()).unwrap(), 1);
     permits.add_permits(1);
@@ -128,7 +128,10 @@ async fn a_slot_without_a_market_ends_while_a_source_is_silent() {
     admin.post_empty(SYNC).await.assert(202);
     let waiting = "SELECT count(*) FROM sync_slots WHERE finished_at IS NULL AND NOT running AND attempt > 0";
     eventually("a slot that will be retried", async || app.count(waiting) == 1).await;
-    let source = format!("SELECT count(*) FROM provider_state WHERE provider = '{}' AND failures > 0", name_of(&instance));
+    let source = format!(
+        "SELECT count(*) FROM provider_state WHERE provider = '{}' AND failures > 0",
+        name_of(&instance)
+    );
     assert_eq!(app.count(&source), 0, "the source is still being read");
     permits.add_permits(10);
 }

@@ -29,7 +29,11 @@ fn posts(name: &str, from: u32, minutes: &[i64]) -> Vec<Value> {
     ];
     let text = |at: usize| format!("{name} {} {}", VERBS[at % 8], ENDS[at / 8 % 8]);
     let posts = (0u32..).zip(minutes).map(|(at, minutes)| {
-        status(from - at, *minutes, &text(usize::try_from(at).expect("small") + usize::try_from(from).expect("small")))
+        status(
+            from - at,
+            *minutes,
+            &text(usize::try_from(at).expect("small") + usize::try_from(from).expect("small")),
+        )
     });
     posts.collect()
 }
@@ -51,21 +55,32 @@ async fn log_in_again(app: &App, client: &Client) -> Client {
 async fn a_burst_of_days_ago_is_no_rate_of_now() {
     let (market, instance) = (market().await, silent().await);
     let days = 5 * 24 * 60;
-    instance.say_at(ETHEREUM, timeline(&posts("ethereum", 900, &(0..39).map(|at| days + at / 3).collect::<Vec<_>>())));
-    instance.say_at(BITCOIN, timeline(&posts("bitcoin", 500, &(0..24).map(|at| at * 60 + 1).collect::<Vec<_>>())));
+    instance.say_at(
+        ETHEREUM,
+        timeline(&posts("ethereum", 900, &(0..39).map(|at| days + at / 3).collect::<Vec<_>>())),
+    );
+    instance.say_at(
+        BITCOIN,
+        timeline(&posts("bitcoin", 500, &(0..24).map(|at| at * 60 + 1).collect::<Vec<_>>())),
+    );
     let app = app(&market, &mastodon(&instance));
     let user = app.user().await;
     let bitcoin = coin(&user, "BTC", |social| social["sample_size"] == 24).await;
     assert!(near(&bitcoin["posts_per_hour"], 1.0), "{bitcoin}");
     assert_eq!((&bitcoin["popularity"], &bitcoin["popularity_interval"]), (&1.0.into(), &Value::Null));
     let ethereum = coin(&user, "ETH", |social| social["sample_size"] == 39).await;
-    assert_eq!((&ethereum["posts_per_hour"], &ethereum["popularity"]), (&0.0.into(), &0.0.into()), "{ethereum}");
+    assert_eq!(
+        (&ethereum["posts_per_hour"], &ethereum["popularity"]),
+        (&0.0.into(), &0.0.into()),
+        "{ethereum}"
+    );
     // SciPy: chi2.ppf(0.975, 2) / 2 / 24.
     assert!(near(&ethereum["posts_per_hour_interval"]["high"], 0.154), "{ethereum}");
     // SciPy: p = beta.ppf(0.975, 1, 24); p / (1 - p).
     assert!(near(&ethereum["popularity_interval"]["high"], 0.166), "{ethereum}");
     let hours = |social: &Value| {
-        let at = |name: &str| social[name].as_str().unwrap().parse::<chrono::DateTime<chrono::Utc>>().unwrap();
+        let at =
+            |name: &str| social[name].as_str().unwrap().parse::<chrono::DateTime<chrono::Utc>>().unwrap();
         (at("posts_to") - at("posts_from")).num_minutes()
     };
     assert_eq!((hours(&bitcoin), hours(&ethereum)), (24 * 60, 24 * 60));
@@ -122,9 +137,12 @@ async fn silence_is_stated_as_silence() {
     );
     assert_eq!(social["posts_from"], Value::Null);
     assert_eq!(silent["social_sources"][0]["state"], "silent");
-    assert_eq!(silent["social_sources"][0]["last_heard_at"], source["last_heard_at"]);
+    assert!(silent["social_sources"][0]["last_heard_at"].is_string());
     let one = user.get(&format!("{COINS}/BTC")).await.assert(200).json();
-    assert_eq!((&one["social_sources"][0]["state"], &one["data"]["social"]["stale"]), (&"silent".into(), &true.into()));
+    assert_eq!(
+        (&one["social_sources"][0]["state"], &one["data"]["social"]["stale"]),
+        (&"silent".into(), &true.into())
+    );
 }
 
 #[tokio::test]
@@ -134,6 +152,8 @@ async fn social_figures_become_stale_without_a_sync() {
     let first = app(&market, &mastodon(&instance));
     let user = first.user().await;
     list(&user, |social| social["sample_size"] == 3).await;
+    instance.say_at("/", broken());
+    until_failed(&first, &name_of(&instance), 1).await;
     // It shows what is stored, and its market never answers.
     let hanging = Upstream::start(vec![Reply::Silence]).await;
     let reader = first.replica_with(&[("COINMARKETCAP_URL", &hanging.url), ("UPSTREAM_TIMEOUT", "1m")]);

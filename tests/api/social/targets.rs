@@ -115,7 +115,8 @@ async fn no_query_names_a_tag_twice() {
     for head in x_server.requests() {
         let query = head.split("query=").nth(1).unwrap_or_default();
         let query = query.split(['&', ' ']).next().unwrap_or_default().to_lowercase();
-        let mut parts: Vec<_> = query.split("+or+").map(|part| part.trim_matches(|c| "%28()".contains(c)).to_owned()).collect();
+        let mut parts: Vec<_> =
+            query.split("+or+").map(|part| part.trim_matches(|c| "%28()".contains(c)).to_owned()).collect();
         let all = parts.len();
         parts.sort_unstable();
         parts.dedup();
