@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     db::CoinId,
-    sentiment::{Count, Interval, Opinion, Reason, Scored, rate, rate_interval},
+    sentiment::{Count, Interval, Opinion, Reason, Scored, clusters, rate, rate_interval},
 };
 
 /// A source that was last read longer ago does not count.
@@ -85,7 +85,8 @@ fn summary(
     let as_of = known.coverage.iter().map(|coverage| coverage.until).max()?;
     let sample: Vec<Scored> = known.sample().map(|post| post.scored).collect();
     let authors: BTreeSet<i64> = known.sample().map(|post| post.author).collect();
-    let opinion = Opinion::of(&sample);
+    let clusters = clusters(known.sample().map(|post| (post.author, post.thread)));
+    let opinion = Opinion::of(&sample, &clusters);
     let per_source: Vec<Count> = counts.iter().flat_map(BTreeMap::values).copied().collect();
     let posts_per_hour = (!per_source.is_empty()).then(|| rate(&per_source));
     let popularity = match counts {
@@ -96,7 +97,7 @@ fn summary(
     Some(Social {
         sentiment: opinion.mean.map(rounded),
         sentiment_basic: opinion.basic.map(rounded),
-        interval: opinion.interval.map(rounded_interval),
+        interval: opinion.interval.ok().map(rounded_interval),
         standard_deviation: opinion.standard_deviation.map(rounded),
         shares: opinion.shares,
         sample_size: count_of(sample.len()),
@@ -104,13 +105,14 @@ fn summary(
         sample_to: known.sample().next().map(|post| post.at),
         authors: count_of(authors.len()),
         dropped: known.dropped,
+        effective_sample_size: rounded(opinion.effective_size),
         confidence: opinion.confidence,
         posts_per_hour: posts_per_hour.map(rounded),
         posts_per_hour_interval: rate_interval(&per_source).map(rounded_interval),
         popularity: popularity.ok().map(rounded),
         missing: Missing {
             sentiment: too_few(opinion.mean.is_none()),
-            interval: too_few(opinion.interval.is_none()),
+            interval: opinion.interval.err(),
             posts_per_hour: counts.as_ref().err().copied(),
             popularity: popularity.err(),
         },
