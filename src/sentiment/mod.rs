@@ -5,12 +5,14 @@
 //! | `vader` | sentiment of a text | Hutto and Gilbert 2014 |
 //! | `basic` | the same on words without stop words, for comparison | NLTK's stop words |
 //! | `language` | whether a text is English | BCP 47 tags, `whichlang` |
-//! | `statistics` | mean and its interval | Student 1908 |
+//! | `statistics` | mean and shares | Hutto and Gilbert 2014 |
+//! | `mean` | interval of the mean of posts that depend on each other | Liang and Zeger 1986, Lazarus et al. 2018 |
 //! | `rates` | rates, their ratio, and the intervals of both | Garwood 1936, Fay and Feuer 1997, Clopper and Pearson 1934 |
 
 mod basic;
 mod language;
 mod lexicon;
+mod mean;
 mod rates;
 mod statistics;
 mod vader;
@@ -18,6 +20,7 @@ mod vader;
 pub use self::{
     basic::basic,
     language::is_english,
+    mean::clusters,
     rates::{Count, Ratio, rate, rate_interval, ratio, significant},
     statistics::{Confidence, Interval, Opinion, Reason, Scored, Shares},
     vader::{Scores, score},

@@ -1,12 +1,13 @@
 //! Computes statistics of a sample of posts: mean, standard deviation, and the confidence interval of the mean.
 
 use serde::{Deserialize, Serialize};
-use statrs::distribution::{ContinuousCDF, StudentsT};
 use utoipa::ToSchema;
+
+use super::mean::uncertainty;
 
 /// A compound closer to 0 counts as neutral (Hutto and Gilbert, README of `vaderSentiment`).
 const NEUTRAL: f64 = 0.05;
-const HIGH_TAIL: f64 = 0.975;
+pub(super) const HIGH_TAIL: f64 = 0.975;
 
 /// Both scores of one post.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,7 +40,7 @@ pub struct Shares {
     pub negative: f64,
 }
 
-/// Reliability by size of the sample: `none` (fewer than 10 posts), `low` (fewer than 30), `medium` (fewer than 100),
+/// Reliability by `effective_sample_size`: `none` (below 10 independent posts), `low` (below 30), `medium` (below 60),
 /// `high`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -59,14 +60,17 @@ pub struct Opinion {
     pub basic: Option<f64>,
     /// Sample standard deviation of the compounds, `sqrt(sum((x - mean)^2) / (n - 1))`.
     pub standard_deviation: Option<f64>,
-    /// `mean ± t(0.975, n - 1) * sd / sqrt(n)` (Student 1908), cut at -1 and 1.
-    pub interval: Option<Interval>,
+    /// The 95% confidence interval of the mean, or why there is none.
+    pub interval: Result<Interval, Reason>,
+    /// The number of independent posts whose mean would be as uncertain.
+    pub effective_size: f64,
     pub shares: Option<Shares>,
     pub confidence: Confidence,
 }
 
 impl Opinion {
-    pub fn of(sample: &[Scored]) -> Self {
+    /// Takes the posts in order of time, and the cluster of each: see [`super::clusters`].
+    pub fn of(sample: &[Scored], clusters: &[usize]) -> Self {
         let n = size(sample.len());
         let mean = |value: fn(&Scored) -> f64| {
             (!sample.is_empty()).then(|| sample.iter().map(value).sum::<f64>() / n)
@@ -76,28 +80,27 @@ impl Opinion {
             let squares = sample.iter().map(|post| (post.compound - mean).powi(2)).sum::<f64>();
             (squares / (n - 1.0)).sqrt()
         });
-        let interval = compound.zip(standard_deviation).map(|(mean, deviation)| {
-            let student = StudentsT::new(0.0, 1.0, n - 1.0).expect("at least two posts");
-            let half = student.inverse_cdf(HIGH_TAIL) * deviation / n.sqrt();
-            Interval { low: (mean - half).max(-1.0), high: (mean + half).min(1.0) }
-        });
+        let compounds: Vec<f64> = sample.iter().map(|post| post.compound).collect();
+        let uncertainty = uncertainty(&compounds, clusters);
         let share =
             |counts: fn(f64) -> bool| size(sample.iter().filter(|post| counts(post.compound)).count()) / n;
         let shares = compound.map(|_| {
             let (positive, negative) = (share(|value| value >= NEUTRAL), share(|value| value <= -NEUTRAL));
             Shares { positive, neutral: share(|value| value.abs() < NEUTRAL), negative }
         });
-        let confidence = match sample.len() {
-            0..10 => Confidence::None,
-            10..30 => Confidence::Low,
-            30..100 => Confidence::Medium,
-            _ => Confidence::High,
+        // An effective size is rarely the number of posts, which is at most 100.
+        let confidence = match uncertainty.effective_size + 1e-9 {
+            60.0.. => Confidence::High,
+            30.0.. => Confidence::Medium,
+            10.0.. => Confidence::Low,
+            _ => Confidence::None,
         };
         Self {
             mean: compound,
             basic: mean(|post| post.basic),
             standard_deviation,
-            interval,
+            interval: uncertainty.interval,
+            effective_size: uncertainty.effective_size,
             shares,
             confidence,
         }
@@ -108,8 +111,10 @@ impl Opinion {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// There are too few posts.
+    /// There are too few posts, or too few independent ones: an interval needs five people or conversations.
     TooFewPosts,
+    /// All posts have the same score, so their spread is unknown.
+    SameScore,
     /// The posts of less than five minutes are known, which is no rate.
     ShortWindow,
     /// Bitcoin's rate of posts, with which it is compared, is unknown or 0.
@@ -121,7 +126,7 @@ pub enum Reason {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-fn size(count: usize) -> f64 {
+pub(super) fn size(count: usize) -> f64 {
     count as f64
 }
 
@@ -142,39 +147,44 @@ mod tests {
         (value - wanted).abs() <= 1e-6 * wanted.abs().max(1.0)
     }
 
-    /// The figures are those of `SciPy`: `t.interval(0.95, n - 1, mean, sem)`.
+    /// Statistics of posts that are all of different people.
+    fn opinion(compounds: &[f64]) -> Opinion {
+        Opinion::of(&sample(compounds), &(0..compounds.len()).collect::<Vec<_>>())
+    }
+
     #[test]
-    fn mean_deviation_and_interval_are_those_of_scipy() {
-        let opinion = Opinion::of(&sample(&[0.1, 0.5, -0.3, 0.7, 0.0]));
+    fn mean_and_deviation_are_those_of_the_posts() {
+        let opinion = opinion(&[0.1, 0.5, -0.3, 0.7, 0.0]);
         assert!(near(opinion.mean.expect("mean"), 0.2));
         assert!(near(opinion.basic.expect("mean"), 0.1));
         assert!(near(opinion.standard_deviation.expect("sd"), 0.4));
-        let interval = opinion.interval.expect("interval");
-        assert!(near(interval.low, -0.296_665_65) && near(interval.high, 0.696_665_65), "{interval:?}");
         assert_eq!(opinion.shares, Some(Shares { positive: 0.6, neutral: 0.2, negative: 0.2 }));
         assert_eq!(opinion.confidence, Confidence::None);
     }
 
     #[test]
     fn one_post_has_no_interval_and_no_posts_have_no_mean() {
-        let one = Opinion::of(&sample(&[0.4]));
-        assert_eq!((one.mean, one.standard_deviation, one.interval), (Some(0.4), None, None));
-        let none = Opinion::of(&[]);
-        assert_eq!((none.mean, none.basic, none.shares), (None, None, None));
+        let one = opinion(&[0.4]);
+        let too_few = Err(Reason::TooFewPosts);
+        assert_eq!((one.mean, one.standard_deviation, one.interval), (Some(0.4), None, too_few));
+        let none = opinion(&[]);
+        assert_eq!((none.mean, none.basic, none.shares, none.interval), (None, None, None, too_few));
     }
 
     #[test]
-    fn confidence_grows_with_the_sample() {
-        let words = [9, 10, 29, 30, 99, 100].map(|n| Opinion::of(&sample(&vec![0.0; n])).confidence);
+    fn confidence_grows_with_the_number_of_independent_posts() {
+        let words = [9, 10, 29, 30, 59, 60].map(|n| opinion(&vec![0.0; n]).confidence);
         assert_eq!(words, [Confidence::None, Low, Low, Medium, Medium, High]);
+        let of_five = Opinion::of(&sample(&[0.0; 60]), &(0..60).map(|place| place / 5).collect::<Vec<_>>());
+        assert_eq!(of_five.confidence, Low);
     }
 
     proptest! {
         #[test]
         fn no_sample_gives_a_number_out_of_bounds(compounds in vec(-1.0..=1.0f64, 0..150)) {
-            let opinion = Opinion::of(&sample(&compounds));
+            let opinion = opinion(&compounds);
             prop_assert_eq!(opinion.mean.is_some(), !compounds.is_empty());
-            if let (Some(mean), Some(interval)) = (opinion.mean, opinion.interval) {
+            if let (Some(mean), Ok(interval)) = (opinion.mean, opinion.interval) {
                 prop_assert!(-1.0 <= interval.low && interval.low <= mean + 1e-9);
                 prop_assert!(mean - 1e-9 <= interval.high && interval.high <= 1.0);
             }

@@ -17,7 +17,8 @@ pub struct Social {
     /// stop words negations are lost.
     #[schema(example = 0.1175)]
     pub sentiment_basic: Option<f64>,
-    /// 95% confidence interval of `sentiment`.
+    /// 95% confidence interval of `sentiment`, which allows for posts that depend on each other. Null below five independent
+    /// posts, or if all have the same score.
     pub interval: Option<Interval>,
     /// Sample standard deviation of the compound scores.
     #[schema(example = 0.4312)]
@@ -36,6 +37,10 @@ pub struct Social {
     #[schema(example = 87, minimum = 0)]
     pub authors: i64,
     pub dropped: DroppedPosts,
+    /// Number of independent posts whose mean would be as uncertain as `sentiment`; less than `sample_size` if people
+    /// repeat themselves or answer each other.
+    #[schema(example = 71.2, minimum = 0)]
+    pub effective_sample_size: f64,
     pub confidence: Confidence,
     /// English posts per hour in the last 24 hours, or the part of them that the sources have covered; the sum over all
     /// sources. An author counts once an hour. Rounded to three significant digits.

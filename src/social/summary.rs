@@ -12,7 +12,9 @@ use super::{
 };
 use crate::{
     db::CoinId,
-    sentiment::{Interval, Opinion, Ratio, Reason, Scored, Shares, rate, rate_interval, significant},
+    sentiment::{
+        Interval, Opinion, Ratio, Reason, Scored, Shares, clusters, rate, rate_interval, significant,
+    },
 };
 
 /// A stored post.
@@ -92,7 +94,8 @@ fn summary(
     let last_read = known.coverage.iter().map(|coverage| coverage.until).max()?;
     let sample: Vec<Scored> = known.sample().map(|post| post.scored).collect();
     let authors: BTreeSet<i64> = known.sample().map(|post| post.author).collect();
-    let opinion = Opinion::of(&sample);
+    let clusters = clusters(known.sample().map(|post| (post.author, post.thread)));
+    let opinion = Opinion::of(&sample, &clusters);
     let counts = rates.as_ref().map(Rates::counts).unwrap_or_default();
     let window = rates.as_ref().ok().and_then(Rates::window);
     let reason = rates.as_ref().err().copied();
@@ -105,7 +108,7 @@ fn summary(
     Some(Social {
         sentiment: opinion.mean.map(rounded),
         sentiment_basic: opinion.basic.map(rounded),
-        interval: opinion.interval.map(|interval| interval_of(interval, rounded)),
+        interval: opinion.interval.ok().map(|interval| interval_of(interval, rounded)),
         standard_deviation: opinion.standard_deviation.map(rounded),
         shares: opinion.shares.map(rounded_shares),
         sample_size: count_of(sample.len()),
@@ -113,6 +116,7 @@ fn summary(
         sample_to: known.sample().next().map(|post| post.at),
         authors: count_of(authors.len()),
         dropped: known.dropped,
+        effective_sample_size: rounded(opinion.effective_size),
         confidence: opinion.confidence,
         posts_per_hour: (!counts.is_empty()).then(|| significant(rate(&counts))),
         posts_per_hour_interval: rate_interval(&counts).map(|interval| interval_of(interval, significant)),
@@ -122,7 +126,7 @@ fn summary(
         popularity_interval: popularity.as_ref().ok().map(|ratio| interval_of(ratio.interval, significant)),
         missing: Missing {
             sentiment: missing(opinion.mean.is_none()),
-            interval: missing(opinion.interval.is_none()),
+            interval: opinion.interval.err().map(|reason| if sample.is_empty() { why_null } else { reason }),
             posts_per_hour: reason,
             popularity: popularity.err(),
         },
@@ -135,7 +139,7 @@ fn summary(
 }
 
 fn not_looked_for(now: DateTime<Utc>) -> Social {
-    let opinion = Opinion::of(&[]);
+    let opinion = Opinion::of(&[], &[]);
     let reason = Some(Reason::NotLookedFor);
     Social {
         sentiment: None,
@@ -148,6 +152,7 @@ fn not_looked_for(now: DateTime<Utc>) -> Social {
         sample_to: None,
         authors: 0,
         dropped: DroppedPosts::default(),
+        effective_sample_size: 0.0,
         confidence: opinion.confidence,
         posts_per_hour: None,
         posts_per_hour_interval: None,
