@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use diesel::connection::SimpleConnection;
 use serde_json::{Value, json};
 
 use crate::support::{
-    App, Client,
+    App, Client, eventually,
     market::{COINS, app, until},
     noted::until_failed,
-    social::{BITCOIN, coin, market, mastodon, name_of, near, silent, status, timeline},
+    social::{BITCOIN, coin, market, mastodon, minutes_ago, name_of, near, silent, status, timeline},
     upstream::{Reply, Upstream},
 };
 
@@ -169,4 +170,60 @@ async fn social_figures_become_stale_without_a_sync() {
     assert_ne!(before.header("etag"), after.header("etag"));
     let sparse = user.get(&format!("{COINS}/sparse?fields=social.stale")).await.assert(200).json();
     assert_eq!(sparse["data"][0]["social"], json!({"stale": true}));
+}
+
+#[tokio::test]
+async fn posts_and_authors_are_counted_by_hour_once() {
+    let (market, one, two) = (market().await, silent().await, silent().await);
+    let mut all = posts("bitcoin", 300, &[1, 2, 3, 200]);
+    // The author of the newest one again.
+    all[1]["account"]["url"] = all[0]["account"]["url"].clone();
+    let hour = minutes_ago(0).timestamp() / 3600 * 3600;
+    let at = |minutes: i64| chrono::DateTime::from_timestamp(hour - minutes * 60, 0).unwrap().to_rfc3339();
+    for (post, minutes) in all.iter_mut().zip([70, 80, 90, 200]) {
+        post["created_at"] = at(minutes).into();
+    }
+    one.say_at(BITCOIN, timeline(&all));
+    two.say_at(BITCOIN, timeline(&all[1..]));
+    let urls = format!("{},{}", one.url, two.url);
+    let app = app(&market, &[("SOCIAL_PROVIDERS", "mastodon"), ("MASTODON_URLS", &urls)]);
+    coin(&app.user().await, "BTC", |social| social["sample_size"] == 3).await;
+    eventually("readings of both", async || {
+        one.count_requests(BITCOIN) > 2 && two.count_requests(BITCOIN) > 2
+    })
+    .await;
+    let hours = |column: &str| {
+        let of = |hours: i64| {
+            let at = chrono::DateTime::from_timestamp(hour - hours * 3600, 0).unwrap().to_rfc3339();
+            app.count(&format!(
+                "SELECT {column} AS count FROM social_hours WHERE source = 'mastodon' AND step_seconds = 3600 AND at = '{at}'"
+            ))
+        };
+        (of(2), of(4))
+    };
+    assert_eq!((hours("posts"), hours("authors")), ((3, 1), (2, 1)));
+}
+
+#[tokio::test]
+async fn hours_become_days_after_90_days() {
+    let (market, instance) = (market().await, silent().await);
+    instance.say_at(BITCOIN, timeline(&posts("bitcoin", 300, &[60])));
+    let app = app(&market, &mastodon(&instance));
+    coin(&app.user().await, "BTC", |social| social["sample_size"] == 1).await;
+    let day = minutes_ago(0).date_naive() - chrono::TimeDelta::days(92);
+    let insert = format!(
+        "INSERT INTO social_hours (coin_id, source, step_seconds, at, posts, authors) \
+         SELECT id, 'mastodon', 3600, timestamptz '{day} 00:00Z' + hour * interval '1 hour', 5, 3 \
+         FROM coins, generate_series(0, 47) AS hour WHERE symbol = 'BTC'"
+    );
+    app.sql().batch_execute(&insert).unwrap();
+    let days =
+        "SELECT count(*) FROM social_hours WHERE step_seconds = 86400 AND posts = 120 AND authors = 72";
+    eventually("two days", async || app.count(days) == 2).await;
+    let old = format!(
+        "SELECT count(*) FROM social_hours WHERE step_seconds = 3600 AND at < '{day} 00:00Z'::timestamptz + interval '2 days'"
+    );
+    assert_eq!(app.count(&old), 0);
+    let kept = "SELECT count(*) FROM social_hours WHERE step_seconds = 3600 AND posts = 1";
+    assert_eq!(app.count(kept), 1);
 }
