@@ -16,6 +16,7 @@ mod model;
 mod post;
 mod queries;
 mod rates;
+mod reading;
 mod silence;
 mod sources;
 mod store;
