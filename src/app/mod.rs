@@ -238,7 +238,7 @@ impl Views {
             keys: Arc::new(keys),
             api_keys: Data::new(ApiKeys::new(config.tokens.api_key_rate)),
             blocklist: Data::new(Blocklist::new(clock.clone(), config.tokens.max_staleness)),
-            coins: Data::new(coins::View::new(clock.clone(), &config.coins)),
+            coins: Data::new(coins::View::new(clock.clone(), &config.coins, &config.social)),
             wake: Arc::default(),
         }
     }

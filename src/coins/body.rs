@@ -7,7 +7,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::market::{self, Coin};
+use crate::{
+    market::{self, Coin},
+    social::SocialSource,
+};
 
 #[derive(Serialize, ToSchema)]
 pub struct CoinList<'a> {
@@ -39,6 +42,8 @@ pub struct Provenance {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = i64, required = false, minimum = 0)]
     pub age_seconds: Option<i64>,
+    /// Sources of posts about coins, and when each was last read; empty if none is configured.
+    pub social_sources: Vec<SocialSource>,
 }
 
 /// A source of an answer, with the text that its terms require beside the data.

@@ -189,8 +189,9 @@ mod tests {
             social.lexicon social.coverage.sentiment social.coverage.sentiment_crypto \
             social.interval.low social.interval.high social.standard_deviation";
         assert!(all.join(" ").starts_with(market), "{all:?}");
-        assert!(all.ends_with(&["social.missing.popularity", "social.sources", "social.as_of"]), "{all:?}");
-        assert_eq!(all.len(), 41);
+        let last = ["sources", "query", "as_of", "updated_at", "stale"].map(|name| format!("social.{name}"));
+        assert!(all.ends_with(&last.each_ref().map(String::as_str)), "{all:?}");
+        assert_eq!(all.len(), 55);
         let quote: Vec<_> = Fields::parse("quote").expect("known").columns().collect();
         assert_eq!(quote[..4], ["id", "symbol", "quote.currency", "quote.price"]);
         assert_eq!(quote.len(), 10);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use actix_web::web::Bytes;
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult};
 use parking_lot::Mutex;
@@ -18,10 +18,11 @@ use tokio::sync::watch;
 use super::body::{CoinList, Provenance, event};
 use crate::{
     clock::Clock,
-    config::Coins,
+    config::{Coins, Social},
     db::{Change, Follow, SnapshotId},
     http::{Prepared, Problem, kind},
     market::{self, Coin, FROZEN_AFTER, Snapshot, convert},
+    social::{Limits, Sources},
 };
 
 /// Missed syncs after which data counts as stale.
@@ -36,6 +37,9 @@ pub struct View {
     pub(super) interval: TimeDelta,
     /// The first is the default.
     currencies: Vec<InCurrency>,
+    limits: Limits,
+    /// When the social sources were read, as of the newest snapshot.
+    sources: ArcSwap<Sources>,
     /// Held while a response is renewed, so that one request renews it and the others use the old one.
     renewal: Mutex<()>,
 }
@@ -64,14 +68,14 @@ impl InCurrency {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Version {
     snapshot: SnapshotId,
-    /// When the social sources were last read.
+    /// When the social figures were computed.
     social_at: Option<DateTime<Utc>>,
 }
 
 impl Version {
     fn of(snapshot: &Snapshot) -> Self {
         let social = snapshot.coins.iter().filter_map(|coin| coin.social.as_ref());
-        Self { snapshot: snapshot.id, social_at: social.map(|social| social.as_of).max() }
+        Self { snapshot: snapshot.id, social_at: social.map(|social| social.updated_at).max() }
     }
 }
 
@@ -90,12 +94,14 @@ pub(super) struct Current {
     pub whole: Prepared,
     /// The same body as an event for streams.
     pub event: Bytes,
-    /// When `stale` or `age_seconds` change.
+    /// When `stale` or `age_seconds` change, or the state of a social source.
     renew_at: DateTime<Utc>,
 }
 
 impl View {
-    pub fn new(clock: Clock, settings: &Coins) -> Self {
+    pub fn new(clock: Clock, settings: &Coins, social: &Social) -> Self {
+        let interval = TimeDelta::from_std(settings.sync_interval).expect("at most a day");
+        let limits = Limits::new(social, interval);
         let in_currency = |code: &String| InCurrency {
             code: code.clone(),
             current: ArcSwapOption::empty(),
@@ -105,8 +111,10 @@ impl View {
         Self {
             clock,
             wants_real: market::wants_real(settings),
-            interval: TimeDelta::from_std(settings.sync_interval).expect("at most a day"),
+            interval,
             currencies: settings.currencies.iter().map(in_currency).collect(),
+            sources: ArcSwap::from_pointee(Sources::new(limits.clone())),
+            limits,
             renewal: Mutex::new(()),
         }
     }
@@ -189,6 +197,7 @@ impl View {
             currency: snapshot.currency.clone(),
             stale,
             age_seconds: stale.then(|| if minutes > 0 { minutes } else { age.num_seconds() }),
+            social_sources: self.sources.load().status(now),
         }
     }
 
@@ -202,16 +211,38 @@ impl View {
     }
 
     fn prepare(&self, snapshot: Arc<Snapshot>) -> Arc<Current> {
+        let (now, sources) = (self.clock.now(), self.sources.load());
+        let snapshot = with_staleness(snapshot, &sources, now);
         let provenance = self.provenance(&snapshot);
-        let renew_at = match provenance.age_seconds {
+        let market = match provenance.age_seconds {
             None => self.good_until(&snapshot),
             Some(age) => snapshot.as_of + TimeDelta::seconds((age + MINUTE) / MINUTE * MINUTE),
         };
+        let renew_at = sources.next_change(now).map_or(market, |social| social.min(market));
         let whole = Prepared::new(&CoinList { provenance, data: snapshot.coins.iter().collect() });
         let version = Version::of(&snapshot);
         let event = event(version, whole.plain());
         Arc::new(Current { version, snapshot, whole, event, renew_at })
     }
+}
+
+/// Marks the social figures whose sources were not read lately.
+fn with_staleness(mut snapshot: Arc<Snapshot>, sources: &Sources, now: DateTime<Utc>) -> Arc<Snapshot> {
+    let stale: Vec<_> = snapshot
+        .coins
+        .iter()
+        .map(|coin| coin.social.as_ref().is_some_and(|social| sources.is_stale(social, now)))
+        .collect();
+    let is_right =
+        |(coin, stale): (&Coin, &bool)| coin.social.as_ref().is_none_or(|social| social.stale == *stale);
+    if !snapshot.coins.iter().zip(&stale).all(is_right) {
+        for (coin, stale) in Arc::make_mut(&mut snapshot).coins.iter_mut().zip(stale) {
+            if let Some(social) = &mut coin.social {
+                social.stale = stale;
+            }
+        }
+    }
+    snapshot
 }
 
 impl Follow for View {
@@ -232,6 +263,7 @@ impl Follow for View {
 impl View {
     fn load_all(&self, conn: &mut PgConnection) -> QueryResult<Change<'_>> {
         let mut prepared = Vec::new();
+        self.sources.store(Arc::new(Sources::read(conn, self.limits.clone())?));
         // Invented data is served only if there is no other: clients could not tell what is real.
         let is_real = self.wants_real && market::has_real(conn)?;
         for (number, entry) in self.currencies.iter().enumerate() {
@@ -267,14 +299,18 @@ mod tests {
     use std::{collections::HashMap, sync::Barrier, thread};
 
     use super::*;
-    use crate::config::{Config, Specs};
+    use crate::{
+        config::{Config, Specs},
+        social,
+    };
 
     #[test]
     fn renewing_an_old_answer_never_replaces_a_newer_snapshot() {
         let clock = Clock::default();
-        let specs = Specs { market: market::provider_specs(), ..Specs::default() };
-        let settings = Config::from_lookup(&|_| None, &specs).expect("the defaults").coins;
-        let view = View::new(clock.clone(), &settings);
+        let specs =
+            Specs { market: market::provider_specs(), social: social::provider_specs(), ..Specs::default() };
+        let settings = Config::from_lookup(&|_| None, &specs).expect("the defaults");
+        let view = View::new(clock.clone(), &settings.coins, &settings.social);
         let entry = &view.currencies[0];
         let of = |id| {
             let snapshot = Snapshot {

@@ -54,6 +54,7 @@ const RIGHTS: [(&str, &str); 36] = [
     ("signing_keys", "INSERT, UPDATE, DELETE"),
     ("snapshot_rates", "INSERT"),
     ("social_cursors", "INSERT, UPDATE, DELETE"),
+    ("social_hours", "INSERT, UPDATE, DELETE"),
     ("social_posts", "INSERT, DELETE"),
     ("social_streams", "INSERT, UPDATE"),
     ("social_tries", "INSERT, UPDATE, DELETE"),

@@ -359,16 +359,30 @@ diesel::table! {
 }
 
 diesel::table! {
+    social_hours (coin_id, source, step_seconds, at) {
+        coin_id -> Int8,
+        source -> Text,
+        step_seconds -> Int4,
+        at -> Timestamptz,
+        posts -> Int8,
+        authors -> Int8,
+    }
+}
+
+diesel::table! {
     social_posts (coin_id, provider, post_hash) {
         coin_id -> Int8,
         provider -> Text,
         posted_at -> Timestamptz,
         text_hash -> Int8,
-        compound -> Float8,
-        basic -> Float8,
+        compound -> Nullable<Float8>,
+        basic -> Nullable<Float8>,
         post_hash -> Int8,
         author_hash -> Int8,
         crypto -> Nullable<Float8>,
+        near_hash -> Nullable<Int8>,
+        thread_hash -> Nullable<Int8>,
+        dropped -> Nullable<Text>,
     }
 }
 
@@ -458,6 +472,7 @@ diesel::joinable!(security_events -> audit_chains (chain));
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(snapshot_rates -> coin_snapshots (snapshot_id));
 diesel::joinable!(social_cursors -> coins (coin_id));
+diesel::joinable!(social_hours -> coins (coin_id));
 diesel::joinable!(social_posts -> coins (coin_id));
 diesel::joinable!(social_tries -> coins (coin_id));
 diesel::joinable!(watchlist -> coins (coin_id));
@@ -493,6 +508,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     signing_keys,
     snapshot_rates,
     social_cursors,
+    social_hours,
     social_posts,
     social_streams,
     social_tries,

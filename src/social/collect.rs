@@ -5,8 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_web::web::Data;
-use chrono::{DateTime, NaiveTime, SubsecRound, Utc};
+use chrono::{DateTime, NaiveTime, SubsecRound, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
@@ -15,32 +14,45 @@ use uuid::Uuid;
 
 use super::{
     fingerprints::Fingerprints,
+    matcher::Matcher,
     model::Social,
     post::{self, Page},
-    queries::{Queries, Query, Target, query_for},
+    queries::{Queries, Query, Target, queries_for},
+    reading::Reading,
+    silence::{Limits, Sources},
     sources::{self, Search, Source, Stream},
-    store::{self, Batch},
-    summary::summarise,
+    store::{self, Batch, Hold},
+    summary::{Context, Known, summarise},
 };
 use crate::{
     clock::Clock,
     config,
     db::{CoinId, Db, DbError},
-    upstream::{self, Advice, Failure, Upstream, after_failure},
+    upstream::{self, Failure, Upstream, after_failure},
 };
 
 /// A source is read for at most this long per slot; the remaining coins are the first of the next slot.
 const MAX_READING_TIME: Duration = Duration::from_secs(20);
-/// Half of the limit of Mastodon for the five minutes of a slot.
-const MAX_REQUESTS: u32 = 150;
-/// Consecutive failures, each of one coin, after which the whole source counts as failed.
-const MAX_FAILURES_IN_A_ROW: u32 = 3;
 const MAX_CURSOR_LEN: usize = 100;
 /// `popularity` compares every coin with this one.
 const BITCOIN: &str = "bitcoin";
+/// The name of the lease of the replica that queries the sources.
+pub(super) const QUERIED: &str = "queried";
+/// Longer than a reading takes.
+const LEASE: TimeDelta = TimeDelta::seconds(60);
+/// Streams are stored in intervals, so the newest event that is stored is a little older than now.
+const STREAM_DELAY: TimeDelta = TimeDelta::seconds(15);
 
-/// Reads the coins to look for, which are those of the newest snapshot; the market stores them.
+/// Reads the coins to look for, which are those of the newest real snapshot; the market stores them.
 pub type ReadTargets = fn(&mut PgConnection) -> QueryResult<Vec<Target>>;
+
+/// What the market decides: which coins posts are read about, and how often.
+#[derive(Clone, Copy)]
+pub struct Schedule {
+    pub read_targets: ReadTargets,
+    /// Between two readings.
+    pub interval: TimeDelta,
+}
 
 /// Reads the sources and stores scores of their posts.
 pub struct Collector {
@@ -54,6 +66,7 @@ pub struct Collector {
     pub(super) holder: Uuid,
     pub(super) streams: Vec<Stream>,
     sources: Vec<Box<dyn Source>>,
+    limits: Limits,
     /// Sources whose failure has been logged.
     unavailable: Mutex<HashSet<String>>,
 }
@@ -62,19 +75,26 @@ pub struct Collector {
 #[derive(Debug)]
 pub struct Collected {
     summaries: HashMap<CoinId, Social>,
-    began: DateTime<Utc>,
+    /// The coins for which a source was read in this slot.
+    read: HashSet<CoinId>,
+    holder: Uuid,
 }
 
 impl Collected {
-    /// Replaces the stored figures.
-    pub fn save(&self, conn: &mut PgConnection) -> QueryResult<()> {
-        store::save_summaries(conn, &self.summaries)
+    /// Replaces the stored figures and ends the lease of the reading. Returns false, without a change, if another replica
+    /// reads the sources by now; its figures are newer.
+    pub fn save(&self, conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
+        let is_held = store::release_stream(conn, QUERIED, self.holder, now)?;
+        if is_held {
+            store::save_summaries(conn, &self.summaries)?;
+        }
+        Ok(is_held)
     }
 
     /// Returns the figures of the coins for which a source was read in this slot.
     pub fn new_figures(&self) -> impl Iterator<Item = (CoinId, &Social)> {
         let all = self.summaries.iter().map(|(coin, social)| (*coin, social));
-        all.filter(|(_, social)| social.as_of >= self.began)
+        all.filter(|(coin, _)| self.read.contains(coin))
     }
 }
 
@@ -86,65 +106,18 @@ enum SearchOutcome {
     Failed(Failure),
 }
 
-/// Counts the answers of a source in a slot, and decides when to stop.
-#[derive(Default)]
-struct Reading {
-    requests: u32,
-    failures_in_a_row: u32,
-    /// At least one coin was answered.
-    answered: bool,
-    /// The newest failure of a single request, such as of one coin.
-    isolated_failure: Option<Failure>,
-    /// A failure of the whole source.
-    failure: Option<Failure>,
-    is_over: bool,
-}
-
-impl Reading {
-    fn page(&mut self, page: &Page) {
-        self.answered = true;
-        self.failures_in_a_row = 0;
-        self.requests += page.requests;
-        self.is_over = page.enough || self.requests >= MAX_REQUESTS;
-    }
-
-    fn failed(&mut self, failure: Failure, coin: &str) {
-        if !failure.isolated {
-            self.failure = Some(failure);
-            self.is_over = true;
-            return;
-        }
-        let failure = failure.with_subject(coin);
-        self.requests += 1;
-        self.failures_in_a_row += 1;
-        if self.failures_in_a_row == MAX_FAILURES_IN_A_ROW {
-            self.failure = Some(failure);
-            self.is_over = true;
-        } else {
-            self.isolated_failure = Some(failure);
-        }
-    }
-
-    /// Ends the reading for lack of time. That is a failure only if nothing was answered.
-    fn timed_out(&mut self) {
-        self.is_over = true;
-        if !self.answered {
-            self.isolated_failure = Some(Failure::new(Advice::BackOff, "no answer in time"));
-        }
-    }
-}
-
 impl Collector {
     pub fn new(
         db: Db,
         clock: Clock,
-        settings: Data<config::Social>,
+        settings: &config::Social,
         upstream: Upstream,
         queries: Queries,
         fingerprints: Fingerprints,
-        read_targets: ReadTargets,
+        Schedule { read_targets, interval }: Schedule,
     ) -> Self {
-        let (sources, streams) = sources::open(&settings);
+        let (sources, streams) = sources::open(settings);
+        let limits = Limits::new(settings, interval);
         let (holder, unavailable) = (Uuid::now_v7(), Mutex::default());
         Self {
             db,
@@ -156,17 +129,21 @@ impl Collector {
             holder,
             streams,
             sources,
+            limits,
             unavailable,
         }
     }
 
-    /// Reads all sources and summarises what is stored; None without sources or while the database is unavailable.
+    /// Whether any source is configured.
+    pub fn has_sources(&self) -> bool {
+        !self.sources.is_empty() || !self.streams.is_empty()
+    }
+
+    /// Reads all sources and summarises what is stored. Returns None if there are no coins yet, if another replica reads,
+    /// or while the database is unavailable.
     pub async fn collect(&self) -> Option<Collected> {
-        if self.sources.is_empty() && self.streams.is_empty() {
-            return None;
-        }
         match self.try_collect().await {
-            Ok(collected) => Some(collected),
+            Ok(collected) => collected,
             Err(error) => {
                 tracing::warn!(%error, "cannot collect social figures; the previous ones are kept");
                 None
@@ -174,24 +151,66 @@ impl Collector {
         }
     }
 
-    async fn try_collect(&self) -> Result<Collected, DbError> {
-        // The precision of the database, where `as_of` comes from.
+    async fn try_collect(&self) -> Result<Option<Collected>, DbError> {
+        // The precision of the database, where `covered_until` comes from.
         let began = self.clock.now().trunc_subsecs(6);
-        let targets = self.db.query(self.read_targets).await?;
-        let reading = join_all(self.sources.iter().map(|source| self.read(&**source, &targets)));
+        let Some(targets) = self.hold().await? else { return Ok(None) };
+        let queries = queries_for(&targets, &self.queries);
+        let reading = join_all(self.sources.iter().map(|source| self.read(&**source, &queries)));
         reading.await.into_iter().collect::<Result<(), DbError>>()?;
-        let now = self.clock.now();
-        let bitcoin = targets.iter().find(|target| target.slug == BITCOIN).map(|target| target.id);
+        let (now, limits) = (self.clock.now(), self.limits.clone());
         let ids: Vec<CoinId> = targets.iter().map(|target| target.id).collect();
         let known = self.db.query(move |conn| {
             store::prune(conn, now)?;
-            store::known(conn, &ids)
+            Ok((store::known(conn, &ids, now)?, Sources::read(conn, limits)?))
         });
-        Ok(Collected { summaries: summarise(&known.await?, bitcoin, now), began })
+        let (known, sources) = known.await?;
+        let bitcoin = targets.iter().find(|target| target.slug == BITCOIN).map(|target| target.id);
+        let terms = queries.iter().map(|(target, query)| (target.id, self.terms(query))).collect();
+        let read =
+            known.iter().filter(|(_, known)| self.is_new(known, began)).map(|(coin, _)| *coin).collect();
+        let summaries = summarise(&known, terms, Context { bitcoin, sources: &sources, now });
+        Ok(Some(Collected { summaries, read, holder: self.holder }))
+    }
+
+    /// Takes the right to read the sources; None if another replica has it, or if there are no coins yet.
+    async fn hold(&self) -> Result<Option<Vec<Target>>, DbError> {
+        let (holder, now, read_targets) = (self.holder, self.clock.now(), self.read_targets);
+        let held = self.db.query_tx(move |conn| {
+            let targets = read_targets(conn)?;
+            if targets.is_empty() {
+                return Ok(None);
+            }
+            let hold = store::hold_stream(conn, QUERIED, holder, now, now + LEASE)?;
+            Ok(matches!(hold, Hold::Ours(_)).then_some(targets))
+        });
+        held.await
+    }
+
+    /// Returns the search terms of all sources and streams; empty if none can search for the coin.
+    fn terms(&self, query: &Query) -> Vec<String> {
+        if !self.streams.is_empty() {
+            return query.terms();
+        }
+        let mut all = Vec::new();
+        for term in self.sources.iter().flat_map(|source| source.terms(query)) {
+            if !all.contains(&term) {
+                all.push(term);
+            }
+        }
+        all
+    }
+
+    /// Whether a source was read for the coin since then.
+    fn is_new(&self, known: &Known, began: DateTime<Utc>) -> bool {
+        known.coverage.iter().any(|one| {
+            let is_stream = self.streams.iter().any(|stream| stream.name == one.source);
+            one.until >= if is_stream { began - STREAM_DELAY } else { began }
+        })
     }
 
     /// Queries a source coin by coin, until its limit of requests or the time limit is reached.
-    async fn read(&self, source: &dyn Source, targets: &[Target]) -> Result<(), DbError> {
+    async fn read(&self, source: &dyn Source, queries: &[(&Target, Query)]) -> Result<(), DbError> {
         let (name, now) = (source.name().to_owned(), self.clock.now());
         let stored = self.db.query(move |conn| {
             let state = upstream::state(conn, &name)?;
@@ -201,20 +220,20 @@ impl Collector {
         if state.waits_until(now).is_some() {
             return Ok(());
         }
-        let queries = targets.iter().map(|target| (target, query_for(target, &self.queries)));
-        let mut order: Vec<_> = queries.filter(|(_, query)| source.can_search(query)).collect();
+        let can_search = |(_, query): &&(&Target, Query)| !source.terms(query).is_empty();
+        let mut order: Vec<_> = queries.iter().filter(can_search).collect();
         order.sort_by_key(|(target, _)| tries.get(&target.id));
         let mut reading = Reading::default();
         let deadline = time::Instant::now() + MAX_READING_TIME;
         for (target, query) in order {
             let begin = Instant::now();
             let cursor = cursors.get(&target.id).map(String::as_str);
-            let search = self.search(source, target, &query, cursor, targets.len());
+            let search = self.search(source, target, query, cursor, queries.len());
             match time::timeout_at(deadline, search).await {
                 Ok(Ok(SearchOutcome::Page(page))) => {
                     self.upstream.outcomes().count(source.name(), true, begin.elapsed());
                     reading.page(&page);
-                    self.keep(source, target, &query, page).await?;
+                    self.keep(source, target, query, page).await?;
                 }
                 Ok(Ok(SearchOutcome::Failed(failure))) => {
                     self.upstream.outcomes().count(source.name(), false, begin.elapsed());
@@ -293,9 +312,13 @@ impl Collector {
         source: &dyn Source,
         target: &Target,
         query: &Query,
-        page: Page,
+        mut page: Page,
     ) -> Result<(), DbError> {
         let now = self.clock.now();
+        if query.has_ambiguous_tags() {
+            let matcher = Matcher::new([(target.id, query)]);
+            page.posts.retain(|post| !matcher.coins(&post.text).is_empty());
+        }
         let names = names(target, query);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let batch = Batch {
@@ -382,10 +405,6 @@ fn allowance(budget: u32, cost: u32, now: DateTime<Utc>) -> u32 {
 mod tests {
     use super::*;
 
-    fn isolated() -> Failure {
-        Failure { isolated: true, ..Failure::new(Advice::BackOff, "HTTP 500") }
-    }
-
     #[test]
     fn a_budget_is_spread_over_the_day() {
         let at = |text: &str| allowance(2400, 11, post::time(text).expect("time"));
@@ -393,50 +412,5 @@ mod tests {
         assert_eq!(at("2026-11-20T12:00:00Z"), 1200);
         assert_eq!(at("2026-11-20T23:59:59Z"), 2399);
         assert_eq!(allowance(5, 11, DateTime::UNIX_EPOCH), 5);
-    }
-
-    #[test]
-    fn three_failures_in_a_row_end_the_reading_and_a_page_begins_the_count_anew() {
-        let mut reading = Reading::default();
-        reading.failed(isolated(), "one");
-        reading.failed(isolated(), "two");
-        reading.page(&Page::default());
-        reading.failed(isolated(), "three");
-        reading.failed(isolated(), "four");
-        assert!(!reading.is_over && reading.answered && reading.failure.is_none());
-        reading.failed(isolated(), "five");
-        assert!(reading.is_over);
-        assert_eq!(reading.failure.expect("a failure").message, "five: HTTP 500");
-    }
-
-    #[test]
-    fn a_failure_of_the_source_ends_the_reading_at_once() {
-        let mut reading = Reading::default();
-        reading.failed(Failure::new(Advice::Stop, "HTTP 401"), "one");
-        assert!(reading.is_over);
-        assert_eq!(reading.failure.expect("a failure").message, "HTTP 401");
-    }
-
-    #[test]
-    fn a_limit_of_requests_ends_the_reading_without_a_failure() {
-        let mut reading = Reading::default();
-        reading.page(&Page { requests: MAX_REQUESTS - 1, ..Page::default() });
-        assert!(!reading.is_over);
-        reading.page(&Page { requests: 1, ..Page::default() });
-        assert!(reading.is_over && reading.failure.is_none() && reading.isolated_failure.is_none());
-        let mut reading = Reading::default();
-        reading.page(&Page { enough: true, ..Page::default() });
-        assert!(reading.is_over && reading.failure.is_none());
-    }
-
-    #[test]
-    fn a_timeout_is_a_failure_only_if_nothing_was_answered() {
-        let mut reading = Reading::default();
-        reading.timed_out();
-        assert!(reading.is_over && reading.isolated_failure.is_some());
-        let mut reading = Reading::default();
-        reading.page(&Page::default());
-        reading.timed_out();
-        assert!(reading.is_over && reading.isolated_failure.is_none());
     }
 }

@@ -9,6 +9,9 @@ use aws_lc_rs::hmac::{self, Context, HMAC_SHA256, Key};
 
 use crate::{config::SecretKey, db::CoinId, tokens::derive_key};
 
+/// A text of fewer words is compared only for equality.
+const MIN_NEAR_WORDS: usize = 3;
+
 /// The key of the hashes.
 #[derive(Clone)]
 pub struct Fingerprints(Key);
@@ -22,27 +25,48 @@ impl Fingerprints {
         self.of("post", coin, |context| context.update(id.as_bytes()))
     }
 
-    /// Returns the same hash for all posts of an author within an hour of Unix time.
-    pub(super) fn of_author(&self, coin: CoinId, hour: i64, author: &str) -> i64 {
-        self.of("author", coin, |context| {
-            context.update(&hour.to_be_bytes());
-            context.update(author.as_bytes());
+    /// Returns the same hash for all posts of an author about the coin.
+    pub(super) fn of_author(&self, coin: CoinId, author: &str) -> i64 {
+        self.of("author", coin, |context| context.update(author.as_bytes()))
+    }
+
+    /// Returns the same hash for all posts of a conversation about the coin.
+    pub(super) fn of_thread(&self, coin: CoinId, thread: &str) -> i64 {
+        self.of("thread", coin, |context| context.update(thread.as_bytes()))
+    }
+
+    /// Returns the same hash for texts of the same words in any case, whatever their digits, punctuation, emoji, tags,
+    /// handles and links. If that leaves nothing, the whole text counts without its digits.
+    pub(super) fn of_text(&self, coin: CoinId, text: &str) -> i64 {
+        let words = words(text);
+        self.of("text", coin, |context| {
+            for word in &words {
+                context.update(word.as_bytes());
+                context.update(b" ");
+            }
+            if words.is_empty() {
+                let rest: String = text.chars().filter(|c| !c.is_numeric() && !c.is_whitespace()).collect();
+                context.update(rest.to_lowercase().as_bytes());
+            }
         })
     }
 
-    /// Returns the same hash for texts that differ only in case, white space, addresses or handles.
-    pub(super) fn of_text(&self, coin: CoinId, text: &str) -> i64 {
-        let is_word = |word: &&str| !word.contains("://") && !word.starts_with('@');
-        let mut words = text.split_whitespace().filter(is_word).peekable();
-        self.of("text", coin, |context| {
-            if words.peek().is_none() {
-                context.update(text.as_bytes());
+    /// Returns the SimHash (Charikar 2002) of the text: hashes of similar texts differ in few of 64 bits. It is made of keyed
+    /// hashes of each three words in a row. None for a text that is too short to be compared.
+    pub(super) fn near(&self, coin: CoinId, text: &str) -> Option<i64> {
+        let words = words(text);
+        if words.len() < MIN_NEAR_WORDS {
+            return None;
+        }
+        let mut balance = [0i32; 64];
+        for triple in words.windows(3) {
+            let hash = self.of("triple", coin, |context| context.update(triple.join(" ").as_bytes()));
+            for (bit, balance) in balance.iter_mut().enumerate() {
+                *balance += if hash >> bit & 1 == 1 { 1 } else { -1 };
             }
-            for word in words {
-                context.update(word.to_lowercase().as_bytes());
-                context.update(b" ");
-            }
-        })
+        }
+        let bits = balance.iter().enumerate().filter(|(_, balance)| **balance > 0);
+        Some(bits.fold(0, |hash, (bit, _)| hash | 1 << bit))
     }
 
     /// Hashes a message of `kind`, the coin and the parts that `write` adds. No two messages are equal: no kind begins with
@@ -55,6 +79,21 @@ impl Fingerprints {
         let tag: hmac::Tag = context.sign();
         i64::from_be_bytes(*tag.as_ref().first_chunk().expect("32 bytes"))
     }
+}
+
+/// Returns the words of a text in lower case, of their letters only, without links, handles and tags.
+fn words(text: &str) -> Vec<String> {
+    let is_word = |word: &&str| {
+        let bare = word.trim_start_matches(|c: char| !c.is_alphanumeric() && !matches!(c, '#' | '$' | '@'));
+        !bare.starts_with(['#', '$', '@']) && !word.contains("://") && !bare.starts_with("www.")
+    };
+    let letters =
+        |word: &str| word.chars().filter(|c| c.is_alphabetic()).flat_map(char::to_lowercase).collect();
+    text.split_whitespace()
+        .filter(is_word)
+        .map(letters)
+        .filter(|letters: &String| !letters.is_empty())
+        .collect()
 }
 
 #[cfg(test)]
@@ -71,27 +110,22 @@ pub(super) mod tests {
         let (one, two) = (fingerprints("one"), fingerprints("two"));
         let all = |of: &Fingerprints, coin| {
             let coin = CoinId(coin);
-            [of.of_post(coin, "x"), of.of_author(coin, 7, "x"), of.of_text(coin, "x")]
+            [of.of_post(coin, "x"), of.of_author(coin, "x"), of.of_thread(coin, "x"), of.of_text(coin, "x")]
         };
         assert_eq!(all(&one, 1), all(&fingerprints("one"), 1));
         let mut different = [all(&one, 1), all(&one, 2), all(&two, 1)].concat();
         different.sort_unstable();
         different.dedup();
-        assert_eq!(different.len(), 9);
+        assert_eq!(different.len(), 12);
     }
 
     #[test]
-    fn an_author_has_another_hash_every_hour() {
-        let one = fingerprints("one");
-        assert_eq!(one.of_author(CoinId(1), 7, "x"), one.of_author(CoinId(1), 7, "x"));
-        assert_ne!(one.of_author(CoinId(1), 7, "x"), one.of_author(CoinId(1), 8, "x"));
-    }
-
-    #[test]
-    fn the_hash_of_a_text_ignores_case_space_addresses_and_handles() {
+    fn the_hash_of_a_text_ignores_all_but_its_words() {
         let text = |text| fingerprints("one").of_text(CoinId(1), text);
         assert_eq!(text("I love Bitcoin"), text(" i LOVE  bitcoin https://example.com @you"));
+        assert_eq!(text("I love Bitcoin"), text("I love Bitcoin!!! 17 🚀 (#btc) $ETH www.example.com"));
         assert_ne!(text("I love Bitcoin"), text("I love Bit coin"));
         assert_ne!(text("@you"), text("@me"));
+        assert_eq!(text("🚀 $BTC 1"), text("🚀 $btc 23"));
     }
 }

@@ -16,10 +16,10 @@ use tokio::time;
 use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 
 use super::{
-    collect::{Collector, names},
+    collect::{Collector, QUERIED, names},
     matcher::Matcher,
     post::{self, Post},
-    queries::{Target, query_for},
+    queries::{Target, queries_for},
     sources::{Event, Stream},
     store::{self, Hold},
     websocket,
@@ -61,7 +61,7 @@ struct Buffer {
 
 /// The reason why a session ended, other than an error of the database.
 enum End {
-    /// Another replica has the lease, or the session is over.
+    /// Another replica has the lease, there are no coins yet, or the session is over.
     Planned,
     Broken(Failure),
 }
@@ -84,7 +84,7 @@ impl Collector {
     /// Releases the leases, so that another replica can follow at once.
     pub async fn release(&self) {
         let (holder, now) = (self.holder, self.clock.now());
-        for name in self.streams.iter().map(|stream| stream.name) {
+        for name in self.streams.iter().map(|stream| stream.name).chain([QUERIED]) {
             let released = self.db.query(move |conn| store::release_stream(conn, name, holder, now));
             if let Err(error) = released.await {
                 tracing::debug!(%error, source = name, "cannot release the lease of a stream; it will expire");
@@ -124,7 +124,7 @@ impl Collector {
                 Hold::Ours(cursor) => Ok(Some((cursor, read_targets(conn)?))),
                 Hold::Theirs => Ok(None),
             });
-        let Some((cursor, targets)) = held.await? else {
+        let Some((cursor, targets)) = held.await?.filter(|(_, targets)| !targets.is_empty()) else {
             return Ok(End::Planned);
         };
         let filter = self.filter(&targets);
@@ -142,8 +142,7 @@ impl Collector {
     }
 
     fn filter(&self, targets: &[Target]) -> Filter {
-        let queries: Vec<_> =
-            targets.iter().map(|target| (target, query_for(target, &self.queries))).collect();
+        let queries = queries_for(targets, &self.queries);
         Filter {
             matcher: Matcher::new(queries.iter().map(|(target, query)| (target.id, query))),
             names: queries.iter().map(|(target, query)| (target.id, names(target, query))).collect(),

@@ -15,20 +15,21 @@ pub struct Matcher {
 struct Phrase {
     coin: CoinId,
     rest: Vec<String>,
-    needs_context: bool,
+    /// The letters and digits of an ambiguous name, which needs a word about coins or another name of the coin.
+    ambiguous: Option<String>,
 }
 
 impl Matcher {
     pub fn new<'a>(queries: impl IntoIterator<Item = (CoinId, &'a Query)>) -> Self {
         let mut matcher = Self::default();
         for (coin, query) in queries {
-            let hashtags = query.hashtags.iter().map(|tag| (format!("#{tag}"), false));
-            let names = query.names.iter().map(|name| (name.clone(), false));
-            let ambiguous = query.ambiguous.iter().map(|name| (name.clone(), true));
-            for (name, needs_context) in hashtags.chain(names).chain(ambiguous) {
+            let clear = query.clear_terms().into_iter().map(|name| (name, None));
+            let letters = |name: &String| name.chars().filter(|c| c.is_alphanumeric()).collect();
+            let ambiguous = query.ambiguous.iter().map(|name| (name.clone(), Some(letters(name))));
+            for (name, ambiguous) in clear.chain(ambiguous) {
                 let mut words = words(&name).into_iter();
                 if let Some(first) = words.next() {
-                    let phrase = Phrase { coin, rest: words.collect(), needs_context };
+                    let phrase = Phrase { coin, rest: words.collect(), ambiguous };
                     matcher.phrases.entry(first).or_default().push(phrase);
                 }
             }
@@ -41,15 +42,22 @@ impl Matcher {
         let words = words(text);
         let in_context = || words.iter().any(|word| CONTEXT.contains(&word.trim_start_matches('#')));
         let mut found = Vec::new();
+        // The first ambiguous name of a coin; a second one makes it clear.
+        let mut hints: HashMap<CoinId, &str> = HashMap::new();
         for (at, word) in words.iter().enumerate() {
             // A hashtag is also the word itself; a cashtag is not.
             let bare = word.strip_prefix('#');
             for phrase in
                 [Some(word.as_str()), bare].into_iter().flatten().filter_map(|word| self.phrases.get(word))
             {
-                for Phrase { coin, rest, needs_context } in phrase {
-                    let named = words[at + 1..].starts_with(rest);
-                    if named && !found.contains(coin) && (!needs_context || in_context()) {
+                for Phrase { coin, rest, ambiguous } in phrase {
+                    if !words[at + 1..].starts_with(rest) || found.contains(coin) {
+                        continue;
+                    }
+                    let is_clear = ambiguous.as_ref().is_none_or(|name| {
+                        *hints.entry(*coin).or_insert(name.as_str()) != name.as_str() || in_context()
+                    });
+                    if is_clear {
                         found.push(*coin);
                     }
                 }
@@ -88,7 +96,7 @@ fn words(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::queries::{Queries, Target, query_for},
+        super::queries::{Queries, Target, queries_for},
         *,
     };
 
@@ -98,13 +106,17 @@ mod tests {
             (2, "NEAR", "NEAR Protocol", "near-protocol"),
             (3, "AVAX", "Avalanche", "avalanche"),
             (4, "BCH", "Bitcoin Cash", "bitcoin-cash"),
+            (5, "WDG", "Widget", "widget"),
         ];
-        let queries = coins.map(|(id, symbol, name, slug)| {
-            let target =
-                Target { id: CoinId(id), symbol: symbol.into(), name: name.into(), slug: slug.into() };
-            (CoinId(id), query_for(&target, &Queries::new()))
-        });
-        Matcher::new(queries.iter().map(|(id, query)| (*id, query)))
+        let target = |(id, symbol, name, slug): (i64, &str, &str, &str)| Target {
+            id: CoinId(id),
+            symbol: symbol.into(),
+            name: name.into(),
+            slug: slug.into(),
+        };
+        let targets = coins.map(target);
+        let queries = queries_for(&targets, &Queries::new());
+        Matcher::new(queries.iter().map(|(target, query)| (target.id, query)))
     }
 
     #[test]
@@ -123,6 +135,10 @@ mod tests {
             ("bitcoins", vec![]),
             ("https://example.com/bitcoin", vec![]),
             ("(bitcoin)/(avax)", vec![1, 3]),
+            ("a #widget for the desktop", vec![]),
+            ("#wdg #wdg $WDG", vec![]),
+            ("$WDG #widget", vec![5]),
+            ("the #widget token", vec![5]),
             ("#", vec![]),
             ("$ $ $", vec![]),
             ("", vec![]),

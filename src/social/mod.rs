@@ -4,26 +4,31 @@
 //! (`sources`: X and Mastodon instances). A stream of all posts (Bluesky) is followed all the time by one replica
 //! ([`Collector::follow_streams`]). Texts are in memory until they are scored (`post`). Times and scores of the newest
 //! posts are stored, with keyed hashes that recognise repetitions (`fingerprints`). The figures are computed from those
-//! (`summary`) and published with the slot's snapshot. After a failure the previous figures stay, with their own `as_of`.
+//! (`summary`, `rates`) and published with the slot's snapshot. After a failure the previous figures stay, with their own `as_of`.
 
 mod collect;
 mod fingerprints;
 mod follow;
+mod hours;
 mod html;
 mod matcher;
 mod model;
 mod post;
 mod queries;
+mod rates;
+mod reading;
+mod silence;
 mod sources;
 mod store;
 mod summary;
 mod websocket;
 
 pub use self::{
-    collect::{Collected, Collector},
+    collect::{Collected, Collector, Schedule},
     fingerprints::Fingerprints,
-    model::{Missing, Social},
+    model::{DroppedPosts, Missing, Social},
     queries::{Queries, Target, read_queries},
+    silence::{Limits, SocialSource, SourceState, Sources},
     sources::{budgets, specs as provider_specs},
     store::current,
 };

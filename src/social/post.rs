@@ -3,10 +3,12 @@
 use std::{collections::HashSet, str::FromStr};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use diesel::{deserialize::FromSqlRow, expression::AsExpression, sql_types::Text};
+use strum::{EnumString, IntoStaticStr};
 
 use super::fingerprints::Fingerprints;
 use crate::{
-    db::CoinId,
+    db::{CoinId, text_enum},
     sentiment::{self, Count, Scored},
 };
 
@@ -14,8 +16,14 @@ use crate::{
 pub const MAX_POST_AGE: TimeDelta = TimeDelta::days(7);
 /// The maximum number of posts per coin in the sample.
 pub const MAX_SAMPLE_SIZE: usize = 100;
+/// The maximum number of posts per coin and provider that are recognised when they are seen again.
+pub const MAX_KEPT_POSTS: i64 = 5000;
 /// Characters of a text that are scored.
 const MAX_TEXT_LEN: usize = 4000;
+/// Similar texts count once within this time.
+pub const NEAR_TIME: TimeDelta = TimeDelta::days(1);
+/// The maximum number of bits in which the SimHashes of similar texts differ.
+const MAX_NEAR_DISTANCE: u32 = 3;
 
 /// A post as a provider reports it. It is in memory only, until it is scored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +33,8 @@ pub struct Post {
     pub at: DateTime<Utc>,
     /// The language tag of the provider.
     pub language: Option<String>,
+    /// The conversation that the post belongs to, if the provider states it.
+    pub thread: Option<String>,
     pub text: String,
 }
 
@@ -44,61 +54,113 @@ pub struct Page {
     pub enough: bool,
 }
 
+/// Why a post does not count.
+#[derive(AsExpression, FromSqlRow, Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[diesel(sql_type = Text)]
+#[strum(serialize_all = "lowercase")]
+pub enum Dropped {
+    /// It is not English.
+    Language,
+    /// Another post about the coin has the same or a similar text.
+    Duplicate,
+    /// Another post about the coin has the same author and hour.
+    Author,
+    /// It tags more than five coins.
+    Tags,
+}
+
+text_enum!(Dropped);
+
 /// The stored part of a post; the hashes are made by [`Fingerprints`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScoredPost {
     pub post_hash: i64,
     pub text_hash: i64,
+    pub near_hash: Option<i64>,
     pub author_hash: i64,
+    pub thread_hash: Option<i64>,
     pub at: DateTime<Utc>,
-    pub scored: Scored,
+    pub scored: Result<Scored, Dropped>,
 }
 
-/// Scores the posts that count: in English, not older than [`MAX_POST_AGE`], no retweets, one of the same text, one per author and
-/// hour. Returns at most the newest [`MAX_SAMPLE_SIZE`], newest first.
+/// Scores the posts that are not older than [`MAX_POST_AGE`] and no retweets, if they are in English. [`drop_repeated`]
+/// compares them with each other.
 pub fn score(
-    mut posts: Vec<Post>,
+    posts: Vec<Post>,
     coin: CoinId,
     names: &[&str],
     fingerprints: &Fingerprints,
     now: DateTime<Utc>,
 ) -> Vec<ScoredPost> {
-    posts.sort_by_key(|post| std::cmp::Reverse(post.at));
-    let (mut texts, mut authors) = (HashSet::new(), HashSet::new());
-    let mut scored = Vec::new();
-    for post in posts {
+    let scored = |post: Post| {
         let text = shortened(&post.text);
         // The clock of the provider may be ahead.
         let at = post.at.min(now);
         if now - at > MAX_POST_AGE || text.starts_with("RT @") {
-            continue;
+            return None;
         }
-        if !sentiment::is_english(post.language.as_deref(), text, names) {
-            continue;
-        }
-        let text_hash = fingerprints.of_text(coin, text);
-        let author_hash = fingerprints.of_author(coin, at.timestamp().div_euclid(3600), &post.author);
-        if texts.contains(&text_hash) || authors.contains(&author_hash) {
-            continue;
-        }
-        texts.insert(text_hash);
-        authors.insert(author_hash);
-        scored.push(ScoredPost {
+        Some(ScoredPost {
             post_hash: fingerprints.of_post(coin, &post.id),
-            text_hash,
-            author_hash,
+            text_hash: fingerprints.of_text(coin, text),
+            near_hash: fingerprints.near(coin, text),
+            author_hash: fingerprints.of_author(coin, &post.author),
+            thread_hash: post.thread.map(|thread| fingerprints.of_thread(coin, &thread)),
             at,
-            scored: Scored {
-                compound: sentiment::score(text).compound,
-                basic: sentiment::basic(text),
-                crypto: Some(sentiment::crypto(text)),
+            scored: if sentiment::is_english(post.language.as_deref(), text, names) {
+                Ok(Scored {
+                    compound: sentiment::score(text).compound,
+                    basic: sentiment::basic(text),
+                    crypto: Some(sentiment::crypto(text)),
+                })
+            } else {
+                Err(Dropped::Language)
             },
-        });
-        if scored.len() == MAX_SAMPLE_SIZE {
-            break;
+        })
+    };
+    posts.into_iter().filter_map(scored).collect()
+}
+
+/// What recognises a repeated post among those of a coin that count.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Marks {
+    pub text_hash: i64,
+    pub near_hash: Option<i64>,
+    pub author_hash: i64,
+    pub at: DateTime<Utc>,
+}
+
+/// Drops the posts about a coin that repeat one that counts, of `counted` or of themselves: those with the same text, with
+/// a similar text within a day, or with the same author in the same hour. Of several the oldest counts. Returns them
+/// oldest first.
+pub fn drop_repeated(mut posts: Vec<ScoredPost>, mut counted: Vec<Marks>) -> Vec<ScoredPost> {
+    posts.sort_by_key(|post| post.at);
+    let hour = |at: DateTime<Utc>| at.timestamp().div_euclid(3600);
+    let mut texts: HashSet<i64> = counted.iter().map(|marks| marks.text_hash).collect();
+    let mut authors: HashSet<(i64, i64)> =
+        counted.iter().map(|marks| (marks.author_hash, hour(marks.at))).collect();
+    for post in &mut posts {
+        if post.scored.is_err() {
+            continue;
+        }
+        let is_near = |marks: &Marks| {
+            (marks.at - post.at).abs() <= NEAR_TIME
+                && marks
+                    .near_hash
+                    .zip(post.near_hash)
+                    .is_some_and(|(a, b)| (a ^ b).count_ones() <= MAX_NEAR_DISTANCE)
+        };
+        if texts.contains(&post.text_hash) || counted.iter().any(is_near) {
+            post.scored = Err(Dropped::Duplicate);
+        } else if authors.contains(&(post.author_hash, hour(post.at))) {
+            post.scored = Err(Dropped::Author);
+        } else {
+            let &mut ScoredPost { text_hash, near_hash, author_hash, at, .. } = post;
+            texts.insert(text_hash);
+            authors.insert((author_hash, hour(at)));
+            counted.push(Marks { text_hash, near_hash, author_hash, at });
         }
     }
-    scored
+    posts
 }
 
 fn shortened(text: &str) -> &str {
@@ -114,8 +176,9 @@ pub fn time(text: &str) -> Option<DateTime<Utc>> {
 mod tests {
     use super::{super::fingerprints::tests::fingerprints, *};
 
+    /// Scores posts as they are stored, oldest first.
     fn score(posts: Vec<Post>, names: &[&str]) -> Vec<ScoredPost> {
-        super::score(posts, CoinId(1), names, &fingerprints("one"), now())
+        drop_repeated(super::score(posts, CoinId(1), names, &fingerprints("one"), now()), Vec::new())
     }
 
     fn now() -> DateTime<Utc> {
@@ -128,37 +191,57 @@ mod tests {
             author: format!("author {number}"),
             at: now() - TimeDelta::minutes(number),
             language: Some("en".into()),
+            thread: None,
             text: text.into(),
         }
     }
 
     #[test]
-    fn only_posts_that_count_are_scored() {
-        let spanish = Post { language: Some("es".into()), ..post(2, "Bitcoin cae") };
-        let same_author = Post { author: "author 1".into(), ..post(4, "something else") };
-        let later = Post { at: now() - TimeDelta::minutes(90), ..same_author.clone() };
+    fn only_posts_that_count_are_scored_and_the_others_have_a_reason() {
+        let spanish = Post { language: Some("es".into()), ..post(5, "Bitcoin cae") };
+        let same_author = Post { author: "author 9".into(), ..post(4, "something else") };
+        let later = Post { id: "later".into(), at: now() + TimeDelta::minutes(30), ..same_author.clone() };
         let old = Post { at: now() - TimeDelta::days(8), ..post(7, "old") };
         let posts = vec![
-            post(1, "I love Bitcoin"),
-            spanish,
             post(3, "i LOVE  bitcoin https://example.com @you"),
             same_author,
-            Post { id: "5".into(), ..later },
+            spanish,
             post(6, "RT @someone: I love Bitcoin"),
             old,
+            post(9, "I love Bitcoin"),
+            Post { text: "and another thing".into(), ..later },
         ];
         let scored = score(posts, &["bitcoin"]);
-        let times: Vec<_> = scored.iter().map(|post| (now() - post.at).num_minutes()).collect();
-        assert_eq!(times, [1, 90]);
-        assert!(scored[0].scored.compound > 0.6);
+        let found: Vec<_> =
+            scored.iter().map(|post| ((now() - post.at).num_minutes(), post.scored.err())).collect();
+        assert_eq!(
+            found,
+            [
+                (9, None),
+                (5, Some(Dropped::Language)),
+                (4, Some(Dropped::Author)),
+                (3, Some(Dropped::Duplicate)),
+                (0, None)
+            ]
+        );
+        assert!(scored[0].scored.is_ok_and(|scored| scored.compound > 0.6));
     }
 
     #[test]
-    fn a_sample_is_the_newest_hundred() {
-        let posts = (0..300).map(|number| post(number, &format!("number {number}"))).collect();
-        let scored = score(posts, &[]);
-        assert_eq!((scored.len(), scored[0].at), (100, now()));
-        assert_eq!(scored[99].at, now() - TimeDelta::minutes(99));
+    fn posts_are_compared_with_those_that_already_count() {
+        let marks = |post: &ScoredPost| Marks {
+            text_hash: post.text_hash,
+            near_hash: post.near_hash,
+            author_hash: post.author_hash,
+            at: post.at,
+        };
+        let counted = score(vec![post(1, "I love Bitcoin")], &[]);
+        let again = Post { author: "author 1".into(), ..post(2, "something else") };
+        let posts = vec![post(3, "i love bitcoin"), again, post(4, "something new")];
+        let posts = super::score(posts, CoinId(1), &[], &fingerprints("one"), now());
+        let dropped = drop_repeated(posts, counted.iter().map(marks).collect());
+        let reasons: Vec<_> = dropped.iter().map(|post| post.scored.err()).collect();
+        assert_eq!(reasons, [None, Some(Dropped::Duplicate), Some(Dropped::Author)]);
     }
 
     #[test]
@@ -170,6 +253,6 @@ mod tests {
     #[test]
     fn a_long_text_is_cut() {
         let long = post(1, &"great but ".repeat(100_000));
-        assert!(score(vec![long], &[])[0].scored.compound > 0.9);
+        assert!(score(vec![long], &[])[0].scored.is_ok_and(|scored| scored.compound > 0.9));
     }
 }

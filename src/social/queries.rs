@@ -1,10 +1,15 @@
 //! Defines the search terms of each coin: hashtags, names and ambiguous names.
 //!
 //! Many names of coins have another meaning (Near, Cosmos, Stellar, Avalanche). Such an ambiguous name counts only next to
-//! a word about coins, other names count by themselves. `queries.json` has the defaults for well-known coins. For the
-//! others the name counts as ambiguous, and the ticker symbol is not searched (ADA, LINK, OP).
+//! a word about coins or another name of the coin, other names count by themselves. `queries.json` has the defaults for
+//! well-known coins. For the others, name and ticker symbol count as ambiguous.
 
-use std::{collections::HashMap, fs, path::Path, sync::LazyLock};
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    path::Path,
+    sync::LazyLock,
+};
 
 use anyhow::Context;
 use serde::Deserialize;
@@ -35,8 +40,41 @@ pub struct Query {
     pub hashtags: Vec<String>,
     #[serde(default)]
     pub names: Vec<String>,
+    /// Count only next to a word of [`CONTEXT`] or another name of the coin.
     #[serde(default)]
     pub ambiguous: Vec<String>,
+}
+
+impl Query {
+    /// Returns the hashtags to search for, without `#`: first those that mean the coin, then ambiguous ones.
+    pub fn tags(&self) -> Vec<&str> {
+        let ambiguous = self.ambiguous.iter().filter_map(|name| name.strip_prefix('#'));
+        unique(self.hashtags.iter().map(String::as_str).chain(ambiguous))
+    }
+
+    /// Whether a search for [`Query::tags`] also finds posts that are not about the coin.
+    pub fn has_ambiguous_tags(&self) -> bool {
+        self.ambiguous.iter().any(|name| name.starts_with('#'))
+    }
+
+    /// Returns the names that mean the coin by themselves, hashtags with `#`.
+    pub fn clear_terms(&self) -> Vec<String> {
+        unique(self.names.iter().cloned().chain(self.hashtags.iter().map(|tag| format!("#{tag}"))))
+    }
+
+    /// Returns all search terms, as clients see them.
+    pub fn terms(&self) -> Vec<String> {
+        unique(self.clear_terms().into_iter().chain(self.ambiguous.iter().cloned()))
+    }
+}
+
+fn unique<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
+    all.fold(Vec::new(), |mut kept, one| {
+        if !kept.contains(&one) {
+            kept.push(one);
+        }
+        kept
+    })
 }
 
 /// Queries by upper-case ticker symbol.
@@ -45,12 +83,23 @@ pub type Queries = HashMap<String, Query>;
 static DEFAULTS: LazyLock<Queries> =
     LazyLock::new(|| serde_json::from_str(include_str!("queries.json")).expect("a test reads it"));
 
-/// Returns the query for a coin: the operator's, else the default, else one made of its name.
-pub fn query_for(target: &Target, own: &Queries) -> Query {
+/// Returns the query for each coin: the operator's, else the default, else one made of its name and symbol. Of several
+/// coins with the same symbol, the symbol means the first one.
+pub fn queries_for<'a>(targets: &'a [Target], own: &Queries) -> Vec<(&'a Target, Query)> {
+    let mut symbols = HashSet::new();
+    let query = |target: &'a Target| {
+        let is_first = symbols.insert(target.symbol.to_uppercase());
+        (target, query_for(target, own, is_first))
+    };
+    targets.iter().map(query).collect()
+}
+
+fn query_for(target: &Target, own: &Queries, is_first: bool) -> Query {
     let symbol = target.symbol.to_uppercase();
     let is_for_coin = |query: &&Query| query.slugs.is_empty() || query.slugs.contains(&target.slug);
     let known = own.get(&symbol).filter(is_for_coin).or_else(|| DEFAULTS.get(&symbol).filter(is_for_coin));
-    known.cloned().unwrap_or_else(|| unknown(target))
+    let has_symbol = is_first && !own.contains_key(&symbol) && !DEFAULTS.contains_key(&symbol);
+    known.cloned().unwrap_or_else(|| unknown(target, has_symbol))
 }
 
 /// Reads an operator's own queries: a JSON object like `queries.json`, by ticker symbol.
@@ -71,12 +120,37 @@ pub fn read_queries(path: &Path) -> anyhow::Result<Queries> {
     Ok(normalised.collect())
 }
 
-fn unknown(target: &Target) -> Query {
+/// Makes a query of the name and, if it means no other coin, the symbol. A name of several words means the coin; other
+/// names and all symbols are ambiguous, since they are often words or tickers of shares as well.
+fn unknown(target: &Target, has_symbol: bool) -> Query {
     let name = target.name.to_lowercase();
-    let joined: String = name.chars().filter(|c| c.is_alphanumeric()).collect();
+    let joined = tag(&name);
     let is_specific = name.contains(' ') || ["coin", "chain", "swap"].iter().any(|end| joined.ends_with(end));
-    let hashtag = if is_specific { joined } else { format!("{joined}crypto") };
-    Query { slugs: Vec::new(), hashtags: vec![hashtag], names: Vec::new(), ambiguous: vec![name] }
+    let mut query = Query::default();
+    if is_usable(&joined) {
+        if is_specific {
+            query.hashtags.push(joined);
+        } else {
+            query.ambiguous.push(format!("#{joined}"));
+        }
+        query.ambiguous.push(name);
+    }
+    let symbol = tag(&target.symbol.to_lowercase());
+    if has_symbol && is_usable(&symbol) {
+        query.ambiguous.extend([format!("#{symbol}"), format!("${symbol}")]);
+    }
+    query.ambiguous = unique(query.ambiguous.into_iter());
+    query
+}
+
+/// Joins the letters and digits, as hashtags do.
+fn tag(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).collect()
+}
+
+/// A hashtag needs a letter. A word of [`CONTEXT`] would be its own context.
+fn is_usable(tag: &str) -> bool {
+    tag.chars().count() > 1 && tag.chars().any(char::is_alphabetic) && !CONTEXT.contains(&tag)
 }
 
 #[cfg(test)]
@@ -114,7 +188,7 @@ mod tests {
             ("POL", "Polygon", "polygon"),
             ("FLOW", "Flow", "flow"),
         ] {
-            let query = query_for(&target(symbol, name, slug), &Queries::new());
+            let query = query_for(&target(symbol, name, slug), &Queries::new(), true);
             let bare = name.to_lowercase();
             assert!(!query.names.contains(&bare) || bare.contains(' '), "{name}: {query:?}");
             assert!(!query.hashtags.contains(&bare), "{name}: {query:?}");
@@ -123,7 +197,7 @@ mod tests {
 
     #[test]
     fn another_coin_with_the_same_symbol_has_its_own_query() {
-        let query = query_for(&target("BTC", "Bitconnect Two", "bitconnect-two"), &Queries::new());
+        let query = query_for(&target("BTC", "Bitconnect Two", "bitconnect-two"), &Queries::new(), true);
         assert_eq!(query.hashtags, ["bitconnecttwo"]);
         assert_eq!(query.ambiguous, ["bitconnect two"]);
     }
@@ -132,6 +206,40 @@ mod tests {
     fn an_operators_query_comes_first() {
         let own = Query { hashtags: vec!["btc".into()], ..Query::default() };
         let bitcoin = target("BTC", "Bitcoin", "bitcoin");
-        assert_eq!(query_for(&bitcoin, &Queries::from([("BTC".into(), own.clone())])), own);
+        assert_eq!(query_for(&bitcoin, &Queries::from([("BTC".into(), own.clone())]), true), own);
+    }
+
+    #[test]
+    fn an_unknown_coin_is_searched_by_name_and_symbol() {
+        let of = |symbol, name| query_for(&target(symbol, name, "x"), &Queries::new(), true);
+        let widget = of("WDG", "Widget");
+        assert_eq!(widget.tags(), ["widget", "wdg"]);
+        assert_eq!(widget.terms(), ["#widget", "widget", "#wdg", "$wdg"]);
+        assert!(widget.has_ambiguous_tags() && widget.clear_terms().is_empty());
+        let clear = of("BSF", "Blue Sky Fund");
+        assert_eq!(
+            (clear.tags(), clear.clear_terms()),
+            (vec!["blueskyfund", "bsf"], vec!["#blueskyfund".to_owned()])
+        );
+        assert_eq!(of("ABC", "Abc").terms(), ["#abc", "abc", "$abc"]);
+        for (symbol, name) in
+            [("1", "42"), ("C", "Coin"), ("TOKEN", "Token"), ("", ""), ("\u{1F680}", "\u{1F680}")]
+        {
+            assert_eq!(of(symbol, name), Query::default(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_symbol_means_the_first_coin_that_has_it() {
+        let targets = [target("WDG", "Widget", "widget"), target("WDG", "Wedge", "wedge")];
+        let queries = queries_for(&targets, &Queries::new());
+        assert_eq!(queries[0].1.tags(), ["widget", "wdg"]);
+        assert_eq!(queries[1].1.tags(), ["wedge"]);
+    }
+
+    #[test]
+    fn a_tag_is_searched_once() {
+        let bitcoin = query_for(&target("BTC", "Bitcoin", "bitcoin"), &Queries::new(), true);
+        assert_eq!(bitcoin.terms(), ["bitcoin", "$btc", "#btc", "#bitcoin"]);
     }
 }

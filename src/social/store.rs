@@ -1,21 +1,23 @@
 //! Stores scores of posts, cursors, summaries and leases of streams.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use diesel::{
     PgConnection, QueryResult,
     prelude::*,
     sql_query,
-    sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Double, Nullable, Text, Timestamptz, Uuid as SqlUuid},
     upsert::excluded,
 };
 use uuid::Uuid;
 
 use super::{
+    hours,
     model::Social,
-    post::{MAX_POST_AGE, MAX_SAMPLE_SIZE, ScoredPost},
-    summary::{Coverage, KeptPost, Known},
+    post::{self, Dropped, MAX_KEPT_POSTS, MAX_POST_AGE, MAX_SAMPLE_SIZE, Marks, ScoredPost},
+    rates::{Coverage, WINDOW},
+    summary::{KeptPost, Known},
 };
 use crate::{
     db::{
@@ -24,6 +26,11 @@ use crate::{
     },
     sentiment::{Count, Scored},
 };
+
+/// Rows of one statement, which has at most 65,535 parameters.
+const MAX_ROWS: usize = 1000;
+/// The offset of the oldest post that is kept, among the newest first.
+const OLDEST_KEPT: i64 = MAX_KEPT_POSTS - 1;
 
 /// The new posts of one source about one coin.
 #[derive(Clone, Debug)]
@@ -79,36 +86,51 @@ pub fn save(conn: &mut PgConnection, batch: &Batch) -> QueryResult<()> {
     move_cursor(conn, batch)
 }
 
-/// Stores new posts and deletes all but the newest [`MAX_SAMPLE_SIZE`]; needs a transaction.
+/// Stores posts that are seen for the first time, and deletes all but the newest [`MAX_KEPT_POSTS`]; needs a transaction.
+/// Posts that repeat one that counts are stored as dropped. Posts that are older than all of a full coin are ignored,
+/// since it is not known whether they have been seen.
 pub fn save_posts(
     conn: &mut PgConnection,
     provider: &str,
     coin: CoinId,
     posts: &[ScoredPost],
 ) -> QueryResult<()> {
-    let rows: Vec<_> = posts
-        .iter()
+    // Rows are unique in three ways, so without this lock two batches could wait for each other's rows.
+    sql_query("SELECT pg_advisory_xact_lock(hashtextextended('social_posts', $1))")
+        .bind::<BigInt, _>(coin)
+        .execute(conn)?;
+    let posts = new_posts(conn, provider, coin, posts)?;
+    let counted = marks_near(conn, coin, &posts)?;
+    let rows: Vec<_> = post::drop_repeated(posts, counted)
+        .into_iter()
         .map(|post| {
             (
                 social_posts::coin_id.eq(coin),
                 social_posts::provider.eq(provider),
                 social_posts::post_hash.eq(post.post_hash),
                 social_posts::text_hash.eq(post.text_hash),
+                social_posts::near_hash.eq(post.near_hash),
                 social_posts::author_hash.eq(post.author_hash),
+                social_posts::thread_hash.eq(post.thread_hash),
                 social_posts::posted_at.eq(post.at),
-                social_posts::compound.eq(post.scored.compound),
-                social_posts::basic.eq(post.scored.basic),
-                social_posts::crypto.eq(post.scored.crypto),
+                social_posts::dropped.eq(post.scored.err()),
+                social_posts::compound.eq(post.scored.ok().map(|scored| scored.compound)),
+                social_posts::basic.eq(post.scored.ok().map(|scored| scored.basic)),
+                social_posts::crypto.eq(post.scored.ok().and_then(|scored| scored.crypto)),
             )
         })
         .collect();
-    // Rows are unique in three ways, so without this lock two batches could wait for each other's rows.
-    sql_query("SELECT pg_advisory_xact_lock(hashtextextended('social_posts', $1))")
-        .bind::<BigInt, _>(coin)
-        .execute(conn)?;
-    let added =
-        diesel::insert_into(social_posts::table).values(rows).on_conflict_do_nothing().execute(conn)?;
-    if added > 0 {
+    let mut added = Vec::new();
+    for rows in rows.chunks(MAX_ROWS) {
+        let inserted: Vec<(DateTime<Utc>, Option<Dropped>)> = diesel::insert_into(social_posts::table)
+            .values(rows)
+            .on_conflict_do_nothing()
+            .returning((social_posts::posted_at, social_posts::dropped))
+            .get_results(conn)?;
+        added.extend(inserted);
+    }
+    if !added.is_empty() {
+        hours::add(conn, provider, coin, &added)?;
         sql_query(
             "DELETE FROM social_posts WHERE coin_id = $1 AND provider = $2 AND (posted_at, post_hash) < \
              (SELECT posted_at, post_hash FROM social_posts WHERE coin_id = $1 AND provider = $2 \
@@ -116,10 +138,59 @@ pub fn save_posts(
         )
         .bind::<BigInt, _>(coin)
         .bind::<Text, _>(provider)
-        .bind::<BigInt, _>(i64::try_from(MAX_SAMPLE_SIZE - 1).expect("small"))
+        .bind::<BigInt, _>(OLDEST_KEPT)
         .execute(conn)?;
     }
     Ok(())
+}
+
+/// Returns the posts that are not stored yet.
+fn new_posts(
+    conn: &mut PgConnection,
+    provider: &str,
+    coin: CoinId,
+    posts: &[ScoredPost],
+) -> QueryResult<Vec<ScoredPost>> {
+    let of_coin = social_posts::coin_id.eq(coin).and(social_posts::provider.eq(provider));
+    let hashes: Vec<i64> = posts.iter().map(|post| post.post_hash).collect();
+    let known: Vec<i64> = social_posts::table
+        .filter(of_coin.and(social_posts::post_hash.eq_any(hashes)))
+        .select(social_posts::post_hash)
+        .load(conn)?;
+    let oldest: Option<DateTime<Utc>> = social_posts::table
+        .filter(of_coin)
+        .order((social_posts::posted_at.desc(), social_posts::post_hash.desc()))
+        .offset(OLDEST_KEPT)
+        .select(social_posts::posted_at)
+        .first(conn)
+        .optional()?;
+    let mut seen: HashSet<i64> = known.into_iter().collect();
+    let is_new =
+        |post: &&ScoredPost| oldest.is_none_or(|oldest| post.at > oldest) && seen.insert(post.post_hash);
+    Ok(posts.iter().filter(is_new).cloned().collect())
+}
+
+/// Returns the marks of the counted posts that these could repeat.
+fn marks_near(conn: &mut PgConnection, coin: CoinId, posts: &[ScoredPost]) -> QueryResult<Vec<Marks>> {
+    type Row = (i64, Option<i64>, i64, DateTime<Utc>);
+    let times = || posts.iter().map(|post| post.at);
+    let (Some(oldest), Some(newest)) = (times().min(), times().max()) else {
+        return Ok(Vec::new());
+    };
+    let texts: Vec<i64> = posts.iter().map(|post| post.text_hash).collect();
+    let around = social_posts::posted_at.between(oldest - post::NEAR_TIME, newest + post::NEAR_TIME);
+    let rows: Vec<Row> = social_posts::table
+        .filter(social_posts::coin_id.eq(coin).and(social_posts::dropped.is_null()))
+        .filter(around.or(social_posts::text_hash.eq_any(texts)))
+        .select((
+            social_posts::text_hash,
+            social_posts::near_hash,
+            social_posts::author_hash,
+            social_posts::posted_at,
+        ))
+        .load(conn)?;
+    let marks = |(text_hash, near_hash, author_hash, at)| Marks { text_hash, near_hash, author_hash, at };
+    Ok(rows.into_iter().map(marks).collect())
 }
 
 fn move_cursor(conn: &mut PgConnection, batch: &Batch) -> QueryResult<()> {
@@ -178,25 +249,17 @@ pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
     diesel::delete(social_posts::table.filter(social_posts::posted_at.lt(old))).execute(conn)?;
     diesel::delete(social_cursors::table.filter(social_cursors::covered_until.lt(old))).execute(conn)?;
     diesel::delete(social_tries::table.filter(social_tries::tried_at.lt(old))).execute(conn)?;
-    Ok(())
+    hours::roll_up(conn, now)
 }
 
-/// Returns the stored data of these coins.
-pub fn known(conn: &mut PgConnection, of: &[CoinId]) -> QueryResult<HashMap<CoinId, Known>> {
-    type Row = (CoinId, String, DateTime<Utc>, f64, f64, Option<f64>);
+/// Returns the stored data of these coins: coverage, the newest posts that count, at most [`MAX_SAMPLE_SIZE`] of each
+/// provider, and how many others were dropped since the sample began.
+pub fn known(
+    conn: &mut PgConnection,
+    of: &[CoinId],
+    now: DateTime<Utc>,
+) -> QueryResult<HashMap<CoinId, Known>> {
     type CursorRow = (CoinId, String, DateTime<Utc>, DateTime<Utc>, Option<f64>, Option<f64>);
-    let posts: Vec<Row> = social_posts::table
-        .filter(social_posts::coin_id.eq_any(of))
-        .order((social_posts::coin_id, social_posts::posted_at.desc(), social_posts::post_hash))
-        .select((
-            social_posts::coin_id,
-            social_posts::provider,
-            social_posts::posted_at,
-            social_posts::compound,
-            social_posts::basic,
-            social_posts::crypto,
-        ))
-        .load(conn)?;
     let cursors: Vec<CursorRow> = social_cursors::table
         .filter(social_cursors::coin_id.eq_any(of))
         .select((
@@ -209,15 +272,91 @@ pub fn known(conn: &mut PgConnection, of: &[CoinId]) -> QueryResult<HashMap<Coin
         ))
         .load(conn)?;
     let mut known: HashMap<CoinId, Known> = HashMap::new();
-    for (coin, provider, at, compound, basic, crypto) in posts {
-        let post = KeptPost { provider, at, scored: Scored { compound, basic, crypto } };
+    for (coin, post) in newest_posts(conn, of)? {
         known.entry(coin).or_default().posts.push(post);
     }
     for (coin, source, since, until, posts, hours) in cursors {
         let counted = posts.zip(hours).map(|(posts, hours)| Count { posts, hours });
         known.entry(coin).or_default().coverage.push(Coverage { source, since, until, counted });
     }
+    count_dropped(conn, &mut known)?;
+    for (coin, times) in hours::times(conn, of, now - WINDOW)? {
+        known.entry(coin).or_default().times = times;
+    }
     Ok(known)
+}
+
+/// Returns the newest posts that count of each coin and provider, newest first.
+fn newest_posts(conn: &mut PgConnection, of: &[CoinId]) -> QueryResult<Vec<(CoinId, KeptPost)>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        coin_id: CoinId,
+        #[diesel(sql_type = Text)]
+        provider: String,
+        #[diesel(sql_type = Timestamptz)]
+        posted_at: DateTime<Utc>,
+        #[diesel(sql_type = Double)]
+        compound: f64,
+        #[diesel(sql_type = Double)]
+        basic: f64,
+        #[diesel(sql_type = Nullable<Double>)]
+        crypto: Option<f64>,
+        #[diesel(sql_type = BigInt)]
+        author_hash: i64,
+        #[diesel(sql_type = Nullable<BigInt>)]
+        thread_hash: Option<i64>,
+    }
+    let rows: Vec<Row> = sql_query(
+        "SELECT p.* FROM unnest($1) AS coin (id), \
+         (SELECT DISTINCT split_part(source, ':', 1) FROM social_cursors) AS provider (name), \
+         LATERAL (SELECT coin_id, provider, posted_at, compound, basic, crypto, author_hash, thread_hash, post_hash \
+             FROM social_posts WHERE coin_id = coin.id AND provider = provider.name AND dropped IS NULL \
+             ORDER BY posted_at DESC, post_hash DESC LIMIT $2) AS p \
+         ORDER BY p.coin_id, p.posted_at DESC, p.post_hash",
+    )
+    .bind::<Array<BigInt>, _>(of)
+    .bind::<BigInt, _>(i64::try_from(MAX_SAMPLE_SIZE).expect("small"))
+    .load(conn)?;
+    let post = |row: Row| {
+        let Row { coin_id, provider, posted_at, compound, basic, crypto, author_hash, thread_hash } = row;
+        let scored = Scored { compound, basic, crypto };
+        (coin_id, KeptPost { provider, at: posted_at, author: author_hash, thread: thread_hash, scored })
+    };
+    Ok(rows.into_iter().map(post).collect())
+}
+
+/// Counts the posts that were dropped since the sample of each coin began, or of all kept posts if there is no sample.
+fn count_dropped(conn: &mut PgConnection, known: &mut HashMap<CoinId, Known>) -> QueryResult<()> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        coin_id: CoinId,
+        #[diesel(sql_type = Text)]
+        dropped: Dropped,
+        #[diesel(sql_type = BigInt)]
+        posts: i64,
+    }
+    let begins = known.iter().map(|(coin, known)| (*coin, known.sample().last().map(|post| post.at)));
+    let (coins, begins): (Vec<CoinId>, Vec<Option<DateTime<Utc>>>) = begins.unzip();
+    let rows: Vec<Row> = sql_query(
+        "SELECT coin_id, dropped, count(*) AS posts FROM unnest($1, $2) AS sample (coin, began) \
+         JOIN social_posts ON coin_id = coin AND (began IS NULL OR posted_at >= began) \
+         WHERE dropped IS NOT NULL GROUP BY coin_id, dropped",
+    )
+    .bind::<Array<BigInt>, _>(coins)
+    .bind::<Array<Nullable<Timestamptz>>, _>(begins)
+    .load(conn)?;
+    for Row { coin_id, dropped, posts } in rows {
+        let counts = &mut known.entry(coin_id).or_default().dropped;
+        match dropped {
+            Dropped::Language => counts.language = posts,
+            Dropped::Duplicate => counts.duplicate = posts,
+            Dropped::Author => counts.author = posts,
+            Dropped::Tags => counts.tags = posts,
+        }
+    }
+    Ok(())
 }
 
 /// Replaces the summaries of these coins; other coins keep theirs.
@@ -307,14 +446,13 @@ pub fn advance_stream(
     Ok(diesel::update(held).set(values).execute(conn)? == 1)
 }
 
-/// Ends the lease, so that another replica can follow at once.
+/// Ends the lease, so that another replica can take it at once; false if another one has it already.
 pub fn release_stream(
     conn: &mut PgConnection,
     source: &str,
     holder: Uuid,
     now: DateTime<Utc>,
-) -> QueryResult<()> {
+) -> QueryResult<bool> {
     let held = social_streams::table.find(source).filter(social_streams::holder.eq(holder));
-    diesel::update(held).set(social_streams::lease_until.eq(now)).execute(conn)?;
-    Ok(())
+    Ok(diesel::update(held).set(social_streams::lease_until.eq(now)).execute(conn)? == 1)
 }

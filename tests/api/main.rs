@@ -70,8 +70,10 @@ mod market {
 mod social {
     mod bluesky;
     mod later;
+    mod rates;
     mod reading;
     mod sources;
+    mod targets;
     mod x;
 }
 mod upstream {

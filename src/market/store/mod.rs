@@ -13,10 +13,10 @@ pub use self::{
     find::{find_coin, find_coins},
     history::roll_up,
     prune::prune,
-    publish::{complete, is_older, publish},
+    publish::{announce, is_older, publish},
     slots::{Claim, SlotRow, claim, last_slots, make_due, postpone, release, renew, request},
     snapshots::{last_rates, latest},
-    social::{add_social, social_targets},
+    social::{add_social, newest_real, social_targets},
 };
 pub use self::{
     history::{Point, Step, history, newest_data},

@@ -1,4 +1,4 @@
-//! Publishes the result of a slot: the market in one commit, later social figures in a second one.
+//! Publishes the result of a slot.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult, prelude::*, sql_query};
@@ -6,7 +6,7 @@ use diesel::{PgConnection, QueryResult, prelude::*, sql_query};
 use super::{
     super::{identity::Identities, model::Market, providers::demo},
     CHANNEL,
-    slots::{Claim, finish, postpone},
+    slots::{Claim, finish},
     snapshots::{insert, lock},
 };
 use crate::{
@@ -18,34 +18,28 @@ use crate::{
 const MAX_STEP_BACK: TimeDelta = TimeDelta::minutes(15);
 
 /// Writes the newest snapshot, ends the slot and notifies every replica, in the caller's transaction. Returns the
-/// snapshot's id, or None if another replica has taken over the slot. With `hold_until` the slot stays held, so that
-/// something can be added to the snapshot ([`complete`]).
+/// snapshot's id, or None if another replica has taken over the slot.
 pub fn publish(
     conn: &mut PgConnection,
     claim: &Claim,
     market: &Market,
     identities: &Identities,
     now: DateTime<Utc>,
-    hold_until: Option<DateTime<Utc>>,
 ) -> QueryResult<Option<SnapshotId>> {
     lock(conn)?;
-    if !finish(conn, claim, market.provider, now, hold_until)? {
+    if !finish(conn, claim, market.provider, now)? {
         return Ok(None);
     }
     let snapshot_id = insert(conn, market, identities, now)?;
     record_success(conn, market.provider, now)?;
-    sql_query(format!("NOTIFY {CHANNEL}")).execute(conn)?;
+    announce(conn)?;
     Ok(Some(snapshot_id))
 }
 
-/// Releases a slot whose snapshot is published, and notifies every replica of the additions to it. Returns false if
-/// another replica has taken over the slot; nothing may be added then.
-pub fn complete(conn: &mut PgConnection, claim: &Claim, now: DateTime<Utc>) -> QueryResult<bool> {
-    let held = postpone(conn, claim, now)?;
-    if held {
-        sql_query(format!("NOTIFY {CHANNEL}")).execute(conn)?;
-    }
-    Ok(held)
+/// Notifies every replica that the newest snapshot has changed, when the transaction is committed.
+pub fn announce(conn: &mut PgConnection) -> QueryResult<()> {
+    sql_query(format!("NOTIFY {CHANNEL}")).execute(conn)?;
+    Ok(())
 }
 
 /// Whether a report is older than the stored data. Stored times in the future do not count: they come from a wrong clock,

@@ -121,29 +121,25 @@ pub fn renew(conn: &mut PgConnection, claim: &Claim, until: DateTime<Utc>) -> Qu
     Ok(diesel::update(held(claim)).set(values).execute(conn)? == 1)
 }
 
-/// Marks the slot and all earlier requests as finished; false as for [`renew`]. With `hold_until` its holder keeps it, so
-/// that no other slot runs meanwhile, and releases it with [`postpone`].
+/// Marks the slot and all earlier requests as finished; false as for [`renew`].
 pub fn finish(
     conn: &mut PgConnection,
     claim: &Claim,
     provider: &str,
     now: DateTime<Utc>,
-    hold_until: Option<DateTime<Utc>>,
 ) -> QueryResult<bool> {
-    let values = |hold_until: Option<DateTime<Utc>>| {
-        (
-            sync_slots::finished_at.eq(now),
-            sync_slots::lease_until.eq(hold_until.unwrap_or(now)),
-            sync_slots::running.eq(hold_until.is_some()),
-            sync_slots::provider.eq(provider.to_owned()),
-        )
-    };
-    if diesel::update(held(claim)).set(values(hold_until)).execute(conn)? == 0 {
+    let values = (
+        sync_slots::finished_at.eq(now),
+        sync_slots::lease_until.eq(now),
+        sync_slots::running.eq(false),
+        sync_slots::provider.eq(provider),
+    );
+    if diesel::update(held(claim)).set(values).execute(conn)? == 0 {
         return Ok(false);
     }
     let fulfilled = sync_slots::requested.and(sync_slots::finished_at.is_null());
     diesel::update(sync_slots::table.filter(fulfilled.and(sync_slots::slot.lt(claim.slot))))
-        .set(values(None))
+        .set(values)
         .execute(conn)?;
     Ok(true)
 }

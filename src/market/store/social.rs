@@ -1,5 +1,6 @@
 //! Connects snapshots and social figures: the coins to read posts about, and the figures of a slot.
 
+use chrono::{DateTime, Utc};
 use diesel::{
     PgConnection, QueryResult,
     prelude::*,
@@ -7,7 +8,7 @@ use diesel::{
     sql_types::{Array, BigInt, Double, Nullable},
 };
 
-use super::super::model::Identity;
+use super::super::{model::Identity, providers::demo};
 use crate::{
     db::{
         CoinId, SnapshotId,
@@ -16,10 +17,9 @@ use crate::{
     social::{Collected, Social, Target},
 };
 
-/// Returns the coins of the newest snapshot, by rank, to read posts about them.
+/// Returns the coins of the newest real snapshot, by rank, to read posts about them.
 pub fn social_targets(conn: &mut PgConnection) -> QueryResult<Vec<Target>> {
-    let newest: Option<SnapshotId> =
-        coin_snapshots::table.select(diesel::dsl::max(coin_snapshots::id)).first(conn)?;
+    let newest = newest_real(conn)?;
     let coins: Vec<Identity> = coin_quotes::table
         .inner_join(coins::table)
         .filter(coin_quotes::snapshot_id.nullable().eq(newest))
@@ -30,10 +30,23 @@ pub fn social_targets(conn: &mut PgConnection) -> QueryResult<Vec<Target>> {
     Ok(coins.into_iter().map(target).collect())
 }
 
+/// Returns the newest snapshot of real data.
+pub fn newest_real(conn: &mut PgConnection) -> QueryResult<Option<SnapshotId>> {
+    let real = coin_snapshots::table.filter(coin_snapshots::provider.ne(demo::NAME));
+    real.select(diesel::dsl::max(coin_snapshots::id)).first(conn)
+}
+
 /// Publishes social figures with a snapshot. Those of its slot also become part of its quotes, from which history and
-/// alerts read them.
-pub fn add_social(conn: &mut PgConnection, snapshot_id: SnapshotId, social: &Collected) -> QueryResult<()> {
-    social.save(conn)?;
+/// alerts read them. Returns false, without a change, if another replica reads the sources by now.
+pub fn add_social(
+    conn: &mut PgConnection,
+    snapshot_id: SnapshotId,
+    social: &Collected,
+    now: DateTime<Utc>,
+) -> QueryResult<bool> {
+    if !social.save(conn, now)? {
+        return Ok(false);
+    }
     let (coins, figures): (Vec<CoinId>, Vec<&Social>) = social.new_figures().unzip();
     sql_query(
         "UPDATE coin_quotes q SET sentiment = f.sentiment, popularity = f.popularity \
@@ -45,5 +58,5 @@ pub fn add_social(conn: &mut PgConnection, snapshot_id: SnapshotId, social: &Col
     .bind::<Array<Nullable<Double>>, _>(figures.iter().map(|social| social.sentiment).collect::<Vec<_>>())
     .bind::<Array<Nullable<Double>>, _>(figures.iter().map(|social| social.popularity).collect::<Vec<_>>())
     .execute(conn)?;
-    Ok(())
+    Ok(true)
 }

@@ -5,21 +5,24 @@
 //! replaced cannot publish. At most one slot runs at a time, also when an admin requests one. Back-off and budgets are
 //! stored in the database as well.
 //!
-//! A slot in call order: [`Sync::run_due_slot`] claims it. [`market`] calls the providers in order until one answers, while
-//! [`social`] reads the social sources, well within [`LEASE`]. [`Sync::publish_snapshot`] commits both when both are
-//! complete. Otherwise it commits the market with the previous social figures, and [`Sync::add_social`] adds the new ones
-//! later, so that prices do not wait for a slow source. The slot is held until then, so that no two replicas read the
-//! sources at the same time.
+//! A slot in call order: [`Sync::run_due_slot`] claims it and starts a reading of the social sources
+//! ([`Sync::read_sources`]). [`market`] calls the providers in order until one answers. [`Sync::publish_snapshot`] commits
+//! both when both are complete. Otherwise it commits the market with the previous social figures and ends the slot, and
+//! [`Sync::add_social`] adds the new ones to the newest snapshot later, so that neither prices nor the next slot wait for a
+//! slow source. A reading has a lease of its own, so that no two replicas read the sources at the same time.
 
 mod market;
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use actix_web::web::Data;
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
-use tokio::time;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time,
+};
 use uuid::Uuid;
 
 use self::market::{MarketResult, Unavailable};
@@ -33,14 +36,16 @@ use super::{
 use crate::{
     clock::{Clock, start_of_slot},
     config::{Coins, Mask, Secret, Social},
-    db::{Db, DbError, SnapshotId},
-    social::{self, Collector, Fingerprints, Queries},
+    db::{Db, DbError},
+    social::{Collected, Collector, Fingerprints, Queries, Schedule},
     upstream::{Outcomes, Upstream, clear_stops},
 };
 
 const LEASE: TimeDelta = TimeDelta::seconds(60);
 /// Time that the market waits for social figures, so that most slots are one publication.
 const MAX_WAIT_FOR_SOCIAL: Duration = Duration::from_secs(1);
+/// Where a reading sends its figures; the slot that waits for them may have given up.
+type Reply = oneshot::Sender<Option<Collected>>;
 /// Transactions per slot, so that late roll-ups are made up for in steps.
 const MAX_ROLL_UPS_PER_SLOT: usize = 10;
 
@@ -79,14 +84,15 @@ impl Sync {
         let social_keys = social.provider_settings.values().filter_map(|own| own.key.as_ref());
         let mask = Mask::new(keys.chain(social_keys).map(Secret::expose));
         let upstream = Upstream::new(settings.timeout, mask);
+        let interval = TimeDelta::from_std(settings.sync_interval).expect("at most a day");
         let social = Collector::new(
             db.clone(),
             clock.clone(),
-            social,
+            &social,
             upstream.clone(),
             queries,
             fingerprints,
-            store::social_targets,
+            Schedule { read_targets: store::social_targets, interval },
         );
         Ok(Self {
             db,
@@ -122,15 +128,17 @@ impl Sync {
         if let Err(error) = cleared.await {
             tracing::warn!(%error, "cannot clear the stops of providers");
         }
-        tokio::join!(self.run_schedule(), self.social.follow_streams());
+        // At most one reading waits for the one that is going on.
+        let (readings, due) = mpsc::channel(1);
+        tokio::join!(self.run_schedule(&readings), self.read_sources(due), self.social.follow_streams());
     }
 
-    async fn run_schedule(&self) {
+    async fn run_schedule(&self, readings: &mpsc::Sender<Reply>) {
         let mut ticks = time::interval(check_interval(self.settings.sync_interval));
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if let Err(error) = self.run_due_slot().await {
+            if let Err(error) = self.run_due_slot(readings).await {
                 tracing::warn!(%error, "the coin sync failed; it will be retried");
             }
         }
@@ -146,38 +154,41 @@ impl Sync {
     }
 
     /// Claims a slot that is due and runs it, if there is one.
-    async fn run_due_slot(&self) -> Result<(), DbError> {
+    async fn run_due_slot(&self, readings: &mpsc::Sender<Reply>) -> Result<(), DbError> {
         let (holder, now) = (self.holder, self.clock.now());
         let scheduled = start_of_slot(now, self.settings.sync_interval);
         let claim =
             self.db.query(move |conn| store::claim(conn, scheduled, holder, now, now + LEASE)).await?;
         match claim {
-            Some(claim) => self.run_slot(claim).await,
+            Some(claim) => self.run_slot(claim, readings).await,
             None => Ok(()),
         }
     }
 
-    async fn run_slot(&self, claim: Claim) -> Result<(), DbError> {
-        let (mut market, mut social) = (pin!(self.fetch_market(&claim)), pin!(self.social.collect()));
-        let (market, figures) = tokio::select! {
-            figures = &mut social => (market.await, Some(figures)),
-            market = &mut market => (market, time::timeout(MAX_WAIT_FOR_SOCIAL, &mut social).await.ok()),
+    async fn run_slot(&self, claim: Claim, readings: &mpsc::Sender<Reply>) -> Result<(), DbError> {
+        let figures = self.start_reading(readings);
+        let result = self.fetch_market(&claim).await;
+        let wait = match result {
+            Ok(MarketResult::Fetched(_)) => MAX_WAIT_FOR_SOCIAL,
+            // Figures that are complete are added to the newest snapshot.
+            _ => Duration::ZERO,
         };
-        match (market, figures) {
-            (Ok(MarketResult::Fetched(market)), Some(figures)) => {
-                self.publish_snapshot(&claim, market, figures, false).await?;
-            }
-            (Ok(MarketResult::Fetched(market)), None) => {
-                let (published, figures) =
-                    tokio::join!(self.publish_snapshot(&claim, market, None, true), social);
-                if let Some(snapshot_id) = published? {
-                    self.add_social(&claim, snapshot_id, figures).await?;
+        let figures = match figures {
+            Some(figures) => time::timeout(wait, figures).await.ok().and_then(Result::ok),
+            None => None,
+        };
+        match result {
+            Ok(MarketResult::Fetched(market)) => {
+                // Before the first snapshot there were no coins to read about.
+                let nothing_read = matches!(figures, Some(None));
+                let published = self.publish_snapshot(&claim, market, figures.flatten()).await?;
+                if published && nothing_read {
+                    self.start_reading(readings);
                 }
             }
-            (other, figures) => {
-                // The sources are read to the end, and the slot is held until then.
-                if figures.is_none() {
-                    social.await;
+            other => {
+                if let Some(figures) = figures.flatten() {
+                    self.add_social(figures).await?;
                 }
                 if let MarketResult::Unavailable(unavailable) = other? {
                     return self.postpone(&claim, unavailable).await;
@@ -187,6 +198,25 @@ impl Sync {
             }
         }
         self.keep_history(self.clock.now()).await
+    }
+
+    /// Starts a reading of the social sources, unless one waits already. Returns where its figures will arrive.
+    fn start_reading(&self, readings: &mpsc::Sender<Reply>) -> Option<oneshot::Receiver<Option<Collected>>> {
+        let (reply, figures) = oneshot::channel();
+        (self.social.has_sources() && readings.try_send(reply).is_ok()).then_some(figures)
+    }
+
+    /// Reads the social sources whenever a slot starts it. Figures that the slot does not wait for any more are added to
+    /// the newest snapshot.
+    async fn read_sources(&self, mut due: mpsc::Receiver<Reply>) {
+        while let Some(reply) = due.recv().await {
+            let figures = self.social.collect().await;
+            if let Err(Some(figures)) = reply.send(figures)
+                && let Err(error) = self.add_social(figures).await
+            {
+                tracing::warn!(%error, "cannot add social figures; the previous ones are kept");
+            }
+        }
     }
 
     fn warn_superseded() {
@@ -199,32 +229,30 @@ impl Sync {
         self.db.query(move |conn| store::renew(conn, &claim, until)).await
     }
 
-    /// Publishes a snapshot. Returns its id, or None if another replica has taken over the slot.
+    /// Publishes a snapshot; false if another replica has taken over the slot.
     async fn publish_snapshot(
         &self,
         claim: &Claim,
         market: Market,
-        social: Option<social::Collected>,
-        more_follows: bool,
-    ) -> Result<Option<SnapshotId>, DbError> {
+        social: Option<Collected>,
+    ) -> Result<bool, DbError> {
         let (claim, now) = (claim.clone(), self.clock.now());
-        let hold_until = more_follows.then(|| now + LEASE);
         let (provider, count) = (market.provider, market.report.entries.len());
         let (after, identities) = (self.after.clone(), self.identities.clone());
         let published = self
             .db
             .query_tx(move |conn| {
-                let published = store::publish(conn, &claim, &market, &identities, now, hold_until)?;
-                if let (Some(snapshot_id), Some(social)) = (published, social) {
-                    store::add_social(conn, snapshot_id, &social)?;
+                let Some(snapshot_id) = store::publish(conn, &claim, &market, &identities, now)? else {
+                    return Ok(false);
+                };
+                if let Some(social) = social {
+                    store::add_social(conn, snapshot_id, &social, now)?;
                 }
-                if let Some(snapshot_id) = published {
-                    after.published(conn, snapshot_id, now)?;
-                }
-                Ok(published)
+                after.published(conn, snapshot_id, now)?;
+                Ok(true)
             })
             .await?;
-        if published.is_some() {
+        if published {
             self.log_change(format!("up {provider}"), || {
                 tracing::info!(provider, count, "coins are up to date");
             });
@@ -234,28 +262,21 @@ impl Sync {
         Ok(published)
     }
 
-    /// Adds social figures to a published snapshot, and ends the slot.
-    async fn add_social(
-        &self,
-        claim: &Claim,
-        snapshot_id: SnapshotId,
-        social: Option<social::Collected>,
-    ) -> Result<(), DbError> {
-        let (claim, now, after) = (claim.clone(), self.clock.now(), self.after.clone());
-        let held = self
-            .db
-            .query_tx(move |conn| {
-                let held = store::complete(conn, &claim, now)?;
-                if held && let Some(social) = social {
-                    store::add_social(conn, snapshot_id, &social)?;
-                    // For alerts on social figures; those on prices were evaluated with the snapshot.
-                    after.published(conn, snapshot_id, now)?;
-                }
-                Ok(held)
-            })
-            .await?;
-        if !held {
-            Self::warn_superseded();
+    /// Adds social figures to the newest snapshot, unless another replica reads the sources by now.
+    async fn add_social(&self, social: Collected) -> Result<(), DbError> {
+        let (now, after) = (self.clock.now(), self.after.clone());
+        let added = self.db.query_tx(move |conn| {
+            let Some(snapshot_id) = store::newest_real(conn)? else { return Ok(true) };
+            let added = store::add_social(conn, snapshot_id, &social, now)?;
+            if added {
+                // For alerts on social figures; those on prices were evaluated with the snapshot.
+                after.published(conn, snapshot_id, now)?;
+                store::announce(conn)?;
+            }
+            Ok(added)
+        });
+        if !added.await? {
+            tracing::warn!("reading the social sources took too long: another replica has taken over");
         }
         Ok(())
     }

@@ -71,6 +71,18 @@ struct Record {
     #[serde(default)]
     langs: Vec<String>,
     text: String,
+    reply: Option<Reply>,
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    root: Root,
+}
+
+/// The first post of a conversation.
+#[derive(Deserialize)]
+struct Root {
+    uri: String,
 }
 
 impl Message {
@@ -86,7 +98,8 @@ impl Message {
         let english = |tag: &&String| tag.split('-').next() == Some("en");
         let language = record.langs.iter().find(english).or(record.langs.first()).cloned();
         let id = format!("at://{}/{collection}/{rkey}", self.did);
-        Some(Post { id, author: self.did, at, language, text: record.text })
+        let thread = Some(record.reply.map_or_else(|| id.clone(), |reply| reply.root.uri));
+        Some(Post { id, author: self.did, at, language, thread, text: record.text })
     }
 }
 
@@ -106,6 +119,20 @@ mod tests {
         assert_eq!(post.id, "at://did:plc:4cxifsu2lmixrkq6svh5ejoz/app.bsky.feed.post/3m5xk00000092a");
         assert_eq!((post.text.as_str(), post.language.as_deref()), ("buying the dip #Bitcoin", Some("en")));
         assert_eq!(Some(post.at), post::time("2026-11-20T09:59:58Z"));
+    }
+
+    #[test]
+    fn a_reply_belongs_to_the_conversation_of_its_root() {
+        let root = read(EVENT).expect("a post");
+        assert_eq!(root.thread.as_ref(), Some(&root.id));
+        let replying = format!(
+            r#""reply": {{"root": {{"cid": "x", "uri": "{}"}}, "parent": {{"cid": "y", "uri": "z"}}}}, "langs""#,
+            root.id
+        );
+        let reply = EVENT.replace("3m5xk00000092a", "3m5xk00000093b").replace("\"langs\"", &replying);
+        let reply = read(&reply).expect("a post");
+        assert_ne!(reply.id, root.id);
+        assert_eq!(reply.thread, root.thread);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! queried; a post has the same URI on all of them. Each allows 300 requests in five minutes and reports in
 //! `X-RateLimit-*` how many are left. Posts are HTML; those of accounts that are marked as bots are left out.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use reqwest::header::HeaderMap;
@@ -41,8 +43,8 @@ const NAME: &str = "mastodon";
 const LIMIT: usize = 40;
 /// Requests per coin and slot.
 const MAX_PAGES: usize = 3;
-/// Further hashtags that one request may name.
-const MAX_OTHER_HASHTAGS: usize = 3;
+/// Hashtags of one request.
+const MAX_HASHTAGS: usize = 4;
 /// With fewer requests left the instance is not queried again in this slot.
 const RESERVE: u32 = 20;
 
@@ -70,8 +72,8 @@ impl Source for Instance {
         NAME
     }
 
-    fn can_search(&self, query: &Query) -> bool {
-        !query.hashtags.is_empty()
+    fn terms(&self, query: &Query) -> Vec<String> {
+        query.tags().iter().take(MAX_HASHTAGS).map(|tag| format!("#{tag}")).collect()
     }
 
     async fn page(&self, upstream: &Upstream, search: Search<'_>, _: &mut u32) -> Result<Page, Failure> {
@@ -82,7 +84,7 @@ impl Source for Instance {
                 upstream.retry(async |_| self.request(upstream, search, before.as_deref()).await).await?;
             page.enough = is_exhausted(&answer.headers);
             page.requests += 1;
-            let timeline = decode(&answer.body)?;
+            let timeline = decode(&self.name, &answer.body)?;
             if number == 1 {
                 page.cursor = timeline.newest;
             }
@@ -109,12 +111,12 @@ impl Instance {
         search: Search<'_>,
         before: Option<&str>,
     ) -> Result<Answer, Failure> {
-        let mut hashtags = search.query.hashtags.iter();
-        let hashtag = hashtags.next().map_or("", String::as_str);
+        let mut hashtags = search.query.tags().into_iter().take(MAX_HASHTAGS);
+        let hashtag = hashtags.next().unwrap_or_default();
         let hashtag = percent_encoding::utf8_percent_encode(hashtag, percent_encoding::NON_ALPHANUMERIC);
         let mut request =
             upstream.get(&format!("{}/api/v1/timelines/tag/{hashtag}", self.url)).query(&[("limit", LIMIT)]);
-        for other in hashtags.take(MAX_OTHER_HASHTAGS) {
+        for other in hashtags {
             request = request.query(&[("any[]", other)]);
         }
         for (name, id) in [("since_id", search.cursor), ("max_id", before)] {
@@ -137,6 +139,7 @@ fn is_exhausted(headers: &HeaderMap) -> bool {
 struct Status {
     id: String,
     uri: String,
+    in_reply_to_id: Option<String>,
     created_at: String,
     language: Option<String>,
     content: String,
@@ -160,27 +163,32 @@ struct Timeline {
     oldest_at: Option<DateTime<Utc>>,
 }
 
-fn decode(body: &[u8]) -> Result<Timeline, Failure> {
+fn decode(instance: &str, body: &[u8]) -> Result<Timeline, Failure> {
     let body = String::from_utf8_lossy(body);
     let Readable { items: statuses, total: count }: Readable<Status> =
         serde_json::from_str(&body).map_err(Failure::unexpected_body)?;
     if statuses.is_empty() && count > 0 {
         return Err(Failure::unexpected_body("no post can be read"));
     }
+    let parents = statuses
+        .iter()
+        .filter_map(|status| Some((status.id.clone(), status.in_reply_to_id.clone()?)))
+        .collect();
     Ok(Timeline {
         count,
         newest: statuses.first().map(|status| status.id.clone()),
         oldest: statuses.last().map(|status| status.id.clone()),
         oldest_at: statuses.iter().filter_map(|status| time(&status.created_at)).min(),
-        posts: statuses.into_iter().filter_map(post).collect(),
+        posts: statuses.into_iter().filter_map(|status| post(instance, &parents, status)).collect(),
     })
 }
 
-fn post(status: Status) -> Option<Post> {
+fn post(instance: &str, parents: &HashMap<String, String>, status: Status) -> Option<Post> {
     if status.account.bot || status.reblog.is_some() {
         return None;
     }
     Some(Post {
+        thread: Some(format!("{instance}/{}", root(parents, &status.id))),
         id: status.uri,
         author: status.account.url,
         at: time(&status.created_at)?,
@@ -189,14 +197,24 @@ fn post(status: Status) -> Option<Post> {
     })
 }
 
+/// Follows replies from a post to the oldest post of its conversation that is named. Ids are those of the instance.
+fn root<'a>(parents: &'a HashMap<String, String>, id: &'a str) -> &'a str {
+    // The bound ends a circle, which only a broken instance has.
+    let chain = std::iter::successors(Some(id), |id| parents.get(*id).map(String::as_str));
+    chain.take(parents.len() + 1).last().unwrap_or(id)
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     #[test]
     fn a_timeline_becomes_posts_without_bots() {
         let timeline =
-            decode(include_bytes!("../../../tests/fixtures/mastodon_tag_timeline.json")).expect("posts");
+            decode("mastodon:a", include_bytes!("../../../tests/fixtures/mastodon_tag_timeline.json"))
+                .expect("posts");
         assert_eq!((timeline.count, timeline.posts.len()), (3, 2));
         assert_eq!(timeline.newest.as_deref(), Some("117648180510727075"));
         assert_eq!(timeline.oldest.as_deref(), Some("117648156262446687"));
@@ -208,12 +226,36 @@ mod tests {
     }
 
     #[test]
+    fn replies_belong_to_the_oldest_post_that_is_named() {
+        let reply = |id: &str, to: Value| {
+            json!({"id": id, "uri": id, "in_reply_to_id": to, "created_at": "2026-11-20T09:59:30Z",
+                "content": "", "account": {"url": "x"}})
+        };
+        let threads = |statuses: Value| -> Vec<String> {
+            let timeline = decode("a", statuses.to_string().as_bytes()).expect("posts");
+            timeline.posts.into_iter().filter_map(|post| post.thread).collect()
+        };
+        let chain = [
+            reply("4", "3".into()),
+            reply("3", "2".into()),
+            reply("2", "unread".into()),
+            reply("1", Value::Null),
+        ];
+        assert_eq!(threads(json!(chain)), ["a/unread", "a/unread", "a/unread", "a/1"]);
+        assert_eq!(
+            threads(json!([reply("1", "2".into()), reply("2", "1".into())])).len(),
+            2,
+            "no endless loop"
+        );
+    }
+
+    #[test]
     fn an_empty_list_is_a_success_and_malformed_bodies_a_failure() {
-        assert_eq!(decode(b"[]").map(|timeline| timeline.posts.len()), Ok(0));
+        assert_eq!(decode("a", b"[]").map(|timeline| timeline.posts.len()), Ok(0));
         for bad in
             ["", "{}", "<html>", "[1,2]", "[{}]", r#"{"error":"This method requires an authenticated user"}"#]
         {
-            assert!(decode(bad.as_bytes()).is_err(), "{bad}");
+            assert!(decode("a", bad.as_bytes()).is_err(), "{bad}");
         }
     }
 

@@ -43,8 +43,8 @@ pub trait Source: Send + Sync {
     /// The provider's name; posts of all its sources count as one.
     fn provider(&self) -> &'static str;
 
-    /// Whether it supports searches for this query.
-    fn can_search(&self, query: &Query) -> bool;
+    /// Returns the terms that a search for this query would have; empty if it cannot search for it.
+    fn terms(&self, query: &Query) -> Vec<String>;
 
     /// Its limit per UTC day; None if there is no limit and nothing is counted.
     fn budget(&self) -> Option<Budget> {

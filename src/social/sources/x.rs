@@ -39,6 +39,8 @@ const PAGE_SIZE: std::ops::RangeInclusive<u32> = 10..=100;
 /// The cost of a count, in posts.
 const COUNT_COST: u32 = 1;
 const MAX_QUERY_LEN: usize = 512;
+/// The words of [`CONTEXT`], the operators and the brackets.
+const OTHER_PARTS_LEN: usize = 110;
 /// The search goes back 7 days, and X refuses a `since_id` older than that.
 const MAX_CURSOR_AGE: TimeDelta = TimeDelta::hours(7 * 24 - 1);
 const COUNTED: TimeDelta = TimeDelta::hours(24);
@@ -67,8 +69,9 @@ impl Source for X {
         NAME
     }
 
-    fn can_search(&self, query: &Query) -> bool {
-        search_query(query).is_some()
+    fn terms(&self, query: &Query) -> Vec<String> {
+        let (clear, ambiguous) = fitting_terms(query);
+        clear.into_iter().chain(ambiguous).collect()
     }
 
     fn budget(&self) -> Option<Budget> {
@@ -93,7 +96,7 @@ impl Source for X {
             ("query", query.as_str()),
             ("max_results", size_text.as_str()),
             ("sort_order", "recency"),
-            ("tweet.fields", "created_at,lang,author_id,note_tweet"),
+            ("tweet.fields", "created_at,lang,author_id,conversation_id,note_tweet"),
         ];
         let oldest = search.now - MAX_CURSOR_AGE;
         let fresh = search.cursor.filter(|cursor| snowflake_time(cursor).is_some_and(|at| at > oldest));
@@ -134,20 +137,35 @@ fn page_size(budget: u32, coins: usize) -> u32 {
     (budget / visits).clamp(*PAGE_SIZE.start(), *PAGE_SIZE.end())
 }
 
-/// Makes the search for a coin: English posts without retweets. Parts that do not fit are left out.
-pub fn search_query(query: &Query) -> Option<String> {
-    let quoted = |name: &String| if name.contains(' ') { format!("\"{name}\"") } else { name.clone() };
-    let hashtags = query.hashtags.iter().map(|tag| format!("#{tag}"));
-    let ambiguous =
-        query.ambiguous.iter().map(|name| format!("({} ({}))", quoted(name), CONTEXT.join(" OR ")));
-    let mut any = String::new();
-    for part in query.names.iter().map(quoted).chain(hashtags).chain(ambiguous) {
-        if any.len() + part.len() + 40 <= MAX_QUERY_LEN {
-            any += if any.is_empty() { "" } else { " OR " };
-            any += &part;
+/// Makes the search for a coin: English posts without retweets.
+fn search_query(query: &Query) -> Option<String> {
+    let (clear, ambiguous) = fitting_terms(query);
+    let any = |terms: &[String]| terms.iter().map(|term| quoted(term)).collect::<Vec<_>>().join(" OR ");
+    let in_context = (!ambiguous.is_empty()).then(|| {
+        let names = if let [one] = &ambiguous[..] { quoted(one) } else { format!("({})", any(&ambiguous)) };
+        format!("({names} ({}))", CONTEXT.join(" OR "))
+    });
+    let parts: Vec<String> = (!clear.is_empty()).then(|| any(&clear)).into_iter().chain(in_context).collect();
+    (!parts.is_empty()).then(|| format!("({}) lang:en -is:retweet", parts.join(" OR ")))
+}
+
+/// Returns the terms of a search, those that mean the coin and ambiguous ones. Terms that do not fit are left out.
+fn fitting_terms(query: &Query) -> (Vec<String>, Vec<String>) {
+    let mut len = OTHER_PARTS_LEN;
+    let mut fits = |term: &String| {
+        let longer = len + quoted(term).len() + " OR ".len();
+        let fits = longer <= MAX_QUERY_LEN;
+        if fits {
+            len = longer;
         }
-    }
-    (!any.is_empty()).then(|| format!("({any}) lang:en -is:retweet"))
+        fits
+    };
+    let clear = query.clear_terms().into_iter().filter(&mut fits).collect();
+    (clear, query.ambiguous.iter().filter(|term| fits(term)).cloned().collect())
+}
+
+fn quoted(term: &str) -> String {
+    if term.contains(' ') { format!("\"{term}\"") } else { term.to_owned() }
 }
 
 /// Reads the time of an id: its upper bits are milliseconds since 2010-11-04.
@@ -175,6 +193,7 @@ struct Tweet {
     created_at: Option<String>,
     lang: Option<String>,
     author_id: Option<String>,
+    conversation_id: Option<String>,
     #[serde(alias = "note_tweet", alias = "note_post")]
     note: Option<Note>,
 }
@@ -205,7 +224,7 @@ fn post(tweet: Tweet) -> Option<Post> {
     let at = tweet.created_at.as_deref().and_then(time).or_else(|| snowflake_time(&tweet.id))?;
     let text = tweet.note.map_or(tweet.text, |note| note.text);
     let author = tweet.author_id.unwrap_or_else(|| tweet.id.clone());
-    Some(Post { id: tweet.id, author, at, language: tweet.lang, text })
+    Some(Post { id: tweet.id, author, at, language: tweet.lang, thread: tweet.conversation_id, text })
 }
 
 #[derive(Deserialize)]
@@ -346,6 +365,9 @@ mod tests {
         };
         let wanted = "($avax OR \"ava labs\" OR #avax OR (avalanche (crypto OR coin OR token OR blockchain OR defi OR altcoin))) lang:en -is:retweet";
         assert_eq!(search_query(&query).as_deref(), Some(wanted));
+        let several = Query { ambiguous: vec!["#widget".into(), "my widget".into()], ..Query::default() };
+        let wanted = "(((#widget OR \"my widget\") (crypto OR coin OR token OR blockchain OR defi OR altcoin))) lang:en -is:retweet";
+        assert_eq!(search_query(&several).as_deref(), Some(wanted));
         let endless =
             Query { names: (0..500).map(|number| format!("name{number}")).collect(), ..Query::default() };
         assert!(search_query(&endless).is_some_and(|query| query.len() <= MAX_QUERY_LEN));

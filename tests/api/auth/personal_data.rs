@@ -50,6 +50,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("signing_keys", "no personal data"),
     ("snapshot_rates", "no personal data"),
     ("social_cursors", "no personal data"),
+    ("social_hours", "no personal data"),
     ("social_posts", "hashes of posts elsewhere, unrelated to accounts"),
     ("social_streams", "no personal data"),
     ("social_tries", "no personal data"),

@@ -11,7 +11,8 @@ use crate::support::{
     events::Events,
     eventually,
     market::{SYNC, app, from},
-    social::{BITCOIN, coin, market, mastodon, silent, status},
+    noted::until_succeeded,
+    social::{BITCOIN, coin, market, mastodon, name_of, silent, status},
     upstream::{Reply, Upstream},
 };
 
@@ -42,7 +43,8 @@ async fn the_market_does_not_wait_for_a_silent_source_and_the_rest_is_added() {
     let (app, instance, permits) = waiting_for_bitcoin(&market).await;
     let user = app.confirmed_user().await;
     from(&user, "coinmarketcap").await;
-    assert_eq!((instance.count_requests(BITCOIN), app.count(SAID), app.count(RUNNING)), (1, 0, 1));
+    eventually("a reading", async || instance.count_requests(BITCOIN) == 1).await;
+    assert_eq!((app.count(SAID), app.count(RUNNING)), (0, 0), "the slot has ended");
     let replica = app.replica();
     let there = user.on(&replica.base);
     assert_eq!(from(&there, "coinmarketcap").await["data"][0]["social"], Value::Null);
@@ -77,36 +79,59 @@ async fn the_market_does_not_wait_for_a_silent_source_and_the_rest_is_added() {
 }
 
 #[tokio::test]
-async fn a_server_that_lost_the_slot_adds_nothing_to_its_snapshot() {
+async fn a_server_that_lost_the_lease_of_reading_adds_nothing() {
     let market = market().await;
     let (app, instance, permits) = waiting_for_bitcoin(&market).await;
     let admin = app.admin().await;
     from(&admin, "coinmarketcap").await;
     // As another replica does it when the lease is over.
-    let lost = sql_query("UPDATE sync_slots SET running = false WHERE running").execute(&mut app.sql());
-    assert_eq!(lost.unwrap(), 1);
-    // This server runs the next slot after this one.
-    instance.say_at(BITCOIN, Reply::Silence);
-    admin.post_empty(SYNC).await.assert(202);
+    let lost = "UPDATE social_streams SET holder = gen_random_uuid(), lease_until = lease_until + interval '30 minutes'";
+    eventually("a reading", async || instance.count_requests(BITCOIN) == 1).await;
+    assert_eq!(sql_query(lost).execute(&mut app.sql()).unwrap(), 1);
     permits.add_permits(1);
+    until_succeeded(&app, &name_of(&instance)).await;
+    // The next slot finds that the other replica reads.
+    admin.post_empty(SYNC).await.assert(202);
     eventually("the next slot", async || app.count(SNAPSHOTS) == 2).await;
-    assert_eq!(app.count(SAID), 0);
+    assert_eq!((app.count(SAID), instance.count_requests(BITCOIN)), (0, 1));
 }
 
 #[tokio::test]
-async fn the_next_slot_waits_until_social_figures_are_added() {
+async fn slots_go_on_while_a_source_is_silent_and_no_two_servers_read_it() {
     let market = market().await;
     let (app, instance, permits) = waiting_for_bitcoin(&market).await;
     let admin = app.admin().await;
     from(&admin, "coinmarketcap").await;
+    eventually("a reading", async || instance.count_requests(BITCOIN) == 1).await;
     let replica = app.replica();
+    for (slots, server) in [(2, &app), (3, &replica)] {
+        admin.on(&server.base).post_empty(SYNC).await.assert(202);
+        eventually("the next slot", async || app.count(SNAPSHOTS) == slots).await;
+    }
+    assert_eq!((instance.count_requests(BITCOIN), app.count(SAID)), (1, 0));
+    permits.add_permits(10);
+    let bitcoin = coin(&admin, "BTC", |social| social["sample_size"] == 1).await;
+    assert_eq!(bitcoin["sources"], json!(["mastodon"]));
+}
+
+#[tokio::test]
+async fn a_slot_without_a_market_ends_while_a_source_is_silent() {
+    let market = market().await;
+    let (app, instance, permits) = waiting_for_bitcoin(&market).await;
+    let admin = app.admin().await;
+    from(&admin, "coinmarketcap").await;
+    permits.add_permits(1);
+    coin(&admin, "BTC", |social| social["sample_size"] == 1).await;
+    market.say(vec![Reply::Http(503, "", Vec::new())]);
+    let failures = app.count("SELECT sum(failures)::bigint AS count FROM provider_state");
+    assert_eq!(failures, 0);
     admin.post_empty(SYNC).await.assert(202);
-    permits.add_permits(2);
-    eventually("the next slot", async || app.count(SNAPSHOTS) == 2).await;
-    drop((replica, app));
-    let heads = instance.requests();
-    let of_bitcoin: Vec<_> =
-        heads.iter().filter(|head| head.starts_with(&format!("GET {BITCOIN}"))).collect();
-    // The second reading knows what the first has read.
-    assert!(of_bitcoin.len() == 2 && of_bitcoin[1].contains("since_id="), "{of_bitcoin:?}");
+    let waiting = "SELECT count(*) FROM sync_slots WHERE finished_at IS NULL AND NOT running AND attempt > 0";
+    eventually("a slot that will be retried", async || app.count(waiting) == 1).await;
+    let source = format!(
+        "SELECT count(*) FROM provider_state WHERE provider = '{}' AND failures > 0",
+        name_of(&instance)
+    );
+    assert_eq!(app.count(&source), 0, "the source is still being read");
+    permits.add_permits(10);
 }

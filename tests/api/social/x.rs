@@ -8,7 +8,7 @@ use crate::support::{
     eventually,
     market::app,
     noted::until_failed,
-    social::{COUNTS, SEARCH, SPENT, broken, coin, market, minutes_ago, near, source, tweets, x},
+    social::{COUNTS, SEARCH, SPENT, broken, coin, market, minutes_ago, source, tweets, x},
     upstream::{Reply, Upstream, fixture},
 };
 
@@ -21,8 +21,8 @@ async fn x_is_searched_and_counted_with_the_token_in_a_header() {
     let app = app(&market, &x(&x_server, "1000000"));
     let bitcoin = coin(&app.user().await, "BTC", |social| social["sample_size"] == 5).await;
     assert_eq!(bitcoin["sources"], json!(["x"]));
-    // 8902 posts in 6 hours, as X counts them.
-    assert!(near(&bitcoin["posts_per_hour"], 8902.0 / 6.0), "{bitcoin}");
+    // 8902 posts in 6 hours, as X counts them: 1483.67 an hour.
+    assert_eq!(bitcoin["posts_per_hour"], 1480.0, "{bitcoin}");
     eventually("a second reading", async || x_server.count_requests(SEARCH) > 30).await;
     let requests = x_server.requests();
     let searches: Vec<_> =
