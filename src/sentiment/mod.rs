@@ -18,7 +18,7 @@ mod vader;
 pub use self::{
     basic::basic,
     language::is_english,
-    mean::clusters,
-    statistics::{Confidence, Count, Interval, Opinion, Reason, Scored, Shares, rate, rate_interval},
+    mean::{Interval, clusters},
+    statistics::{Confidence, Count, Opinion, Reason, Scored, Shares, rate, rate_interval},
     vader::{Scores, score},
 };

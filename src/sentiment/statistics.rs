@@ -4,12 +4,11 @@ use serde::{Deserialize, Serialize};
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 use utoipa::ToSchema;
 
-use super::mean::uncertainty;
+use super::mean::{HIGH_TAIL, Interval, Unknown, size, uncertainty};
 
 /// A compound closer to 0 counts as neutral (Hutto and Gilbert, README of `vaderSentiment`).
 const NEUTRAL: f64 = 0.05;
 const LOW_TAIL: f64 = 0.025;
-pub(super) const HIGH_TAIL: f64 = 0.975;
 
 /// Both scores of one post.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,15 +17,6 @@ pub struct Scored {
     pub compound: f64,
     /// [`super::basic()`] of it, from -1 to 1.
     pub basic: f64,
-}
-
-/// A 95% confidence interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Interval {
-    #[schema(example = 0.08)]
-    pub low: f64,
-    #[schema(example = 0.25)]
-    pub high: f64,
 }
 
 /// Shares of the posts by sentiment; they add up to 1.
@@ -101,7 +91,10 @@ impl Opinion {
             mean: compound,
             basic: mean(|post| post.basic),
             standard_deviation,
-            interval: uncertainty.interval,
+            interval: uncertainty.interval.map_err(|unknown| match unknown {
+                Unknown::TooFew => Reason::TooFewPosts,
+                Unknown::AllEqual => Reason::SameScore,
+            }),
             effective_size: uncertainty.effective_size,
             shares,
             confidence,
@@ -183,11 +176,6 @@ fn scaled_chi_squared(mean: f64, variance: f64, quantile: f64) -> f64 {
     let freedom = 2.0 * mean * mean / variance;
     let distribution = ChiSquared::new(freedom).expect("a positive number");
     variance / (2.0 * mean) * distribution.inverse_cdf(quantile)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-pub(super) fn size(count: usize) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

@@ -243,7 +243,8 @@ mod tests {
         assert_eq!((all[&CoinId(2)].posts_per_hour, all[&CoinId(2)].popularity), (Some(0.5), Some(0.1)));
         assert_eq!((all[&CoinId(2)].sentiment, all[&CoinId(2)].sample_size), (Some(0.1), 2));
         assert_eq!(all[&CoinId(2)].sources, ["mastodon"]);
-        assert_eq!(all[&CoinId(2)].missing, Missing::default());
+        let too_few = Missing { interval: Some(Reason::TooFewPosts), ..Missing::default() };
+        assert_eq!(all[&CoinId(2)].missing, too_few);
     }
 
     #[test]
