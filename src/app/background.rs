@@ -40,7 +40,7 @@ impl Background {
             services.social_settings.clone(),
             queries.unwrap_or_default(),
             fingerprints,
-            Arc::new(Alerts),
+            Arc::new(Alerts { min_posts: services.coin_settings.alerts_min_posts }),
         )?);
         let metrics = metrics
             .map(|listener| metrics::serve(listener, &services, connections, sync.clone()))

@@ -12,6 +12,7 @@ use crate::{
     db::{CoinId, Db},
     http::{Problem, kind},
     market::Coin,
+    sentiment::Confidence,
     tokens::{
         AllowedUncounted,
         api_keys::{CoinsRead, WatchlistRead},
@@ -28,7 +29,8 @@ pub struct Selection {
     #[param(minimum = 1, maximum = 250, example = 10)]
     #[validate(range(min = 1, max = 250, message = "must be from 1 to 250"))]
     limit: Option<u32>,
-    /// Sort key.
+    /// Sort key. `sentiment` and `sentiment_basic` sort by the mean as if 20 more posts had the mean of all posts, so that few
+    /// posts cannot be first or last by chance. Coins with `confidence` `none` come after the others in both directions.
     #[serde(default)]
     #[param(inline, example = "percent_change_24h")]
     sort: Sort,
@@ -133,8 +135,9 @@ impl Selection {
             _ => Order::Desc,
         };
         let order = self.order.unwrap_or(by_default);
+        let overall = overall_mean(coins, self.sort);
         // A stable sort keeps equal coins in order of rank.
-        found.sort_by(|a, b| compare(a, b, self.sort, order));
+        found.sort_by(|a, b| compare(a, b, self.sort, order, overall));
         found.truncate(self.limit.map_or(usize::MAX, |limit| limit as usize));
         Ok(found)
     }
@@ -174,7 +177,34 @@ pub enum Order {
     Desc,
 }
 
-fn compare(a: &Coin, b: &Coin, sort: Sort, order: Order) -> Ordering {
+/// Posts with the mean of all coins that are added to each coin's own when coins are compared.
+const PRIOR_POSTS: f64 = 20.0;
+
+/// Returns the mean over the posts of all coins; 0 without any, or for other sort keys.
+fn overall_mean(coins: &[Coin], sort: Sort) -> f64 {
+    let (mut sum, mut posts) = (0.0, 0.0);
+    for coin in coins {
+        if let Some((mean, size)) = mean_of_posts(coin, sort) {
+            sum += mean * size;
+            posts += size;
+        }
+    }
+    if posts > 0.0 { sum / posts } else { 0.0 }
+}
+
+/// Returns the mean that is the sort key, and the number of its posts.
+fn mean_of_posts(coin: &Coin, sort: Sort) -> Option<(f64, f64)> {
+    let social = coin.social.as_ref()?;
+    let mean = match sort {
+        Sort::Sentiment => social.sentiment?,
+        Sort::SentimentBasic => social.sentiment_basic?,
+        Sort::SentimentCrypto => social.sentiment_crypto?,
+        _ => return None,
+    };
+    Some((mean, f64::from(u32::try_from(social.sample_size).unwrap_or_default())))
+}
+
+fn compare(a: &Coin, b: &Coin, sort: Sort, order: Order, overall: f64) -> Ordering {
     let directed = |ordering: Ordering| match order {
         Order::Asc => ordering,
         Order::Desc => ordering.reverse(),
@@ -183,14 +213,22 @@ fn compare(a: &Coin, b: &Coin, sort: Sort, order: Order) -> Ordering {
         Sort::Rank => directed(a.rank.cmp(&b.rank)),
         Sort::Symbol => directed(a.symbol.cmp(&b.symbol)),
         Sort::Name => directed(a.name.to_lowercase().cmp(&b.name.to_lowercase())),
-        _ => match (value(a, sort), value(b, sort)) {
-            (Some(a), Some(b)) => directed(a.total_cmp(&b)),
+        _ => match (value(a, sort, overall), value(b, sort, overall)) {
+            (Some(x), Some(y)) => {
+                is_weak(a, sort).cmp(&is_weak(b, sort)).then_with(|| directed(x.total_cmp(&y)))
+            }
             (a, b) => b.is_some().cmp(&a.is_some()),
         },
     }
 }
 
-fn value(coin: &Coin, sort: Sort) -> Option<f64> {
+/// Whether the sort key is a mean of too few posts to say anything.
+fn is_weak(coin: &Coin, sort: Sort) -> bool {
+    let is_mean = matches!(sort, Sort::Sentiment | Sort::SentimentBasic | Sort::SentimentCrypto);
+    is_mean && coin.social.as_ref().is_some_and(|social| social.confidence == Confidence::None)
+}
+
+fn value(coin: &Coin, sort: Sort, overall: f64) -> Option<f64> {
     let social = coin.social.as_ref();
     match sort {
         Sort::Rank | Sort::Symbol | Sort::Name => None,
@@ -201,9 +239,10 @@ fn value(coin: &Coin, sort: Sort) -> Option<f64> {
         Sort::PercentChange24h => coin.percent_change_24h,
         Sort::PercentChange7d => coin.percent_change_7d,
         Sort::MarketCap => coin.market_cap,
-        Sort::Sentiment => social?.sentiment,
-        Sort::SentimentBasic => social?.sentiment_basic,
-        Sort::SentimentCrypto => social?.sentiment_crypto,
+        Sort::Sentiment | Sort::SentimentBasic | Sort::SentimentCrypto => {
+            let (mean, posts) = mean_of_posts(coin, sort)?;
+            Some((posts * mean + PRIOR_POSTS * overall) / (posts + PRIOR_POSTS))
+        }
         Sort::Popularity => social?.popularity,
         Sort::PostsPerHour => social?.posts_per_hour,
     }

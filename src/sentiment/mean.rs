@@ -10,20 +10,39 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
+use utoipa::ToSchema;
 
-use super::statistics::{HIGH_TAIL, Interval, Reason, size};
-
+pub(super) const HIGH_TAIL: f64 = 0.975;
 /// With fewer clusters there is no interval.
 const MIN_CLUSTERS: f64 = 5.0;
 /// With fewer the interval by time has nearly no degrees of freedom.
 const MIN_TRANSFORMS: f64 = 2.0;
 
+/// A 95% confidence interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Interval {
+    #[schema(example = 0.08)]
+    pub low: f64,
+    #[schema(example = 0.25)]
+    pub high: f64,
+}
+
+/// Why a mean has no interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// There are fewer than five clusters.
+    TooFew,
+    /// All scores are equal, so their spread is unknown.
+    AllEqual,
+}
+
 /// The uncertainty of a mean.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Uncertainty {
     /// The 95% confidence interval, cut at -1 and 1.
-    pub interval: Result<Interval, Reason>,
+    pub interval: Result<Interval, Unknown>,
     /// The number of independent posts whose mean would be as uncertain; at most their number.
     pub effective_size: f64,
 }
@@ -37,9 +56,9 @@ pub fn clusters(posts: impl Iterator<Item = (i64, Option<i64>)>) -> Vec<usize> {
         let own = of.len();
         of.push(own);
         for link in [Some((true, author)), thread.map(|thread| (false, thread))].into_iter().flatten() {
-            let (new, old) = (of[own], of[*first_with.entry(link).or_insert(own)]);
-            for cluster in of.iter_mut().filter(|cluster| **cluster == new) {
-                *cluster = old;
+            let (one, other) = (of[own], of[*first_with.entry(link).or_insert(own)]);
+            for cluster in of.iter_mut().filter(|cluster| **cluster == one.max(other)) {
+                *cluster = one.min(other);
             }
         }
     }
@@ -64,10 +83,10 @@ pub fn uncertainty(scores: &[f64], clusters: &[usize]) -> Uncertainty {
         effective_size: if scores.is_empty() { 0.0 } else { effective_clusters },
     };
     if effective_clusters.is_nan() || effective_clusters < MIN_CLUSTERS - 1e-9 {
-        return unknown(Reason::TooFewPosts);
+        return unknown(Unknown::TooFew);
     }
     if scores.iter().all(|score| score.to_bits() == scores[0].to_bits()) {
-        return unknown(Reason::SameScore);
+        return unknown(Unknown::AllEqual);
     }
     let count = size(sums.len());
     let squares = sums.values().map(|(_, sum)| sum * sum).sum::<f64>();
@@ -106,6 +125,11 @@ fn long_run_variance(deviations: &[f64], transforms: f64) -> f64 {
     sum / transforms
 }
 
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+pub(super) fn size(count: usize) -> f64 {
+    count as f64
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::{collection::vec, prelude::*};
@@ -129,7 +153,7 @@ mod tests {
         }
     }
 
-    /// Two independent standard normal variables would be one too many.
+    /// A standard normal variable, after Box and Muller.
     fn normal(random: &mut fastrand::Rng) -> f64 {
         let radius = (-2.0 * (1.0 - random.f64()).ln()).sqrt();
         radius * (std::f64::consts::TAU * random.f64()).cos()
@@ -226,10 +250,10 @@ mod tests {
         let scores = [0.1, 0.5, -0.3, 0.7, 0.0];
         let alone: Vec<usize> = (0..5).collect();
         assert!(uncertainty(&scores, &alone).interval.is_ok());
-        assert_eq!(uncertainty(&scores, &[0, 1, 2, 3, 3]).interval, Err(Reason::TooFewPosts));
-        assert_eq!(uncertainty(&scores[..4], &alone[..4]).interval, Err(Reason::TooFewPosts));
+        assert_eq!(uncertainty(&scores, &[0, 1, 2, 3, 3]).interval, Err(Unknown::TooFew));
+        assert_eq!(uncertainty(&scores[..4], &alone[..4]).interval, Err(Unknown::TooFew));
         let alike = uncertainty(&[0.0; 12], &(0..12).collect::<Vec<_>>());
-        assert_eq!((alike.interval, alike.effective_size), (Err(Reason::SameScore), 12.0));
+        assert_eq!((alike.interval, alike.effective_size), (Err(Unknown::AllEqual), 12.0));
         assert_eq!(uncertainty(&[], &[]).effective_size.to_bits(), 0f64.to_bits());
     }
 

@@ -23,8 +23,8 @@ pub use self::{
     basic::basic,
     crypto::{CRYPTO_LEXICON, crypto},
     language::is_english,
-    mean::clusters,
+    mean::{Interval, clusters},
     rates::{Count, Ratio, rate, rate_interval, ratio, significant},
-    statistics::{Confidence, Interval, Opinion, Reason, Scored, Shares},
+    statistics::{Confidence, Opinion, Reason, Scored, Shares},
     vader::{Scores, score},
 };

@@ -2,7 +2,7 @@
 
 use statrs::distribution::{Beta, ChiSquared, ContinuousCDF};
 
-use super::statistics::Interval;
+use super::mean::Interval;
 
 const LOW_TAIL: f64 = 0.025;
 const HIGH_TAIL: f64 = 0.975;

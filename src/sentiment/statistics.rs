@@ -3,11 +3,10 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::mean::uncertainty;
+use super::mean::{HIGH_TAIL, Interval, Unknown, size, uncertainty};
 
 /// A compound closer to 0 counts as neutral (Hutto and Gilbert, README of `vaderSentiment`).
 const NEUTRAL: f64 = 0.05;
-pub(super) const HIGH_TAIL: f64 = 0.975;
 
 /// The scores of one post.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,15 +24,6 @@ impl Scored {
     pub fn by_crypto(&self) -> Option<Self> {
         Some(Self { compound: self.crypto?, ..*self })
     }
-}
-
-/// A 95% confidence interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Interval {
-    #[schema(example = 0.08)]
-    pub low: f64,
-    #[schema(example = 0.25)]
-    pub high: f64,
 }
 
 /// Shares of the posts by sentiment; they add up to 1, apart from rounding.
@@ -111,7 +101,10 @@ impl Opinion {
             mean: compound,
             basic: mean(|post| post.basic),
             standard_deviation,
-            interval: uncertainty.interval,
+            interval: uncertainty.interval.map_err(|unknown| match unknown {
+                Unknown::TooFew => Reason::TooFewPosts,
+                Unknown::AllEqual => Reason::SameScore,
+            }),
             effective_size: uncertainty.effective_size,
             shares,
             coverage,
@@ -136,11 +129,6 @@ pub enum Reason {
     NotHeard,
     /// No source searches for posts about this coin: its name and symbol make no hashtag or search term.
     NotLookedFor,
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-pub(super) fn size(count: usize) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

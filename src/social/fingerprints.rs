@@ -9,8 +9,9 @@ use aws_lc_rs::hmac::{self, Context, HMAC_SHA256, Key};
 
 use crate::{config::SecretKey, db::CoinId, tokens::derive_key};
 
-/// A text of fewer words is compared only for equality.
-const MIN_NEAR_WORDS: usize = 3;
+/// A text of fewer words is compared only for equality: one other word in it is another opinion, and few triples make
+/// different texts alike by chance.
+const MIN_NEAR_WORDS: usize = 10;
 
 /// The key of the hashes.
 #[derive(Clone)]

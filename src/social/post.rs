@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{deserialize::FromSqlRow, expression::AsExpression, sql_types::Text};
 use strum::{EnumString, IntoStaticStr};
 
-use super::fingerprints::Fingerprints;
+use super::{fingerprints::Fingerprints, queries::symbol_of_hashtag};
 use crate::{
     db::{CoinId, text_enum},
     sentiment::{self, Count, Scored},
@@ -22,8 +22,12 @@ pub const MAX_KEPT_POSTS: i64 = 5000;
 const MAX_TEXT_LEN: usize = 4000;
 /// Similar texts count once within this time.
 pub const NEAR_TIME: TimeDelta = TimeDelta::days(1);
-/// The maximum number of bits in which the SimHashes of similar texts differ.
-const MAX_NEAR_DISTANCE: u32 = 3;
+/// The maximum number of bits in which the SimHashes of similar texts differ. Unrelated ones differ in 32, and in 8 or fewer
+/// once in 3 billion pairs; one more word in a text of 20 changes 6 on average. The usual 3 (Manku et al. 2007) is for
+/// pages of thousands of words.
+const MAX_NEAR_DISTANCE: u32 = 8;
+/// A post that tags more coins is about none of them.
+const MAX_TAGGED_COINS: usize = 5;
 
 /// A post as a provider reports it. It is in memory only, until it is scored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,8 +87,8 @@ pub struct ScoredPost {
     pub scored: Result<Scored, Dropped>,
 }
 
-/// Scores the posts that are not older than [`MAX_POST_AGE`] and no retweets, if they are in English. [`drop_repeated`]
-/// compares them with each other.
+/// Scores the posts that are not older than [`MAX_POST_AGE`] and no retweets, if they are in English and tag few coins.
+/// [`drop_repeated`] compares them with each other.
 pub fn score(
     posts: Vec<Post>,
     coin: CoinId,
@@ -106,14 +110,16 @@ pub fn score(
             author_hash: fingerprints.of_author(coin, &post.author),
             thread_hash: post.thread.map(|thread| fingerprints.of_thread(coin, &thread)),
             at,
-            scored: if sentiment::is_english(post.language.as_deref(), text, names) {
+            scored: if !sentiment::is_english(post.language.as_deref(), text, names) {
+                Err(Dropped::Language)
+            } else if tagged_coins(text) > MAX_TAGGED_COINS {
+                Err(Dropped::Tags)
+            } else {
                 Ok(Scored {
                     compound: sentiment::score(text).compound,
                     basic: sentiment::basic(text),
                     crypto: Some(sentiment::crypto(text)),
                 })
-            } else {
-                Err(Dropped::Language)
             },
         })
     };
@@ -161,6 +167,21 @@ pub fn drop_repeated(mut posts: Vec<ScoredPost>, mut counted: Vec<Marks>) -> Vec
         }
     }
     posts
+}
+
+/// Counts the coins that a text tags: cashtags, and hashtags of well-known coins.
+fn tagged_coins(text: &str) -> usize {
+    let coin = |word: &str| {
+        let bare = word.trim_start_matches(|c: char| !c.is_alphanumeric() && !matches!(c, '#' | '$'));
+        let tag =
+            |bare: &str| bare.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_lowercase();
+        if let Some(symbol) = bare.strip_prefix('$') {
+            let symbol = tag(symbol);
+            return symbol.starts_with(char::is_alphabetic).then_some(symbol);
+        }
+        symbol_of_hashtag(&tag(bare.strip_prefix('#')?)).map(str::to_lowercase)
+    };
+    text.split_whitespace().filter_map(coin).collect::<HashSet<_>>().len()
 }
 
 fn shortened(text: &str) -> &str {
@@ -242,6 +263,61 @@ mod tests {
         let dropped = drop_repeated(posts, counted.iter().map(marks).collect());
         let reasons: Vec<_> = dropped.iter().map(|post| post.scored.err()).collect();
         assert_eq!(reasons, [None, Some(Dropped::Duplicate), Some(Dropped::Author)]);
+    }
+
+    #[test]
+    fn a_post_that_tags_more_than_five_coins_counts_for_none() {
+        for (text, dropped) in [
+            ("$BTC $ETH $SOL $XRP $ADA all look great", None),
+            ("$BTC $ETH $SOL $XRP $ADA ($DOGE) all look great", Some(Dropped::Tags)),
+            ("#bitcoin $BTC #btc #ethereum #eth #solana $SOL look great", None),
+            ("#bitcoin #ethereum #xrp #solana #cardano #dogecoin look great", Some(Dropped::Tags)),
+            ("I made $10 $20 $30 $40 $50 $60 #happy #rich #today #yes #wow #nice with Bitcoin", None),
+        ] {
+            assert_eq!(score(vec![post(1, text)], &[])[0].scored.err(), dropped, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_sentence_with_a_counter_or_another_word_counts_once() {
+        let counters =
+            (1..=105).map(|number| post(number, &format!("Bitcoin is the best thing ever {number}")));
+        let scored = score(counters.collect(), &[]);
+        assert_eq!(scored.iter().filter(|post| post.scored.is_ok()).count(), 1);
+        let text = "Bitcoin just broke through the resistance and I am never going to sell a single coin, this is only the start";
+        for similar in [
+            format!("{text} friends"),
+            format!("Wow {text}"),
+            format!("{text} 🚀🚀🚀 #btc $BTC https://example.com/1"),
+            text.replace("the start", "the beginning"),
+            text.to_uppercase(),
+        ] {
+            let scored = score(vec![post(9, text), post(1, &similar)], &[]);
+            assert_eq!(scored[1].scored.err(), Some(Dropped::Duplicate), "{similar}");
+        }
+        let days_ago = Post { at: now() - TimeDelta::hours(25), ..post(9, text) };
+        assert!(score(vec![days_ago, post(1, &format!("{text} friends"))], &[])[1].scored.is_ok());
+    }
+
+    #[test]
+    fn posts_that_only_resemble_each_other_all_count() {
+        let texts = [
+            "Bitcoin is great today",
+            "Bitcoin is great again",
+            "Bitcoin is not great today",
+            "I love Bitcoin",
+            "I love Bitcoin so much",
+            "Bitcoin is going up again this week",
+            "Bitcoin is going down again this week",
+            "Ethereum gas fees are too high right now for small payments",
+            "Bitcoin fees are much too high right now for people who pay small amounts",
+            "Just bought my first Bitcoin and I am very happy about it",
+            "Just sold my last Bitcoin and I am very happy about it",
+            "Just bought more Bitcoin but I am not very happy about it",
+        ];
+        let posts = texts.iter().zip(1..).map(|(text, number)| post(number, text)).collect();
+        let dropped: Vec<_> = score(posts, &[]).into_iter().filter(|post| post.scored.is_err()).collect();
+        assert_eq!(dropped, []);
     }
 
     #[test]

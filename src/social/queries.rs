@@ -102,6 +102,18 @@ fn query_for(target: &Target, own: &Queries, is_first: bool) -> Query {
     known.cloned().unwrap_or_else(|| unknown(target, has_symbol))
 }
 
+/// Returns the ticker symbol of a well-known coin that a hashtag names: its symbol or one of its hashtags, in lower case.
+pub fn symbol_of_hashtag(tag: &str) -> Option<&'static str> {
+    static SYMBOLS: LazyLock<HashMap<String, &str>> = LazyLock::new(|| {
+        let tags = |(symbol, query): (&'static String, &'static Query)| {
+            let own = std::iter::once(symbol.to_lowercase()).chain(query.hashtags.iter().cloned());
+            own.map(move |tag| (tag, symbol.as_str())).collect::<Vec<_>>()
+        };
+        DEFAULTS.iter().flat_map(tags).collect()
+    });
+    SYMBOLS.get(tag).copied()
+}
+
 /// Reads an operator's own queries: a JSON object like `queries.json`, by ticker symbol.
 ///
 /// # Errors

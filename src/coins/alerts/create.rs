@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    config,
     db::Db,
     http::{Envelope, Json, Problem, kind},
     idempotency::{IdempotencyKey, Reply},
@@ -62,7 +63,8 @@ pub struct CreateAlert {
 ///
 /// Sends you a mail when the number reaches the threshold, checked after each sync. The next mail follows only after the
 /// number has gone back by `hysteresis`; this also holds if it is beyond the threshold now. Mails are sent only to confirmed
-/// addresses.
+/// addresses. A sentiment or popularity of fewer than 10 posts (`ALERTS_MIN_POSTS`) counts only if its whole 95% confidence
+/// interval has reached the threshold, so that one post causes no mail.
 #[utoipa::path(
     tag = "alerts",
     security(("bearer" = []), ("apiKey" = [])),
@@ -109,9 +111,10 @@ pub async fn create_alert(
         _ => find::refuse_change(problem),
     };
     let coin = find::in_snapshot(&snapshot, &wanted.coin).map_err(no_such_coin)?;
+    let settings = req.app_data::<Data<config::Coins>>().expect("set by the app");
     // Invented prices do not count.
     let is_known = !of_price || market::is_real(&snapshot.provider);
-    let value = value(coin, wanted.metric).filter(|_| is_known);
+    let value = value(coin, wanted.metric, wanted.direction, settings.alerts_min_posts).filter(|_| is_known);
     let alert = Alert {
         id: Uuid::now_v7(),
         coin: coin.id,
@@ -179,11 +182,21 @@ fn check_numbers(wanted: &CreateAlert) -> Result<f64, Problem> {
     Ok(hysteresis)
 }
 
-fn value(coin: &Coin, metric: Metric) -> Option<f64> {
-    let social = coin.social.as_ref();
-    match metric {
-        Metric::Price => coin.price,
-        Metric::Sentiment => social?.sentiment,
-        Metric::Popularity => social?.popularity,
+/// Returns the value that is compared with the threshold, by the rule of [`store::evaluate`].
+fn value(coin: &Coin, metric: Metric, direction: Direction, min_posts: u32) -> Option<f64> {
+    if metric == Metric::Price {
+        return coin.price;
     }
+    let social = coin.social.as_ref()?;
+    let (value, interval) = match metric {
+        Metric::Sentiment => (social.sentiment, social.interval),
+        _ => (social.popularity, None),
+    };
+    if social.sample_size >= i64::from(min_posts) {
+        return value;
+    }
+    interval.map(|interval| match direction {
+        Direction::Above => interval.low,
+        Direction::Below => interval.high,
+    })
 }

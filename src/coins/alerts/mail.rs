@@ -15,6 +15,7 @@ use crate::{
     jobs::{Failure, Job, Running},
     mail::{Action, Letter, Mailer},
     market::{self, Identity},
+    sentiment::Interval,
     users::{self, Account},
 };
 
@@ -42,6 +43,19 @@ pub struct Crossing {
     /// Whether the alert has been deleted. Missing in jobs that an earlier version has queued.
     #[serde(default)]
     pub once: bool,
+    /// None for a price, and in jobs that an earlier version has queued.
+    #[serde(default)]
+    pub basis: Option<Basis>,
+}
+
+/// The posts that a social figure was computed from.
+#[derive(Serialize, Deserialize)]
+pub struct Basis {
+    pub posts: i64,
+    /// The 95% confidence interval of the figure, if it is known.
+    pub interval: Option<Interval>,
+    /// Names of providers, such as `mastodon`.
+    pub sources: Vec<String>,
 }
 
 impl Crossing {
@@ -51,6 +65,19 @@ impl Crossing {
         let side: &str = self.direction.into();
         let value = unit.measured_beside(self.value, self.threshold);
         (value, format!("{side} {}", unit.entered(self.threshold)))
+    }
+
+    /// Such as "23 posts (mastodon), 95% confidence interval 0.12 to 0.45"; None for a price.
+    fn evidence(&self) -> Option<String> {
+        let Basis { posts, interval, sources } = self.basis.as_ref()?;
+        let unit = Unit::of(self.metric, "");
+        let number = |value| unit.measured_beside(value, self.threshold);
+        let plural = if *posts == 1 { "post" } else { "posts" };
+        let mut text = format!("{posts} {plural} ({})", sources.join(", "));
+        if let Some(Interval { low, high }) = *interval {
+            let _ = write!(text, ", 95% confidence interval {} to {}", number(low), number(high));
+        }
+        Some(text)
     }
 }
 
@@ -70,6 +97,8 @@ impl Job for CoinAlertsMail {
         let mut details = Vec::new();
         if found.len() > 1 {
             details.extend(found.iter().map(line));
+        } else if let Some(evidence) = found[0].0.evidence() {
+            details.push(("Based on".to_owned(), evidence));
         }
         details.push(("As of".to_owned(), at.format("%-d %B %Y, %H:%M UTC").to_string()));
         let details: Vec<_> = details.iter().map(|(label, value)| (label.as_str(), value.clone())).collect();
@@ -140,7 +169,8 @@ fn subject_and_news(found: &[OfCoin]) -> (String, String) {
 fn line((crossing, coin): &OfCoin) -> (String, String) {
     let (value, limit) = crossing.numbers();
     let once = if crossing.once { " (one-time alert)" } else { "" };
-    (format!("{}, {}", coin.name, crossing.metric.as_str()), format!("{value}, {limit}{once}"))
+    let evidence = crossing.evidence().map_or_else(String::new, |evidence| format!("; based on {evidence}"));
+    (format!("{}, {}", coin.name, crossing.metric.as_str()), format!("{value}, {limit}{once}{evidence}"))
 }
 
 /// Why the mail was sent, and how to get no more of them; `once` of all alerts have been deleted.
@@ -192,6 +222,7 @@ mod tests {
             threshold: 75_000.0,
             value: 75_100.5,
             once,
+            basis: None,
         };
         let (symbol, slug) = (name.to_uppercase(), name.to_lowercase());
         (crossing, Identity { id: CoinId(id), symbol, name: name.into(), slug })
@@ -222,6 +253,25 @@ mod tests {
         ] {
             assert!(why("X", once, all).ends_with(end), "{once} of {all}");
         }
+    }
+
+    #[test]
+    fn a_mail_names_the_posts_that_a_social_figure_is_based_on() {
+        let (price, coin) = crossing(1, "Ada", false);
+        assert_eq!(price.evidence(), None);
+        let basis = |posts, interval| Crossing {
+            metric: Metric::Sentiment,
+            currency: None,
+            threshold: 0.3,
+            value: 0.4,
+            basis: Some(Basis { posts, interval, sources: vec!["mastodon".into(), "x".into()] }),
+            ..crossing(1, "Ada", false).0
+        };
+        let sentiment = basis(23, Some(Interval { low: -0.1234, high: 0.45 }));
+        let expected = "23 posts (mastodon, x), 95% confidence interval \u{2212}0.12 to 0.45";
+        assert_eq!(sentiment.evidence().as_deref(), Some(expected));
+        assert_eq!(line(&(sentiment, coin)).1, format!("0.40, above 0.3; based on {expected}"));
+        assert_eq!(basis(1, None).evidence().as_deref(), Some("1 post (mastodon, x)"));
     }
 
     /// Servers of two versions may run on one database during an upgrade.

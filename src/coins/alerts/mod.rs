@@ -2,7 +2,8 @@
 //!
 //! An alert is armed while its number has not reached the threshold. The first snapshot with the number at or beyond it is
 //! a crossing: it is mailed and disarms the alert until the number has gone back by the alert's `hysteresis`. So a
-//! number that hovers around the threshold sends one mail, not many. Two statements in the transaction that publishes the
+//! number that hovers around the threshold sends one mail, not many. A social figure of few posts counts only if its whole
+//! confidence interval is on one side, for a crossing as well as for going back. Two statements in the transaction that publishes the
 //! snapshot find the crossings ([`store::evaluate`]). The same transaction enqueues one mail for each user with all of
 //! their crossings, so that each is sent once if the snapshot is published, and not at all if that fails.
 
@@ -22,7 +23,10 @@ pub use self::mail::{CoinAlertMail, CoinAlertsMail};
 use crate::{db::SnapshotId, market::AfterPublish};
 
 /// Evaluates every alert on each snapshot that is published.
-pub struct Alerts;
+pub struct Alerts {
+    /// The posts that a social figure needs to cross a threshold by itself.
+    pub min_posts: u32,
+}
 
 impl AfterPublish for Alerts {
     fn published(
@@ -31,7 +35,7 @@ impl AfterPublish for Alerts {
         snapshot_id: SnapshotId,
         now: DateTime<Utc>,
     ) -> QueryResult<()> {
-        store::evaluate(conn, snapshot_id, now)
+        store::evaluate(conn, snapshot_id, self.min_posts, now)
     }
 }
 

@@ -7,18 +7,20 @@ use diesel::{
     PgConnection, QueryResult,
     prelude::*,
     sql_query,
-    sql_types::{BigInt, Bool, Double, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{BigInt, Bool, Double, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use uuid::Uuid;
 
 use super::{
     super::history::Metric,
-    mail::{CoinAlertsMail, Crossing},
+    mail::{Basis, CoinAlertsMail, Crossing},
     model::{Alert, Direction},
 };
 use crate::{
     db::{CoinId, SnapshotId, UserId, schema::alerts},
-    jobs, market, users,
+    jobs, market,
+    sentiment::Interval,
+    users,
 };
 
 /// Per user.
@@ -66,14 +68,28 @@ pub fn delete(conn: &mut PgConnection, user: UserId, id: Uuid) -> QueryResult<bo
     Ok(diesel::delete(own).execute(conn)? == 1)
 }
 
-/// Selects each alert of a coin of the snapshot `$1` with the current value of its number, which may be null.
+/// Selects each alert of a coin of the snapshot `$1` with the current value of its number, which may be null. A social
+/// figure is that of the slot, or null; `coin_social` has changed in the same transaction. `reached` and `left_at` are the
+/// value to compare for a crossing and for going back: with fewer than `$2` posts the ends of the confidence interval.
 const FOUND: &str = "\
-    WITH found AS MATERIALIZED ( \
-        SELECT a.id, a.armed, CASE a.metric WHEN 'price' THEN q.price * r.rate \
+    WITH current AS ( \
+        SELECT a.id, CASE a.metric WHEN 'price' THEN q.price * r.rate \
             WHEN 'sentiment' THEN q.sentiment ELSE q.popularity END AS value, \
-        CASE a.direction WHEN 'above' THEN 1 ELSE -1 END AS sign \
+        CASE a.direction WHEN 'above' THEN 1 ELSE -1 END AS sign, \
+        CASE WHEN a.metric <> 'price' THEN s.social END AS social, \
+        CASE a.metric WHEN 'sentiment' THEN s.social -> 'interval' \
+            WHEN 'popularity' THEN s.social -> 'popularity_interval' END AS interval \
         FROM alerts a JOIN coin_quotes q ON q.snapshot_id = $1 AND q.coin_id = a.coin_id \
-        LEFT JOIN snapshot_rates r ON r.snapshot_id = $1 AND r.currency = a.currency)";
+        LEFT JOIN snapshot_rates r ON r.snapshot_id = $1 AND r.currency = a.currency \
+        LEFT JOIN coin_social s ON s.coin_id = a.coin_id), \
+    measured AS ( \
+        SELECT id, value, sign, social -> 'sources' AS sources, (social ->> 'sample_size')::bigint AS posts, \
+            (interval ->> 'low')::float8 AS low, (interval ->> 'high')::float8 AS high FROM current), \
+    found AS MATERIALIZED ( \
+        SELECT *, CASE WHEN value IS NULL OR posts IS NULL OR posts >= $2 THEN value \
+            WHEN sign > 0 THEN low ELSE high END AS reached, \
+        CASE WHEN value IS NULL OR posts IS NULL OR posts >= $2 THEN value \
+            WHEN sign > 0 THEN high ELSE low END AS left_at FROM measured)";
 
 #[derive(QueryableByName)]
 struct Crossed {
@@ -95,25 +111,41 @@ struct Crossed {
     value: f64,
     #[diesel(sql_type = Bool)]
     once: bool,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    posts: Option<i64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    low: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    high: Option<f64>,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    sources: Option<serde_json::Value>,
 }
 
 /// Arms and disarms alerts by the values of a snapshot, and enqueues one mail for each user. Must run in the transaction
 /// that publishes the snapshot.
-pub fn evaluate(conn: &mut PgConnection, snapshot_id: SnapshotId, now: DateTime<Utc>) -> QueryResult<()> {
+pub fn evaluate(
+    conn: &mut PgConnection,
+    snapshot_id: SnapshotId,
+    min_posts: u32,
+    now: DateTime<Utc>,
+) -> QueryResult<()> {
     sql_query(format!(
         "{FOUND} UPDATE alerts a SET armed = true FROM found \
-         WHERE found.id = a.id AND NOT a.armed AND sign * (value - a.threshold) <= -a.hysteresis"
+         WHERE found.id = a.id AND NOT a.armed AND sign * (left_at - a.threshold) <= -a.hysteresis"
     ))
     .bind::<BigInt, _>(snapshot_id)
+    .bind::<BigInt, _>(i64::from(min_posts))
     .execute(conn)?;
     let crossed: Vec<Crossed> = sql_query(format!(
         "{FOUND}, crossed AS ( \
-             SELECT a.id, found.value FROM found JOIN alerts a USING (id) \
-             WHERE a.armed AND sign * (value - a.threshold) >= 0 ORDER BY a.id LIMIT $3 FOR UPDATE OF a) \
-         UPDATE alerts a SET armed = false, crossed_at = $2 FROM crossed WHERE crossed.id = a.id \
-         RETURNING a.user_id, a.id, a.coin_id, a.metric, a.currency, a.direction, a.threshold, crossed.value, a.once"
+             SELECT a.id, found.value, posts, low, high, sources FROM found JOIN alerts a USING (id) \
+             WHERE a.armed AND sign * (reached - a.threshold) >= 0 ORDER BY a.id LIMIT $4 FOR UPDATE OF a) \
+         UPDATE alerts a SET armed = false, crossed_at = $3 FROM crossed WHERE crossed.id = a.id \
+         RETURNING a.user_id, a.id, a.coin_id, a.metric, a.currency, a.direction, a.threshold, crossed.value, a.once, \
+             posts, low, high, sources"
     ))
     .bind::<BigInt, _>(snapshot_id)
+    .bind::<BigInt, _>(i64::from(min_posts))
     .bind::<Timestamptz, _>(now)
     .bind::<BigInt, _>(MAX_CROSSINGS)
     .load(conn)?;
@@ -134,9 +166,21 @@ fn by_user(mut crossed: Vec<Crossed>) -> BTreeMap<UserId, Vec<Crossing>> {
     // UUIDv7 sort by their time.
     crossed.sort_by_key(|one| one.id);
     let mut users = BTreeMap::<_, Vec<_>>::new();
-    for Crossed { user_id, coin_id, metric, currency, direction, threshold, value, once, .. } in crossed {
-        let crossing = Crossing { coin: coin_id, metric, currency, direction, threshold, value, once };
-        users.entry(user_id).or_default().push(crossing);
+    for one in crossed {
+        let sources =
+            one.sources.and_then(|sources| serde_json::from_value(sources).ok()).unwrap_or_default();
+        let interval = one.low.zip(one.high).map(|(low, high)| Interval { low, high });
+        let crossing = Crossing {
+            coin: one.coin_id,
+            metric: one.metric,
+            currency: one.currency,
+            direction: one.direction,
+            threshold: one.threshold,
+            value: one.value,
+            once: one.once,
+            basis: one.posts.map(|posts| Basis { posts, interval, sources }),
+        };
+        users.entry(one.user_id).or_default().push(crossing);
     }
     users
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::{
     App, Client, eventually,
     market::{self, COINS, Market, SYNC, changed, from},
-    social::{self, status, timeline},
+    social::{self, BITCOIN, remark, status, timeline},
     upstream::{Reply, Upstream},
 };
 
@@ -179,11 +179,22 @@ async fn alerts_on_sentiment_are_sent_only_when_it_is_known() {
     assert_eq!(user.get(&location).await.assert(200).json(), made);
     app.user().await.get(&location).await.assert_problem(404, "not-found");
     assert_eq!((&made["currency"], &made["hysteresis"]), (&Value::Null, &0.05.into()));
-    let posts: Vec<Value> =
-        (0..5).map(|n| status(n, i64::from(n) + 1, &format!("Bitcoin is great and I love it {n}"))).collect();
-    instance.say_at("/api/v1/timelines/tag/bitcoin?", timeline(&posts));
+    instance.say_at(BITCOIN, timeline(&[status(1, 90, "I love bitcoin")]));
+    social::coin(&user, "BTC", |social| social["sample_size"] == 1).await;
+    let read = instance.count_requests(BITCOIN);
+    eventually("more slots", async || instance.count_requests(BITCOIN) > read + 2).await;
+    assert!(app.mails_to(&user.email).await.is_empty(), "one post crosses nothing");
+    assert_eq!(user.get(&location).await.json()["armed"], true);
+    assert_eq!(user.post(PATH, &body).await.assert(201).json()["armed"], true);
+
+    let opinions = ["Bitcoin is great", "I love Bitcoin", "good Bitcoin"];
+    let posts: Vec<Value> = (2..8)
+        .map(|n| status(n, 80 - i64::from(n), &remark(n, opinions[n as usize % opinions.len()])))
+        .collect();
+    instance.say_at(BITCOIN, timeline(&posts));
     let mail = app.mail_to(&user.email).await;
-    assert_eq!(mail.subject, "Bitcoin: sentiment above 0.3");
+    assert_eq!(mail.subject, "2 alerts reached: Bitcoin");
+    assert!(mail.text.contains("based on 7 posts (mastodon), 95% confidence interval 0."), "{}", mail.text);
 }
 
 #[tokio::test]

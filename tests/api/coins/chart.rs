@@ -7,7 +7,7 @@ use crate::support::{
     App, eventually,
     market::{COINS, Market, changed, from},
     points::{insert, with_a_day},
-    social::{self, status, timeline},
+    social::{self, remark, status, timeline},
     upstream::Upstream,
 };
 
@@ -156,9 +156,8 @@ async fn the_interval_of_sentiment_is_drawn_only_beside_single_values() {
     let user = app.user().await;
     let posts: Vec<_> = (0..8)
         .map(|n| {
-            let text =
-                if n % 2 == 0 { "Bitcoin is great and I love it" } else { "Bitcoin is terrible, I hate it" };
-            status(n, i64::from(n) + 1, &format!("{text} {n}"))
+            let text = if n % 2 == 0 { "I love Bitcoin" } else { "I hate Bitcoin" };
+            status(n, i64::from(n) + 1, &remark(n, text))
         })
         .collect();
     instance.say_at("/api/v1/timelines/tag/bitcoin?", timeline(&posts));

@@ -12,7 +12,7 @@ use crate::support::{
     App, begin_minutes, eventually,
     market::{self, COINS, Market, SYNC, changed, from},
     points::insert,
-    social::{self, status, timeline},
+    social::{self, remark, status, timeline},
     upstream::Upstream,
 };
 
@@ -143,23 +143,26 @@ async fn names_cannot_become_formulas_in_csv() {
 async fn coins_are_sorted_by_social_figures() {
     let instance = Upstream::start(vec![timeline(&[])]).await;
     let posts = |first: u32, text: &str| {
-        timeline(
-            &(0..3).map(|n| status(first + n, i64::from(n) + 1, &format!("{text} {n}"))).collect::<Vec<_>>(),
-        )
+        timeline(&(0..3).map(|n| status(first + n, i64::from(n) + 1, &remark(n, text))).collect::<Vec<_>>())
     };
-    instance.say_at("/api/v1/timelines/tag/ethereum?", posts(1, "Ethereum is great, I love it"));
-    instance.say_at("/api/v1/timelines/tag/bitcoin?", posts(11, "Bitcoin is horrible and I hate it"));
+    instance.say_at("/api/v1/timelines/tag/ethereum?", posts(1, "I love Ethereum"));
+    instance.say_at("/api/v1/timelines/tag/bitcoin?", posts(11, "I hate Bitcoin"));
+    // Twelve posts say something, three do not, however strong they are.
+    let many = (21..33).map(|n| status(n, i64::from(n), &remark(n, "Solana is okay"))).collect::<Vec<_>>();
+    instance.say_at("/api/v1/timelines/tag/solana?", timeline(&many));
     let market = social::market().await;
     let settings = [("SOCIAL_PROVIDERS", "mastodon"), ("MASTODON_URLS", instance.url.as_str())];
     let app = market::app(&market, &settings);
     let user = app.user().await;
     let list = async |query: &str| user.get(&format!("{COINS}?limit=3&{query}")).await.assert(200).json();
-    eventually("sentiment of both", async || {
+    eventually("sentiment of all", async || {
         let body = list("sort=sentiment").await;
-        symbols(&body)[..2] == ["ETH", "BTC"] && body["data"][1]["social"]["sentiment"].is_number()
+        symbols(&body) == ["SOL", "ETH", "BTC"] && body["data"][2]["social"]["sentiment"].is_number()
     })
     .await;
-    assert_eq!(symbols(&list("sort=sentiment&order=asc").await)[..2], ["BTC", "ETH"]);
+    let ascending = list("sort=sentiment&order=asc").await;
+    assert_eq!(symbols(&ascending), ["SOL", "BTC", "ETH"]);
+    assert_eq!(ascending["data"][0]["social"]["confidence"], "low", "{ascending}");
     for by in ["sentiment_basic", "sentiment_crypto", "popularity", "posts_per_hour"] {
         let body = list(&format!("sort={by}")).await;
         assert!(

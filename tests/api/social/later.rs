@@ -25,7 +25,9 @@ async fn waiting_for_bitcoin(market: &Upstream) -> (App, Upstream, Arc<Semaphore
     let (instance, permits) = (silent().await, Arc::new(Semaphore::new(0)));
     let posts = json!([status(1, 5, "I love bitcoin")]).to_string();
     instance.say_at(BITCOIN, Reply::Held(permits.clone(), posts.into_bytes()));
-    let settings = [mastodon(&instance).as_slice(), &[("COINS_SYNC_INTERVAL", "1d")]].concat();
+    let settings =
+        [mastodon(&instance).as_slice(), &[("COINS_SYNC_INTERVAL", "1d"), ("ALERTS_MIN_POSTS", "1")]]
+            .concat();
     let app = app(market, &settings);
     (app, instance, permits)
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::DateTime;
 use diesel::connection::SimpleConnection;
 use serde_json::{Value, json};
 
@@ -9,7 +10,7 @@ use crate::support::{
     App, eventually,
     market::{COINS, app},
     noted::{until_failed, until_succeeded},
-    social::{BITCOIN, coin, market, mastodon, name_of, near, silent, status, timeline},
+    social::{BITCOIN, coin, market, mastodon, name_of, near, remark, silent, status, timeline},
     upstream::{Reply, Upstream, fixture},
 };
 
@@ -28,11 +29,11 @@ async fn social_figures_stand_beside_market_data() {
         timeline(&[
             foreign,
             bot,
-            status(5, 5, "I love <b>Bitcoin</b> &amp; its network!!!"),
+            status(5, 5, "i LOVE bitcoin &amp; its  network!!! 🚀 #btc"),
             status(4, 70, "Bitcoin is NOT a scam"),
             status(3, 130, "bitcoin fees are terrible"),
             status(2, 200, "bitcoin"),
-            status(1, 260, "i LOVE bitcoin &amp; its  network!!!"),
+            status(1, 260, "I love <b>Bitcoin</b> &amp; its network!!!"),
         ]),
     );
     instance.say_at(ETHEREUM, timeline(&[status(7, 10, "ethereum is fine"), status(6, 90, "ethereum")]));
@@ -42,15 +43,18 @@ async fn social_figures_stand_beside_market_data() {
     // The mean of the scores of the reference implementation.
     let wanted = (0.7249 + 0.4585 - 0.4767 + 0.0) / 4.0;
     assert!(near(&bitcoin["sentiment"], wanted), "{bitcoin}");
-    let interval = &bitcoin["interval"];
-    assert!(interval["low"].as_f64() < bitcoin["sentiment"].as_f64());
-    assert!(interval["high"].as_f64() > bitcoin["sentiment"].as_f64());
+    let time = |name: &str| DateTime::parse_from_rfc3339(bitcoin[name].as_str().unwrap()).unwrap();
+    let span = time("sample_to") - time("sample_from");
+    assert!((span.num_seconds() - 190 * 60).abs() < 60, "{bitcoin}");
+    assert_eq!(bitcoin["authors"], 4);
+    assert_eq!(bitcoin["dropped"], json!({"language": 1, "duplicate": 1, "author": 0, "tags": 0}));
+    assert_eq!((&bitcoin["interval"], &bitcoin["effective_sample_size"]), (&Value::Null, &4.0.into()));
     assert_eq!(bitcoin["shares"], json!({"positive": 0.5, "neutral": 0.25, "negative": 0.25}));
     assert_eq!(bitcoin["confidence"], "none");
     assert_eq!(bitcoin["sources"], json!(["mastodon"]));
     assert!(near(&bitcoin["posts_per_hour"], 4.0 / 168.0), "{bitcoin}");
     assert!(near(&bitcoin["popularity"], 1.0));
-    assert!(bitcoin.get("missing").is_none(), "{bitcoin}");
+    assert_eq!(bitcoin["missing"], json!({"interval": "too_few_posts"}));
     let ethereum = coin(&user, "ETH", |social| social["sample_size"] == 2).await;
     assert!(near(&ethereum["popularity"], 0.5), "{ethereum}");
     let silent = coin(&user, "ADA", |social| social["sample_size"] == 0).await;
@@ -81,8 +85,50 @@ async fn posts_in_the_language_of_markets_have_a_second_sentiment() {
     assert!(near(&bitcoin["sentiment_crypto"], (0.6124 - 0.5859 + 0.0) / 3.0), "{bitcoin}");
     assert_eq!(bitcoin["lexicon"], "crypto-1");
     assert_eq!(bitcoin["coverage"], json!({"sentiment": 0.3333, "sentiment_crypto": 0.6667}));
-    let interval = &bitcoin["sentiment_crypto_interval"];
-    assert_eq!((&interval["low"], &interval["high"]), (&json!(-1.0), &json!(1.0)));
+    assert_eq!(bitcoin["sentiment_crypto_interval"], Value::Null);
+    assert_eq!(bitcoin["missing"]["sentiment_crypto_interval"], "too_few_posts");
+}
+
+#[tokio::test]
+async fn a_sentence_with_a_counter_is_one_post_and_a_list_of_coins_none() {
+    let (market, instance) = (market().await, silent().await);
+    let mut posts = vec![status(200, 1, "$BTC $ETH $XRP $SOL $ADA $DOGE look great, bitcoin")];
+    posts.extend((1..=105).rev().map(|number| {
+        status(number, i64::from(110 - number), &format!("Bitcoin is the best thing of all {number}"))
+    }));
+    instance.say_at(BITCOIN, timeline(&posts));
+    let app = app(&market, &mastodon(&instance));
+    let bitcoin = coin(&app.user().await, "BTC", |social| !social.is_null()).await;
+    assert_eq!((&bitcoin["sample_size"], &bitcoin["authors"]), (&1.into(), &1.into()), "{bitcoin}");
+    assert_eq!(bitcoin["dropped"], json!({"language": 0, "duplicate": 104, "author": 0, "tags": 1}));
+    assert_eq!(bitcoin["confidence"], "none");
+}
+
+#[tokio::test]
+async fn an_interval_counts_people_and_conversations_instead_of_posts() {
+    let (market, instance) = (market().await, silent().await);
+    let words = ["I love bitcoin", "bitcoin", "bitcoin is great", "I hate bitcoin"];
+    let post = |number: u32| {
+        status(number, i64::from(100 - number) * 65, &remark(number, words[number as usize % words.len()]))
+    };
+    let mut posts: Vec<Value> = (1..=12).rev().map(post).collect();
+    instance.say_at(BITCOIN, timeline(&posts));
+    // The same posts, all answers to one.
+    for post in &mut posts {
+        post["in_reply_to_id"] = "117648100000000000".into();
+    }
+    instance.say_at(ETHEREUM, timeline(&posts));
+    let app = app(&market, &mastodon(&instance));
+    let user = app.user().await;
+    let bitcoin = coin(&user, "BTC", |social| social["sample_size"] == 12).await;
+    let interval = &bitcoin["interval"];
+    assert!(interval["low"].as_f64() < bitcoin["sentiment"].as_f64(), "{bitcoin}");
+    assert!(interval["high"].as_f64() > bitcoin["sentiment"].as_f64(), "{bitcoin}");
+    assert!(bitcoin["effective_sample_size"].as_f64() > Some(4.0), "{bitcoin}");
+    let ethereum = coin(&user, "ETH", |social| social["sample_size"] == 12).await;
+    assert_eq!((&ethereum["interval"], &ethereum["confidence"]), (&Value::Null, &"none".into()));
+    assert_eq!(ethereum["effective_sample_size"], 1.0);
+    assert_eq!(ethereum["missing"]["interval"], "too_few_posts");
 }
 
 #[tokio::test]
@@ -132,7 +178,7 @@ async fn pages_are_read_back_up_to_a_bound_and_a_hundred_posts_are_kept() {
     let (market, instance) = (market().await, silent().await);
     let page = |from: u32| {
         let posts = (0..40)
-            .map(|one| status(from - one, (5000 - from + one).into(), &format!("bitcoin {}", from - one)));
+            .map(|one| status(from - one, (5000 - from + one).into(), &remark(5000 - from + one, "bitcoin")));
         timeline(&posts.collect::<Vec<_>>())
     };
     // The path that was added last is tried first.

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use crate::support::{
     eventually,
     market::app,
-    social::{BITCOIN, broken, coin, market, mastodon, minutes_ago, silent, source, status, timeline},
+    social::{
+        BITCOIN, broken, coin, market, mastodon, minutes_ago, remark, silent, source, status, timeline,
+    },
     upstream::{Reply, Upstream},
 };
 
@@ -117,7 +119,7 @@ async fn an_author_counts_once_an_hour_over_all_readings() {
     let (market, instance) = (market().await, silent().await);
     let hour = minutes_ago(60).timestamp() / 3600 * 3600;
     let at = |number: u32, author: u32| {
-        let mut status = status(number, 0, &format!("bitcoin is great {number}"));
+        let mut status = status(number, 0, &remark(number, "bitcoin is great"));
         let at = chrono::DateTime::from_timestamp(hour + i64::from(number) * 60, 0).unwrap();
         status["created_at"] = at.to_rfc3339().into();
         status["account"]["url"] = format!("https://mastodon.example/@user{author}").into();

@@ -42,6 +42,57 @@ pub fn status(number: u32, minutes: i64, text: &str) -> Value {
     status
 }
 
+/// A text with other words around it for each number below 400, so that it is no duplicate. It is too short to be similar
+/// to others if `text` has fewer than eight words.
+pub fn remark(number: u32, text: &str) -> String {
+    const BEFORE: [&str; 20] = [
+        "today",
+        "honestly",
+        "again",
+        "look",
+        "listen",
+        "monday",
+        "tuesday",
+        "yesterday",
+        "lately",
+        "obviously",
+        "apparently",
+        "actually",
+        "basically",
+        "somehow",
+        "meanwhile",
+        "anyway",
+        "moreover",
+        "tonight",
+        "currently",
+        "usually",
+    ];
+    const AFTER: [&str; 20] = [
+        "folks",
+        "everyone",
+        "people",
+        "neighbours",
+        "lads",
+        "colleagues",
+        "readers",
+        "students",
+        "drivers",
+        "teachers",
+        "writers",
+        "cooks",
+        "farmers",
+        "sailors",
+        "painters",
+        "tourists",
+        "gardeners",
+        "bakers",
+        "lawyers",
+        "dentists",
+    ];
+    let (before, after) = (number as usize % 20, number as usize / 20 % 20);
+    format!("{} {text} {}", BEFORE[before], AFTER[after])
+}
+
 pub fn timeline(statuses: &[Value]) -> Reply {
     Reply::Http(200, "", json!(statuses).to_string().into_bytes())
 }
@@ -181,7 +232,7 @@ pub fn tweets(number: usize) -> Reply {
         .map(|one| {
             let at = minutes_ago(i64::try_from(one).unwrap());
             let id = (at.timestamp_millis() - 1_288_834_974_657) << 22;
-            json!({"id": id.to_string(), "text": format!("Bitcoin is great {one}"), "lang": "en",
+            json!({"id": id.to_string(), "text": remark(u32::try_from(one).unwrap(), "Bitcoin is great"), "lang": "en",
                 "created_at": at.to_rfc3339(), "author_id": one.to_string(), "edit_history_tweet_ids": [id.to_string()]})
         })
         .collect();
