@@ -279,7 +279,7 @@ async fn history_names_its_sources_and_the_time_of_the_newest_data() {
     let as_of = |value: &Value| value["as_of"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
     assert!(as_of(&hours) >= as_of(&newer) && as_of(&newer) > as_of(&body), "{hours}");
     let svg = user.get(&format!("{COINS}/btc/chart.svg?range=1d")).await.assert(200).text();
-    assert!(svg.contains("CoinGecko (https") && svg.contains("CoinMarketCap (https"), "{svg}");
+    assert!(svg.contains("Data provided by CoinGecko \u{b7} CoinMarketCap<"), "{svg}");
     let svg = user.get(&format!("{COINS}/btc/chart.svg?range=1d&metric=sentiment")).await.assert(200).text();
     assert!(!svg.contains("Data provided"), "{svg}");
 }
