@@ -291,7 +291,7 @@ async fn nothing_is_rolled_up_that_later_data_may_belong_to() {
     let user = app.user().await;
     let bitcoin = user.get(&format!("{COINS}/btc")).await.assert(200).json()["data"]["id"].as_i64().unwrap();
     // Noon, so that the hour before has just ended. The newest data is of 10 minutes before its end.
-    let noon = app.clock.now().with_timezone(&Utc) - TimeDelta::seconds(app.clock.now().timestamp() % 3600);
+    let noon = Step::Hour.floor(app.clock.now());
     for minutes in [130, 70, 65] {
         insert(&app, bitcoin, noon - TimeDelta::minutes(minutes), 70_000.0, None);
     }
