@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn posts_that_only_resemble_each_other_all_count() {
+    fn posts_that_only_resemble_each_other_are_hardly_ever_joined() {
         let texts = [
             "Bitcoin is great today",
             "Bitcoin is great again",
@@ -315,9 +315,16 @@ mod tests {
             "Just sold my last Bitcoin and I am very happy about it",
             "Just bought more Bitcoin but I am not very happy about it",
         ];
-        let posts = texts.iter().zip(1..).map(|(text, number)| post(number, text)).collect();
-        let dropped: Vec<_> = score(posts, &[]).into_iter().filter(|post| post.scored.is_err()).collect();
-        assert_eq!(dropped, []);
+        // Whether two long texts are joined depends on the key: one in a hundred with two of 12 words replaced.
+        let joined = |key: i32, texts: &[&str]| {
+            let posts = texts.iter().zip(1..).map(|(text, number)| post(number, text)).collect();
+            let fingerprints = fingerprints(&key.to_string());
+            let posts = drop_repeated(super::score(posts, CoinId(1), &[], &fingerprints, now()), Vec::new());
+            posts.iter().filter(|post| post.scored.is_err()).count()
+        };
+        assert_eq!((0..100).map(|key| joined(key, &texts[..7])).sum::<usize>(), 0, "short texts never are");
+        let all: usize = (0..100).map(|key| joined(key, &texts)).sum();
+        assert!(all <= 12, "{all} of 1200");
     }
 
     #[test]

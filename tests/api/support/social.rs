@@ -47,7 +47,7 @@ pub fn status(number: u32, minutes: i64, text: &str) -> Value {
 pub fn remark(number: u32, text: &str) -> String {
     const BEFORE: [&str; 20] = [
         "today",
-        "honestly",
+        "sunday",
         "again",
         "look",
         "listen",
