@@ -39,7 +39,6 @@ const DOWNS: [(&str, &str); 7] = [
     down!("2026-11-24-120000_login_devices"),
     down!("2026-11-24-120100_erasure"),
     down!("2026-11-25-120000_social_samples"),
-    down!("2026-11-25-130000_sentiment_crypto"),
 ];
 
 /// What reverting this migration means for the rows that it deletes or changes, in sentences.
