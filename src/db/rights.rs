@@ -19,7 +19,7 @@ pub(super) const MIGRATIONS: &str = "__diesel_schema_migrations";
 
 /// Rights on each table besides SELECT. Rows that a foreign key deletes need none; `LOCK TABLE … IN EXCLUSIVE MODE` and
 /// `SELECT … FOR UPDATE` need UPDATE; identity columns need no right on their sequence.
-const RIGHTS: [(&str, &str); 36] = [
+const RIGHTS: [(&str, &str); 37] = [
     (MIGRATIONS, ""),
     ("alerts", "INSERT, UPDATE, DELETE"),
     ("api_key_usage", "INSERT, UPDATE, DELETE"),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::mean::{HIGH_TAIL, Interval, Unknown, size, uncertainty};
+use super::mean::{Interval, Unknown, size, uncertainty};
 
 /// A compound closer to 0 counts as neutral (Hutto and Gilbert, README of `vaderSentiment`).
 const NEUTRAL: f64 = 0.05;

@@ -106,11 +106,8 @@ fn summary(
     let counts = rates.as_ref().map(Rates::counts).unwrap_or_default();
     let window = rates.as_ref().ok().and_then(Rates::window);
     let reason = rates.as_ref().err().copied();
-    let why_null = if reason == Some(Reason::NotHeard) && size == 0 {
-        Reason::NotHeard
-    } else {
-        Reason::TooFewPosts
-    };
+    let why_null =
+        if reason == Some(Reason::NotHeard) && size == 0 { Reason::NotHeard } else { Reason::TooFewPosts };
     let missing = |is_null: bool| is_null.then_some(why_null);
     let no_interval = |reason| if size == 0 { why_null } else { reason };
     Some(Social {
@@ -161,6 +158,10 @@ fn not_looked_for(now: DateTime<Utc>) -> Social {
     Social {
         sentiment: None,
         sentiment_basic: None,
+        sentiment_crypto: None,
+        sentiment_crypto_interval: None,
+        lexicon: CRYPTO_LEXICON.into(),
+        coverage: SentimentCoverage { sentiment: None, sentiment_crypto: None },
         interval: None,
         standard_deviation: None,
         shares: None,
@@ -177,7 +178,14 @@ fn not_looked_for(now: DateTime<Utc>) -> Social {
         posts_to: None,
         popularity: None,
         popularity_interval: None,
-        missing: Missing { sentiment: reason, interval: reason, posts_per_hour: reason, popularity: reason },
+        missing: Missing {
+            sentiment: reason,
+            sentiment_crypto: reason,
+            sentiment_crypto_interval: reason,
+            interval: reason,
+            posts_per_hour: reason,
+            popularity: reason,
+        },
         sources: Vec::new(),
         query: Vec::new(),
         as_of: now,

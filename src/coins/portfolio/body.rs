@@ -123,7 +123,9 @@ pub async fn default_currency(user: UserId, view: &View, db: &Db) -> Result<Stri
 /// `validation-failed`, `ambiguous-name`.
 pub async fn find_coin(view: &View, db: &Db, name: &str) -> Result<CoinId, Problem> {
     let found = find::anywhere(view, db, name).await.map_err(|problem| match problem.kind().code {
-        code if code == kind::NOT_FOUND.code => Problem::invalid("/coin", "unknown", "must name a known coin"),
+        code if code == kind::NOT_FOUND.code => {
+            Problem::invalid("/coin", "unknown", "must name a known coin")
+        }
         _ => find::refuse_change(problem),
     });
     Ok(found?.id)

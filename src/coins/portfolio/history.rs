@@ -142,7 +142,12 @@ fn closes(
 }
 
 /// Returns a point for each day of the range from the first transaction on.
-fn by_day(transactions: &[Transaction], closes: &Closes, from: NaiveDate, to: NaiveDate) -> Vec<PortfolioDay> {
+fn by_day(
+    transactions: &[Transaction],
+    closes: &Closes,
+    from: NaiveDate,
+    to: NaiveDate,
+) -> Vec<PortfolioDay> {
     let Some(first) = transactions.first() else { return Vec::new() };
     let mut rest = transactions.iter().peekable();
     let mut positions: HashMap<CoinId, Position> = HashMap::new();

@@ -127,9 +127,12 @@ pub async fn import_transactions(
     let key = IdempotencyKey::of(&req, me.id)?;
     let now = clock.now();
     let currency = default_currency(me.id, &view, &db).await?;
-    let lines: Vec<Numbered<Line>> = read_csv(&file, &COLUMNS, &REQUIRED)?.take(MAX_TRANSACTIONS + 1).collect();
+    let lines: Vec<Numbered<Line>> =
+        read_csv(&file, &COLUMNS, &REQUIRED)?.take(MAX_TRANSACTIONS + 1).collect();
     if lines.len() > MAX_TRANSACTIONS {
-        return Err(Problem::new(&kind::LIMIT_REACHED).detail(format!("at most {MAX_TRANSACTIONS} transactions")));
+        return Err(
+            Problem::new(&kind::LIMIT_REACHED).detail(format!("at most {MAX_TRANSACTIONS} transactions"))
+        );
     }
     let coins = find_coins(&lines, &view, &db).await?;
     let transactions = Reader { view: &view, coins, currency, now }.read(lines)?;
@@ -213,7 +216,8 @@ impl Reader<'_> {
             line.kind.parse().map_err(|_| Mistake::new("kind", "type", "must be buy or sell"))?;
         let coin = self.coins[&line.coin].clone()?;
         let (amount, total) = (number("amount", &line.amount)?, number("total", &line.total)?);
-        check_range(&amount, day, self.now).map_err(|(field, message)| Mistake::new(field, "range", message))?;
+        check_range(&amount, day, self.now)
+            .map_err(|(field, message)| Mistake::new(field, "range", message))?;
         let currency = match &line.currency {
             Some(code) => self.view.code(Some(code)).map_err(|problem| {
                 let message = problem.errors().first().map(|error| error.message.to_string());

@@ -167,7 +167,10 @@ mod tests {
             trade(Sell, "0.1", "0.000000000000000001"),
         ];
         let found = position(&trades).expect("enough");
-        assert_eq!((&found.amount, &found.average_cost.cost, &found.fifo.cost), (&number("0"), &number("0"), &number("0")));
+        assert_eq!(
+            (&found.amount, &found.average_cost.cost, &found.fifo.cost),
+            (&number("0"), &number("0"), &number("0"))
+        );
         assert_eq!(found.average_cost.realised.round(15), number("-50"));
         assert!(found.lots.is_empty());
     }
@@ -181,11 +184,12 @@ mod tests {
     }
 
     fn trades() -> impl Strategy<Value = Vec<Trade>> {
-        let one = (any::<bool>(), 1u64..1_000_000, 0u64..1_000_000_000).prop_map(|(buys, amount, total)| Trade {
-            kind: if buys { Buy } else { Sell },
-            amount: BigDecimal::new(amount.into(), 4),
-            total: BigDecimal::new(total.into(), 2),
-        });
+        let one =
+            (any::<bool>(), 1u64..1_000_000, 0u64..1_000_000_000).prop_map(|(buys, amount, total)| Trade {
+                kind: if buys { Buy } else { Sell },
+                amount: BigDecimal::new(amount.into(), 4),
+                total: BigDecimal::new(total.into(), 2),
+            });
         proptest::collection::vec(one, 0..60)
     }
 

@@ -33,7 +33,10 @@ const BATCH: usize = 500;
 pub enum Change {
     Add(Transaction),
     /// Adds the transactions of a file, in place of all others if `replaces`.
-    Import { transactions: Vec<Transaction>, replaces: bool },
+    Import {
+        transactions: Vec<Transaction>,
+        replaces: bool,
+    },
     /// Gives the transaction with this id other values.
     Replace(Transaction),
     Delete(Uuid),

@@ -136,7 +136,9 @@ impl Holdings {
         let mut valued: Vec<_> = self
             .positions
             .iter()
-            .filter_map(|(coin, position)| Some((self.names.get(coin)?, position, self.value_of(*coin, position))))
+            .filter_map(|(coin, position)| {
+                Some((self.names.get(coin)?, position, self.value_of(*coin, position)))
+            })
             .collect();
         valued.sort_by(|(a, _, of_a), (b, _, of_b)| of_b.cmp(of_a).then(a.id.cmp(&b.id)));
         let unpriced: Vec<String> =
@@ -153,9 +155,9 @@ impl Holdings {
         };
         let (average_cost, fifo) =
             (total(|position| &position.average_cost), total(|position| &position.fifo));
-        let positions = valued.into_iter().map(|(coin, position, own)| {
-            self.held_coin(coin.clone(), position, own, value.as_ref())
-        });
+        let positions = valued
+            .into_iter()
+            .map(|(coin, position, own)| self.held_coin(coin.clone(), position, own, value.as_ref()));
         let positions = positions.collect();
         let value = value.as_ref().map(rounded);
         Portfolio { currency, prices, value, unpriced, average_cost, fifo, positions }

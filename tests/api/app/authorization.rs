@@ -160,7 +160,8 @@ impl Case {
         let owner = if caller == Caller::Unconfirmed { app.user().await } else { app.confirmed_user().await };
         let alert = json!({"coin": "btc", "metric": "price", "direction": "above", "threshold": 75_000});
         let alert = owner.post("/api/v1/user/alerts", &alert).await.assert(201).json();
-        let purchase = json!({"coin": "btc", "kind": "buy", "amount": "1", "total": "1", "day": "2026-01-01"});
+        let purchase =
+            json!({"coin": "btc", "kind": "buy", "amount": "1", "total": "1", "day": "2026-01-01"});
         let purchase = owner.post("/api/v1/user/portfolio/transactions", &purchase).await.assert(201).json();
         let another = create_key(&owner, &["coins:read"]).await;
         let session = app.login(&owner.email).await.get("/api/v1/auth/sessions").await.assert(200).json();

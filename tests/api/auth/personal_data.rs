@@ -72,7 +72,8 @@ async fn user_with_everything(app: &App) -> Client {
     user.post("/api/v1/user/api-keys", &key).await.assert(201);
     let alert = json!({"coin": "bitcoin", "metric": "price", "direction": "above", "threshold": 75000});
     user.post("/api/v1/user/alerts", &alert).await.assert(201);
-    let purchase = json!({"coin": "bitcoin", "kind": "buy", "amount": "1", "total": "1", "day": "2026-01-01"});
+    let purchase =
+        json!({"coin": "bitcoin", "kind": "buy", "amount": "1", "total": "1", "day": "2026-01-01"});
     user.post("/api/v1/user/portfolio/transactions", &purchase).await.assert(201);
     let forgot = json!({"email": user.email});
     app.anyone().post("/api/v1/auth/password/forgot", &forgot).await.assert(202);

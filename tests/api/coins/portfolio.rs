@@ -52,7 +52,10 @@ async fn gains_are_exact_by_both_methods() {
     assert_eq!((&coin["slug"], &coin["amount"]), (&json!("bitcoin"), &json!("1.000000000000000001")));
     // The first purchase is sold first; on average half of 300 is sold.
     assert_eq!((&coin["fifo"]["cost"], &coin["fifo"]["realised"]), (&json!("200"), &json!("150")));
-    assert_eq!((&coin["average_cost"]["cost"], &coin["average_cost"]["realised"]), (&json!("150"), &json!("100")));
+    assert_eq!(
+        (&coin["average_cost"]["cost"], &coin["average_cost"]["realised"]),
+        (&json!("150"), &json!("100"))
+    );
 
     let price = user.get(&format!("{COINS}/btc")).await.assert(200).json()["data"]["price"].as_f64().unwrap();
     assert_eq!(coin["price"], json!(price.to_string()));
@@ -69,10 +72,14 @@ async fn gains_are_exact_by_both_methods() {
 async fn a_transaction_can_be_read_corrected_and_deleted() {
     let app = App::start();
     let (user, other) = (app.user().await, app.user().await);
-    let created = user.post(TRANSACTIONS, &transaction("buy", "0.50", "20000.10", "2026-01-01")).await.assert(201);
+    let created =
+        user.post(TRANSACTIONS, &transaction("buy", "0.50", "20000.10", "2026-01-01")).await.assert(201);
     let mut one = created.json();
     assert!(created.header("location").ends_with(&format!("{TRANSACTIONS}/{}", one["id"].as_str().unwrap())));
-    assert_eq!((&one["amount"], &one["total"], &one["currency"]), (&json!("0.5"), &json!("20000.1"), &json!("GBP")));
+    assert_eq!(
+        (&one["amount"], &one["total"], &one["currency"]),
+        (&json!("0.5"), &json!("20000.1"), &json!("GBP"))
+    );
     let path = format!("{TRANSACTIONS}/{}", one["id"].as_str().unwrap());
     assert_eq!(user.get(&path).await.assert(200).json(), one);
     let eth = json!({"coin": "eth", "kind": "buy", "amount": "3", "total": "0", "day": "2026-01-02"});
@@ -171,7 +178,10 @@ async fn a_portfolio_has_one_currency() {
     user.post(TRANSACTIONS, &pounds).await.assert_invalid("/currency", "other-currency");
     let body = portfolio(&user).await;
     let dollars = user.get(&format!("{COINS}/btc?currency=USD")).await.json()["data"]["price"].clone();
-    assert_eq!((&body["currency"], &body["positions"][0]["price"]), (&json!("USD"), &json!(dollars.to_string())));
+    assert_eq!(
+        (&body["currency"], &body["positions"][0]["price"]),
+        (&json!("USD"), &json!(dollars.to_string()))
+    );
 }
 
 #[tokio::test]
@@ -197,9 +207,16 @@ async fn an_export_can_be_imported_as_it_is_and_mistakes_have_their_line() {
         2026-01-02,hold,btc,1,1,\n2026-01-02,buy,nope,1,1,\n2026-01-02,buy,btc,=1,1,\n2026-01-02,buy,btc,0,1,\n\
         2026-01-02,buy,btc,1,,\n2026-01-02,buy,btc,1,1,XYZ\n2026-01-02,buy\n";
     let refused = import(&user, "", wrong).await.assert_problem(422, "validation-failed").json();
-    let pointers: Vec<_> =
-        refused["errors"].as_array().unwrap().iter().map(|error| error["pointer"].as_str().unwrap()).collect();
-    assert_eq!(pointers, ["/3/day", "/4/kind", "/5/coin", "/6/amount", "/7/amount", "/8/total", "/9/currency", "/10"]);
+    let pointers: Vec<_> = refused["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| error["pointer"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        pointers,
+        ["/3/day", "/4/kind", "/5/coin", "/6/amount", "/7/amount", "/8/total", "/9/currency", "/10"]
+    );
     let oversold = "day,kind,coin,amount,total\n2026-01-02,sell,btc,100,1\n";
     import(&user, "", oversold).await.assert_problem(409, "holdings-exceeded");
     import(&user, "?replace=true", oversold).await.assert_problem(409, "holdings-exceeded");
@@ -256,7 +273,11 @@ async fn the_value_over_time_uses_the_prices_of_each_day() {
     assert_eq!(body["data"][0]["unpriced"], json!([bitcoin]));
 
     let history = |query: String| async move { format!("{PORTFOLIO}/history?{query}") };
-    for query in [format!("from={}", before(366)), format!("from={}&to={}", before(1), before(2)), "from=2999-01-01".into()] {
+    for query in [
+        format!("from={}", before(366)),
+        format!("from={}&to={}", before(1), before(2)),
+        "from=2999-01-01".into(),
+    ] {
         user.get(&history(query).await).await.assert_invalid("/from", "range");
     }
     user.get(&history("from=tomorrow".into()).await).await.assert_problem(400, "malformed-query");
