@@ -165,7 +165,7 @@ mod tests {
         let mut shared = normal(random);
         let mut scores = Vec::new();
         for place in 0..n {
-            if (place + cut) % 5 == 0 {
+            if (place + cut).is_multiple_of(5) {
                 shared = normal(random);
             }
             let own = normal(random);
