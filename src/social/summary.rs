@@ -282,7 +282,7 @@ mod tests {
         assert_eq!((bitcoin.popularity, bitcoin.popularity_interval), (Some(1.0), None));
         // Four posts about the coin and five about bitcoin in four hours.
         assert_eq!(other.popularity, Some(0.8));
-        assert_eq!(other.missing.popularity, None);
+        assert_eq!((other.missing.posts_per_hour, other.missing.popularity), (None, None));
     }
 
     #[test]

@@ -79,12 +79,13 @@ async fn a_burst_of_days_ago_is_no_rate_of_now() {
     assert!(near(&ethereum["posts_per_hour_interval"]["high"], 0.154), "{ethereum}");
     // SciPy: p = beta.ppf(0.975, 1, 24); p / (1 - p).
     assert!(near(&ethereum["popularity_interval"]["high"], 0.166), "{ethereum}");
-    let hours = |social: &Value| {
+    let minutes = |social: &Value| {
         let at =
             |name: &str| social[name].as_str().unwrap().parse::<chrono::DateTime<chrono::Utc>>().unwrap();
         (at("posts_to") - at("posts_from")).num_minutes()
     };
-    assert_eq!((hours(&bitcoin), hours(&ethereum)), (24 * 60, 24 * 60));
+    // Apart from the moment between the reading and the end of its slot.
+    assert!([&bitcoin, &ethereum].iter().all(|social| (1430..=1440).contains(&minutes(social))), "{bitcoin}");
 }
 
 #[tokio::test]
@@ -157,7 +158,7 @@ async fn social_figures_become_stale_without_a_sync() {
     until_failed(&first, &name_of(&instance), 1).await;
     // It shows what is stored, and its market never answers.
     let hanging = Upstream::start(vec![Reply::Silence]).await;
-    let reader = first.replica_with(&[("COINMARKETCAP_URL", &hanging.url), ("UPSTREAM_TIMEOUT", "1m")]);
+    let reader = first.replica_with(&[("COINMARKETCAP_URL", &hanging.url), ("UPSTREAM_TIMEOUT", "10s")]);
     drop(first);
     let user = user.on(&reader.base);
     let before = user.get(COINS).await.assert(200);

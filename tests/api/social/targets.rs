@@ -35,7 +35,8 @@ async fn no_posts_are_searched_before_there_are_real_coins() {
     let Reply::Http(_, _, body) = only(&["BTC"], |_| {}) else { panic!("it has a body") };
     let market = Upstream::start(vec![Reply::Held(permits.clone(), body)]).await;
     let x_server = Upstream::start(vec![fixture(200, "x_search_recent_empty")]).await;
-    let app = app(&market, &x(&x_server, "1000000"));
+    let settings = [x(&x_server, "1000000").as_slice(), &[("COINS_COUNT", "1")]].concat();
+    let app = app(&market, &settings);
     eventually("a request for the market", async || !market.requests().is_empty()).await;
     permits.add_permits(100);
     coin(&app.user().await, "BTC", Value::is_object).await;
@@ -53,7 +54,8 @@ async fn a_stream_takes_up_the_coins_of_the_first_snapshot() {
     };
     let market = Upstream::start(vec![Reply::Held(permits.clone(), body)]).await;
     let stream = Jetstream::start().await;
-    let settings = [("SOCIAL_PROVIDERS", "bluesky"), ("BLUESKY_URL", stream.url.as_str())];
+    let settings =
+        [("SOCIAL_PROVIDERS", "bluesky"), ("BLUESKY_URL", stream.url.as_str()), ("COINS_COUNT", "2")];
     let app = app(&market, &settings);
     eventually("a request for the market", async || !market.requests().is_empty()).await;
     permits.add_permits(1000);
@@ -79,7 +81,7 @@ async fn an_unknown_coin_is_searched_by_its_tags_and_counts_next_to_a_word_about
             status(1, 240, "I hold $WDG, and more of it every day #widget"),
         ]),
     );
-    let app = app(&market, &mastodon(&instance));
+    let app = app(&market, &[mastodon(&instance).as_slice(), &[("COINS_COUNT", "2")]].concat());
     let user = app.user().await;
     let widget = coin(&user, "WDG", |social| social["sample_size"] == 3).await;
     assert_eq!(widget["query"], json!(["#widget", "#wdg"]));
@@ -95,7 +97,7 @@ async fn a_coin_that_no_source_can_search_has_no_rate() {
     })])
     .await;
     let instance = silent().await;
-    let app = app(&market, &mastodon(&instance));
+    let app = app(&market, &[mastodon(&instance).as_slice(), &[("COINS_COUNT", "2")]].concat());
     let odd = coin(&app.user().await, "1", Value::is_object).await;
     let reasons = json!({
         "sentiment": "not_looked_for", "interval": "not_looked_for",
