@@ -190,7 +190,7 @@ fn value(coin: &Coin, metric: Metric, direction: Direction, min_posts: u32) -> O
     let social = coin.social.as_ref()?;
     let (value, interval) = match metric {
         Metric::Sentiment => (social.sentiment, social.interval),
-        _ => (social.popularity, None),
+        _ => (social.popularity, social.popularity_interval),
     };
     if social.sample_size >= i64::from(min_posts) {
         return value;
