@@ -311,8 +311,7 @@ mod tests {
     #[test]
     fn renewing_an_old_answer_never_replaces_a_newer_snapshot() {
         let clock = Clock::default();
-        let specs =
-            Specs { market: market::provider_specs(), social: social::provider_specs(), ..Specs::default() };
+        let specs = Specs { market: market::provider_specs(), social: social::provider_specs() };
         let settings = Config::from_lookup(&|_| None, &specs).expect("the defaults");
         let view = View::new(clock.clone(), &settings.coins, &settings.social);
         let entry = &view.currencies[0];
