@@ -54,7 +54,8 @@ async fn social_figures_stand_beside_market_data() {
     assert_eq!(bitcoin["sources"], json!(["mastodon"]));
     assert!(near(&bitcoin["posts_per_hour"], 4.0 / 24.0), "{bitcoin}");
     assert!(near(&bitcoin["popularity"], 1.0));
-    assert_eq!(bitcoin["missing"], json!({"interval": "too_few_posts"}));
+    let few = json!({"interval": "too_few_posts", "sentiment_crypto_interval": "too_few_posts"});
+    assert_eq!(bitcoin["missing"], few);
     let ethereum = coin(&user, "ETH", |social| social["sample_size"] == 2).await;
     assert!(near(&ethereum["popularity"], 0.5), "{ethereum}");
     let silent = coin(&user, "ADA", |social| social["sample_size"] == 0).await;
