@@ -51,6 +51,7 @@ pub mod jobs;
 pub mod limits;
 pub mod mail;
 pub mod market;
+pub mod pages;
 pub mod passwords;
 pub mod pictures;
 pub mod sentiment;

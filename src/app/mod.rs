@@ -52,6 +52,7 @@ use crate::{
     limits::{LimitKeys, Limits},
     mail::{Mailer, SentMails, mailbox},
     market,
+    pages,
     passwords::{Hasher, Policy},
     pictures::{self, Pictures},
     social::{self, Fingerprints},
@@ -81,7 +82,7 @@ fn routes(config: &mut ServiceConfig) {
         .service(api)
         .configure(tokens::routes)
         .configure(auth::oauth)
-        .configure(auth::pages)
+        .configure(pages::routes)
         .configure(home::routes)
         .service(health::healthz)
         .service(health::readyz)
@@ -121,7 +122,7 @@ struct Services {
     sealer: Data<Sealer>,
     auth: Data<Auth>,
     pictures: Data<Pictures>,
-    pages: Data<auth::Pages>,
+    pages: Data<pages::Pages>,
     coins: Data<coins::View>,
     coin_settings: Data<config::Coins>,
     streams: Data<coins::Streams>,
@@ -212,7 +213,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         api_keys,
         sealer: Data::from(sealer.clone()),
         auth: Data::new(auth),
-        pages: Data::new(auth::Pages::new(&config.mail)),
+        pages: Data::new(pages::Pages::new(&config.mail)),
         coins,
         coin_settings: Data::new(config.coins.clone()),
         streams: Data::new(coins::Streams::default()),

@@ -28,7 +28,6 @@ mod logout;
 mod mails;
 mod new_password;
 mod oauth;
-mod pages;
 mod proof;
 mod read_registration;
 mod refresh;
@@ -52,7 +51,6 @@ pub use self::{
     ended::Ended,
     mails::{MailContext, jobs},
     oauth::routes as oauth,
-    pages::{Pages, routes as pages},
     services::Auth,
     store::prune,
 };

@@ -23,7 +23,7 @@ const ASSETS: [(&str, &str, &str); 2] = [
     (
         "flow.css",
         "text/css; charset=utf-8",
-        concat!(include_str!("../../http/base.css"), include_str!("flow.css")),
+        concat!(include_str!("../http/base.css"), include_str!("flow.css")),
     ),
     ("flow.js", "text/javascript; charset=utf-8", include_str!("flow.js")),
 ];
@@ -63,7 +63,7 @@ impl Pages {
 
 /// The texts of a page, and where it posts.
 #[derive(Template)]
-#[template(path = "auth/pages/page.html")]
+#[template(path = "pages/page.html")]
 struct Page<'a> {
     product: &'a str,
     title: &'a str,
