@@ -66,7 +66,7 @@ const WITHOUT_MAILBOX = /^mail_(code|token) is not set|^the account was not rest
 const WITHOUT_ADMIN = /^(admin_\w+|cursor|guest_\w+|gateway_key|dead_job_id) is not set/;
 const WITHOUT_PICTURE = /^no file is chosen|^you have no picture/;
 /** What no run has. */
-const NEVER = /a stream does not end$|^unlock_token is not set|^this server creates accounts without confirm/;
+const NEVER = /a stream does not end$|^(unlock|alerts)_token is not set|^this server creates accounts without confirm/;
 
 /** A picture of 64 by 64 pixels, as PNG. */
 const png = () => {

@@ -105,6 +105,7 @@ export const hints = {
   admin_password: CREATE_AN_ADMIN,
   dead_job_id: 'no job has failed for good',
   unlock_token: 'copy it from the mail about log-ins that were stopped',
+  alerts_token: 'copy it from the mail about an alert',
 };
 
 /** What replaces the members of documented example bodies. */

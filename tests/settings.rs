@@ -100,12 +100,13 @@ const SECRETS: [&str; 8] = [
     "X_BEARER_TOKEN",
     "S3_SECRET_ACCESS_KEY",
 ];
-const ADDRESSES: [&str; 17] = [
+const ADDRESSES: [&str; 18] = [
     "SECURITY_CONTACT",
     "CHANGE_PASSWORD_URL",
     "PUBLIC_URL",
     "APP_URL",
     "LOGIN_URL",
+    "COIN_URL",
     "COINMARKETCAP_URL",
     "COINGECKO_URL",
     "COINPAPRIKA_URL",

@@ -29,6 +29,7 @@ const PUBLIC = [
   '/api/v1/auth/refresh',
   '/api/v1/auth/registration',
   '/api/v1/auth/session/end',
+  '/api/v1/alerts/end',
   '/api/v1/auth/confirm',
   '/api/v1/auth/confirm/resend',
   '/api/v1/auth/password/forgot',

@@ -267,6 +267,31 @@ export const alerts = {
       path: { id: '{{alert_id}}' },
       problem: 'not-found',
     },
+    {
+      call: 'create_alert',
+      when: 'on the value of the portfolio',
+      about: 'It has no coin. It is unknown while nothing is held.',
+      change: { coin: undefined, metric: 'portfolio_value', threshold: 20000 },
+      test: () => pm.test('is of no coin', () => pm.expect(body.coin).to.eql(null)),
+      keep: () => keep('alert_id', body.id),
+    },
+    { call: 'delete_alert', when: 'on the portfolio', path: { id: '{{alert_id}}' } },
+    { call: 'end_alerts', body: { token: '{{alerts_token}}' } },
+    {
+      call: 'end_alerts',
+      when: 'a wrong token',
+      about: 'The right token is in the mail about an alert.',
+      problem: 'invalid-code',
+      at: ['/token', 'invalid'],
+    },
+    { call: 'end_alerts_by_mail', query: { token: '{{alerts_token}}' } },
+    {
+      call: 'end_alerts_by_mail',
+      when: 'a wrong token',
+      about: 'The right token is in the header `List-Unsubscribe` of the mail about an alert.',
+      problem: 'invalid-code',
+      at: ['/token', 'invalid'],
+    },
   ],
 };
 

@@ -107,6 +107,7 @@ export const pages = {
     { call: 'accept_invitation_page', test: isPage },
     { call: 'restore_account_page', test: isPage },
     { call: 'end_session_page', test: isPage },
+    { call: 'end_alerts_page', test: isPage },
     { call: 'page_asset' },
     {
       call: 'page_asset',

@@ -30,7 +30,7 @@ impl Background {
         metrics: Option<TcpListener>,
         stopping: watch::Receiver<bool>,
     ) -> Result<Self> {
-        let Internals { connections, mails, wake, sealer, fingerprints } = internals;
+        let Internals { connections, mails, alert_mails, wake, sealer, fingerprints } = internals;
         let (db, clock) = (services.db.get_ref().clone(), services.clock.get_ref().clone());
         let queries = social.queries.as_deref().map(read_queries).transpose()?;
         let sync = Arc::new(market::Sync::new(
@@ -55,7 +55,7 @@ impl Background {
         let retention = services.auth.accounts.failed_job_retention;
         let worker = spawn(&tasks, "jobs", move || {
             let mut stopping = stopping.clone();
-            let registry = jobs::registry(&mails, &storage, retention);
+            let registry = jobs::registry(&mails, &alert_mails, &storage, retention);
             Worker::new(jobs_db.clone(), jobs_clock.clone(), registry, wake.clone()).run(async move {
                 let _ = stopping.wait_for(|stopping| *stopping).await;
             })

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use crate::{
     auth,
-    coins::{CoinAlertMail, CoinAlertsMail},
+    coins::{AlertMailContext, CoinAlertMail, CoinAlertsMail},
     jobs::{PruneJobs, Registry},
     mail::TestMail,
     pictures::{DeletePicture, SweepPictures},
@@ -14,11 +14,16 @@ use crate::{
 };
 
 /// `retention`: how long dead jobs are kept.
-pub fn registry(context: &auth::MailContext, storage: &Arc<Storage>, retention: TimeDelta) -> Registry {
+pub fn registry(
+    context: &auth::MailContext,
+    alerts: &AlertMailContext,
+    storage: &Arc<Storage>,
+    retention: TimeDelta,
+) -> Registry {
     let registry = Registry::default()
         .register::<TestMail>(context.mailer.clone())
-        .register::<CoinAlertsMail>((context.db.clone(), context.mailer.clone()))
-        .register::<CoinAlertMail>((context.db.clone(), context.mailer.clone()))
+        .register::<CoinAlertsMail>(alerts.clone())
+        .register::<CoinAlertMail>(alerts.clone())
         .register::<PruneJobs>((context.db.clone(), retention))
         .register::<DeletePicture>((context.db.clone(), storage.clone()))
         .register::<SweepPictures>((context.db.clone(), storage.clone()))

@@ -43,7 +43,7 @@ use crate::{
     audit,
     auth::{self, Auth, MailContext, challenges::ChallengeKeys},
     clock::Clock,
-    coins,
+    coins::{self, AlertLinks, AlertMailContext},
     config::{self, Config, Profile, Secret, SecretKey, Specs},
     db::{Db, Follow, Follower, LiveSchema, connect_patiently, migrate, naming_locks, rights, set_clock},
     home,
@@ -51,8 +51,7 @@ use crate::{
     jobs::Wake,
     limits::{LimitKeys, Limits},
     mail::{Mailer, SentMails, mailbox},
-    market,
-    pages,
+    market, pages,
     passwords::{Hasher, Policy},
     pictures::{self, Pictures},
     social::{self, Fingerprints},
@@ -83,6 +82,7 @@ fn routes(config: &mut ServiceConfig) {
         .configure(tokens::routes)
         .configure(auth::oauth)
         .configure(pages::routes)
+        .configure(coins::one_click)
         .configure(home::routes)
         .service(health::healthz)
         .service(health::readyz)
@@ -125,6 +125,7 @@ struct Services {
     pages: Data<pages::Pages>,
     coins: Data<coins::View>,
     coin_settings: Data<config::Coins>,
+    end_keys: Data<coins::EndKeys>,
     streams: Data<coins::Streams>,
     social_settings: Data<config::Social>,
     origins: Origins,
@@ -136,6 +137,7 @@ struct Services {
 struct Internals {
     connections: Arc<Connections>,
     mails: MailContext,
+    alert_mails: AlertMailContext,
     wake: Arc<Wake>,
     sealer: Arc<Sealer>,
     fingerprints: Fingerprints,
@@ -146,11 +148,14 @@ impl Internals {
         config: &Config,
         secret: &SecretKey,
         mails: MailContext,
+        keys: Data<coins::EndKeys>,
         wake: Arc<Wake>,
         sealer: Arc<Sealer>,
     ) -> Self {
         let connections = Arc::new(Connections::of_api(config));
-        Self { connections, mails, wake, sealer, fingerprints: Fingerprints::new(secret) }
+        let (db, mailer, links) = (mails.db.clone(), mails.mailer.clone(), AlertLinks::new(config));
+        let alert_mails = AlertMailContext { db, mailer, keys, links };
+        Self { connections, mails, alert_mails, wake, sealer, fingerprints: Fingerprints::new(secret) }
     }
 }
 
@@ -191,6 +196,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         tokens: config.tokens.clone(),
     };
     let mails = mail_context(config, &auth)?;
+    let end_keys = Data::new(coins::EndKeys::new(secret));
     let services = Services {
         pictures: Data::new(start_pictures(config, &db, &clock, &limits)?),
         tasks: Data::new(tasks),
@@ -216,12 +222,13 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         pages: Data::new(pages::Pages::new(&config.mail)),
         coins,
         coin_settings: Data::new(config.coins.clone()),
+        end_keys: end_keys.clone(),
         streams: Data::new(coins::Streams::default()),
         social_settings: Data::new(config.social.clone()),
         origins: Origins::new(config),
         mailbox: mails.mailer.mailbox(),
     };
-    Ok((services, Internals::new(config, secret, mails, wake, sealer), followers))
+    Ok((services, Internals::new(config, secret, mails, end_keys, wake, sealer), followers))
 }
 
 /// The data that is kept in memory.
@@ -362,6 +369,7 @@ impl Services {
             pages,
             coins,
             coin_settings,
+            end_keys,
             streams,
             social_settings,
             origins,
@@ -393,6 +401,7 @@ impl Services {
             .app_data(pages)
             .app_data(coins)
             .app_data(coin_settings)
+            .app_data(end_keys)
             .app_data(streams)
             .app_data(social_settings)
             .configure(|app| undocumented_routes(app, swagger_ui, mailbox))

@@ -6,6 +6,7 @@ mod alerts;
 mod body;
 mod chart;
 mod csv;
+mod delta;
 mod fields;
 mod find;
 mod history;
@@ -23,7 +24,7 @@ mod watchlist;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::{
-    alerts::{Alerts, CoinAlertMail, CoinAlertsMail},
+    alerts::{AlertLinks, AlertMailContext, Alerts, CoinAlertMail, CoinAlertsMail, EndKeys, one_click},
     body::Provenance,
     stream::Streams,
     view::View,

@@ -15,6 +15,7 @@ pub enum Unit<'a> {
     Sentiment,
     /// A ratio to bitcoin's.
     Popularity,
+    Percent,
 }
 
 impl<'a> Unit<'a> {
@@ -57,6 +58,7 @@ impl<'a> Unit<'a> {
         let decimals = entered_decimals(value);
         match self {
             Self::Money(_) => self.write(value, decimals),
+            Self::Percent => format!("{}%", number::with_decimals(value, decimals)),
             Self::Sentiment | Self::Popularity => number::with_decimals(value, decimals),
         }
     }
@@ -78,19 +80,20 @@ impl<'a> Unit<'a> {
     pub fn sign(self) -> Option<&'static str> {
         match self {
             Self::Money(code) => sign(code),
-            Self::Sentiment | Self::Popularity => None,
+            Self::Sentiment | Self::Popularity | Self::Percent => None,
         }
     }
 
     fn write(self, value: f64, decimals: usize) -> String {
         let least = match self {
             Self::Money(code) => minor_digits(code),
-            Self::Sentiment => 2,
+            Self::Sentiment | Self::Percent => 2,
             Self::Popularity => 0,
         };
         let text = number::with_decimals(value, decimals.max(least));
         match self {
             Self::Sentiment => text,
+            Self::Percent => format!("{text}%"),
             Self::Popularity => trimmed(text, least),
             // Not broken at the end of a line.
             Self::Money(code) if sign(code).is_none() => format!("{code}\u{a0}{}", trimmed(text, least)),
@@ -101,7 +104,7 @@ impl<'a> Unit<'a> {
     fn decimals(self, value: f64) -> usize {
         let magnitude = value.abs();
         match self {
-            Self::Sentiment => 2,
+            Self::Sentiment | Self::Percent => 2,
             Self::Popularity if magnitude >= 0.1 => 2,
             Self::Popularity => significant(magnitude, 2),
             Self::Money(code) if magnitude >= 1000.0 => minor_digits(code),
@@ -243,6 +246,8 @@ mod tests {
             assert_eq!(Unit::Money("USD").entered(value), text);
         }
         assert_eq!(Unit::Sentiment.entered(0.3), "0.3");
+        assert_eq!(Unit::Percent.entered(-10.0), "\u{2212}10%");
+        assert_eq!(Unit::Percent.measured_beside(-10.5, -10.0), "\u{2212}10.50%");
         assert_eq!(Unit::Money("USD").measured_beside(1000.1254, 1000.125), "$1,000.125");
         assert_eq!(Unit::Money("JPY").measured_beside(150.6, 150.5), "\u{a5}150.6");
     }
@@ -251,7 +256,7 @@ mod tests {
         #[test]
         fn every_number_is_written_in_a_bounded_length(value in proptest::num::f64::NORMAL) {
             let value = value.clamp(-1e15, 1e15);
-            for unit in [Unit::Money("USD"), Unit::Money("JPY"), Unit::Sentiment, Unit::Popularity] {
+            for unit in [Unit::Money("USD"), Unit::Money("JPY"), Unit::Sentiment, Unit::Popularity, Unit::Percent] {
                 for text in [unit.measured(value), unit.drawn(value), unit.entered(value), unit.measured_beside(value, value)] {
                     prop_assert!(!text.is_empty() && text.chars().count() <= 40, "{text}");
                 }

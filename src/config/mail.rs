@@ -24,6 +24,8 @@ pub struct Mail {
     pub product_name: String,
     /// Base of links in mails, without a trailing slash; None for the built-in pages.
     pub app_url: Option<String>,
+    /// The page of a coin, with the placeholder `{slug}`: `COIN_URL`, else below `APP_URL`; None without both.
+    pub coin_url: Option<String>,
     /// Where people log in, for the built-in pages: `LOGIN_URL`, else `APP_URL`.
     pub login_url: Option<String>,
 }
@@ -107,6 +109,7 @@ impl Mail {
         let expected = "an http(s) address without a query, such as https://app.example.com";
         let app_url = read_url(env, profile, "APP_URL", expected);
         Self {
+            coin_url: read_coin_url(env).or_else(|| Some(format!("{}/coins/{{slug}}", app_url.as_ref()?))),
             from: read_from(env, transport, &product_name),
             product_name,
             login_url: read_url(env, profile, "LOGIN_URL", expected).or_else(|| app_url.clone()),
@@ -119,6 +122,15 @@ impl Mail {
             },
         }
     }
+}
+
+fn read_coin_url(env: &mut Env) -> Option<String> {
+    let text = env.text("COIN_URL")?;
+    let is_url = address::parse(&text.replace("{slug}", "bitcoin"), &["http", "https"]).is_some();
+    if !is_url || !text.contains("{slug}") {
+        env.wrong("COIN_URL", "an http(s) address with {slug}, such as https://app.example.com/coins/{slug}");
+    }
+    Some(text)
 }
 
 fn read_smtp(env: &mut Env, profile: Profile) -> Option<Smtp> {

@@ -4,7 +4,7 @@ diesel::table! {
     alerts (id) {
         id -> Uuid,
         user_id -> Uuid,
-        coin_id -> Int8,
+        coin_id -> Nullable<Int8>,
         metric -> Text,
         currency -> Nullable<Text>,
         direction -> Text,

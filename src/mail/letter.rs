@@ -24,6 +24,8 @@ pub struct Letter<'a> {
     pub notes: &'a [&'a str],
     /// A link of less importance, after the notes.
     pub second: Option<Action<'a>>,
+    /// The address to which mail programs post when a person wants no more of these mails (RFC 8058).
+    pub unsubscribe: Option<&'a str>,
 }
 
 /// A button with a link.
@@ -61,6 +63,7 @@ impl Letter<'_> {
             html: Html { letter, greeting, product }.render().expect(rendered),
             link: self.action.map(|action| action.link.to_owned()),
             code: self.code.map(|(code, _)| code.to_owned()),
+            unsubscribe: self.unsubscribe.map(str::to_owned),
         }
     }
 }
@@ -85,6 +88,7 @@ mod tests {
         code: Some(("123456", "10 minutes")),
         notes: &["Not you? Then do nothing."],
         second: Some(Action { label: "Reset the password", link: "https://app.example.com/reset-password" }),
+        unsubscribe: None,
     };
 
     /// The texts between the tags that a person sees.

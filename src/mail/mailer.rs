@@ -90,7 +90,7 @@ impl Mailer {
             return self.transmit(job, to, mail).await;
         };
         self.transmit(job, to, mail.clone()).await?;
-        let Mail { subject, text, html, link, code } = mail;
+        let Mail { subject, text, html, link, code, .. } = mail;
         mailbox.add(SentMail {
             id: job.id,
             sent_at: job.now,

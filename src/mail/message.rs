@@ -35,7 +35,16 @@ impl Header for AutoSubmitted {
 pub(super) fn build(id: Uuid, now: DateTime<Utc>, from: &Mailbox, to: &str, mail: Mail) -> Result<Message> {
     // A line break would begin another header.
     let subject = mail.subject.replace(char::is_control, " ");
-    Message::builder()
+    let mut message = Message::builder();
+    if let Some(url) = &mail.unsubscribe {
+        message = message.raw_header(header("List-Unsubscribe", format!("<{url}>")));
+        // Only over HTTPS (RFC 8058, section 3.1).
+        if url.starts_with("https:") {
+            message =
+                message.raw_header(header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".into()));
+        }
+    }
+    message
         .message_id(Some(format!("<{id}@{}>", from.email.domain())))
         .date(now.into())
         .from(from.clone())
@@ -44,6 +53,11 @@ pub(super) fn build(id: Uuid, now: DateTime<Utc>, from: &Mailbox, to: &str, mail
         .header(AutoSubmitted)
         .multipart(MultiPart::alternative_plain_html(mail.text, mail.html))
         .context("the mail cannot be built")
+}
+
+/// A header that is written as it is, without line breaks: programs compare addresses byte by byte.
+fn header(name: &'static str, value: String) -> HeaderValue {
+    HeaderValue::dangerous_new_pre_encoded(HeaderName::new_from_ascii_str(name), value.clone(), value)
 }
 
 /// Converts the domain to A-labels (RFC 5890), which every server supports.
@@ -95,6 +109,19 @@ mod tests {
         assert_eq!(from.name(), Some("Ācme, Inc."));
         assert_eq!(mail.body_text(0).as_deref().map(str::trim_end), Some("Grüße\r\n."));
         assert_eq!(mail.body_html(0).as_deref(), Some("<p>Grüße</p>"));
+    }
+
+    #[test]
+    fn a_mail_names_the_address_that_ends_such_mails() {
+        let from = "no-reply@example.com".parse().expect("address");
+        for (scheme, has_post) in [("https", true), ("http", false)] {
+            let url = format!("{scheme}://api.example.com/end-alerts?token={}", "a".repeat(576));
+            let mail = Mail { unsubscribe: Some(url.clone()), ..Mail::default() };
+            let message = build(Uuid::nil(), Utc::now(), &from, "ada@example.com", mail).expect("built");
+            let text = String::from_utf8(message.formatted()).expect("UTF-8");
+            assert!(text.contains(&format!("\r\nList-Unsubscribe: <{url}>\r\n")), "{text}");
+            assert_eq!(text.contains("\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"), has_post);
+        }
     }
 
     #[test]

@@ -28,4 +28,6 @@ pub struct Mail {
     /// Where the button leads, and the code: for the mailbox page.
     pub link: Option<String>,
     pub code: Option<String>,
+    /// The address that ends such mails (RFC 8058).
+    pub unsubscribe: Option<String>,
 }

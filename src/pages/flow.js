@@ -4,8 +4,10 @@ const byId = (id) => document.getElementById(id);
 const typed = byId('typed');
 
 // Remove the token from the address at once, so that it appears neither in the history nor on a screenshot.
-const token = new URLSearchParams(location.hash.slice(1)).get('token');
-if (location.hash) history.replaceState(null, '', location.pathname + location.search);
+// It is in the query only if a mail program opens the address for one-click unsubscription (RFC 8058).
+const token = new URLSearchParams(location.hash.slice(1)).get('token')
+  ?? new URLSearchParams(location.search).get('token');
+if (location.hash || location.search) history.replaceState(null, '', location.pathname);
 
 // Opening another link in the same tab changes only the fragment, which would not load the page again.
 addEventListener('hashchange', () => location.reload());

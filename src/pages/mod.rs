@@ -38,6 +38,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(accept_invitation_page)
         .service(restore_account_page)
         .service(end_session_page)
+        .service(end_alerts_page)
         .service(page_asset);
 }
 
@@ -262,6 +263,33 @@ async fn end_session_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
         done: "The log-in has ended. If it was not yours, someone else knows your password: choose another one, \
                which ends all log-ins.",
         next: Next { label: "Choose another password", href: "reset-password" },
+        takes_code: false,
+        password: None,
+        resend: None,
+    })
+}
+
+/// Page: end alerts
+///
+/// Shows a button for the link in the mail about alerts. Opening the page deletes nothing.
+#[utoipa::path(
+    tag = "pages",
+    security(()),
+    responses((status = 200, description = "The page.", body = String, content_type = "text/html",
+        example = "<!doctype html><title>Delete alerts</title>…"))
+)]
+#[get("/end-alerts")]
+async fn end_alerts_page(pages: Data<Pages>) -> Result<HttpResponse, Problem> {
+    respond(&Page {
+        product: &pages.product_name,
+        title: "Delete alerts",
+        intro: "This deletes the alerts that the email is about, so that you get no more emails about them. Your other \
+               alerts stay.",
+        endpoint: "api/v1/alerts/end",
+        button: "Delete the alerts",
+        result: "Alerts deleted",
+        done: "You get no more emails about these alerts.",
+        next: pages.next(),
         takes_code: false,
         password: None,
         resend: None,

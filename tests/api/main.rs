@@ -49,6 +49,8 @@ mod auth {
     mod sessions;
 }
 mod coins {
+    mod alert_links;
+    mod alert_metrics;
     mod alerts;
     mod caching;
     mod chart;

@@ -72,7 +72,7 @@ const LISTS: [(&str, &str); 10] = [
         "alerts",
         "SELECT a.id, a.coin_id, c.symbol, a.metric, a.currency, a.direction, a.threshold, a.hysteresis, a.once, \
              a.armed, a.created_at, a.crossed_at \
-         FROM alerts a JOIN coins c ON c.id = a.coin_id WHERE a.user_id = $1 ORDER BY a.id LIMIT 1000",
+         FROM alerts a LEFT JOIN coins c ON c.id = a.coin_id WHERE a.user_id = $1 ORDER BY a.id LIMIT 1000",
     ),
     (
         "portfolio",

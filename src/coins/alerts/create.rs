@@ -9,49 +9,44 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::{
-    super::{find, history::Metric, view::View},
+    super::{find, portfolio, view::View},
+    metric::AlertMetric,
     model::{Alert, Direction},
     store::{self, Created, MAX_ALERTS},
 };
 use crate::{
     clock::Clock,
     config,
-    db::Db,
+    db::{CoinId, Db, UserId},
     http::{Envelope, Json, Problem, kind},
     idempotency::{IdempotencyKey, Reply},
-    market::{self, Coin},
+    market::{self, Coin, Snapshot},
     tokens::{Allowed, Refusal, Sealer, api_keys::AlertsWrite},
 };
-
-/// Hysteresis of price and popularity, as a fraction of the threshold.
-const DEFAULT_FRACTION: f64 = 0.02;
-const MIN_FRACTION: f64 = 0.001;
-/// Hysteresis of sentiment, which ranges from -1 to 1.
-const DEFAULT_SENTIMENT_HYSTERESIS: f64 = 0.05;
-const MIN_SENTIMENT_HYSTERESIS: f64 = 0.01;
-/// Higher than any price.
-const MAX_THRESHOLD: f64 = 1e15;
 
 #[derive(Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"coin": "bitcoin", "metric": "price", "direction": "above", "threshold": 75000}))]
 pub struct CreateAlert {
-    /// Id, slug or ticker symbol of the coin, in any case.
+    /// Id, slug or ticker symbol of the coin, in any case. Required, except for `portfolio_value`, which has no coin.
     #[schema(min_length = 1, max_length = 100)]
     #[validate(length(min = 1, max = 100, message = "must have 1 to 100 characters"))]
-    coin: String,
+    coin: Option<String>,
     #[schema(inline)]
-    metric: Metric,
-    /// Only for prices: ISO 4217 code of the threshold, one of the configured currencies, by default the first.
+    metric: AlertMetric,
+    /// ISO 4217 code of the amounts, or of the prices that a change is of: one of the configured currencies, by default the
+    /// first; for `portfolio_value` by default that of your transactions. Not for `sentiment` and `popularity`.
     #[schema(min_length = 3, max_length = 3, pattern = "^[A-Za-z]{3}$")]
     currency: Option<String>,
     #[schema(inline)]
     direction: Direction,
-    /// Price and popularity: above 0. Sentiment: -1 to 1.
+    /// `price` and `popularity`: above 0, at most 1e15. `volume_24h` and `portfolio_value`: above 0, at most 1e18.
+    /// `percent_change_…`: percent, from -100 to 10000. `sentiment`: -1 to 1.
     threshold: f64,
-    /// How far the number must go back from the threshold before it can cross again. Default: 2% of the threshold,
-    /// sentiment 0.05. Minimum: 0.1% of the threshold, sentiment 0.01. The number must be able to go back that far: prices
-    /// stay above 0, popularity at 0 or above, sentiment within -1 and 1.
+    /// How far the number must go back from the threshold before it can cross again. Default: 2% of the threshold, 1 for
+    /// `percent_change_…`, 0.05 for `sentiment`. Minimum: 0.1% of the threshold, 0.1 for `percent_change_…`, 0.01 for
+    /// `sentiment`. The number must be able to go back that far: prices and portfolios stay above 0, volumes and popularity
+    /// at 0 or above, percent changes at -100 or above, sentiment within -1 and 1.
     hysteresis: Option<f64>,
     /// Whether to delete the alert after its first crossing; false by default.
     // A default in the schema would make the member required in clients by openapi-typescript.
@@ -64,7 +59,8 @@ pub struct CreateAlert {
 /// Sends you a mail when the number reaches the threshold, checked after each sync. The next mail follows only after the
 /// number has gone back by `hysteresis`; this also holds if it is beyond the threshold now. Mails are sent only to confirmed
 /// addresses. A sentiment or popularity of fewer than 10 posts (`ALERTS_MIN_POSTS`) counts only if its whole 95% confidence
-/// interval has reached the threshold, so that one post causes no mail.
+/// interval has reached the threshold, so that one post causes no mail. `portfolio_value` is what everything that you hold
+/// is worth; it is unknown, and no mail is sent, while a coin that you hold has no price.
 #[utoipa::path(
     tag = "alerts",
     security(("bearer" = []), ("apiKey" = [])),
@@ -97,34 +93,32 @@ pub async fn create_alert(
     let key = IdempotencyKey::of(&req, me.id)?;
     let Json(wanted) = body;
     let hysteresis = check_numbers(&wanted)?;
-    let of_price = wanted.metric == Metric::Price;
-    if wanted.currency.is_some() && !of_price {
-        return Err(Problem::invalid("/currency", "not-applicable", "only prices have a currency"));
-    }
-    // A threshold is an amount in the default currency also while only other ones are served.
-    let currency = wanted.currency.as_deref().or(of_price.then(|| view.default_currency()));
-    let snapshot = view.current(currency)?.snapshot.clone();
-    let no_such_coin = |problem: Problem| match problem.kind().code {
-        code if code == kind::NOT_FOUND.code => {
-            Problem::invalid("/coin", "unknown", "must name a coin of the last sync")
+    let CreateAlert { metric, direction, threshold, once, .. } = wanted;
+    let currency = currency(&wanted, me.id, &view, &db).await?;
+    let snapshot = view.current(currency.as_deref())?.snapshot.clone();
+    let coin = find_coin(&wanted, &snapshot)?;
+    let value = match coin {
+        // Invented prices do not count.
+        _ if !metric.is_social() && !market::is_real(&snapshot.provider) => None,
+        Some(coin) => {
+            let settings = req.app_data::<Data<config::Coins>>().expect("set by the app");
+            value(coin, metric, direction, settings.alerts_min_posts)
         }
-        _ => find::refuse_change(problem),
+        None => {
+            let held = db.query(move |conn| portfolio::held(conn, me.id)).await?;
+            value_of(&held, &snapshot)
+        }
     };
-    let coin = find::in_snapshot(&snapshot, &wanted.coin).map_err(no_such_coin)?;
-    let settings = req.app_data::<Data<config::Coins>>().expect("set by the app");
-    // Invented prices do not count.
-    let is_known = !of_price || market::is_real(&snapshot.provider);
-    let value = value(coin, wanted.metric, wanted.direction, settings.alerts_min_posts).filter(|_| is_known);
     let alert = Alert {
         id: Uuid::now_v7(),
-        coin: coin.id,
-        metric: wanted.metric,
-        currency: of_price.then(|| snapshot.currency.clone()),
-        direction: wanted.direction,
-        threshold: wanted.threshold,
+        coin: coin.map(|coin| coin.id),
+        metric,
+        currency,
+        direction,
+        threshold,
         hysteresis,
-        once: wanted.once,
-        armed: value.is_none_or(|value| !wanted.direction.is_crossed(value, wanted.threshold)),
+        once,
+        armed: value.is_none_or(|value| !direction.is_crossed(value, threshold)),
         // The precision of the database.
         created_at: clock.now().trunc_subsecs(6),
         crossed_at: None,
@@ -145,58 +139,87 @@ pub async fn create_alert(
 
 /// Checks threshold and hysteresis, and returns the hysteresis.
 fn check_numbers(wanted: &CreateAlert) -> Result<f64, Problem> {
-    let CreateAlert { metric, direction, threshold, hysteresis, .. } = *wanted;
-    // How far the number can go back from the threshold.
-    let room = match (metric, direction) {
-        (Metric::Sentiment, Direction::Above) => threshold + 1.0,
-        (Metric::Sentiment, Direction::Below) => 1.0 - threshold,
-        (_, Direction::Above) => threshold,
-        (_, Direction::Below) => MAX_THRESHOLD,
-    };
-    let (fits, message, default, min) = match metric {
-        Metric::Sentiment => {
-            let fits = (-1.0..=1.0).contains(&threshold) && room >= MIN_SENTIMENT_HYSTERESIS;
-            let message = "must be from -1 to 1, and the number must be able to go back by 0.01";
-            (fits, message, DEFAULT_SENTIMENT_HYSTERESIS.min(room), MIN_SENTIMENT_HYSTERESIS)
-        }
-        Metric::Price | Metric::Popularity => {
-            let fits = threshold > 0.0 && threshold <= MAX_THRESHOLD;
-            (
-                fits,
-                "must be more than 0 and at most 1e15",
-                threshold * DEFAULT_FRACTION,
-                threshold * MIN_FRACTION,
-            )
-        }
-    };
-    if !fits {
-        return Err(Problem::invalid("/threshold", "range", message));
+    let limits = wanted.metric.limits(wanted.direction, wanted.threshold);
+    if !limits.allow(wanted.threshold) {
+        return Err(Problem::invalid("/threshold", "range", limits.rule));
     }
-    let hysteresis = hysteresis.unwrap_or(default);
-    let is_reachable = if metric == Metric::Price { hysteresis < room } else { hysteresis <= room };
-    // Also refuses a hysteresis that underflows to 0.
-    if !(hysteresis > 0.0 && hysteresis >= min && is_reachable) {
-        let message = "must be at least 0.1% of the threshold (sentiment: 0.01) and at most as far as the number can go back";
+    let hysteresis = wanted.hysteresis.unwrap_or(limits.default_hysteresis);
+    if !limits.allow_hysteresis(hysteresis) {
+        let message = "must be at least 0.1% of the threshold (percent_change: 0.1, sentiment: 0.01) and at most as far as \
+                       the number can go back";
         return Err(Problem::invalid("/hysteresis", "range", message));
     }
     Ok(hysteresis)
 }
 
-/// Returns the value that is compared with the threshold, by the rule of [`store::evaluate`].
-fn value(coin: &Coin, metric: Metric, direction: Direction, min_posts: u32) -> Option<f64> {
-    if metric == Metric::Price {
-        return coin.price;
+/// Returns the currency of the alert; None for a number without one.
+async fn currency(
+    wanted: &CreateAlert,
+    user: UserId,
+    view: &View,
+    db: &Db,
+) -> Result<Option<String>, Problem> {
+    let named = wanted.currency.as_deref();
+    match wanted.metric {
+        metric if metric.is_social() => match named {
+            None => Ok(None),
+            Some(_) => Err(Problem::invalid(
+                "/currency",
+                "not-applicable",
+                "sentiment and popularity have no currency",
+            )),
+        },
+        AlertMetric::PortfolioValue if named.is_none() => {
+            Ok(Some(portfolio::default_currency(user, view, db).await?))
+        }
+        // A threshold is an amount in the default currency also while only other ones are served.
+        _ => Ok(Some(view.code(named)?)),
     }
-    let social = coin.social.as_ref()?;
-    let (value, interval) = match metric {
-        Metric::Sentiment => (social.sentiment, social.interval),
-        _ => (social.popularity, social.popularity_interval),
+}
+
+/// Finds the coin of the alert; None for the value of the portfolio.
+fn find_coin<'a>(wanted: &CreateAlert, snapshot: &'a Snapshot) -> Result<Option<&'a Coin>, Problem> {
+    let no_such_coin = |problem: Problem| match problem.kind().code {
+        code if code == kind::NOT_FOUND.code => {
+            Problem::invalid("/coin", "unknown", "must name a coin of the last sync")
+        }
+        _ => find::refuse_change(problem),
     };
-    if social.sample_size >= i64::from(min_posts) {
+    match (&wanted.coin, wanted.metric) {
+        (None, AlertMetric::PortfolioValue) => Ok(None),
+        (Some(_), AlertMetric::PortfolioValue) => {
+            Err(Problem::invalid("/coin", "not-applicable", "portfolio_value has no coin"))
+        }
+        (None, _) => Err(Problem::invalid("/coin", "required", "is required for this metric")),
+        (Some(name), _) => find::in_snapshot(snapshot, name).map(Some).map_err(no_such_coin),
+    }
+}
+
+/// Returns the value that is compared with the threshold, by the rule of [`store::evaluate`].
+fn value(coin: &Coin, metric: AlertMetric, direction: Direction, min_posts: u32) -> Option<f64> {
+    let social = || coin.social.as_ref();
+    let (value, interval) = match metric {
+        AlertMetric::Price => return coin.price,
+        AlertMetric::Volume24h => return coin.volume_24h,
+        AlertMetric::PercentChange1h => return coin.percent_change_1h,
+        AlertMetric::PercentChange24h => return coin.percent_change_24h,
+        AlertMetric::PercentChange7d => return coin.percent_change_7d,
+        AlertMetric::PortfolioValue => return None,
+        AlertMetric::Sentiment => (social()?.sentiment, social()?.interval),
+        AlertMetric::Popularity => (social()?.popularity, social()?.popularity_interval),
+    };
+    if social()?.sample_size >= i64::from(min_posts) {
         return value;
     }
     interval.map(|interval| match direction {
         Direction::Above => interval.low,
         Direction::Below => interval.high,
     })
+}
+
+/// Returns what the holdings are worth; None if nothing is held, or a coin has no price.
+fn value_of(held: &[(CoinId, f64)], snapshot: &Snapshot) -> Option<f64> {
+    let price = |id| snapshot.coins.iter().find(|coin| coin.id == id)?.price;
+    let values: Option<Vec<f64>> = held.iter().map(|(id, amount)| Some(amount * price(*id)?)).collect();
+    values.filter(|values| !values.is_empty()).map(|values| values.iter().sum())
 }

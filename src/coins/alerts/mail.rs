@@ -2,12 +2,15 @@
 
 use std::fmt::Write;
 
+use actix_web::web::Data;
 use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{
-    super::{history::Metric, unit::Unit},
+    ending::{AlertLinks, EndKeys},
+    metric::AlertMetric,
     model::Direction,
 };
 use crate::{
@@ -22,20 +25,33 @@ use crate::{
 /// Coins that the subject names.
 const MAX_NAMES: usize = 3;
 
+/// What the mails need.
+#[derive(Clone)]
+pub struct AlertMailContext {
+    pub db: Db,
+    pub mailer: Mailer,
+    pub keys: Data<EndKeys>,
+    pub links: AlertLinks,
+}
+
 /// Reports all crossings of a user in one snapshot.
 #[derive(Serialize, Deserialize)]
 pub struct CoinAlertsMail {
     pub user: UserId,
     /// The time of the data.
     pub at: DateTime<Utc>,
-    /// At most as many as a user has alerts.
+    /// At most as many as a link can end.
     pub crossings: Vec<Crossing>,
 }
 
 #[derive(Serialize, Deserialize)]
 pub struct Crossing {
-    pub coin: CoinId,
-    pub metric: Metric,
+    /// Missing in jobs that an earlier version has queued.
+    #[serde(default)]
+    pub alert: Option<Uuid>,
+    /// None for the value of the portfolio.
+    pub coin: Option<CoinId>,
+    pub metric: AlertMetric,
     pub currency: Option<String>,
     pub direction: Direction,
     pub threshold: f64,
@@ -61,7 +77,7 @@ pub struct Basis {
 impl Crossing {
     /// Such as "£49,000.50" and "below £50,000".
     fn numbers(&self) -> (String, String) {
-        let unit = Unit::of(self.metric, self.currency.as_deref().unwrap_or_default());
+        let unit = self.metric.unit(self.currency.as_deref().unwrap_or_default());
         let side: &str = self.direction.into();
         let value = unit.measured_beside(self.value, self.threshold);
         (value, format!("{side} {}", unit.entered(self.threshold)))
@@ -70,7 +86,7 @@ impl Crossing {
     /// Such as "23 posts (mastodon), 95% confidence interval 0.12 to 0.45"; None for a price.
     fn evidence(&self) -> Option<String> {
         let Basis { posts, interval, sources } = self.basis.as_ref()?;
-        let unit = Unit::of(self.metric, "");
+        let unit = self.metric.unit("");
         let number = |value| unit.measured_beside(value, self.threshold);
         let plural = if *posts == 1 { "post" } else { "posts" };
         let mut text = format!("{posts} {plural} ({})", sources.join(", "));
@@ -83,9 +99,10 @@ impl Crossing {
 
 impl Job for CoinAlertsMail {
     const KIND: &'static str = "coin-alerts-mail";
-    type Context = (Db, Mailer);
+    type Context = AlertMailContext;
 
-    async fn run(self, running: Running, (db, mailer): &Self::Context) -> Result<(), Failure> {
+    async fn run(self, running: Running, context: &AlertMailContext) -> Result<(), Failure> {
+        let AlertMailContext { db, mailer, keys, links } = context;
         let Self { user, at, crossings } = self;
         let (account, found) = db.query(move |conn| find(conn, user, crossings)).await?;
         // No mail to a deleted account, or to an unconfirmed address, which may belong to a stranger.
@@ -103,23 +120,31 @@ impl Job for CoinAlertsMail {
         details.push(("As of".to_owned(), at.format("%-d %B %Y, %H:%M UTC").to_string()));
         let details: Vec<_> = details.iter().map(|(label, value)| (label.as_str(), value.clone())).collect();
         let once = found.iter().filter(|(crossing, _)| crossing.once).count();
-        let why = why(product, once, found.len());
-        let label = format!("Open {product}");
+        let token = token(keys, &found);
+        let (page, one_click) = (
+            token.as_ref().map(|token| links.page(token)),
+            token.as_ref().map(|token| links.one_click(token)),
+        );
+        let why = why(product, once, found.len(), page.is_some());
+        let (label, link) = open(&found, links, mailer);
+        let end = if found.len() - once == 1 { "Delete this alert" } else { "Delete these alerts" };
         let letter = Letter {
             subject: &subject,
             name: account.greeting(),
             paragraphs: &[&news],
             details: &details,
-            action: mailer.app_url().map(|link| Action { label: &label, link }),
+            action: link.as_ref().map(|link| Action { label: &label, link }),
             notes: &[&why],
+            second: page.as_ref().map(|link| Action { label: end, link }),
+            unsubscribe: one_click.as_deref(),
             ..Letter::default()
         };
         mailer.send_letter(&running, account.email.given(), &letter).await
     }
 }
 
-/// A crossing with its coin.
-type OfCoin = (Crossing, Identity);
+/// A crossing with its coin; None for the value of the portfolio.
+type OfCoin = (Crossing, Option<Identity>);
 
 /// Reads the account, and the coins of the crossings.
 fn find(
@@ -130,30 +155,59 @@ fn find(
     let account = users::find_account(conn, user)?;
     let mut found = Vec::new();
     for crossing in crossings {
-        if let Some(coin) = market::find_coin(conn, crossing.coin)? {
+        let coin = match crossing.coin {
+            Some(id) => market::find_coin(conn, id)?,
+            None => None,
+        };
+        if coin.is_some() || crossing.coin.is_none() {
             found.push((crossing, coin));
         }
     }
     Ok((account, found))
 }
 
+/// Returns the token that deletes the alerts; None if all are deleted already.
+fn token(keys: &EndKeys, found: &[OfCoin]) -> Option<String> {
+    let left = found.iter().filter(|(crossing, _)| !crossing.once);
+    let ids: Vec<_> = left.filter_map(|(crossing, _)| crossing.alert).collect();
+    (!ids.is_empty()).then(|| keys.token(&ids))
+}
+
+/// Returns the label and the link of the button: the page of the coin if all crossings are of one, else the product.
+fn open(found: &[OfCoin], links: &AlertLinks, mailer: &Mailer) -> (String, Option<String>) {
+    let (_, first) = &found[0];
+    let page = first
+        .as_ref()
+        .filter(|first| found.iter().all(|(_, coin)| coin.as_ref().is_some_and(|coin| coin.id == first.id)));
+    match page.and_then(|coin| Some((coin, links.coin(&coin.slug)?))) {
+        Some((coin, link)) => (format!("Open {}", coin.name), Some(link)),
+        None => (format!("Open {}", mailer.product()), mailer.app_url().map(str::to_owned)),
+    }
+}
+
+fn name(coin: Option<&Identity>) -> &str {
+    coin.map_or("Your portfolio", |coin| &coin.name)
+}
+
 /// Returns the subject and the first paragraph; `found` is not empty.
 fn subject_and_news(found: &[OfCoin]) -> (String, String) {
     if let [(crossing, coin)] = found {
         let (value, limit) = crossing.numbers();
-        let (name, metric) = (&coin.name, crossing.metric.as_str());
+        let metric = crossing.metric.phrase();
+        let whose = coin.as_ref().map_or("your portfolio".to_owned(), |coin| {
+            let Identity { name, symbol, .. } = coin;
+            format!("{name} ({symbol})")
+        });
         return (
-            format!("{name}: {metric} {limit}"),
-            format!(
-                "The {metric} of {name} ({}) has reached your alert: it is {value}, which is {limit}.",
-                coin.symbol
-            ),
+            format!("{}: {metric} {limit}", name(coin.as_ref())),
+            format!("The {metric} of {whose} has reached your alert: it is {value}, which is {limit}."),
         );
     }
     let mut names: Vec<&str> = Vec::new();
     for (_, coin) in found {
-        if !names.contains(&coin.name.as_str()) {
-            names.push(&coin.name);
+        let name = name(coin.as_ref());
+        if !names.contains(&name) {
+            names.push(name);
         }
     }
     let more = names.len().saturating_sub(MAX_NAMES);
@@ -170,24 +224,31 @@ fn line((crossing, coin): &OfCoin) -> (String, String) {
     let (value, limit) = crossing.numbers();
     let once = if crossing.once { " (one-time alert)" } else { "" };
     let evidence = crossing.evidence().map_or_else(String::new, |evidence| format!("; based on {evidence}"));
-    (format!("{}, {}", coin.name, crossing.metric.as_str()), format!("{value}, {limit}{once}{evidence}"))
+    let label = format!("{}, {}", name(coin.as_ref()), crossing.metric.phrase());
+    (label, format!("{value}, {limit}{once}{evidence}"))
 }
 
 /// Why the mail was sent, and how to get no more of them; `once` of all alerts have been deleted.
-fn why(product: &str, once: usize, all: usize) -> String {
+fn why(product: &str, once: usize, all: usize, has_link: bool) -> String {
     if all == 1 {
         let end = match once {
+            0 if has_link => "To turn it off, delete the alert with the link below or in your account.",
             0 => "To turn it off, delete the alert in your account.",
             _ => "It was a one-time alert, so it has been deleted.",
         };
         return format!("You're getting this because you set an alert at {product}. {end}");
     }
-    let end = match once {
-        0 => "To turn one off, delete it in your account.",
-        _ if once == all => "They were one-time alerts, so they have been deleted.",
-        _ => "To turn one off, delete it in your account. One-time alerts have been deleted.",
+    let deleted = match once {
+        0 => "",
+        _ if once == all => " They were one-time alerts, so they have been deleted.",
+        _ => " One-time alerts have been deleted.",
     };
-    format!("You're getting this because you set these alerts at {product}. {end}")
+    let end = match once {
+        _ if once == all => "",
+        _ if has_link => " To turn one off, delete it in your account; the link below deletes them all.",
+        _ => " To turn one off, delete it in your account.",
+    };
+    format!("You're getting this because you set these alerts at {product}.{end}{deleted}")
 }
 
 /// The mail about one crossing that an earlier version has queued.
@@ -201,9 +262,9 @@ pub struct CoinAlertMail {
 
 impl Job for CoinAlertMail {
     const KIND: &'static str = "coin-alert-mail";
-    type Context = (Db, Mailer);
+    type Context = AlertMailContext;
 
-    async fn run(self, running: Running, context: &Self::Context) -> Result<(), Failure> {
+    async fn run(self, running: Running, context: &AlertMailContext) -> Result<(), Failure> {
         let Self { user, at, crossing } = self;
         CoinAlertsMail { user, at, crossings: vec![crossing] }.run(running, context).await
     }
@@ -213,10 +274,11 @@ impl Job for CoinAlertMail {
 mod tests {
     use super::*;
 
-    fn crossing(id: i64, name: &str, once: bool) -> (Crossing, Identity) {
+    fn crossing(id: i64, name: &str, once: bool) -> OfCoin {
         let crossing = Crossing {
-            coin: CoinId(id),
-            metric: Metric::Price,
+            alert: Some(Uuid::now_v7()),
+            coin: Some(CoinId(id)),
+            metric: AlertMetric::Price,
             currency: Some("GBP".into()),
             direction: Direction::Above,
             threshold: 75_000.0,
@@ -225,7 +287,7 @@ mod tests {
             basis: None,
         };
         let (symbol, slug) = (name.to_uppercase(), name.to_lowercase());
-        (crossing, Identity { id: CoinId(id), symbol, name: name.into(), slug })
+        (crossing, Some(Identity { id: CoinId(id), symbol, name: name.into(), slug }))
     }
 
     #[test]
@@ -243,15 +305,29 @@ mod tests {
     }
 
     #[test]
+    fn a_mail_about_the_portfolio_names_no_coin() {
+        let (crossing, _) = crossing(1, "Ada", false);
+        let worth = Crossing { coin: None, metric: AlertMetric::PortfolioValue, ..crossing };
+        let (subject, news) = subject_and_news(&[(worth, None)]);
+        assert_eq!(subject, "Your portfolio: value above \u{a3}75,000");
+        assert!(
+            news.starts_with("The value of your portfolio has reached your alert: it is \u{a3}75,100.50"),
+            "{news}"
+        );
+    }
+
+    #[test]
     fn the_reason_says_how_to_get_no_more_mails() {
-        for (once, all, end) in [
-            (0, 1, "To turn it off, delete the alert in your account."),
-            (1, 1, "It was a one-time alert, so it has been deleted."),
-            (0, 2, "To turn one off, delete it in your account."),
-            (1, 2, "One-time alerts have been deleted."),
-            (2, 2, "They were one-time alerts, so they have been deleted."),
+        for (once, all, has_link, end) in [
+            (0, 1, true, "To turn it off, delete the alert with the link below or in your account."),
+            (0, 1, false, "To turn it off, delete the alert in your account."),
+            (1, 1, false, "It was a one-time alert, so it has been deleted."),
+            (0, 2, true, "To turn one off, delete it in your account; the link below deletes them all."),
+            (1, 2, false, "To turn one off, delete it in your account. One-time alerts have been deleted."),
+            (2, 2, false, "at X. They were one-time alerts, so they have been deleted."),
         ] {
-            assert!(why("X", once, all).ends_with(end), "{once} of {all}");
+            let text = why("X", once, all, has_link);
+            assert!(text.ends_with(end), "{once} of {all}: {text}");
         }
     }
 
@@ -260,7 +336,7 @@ mod tests {
         let (price, coin) = crossing(1, "Ada", false);
         assert_eq!(price.evidence(), None);
         let basis = |posts, interval| Crossing {
-            metric: Metric::Sentiment,
+            metric: AlertMetric::Sentiment,
             currency: None,
             threshold: 0.3,
             value: 0.4,

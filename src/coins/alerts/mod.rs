@@ -1,4 +1,4 @@
-//! Sends a mail when a number of a coin crosses a threshold.
+//! Sends a mail when a number of a coin, or the value of a portfolio, crosses a threshold.
 //!
 //! An alert is armed while its number has not reached the threshold. The first snapshot with the number at or beyond it is
 //! a crossing: it is mailed and disarms the alert until the number has gone back by the alert's `hysteresis`. So a
@@ -9,8 +9,11 @@
 
 mod create;
 mod delete;
+mod end;
+mod ending;
 mod list;
 mod mail;
+mod metric;
 mod model;
 mod read;
 mod store;
@@ -19,7 +22,10 @@ use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult};
 use utoipa_actix_web::service_config::ServiceConfig;
 
-pub use self::mail::{CoinAlertMail, CoinAlertsMail};
+pub use self::{
+    ending::{AlertLinks, EndKeys},
+    mail::{AlertMailContext, CoinAlertMail, CoinAlertsMail},
+};
 use crate::{db::SnapshotId, market::AfterPublish};
 
 /// Evaluates every alert on each snapshot that is published.
@@ -44,5 +50,11 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(list::list_alerts)
         .service(create::create_alert)
         .service(read::read_alert)
-        .service(delete::delete_alert);
+        .service(delete::delete_alert)
+        .service(end::end_alerts);
+}
+
+/// The address outside of the API that mail programs call.
+pub fn one_click(config: &mut ServiceConfig) {
+    config.service(end::end_alerts_by_mail);
 }

@@ -7,7 +7,7 @@ use strum::{EnumString, IntoStaticStr};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::super::history::Metric;
+use super::metric::AlertMetric;
 use crate::db::{CoinId, schema::alerts, text_enum};
 
 /// The side of the threshold that counts as a crossing.
@@ -45,24 +45,25 @@ impl Direction {
 
 text_enum!(Direction);
 
-/// Sends you a mail when a number of a coin crosses a threshold.
+/// Sends you a mail when a number of a coin, or the value of your portfolio, crosses a threshold.
 #[derive(Clone, Queryable, Selectable, Insertable, Serialize, ToSchema)]
 #[diesel(table_name = alerts)]
 pub struct Alert {
     #[schema(example = "0199f3b0-5b0a-7cc0-b1c5-4cbbf3a3b0f1")]
     pub id: Uuid,
-    /// The coin's id.
-    #[schema(value_type = i64, example = 1)]
+    /// The coin's id; null for `portfolio_value`.
+    #[schema(value_type = Option<i64>, example = 1)]
     #[diesel(column_name = coin_id)]
-    pub coin: CoinId,
+    pub coin: Option<CoinId>,
     #[schema(inline)]
-    pub metric: Metric,
-    /// ISO 4217 code of the threshold of a price; null for other metrics.
+    pub metric: AlertMetric,
+    /// ISO 4217 code of the amounts, or of the prices that a percent change is of; null for `sentiment` and `popularity`.
     #[schema(example = "GBP")]
     pub currency: Option<String>,
     #[schema(inline)]
     pub direction: Direction,
-    /// Price: an amount in `currency`. Sentiment: -1 to 1. Popularity: a ratio to bitcoin's.
+    /// `price`, `volume_24h`, `portfolio_value`: an amount in `currency`. `percent_change_…`: percent. `sentiment`: -1 to 1.
+    /// `popularity`: a ratio to bitcoin's.
     #[schema(example = 75_000.0)]
     pub threshold: f64,
     /// How far the number must go back from the threshold before it can cross again.

@@ -12,8 +12,9 @@ use diesel::{
 use uuid::Uuid;
 
 use super::{
-    super::history::Metric,
+    ending::MAX_ENDED,
     mail::{Basis, CoinAlertsMail, Crossing},
+    metric::AlertMetric,
     model::{Alert, Direction},
 };
 use crate::{
@@ -68,22 +69,49 @@ pub fn delete(conn: &mut PgConnection, user: UserId, id: Uuid) -> QueryResult<bo
     Ok(diesel::delete(own).execute(conn)? == 1)
 }
 
-/// Selects each alert of a coin of the snapshot `$1` with the current value of its number, which may be null. A social
-/// figure is that of the slot, or null; `coin_social` has changed in the same transaction. `reached` and `left_at` are the
-/// value to compare for a crossing and for going back: with fewer than `$2` posts the ends of the confidence interval.
+/// Deletes these alerts, whoever owns them.
+pub fn end(conn: &mut PgConnection, ids: &[Uuid]) -> QueryResult<usize> {
+    diesel::delete(alerts::table.filter(alerts::id.eq_any(ids))).execute(conn)
+}
+
+/// Selects each alert of a coin of the snapshot `$1`, and each of a portfolio, with the current value of its number, which
+/// may be null. A social figure is that of the slot, or null; `coin_social` has changed in the same transaction. A portfolio
+/// has a value if each coin that is held has a price. `reached` and `left_at` are the value to compare for a crossing and
+/// for going back: with fewer than `$2` posts the ends of the confidence interval.
 const FOUND: &str = "\
-    WITH current AS ( \
-        SELECT a.id, CASE a.metric WHEN 'price' THEN q.price * r.rate \
-            WHEN 'sentiment' THEN q.sentiment ELSE q.popularity END AS value, \
-        CASE a.direction WHEN 'above' THEN 1 ELSE -1 END AS sign, \
-        CASE WHEN a.metric <> 'price' THEN s.social END AS social, \
+    WITH held AS MATERIALIZED ( \
+        SELECT user_id, coin_id, sum(CASE kind WHEN 'buy' THEN amount ELSE -amount END)::float8 AS amount \
+        FROM portfolio_transactions \
+        WHERE user_id IN (SELECT user_id FROM alerts WHERE metric = 'portfolio_value') GROUP BY 1, 2), \
+    current AS ( \
+        SELECT a.id, a.direction, CASE a.metric WHEN 'price' THEN q.price * r.rate \
+            WHEN 'volume_24h' THEN q.volume_24h * r.rate \
+            WHEN 'sentiment' THEN q.sentiment WHEN 'popularity' THEN q.popularity \
+            ELSE CASE change.of_rate WHEN 0 THEN change.of_coin \
+                ELSE ((1 + change.of_coin / 100) * (1 + change.of_rate / 100) - 1) * 100 END END AS value, \
+        CASE WHEN a.metric IN ('sentiment', 'popularity') THEN s.social END AS social, \
         CASE a.metric WHEN 'sentiment' THEN s.social -> 'interval' \
             WHEN 'popularity' THEN s.social -> 'popularity_interval' END AS interval \
         FROM alerts a JOIN coin_quotes q ON q.snapshot_id = $1 AND q.coin_id = a.coin_id \
         LEFT JOIN snapshot_rates r ON r.snapshot_id = $1 AND r.currency = a.currency \
-        LEFT JOIN coin_social s ON s.coin_id = a.coin_id), \
+        LEFT JOIN coin_social s ON s.coin_id = a.coin_id \
+        CROSS JOIN LATERAL (SELECT \
+            CASE a.metric WHEN 'percent_change_1h' THEN q.percent_change_1h \
+                WHEN 'percent_change_24h' THEN q.percent_change_24h \
+                WHEN 'percent_change_7d' THEN q.percent_change_7d END AS of_coin, \
+            CASE a.metric WHEN 'percent_change_1h' THEN r.percent_change_1h \
+                WHEN 'percent_change_24h' THEN r.percent_change_24h \
+                WHEN 'percent_change_7d' THEN r.percent_change_7d END AS of_rate) change \
+        UNION ALL \
+        SELECT a.id, a.direction, \
+            CASE WHEN bool_and(q.price * r.rate IS NOT NULL) THEN sum(h.amount * q.price * r.rate) END, NULL, NULL \
+        FROM alerts a JOIN held h ON h.user_id = a.user_id AND h.amount > 0 \
+        LEFT JOIN coin_quotes q ON q.snapshot_id = $1 AND q.coin_id = h.coin_id \
+        LEFT JOIN snapshot_rates r ON r.snapshot_id = $1 AND r.currency = a.currency \
+        WHERE a.metric = 'portfolio_value' GROUP BY a.id), \
     measured AS ( \
-        SELECT id, value, sign, social -> 'sources' AS sources, (social ->> 'sample_size')::bigint AS posts, \
+        SELECT id, value, CASE direction WHEN 'above' THEN 1 ELSE -1 END AS sign, social -> 'sources' AS sources, \
+            (social ->> 'sample_size')::bigint AS posts, \
             (interval ->> 'low')::float8 AS low, (interval ->> 'high')::float8 AS high FROM current), \
     found AS MATERIALIZED ( \
         SELECT *, CASE WHEN value IS NULL OR posts IS NULL OR posts >= $2 THEN value \
@@ -97,10 +125,10 @@ struct Crossed {
     user_id: UserId,
     #[diesel(sql_type = SqlUuid)]
     id: Uuid,
-    #[diesel(sql_type = BigInt)]
-    coin_id: CoinId,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    coin_id: Option<CoinId>,
     #[diesel(sql_type = Text)]
-    metric: Metric,
+    metric: AlertMetric,
     #[diesel(sql_type = Nullable<Text>)]
     currency: Option<String>,
     #[diesel(sql_type = Text)]
@@ -121,7 +149,8 @@ struct Crossed {
     sources: Option<serde_json::Value>,
 }
 
-/// Arms and disarms alerts by the values of a snapshot, and enqueues one mail for each user. Must run in the transaction
+/// Arms and disarms alerts by the values of a snapshot, and enqueues one mail for each user, or more if a link could not end
+/// so many alerts. Must run in the transaction
 /// that publishes the snapshot.
 pub fn evaluate(
     conn: &mut PgConnection,
@@ -150,13 +179,17 @@ pub fn evaluate(
     .bind::<BigInt, _>(MAX_CROSSINGS)
     .load(conn)?;
     let done: Vec<Uuid> = crossed.iter().filter(|one| one.once).map(|one| one.id).collect();
-    diesel::delete(alerts::table.filter(alerts::id.eq_any(done))).execute(conn)?;
+    end(conn, &done)?;
     if crossed.is_empty() {
         return Ok(());
     }
     let at = market::time_of(conn, snapshot_id)?;
     for (user, crossings) in by_user(crossed) {
-        jobs::enqueue(conn, &CoinAlertsMail { user, at, crossings }, now)?;
+        let mut crossings = crossings.into_iter().peekable();
+        while crossings.peek().is_some() {
+            let crossings = crossings.by_ref().take(MAX_ENDED).collect();
+            jobs::enqueue(conn, &CoinAlertsMail { user, at, crossings }, now)?;
+        }
     }
     Ok(())
 }
@@ -171,6 +204,7 @@ fn by_user(mut crossed: Vec<Crossed>) -> BTreeMap<UserId, Vec<Crossing>> {
             one.sources.and_then(|sources| serde_json::from_value(sources).ok()).unwrap_or_default();
         let interval = one.low.zip(one.high).map(|(low, high)| Interval { low, high });
         let crossing = Crossing {
+            alert: Some(one.id),
             coin: one.coin_id,
             metric: one.metric,
             currency: one.currency,

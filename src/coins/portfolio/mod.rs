@@ -20,6 +20,8 @@ mod summary;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
+pub use self::{body::default_currency, store::held};
+
 pub fn routes(config: &mut ServiceConfig) {
     config
         .service(summary::read_portfolio)

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
+use bigdecimal::ToPrimitive;
 use diesel::{PgConnection, QueryResult, prelude::*};
 use uuid::Uuid;
 
 use super::{
     decimal::Decimal,
     model::Transaction,
-    positions::{Oversold, Position, trade},
+    positions::{Oversold, Position, positions, trade},
 };
 use crate::{
     db::{
@@ -131,6 +132,14 @@ pub fn page(
 
 pub fn read(conn: &mut PgConnection, user: UserId, id: Uuid) -> QueryResult<Transaction> {
     table::table.find(id).filter(table::user_id.eq(user)).select(Transaction::as_select()).first(conn)
+}
+
+/// Returns how much of each coin is held.
+pub fn held(conn: &mut PgConnection, user: UserId) -> QueryResult<Vec<(CoinId, f64)>> {
+    let positions = positions(&all(conn, user)?);
+    let amounts =
+        positions.into_iter().filter_map(|(coin, position)| Some((coin, position.amount.to_f64()?)));
+    Ok(amounts.filter(|(_, amount)| *amount > 0.0).collect())
 }
 
 /// Returns the currency of a user's transactions; None without one.

@@ -58,7 +58,11 @@ async fn each_crossing_sends_one_mail_and_hovering_sends_none() {
     let mails = async || {
         let mails = app.mails_to(&user.email).await;
         for mail in &mails {
-            assert!(mail.text.contains("To turn it off, delete the alert"), "{}", mail.text);
+            assert!(
+                mail.text.contains("To turn it off, delete the alert with the link below"),
+                "{}",
+                mail.text
+            );
         }
         mails.len()
     };
@@ -87,7 +91,8 @@ async fn each_crossing_sends_one_mail_and_hovering_sends_none() {
     assert!(mail.text.contains("it is £49,000.50, which is below £50,000."), "{}", mail.text);
     assert!(mail.text.contains("It was a one-time alert, so it has been deleted."), "{}", mail.text);
     assert!(!mail.text.contains("To turn it off"), "{}", mail.text);
-    assert_eq!(mail.link(), "https://app.example.com");
+    assert_eq!(mail.link(), "https://app.example.com/coins/bitcoin");
+    assert!(!mail.text.contains("#token="), "there is nothing left to delete: {}", mail.text);
     let left = user.get(PATH).await.json();
     assert_eq!(left["data"].as_array().unwrap().len(), 1, "once is once");
 }
@@ -204,14 +209,18 @@ async fn every_value_of_an_alert_is_checked() {
     for (more, pointer, code) in [
         (json!({"coin": "nope"}), "/coin", "unknown"),
         (json!({"coin": ""}), "/coin", "length"),
+        (json!({"coin": null}), "/coin", "required"),
+        (json!({"metric": "portfolio_value"}), "/coin", "not-applicable"),
         (json!({"metric": "volume"}), "/metric", "type"),
         (json!({"currency": "XXX"}), "/currency", "currency"),
         (json!({"metric": "sentiment", "currency": "GBP", "threshold": 0.1}), "/currency", "not-applicable"),
         (json!({"metric": "sentiment", "threshold": 1.1}), "/threshold", "range"),
+        (json!({"metric": "percent_change_24h", "threshold": -101}), "/threshold", "range"),
+        (json!({"metric": "percent_change_7d", "threshold": 10, "hysteresis": 0.01}), "/hysteresis", "range"),
         (json!({"threshold": 0}), "/threshold", "range"),
         (json!({"threshold": -1}), "/threshold", "range"),
         (json!({"threshold": 1e300}), "/threshold", "range"),
-        (json!({"threshold": 5e-324}), "/hysteresis", "range"),
+        (json!({"threshold": 5e-324}), "/threshold", "range"),
         (json!({"hysteresis": 0}), "/hysteresis", "range"),
         (json!({"hysteresis": 1}), "/hysteresis", "range"),
         (json!({"hysteresis": 1e16}), "/hysteresis", "range"),

@@ -22,6 +22,8 @@ pub struct ParsedMail {
     pub text: String,
     pub html: String,
     pub message_id: String,
+    /// The address in `List-Unsubscribe`; empty without the header.
+    pub unsubscribe: String,
 }
 
 impl Mailbox {
@@ -85,6 +87,12 @@ impl ParsedMail {
             text: body(&message, "text").replace("\r\n", "\n"),
             html: body(&message, "html"),
             message_id: message.message_id().expect("a message id").to_owned(),
+            unsubscribe: message
+                .header_raw("List-Unsubscribe")
+                .unwrap_or_default()
+                .trim()
+                .trim_matches(['<', '>'])
+                .to_owned(),
         };
         mail.assert_form();
         mail
