@@ -20,7 +20,7 @@ pub struct CoinList<'a> {
 }
 
 /// Source and age of the data.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Serialize, ToSchema)]
 pub struct Provenance {
     /// When the data was current, according to the provider.
     pub as_of: DateTime<Utc>,
@@ -42,6 +42,10 @@ pub struct Provenance {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = i64, required = false, minimum = 0)]
     pub age_seconds: Option<i64>,
+    /// When newer data is expected: ask again then. It is some seconds after the next sync begins. Null if no provider is
+    /// configured.
+    #[schema(example = "2026-11-20T09:35:10Z")]
+    pub next_update_at: Option<DateTime<Utc>>,
     /// Sources of posts about coins, and when each was last read; empty if none is configured.
     pub social_sources: Vec<SocialSource>,
 }
@@ -64,9 +68,9 @@ impl Attribution {
     }
 }
 
-/// Frames a snapshot as an event. `json` must be one line, as `serde_json` writes it.
-pub fn event(id: impl Display, json: &[u8]) -> Bytes {
-    let head = format!("id: {id}\nevent: snapshot\ndata: ");
+/// Frames an event. `json` must be one line, as `serde_json` writes it.
+pub fn event(id: impl Display, name: &str, json: &[u8]) -> Bytes {
+    let head = format!("id: {id}\nevent: {name}\ndata: ");
     [head.as_bytes(), json, b"\n\n"].concat().into()
 }
 
@@ -76,6 +80,6 @@ mod tests {
 
     #[test]
     fn an_event_has_the_fields_of_the_standard() {
-        assert_eq!(event(7, br#"{"a":1}"#), "id: 7\nevent: snapshot\ndata: {\"a\":1}\n\n");
+        assert_eq!(event(7, "snapshot", br#"{"a":1}"#), "id: 7\nevent: snapshot\ndata: {\"a\":1}\n\n");
     }
 }

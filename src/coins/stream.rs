@@ -47,7 +47,7 @@ const RETRY_SECONDS: u64 = 5;
 const EXAMPLE: &str = concat!(
     "retry: 5000\n\nid: 17\nevent: snapshot\ndata: ",
     r#"{"as_of":"2026-11-20T09:30:00Z","source":"coinmarketcap","#,
-    r#""attribution":"Data provided by CoinMarketCap (https://coinmarketcap.com)","currency":"GBP","stale":false,"#,
+    r#""attribution":"Data provided by CoinMarketCap (https://coinmarketcap.com)","currency":"GBP","stale":false,"next_update_at":"2026-11-20T09:35:10Z","#,
     r#""social_sources":[{"name":"mastodon:mastodon.social","state":"heard","last_heard_at":"2026-11-20T09:29:40Z"}],"#,
     r#""data":[{"id":1,"symbol":"BTC","name":"Bitcoin","slug":"bitcoin","rank":1,"price":70211.4421,"#,
     r#""volume_24h":112536391040.63,"volume_change_24h":-37.9991,"percent_change_1h":-0.67,"#,
@@ -104,6 +104,10 @@ pub struct StreamCoins {
     /// ISO 4217 code of the amounts: one of the configured currencies, by default the first.
     #[param(min_length = 3, max_length = 3, pattern = "^[A-Za-z]{3}$", example = "GBP")]
     currency: Option<String>,
+    /// Whether to send only what has changed, after a first complete event.
+    #[serde(default)]
+    #[param(value_type = Option<bool>, example = true)]
+    delta: bool,
 }
 
 /// Follow the coins
@@ -111,7 +115,13 @@ pub struct StreamCoins {
 /// Sends Server-Sent Events: an event `snapshot` at once and after each sync, with the body of `GET /coins` at that time,
 /// and a comment every 15 seconds. If posts are read later than prices, a second event of the same sync adds them. No
 /// event is sent when a snapshot becomes `stale`: compare `as_of` with the time. With `Last-Event-ID`, the newest event is
-/// sent at once only if its `id` differs. The stream ends when the token expires, the session ends or the server stops:
+/// sent at once only if its `id` differs.
+///
+/// With `delta=true`, the first event is `snapshot`, and later ones are `delta`: `data` has the coins that have changed, each
+/// with its `id` and the members that differ (all members of a new coin), `removed` the ids of coins that have left the
+/// list, and `base` the `id` of the event to which this applies. If a client has missed an event, it gets a `snapshot` again.
+///
+/// The stream ends when the token expires, the session ends or the server stops:
 /// refresh the token if it has expired, and reconnect.
 #[utoipa::path(
     tag = "coins",
@@ -136,7 +146,7 @@ pub async fn stream_coins(
     streams: Data<Streams>,
     envelope: Data<Envelope>,
 ) -> Result<HttpResponse, Problem> {
-    let currency = query.0.currency;
+    let StreamCoins { currency, delta } = query.0;
     view.current(currency.as_deref())?;
     let newest = view.newest(currency.as_deref())?;
     let slot = streams.into_inner().acquire(me.id, MAX_STREAMS)?;
@@ -146,6 +156,7 @@ pub async fn stream_coins(
     let reader = Reader {
         view,
         currency,
+        delta,
         newest,
         last,
         started: false,
@@ -165,6 +176,8 @@ pub async fn stream_coins(
 struct Reader {
     view: Data<View>,
     currency: Option<String>,
+    /// Whether the client wants changes.
+    delta: bool,
     newest: watch::Receiver<Option<Version>>,
     /// The version that was sent last.
     last: Option<Version>,
@@ -195,8 +208,9 @@ impl Reader {
                 && newest != self.last
                 && let Ok(current) = self.view.current(self.currency.as_deref())
             {
-                self.last = Some(current.version);
-                return self.write(current.event.clone());
+                let base = self.last.replace(current.version).filter(|_| self.delta);
+                let changes = base.and_then(|base| current.since(base));
+                return self.write(changes.unwrap_or(&current.event).clone());
             }
             if self.written_at.elapsed() >= HEARTBEAT {
                 return self.write(Bytes::from_static(b":\n\n"));

@@ -3,9 +3,10 @@
 use std::{
     fmt::{self, Display, Formatter},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use actix_web::web::Bytes;
@@ -15,9 +16,12 @@ use diesel::{PgConnection, QueryResult};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::body::{CoinList, Provenance, event};
+use super::{
+    body::{CoinList, Provenance, event},
+    delta::Delta,
+};
 use crate::{
-    clock::Clock,
+    clock::{Clock, start_of_slot},
     config::{Coins, Social},
     db::{Change, Follow, SnapshotId},
     http::{Prepared, Problem, kind},
@@ -28,6 +32,8 @@ use crate::{
 /// Missed syncs after which data counts as stale.
 const STALE_AFTER: i32 = 3;
 const MINUTE: i64 = 60;
+/// A sync takes some seconds, at most this or a tenth of the interval.
+const SYNC_TIME: Duration = Duration::from_secs(10);
 
 pub struct View {
     clock: Clock,
@@ -94,8 +100,25 @@ pub(super) struct Current {
     pub whole: Prepared,
     /// The same body as an event for streams.
     pub event: Bytes,
-    /// When `stale` or `age_seconds` change, or the state of a social source.
+    provenance: Provenance,
+    /// What was served before.
+    previous: Option<(Version, Arc<Snapshot>)>,
+    /// What has changed since, as an event; made when the first stream needs it.
+    delta: OnceLock<Bytes>,
+    /// When `stale`, `age_seconds` or `next_update_at` change, or the state of a social source.
     renew_at: DateTime<Utc>,
+}
+
+impl Current {
+    /// Returns the changes since this version as an event; None if it is not the version before.
+    pub fn since(&self, base: Version) -> Option<&Bytes> {
+        let (_, old) = self.previous.as_ref().filter(|(version, _)| *version == base)?;
+        Some(self.delta.get_or_init(|| {
+            let delta = Delta::between(old, &self.snapshot, base.to_string(), self.provenance.clone());
+            let json = serde_json::to_vec(&delta).expect("numbers and texts");
+            event(self.version, "delta", &json)
+        }))
+    }
 }
 
 impl View {
@@ -138,15 +161,10 @@ impl View {
         let Some(_renewing) = self.renewal.try_lock() else {
             return Ok(current.clone());
         };
-        let renewed = self.prepare(current.snapshot.clone());
+        let renewed = self.prepare(current.snapshot.clone(), current.previous.clone());
         // Keeps a newer snapshot that arrived meanwhile.
         chosen.current.compare_and_swap(current, Some(renewed.clone()));
         Ok(renewed)
-    }
-
-    /// The code of the currency of requests that name none.
-    pub(super) fn default_currency(&self) -> &str {
-        &self.currencies[0].code
     }
 
     /// Watches the version of the newest snapshot in this currency.
@@ -197,8 +215,19 @@ impl View {
             currency: snapshot.currency.clone(),
             stale,
             age_seconds: stale.then(|| if minutes > 0 { minutes } else { age.num_seconds() }),
+            next_update_at: self.wants_real.then(|| self.next_update(snapshot, now)),
             social_sources: self.sources.load().status(now),
         }
+    }
+
+    /// When data newer than this snapshot is expected; later than now.
+    fn next_update(&self, snapshot: &Snapshot, now: DateTime<Utc>) -> DateTime<Utc> {
+        let interval = self.interval.to_std().expect("not negative");
+        let takes = (interval / 10).min(SYNC_TIME);
+        let after = |time| start_of_slot(time, interval) + interval + takes;
+        let next = after(snapshot.fetched_at);
+        // The last one is late or has failed.
+        if next > now { next } else { after(now - takes) }
     }
 
     /// When the snapshot becomes stale.
@@ -210,7 +239,7 @@ impl View {
         (snapshot.fetched_at + missed).min(snapshot.as_of + missed.max(FROZEN_AFTER))
     }
 
-    fn prepare(&self, snapshot: Arc<Snapshot>) -> Arc<Current> {
+    fn prepare(&self, snapshot: Arc<Snapshot>, previous: Option<(Version, Arc<Snapshot>)>) -> Arc<Current> {
         let (now, sources) = (self.clock.now(), self.sources.load());
         let snapshot = with_staleness(snapshot, &sources, now);
         let provenance = self.provenance(&snapshot);
@@ -218,11 +247,14 @@ impl View {
             None => self.good_until(&snapshot),
             Some(age) => snapshot.as_of + TimeDelta::seconds((age + MINUTE) / MINUTE * MINUTE),
         };
-        let renew_at = sources.next_change(now).map_or(market, |social| social.min(market));
-        let whole = Prepared::new(&CoinList { provenance, data: snapshot.coins.iter().collect() });
+        let changes = [sources.next_change(now), provenance.next_update_at];
+        let renew_at = changes.into_iter().flatten().fold(market, DateTime::min);
+        let data = snapshot.coins.iter().collect();
+        let whole = Prepared::new(&CoinList { provenance: provenance.clone(), data });
         let version = Version::of(&snapshot);
-        let event = event(version, whole.plain());
-        Arc::new(Current { version, snapshot, whole, event, renew_at })
+        let event = event(version, "snapshot", whole.plain());
+        let delta = OnceLock::new();
+        Arc::new(Current { version, snapshot, whole, event, provenance, previous, delta, renew_at })
     }
 }
 
@@ -285,7 +317,11 @@ impl View {
             let converted = |coin: Coin| if own { coin } else { convert(&coin, &rate) };
             let coins = kept.coins.into_iter().map(converted).collect();
             let snapshot = Snapshot { coins, currency: rate.currency, ..kept };
-            prepared.push((entry, Some(self.prepare(Arc::new(snapshot)))));
+            let previous = entry.current.load().as_ref().and_then(|served| {
+                let same = served.version == Version::of(&snapshot);
+                if same { served.previous.clone() } else { Some((served.version, served.snapshot.clone())) }
+            });
+            prepared.push((entry, Some(self.prepare(Arc::new(snapshot), previous))));
         }
         // All at once, so that responses in two currencies come from one snapshot.
         Ok(Box::new(move || {
@@ -325,7 +361,7 @@ mod tests {
                 coins: Vec::new(),
                 recent: HashMap::new(),
             };
-            view.prepare(Arc::new(snapshot))
+            view.prepare(Arc::new(snapshot), None)
         };
         for id in 1..=500 {
             entry.current.store(Some(of(2 * id)));

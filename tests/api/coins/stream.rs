@@ -45,6 +45,64 @@ async fn each_sync_is_an_event_and_a_client_resumes_after_its_last_one() {
     }
 }
 
+/// Applies the changes of an event to a list of coins, as a client does.
+fn apply(list: &mut Value, delta: &Value) {
+    let removed = delta["removed"].as_array().unwrap();
+    let coins = list["data"].as_array_mut().unwrap();
+    coins.retain(|coin| !removed.contains(&coin["id"]));
+    for change in delta["data"].as_array().unwrap() {
+        match coins.iter_mut().find(|coin| coin["id"] == change["id"]) {
+            Some(coin) => coin.as_object_mut().unwrap().extend(change.as_object().unwrap().clone()),
+            None => coins.push(change.clone()),
+        }
+    }
+    coins.sort_by_key(|coin| coin["rank"].as_i64());
+    for (name, value) in delta.as_object().unwrap() {
+        if !["data", "removed", "base"].contains(&name.as_str()) {
+            list[name] = value.clone();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_of_changes_leads_to_the_same_list() {
+    let market = Market::start().await;
+    let app = market.app("coingecko", &[]);
+    let admin = app.admin().await;
+    from(&admin, "coingecko").await;
+    let mut events = Events::open(&app, &admin, "?delta=true", None).await;
+    let (name, mut base, mut list) = events.named_event().await.unwrap();
+    assert_eq!((name.as_str(), &list), ("snapshot", &admin.get(COINS).await.json()));
+    let changes: [fn(&mut Value); 3] = [
+        |coins| coins[0]["current_price"] = 70_300.into(),
+        |coins| {
+            coins[0]["current_price"] = 70_300.into();
+            coins.as_array_mut().unwrap().remove(3);
+        },
+        |coins| coins[0]["current_price"] = 70_400.into(),
+    ];
+    for (step, change) in changes.into_iter().enumerate() {
+        market.coingecko.say(vec![changed("coingecko_markets_gbp", change)]);
+        admin.post_empty(SYNC).await.assert(202);
+        let (name, id, delta) = events.named_event().await.unwrap();
+        assert_eq!((name.as_str(), delta["base"].as_str()), ("delta", Some(base.as_str())));
+        let sent = delta["data"].as_array().unwrap();
+        if step == 0 {
+            assert_eq!((&sent[0]["price"], sent[0].get("name")), (&json!(70_300.0), None));
+            let members: Vec<_> = sent[1].as_object().unwrap().keys().collect();
+            assert_eq!(members, ["id", "updated_at"], "its price is the same");
+        }
+        assert_eq!(delta["removed"].as_array().unwrap().len(), usize::from(step == 1), "{delta}");
+        apply(&mut list, &delta);
+        assert_eq!(list, admin.get(COINS).await.json());
+        base = id;
+    }
+    // Whoever comes back after a gap gets everything.
+    let (name, ..) = Events::open(&app, &admin, "?delta=true", Some("1")).await.named_event().await.unwrap();
+    assert_eq!(name, "snapshot");
+    admin.get(&format!("{STREAM}?delta=1")).await.assert_problem(400, "malformed-query");
+}
+
 #[tokio::test]
 async fn a_stream_opened_during_an_outage_shows_the_age_of_the_data() {
     let market = Market::start().await;

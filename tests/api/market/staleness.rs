@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde_json::Value;
 
 use crate::support::{
-    eventually,
+    App, Client, eventually,
     market::{COINS, Market, app, changed, fresh, from, until, updated_at},
     noon,
     noted::until_failed,
@@ -34,6 +35,28 @@ async fn data_becomes_stale_with_its_age_and_recovers() {
     assert_eq!(body["stale"], true);
     assert!(body["age_seconds"].as_i64().unwrap() >= 60);
     user.refresh().await.assert(200);
+}
+
+#[tokio::test]
+async fn a_response_says_when_to_ask_again() {
+    let market = Market::start().await;
+    let app = market.app("coingecko", &[("COINS_SYNC_INTERVAL", "1h")]);
+    let mut user = app.user().await;
+    let next = async |user: &Client| -> DateTime<Utc> {
+        let body = user.get(COINS).await.assert(200).json();
+        body["next_update_at"].as_str().unwrap().parse().unwrap()
+    };
+    from(&user, "coingecko").await;
+    let first = next(&user).await;
+    let wait = first - app.clock.now();
+    assert!(wait > TimeDelta::zero() && wait <= TimeDelta::hours(1), "{wait}");
+    assert_eq!(first.timestamp() % 3600, 10, "10 seconds after the start of a sync");
+    market.coingecko.say(vec![fixture(500, "coingecko_error_429")]);
+    app.clock.advance(Duration::from_mins(60));
+    user.refresh().await.assert(200);
+    assert_eq!(next(&user).await, first + TimeDelta::hours(1), "the sync failed, so it is the one after");
+    let body = App::start().user().await.get(COINS).await.json();
+    assert_eq!(body["next_update_at"], Value::Null, "no provider is configured");
 }
 
 #[tokio::test]

@@ -37,15 +37,22 @@ impl Events {
         }
     }
 
-    /// Id and data of the next event.
+    /// Id and data of the next event, which is a snapshot.
     pub async fn event(&mut self) -> Option<(String, Value)> {
+        let (name, id, data) = self.named_event().await?;
+        assert_eq!(name, "snapshot");
+        Some((id, data))
+    }
+
+    /// Name, id and data of the next event.
+    pub async fn named_event(&mut self) -> Option<(String, String, Value)> {
         loop {
             let block = self.block().await?;
             let field =
                 |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
             if let Some(data) = field("data: ") {
-                assert_eq!(field("event: ").unwrap(), "snapshot");
-                return Some((field("id: ").unwrap(), serde_json::from_str(&data).unwrap()));
+                let data = serde_json::from_str(&data).unwrap();
+                return Some((field("event: ").unwrap(), field("id: ").unwrap(), data));
             }
         }
     }
