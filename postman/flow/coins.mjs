@@ -155,6 +155,10 @@ export const coins = {
       at: ['/from', 'range'],
     },
     {
+      call: 'list_trending_coins',
+      test: () => pm.test('has coins in order', () => pm.expect(body.data).to.be.an('array')),
+    },
+    {
       call: 'stream_coins',
       endless: true,
       about:

@@ -127,6 +127,7 @@ struct Services {
     coin_settings: Data<config::Coins>,
     end_keys: Data<coins::EndKeys>,
     streams: Data<coins::Streams>,
+    trends: Data<coins::Trends>,
     social_settings: Data<config::Social>,
     origins: Origins,
     /// The mails of this server; None in production and with a public address.
@@ -224,6 +225,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         coin_settings: Data::new(config.coins.clone()),
         end_keys: end_keys.clone(),
         streams: Data::new(coins::Streams::default()),
+        trends: Data::new(coins::Trends::default()),
         social_settings: Data::new(config.social.clone()),
         origins: Origins::new(config),
         mailbox: mails.mailer.mailbox(),
@@ -371,6 +373,7 @@ impl Services {
             coin_settings,
             end_keys,
             streams,
+            trends,
             social_settings,
             origins,
             mailbox,
@@ -403,6 +406,7 @@ impl Services {
             .app_data(coin_settings)
             .app_data(end_keys)
             .app_data(streams)
+            .app_data(trends)
             .app_data(social_settings)
             .configure(|app| undocumented_routes(app, swagger_ui, mailbox))
             .default_service(web::to(fallback))

@@ -17,6 +17,7 @@ mod read;
 mod select;
 mod sparse;
 mod stream;
+mod trending;
 mod unit;
 mod view;
 mod watchlist;
@@ -27,6 +28,7 @@ pub use self::{
     alerts::{AlertLinks, AlertMailContext, Alerts, CoinAlertMail, CoinAlertsMail, EndKeys, one_click},
     body::Provenance,
     stream::Streams,
+    trending::Trends,
     view::View,
 };
 
@@ -37,6 +39,7 @@ pub fn routes(config: &mut ServiceConfig) {
         // Before a coin of that name.
         .service(sparse::list_sparse_coins)
         .service(stream::stream_coins)
+        .service(trending::list_trending_coins)
         .service(read::read_coin)
         .service(history::read_history)
         .service(chart::read_chart)

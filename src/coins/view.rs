@@ -197,6 +197,11 @@ impl View {
         Problem::new(&kind::VALIDATION_FAILED).field("/currency", "currency", message)
     }
 
+    /// When the social sources were read, as of the newest snapshot.
+    pub(super) fn sources(&self) -> Arc<Sources> {
+        self.sources.load_full()
+    }
+
     /// Describes source and age of the newest snapshot in the default currency; None until there is one.
     pub fn newest_provenance(&self) -> Option<Provenance> {
         Some(self.provenance(&self.current(None).ok()?.snapshot))

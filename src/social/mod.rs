@@ -21,6 +21,7 @@ mod silence;
 mod sources;
 mod store;
 mod summary;
+mod trends;
 mod websocket;
 
 pub use self::{
@@ -31,4 +32,5 @@ pub use self::{
     silence::{Limits, SocialSource, SourceState, Sources},
     sources::{budgets, specs as provider_specs},
     store::current,
+    trends::{Compared, Trend, last_full_hour, trends},
 };

@@ -136,6 +136,11 @@ impl Sources {
         self.silent_from(source).is_some_and(|at| now < at)
     }
 
+    /// Returns the sources that were read lately.
+    pub fn heard(&self, now: DateTime<Utc>) -> impl Iterator<Item = &str> {
+        self.read_at.keys().map(String::as_str).filter(move |name| self.is_heard(name, now))
+    }
+
     /// Returns for how long a source may be unread.
     pub fn limit(&self, source: &str) -> TimeDelta {
         self.limits.of(source)

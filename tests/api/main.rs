@@ -58,6 +58,7 @@ mod coins {
     mod list;
     mod portfolio;
     mod stream;
+    mod trending;
     mod watchlist;
 }
 mod market {
