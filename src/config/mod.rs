@@ -18,6 +18,7 @@ mod registration;
 mod secret_key;
 mod security;
 mod server;
+mod simulation;
 mod social;
 mod storage;
 mod strength;
@@ -44,6 +45,7 @@ pub use self::{
     secret_key::{SecretKey, SecretKeyError},
     security::{Passwords, SigningAlgorithm, Tokens},
     server::{ForwardedBy, Server, Tls},
+    simulation::{Scenario, Simulation},
     social::{BudgetSpec, Social, SocialSettings, SocialSpec, UrlsSpec},
     storage::{S3, Storage},
 };
@@ -70,6 +72,7 @@ pub struct Config {
     pub coins: Coins,
     pub mail: Mail,
     pub social: Social,
+    pub simulation: Simulation,
     pub accounts: Accounts,
     pub storage: Storage,
     pub log: Log,
@@ -174,6 +177,7 @@ impl Config {
             tokens: Tokens::read(&mut env),
             coins: Coins::read(&mut env, &specs.market),
             social: Social::read(&mut env, &specs.social),
+            simulation: Simulation::read(&mut env),
             accounts: Accounts::read(&mut env, &mail.transport),
             storage: Storage::read(&mut env, &data_dir),
             mail,
