@@ -184,11 +184,11 @@ mod tests {
     fn the_columns_of_a_table_are_the_values_of_the_schema_in_its_order() {
         let all: Vec<_> = Fields::default().columns().collect();
         let market = "id symbol name slug rank price volume_24h volume_change_24h percent_change_1h \
-            percent_change_24h percent_change_7d market_cap social.sentiment social.sentiment_basic \
+            percent_change_24h percent_change_7d market_cap updated_at social.sentiment social.sentiment_basic \
             social.interval.low social.interval.high social.standard_deviation";
         assert!(all.join(" ").starts_with(market), "{all:?}");
         assert!(all.ends_with(&["social.missing.popularity", "social.sources", "social.as_of"]), "{all:?}");
-        assert_eq!(all.len(), 32);
+        assert_eq!(all.len(), 33);
         let quote: Vec<_> = Fields::parse("quote").expect("known").columns().collect();
         assert_eq!(quote[..4], ["id", "symbol", "quote.currency", "quote.price"]);
         assert_eq!(quote.len(), 10);

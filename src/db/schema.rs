@@ -106,6 +106,7 @@ diesel::table! {
         market_cap_samples -> Int4,
         sentiment_samples -> Int4,
         popularity_samples -> Int4,
+        sources -> Array<Nullable<Text>>,
     }
 }
 
@@ -123,6 +124,7 @@ diesel::table! {
         market_cap -> Nullable<Float8>,
         sentiment -> Nullable<Float8>,
         popularity -> Nullable<Float8>,
+        updated_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -148,6 +150,7 @@ diesel::table! {
         currency -> Text,
         as_of -> Timestamptz,
         fetched_at -> Timestamptz,
+        is_repeat -> Bool,
     }
 }
 
@@ -228,6 +231,8 @@ diesel::table! {
         last_error_at -> Nullable<Timestamptz>,
         usage_day -> Nullable<Date>,
         used -> Int4,
+        usage_month -> Nullable<Date>,
+        used_in_month -> Int4,
     }
 }
 

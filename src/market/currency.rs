@@ -13,7 +13,7 @@ use super::model::{Coin, Entry, Numbers, Rate};
 /// Converts a coin to the rate's currency.
 pub fn convert(coin: &Coin, rate: &Rate) -> Coin {
     let numbers = convert_numbers(&coin.numbers(), rate);
-    Coin::new(coin.into(), coin.rank, coin.social.clone(), numbers, &rate.currency)
+    Coin::new(coin.into(), coin.rank, coin.social.clone(), numbers, coin.updated_at, &rate.currency)
 }
 
 fn convert_numbers(numbers: &Numbers, rate: &Rate) -> Numbers {
@@ -68,6 +68,7 @@ mod tests {
             slug: "b".into(),
             rank: 1,
             numbers: numbers(price, 0.0),
+            updated_at: None,
         }
     }
 

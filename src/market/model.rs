@@ -54,6 +54,8 @@ pub struct Coin {
     /// Price times circulating supply.
     #[schema(example = 1_400_804_910_814.55)]
     pub market_cap: Option<f64>,
+    /// When the provider last updated this price; null if it does not report that.
+    pub updated_at: Option<DateTime<Utc>>,
     /// The amounts and changes again, in one object with their currency.
     pub quote: Quote,
     /// Null if no source was read for this coin in the last 7 days.
@@ -108,6 +110,7 @@ impl Coin {
         rank: i32,
         social: Option<Social>,
         numbers: Numbers,
+        updated_at: Option<DateTime<Utc>>,
         currency: &str,
     ) -> Self {
         let Identity { id, symbol, name, slug } = identity;
@@ -143,6 +146,7 @@ impl Coin {
             percent_change_24h,
             percent_change_7d,
             market_cap,
+            updated_at,
             quote,
             social,
         }
@@ -225,6 +229,8 @@ pub struct Entry {
     pub slug: String,
     pub rank: i32,
     pub numbers: Numbers,
+    /// When the provider last updated the price.
+    pub updated_at: Option<DateTime<Utc>>,
 }
 
 /// A report and the rates of the other currencies, to be published together.

@@ -118,13 +118,13 @@ struct Row {
     price_change_percentage_24h_in_currency: Option<f64>,
     price_change_percentage_7d_in_currency: Option<f64>,
     price_change_percentage_24h: Option<f64>,
+    #[serde(default, deserialize_with = "listing::time")]
     last_updated: Option<DateTime<Utc>>,
 }
 
 fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result<Report, Failure> {
     let Readable::<Row> { items: rows, .. } = serde_json::from_slice(body)
         .map_err(|error| decode_error(body).unwrap_or_else(|| Failure::unexpected_body(error)))?;
-    let stated = rows.iter().filter_map(|row| row.last_updated).max();
     let listings = rows.into_iter().map(|row| Listing {
         slug: row.id.clone(),
         provider_coin_id: row.id,
@@ -142,8 +142,9 @@ fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result
             percent_change_7d: row.price_change_percentage_7d_in_currency,
             market_cap: row.market_cap,
         },
+        updated_at: row.last_updated,
     });
-    listing::build_report(listings, currency, count, stated, now)
+    listing::build_report(listings, currency, count, None, now)
 }
 
 fn decode_rates(body: &[u8], base: &str, currencies: &[String]) -> Result<Rates, Failure> {

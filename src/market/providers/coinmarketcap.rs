@@ -129,6 +129,7 @@ struct Envelope {
 
 #[derive(Deserialize)]
 struct Status {
+    #[serde(default, deserialize_with = "listing::time")]
     timestamp: Option<DateTime<Utc>>,
     #[serde(default, deserialize_with = "number_or_text")]
     error_code: i64,
@@ -182,6 +183,8 @@ struct Quote {
     percent_change_24h: Option<f64>,
     percent_change_7d: Option<f64>,
     market_cap: Option<f64>,
+    #[serde(default, deserialize_with = "listing::time")]
+    last_updated: Option<DateTime<Utc>>,
 }
 
 fn number_or_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
@@ -230,6 +233,7 @@ fn listing(row: Row, currency: &str) -> Option<Listing> {
             percent_change_7d: quote.percent_change_7d,
             market_cap: quote.market_cap,
         },
+        updated_at: quote.last_updated,
     })
 }
 

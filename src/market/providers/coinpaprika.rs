@@ -88,6 +88,7 @@ struct Row {
     symbol: String,
     name: String,
     rank: Option<i32>,
+    #[serde(default, deserialize_with = "listing::time")]
     last_updated: Option<DateTime<Utc>>,
     quotes: HashMap<String, Quote>,
 }
@@ -107,12 +108,11 @@ fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result
     let Readable::<Row> { items: mut rows, .. } =
         serde_json::from_slice(body).map_err(Failure::unexpected_body)?;
     rows.retain(|row| row.rank.is_some_and(|rank| (1..=i64::from(count)).contains(&i64::from(rank))));
-    let stated = rows.iter().filter_map(|row| row.last_updated).max();
     let listings = rows.into_iter().filter_map(|mut row| {
         let quote = row.quotes.remove(currency)?;
         listing(row, &quote)
     });
-    listing::build_report(listings, currency, count, stated, now)
+    listing::build_report(listings, currency, count, None, now)
 }
 
 fn listing(row: Row, quote: &Quote) -> Option<Listing> {
@@ -132,6 +132,7 @@ fn listing(row: Row, quote: &Quote) -> Option<Listing> {
             percent_change_7d: quote.percent_change_7d,
             market_cap: quote.market_cap,
         },
+        updated_at: row.last_updated,
         provider_coin_id: row.id,
     })
 }

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Datelike, Utc};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::super::model::{Entry, Numbers, Report};
 use crate::upstream::{Failure, clean};
@@ -24,10 +26,22 @@ pub struct Listing {
     pub slug: String,
     pub rank: Option<i32>,
     pub numbers: Numbers,
+    /// When the provider last updated the price.
+    pub updated_at: Option<DateTime<Utc>>,
+}
+
+/// Reads a time, for `deserialize_with`. A value that is no time is None: it does not make the numbers beside it wrong.
+pub fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    let value = Option::<Value>::deserialize(deserializer)?;
+    Ok(value.as_ref().and_then(Value::as_str).and_then(|text| text.parse().ok()))
 }
 
 /// Builds a report of the top `count` coins by rank. Of rows with the same id the first counts. A list in which fewer than
 /// four fifths of the wanted coins have a price is refused: the previous snapshot is better.
+///
+/// The time of the data is the median of the times of the prices, so neither one coin that stands still nor one wrong time
+/// decides; of an even number the earlier of the two in the middle. Without any, it is the time that is `stated` for the
+/// list, else now. Times in the future count as now: they come from another clock.
 pub fn build_report(
     listings: impl IntoIterator<Item = Listing>,
     currency: &str,
@@ -39,7 +53,7 @@ pub fn build_report(
     let mut seen = HashSet::new();
     let mut entries: Vec<Entry> = listings
         .into_iter()
-        .filter_map(entry)
+        .filter_map(|listing| entry(listing, now))
         .filter(|entry| seen.insert(entry.provider_coin_id.clone()))
         .collect();
     entries.sort_by_key(|entry| entry.rank);
@@ -48,12 +62,23 @@ pub fn build_report(
     if priced == 0 || priced * 5 < count * 4 {
         return Err(Failure::unexpected_body(format!("only {priced} of {count} coins have a price")));
     }
-    let as_of = stated.filter(|time| time.year() >= MIN_YEAR).unwrap_or(now).min(now);
+    let as_of = median_time(&entries).or_else(|| plausible(stated, now)).unwrap_or(now);
     Ok(Report { currency: currency.to_owned(), as_of, entries })
 }
 
+fn median_time(entries: &[Entry]) -> Option<DateTime<Utc>> {
+    let priced = entries.iter().filter(|entry| entry.numbers.price.is_some());
+    let mut times: Vec<_> = priced.filter_map(|entry| entry.updated_at).collect();
+    times.sort_unstable();
+    times.get(times.len().checked_sub(1)? / 2).copied()
+}
+
+fn plausible(time: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    time.filter(|time| time.year() >= MIN_YEAR).map(|time| time.min(now))
+}
+
 /// Checks a row; None for a coin without a rank or a name.
-fn entry(listing: Listing) -> Option<Entry> {
+fn entry(listing: Listing, now: DateTime<Utc>) -> Option<Entry> {
     let amount = |value: Option<f64>| value.filter(|value| (0.0..=MAX_AMOUNT).contains(value));
     let change = |value: Option<f64>| value.filter(|value| (-100.0..=MAX_CHANGE).contains(value));
     let text = |text: &str| {
@@ -85,11 +110,14 @@ fn entry(listing: Listing) -> Option<Entry> {
             percent_change_7d: change(percent_change_7d),
             market_cap: amount(market_cap),
         },
+        updated_at: plausible(listing.updated_at, now),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
 
     fn listing(id: u32) -> Listing {
@@ -100,6 +128,7 @@ mod tests {
             slug: "b".into(),
             rank: Some(1),
             numbers: Numbers { price: Some(1.0), ..Numbers::default() },
+            updated_at: None,
         }
     }
 
@@ -162,6 +191,47 @@ mod tests {
         };
         assert_eq!(as_of("1970-01-01T00:00:00Z"), now);
         assert_eq!(as_of("2999-01-01T00:00:00Z"), now);
-        assert_eq!(as_of("2026-11-20T09:59:00Z"), now - chrono::TimeDelta::minutes(1));
+        assert_eq!(as_of("2026-11-20T09:59:00Z"), now - TimeDelta::minutes(1));
+    }
+
+    #[test]
+    fn the_time_of_the_data_is_the_median_of_the_times_of_its_prices() {
+        let now: DateTime<Utc> = "2026-11-20T10:00:00Z".parse().expect("time");
+        // In minutes before now; None for a coin without a time.
+        let age = |ages: &[Option<i64>]| {
+            let times = ages.iter().map(|age| age.map(|age| now - TimeDelta::minutes(age)));
+            let listings = (0..).zip(times).map(|(id, updated_at)| Listing { updated_at, ..listing(id) });
+            let count = u32::try_from(ages.len()).expect("few");
+            let stated = Some(now - TimeDelta::minutes(7));
+            let report = build_report(listings, "GBP", count, stated, now).expect("a report");
+            (now - report.as_of).num_minutes()
+        };
+        let few = |age| [Some(age); 5];
+        assert_eq!(age(&[Some(300), Some(1), Some(2), Some(1), Some(1)]), 1, "one slow coin");
+        assert_eq!(age(&[few(300), few(1)].concat()), 300, "half of the coins stand still");
+        assert_eq!(age(&[Some(-500_000_000), Some(3), Some(4)]), 3, "one from the future");
+        assert_eq!(age(&[Some(-5), Some(-5), Some(4)]), 0, "another clock");
+        assert_eq!(age(&[None, None, Some(2), None]), 2, "one that has a time");
+        assert_eq!(age(&[Some(30_000_000), Some(5), None]), 5, "one from before bitcoin");
+        assert_eq!(age(&[None, None, None]), 7, "none");
+        // A coin without a price says nothing about the age of prices.
+        let unpriced = Listing { updated_at: Some(now - TimeDelta::hours(9)), ..priced(9, None) };
+        let updated_at = Some(now - TimeDelta::minutes(1));
+        let rows = (0..4).map(|id| Listing { updated_at, ..listing(id) }).chain([unpriced]);
+        assert_eq!(Some(build_report(rows, "GBP", 5, None, now).expect("a report").as_of), updated_at);
+    }
+
+    #[test]
+    fn a_time_that_is_none_does_not_make_a_row_unreadable() {
+        #[derive(Deserialize)]
+        struct Row {
+            #[serde(default, deserialize_with = "time")]
+            at: Option<DateTime<Utc>>,
+        }
+        let read = |text: &str| serde_json::from_str::<Row>(text).expect("a row").at;
+        assert_eq!(read(r#"{"at": "1970-01-01T00:00:00Z"}"#), Some(DateTime::UNIX_EPOCH));
+        for odd in [r#"{"at": "soon"}"#, r#"{"at": 12}"#, r#"{"at": {}}"#, r#"{"at": null}"#, "{}"] {
+            assert_eq!(read(odd), None, "{odd}");
+        }
     }
 }

@@ -1,5 +1,8 @@
 //! Reads and rolls up history: snapshots are kept for a week, hours for 90 days, days (UTC) forever.
 //!
+//! A point stands at the time of its data, not of the sync that read it. Snapshots that repeat data of the same time
+//! (`coin_snapshots.is_repeat`) add nothing.
+//!
 //! A roll-up covers whole intervals up to `coin_rollups.done_until`. It may be repeated, late or interrupted: later intervals
 //! are read from the snapshots, so a response is always complete.
 
@@ -8,9 +11,10 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
     PgConnection, QueryResult,
+    dsl::{max, min, not},
     prelude::*,
     sql_query,
-    sql_types::{BigInt, Double, Integer, Nullable, Text, Timestamptz},
+    sql_types::{Array, BigInt, Double, Integer, Nullable, Text, Timestamptz},
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -22,8 +26,9 @@ use crate::db::{
 
 pub(super) const KEEP_SNAPSHOTS: TimeDelta = TimeDelta::days(7);
 pub(super) const KEEP_HOURS: TimeDelta = TimeDelta::days(90);
-/// The time within which replicas commit the snapshots of an interval that has ended.
-const GRACE: TimeDelta = TimeDelta::minutes(3);
+/// Data may be older than the newest stored data by this and a few minutes, so an interval is rolled up after that. It is
+/// more than the step back that [`super::publish::is_older`] accepts.
+const GRACE: TimeDelta = TimeDelta::minutes(20);
 /// Intervals per transaction; each is one short statement.
 const MAX_ROLL_UPS: usize = 6;
 
@@ -99,19 +104,23 @@ pub struct Point {
     /// Snapshots in the interval.
     #[diesel(sql_type = Integer)]
     pub samples: i32,
+    /// Market data providers of the snapshots, in alphabetical order; empty if it was not recorded.
+    #[diesel(sql_type = Array<Text>)]
+    pub sources: Vec<String>,
 }
 
 /// Aggregates a group of [`SNAPSHOTS`] into a point.
 const NUMBERS: &str = "\
-    (array_agg(q.price * r.rate ORDER BY s.id) FILTER (WHERE q.price IS NOT NULL))[1] AS open, \
+    (array_agg(q.price * r.rate ORDER BY s.as_of, s.id) FILTER (WHERE q.price IS NOT NULL))[1] AS open, \
     max(q.price * r.rate) AS high, min(q.price * r.rate) AS low, \
-    (array_agg(q.price * r.rate ORDER BY s.id DESC) FILTER (WHERE q.price IS NOT NULL))[1] AS close, \
+    (array_agg(q.price * r.rate ORDER BY s.as_of DESC, s.id DESC) FILTER (WHERE q.price IS NOT NULL))[1] AS close, \
     avg(q.volume_24h * r.rate) AS volume_24h, avg(q.market_cap * r.rate) AS market_cap, \
-    avg(q.sentiment) AS sentiment, avg(q.popularity) AS popularity, count(*)::int AS samples";
+    avg(q.sentiment) AS sentiment, avg(q.popularity) AS popularity, count(*)::int AS samples, \
+    array_agg(DISTINCT s.provider ORDER BY s.provider) AS sources";
 
 const SNAPSHOTS: &str = "\
     FROM coin_snapshots s JOIN snapshot_rates r ON r.snapshot_id = s.id \
-    JOIN coin_quotes q ON q.snapshot_id = s.id WHERE s.provider <> 'demo'";
+    JOIN coin_quotes q ON q.snapshot_id = s.id WHERE s.provider <> 'demo' AND NOT s.is_repeat";
 
 /// Writes SQL for each number of which a point has the mean. Providers may leave some out, so each mean has its own weight.
 fn each_mean(sql: impl Fn(&str) -> String) -> String {
@@ -130,13 +139,13 @@ pub fn history(
     let start = step.floor(from + step.length() - TimeDelta::microseconds(1));
     let rolled_until = done_until(conn, step)?.unwrap_or(start);
     sql_query(format!(
-        "SELECT at, open, high, low, close, volume_24h, market_cap, sentiment, popularity, samples \
+        "SELECT at, open, high, low, close, volume_24h, market_cap, sentiment, popularity, samples, sources \
          FROM coin_history WHERE coin_id = $1 AND currency = $2 AND step_seconds = $3 \
              AND at >= $4 AND at < $5 AND at < $6 \
          UNION ALL \
-         SELECT to_timestamp(floor(extract(epoch FROM s.fetched_at) / $3) * $3) AS at, {NUMBERS} {SNAPSHOTS} \
+         SELECT to_timestamp(floor(extract(epoch FROM s.as_of) / $3) * $3) AS at, {NUMBERS} {SNAPSHOTS} \
              AND q.coin_id = $1 AND r.currency = $2 \
-             AND s.fetched_at >= greatest($4, $6) AND s.fetched_at < $7 \
+             AND s.as_of >= greatest($4, $6) AND s.as_of < $7 \
          GROUP BY 1 ORDER BY at LIMIT $8"
     ))
     .bind::<BigInt, _>(coin_id)
@@ -161,8 +170,8 @@ pub(super) fn recent(conn: &mut PgConnection, currency: &str) -> QueryResult<Has
     }
     let start = recent_start(conn, Step::FiveMinutes)?;
     let rows: Vec<Row> = sql_query(format!(
-        "SELECT q.coin_id, to_timestamp(floor(extract(epoch FROM s.fetched_at) / $1) * $1) AS at, {NUMBERS} {SNAPSHOTS} \
-             AND r.currency = $2 AND s.fetched_at >= $3 \
+        "SELECT q.coin_id, to_timestamp(floor(extract(epoch FROM s.as_of) / $1) * $1) AS at, {NUMBERS} {SNAPSHOTS} \
+             AND r.currency = $2 AND s.as_of >= $3 \
          GROUP BY 1, 2 ORDER BY 2"
     ))
     .bind::<Integer, _>(Step::FiveMinutes.seconds())
@@ -181,10 +190,10 @@ pub(super) fn recent(conn: &mut PgConnection, currency: &str) -> QueryResult<Has
 fn recent_start(conn: &mut PgConnection, step: Step) -> QueryResult<DateTime<Utc>> {
     let mut before_newest = |count: i64| {
         coin_snapshots::table
-            .filter(coin_snapshots::provider.ne("demo"))
-            .order(coin_snapshots::id.desc())
+            .filter(coin_snapshots::provider.ne("demo").and(not(coin_snapshots::is_repeat)))
+            .order(coin_snapshots::as_of.desc())
             .offset(count)
-            .select(coin_snapshots::fetched_at)
+            .select(coin_snapshots::as_of)
             .first::<DateTime<Utc>>(conn)
             .optional()
     };
@@ -201,10 +210,15 @@ pub(super) fn done_until(conn: &mut PgConnection, step: Step) -> QueryResult<Opt
     coin_rollups::table.find(step.seconds()).select(coin_rollups::done_until).first(conn).optional()
 }
 
-/// Rolls up the intervals that have ended, the oldest first, up to [`MAX_ROLL_UPS`]; needs a transaction. Returns false if
-/// nothing is left to do.
+/// Rolls up the intervals that no later data can belong to, the oldest first, up to [`MAX_ROLL_UPS`]; needs a transaction.
+/// Returns false if nothing is left to do.
 pub fn roll_up(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<bool> {
-    let hours = roll_up_step(conn, Step::Hour, now - GRACE)?;
+    let newest: Option<DateTime<Utc>> = coin_snapshots::table
+        .filter(coin_snapshots::provider.ne("demo").and(coin_snapshots::as_of.le(now)))
+        .select(max(coin_snapshots::as_of))
+        .first(conn)?;
+    let Some(newest) = newest else { return Ok(false) };
+    let hours = roll_up_step(conn, Step::Hour, newest - GRACE)?;
     // A day is made of its hours.
     let days = match done_until(conn, Step::Hour)? {
         Some(hours_until) => roll_up_step(conn, Step::Day, hours_until)?,
@@ -238,28 +252,32 @@ fn roll_up_step(conn: &mut PgConnection, step: Step, until: DateTime<Utc>) -> Qu
 fn next_interval(conn: &mut PgConnection, step: Step) -> QueryResult<Option<DateTime<Utc>>> {
     let done = done_until(conn, step)?.unwrap_or(DateTime::UNIX_EPOCH);
     let first: Option<DateTime<Utc>> = coin_snapshots::table
-        .filter(coin_snapshots::fetched_at.ge(done).and(coin_snapshots::provider.ne("demo")))
-        .select(diesel::dsl::min(coin_snapshots::fetched_at))
+        .filter(coin_snapshots::as_of.ge(done).and(not(coin_snapshots::is_repeat)))
+        .filter(coin_snapshots::provider.ne("demo"))
+        .select(min(coin_snapshots::as_of))
         .first(conn)?;
     Ok(first.map(|first| step.floor(first)))
 }
 
 fn roll_up_interval(conn: &mut PgConnection, step: Step, start: DateTime<Utc>) -> QueryResult<()> {
-    const COLUMNS: &str = "open, high, low, close, volume_24h, market_cap, sentiment, popularity, samples, \
+    const COLUMNS: &str = "open, high, low, close, volume_24h, market_cap, sentiment, popularity, samples, sources, \
         volume_24h_samples, market_cap_samples, sentiment_samples, popularity_samples";
     let source = match step {
         Step::Day => format!(
             "SELECT coin_id, currency, $1::int, $2::timestamptz, \
                  (array_agg(open ORDER BY at) FILTER (WHERE open IS NOT NULL))[1], max(high), min(low), \
                  (array_agg(close ORDER BY at DESC) FILTER (WHERE close IS NOT NULL))[1], \
-                 {}, sum(samples)::int, {} FROM coin_history \
-             WHERE step_seconds = 3600 AND at >= $2 AND at < $3 GROUP BY 1, 2",
+                 {}, sum(samples)::int, ARRAY( \
+                     SELECT DISTINCT unnest(o.sources) AS source FROM coin_history o \
+                     WHERE o.coin_id = h.coin_id AND o.currency = h.currency AND o.step_seconds = 3600 \
+                         AND o.at >= $2 AND o.at < $3 ORDER BY source), {} \
+             FROM coin_history h WHERE step_seconds = 3600 AND at >= $2 AND at < $3 GROUP BY coin_id, currency",
             each_mean(|name| format!("sum({name} * {name}_samples) / sum({name}_samples)")),
             each_mean(|name| format!("sum({name}_samples)::int")),
         ),
         _ => format!(
             "SELECT q.coin_id, r.currency, $1::int, $2::timestamptz, {NUMBERS}, {} {SNAPSHOTS} \
-             AND s.fetched_at >= $2 AND s.fetched_at < $3 GROUP BY 1, 2",
+             AND s.as_of >= $2 AND s.as_of < $3 GROUP BY 1, 2",
             each_mean(|name| format!("count(q.{name})::int")),
         ),
     };

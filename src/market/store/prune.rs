@@ -29,7 +29,7 @@ pub fn prune(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<()> {
         .select(diesel::dsl::max(coin_snapshots::id).assume_not_null())
         .load(conn)?;
     let old: Vec<SnapshotId> = coin_snapshots::table
-        .filter(coin_snapshots::fetched_at.lt(limit(KEEP_SNAPSHOTS, rolled)))
+        .filter(coin_snapshots::as_of.lt(limit(KEEP_SNAPSHOTS, rolled)))
         .filter(coin_snapshots::id.ne_all(newest))
         .order(coin_snapshots::id)
         .limit(MAX_SNAPSHOTS_PER_RUN)

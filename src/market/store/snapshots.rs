@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use diesel::{
     Connection, PgConnection, QueryResult,
+    dsl::exists,
     prelude::*,
     sql_query,
     sql_types::{Array, BigInt, Double, Text, Timestamptz},
@@ -34,6 +35,7 @@ struct QuoteRow {
     rank: i32,
     #[diesel(embed)]
     numbers: Numbers,
+    updated_at: Option<DateTime<Utc>>,
 }
 
 /// A snapshot with its rate to one currency.
@@ -85,23 +87,38 @@ pub(super) fn insert(
 ) -> QueryResult<SnapshotId> {
     let Market { provider, id_namespace, report, .. } = market;
     let ids = coin_ids(conn, id_namespace, report, now)?;
+    let is_repeat = is_repeat(conn, provider, report, now)?;
     let snapshot_id: SnapshotId = diesel::insert_into(coin_snapshots::table)
         .values((
             coin_snapshots::provider.eq(provider),
             coin_snapshots::currency.eq(&report.currency),
             coin_snapshots::as_of.eq(report.as_of),
             coin_snapshots::fetched_at.eq(now),
+            coin_snapshots::is_repeat.eq(is_repeat),
         ))
         .returning(coin_snapshots::id)
         .get_result(conn)?;
     let lacks_change = report.entries.iter().any(|entry| entry.numbers.volume_change_24h.is_none());
-    let volumes =
-        if lacks_change { volumes_a_day_ago(conn, provider, &report.currency, now)? } else { HashMap::new() };
+    let volumes = if lacks_change { volumes_a_day_ago(conn, provider, report)? } else { HashMap::new() };
     diesel::insert_into(coin_quotes::table)
         .values(quotes(snapshot_id, report, &ids, &volumes))
         .execute(conn)?;
     insert_rates(conn, snapshot_id, market, now)?;
     Ok(snapshot_id)
+}
+
+/// Whether there is a snapshot of the same provider and currency with data of this time or later. Times in the future do
+/// not count: they come from a wrong clock, and all reports would repeat them.
+fn is_repeat(
+    conn: &mut PgConnection,
+    provider: &str,
+    report: &Report,
+    now: DateTime<Utc>,
+) -> QueryResult<bool> {
+    let same = coin_snapshots::table
+        .filter(coin_snapshots::provider.eq(provider).and(coin_snapshots::currency.eq(&report.currency)))
+        .filter(coin_snapshots::as_of.between(report.as_of, now));
+    diesel::select(exists(same)).get_result(conn)
 }
 
 fn quotes(
@@ -118,18 +135,17 @@ fn quotes(
         };
         let volume_change_24h = entry.numbers.volume_change_24h.or_else(own_change);
         let numbers = Numbers { volume_change_24h, ..entry.numbers.clone() };
-        QuoteRow { snapshot_id, coin_id, rank: entry.rank, numbers }
+        QuoteRow { snapshot_id, coin_id, rank: entry.rank, numbers, updated_at: entry.updated_at }
     };
     report.entries.iter().map(row).collect()
 }
 
-/// Returns the volumes that the same provider reported 24 hours ago, within half an hour. Volumes of different providers
+/// Returns the volumes of the same provider 24 hours before the report, within half an hour. Volumes of different providers
 /// cannot be compared, because they count different markets.
 fn volumes_a_day_ago(
     conn: &mut PgConnection,
     provider: &str,
-    currency: &str,
-    now: DateTime<Utc>,
+    report: &Report,
 ) -> QueryResult<HashMap<CoinId, f64>> {
     #[derive(QueryableByName)]
     struct Row {
@@ -143,12 +159,12 @@ fn volumes_a_day_ago(
          JOIN snapshot_rates r ON r.snapshot_id = q.snapshot_id AND r.currency = $2 \
          WHERE q.volume_24h > 0 AND q.snapshot_id = ( \
              SELECT id FROM coin_snapshots WHERE provider = $1 \
-             AND fetched_at BETWEEN $3 - interval '24 hours 30 minutes' AND $3 - interval '23 hours 30 minutes' \
-             ORDER BY abs(extract(epoch FROM $3 - interval '24 hours' - fetched_at)) LIMIT 1)",
+             AND as_of BETWEEN $3 - interval '24 hours 30 minutes' AND $3 - interval '23 hours 30 minutes' \
+             ORDER BY abs(extract(epoch FROM $3 - interval '24 hours' - as_of)), id LIMIT 1)",
     )
     .bind::<Text, _>(provider)
-    .bind::<Text, _>(currency)
-    .bind::<Timestamptz, _>(now)
+    .bind::<Text, _>(&report.currency)
+    .bind::<Timestamptz, _>(report.as_of)
     .load(conn)?;
     Ok(rows.into_iter().map(|row| (row.coin_id, row.volume)).collect())
 }
@@ -169,9 +185,9 @@ fn insert_rates(
             "CASE WHEN n.currency = $5 THEN 0 ELSE ( \
                  SELECT (n.rate / r.rate - 1) * 100 FROM coin_snapshots s \
                  JOIN snapshot_rates r ON r.snapshot_id = s.id AND r.currency = n.currency \
-                 WHERE s.currency = $5 AND s.provider <> 'demo' \
-                     AND s.fetched_at BETWEEN $6 - interval '{span}' * 1.25 AND $6 - interval '{span}' \
-                 ORDER BY s.fetched_at DESC LIMIT 1) END"
+                 WHERE s.currency = $5 AND s.provider <> 'demo' AND NOT s.is_repeat \
+                     AND s.as_of BETWEEN $6 - interval '{span}' * 1.25 AND $6 - interval '{span}' \
+                 ORDER BY s.as_of DESC LIMIT 1) END"
         )
     };
     sql_query(format!(
@@ -189,7 +205,7 @@ fn insert_rates(
     .bind::<Array<Double>, _>(all().map(|rate| rate.units).collect::<Vec<_>>())
     .bind::<Array<Timestamptz>, _>(all().map(|rate| rate.at).collect::<Vec<_>>())
     .bind::<Text, _>(base)
-    .bind::<Timestamptz, _>(now)
+    .bind::<Timestamptz, _>(market.report.as_of)
     .execute(conn)?;
     Ok(())
 }
@@ -247,7 +263,7 @@ fn coins_of(conn: &mut PgConnection, snapshot: &SnapshotRow) -> QueryResult<Vec<
     let mut social = social::current(conn, &ids, snapshot.as_of)?;
     let coin = |(quote, identity): (QuoteRow, Identity)| {
         let social = social.remove(&identity.id);
-        Coin::new(identity, quote.rank, social, quote.numbers, &snapshot.currency)
+        Coin::new(identity, quote.rank, social, quote.numbers, quote.updated_at, &snapshot.currency)
     };
     Ok(rows.into_iter().map(coin).collect())
 }

@@ -47,6 +47,7 @@ async fn a_sync_reads_the_provider_and_every_field_arrives() {
             assert_eq!(bitcoin["quote"][name], value, "quote.{name}");
         }
     }
+    assert_eq!(bitcoin["updated_at"], "2026-11-20T09:59:12Z");
     assert_eq!(bitcoin["quote"]["currency"], "GBP");
     let request = &upstream.requests()[0];
     let (line, _) = request.split_once("\r\n").unwrap();
@@ -64,6 +65,7 @@ async fn the_older_response_format_is_understood() {
     let app = app(&upstream, &[]);
     let body = from(&app.user().await, PROVIDER).await;
     assert_eq!(symbols(&body).len(), 20);
+    assert_eq!(body["data"][0]["updated_at"], "2026-11-20T09:59:12Z");
 }
 
 #[tokio::test]
@@ -178,7 +180,9 @@ async fn partial_or_older_data_does_not_replace_what_is_served() {
     let mut part = whole.clone();
     part["data"].as_array_mut().unwrap().truncate(1);
     let mut older = whole.clone();
-    older["status"]["timestamp"] = "2020-01-01T00:00:00Z".into();
+    for coin in older["data"].as_array_mut().unwrap() {
+        coin["quote"][0]["last_updated"] = "2020-01-01T00:00:00Z".into();
+    }
     older["data"][0]["quote"][0]["price"] = 1.into();
     let of = |body: &Value| Reply::Http(200, "", body.to_string().into_bytes());
     let upstream = Upstream::start(vec![of(&whole)]).await;

@@ -2,10 +2,12 @@
 
 use std::{fs, io::Write, time::Duration};
 
+use chrono::{SecondsFormat, TimeDelta};
 use serde_json::Value;
 
 use crate::support::{
-    market::{COINS, Market, SYNC, fresh, from, ids, provider, until},
+    market::{COINS, Market, SYNC, fresh, from, ids, provider, until, updated_at},
+    noon,
     upstream::{Reply, Upstream, fixture},
 };
 
@@ -40,8 +42,9 @@ async fn the_next_provider_takes_over_and_the_first_comes_back() {
 #[tokio::test]
 async fn a_provider_whose_data_stays_the_same_gives_way_to_a_newer_one() {
     let market = Market::start().await;
-    // Recorded long ago.
-    market.coinmarketcap.say(vec![fixture(200, "cmc_v3_listings_latest_gbp")]);
+    // Answered now, with prices of a while ago.
+    let before = noon().now() - TimeDelta::minutes(16);
+    market.coinmarketcap.say(vec![updated_at(before)]);
     let app = market.app("coinmarketcap,coingecko", &[("COINS_SYNC_INTERVAL", "1s")]);
     let user = app.user().await;
     until(&user, COINS, |body| body["source"] == "coingecko" && body["stale"] == false).await;
@@ -54,7 +57,8 @@ async fn a_provider_whose_data_stays_the_same_gives_way_to_a_newer_one() {
     until(&app.admin().await, SYNC, refused).await;
     assert_eq!(user.get(COINS).await.assert(200).json()["source"], "coingecko");
     let alone = market.app("coinmarketcap", &[]);
-    assert_eq!(from(&alone.user().await, "coinmarketcap").await["as_of"], "2026-11-20T10:00:00Z");
+    let before = before.to_rfc3339_opts(SecondsFormat::Secs, true);
+    assert_eq!(from(&alone.user().await, "coinmarketcap").await["as_of"], before);
 }
 
 /// Whatever one provider answers, the next one's data is served soon after.

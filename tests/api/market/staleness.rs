@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use chrono::{SecondsFormat, TimeDelta};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use crate::support::{
-    market::{COINS, app, from, until},
+    eventually,
+    market::{COINS, Market, app, changed, fresh, from, until, updated_at},
     noon,
     noted::until_failed,
-    upstream::{Reply, Upstream, fixture},
+    points::points,
+    upstream::{Upstream, fixture},
 };
 
 #[tokio::test]
@@ -21,9 +23,7 @@ async fn data_becomes_stale_with_its_age_and_recovers() {
     assert_eq!(body["stale"], true);
     assert!(body["age_seconds"].as_i64().unwrap() > 3);
 
-    let text = std::fs::read_to_string("tests/fixtures/cmc_v3_listings_latest_gbp.json").unwrap();
-    let soon = text.replacen("2026-11-20T10:00:00.000Z", "2999-01-01T00:00:00.000Z", 1);
-    upstream.say(vec![Reply::Http(200, "", soon.into_bytes())]);
+    upstream.say(vec![fresh("cmc_v3_listings_latest_gbp")]);
     let body = until(&user, COINS, |body| body["stale"] == false).await;
     assert!(body.get("age_seconds").is_none());
 
@@ -38,20 +38,59 @@ async fn data_becomes_stale_with_its_age_and_recovers() {
 
 #[tokio::test]
 async fn unchanged_data_becomes_stale_after_a_while() {
-    let text = std::fs::read_to_string("tests/fixtures/cmc_v3_listings_latest_gbp.json").unwrap();
-    let before = (noon().now() - TimeDelta::minutes(5)).to_rfc3339_opts(SecondsFormat::Millis, true);
-    let slow = text.replacen("2026-11-20T10:00:00.000Z", &before, 1).into_bytes();
-    let upstream = Upstream::start(vec![Reply::Http(200, "", slow)]).await;
+    let before = noon().now() - TimeDelta::minutes(5);
+    let upstream = Upstream::start(vec![updated_at(before)]).await;
     let app = app(&upstream, &[("COINS_SYNC_INTERVAL", "1m")]);
     let mut admin = app.admin().await;
     let body = from(&admin, "coinmarketcap").await;
     assert_eq!((&body["stale"], body.get("age_seconds")), (&false.into(), None), "the sync was just now");
     app.clock.advance(Duration::from_mins(11));
     admin.refresh().await.assert(200);
-    // Synced again, but with the same data.
-    let bitcoin = format!("{COINS}/btc");
-    until(&admin, &bitcoin, |body| body["history"].as_array().is_some_and(|all| all.len() > 1)).await;
+    // Synced again, but with the same data, which adds no point to the history.
+    eventually("another sync", async || {
+        app.count("SELECT count(*) FROM coin_snapshots WHERE provider <> 'demo'") > 1
+    })
+    .await;
+    for path in ["btc", "btc/history?interval=5m"] {
+        let body = admin.get(&format!("{COINS}/{path}")).await.assert(200).json();
+        let points = body["history"].as_array().unwrap_or_else(|| points(&body));
+        assert_eq!(points.len(), 1, "{body}");
+        let at: DateTime<Utc> = points[0]["at"].as_str().unwrap().parse().unwrap();
+        assert!((TimeDelta::zero()..TimeDelta::minutes(5)).contains(&(before - at)), "{at}, {before}");
+        assert_eq!(points[0]["samples"], 1);
+    }
     let body = admin.get(COINS).await.assert(200).json();
     assert_eq!(body["stale"], true);
     assert!(body["age_seconds"].as_i64().unwrap() >= 16 * 60, "{body}");
+}
+
+#[tokio::test]
+async fn the_time_of_the_data_is_that_of_its_prices_and_not_of_the_answer() {
+    let market = Market::start().await;
+    let five_hours_ago = noon().now() - TimeDelta::hours(5);
+    let text = five_hours_ago.to_rfc3339_opts(SecondsFormat::Secs, true);
+    market.coinmarketcap.say(vec![updated_at(five_hours_ago)]);
+    // All but the first of the others, so that it is not the newest coin that decides.
+    let all_but_one = |name| {
+        changed(name, |coins| {
+            for coin in &mut coins.as_array_mut().unwrap()[1..] {
+                coin["last_updated"] = text.clone().into();
+            }
+        })
+    };
+    market.coingecko.say(vec![all_but_one("coingecko_markets_gbp")]);
+    market.coinpaprika.say(vec![all_but_one("coinpaprika_tickers_gbp")]);
+    for name in ["coinmarketcap", "coingecko", "coinpaprika"] {
+        let app = market.app(name, &[]);
+        let user = app.user().await;
+        let body = from(&user, name).await;
+        assert_eq!((&body["as_of"], &body["stale"]), (&text.clone().into(), &true.into()), "{name}");
+        assert_eq!(body["data"][1]["updated_at"], text, "{name}");
+        assert_ne!(body["data"][0]["updated_at"] == text, name != "coinmarketcap", "{name}");
+        let sparse =
+            user.get(&format!("{COINS}/sparse?fields=updated_at&symbols=eth")).await.assert(200).json();
+        assert_eq!(sparse["data"][0]["updated_at"], text, "{name}");
+        let table = user.get(&format!("{COINS}.csv?fields=updated_at&symbols=eth")).await.assert(200).text();
+        assert!(table.starts_with("id,symbol,updated_at,") && table.contains(&text), "{table}");
+    }
 }

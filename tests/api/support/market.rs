@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use mintage::clock::Clock;
 use serde_json::Value;
 
@@ -106,6 +106,15 @@ pub fn changed(name: &str, change: impl FnOnce(&mut Value)) -> Reply {
     let mut body = serde_json::from_slice(&std::fs::read(path).expect("fixture")).expect("JSON");
     change(&mut body);
     Reply::Http(200, "", body.to_string().replace("2026-11-20T", "2999-11-20T").into_bytes())
+}
+
+/// The list of CoinMarketCap, answered now, with prices that were updated at this time.
+pub fn updated_at(time: DateTime<Utc>) -> Reply {
+    changed("cmc_v3_listings_latest_gbp", |body| {
+        for coin in body["data"].as_array_mut().unwrap() {
+            coin["quote"][0]["last_updated"] = time.to_rfc3339_opts(SecondsFormat::Secs, true).into();
+        }
+    })
 }
 
 /// The coins of a list by symbol in capitals.
