@@ -34,6 +34,8 @@ pub struct View {
     wants_real: bool,
     /// Between two syncs.
     pub(super) interval: TimeDelta,
+    /// Between two syncs of simulated data.
+    simulated_interval: TimeDelta,
     /// The first is the default.
     currencies: Vec<InCurrency>,
     /// Held while a response is renewed, so that one request renews it and the others use the old one.
@@ -95,6 +97,7 @@ impl View {
             clock,
             wants_real: market::wants_real(settings),
             interval: TimeDelta::from_std(settings.sync_interval).expect("at most a day"),
+            simulated_interval: TimeDelta::from_std(settings.simulated_interval).expect("at most a day"),
             currencies: settings.currencies.iter().map(in_currency).collect(),
             renewal: Mutex::new(()),
         }
@@ -161,6 +164,7 @@ impl View {
         Provenance {
             as_of: snapshot.as_of,
             source: snapshot.provider.clone(),
+            simulated: market::is_invented(&snapshot.provider),
             attribution: market::attribution(&snapshot.provider),
             currency: snapshot.currency.clone(),
             stale,
@@ -173,8 +177,20 @@ impl View {
         if !market::is_real(&snapshot.provider) {
             return DateTime::UNIX_EPOCH;
         }
-        let missed = self.interval * STALE_AFTER;
+        let missed = self.interval_of(snapshot) * STALE_AFTER;
+        if market::SIMULATED_PROVIDERS.contains(&snapshot.provider.as_str()) {
+            return snapshot.fetched_at + missed;
+        }
         (snapshot.fetched_at + missed).min(snapshot.as_of + missed.max(FROZEN_AFTER))
+    }
+
+    /// The time between two syncs.
+    fn interval_of(&self, snapshot: &Snapshot) -> TimeDelta {
+        if market::SIMULATED_PROVIDERS.contains(&snapshot.provider.as_str()) {
+            self.simulated_interval
+        } else {
+            self.interval
+        }
     }
 
     fn prepare(&self, snapshot: Arc<Snapshot>) -> Arc<Current> {

@@ -72,7 +72,6 @@ pub struct Config {
     pub coins: Coins,
     pub mail: Mail,
     pub social: Social,
-    pub simulation: Simulation,
     pub accounts: Accounts,
     pub storage: Storage,
     pub log: Log,
@@ -87,6 +86,8 @@ pub struct Config {
 pub struct Specs {
     pub market: Vec<&'static ProviderSpec>,
     pub social: Vec<&'static SocialSpec>,
+    /// Names of providers whose data is simulated: they are refused in production.
+    pub simulated: &'static [&'static str],
 }
 
 /// All errors in the settings, one line each.
@@ -167,6 +168,7 @@ impl Config {
         let profile = env.choice("PROFILE", Profile::Development, &profiles);
         let data_dir = PathBuf::from(env.text("DATA_DIR").unwrap_or_else(|| ".mintage".into()));
         let mail = Mail::read(&mut env, profile, &data_dir);
+        let refused = if profile == Profile::Production { specs.simulated } else { &[] };
         let mut config = Self {
             profile,
             secret_key: SecretKey::read(&mut env, profile),
@@ -175,9 +177,8 @@ impl Config {
             database: Database::read(&mut env, profile),
             passwords: Passwords::read(&mut env, profile),
             tokens: Tokens::read(&mut env),
-            coins: Coins::read(&mut env, &specs.market),
-            social: Social::read(&mut env, &specs.social),
-            simulation: Simulation::read(&mut env),
+            coins: Coins::read(&mut env, &specs.market, refused),
+            social: Social::read(&mut env, &specs.social, refused),
             accounts: Accounts::read(&mut env, &mail.transport),
             storage: Storage::read(&mut env, &data_dir),
             mail,

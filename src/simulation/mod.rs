@@ -12,6 +12,6 @@ mod world;
 
 pub use self::{
     posts::Post,
-    prices::{Candle, HOUR},
-    world::{Row, World},
+    prices::Candle,
+    world::{Past, Row, World},
 };

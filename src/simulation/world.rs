@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     noise::mix,
-    prices::{Candle, HOUR, Moment, is_second, rest_of_turn, units},
+    prices::{Candle, HOUR, Moment, is_second, units},
     table::{COINS, LEAVING, NAMESAKE, Template},
 };
 use crate::config::{Scenario, Simulation};
@@ -64,10 +64,17 @@ impl World {
             && seconds % (SPEAKS_FOR + SILENT_FOR) >= SPEAKS_FOR
     }
 
-    /// The time until the other of the two simulated sources has its turn; None if `is_second` has it.
-    pub fn waits(&self, is_second_source: bool, at: DateTime<Utc>) -> Option<TimeDelta> {
-        let turn = self.settings.scenario == Scenario::ProviderChange && is_second(self.began, at);
-        (turn != is_second_source).then(|| rest_of_turn(self.began, at))
+    /// Whether the second simulated source has its turn (scenario `provider-change`).
+    pub fn is_second_turn(&self, at: DateTime<Utc>) -> bool {
+        self.settings.scenario == Scenario::ProviderChange && is_second(self.began, at)
+    }
+
+    pub fn settings(&self) -> Simulation {
+        self.settings
+    }
+
+    pub fn began(&self) -> DateTime<Utc> {
+        self.began
     }
 
     /// The units of a currency for a US dollar; None for an unknown one.
@@ -82,6 +89,7 @@ impl World {
         let (hour, day, week, two_days) = (before(1)?, before(24)?, before(7 * 24)?, before(48)?);
         let mut rows: Vec<Row> = self
             .coins(at)
+            .iter()
             .map(|coin| {
                 let volume = now.volume(coin, &day);
                 Row {
@@ -100,7 +108,7 @@ impl World {
             })
             .collect();
         if self.settings.scenario == Scenario::HugeAndTiny {
-            rows.iter_mut().for_each(exaggerate);
+            rows.iter_mut().for_each(leave_out);
         }
         rows.sort_by(|one, two| two.market_cap.unwrap_or(0.0).total_cmp(&one.market_cap.unwrap_or(0.0)));
         Some(rows)
@@ -122,7 +130,7 @@ impl World {
             (0..hours * prices).map(|number| self.moment(at(first + number * HOUR / prices))).collect();
         let days_ago: Vec<Moment> = (-24..0).map(|hour| self.moment(at(first + hour * HOUR))).collect();
         let prices = usize::try_from(prices).expect("few");
-        let of_coin = |coin: &'static Template| {
+        let of_coin = |coin: &Template| {
             let mut opens: Vec<f64> = days_ago.iter().map(|moment| moment.price(coin)).collect();
             let past = moments.chunks(prices).map(|moments| {
                 let all = moments.iter().map(|moment| moment.price(coin));
@@ -137,7 +145,7 @@ impl World {
             });
             (coin.id, past.collect())
         };
-        COINS.iter().map(of_coin).collect()
+        self.all_coins().iter().map(of_coin).collect()
     }
 
     /// The change of the price within the last hour of the market's clock: the mood of the posts depends on it.
@@ -155,12 +163,21 @@ impl World {
         Moment::new(self.settings, self.began, at)
     }
 
-    fn coins(&self, at: DateTime<Utc>) -> impl Iterator<Item = &'static Template> {
-        let scenario = self.settings.scenario;
-        let is_away =
-            scenario == Scenario::CoinLeaves && (at - self.began).num_seconds().max(0) / LEAVES_FOR % 2 == 1;
-        let namesake = (scenario == Scenario::Ambiguous).then_some(&NAMESAKE);
-        COINS.iter().filter(move |coin| !(is_away && coin.slug == LEAVING)).chain(namesake)
+    /// The coins that are in the list at a time.
+    fn coins(&self, at: DateTime<Utc>) -> Vec<Template> {
+        let is_away = self.settings.scenario == Scenario::CoinLeaves
+            && (at - self.began).num_seconds().max(0) / LEAVES_FOR % 2 == 1;
+        let mut coins = self.all_coins();
+        coins.retain(|coin| !(is_away && coin.slug == LEAVING));
+        coins
+    }
+
+    fn all_coins(&self) -> Vec<Template> {
+        match self.settings.scenario {
+            Scenario::HugeAndTiny => COINS.into_iter().map(exaggerated).collect(),
+            Scenario::Ambiguous => COINS.into_iter().chain([NAMESAKE]).collect(),
+            _ => COINS.to_vec(),
+        }
     }
 }
 
@@ -185,19 +202,20 @@ impl Quoted {
     }
 }
 
-/// Gives some coins extreme numbers, long names or none.
-fn exaggerate(row: &mut Row) {
+/// Gives some coins extreme numbers or long names.
+fn exaggerated(coin: Template) -> Template {
+    match coin.slug {
+        "shiba-inu" => Template { price: 1e-9, supply: 1e24, ..coin },
+        "bitcoin" => Template { price: 2e7, ..coin },
+        "stellar" => Template { name: LONG_NAME, ..coin },
+        "hyperliquid" => Template { symbol: "HYPERLIQUIDITY", ..coin },
+        _ => coin,
+    }
+}
+
+/// Leaves numbers out, or makes changes extreme.
+fn leave_out(row: &mut Row) {
     match row.slug {
-        "shiba-inu" => {
-            row.price = row.price.map(|price| price * 1e-4);
-            row.market_cap = Some(1e15);
-        }
-        "bitcoin" => {
-            row.price = row.price.map(|price| price * 200.0);
-            row.market_cap = row.market_cap.map(|cap| cap * 200.0);
-        }
-        "stellar" => row.name = LONG_NAME,
-        "hyperliquid" => row.symbol = "HYPERLIQUIDITY",
         "avalanche" => {
             row.volume_24h = None;
             row.volume_change_24h = None;
@@ -317,9 +335,7 @@ mod tests {
     #[test]
     fn two_sources_take_turns_with_a_step_in_the_price() {
         let world = world(Scenario::ProviderChange);
-        let waits = |is_second, seconds| world.waits(is_second, at(seconds)).map(|wait| wait.num_seconds());
-        assert_eq!([waits(false, 20), waits(true, 20)], [None, Some(40)]);
-        assert_eq!([waits(false, 80), waits(true, 80)], [Some(40), None]);
+        assert_eq!([20, 80, 140].map(|seconds| world.is_second_turn(at(seconds))), [false, true, false]);
         let price = |scenario, seconds| rows(scenario, seconds)[0].price.expect("a price");
         let step = price(Scenario::ProviderChange, 80) / price(Scenario::Calm, 80);
         assert!((step - 1.03).abs() < 1e-6);

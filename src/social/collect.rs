@@ -18,7 +18,7 @@ use super::{
     model::Social,
     post::{self, Page},
     queries::{Queries, Query, Target, query_for},
-    sources::{self, Search, Source, Stream},
+    sources::{self, Search, Simulated, Source, Stream},
     store::{self, Batch},
     summary::summarise,
 };
@@ -26,6 +26,7 @@ use crate::{
     clock::Clock,
     config,
     db::{CoinId, Db, DbError},
+    simulation::World,
     upstream::{self, Advice, Failure, Upstream, after_failure},
 };
 
@@ -40,7 +41,8 @@ const MAX_CURSOR_LEN: usize = 100;
 const BITCOIN: &str = "bitcoin";
 
 /// Reads the coins to look for, which are those of the newest snapshot; the market stores them.
-pub type ReadTargets = fn(&mut PgConnection) -> QueryResult<Vec<Target>>;
+/// With `true` only while they are simulated, otherwise only while they are not.
+pub type ReadTargets = fn(&mut PgConnection, bool) -> QueryResult<Vec<Target>>;
 
 /// Reads the sources and stores scores of their posts.
 pub struct Collector {
@@ -54,6 +56,8 @@ pub struct Collector {
     pub(super) holder: Uuid,
     pub(super) streams: Vec<Stream>,
     sources: Vec<Box<dyn Source>>,
+    /// Whether posts of a simulated market are read.
+    reads_simulation: bool,
     /// Sources whose failure has been logged.
     unavailable: Mutex<HashSet<String>>,
 }
@@ -144,6 +148,7 @@ impl Collector {
         fingerprints: Fingerprints,
         read_targets: ReadTargets,
     ) -> Self {
+        let reads_simulation = !settings.providers.is_empty();
         let (sources, streams) = sources::open(&settings);
         let (holder, unavailable) = (Uuid::now_v7(), Mutex::default());
         Self {
@@ -156,16 +161,22 @@ impl Collector {
             holder,
             streams,
             sources,
+            reads_simulation,
             unavailable,
         }
     }
 
     /// Reads all sources and summarises what is stored; None without sources or while the database is unavailable.
-    pub async fn collect(&self) -> Option<Collected> {
-        if self.sources.is_empty() && self.streams.is_empty() {
+    /// While the market is simulated, its posts are read instead.
+    pub async fn collect(&self, world: Option<World>) -> Option<Collected> {
+        let has_sources = match world {
+            Some(_) => self.reads_simulation,
+            None => !self.sources.is_empty() || !self.streams.is_empty(),
+        };
+        if !has_sources {
             return None;
         }
-        match self.try_collect().await {
+        match self.try_collect(world).await {
             Ok(collected) => Some(collected),
             Err(error) => {
                 tracing::warn!(%error, "cannot collect social figures; the previous ones are kept");
@@ -174,12 +185,16 @@ impl Collector {
         }
     }
 
-    async fn try_collect(&self) -> Result<Collected, DbError> {
+    async fn try_collect(&self, world: Option<World>) -> Result<Collected, DbError> {
         // The precision of the database, where `as_of` comes from.
         let began = self.clock.now().trunc_subsecs(6);
-        let targets = self.db.query(self.read_targets).await?;
-        let reading = join_all(self.sources.iter().map(|source| self.read(&**source, &targets)));
-        reading.await.into_iter().collect::<Result<(), DbError>>()?;
+        let targets = self.targets(world.is_some()).await?;
+        if let Some(world) = world {
+            self.read(&Simulated(world), &targets).await?;
+        } else {
+            let reading = join_all(self.sources.iter().map(|source| self.read(&**source, &targets)));
+            reading.await.into_iter().collect::<Result<(), DbError>>()?;
+        }
         let now = self.clock.now();
         let bitcoin = targets.iter().find(|target| target.slug == BITCOIN).map(|target| target.id);
         let ids: Vec<CoinId> = targets.iter().map(|target| target.id).collect();
@@ -188,6 +203,11 @@ impl Collector {
             store::known(conn, &ids)
         });
         Ok(Collected { summaries: summarise(&known.await?, bitcoin, now), began })
+    }
+
+    pub(super) async fn targets(&self, simulated: bool) -> Result<Vec<Target>, DbError> {
+        let read = self.read_targets;
+        self.db.query(move |conn| read(conn, simulated)).await
     }
 
     /// Queries a source coin by coin, until its limit of requests or the time limit is reached.
@@ -256,7 +276,7 @@ impl Collector {
             return Ok(SearchOutcome::NoBudget);
         }
         let mut billed = 0;
-        let page = source.page(&self.upstream, Search { query, cursor, max_cost, now }, &mut billed).await;
+        let page = source.page(&self.upstream, Search { query, slug: &target.slug, cursor, max_cost, now }, &mut billed).await;
         let unused = max_cost.saturating_sub(billed);
         if unused > 0 {
             let (name, today) = (source.name().to_owned(), now.date_naive());

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     db::{CoinId, SnapshotId, UserId, schema::alerts},
-    jobs, users,
+    jobs, market, users,
 };
 
 /// Per user.
@@ -119,9 +119,19 @@ pub fn evaluate(conn: &mut PgConnection, snapshot_id: SnapshotId, now: DateTime<
     .load(conn)?;
     let done: Vec<Uuid> = crossed.iter().filter(|one| one.once).map(|one| one.id).collect();
     diesel::delete(alerts::table.filter(alerts::id.eq_any(done))).execute(conn)?;
-    for (user, crossings) in by_user(crossed) {
-        jobs::enqueue(conn, &CoinAlertsMail { user, at: now, crossings }, now)?;
+    if crossed.is_empty() {
+        return Ok(());
     }
+    let simulated = market::is_simulated(conn)?;
+    for (user, crossings) in by_user(crossed) {
+        jobs::enqueue(conn, &CoinAlertsMail { user, at: now, simulated, crossings }, now)?;
+    }
+    Ok(())
+}
+
+/// Disarms every alert; the numbers of the next snapshots arm them again.
+pub fn disarm_all(conn: &mut PgConnection) -> QueryResult<()> {
+    diesel::update(alerts::table.filter(alerts::armed)).set(alerts::armed.eq(false)).execute(conn)?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use diesel::{
     sql_types::{Array, BigInt, Double, Nullable},
 };
 
-use super::super::model::Identity;
+use super::{super::model::Identity, simulation::is_simulated};
 use crate::{
     db::{
         CoinId, SnapshotId,
@@ -16,8 +16,12 @@ use crate::{
     social::{Collected, Social, Target},
 };
 
-/// Returns the coins of the newest snapshot, by rank, to read posts about them.
-pub fn social_targets(conn: &mut PgConnection) -> QueryResult<Vec<Target>> {
+/// Returns the coins of the newest snapshot, by rank, to read posts about them; none if the market is simulated and
+/// `simulated` is not, or the other way round.
+pub fn social_targets(conn: &mut PgConnection, simulated: bool) -> QueryResult<Vec<Target>> {
+    if is_simulated(conn)? != simulated {
+        return Ok(Vec::new());
+    }
     let newest: Option<SnapshotId> =
         coin_snapshots::table.select(diesel::dsl::max(coin_snapshots::id)).first(conn)?;
     let coins: Vec<Identity> = coin_quotes::table

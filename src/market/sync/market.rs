@@ -24,6 +24,8 @@ const MAX_RATE_AGE: TimeDelta = TimeDelta::hours(24);
 const RATES_RETRY: TimeDelta = TimeDelta::minutes(15);
 /// A rate that changes by a larger factor is rejected as an error, until the previous one is too old.
 const MAX_RATE_JUMP: f64 = 1.25;
+/// Time until a simulation is tried again that real data rules out.
+const SIMULATION_RETRY: TimeDelta = TimeDelta::minutes(5);
 /// Time until a failed slot is retried, at least.
 const MIN_WAIT: TimeDelta = TimeDelta::seconds(1);
 
@@ -54,6 +56,21 @@ impl Sync {
         let mut unavailable: Option<Unavailable> = None;
         let mut frozen: Option<(&dyn Provider, Report)> = None;
         for provider in providers::real(&self.settings) {
+            let provider = match provider.is_simulated() {
+                false => provider,
+                // Old real data is better than invented data.
+                true if frozen.is_some() => continue,
+                true => match self.simulated_provider(claim).await? {
+                    Some(simulated) => simulated,
+                    None => {
+                        unavailable.get_or_insert_with(|| Unavailable {
+                            retry_at: self.clock.now() + SIMULATION_RETRY,
+                            reasons: format!("{}: real market data is stored", provider.name()),
+                        });
+                        continue;
+                    }
+                },
+            };
             let failed = match self.readiness(claim, provider).await? {
                 Readiness::Superseded => return Ok(MarketResult::Superseded),
                 Readiness::Waiting(unavailable) => unavailable,
@@ -88,7 +105,13 @@ impl Sync {
         provider: &'static dyn Provider,
         report: Report,
     ) -> Result<MarketResult, DbError> {
-        let rates = self.rates(provider, &report).await?;
+        let rates = if provider.is_simulated() {
+            let currencies = &self.settings.currencies;
+            provider.rates(self.call(provider), &report, currencies).await.unwrap_or_default()
+        } else {
+            self.end_simulation().await?;
+            self.rates(provider, &report).await?
+        };
         let (provider, id_namespace) = (provider.name(), provider.id_namespace());
         Ok(MarketResult::Fetched(Market { provider, id_namespace, report, rates }))
     }
@@ -157,6 +180,7 @@ impl Sync {
             currency: &self.settings.currencies[0],
             count: self.settings.count,
             now: self.clock.now(),
+            world: self.world(),
         }
     }
 

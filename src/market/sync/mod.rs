@@ -12,6 +12,7 @@
 //! sources at the same time.
 
 mod market;
+mod simulation;
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -32,6 +33,7 @@ use crate::{
     clock::{Clock, start_of_slot},
     config::{Coins, Mask, Secret, Social},
     db::{Db, DbError, SnapshotId},
+    simulation::World,
     social::{self, Collector, Fingerprints, Queries},
     upstream::{Outcomes, Upstream, clear_stops},
 };
@@ -54,6 +56,8 @@ pub struct Sync {
     logged_state: Mutex<String>,
     /// Rates are not fetched before this time (back-off).
     rates_after: Mutex<DateTime<Utc>>,
+    /// The simulated market, while its data is served.
+    world: Mutex<Option<World>>,
 }
 
 impl Sync {
@@ -89,6 +93,7 @@ impl Sync {
             holder: Uuid::now_v7(),
             logged_state: Mutex::default(),
             rates_after: Mutex::new(DateTime::UNIX_EPOCH),
+            world: Mutex::default(),
         }
     }
 
@@ -101,6 +106,9 @@ impl Sync {
     pub async fn run(&self) {
         if !wants_real(&self.settings) {
             return;
+        }
+        if let Err(error) = self.load_world().await {
+            tracing::warn!(%error, "cannot read which market is simulated");
         }
         let cleared = self.db.query(|conn| {
             if clear_stops(conn)? {
@@ -116,7 +124,7 @@ impl Sync {
     }
 
     async fn run_schedule(&self) {
-        let mut ticks = time::interval(check_interval(self.settings.sync_interval));
+        let mut ticks = time::interval(check_interval(self.settings.simulated_interval.min(self.settings.sync_interval)));
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
@@ -138,7 +146,7 @@ impl Sync {
     /// Claims a slot that is due and runs it, if there is one.
     async fn run_due_slot(&self) -> Result<(), DbError> {
         let (holder, now) = (self.holder, self.clock.now());
-        let scheduled = start_of_slot(now, self.settings.sync_interval);
+        let scheduled = start_of_slot(now, self.interval());
         let claim =
             self.db.query(move |conn| store::claim(conn, scheduled, holder, now, now + LEASE)).await?;
         match claim {
@@ -148,20 +156,23 @@ impl Sync {
     }
 
     async fn run_slot(&self, claim: Claim) -> Result<(), DbError> {
-        let (mut market, mut social) = (pin!(self.fetch_market(&claim)), pin!(self.social.collect()));
+        let before = self.load_world().await?;
+        let (mut market, mut social) = (pin!(self.fetch_market(&claim)), pin!(self.social.collect(before)));
         let (market, figures) = tokio::select! {
             figures = &mut social => (market.await, Some(figures)),
             market = &mut market => (market, time::timeout(MAX_WAIT_FOR_SOCIAL, &mut social).await.ok()),
         };
+        // Posts of a simulated market do not belong to real prices, nor the other way round.
+        let fits = || self.world() == before;
         match (market, figures) {
             (Ok(MarketResult::Fetched(market)), Some(figures)) => {
-                self.publish_snapshot(&claim, market, figures, false).await?;
+                self.publish_snapshot(&claim, market, figures.filter(|_| fits()), false).await?;
             }
             (Ok(MarketResult::Fetched(market)), None) => {
                 let (published, figures) =
                     tokio::join!(self.publish_snapshot(&claim, market, None, true), social);
                 if let Some(snapshot_id) = published? {
-                    self.add_social(&claim, snapshot_id, figures).await?;
+                    self.add_social(&claim, snapshot_id, figures.filter(|_| fits())).await?;
                 }
             }
             (other, figures) => {
@@ -175,6 +186,10 @@ impl Sync {
                 Self::warn_superseded();
                 return Ok(());
             }
+        }
+        if before.is_some() && self.world().is_none() {
+            // What the collector has stored meanwhile.
+            self.db.query_tx(store::clear_simulated_posts).await?;
         }
         self.keep_history(self.clock.now()).await
     }
