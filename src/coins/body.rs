@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::market::Coin;
+use crate::market::{self, Coin};
 
 #[derive(Serialize, ToSchema)]
 pub struct CoinList<'a> {
@@ -43,6 +43,24 @@ pub struct Provenance {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = i64, required = false, minimum = 0)]
     pub age_seconds: Option<i64>,
+}
+
+/// A source of an answer, with the text that its terms require beside the data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Attribution {
+    /// A market data provider, or a provider of posts: `mastodon`, `bluesky`, `x`.
+    #[schema(example = "coinmarketcap")]
+    pub source: String,
+    /// Show this text beside the data. Null for providers of posts, which require none.
+    #[schema(example = "Data provided by CoinMarketCap (https://coinmarketcap.com)")]
+    pub attribution: Option<&'static str>,
+}
+
+impl Attribution {
+    /// Names a source with its text.
+    pub fn of(source: &str) -> Self {
+        Self { source: source.to_owned(), attribution: market::attribution(source) }
+    }
 }
 
 /// Frames a snapshot as an event. `json` must be one line, as `serde_json` writes it.

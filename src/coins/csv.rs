@@ -12,25 +12,30 @@ use crate::{
     tokens::{AllowedUncounted, api_keys::CoinsRead},
 };
 
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// Download coins as a table
 ///
 /// Returns the coins that `GET /api/v1/coins` returns for the same parameters, as CSV (RFC 4180) with a heading. Every row
-/// ends with the currency, source, time and staleness of the data. A cell that a spreadsheet might run as a formula begins
-/// with an apostrophe.
+/// ends with the currency, source, time, staleness and attribution of the data. A cell that a spreadsheet might run as a
+/// formula begins with an apostrophe. The text is UTF-8: Excel shows names with accents right only with `bom=true`.
 #[utoipa::path(
     tag = "coins",
     security(("bearer" = []), ("apiKey" = [])),
     params(
         ("fields" = Option<String>, Query, min_length = 1, max_length = 1000, example = "price,social.sentiment",
             description = "The columns besides `id` and `symbol`: up to 40, comma-separated; all but `quote` by default."),
+        ("bom" = Option<bool>, Query, example = true,
+            description = "Begins the text with a byte order mark, by which Excel recognises UTF-8; false by default, because other programs take it for part of the first heading."),
         Selection,
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the response the client already has.")
     ),
     responses(
         (status = 200, description = "The table.", body = String, content_type = "text/csv",
             headers(("ETag" = String, description = "Identifies this version of the response; send it as `If-None-Match`.")),
-            example = "id,symbol,price,social.sentiment,currency,source,as_of,stale\r\n\
-                1,BTC,70211.4421,0.12,GBP,coinmarketcap,2026-11-20T09:30:00Z,false\r\n"),
+            example = "id,symbol,price,social.sentiment,currency,source,as_of,stale,attribution\r\n\
+                1,BTC,70211.4421,0.12,GBP,coinmarketcap,2026-11-20T09:30:00Z,false,\
+                Data provided by CoinMarketCap (https://coinmarketcap.com)\r\n"),
         (status = 304, description = "The response has not changed."),
         (status = 403, description = "`insufficient-scope`: the API key lacks `coins:read`, or `watchlist:read` for `watchlist=true`.")
     )
@@ -48,20 +53,24 @@ pub async fn read_coins_csv(
     let watched = query.watched(&req, &me).await?;
     let snapshot = &current.snapshot;
     let found = query.of(&snapshot.coins, watched.as_ref())?;
-    let text = table(&found, &fields, &view.provenance(snapshot));
+    let mut text = table(&found, &fields, &view.provenance(snapshot));
+    if query.bom == Some(true) {
+        text.insert(0, BYTE_ORDER_MARK);
+    }
     Ok(respond_with(&req, "text/csv; charset=utf-8; header=present", text.into_bytes()))
 }
 
-/// Writes a row per coin: the selected fields, then currency, source, time and staleness. Null is an empty cell.
+/// Writes a row per coin: the selected fields, then currency, source, time, staleness and attribution. Null is an empty cell.
 fn table(coins: &[&Coin], fields: &Fields, provenance: &Provenance) -> String {
     let columns: Vec<&str> = fields.columns().collect();
-    let mut text = columns.join(",") + ",currency,source,as_of,stale\r\n";
+    let mut text = columns.join(",") + ",currency,source,as_of,stale,attribution\r\n";
     let end = format!(
-        ",{},{},{},{}\r\n",
+        ",{},{},{},{},{}\r\n",
         csv_cell(&provenance.currency),
         csv_cell(&provenance.source),
         provenance.as_of.format("%Y-%m-%dT%H:%M:%SZ"),
-        provenance.stale
+        provenance.stale,
+        csv_cell(provenance.attribution.unwrap_or_default())
     );
     for coin in coins {
         let value = serde_json::to_value(coin).expect("the types of the API serialise");

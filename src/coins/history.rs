@@ -1,19 +1,22 @@
 //! Answers `GET /api/v1/coins/{coin}/history`: reads prices and sentiment over time.
 
+use std::collections::BTreeSet;
+
 use actix_web::{HttpRequest, HttpResponse, get, web::Data};
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::{deserialize::FromSqlRow, expression::AsExpression, sql_types::Text};
+use diesel::{PgConnection, deserialize::FromSqlRow, expression::AsExpression, sql_types::Text};
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
 use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
-use super::{find, view::View};
+use super::{body::Attribution, find, view::View};
 use crate::{
     clock::Clock,
     db::{CoinId, Db, text_enum},
     http::{Path, Problem, Query, respond_once},
     market::{self, Point, Step},
+    social::Social,
     tokens::{Allowed, api_keys::CoinsRead},
 };
 
@@ -83,6 +86,11 @@ pub struct History {
     /// Length of an interval, in seconds.
     #[schema(example = 3600)]
     interval_seconds: i32,
+    /// When the newest data of the coin was current, according to its provider; null if the coin left the list more than 7
+    /// days ago.
+    as_of: Option<DateTime<Utc>>,
+    /// The sources of the points. For sentiment and popularity they are the `social.sources` of the coin now.
+    attributions: Vec<Attribution>,
     /// The oldest first. Intervals without a sync have no point.
     data: Vec<HistoryPoint>,
 }
@@ -123,6 +131,11 @@ pub struct HistoryPoint {
     /// Number of syncs in the interval.
     #[schema(example = 12)]
     samples: i32,
+    /// Market data providers of the prices; left out without prices. Empty for hours and days that were stored before
+    /// providers were recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<String>, required = false, example = json!(["coinmarketcap"]))]
+    sources: Option<Vec<String>>,
 }
 
 impl HistoryPoint {
@@ -138,7 +151,24 @@ impl HistoryPoint {
             sentiment: has(Metric::Sentiment).then_some(point.sentiment),
             popularity: has(Metric::Popularity).then_some(point.popularity),
             samples: point.samples,
+            sources: has(Metric::Price).then(|| point.sources.clone()),
         }
+    }
+}
+
+/// Returns the names of the sources of points: market data providers of prices, and providers of posts of social figures.
+pub(super) fn sources<'a>(
+    points: &'a [Point],
+    metric: Option<Metric>,
+    social: Option<&'a Social>,
+) -> BTreeSet<&'a String> {
+    let of_prices = points.iter().flat_map(|point| &point.sources);
+    let has_figures = points.iter().any(|point| point.sentiment.is_some() || point.popularity.is_some());
+    let of_figures = social.filter(|_| has_figures).into_iter().flat_map(|social| &social.sources);
+    match metric {
+        Some(Metric::Price) => of_prices.collect(),
+        Some(Metric::Sentiment | Metric::Popularity) => of_figures.collect(),
+        None => of_prices.chain(of_figures).collect(),
     }
 }
 
@@ -175,13 +205,21 @@ pub async fn read_history(
     let Query(query) = query;
     let (step, metric) = (query.interval, query.metric);
     let range = range(query.from, query.to, step, clock.now())?;
-    let currency = view.current(query.currency.as_deref())?.snapshot.currency.clone();
+    let snapshot = view.current(query.currency.as_deref())?.snapshot.clone();
     let coin = find::anywhere(&view, &db, &path.0).await?.id;
+    let currency = snapshot.currency.clone();
     let of = currency.clone();
-    let points =
-        db.query(move |conn| market::history(conn, coin, &of, range, step, MAX_POINTS.into())).await?;
+    let read = move |conn: &mut PgConnection| {
+        let points = market::history(conn, coin, &of, range, step, MAX_POINTS.into())?;
+        Ok((points, market::newest_data(conn, coin)?))
+    };
+    let (points, as_of) = db.query(read).await?;
+    let social = snapshot.coins.iter().find(|one| one.id == coin).and_then(|one| one.social.as_ref());
+    let attributions =
+        sources(&points, metric, social).into_iter().map(|name| Attribution::of(name)).collect();
     let data = points.iter().map(|point| HistoryPoint::new(point, metric)).collect();
-    Ok(respond_once(&req, &History { coin, currency, interval_seconds: step.seconds(), data }))
+    let interval_seconds = step.seconds();
+    Ok(respond_once(&req, &History { coin, currency, interval_seconds, as_of, attributions, data }))
 }
 
 /// Checks that the range is in order, still stored and not too long.

@@ -39,6 +39,7 @@ pub async fn list_coins(
         let message = "is a parameter of GET /api/v1/coins/sparse and GET /api/v1/coins.csv";
         return Err(Problem::new(&kind::MALFORMED_QUERY).field("/fields", "query", message));
     }
+    query.refuse_bom()?;
     let current = view.current(query.currency.as_deref())?;
     if query.selects_everything() {
         return Ok(current.whole.respond(&req));

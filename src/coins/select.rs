@@ -10,7 +10,7 @@ use validator::Validate;
 use super::watchlist;
 use crate::{
     db::{CoinId, Db},
-    http::Problem,
+    http::{Problem, kind},
     market::Coin,
     tokens::{
         AllowedUncounted,
@@ -54,6 +54,9 @@ pub struct Selection {
     #[param(ignore)]
     #[validate(length(min = 1, max = 1000, message = "must have 1 to 1000 characters"))]
     pub fields: Option<String>,
+    // Documented by the operation that takes it.
+    #[param(ignore)]
+    pub bom: Option<bool>,
     /// Returns only the coins on your watch list.
     #[serde(default)]
     #[param(default = false, example = true)]
@@ -69,6 +72,18 @@ impl Selection {
             && self.q.is_none()
             && self.symbols.is_none()
             && !self.watchlist
+    }
+
+    /// Refuses `bom`, for operations other than the table.
+    ///
+    /// # Errors
+    /// `malformed-query`.
+    pub fn refuse_bom(&self) -> Result<(), Problem> {
+        if self.bom.is_some() {
+            let message = "is a parameter of GET /api/v1/coins.csv";
+            return Err(Problem::new(&kind::MALFORMED_QUERY).field("/bom", "query", message));
+        }
+        Ok(())
     }
 
     /// Reads the user's watch list, if only its coins are selected.

@@ -49,6 +49,7 @@ pub async fn list_sparse_coins(
         ));
     };
     let fields = Fields::parse(fields)?;
+    query.refuse_bom()?;
     let current = view.current(query.currency.as_deref())?;
     let watched = query.watched(&req, &me).await?;
     let snapshot = &current.snapshot;

@@ -136,6 +136,7 @@ pub async fn stream_coins(
     envelope: Data<Envelope>,
 ) -> Result<HttpResponse, Problem> {
     let currency = query.0.currency;
+    view.current(currency.as_deref())?;
     let newest = view.newest(currency.as_deref())?;
     let slot = streams.into_inner().acquire(me.id, MAX_STREAMS)?;
     let last = req.headers().get("last-event-id");

@@ -31,6 +31,27 @@ impl<'a> Unit<'a> {
         self.write(value, self.decimals(value))
     }
 
+    /// As [`Unit::measured`], with at most six digits from 100,000 on, which people compare at a glance: `£1,997.02T`.
+    pub fn drawn(self, value: f64) -> String {
+        const LETTERS: [(f64, &str); 4] = [(1e12, "T"), (1e9, "B"), (1e6, "M"), (1.0, "")];
+        let rounded = format!("{value:.5e}").parse().unwrap_or(value);
+        if rounded.abs() < 1e5 {
+            return self.measured(value);
+        }
+        let (divisor, letter) = LETTERS
+            .into_iter()
+            .find(|(divisor, _)| rounded.abs() >= *divisor)
+            .expect("the last is below all");
+        let scaled: f64 = rounded / divisor;
+        let decimals = (0..5).find(|decimals| scaled.abs() >= 10f64.powi(5 - decimals)).unwrap_or(5);
+        let digits = number::with_decimals(scaled, usize::try_from(decimals).expect("at most five"));
+        let text = format!("{}{letter}", trimmed(digits, 0));
+        match self {
+            Self::Money(code) if sign(code).is_none() => format!("{code}\u{a0}{text}"),
+            _ => self.signed(&text),
+        }
+    }
+
     /// Writes a number that a person entered, with all its digits: `£75,000`, `£1.005`, `0.3`.
     pub fn entered(self, value: f64) -> String {
         let decimals = entered_decimals(value);
@@ -183,6 +204,28 @@ mod tests {
     }
 
     #[test]
+    fn drawn_numbers_have_six_digits_at_most_from_a_hundred_thousand_on() {
+        for (value, code, text) in [
+            (71_009.561, "GBP", "\u{a3}71,009.56"),
+            (99_999.99, "GBP", "\u{a3}100,000"),
+            (123_456.78, "GBP", "\u{a3}123,457"),
+            (999_999.6, "USD", "$1M"),
+            (1_234_567.0, "USD", "$1.23457M"),
+            (10_512_345.4, "JPY", "\u{a5}10.5123M"),
+            (250_000_000.0, "CHF", "CHF\u{a0}250M"),
+            (1_997_023_809_523_809.5, "GBP", "\u{a3}1,997.02T"),
+            (1e21, "GBP", "\u{a3}1,000,000,000T"),
+            (0.000_008_123, "USD", "$0.000008123"),
+        ] {
+            assert_eq!(Unit::Money(code).drawn(value), text);
+        }
+        assert_eq!(
+            (Unit::Popularity.drawn(0.3124), Unit::Sentiment.drawn(-0.2228)),
+            ("0.31".into(), "\u{2212}0.22".into())
+        );
+    }
+
+    #[test]
     fn sentiment_has_two_decimals_and_popularity_two_digits() {
         for (value, text) in [(0.004_829, "0.00"), (0.076_56, "0.08"), (-0.2228, "\u{2212}0.22")] {
             assert_eq!(Unit::Sentiment.measured(value), text);
@@ -209,7 +252,7 @@ mod tests {
         fn every_number_is_written_in_a_bounded_length(value in proptest::num::f64::NORMAL) {
             let value = value.clamp(-1e15, 1e15);
             for unit in [Unit::Money("USD"), Unit::Money("JPY"), Unit::Sentiment, Unit::Popularity] {
-                for text in [unit.measured(value), unit.entered(value), unit.measured_beside(value, value)] {
+                for text in [unit.measured(value), unit.drawn(value), unit.entered(value), unit.measured_beside(value, value)] {
                     prop_assert!(!text.is_empty() && text.chars().count() <= 40, "{text}");
                 }
             }

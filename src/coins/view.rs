@@ -21,7 +21,7 @@ use crate::{
     config::Coins,
     db::{Change, Follow, SnapshotId},
     http::{Prepared, Problem, kind},
-    market::{self, Coin, DEMO_CURRENCY, FROZEN_AFTER, Snapshot, convert},
+    market::{self, Coin, FROZEN_AFTER, Snapshot, convert},
 };
 
 /// Missed syncs after which data counts as stale.
@@ -47,8 +47,19 @@ struct InCurrency {
     current: ArcSwapOption<Current>,
     /// Version of the newest snapshot, watched by streams.
     newest: watch::Sender<Option<Version>>,
-    /// Whether the missing rate has been logged.
+    /// Whether it was logged that there are no amounts in this currency.
     absence_logged: AtomicBool,
+}
+
+impl InCurrency {
+    /// Logs once that there are no amounts, until there are some again.
+    fn log_absence(&self, is_absent: bool) {
+        if self.absence_logged.swap(is_absent, Ordering::Relaxed) || !is_absent {
+            return;
+        }
+        let currency = &self.code;
+        tracing::warn!(currency, "no amounts in this currency yet: requests for it get 503");
+    }
 }
 
 /// Identifies a snapshot and its social figures, which may be added to it later. It is the same on every replica.
@@ -103,14 +114,14 @@ impl View {
         }
     }
 
-    /// Returns the newest snapshot in this currency, or in the default one.
+    /// Returns the newest snapshot in this currency. Without a named currency it is the default one, or another one as long
+    /// as there is no data in the default one.
     ///
     /// # Errors
-    /// `validation-failed` for a currency that is not configured, `unavailable` for one without a known rate.
+    /// `validation-failed` for a currency that is not configured, `unavailable` for one without amounts.
     pub(super) fn current(&self, currency: Option<&str>) -> Result<Arc<Current>, Problem> {
         let chosen = self.chosen(currency)?;
         let kept = chosen.current.load();
-        // Without a named currency, demo data in another currency is better than none.
         let usable = kept.as_ref().filter(|kept| currency.is_none() || kept.snapshot.currency == chosen.code);
         let current = usable.ok_or_else(|| {
             let code = &chosen.code;
@@ -126,6 +137,11 @@ impl View {
         // Keeps a newer snapshot that arrived meanwhile.
         chosen.current.compare_and_swap(current, Some(renewed.clone()));
         Ok(renewed)
+    }
+
+    /// The code of the currency of requests that name none.
+    pub(super) fn default_currency(&self) -> &str {
+        &self.currencies[0].code
     }
 
     /// Watches the version of the newest snapshot in this currency.
@@ -224,17 +240,17 @@ impl Follow for View {
 impl View {
     fn load_all(&self, conn: &mut PgConnection) -> QueryResult<Change<'_>> {
         let mut prepared = Vec::new();
-        // Before the first sync, missing currencies are expected.
-        let mut synced = !self.wants_real;
+        // Invented data is served only if there is no other: clients could not tell what is real.
+        let is_real = self.wants_real && market::has_real(conn)?;
         for (number, entry) in self.currencies.iter().enumerate() {
-            let mut found = market::latest(conn, &entry.code, self.wants_real)?;
-            if found.is_none() && synced && !entry.absence_logged.swap(true, Ordering::Relaxed) {
-                let currency = &entry.code;
-                tracing::warn!(currency, "no rate for this currency yet: requests for it get 503");
+            let mut found = market::latest(conn, Some(&entry.code), is_real)?;
+            // Before the first sync, missing currencies are expected.
+            if is_real || !self.wants_real {
+                entry.log_absence(found.is_none());
             }
-            synced |= found.as_ref().is_some_and(|(kept, _)| market::is_real(&kept.provider));
             if found.is_none() && number == 0 {
-                found = market::latest(conn, DEMO_CURRENCY, false)?;
+                // Data in another currency is better than none, for requests that name no currency.
+                found = market::latest(conn, None, is_real)?;
             }
             let Some((kept, rate)) = found else { continue };
             let own = kept.currency == rate.currency;

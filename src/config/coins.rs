@@ -90,7 +90,10 @@ fn read_providers(
             break;
         };
         if refused.contains(&spec.name) {
-            env.wrong("COINS_PROVIDERS", &format!("without {} in production: its data is invented", spec.name));
+            env.wrong(
+                "COINS_PROVIDERS",
+                &format!("without {} in production: its data is invented", spec.name),
+            );
         }
         if !chosen.iter().any(|other| other.name == spec.name) {
             chosen.push(spec);

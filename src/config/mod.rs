@@ -202,6 +202,7 @@ mod tests {
         url: None,
         key: Some(KeySpec { setting: "A_KEY", is_required: false, plan: None }),
         daily_budget: None,
+        monthly_budget: None,
         stands_in_for: None,
     };
 

@@ -18,6 +18,8 @@ pub struct ProviderSpec {
     pub key: Option<KeySpec>,
     /// Setting of the credits or calls per UTC day; None for a provider without a limit.
     pub daily_budget: Option<&'static str>,
+    /// As `daily_budget`, per UTC month.
+    pub monthly_budget: Option<&'static str>,
     /// A provider that makes this one needless: this one is in the default order only without the key of that one.
     pub stands_in_for: Option<&'static str>,
 }
@@ -60,6 +62,8 @@ pub struct ProviderSettings {
     pub has_paid_plan: bool,
     /// Credits or calls per UTC day; None: no limit.
     pub daily_budget: Option<u32>,
+    /// Per UTC month.
+    pub monthly_budget: Option<u32>,
 }
 
 impl ProviderSpec {
@@ -82,6 +86,7 @@ impl ProviderSpec {
             key,
             has_paid_plan,
             daily_budget: self.daily_budget.and_then(|setting| read_budget(env, setting)),
+            monthly_budget: self.monthly_budget.and_then(|setting| read_budget(env, setting)),
         }
     }
 
@@ -111,7 +116,14 @@ mod tests {
     };
 
     const fn plain(name: &'static str) -> ProviderSpec {
-        ProviderSpec { name, url: None, key: None, daily_budget: None, stands_in_for: None }
+        ProviderSpec {
+            name,
+            url: None,
+            key: None,
+            daily_budget: None,
+            monthly_budget: None,
+            stands_in_for: None,
+        }
     }
 
     const URL: UrlSpec = UrlSpec { setting: "A_URL", default: "https://a.example.com" };
@@ -121,6 +133,7 @@ mod tests {
         url: Some(URL),
         key: Some(KeySpec { setting: "A_KEY", is_required: true, plan: Some(PLAN) }),
         daily_budget: Some("A_BUDGET"),
+        monthly_budget: Some("A_MONTHLY_BUDGET"),
         ..plain("a")
     };
     static WITHOUT_KEY: ProviderSpec =

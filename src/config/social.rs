@@ -71,7 +71,10 @@ impl Social {
         let chosen = choose_providers(env, specs);
         for spec in &chosen {
             if refused.contains(&spec.name) {
-                env.wrong("SOCIAL_PROVIDERS", &format!("without {} in production: its data is invented", spec.name));
+                env.wrong(
+                    "SOCIAL_PROVIDERS",
+                    &format!("without {} in production: its data is invented", spec.name),
+                );
             }
             if let (Some(setting), None) = (spec.key, &provider_settings[spec.name].key) {
                 env.wrong(setting, &format!("set when SOCIAL_PROVIDERS names {}", spec.name));

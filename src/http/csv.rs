@@ -3,14 +3,15 @@
 use unicode_normalization::UnicodeNormalization;
 
 /// Quotes a text. It comes from strangers, so one that a spreadsheet might run as a formula gets an apostrophe
-/// (OWASP, CSV Injection). Spreadsheets skip leading blanks and accept full-width signs like the ASCII ones.
+/// (OWASP, CSV Injection). Spreadsheets skip leading blanks and accept full-width signs like the ASCII ones. Where a comma
+/// is the decimal sign, they separate cells by semicolons, so a text with one is quoted too.
 pub fn csv_cell(text: &str) -> String {
     let begin = text.trim_start_matches(|c: char| c.is_whitespace() || c.is_control());
     let sign = begin.nfkc().next();
     let is_formula =
         text.starts_with(['\t', '\r', '\n']) || sign.is_some_and(|sign| ['=', '+', '-', '@'].contains(&sign));
     let safe = if is_formula { format!("'{text}") } else { text.to_owned() };
-    if is_formula || safe.contains([',', '"', '\r', '\n']) {
+    if is_formula || safe.contains([',', ';', '"', '\r', '\n']) {
         return format!("\"{}\"", safe.replace('"', "\"\""));
     }
     safe
@@ -25,6 +26,8 @@ mod tests {
         for (text, expected) in [
             ("Bitcoin", "Bitcoin"),
             ("a,b", "\"a,b\""),
+            ("a;b", "\"a;b\""),
+            ("a;=1+1", "\"a;=1+1\""),
             ("a\"b\r\nc", "\"a\"\"b\r\nc\""),
             ("=1+1", "\"'=1+1\""),
             ("+1", "\"'+1\""),

@@ -3,12 +3,15 @@
 //! Data is fetched and stored in one currency, since each further one costs a provider's credits. A rate between two
 //! currencies is the ratio of one coin's prices in both, from one provider, read once an hour; with CoinMarketCap it is the
 //! median ratio of the top coins. With the rate r, an amount a becomes `a * r`. If the rate has changed by f percent, a
-//! change of p percent becomes `((1 + p/100) * (1 + f/100) - 1) * 100`. f comes from our own history of rates; the change
-//! is null while that is too short.
+//! change of p percent becomes `((1 + p/100) * (1 + f/100) - 1) * 100`. f comes from the changes that the provider states for
+//! the same coin in both currencies, or else from our own history of rates; without both, the change is null.
 
 use std::collections::HashMap;
 
-use super::model::{Coin, Entry, Numbers, Rate};
+use super::model::{Coin, Entry, Numbers, Rate, RateChanges};
+
+/// Larger changes of a rate within a week are errors.
+const MAX_FACTOR: f64 = 2.0;
 
 /// Converts a coin to the rate's currency.
 pub fn convert(coin: &Coin, rate: &Rate) -> Coin {
@@ -33,15 +36,36 @@ fn convert_numbers(numbers: &Numbers, rate: &Rate) -> Numbers {
     }
 }
 
-/// Computes a rate: the median ratio of the prices in `to` and in `from`, of the coins in both lists.
-pub fn median_ratio(from: &[Entry], to: &[Entry]) -> Option<f64> {
-    let price = |entry: &Entry| entry.numbers.price.filter(|price| *price > 0.0);
-    let known: HashMap<_, _> =
-        from.iter().filter_map(|entry| Some((&entry.provider_coin_id, price(entry)?))).collect();
-    let ratio = |entry: &Entry| Some(price(entry)? / known.get(&entry.provider_coin_id)?);
-    let mut ratios: Vec<f64> = to.iter().filter_map(ratio).collect();
-    ratios.sort_by(f64::total_cmp);
-    ratios.get(ratios.len() / 2).copied()
+/// Compares prices in `from` and in `to`, of the coins in both lists: the rate is the median ratio of the prices, and its
+/// changes the medians of those that follow from the changes of the prices.
+pub fn rate_between(from: &[Entry], to: &[Entry]) -> Option<(f64, RateChanges)> {
+    let known: HashMap<_, _> = from.iter().map(|entry| (&entry.provider_coin_id, &entry.numbers)).collect();
+    let pairs: Vec<_> =
+        to.iter().filter_map(|entry| Some((*known.get(&entry.provider_coin_id)?, &entry.numbers))).collect();
+    let price = |numbers: &Numbers| numbers.price.filter(|price| *price > 0.0);
+    let units = median(pairs.iter().filter_map(|(from, to)| Some(price(to)? / price(from)?)))?;
+    let change = |of: fn(&Numbers) -> Option<f64>| {
+        median(pairs.iter().filter_map(|(from, to)| change_of_rate(of(from), of(to))))
+    };
+    let changes = RateChanges {
+        percent_1h: change(|numbers| numbers.percent_change_1h),
+        percent_24h: change(|numbers| numbers.percent_change_24h),
+        percent_7d: change(|numbers| numbers.percent_change_7d),
+    };
+    Some((units, changes))
+}
+
+/// Computes by how many percent a rate has changed, from the changes of one coin's prices in both currencies. None without
+/// both, and for a factor above [`MAX_FACTOR`], which no currency changes by within a week.
+pub fn change_of_rate(from: Option<f64>, to: Option<f64>) -> Option<f64> {
+    let factor = (1.0 + to? / 100.0) / (1.0 + from? / 100.0);
+    (1.0 / MAX_FACTOR..=MAX_FACTOR).contains(&factor).then_some((factor - 1.0) * 100.0)
+}
+
+fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
 }
 
 #[cfg(test)]
@@ -100,7 +124,27 @@ mod tests {
     fn one_odd_price_does_not_move_the_rate() {
         let from = [entry("1", 10.0), entry("2", 1.0), entry("3", 5.0), entry("4", 0.0)];
         let to = [entry("3", 6.5), entry("1", 999.0), entry("2", 1.3), entry("9", 7.0)];
-        assert_eq!(median_ratio(&from, &to), Some(1.3));
-        assert_eq!(median_ratio(&from, &[]), None);
+        let (rate, changes) = rate_between(&from, &to).expect("a rate");
+        assert_eq!((rate, changes.percent_1h, changes.percent_7d), (1.3, Some(0.0), None));
+        assert_eq!(rate_between(&from, &[]), None);
+    }
+
+    #[test]
+    fn changes_of_one_coin_in_two_currencies_give_the_change_of_the_rate() {
+        let close = |found: Option<f64>, expected: f64| (found.expect("a change") - expected).abs() < 1e-9;
+        // 100 to 110 pounds, while a pound went from 1.25 to 1.3 dollars.
+        let in_dollars = (110.0 * 1.3 / (100.0 * 1.25) - 1.0) * 100.0;
+        assert!(close(change_of_rate(Some(10.0), Some(in_dollars)), (1.3 / 1.25 - 1.0) * 100.0));
+        for (from, to) in [
+            (None, Some(1.0)),
+            (Some(1.0), None),
+            (Some(-100.0), Some(1.0)),
+            (Some(-100.0), Some(-100.0)),
+            (Some(0.0), Some(101.0)),
+            (Some(0.0), Some(-51.0)),
+            (Some(1e9), Some(0.0)),
+        ] {
+            assert_eq!(change_of_rate(from, to), None, "{from:?} {to:?}");
+        }
     }
 }

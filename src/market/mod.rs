@@ -21,11 +21,14 @@ pub use self::{
     currency::convert,
     model::{Coin, Identity, Quote, Snapshot},
     providers::{
-        FROZEN_AFTER, attribution, demo::CURRENCY as DEMO_CURRENCY, is_invented, is_real,
-        simulation::NAMES as SIMULATED_PROVIDERS, specs as provider_specs, wants_real,
+        FROZEN_AFTER, attribution, is_invented, is_real, simulation::NAMES as SIMULATED_PROVIDERS,
+        specs as provider_specs, wants_real,
     },
     status::SyncStatus,
-    store::{CHANNEL, Point, Step, ensure_demo, find_coin, is_simulated, find_coins, history, latest},
+    store::{
+        CHANNEL, Point, Step, ensure_demo, find_coin, find_coins, has_real, history, is_simulated, latest,
+        newest_data, time_of,
+    },
     sync::Sync,
 };
 

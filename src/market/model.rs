@@ -245,9 +245,18 @@ pub struct Market {
 }
 
 /// A rate as it was fetched.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ReadRate {
     pub currency: String,
     pub units: f64,
+    pub changes: RateChanges,
     pub at: DateTime<Utc>,
+}
+
+/// How a rate has changed, in percent; None if it is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RateChanges {
+    pub percent_1h: Option<f64>,
+    pub percent_24h: Option<f64>,
+    pub percent_7d: Option<f64>,
 }

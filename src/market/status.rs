@@ -14,7 +14,7 @@ use crate::{
     config::{Coins, Social},
     social::budgets,
     telemetry::{Exposition, MetricType},
-    upstream::{self, Budget, ServiceState, next_day},
+    upstream::{self, Budget, Limits, ServiceState},
 };
 
 const SLOTS_SHOWN: i64 = 10;
@@ -55,10 +55,16 @@ pub struct ServiceStatus {
     /// Credits (CoinMarketCap), posts (X) or calls (other providers) used since midnight UTC; 0 for
     /// Mastodon and Bluesky, whose calls are not counted.
     #[schema(minimum = 0, example = 12)]
-    used_today: i32,
+    used_today: u32,
     /// Maximum of `used_today`; null for no limit.
     #[schema(example = 333)]
     daily_budget: Option<u32>,
+    /// As `used_today`, since the first of the month UTC.
+    #[schema(minimum = 0, example = 240)]
+    used_this_month: u32,
+    /// Maximum of `used_this_month`; null for no limit.
+    #[schema(example = 10_000)]
+    monthly_budget: Option<u32>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -66,7 +72,7 @@ pub struct ServiceStatus {
 pub enum ServiceCondition {
     /// Requests may be sent.
     Ready,
-    /// No request is sent before `retry_at`: the last one failed, or the daily budget is used up.
+    /// No request is sent before `retry_at`: the last one failed, or a budget is used up.
     Waiting,
     /// It rejects our key, plan or quota: an operator has to fix that and restart. Retried daily.
     Stopped,
@@ -111,15 +117,18 @@ impl SyncStatus {
     ) -> QueryResult<Self> {
         let states = upstream::states(conn)?;
         let slots = store::last_slots(conn, SLOTS_SHOWN)?;
-        let status = |name: &str, budget| {
+        let status = |name: &str, budget: (Limits, u32)| {
             let state = states.iter().find(|state| state.provider == name);
             ServiceStatus::new(name, state, budget, now)
         };
-        let budget =
-            |name| settings.settings_of(name).daily_budget.map(|per_day| Budget { per_day, min_cost: 1 });
         let names = providers::real(settings).map(Provider::name);
-        let providers: Vec<_> = names.map(|name| status(name, budget(name))).collect();
-        let social = budgets(social).into_iter().map(|(name, budget)| status(&name, budget)).collect();
+        let providers: Vec<_> =
+            names.map(|name| status(name, (providers::limits(settings.settings_of(name)), 1))).collect();
+        let of_posts = |budget: Option<Budget>| {
+            budget.map_or_else(Default::default, |budget| (Some(budget.per_day).into(), budget.min_cost))
+        };
+        let social =
+            budgets(social).into_iter().map(|(name, budget)| status(&name, of_posts(budget))).collect();
         let current = start_of_slot(now, settings.sync_interval);
         let interval = TimeDelta::from_std(settings.sync_interval).expect("at most a day");
         let next_run_at = (!providers.is_empty()).then(|| next_run(&slots, current, current + interval));
@@ -163,6 +172,14 @@ impl SyncStatus {
         gauge("mintage_sync_budget", "Maximum of mintage_sync_budget_used.", &|service| {
             service.daily_budget.map(i64::from)
         });
+        gauge(
+            "mintage_sync_monthly_budget_used",
+            "Credits, posts or calls used since the first of the month UTC, of services with a daily count.",
+            &|service| Some(service.used_this_month.into()),
+        );
+        gauge("mintage_sync_monthly_budget", "Maximum of mintage_sync_monthly_budget_used.", &|service| {
+            service.monthly_budget.map(i64::from)
+        });
         if let Some(next) = self.next_run_at {
             let name = "mintage_sync_next_run_timestamp_seconds";
             metrics.gauge(name, "When the next slot is due.", next.timestamp());
@@ -178,12 +195,16 @@ fn next_run(slots: &[SlotRow], current: DateTime<Utc>, following: DateTime<Utc>)
 }
 
 impl ServiceStatus {
-    fn new(name: &str, state: Option<&ServiceState>, budget: Option<Budget>, now: DateTime<Utc>) -> Self {
+    /// `min_cost` is that of the cheapest call.
+    fn new(
+        name: &str,
+        state: Option<&ServiceState>,
+        (limits, min_cost): (Limits, u32),
+        now: DateTime<Utc>,
+    ) -> Self {
         let state = state.cloned().unwrap_or_default();
-        let used_today = if state.usage_day == Some(now.date_naive()) { state.used } else { 0 };
-        let is_spent =
-            budget.is_some_and(|budget| used_today.unsigned_abs() + budget.min_cost > budget.per_day);
-        let retry_at = state.waits_until(now).max(is_spent.then(|| next_day(now)));
+        let retry_at = state.waits_until(now).max(state.is_spent_until(limits, min_cost, now));
+        let (used_today, used_this_month) = (state.used_today(now), state.used_this_month(now));
         Self {
             name: name.to_owned(),
             state: match (state.stopped, retry_at) {
@@ -197,7 +218,9 @@ impl ServiceStatus {
             last_error: state.last_error,
             last_error_at: state.last_error_at,
             used_today,
-            daily_budget: budget.map(|budget| budget.per_day),
+            daily_budget: limits.per_day,
+            used_this_month,
+            monthly_budget: limits.per_month,
         }
     }
 }

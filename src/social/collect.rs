@@ -276,7 +276,9 @@ impl Collector {
             return Ok(SearchOutcome::NoBudget);
         }
         let mut billed = 0;
-        let page = source.page(&self.upstream, Search { query, slug: &target.slug, cursor, max_cost, now }, &mut billed).await;
+        let page = source
+            .page(&self.upstream, Search { query, slug: &target.slug, cursor, max_cost, now }, &mut billed)
+            .await;
         let unused = max_cost.saturating_sub(billed);
         if unused > 0 {
             let (name, today) = (source.name().to_owned(), now.date_naive());

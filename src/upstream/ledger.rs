@@ -2,15 +2,16 @@
 //!
 //! The state is in the database, because any replica may run the next sync.
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, TimeDelta, Utc};
 use diesel::{
     PgConnection, QueryResult,
     prelude::*,
     sql_query,
-    sql_types::{Date, Integer, Nullable, Text},
+    sql_types::{BigInt, Date, Integer, Nullable, Text},
     upsert::excluded,
 };
 
+use super::failure::next_day;
 use crate::db::schema::provider_state;
 
 /// A row of `provider_state`: a market data provider or a social source.
@@ -26,6 +27,8 @@ pub struct ServiceState {
     pub last_error_at: Option<DateTime<Utc>>,
     pub usage_day: Option<NaiveDate>,
     pub used: i32,
+    pub usage_month: Option<NaiveDate>,
+    pub used_in_month: i32,
 }
 
 /// A limit on the use of a service per UTC day.
@@ -36,6 +39,19 @@ pub struct Budget {
     pub min_cost: u32,
 }
 
+/// The limits of a service per UTC day and month; None: no limit.
+#[derive(Clone, Copy, Default)]
+pub struct Limits {
+    pub per_day: Option<u32>,
+    pub per_month: Option<u32>,
+}
+
+impl From<Option<u32>> for Limits {
+    fn from(per_day: Option<u32>) -> Self {
+        Self { per_day, per_month: None }
+    }
+}
+
 /// No advice waits longer than a day, so a later `retry_at` comes from a wrong clock and does not count.
 pub const MAX_WAIT: TimeDelta = TimeDelta::hours(25);
 
@@ -44,6 +60,37 @@ impl ServiceState {
     pub fn waits_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.retry_at.filter(|retry_at| *retry_at > now && *retry_at - now <= MAX_WAIT)
     }
+
+    /// What was used today.
+    pub fn used_today(&self, now: DateTime<Utc>) -> u32 {
+        if self.usage_day == Some(now.date_naive()) { self.used.unsigned_abs() } else { 0 }
+    }
+
+    /// What was used in this month.
+    pub fn used_this_month(&self, now: DateTime<Utc>) -> u32 {
+        if self.usage_month == Some(month(now.date_naive())) { self.used_in_month.unsigned_abs() } else { 0 }
+    }
+
+    /// Returns until when its budget is used up; None if there is enough left for this cost.
+    pub fn is_spent_until(&self, limits: Limits, cost: u32, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let exceeds =
+            |used: u32, limit: Option<u32>| limit.is_some_and(|limit| used.saturating_add(cost) > limit);
+        if exceeds(self.used_this_month(now), limits.per_month) {
+            return Some(next_month(now));
+        }
+        exceeds(self.used_today(now), limits.per_day).then(|| next_day(now))
+    }
+}
+
+/// The first day of a month.
+fn month(day: NaiveDate) -> NaiveDate {
+    day.with_day(1).expect("every month has a first day")
+}
+
+/// The next midnight UTC that begins a month.
+fn next_month(now: DateTime<Utc>) -> DateTime<Utc> {
+    let first = month(now.date_naive()).checked_add_months(Months::new(1)).expect("not the end of time");
+    first.and_time(NaiveTime::MIN).and_utc()
 }
 
 pub fn states(conn: &mut PgConnection) -> QueryResult<Vec<ServiceState>> {
@@ -55,37 +102,58 @@ pub fn state(conn: &mut PgConnection, provider: &str) -> QueryResult<ServiceStat
     Ok(row.first(conn).optional()?.unwrap_or_default())
 }
 
-/// Counts `cost` for today before it is spent; false, without counting, if that exceeds the budget.
+/// Counts `cost` for today and this month before it is spent; false, without counting, if that exceeds a limit.
 pub fn reserve(
     conn: &mut PgConnection,
     provider: &str,
     cost: u32,
-    budget: Option<u32>,
+    limits: impl Into<Limits>,
     today: NaiveDate,
 ) -> QueryResult<bool> {
-    let counted = sql_query(
-        "INSERT INTO provider_state AS p (provider, usage_day, used) \
-         SELECT $1, $2, $3 WHERE $4 IS NULL OR $3 <= $4 \
-         ON CONFLICT (provider) DO UPDATE SET usage_day = $2, \
-             used = CASE WHEN p.usage_day = $2 THEN p.used ELSE 0 END + $3 \
-         WHERE $4 IS NULL OR CASE WHEN p.usage_day = $2 THEN p.used ELSE 0 END + $3 <= $4",
-    )
+    const DAY: &str = "CASE WHEN p.usage_day = $2 THEN p.used ELSE 0 END + $4";
+    const MONTH: &str = "CASE WHEN p.usage_month = $3 THEN p.used_in_month ELSE 0 END + $4";
+    let limits = limits.into();
+    let counted = sql_query(format!(
+        "INSERT INTO provider_state AS p (provider, usage_day, used, usage_month, used_in_month) \
+         SELECT $1, $2, $4, $3, $4 WHERE ($5 IS NULL OR $4 <= $5) AND ($6 IS NULL OR $4 <= $6) \
+         ON CONFLICT (provider) DO UPDATE \
+         SET usage_day = $2, used = {DAY}, usage_month = $3, used_in_month = {MONTH} \
+         WHERE ($5 IS NULL OR {DAY} <= $5) AND ($6 IS NULL OR {MONTH} <= $6)",
+    ))
     .bind::<Text, _>(provider)
     .bind::<Date, _>(today)
+    .bind::<Date, _>(month(today))
     .bind::<Integer, _>(number(cost))
-    .bind::<Nullable<Integer>, _>(budget.map(number))
+    .bind::<Nullable<Integer>, _>(limits.per_day.map(number))
+    .bind::<Nullable<Integer>, _>(limits.per_month.map(number))
     .execute(conn)?;
     Ok(counted == 1)
 }
 
 /// Gives the unused part of a reservation of that day back to the budget.
 pub fn refund(conn: &mut PgConnection, provider: &str, unused: u32, day: NaiveDate) -> QueryResult<()> {
-    sql_query(
-        "UPDATE provider_state SET used = greatest(used - $3, 0) WHERE provider = $1 AND usage_day = $2",
-    )
+    settle(conn, provider, unused, 0, day)
+}
+
+/// Replaces the reserved cost of that day by what was charged, which may be less or more.
+pub fn settle(
+    conn: &mut PgConnection,
+    provider: &str,
+    reserved: u32,
+    charged: u32,
+    day: NaiveDate,
+) -> QueryResult<()> {
+    let settled = |used: &str| format!("least(greatest({used}::bigint + $4, 0), 2147483647)::int");
+    sql_query(format!(
+        "UPDATE provider_state SET used = CASE WHEN usage_day = $2 THEN {} ELSE used END, \
+             used_in_month = CASE WHEN usage_month = $3 THEN {} ELSE used_in_month END WHERE provider = $1",
+        settled("used"),
+        settled("used_in_month")
+    ))
     .bind::<Text, _>(provider)
     .bind::<Date, _>(day)
-    .bind::<Integer, _>(number(unused))
+    .bind::<Date, _>(month(day))
+    .bind::<BigInt, _>(i64::from(charged) - i64::from(reserved))
     .execute(conn)?;
     Ok(())
 }
@@ -161,4 +229,31 @@ pub fn clear_stops(conn: &mut PgConnection) -> QueryResult<bool> {
         .set((provider_state::stopped.eq(false), provider_state::retry_at.eq(None::<DateTime<Utc>>)))
         .execute(conn)?;
     Ok(cleared > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spent_budget_waits_until_the_next_day_or_month() {
+        let now: DateTime<Utc> = "2026-12-20T10:00:00Z".parse().expect("time");
+        let day = now.date_naive();
+        let state = |used, used_in_month| ServiceState {
+            usage_day: Some(day),
+            used,
+            usage_month: Some(month(day)),
+            used_in_month,
+            ..ServiceState::default()
+        };
+        let limits = Limits { per_day: Some(10), per_month: Some(100) };
+        let until = |state: &ServiceState, cost| {
+            state.is_spent_until(limits, cost, now).map(|until| until.format("%F %T").to_string())
+        };
+        assert_eq!(until(&state(9, 99), 1), None);
+        assert_eq!(until(&state(9, 50), 2).as_deref(), Some("2026-12-21 00:00:00"));
+        assert_eq!(until(&state(9, 99), 2).as_deref(), Some("2027-01-01 00:00:00"));
+        let before = ServiceState { usage_day: day.pred_opt(), usage_month: None, ..state(10, 100) };
+        assert_eq!(until(&before, 1), None, "another day of another month");
+    }
 }

@@ -30,8 +30,8 @@ use tokio::time;
 pub use self::{
     failure::{Advice, Failure, after_failure, clean, next_day},
     ledger::{
-        Budget, MAX_WAIT, ServiceState, clear_stops, record_failure, record_isolated_failure, record_success,
-        refund, reserve, state, states,
+        Budget, Limits, MAX_WAIT, ServiceState, clear_stops, record_failure, record_isolated_failure,
+        record_success, refund, reserve, settle, state, states,
     },
     outcomes::Outcomes,
     readable::Readable,

@@ -18,7 +18,7 @@ use crate::{
     db::Db,
     http::{Envelope, Json, Problem, kind},
     idempotency::{IdempotencyKey, Reply},
-    market::Coin,
+    market::{self, Coin},
     tokens::{Allowed, Refusal, Sealer, api_keys::AlertsWrite},
 };
 
@@ -99,7 +99,9 @@ pub async fn create_alert(
     if wanted.currency.is_some() && !of_price {
         return Err(Problem::invalid("/currency", "not-applicable", "only prices have a currency"));
     }
-    let snapshot = view.current(wanted.currency.as_deref())?.snapshot.clone();
+    // A threshold is an amount in the default currency also while only other ones are served.
+    let currency = wanted.currency.as_deref().or(of_price.then(|| view.default_currency()));
+    let snapshot = view.current(currency)?.snapshot.clone();
     let no_such_coin = |problem: Problem| match problem.kind().code {
         code if code == kind::NOT_FOUND.code => {
             Problem::invalid("/coin", "unknown", "must name a coin of the last sync")
@@ -107,7 +109,9 @@ pub async fn create_alert(
         _ => find::refuse_change(problem),
     };
     let coin = find::in_snapshot(&snapshot, &wanted.coin).map_err(no_such_coin)?;
-    let value = value(coin, wanted.metric);
+    // Invented prices do not count.
+    let is_known = !of_price || market::is_real(&snapshot.provider);
+    let value = value(coin, wanted.metric).filter(|_| is_known);
     let alert = Alert {
         id: Uuid::now_v7(),
         coin: coin.id,

@@ -25,7 +25,7 @@ const MAX_NAMES: usize = 3;
 #[derive(Serialize, Deserialize)]
 pub struct CoinAlertsMail {
     pub user: UserId,
-    /// When the snapshot was published.
+    /// The time of the data.
     pub at: DateTime<Utc>,
     /// Whether the numbers are simulated. Missing in jobs that an earlier version has queued.
     #[serde(default)]
@@ -182,7 +182,7 @@ impl Job for CoinAlertMail {
 
     async fn run(self, running: Running, context: &Self::Context) -> Result<(), Failure> {
         let Self { user, at, crossing } = self;
-        CoinAlertsMail { user, at, crossings: vec![crossing] }.run(running, context).await
+        CoinAlertsMail { user, at, simulated: false, crossings: vec![crossing] }.run(running, context).await
     }
 }
 

@@ -122,9 +122,9 @@ pub fn evaluate(conn: &mut PgConnection, snapshot_id: SnapshotId, now: DateTime<
     if crossed.is_empty() {
         return Ok(());
     }
-    let simulated = market::is_simulated(conn)?;
+    let (at, simulated) = (market::time_of(conn, snapshot_id)?, market::is_simulated(conn)?);
     for (user, crossings) in by_user(crossed) {
-        jobs::enqueue(conn, &CoinAlertsMail { user, at: now, simulated, crossings }, now)?;
+        jobs::enqueue(conn, &CoinAlertsMail { user, at, simulated, crossings }, now)?;
     }
     Ok(())
 }

@@ -161,7 +161,8 @@ mod tests {
 
     fn picture(title: &str, series: Vec<Mark>) -> Picture<'_> {
         Picture {
-            title: title.into(),
+            name: title.into(),
+            symbol: "X".into(),
             metric: Metric::Price,
             currency: "GBP",
             in_words: "24 hours",
@@ -169,7 +170,7 @@ mod tests {
             spacing: TimeDelta::minutes(5),
             series,
             interval: None,
-            attribution: None,
+            credits: Vec::new(),
         }
     }
 
@@ -199,7 +200,7 @@ mod tests {
             ("fill=\"#0a7d3c\" fill-opacity=\"0.18\"/>\n", 1),
             ("fill=\"none\" stroke=\"#0a7d3c\" stroke-width=\"2\"", 1),
             ("r=\"2\" fill=\"#0a7d3c\"/>\n", 1),
-            (">\u{25b2} +10.00%</text>\n", 1),
+            (">\u{25b2} +10.00% since 11:00</text>\n", 1),
             (">\u{a3}110</text>\n", 2),
         ] {
             assert_eq!(svg.matches(part).count(), count, "{part} in {svg}");
@@ -232,7 +233,7 @@ mod tests {
         for never in ["<script", "</title><", "\0", "\u{fffe}", "\u{202e}", "\" onload", "&amp;"] {
             assert!(!svg.contains(never), "{never}: {svg}");
         }
-        let heading = "&#60;/title&#62;&#60;script&#62;alert(1)&#60;/script&#62;&#38;amp;&#34; onload=&#39;x&#39;: price";
+        let heading = "&#60;/title&#62;&#60;script&#62;alert(1)&#60;/script&#62;&#38;amp;&#34; onload=&#39;x&#39; (X): price";
         assert!(svg.contains(heading), "{svg}");
         assert_eq!((svg.matches("<title").count(), svg.matches("<text").count()), (1, 3), "{svg}");
     }
@@ -258,15 +259,23 @@ mod tests {
         #[test]
         fn texts_are_never_cut_and_cover_neither_each_other_nor_the_plot(
             width in 320..1600u16, height in 240..1000u16, is_price: bool,
-            low in -6.0..9.0f64, factor in 1.0..3.0f64, currency in 0..3usize, provider in 0..3usize,
+            low in -6.0..9.0f64, factor in 1.0..3.0f64, currency in 0..3usize, provider in 0..4usize,
+            begins_late: bool,
         ) {
             let low = if is_price { 10f64.powf(low) } else { low / 9.0 - 0.3 };
             let series = vec![mark((900, low * factor)), mark((600, low)), mark((595, low * factor))];
-            let mut picture = picture("A coin whose name has more than forty-two letters (LONG)", series);
+            let mut picture = picture("A coin whose name has more than forty-two letters", series);
+            picture.symbol = "LONG".into();
+            if begins_late {
+                picture.span.0 -= TimeDelta::days(364);
+            }
             picture.currency = ["GBP", "CHF", "IDR"][currency];
             picture.in_words = "365 days";
-            picture.attribution = market::attribution(["coinmarketcap", "coingecko", "coinpaprika"][provider]);
+            let providers = ["coinmarketcap", "coingecko", "coinpaprika"];
+            let all = providers.map(|name| market::attribution(name).expect("a text").to_owned());
+            picture.credits = if provider == 3 { all.into() } else { vec![all[provider].clone()] };
             if !is_price {
+                picture.credits = vec!["Posts from Bluesky, Mastodon, X".into()];
                 picture.metric = Metric::Sentiment;
                 picture.interval = Some((-0.95, 0.95));
             }

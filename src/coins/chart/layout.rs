@@ -73,7 +73,7 @@ impl Captions {
 }
 
 fn last_value(picture: &Picture) -> Option<String> {
-    picture.series.last().map(|last| picture.unit().measured(last.value))
+    picture.series.last().map(|last| picture.unit().drawn(last.value))
 }
 
 /// Estimates the width of a text in pixels.
@@ -98,8 +98,8 @@ fn wide(picture: &Picture, size: Size, colours: &Colours) -> Layout {
     captions.left(36.0, 19, colours.text, title(picture, for_title, 19));
     captions.right(36.0, 19, colours.text, value);
     captions.left(57.0, 13, colours.muted, format!("{} \u{b7} {}", picture.counts(), period(picture)));
-    if let Some(change) = picture.change() {
-        captions.right(57.0, 13, change.colour(colours), change.text());
+    if let Some((change, text)) = picture.change().zip(picture.change_text()) {
+        captions.right(57.0, 13, change.colour(colours), text);
     }
     finish(captions, picture, size, colours, 84.0)
 }
@@ -110,7 +110,7 @@ fn narrow(picture: &Picture, size: Size, colours: &Colours) -> Layout {
     let mut captions = Captions::between(MARGIN, right);
     captions.left(30.0, 17, colours.text, title(picture, right - MARGIN, 17));
     let value = last_value(picture).unwrap_or_default();
-    let change = picture.change().map(|change| (change.colour(colours), change.text()));
+    let change = picture.change().map(|change| change.colour(colours)).zip(picture.change_text());
     let (counts, period) = (picture.counts(), period(picture));
     // Beside the value stand the change and below it the period, unless the value is too long for that.
     let beside = change.iter().map(|(_, text)| width(text, 13)).fold(width(&period, SMALL), f64::max);
@@ -133,14 +133,14 @@ fn period(picture: &Picture) -> String {
     format!("last {} \u{b7} UTC", picture.in_words)
 }
 
-/// Adds the texts below the plot, the attribution on a line of its own, and leaves the rest of the height to the plot.
+/// Adds the texts below the plot, the sources on lines of their own, and leaves the rest of the height to the plot.
 fn finish(captions: Captions, picture: &Picture, size: Size, colours: &Colours, top: f64) -> Layout {
     /// Room for the times below the plot and the first of the texts.
     const TIMES: f64 = 42.0;
     let mut captions = captions;
     let room = captions.right - captions.left;
     let mut lines = fill(picture.summary(), room);
-    lines.extend(picture.attribution.map(|text| attribution(text, room).to_owned()));
+    lines.extend(credits(&picture.credits, room));
     let mut y = size.height - 14.0;
     for line in lines.into_iter().rev() {
         captions.left(y, SMALL, colours.muted, line);
@@ -164,10 +164,18 @@ fn fill(parts: Vec<String>, room: f64) -> Vec<String> {
     lines
 }
 
-/// Leaves out the address in brackets where it does not fit; the name of the provider stays.
-fn attribution(text: &str, room: f64) -> &str {
-    if width(text, SMALL) <= room {
-        return text;
+/// Writes the sources on one line. Where that is too narrow, the addresses in brackets and repeated words are left out; the
+/// names of the sources stay.
+fn credits(texts: &[String], room: f64) -> Vec<String> {
+    const BEGIN: &str = "Data provided by ";
+    let all = texts.join(" \u{b7} ");
+    if width(&all, SMALL) <= room {
+        return fill(texts.to_vec(), room);
     }
-    text.split_once(" (").map_or(text, |(name, _)| name)
+    let name = |(number, text): (usize, &String)| {
+        let name = text.split_once(" (").map_or(text.as_str(), |(name, _)| name);
+        let again = name.strip_prefix(BEGIN).filter(|_| number > 0);
+        again.unwrap_or(name).to_owned()
+    };
+    fill(texts.iter().enumerate().map(name).collect(), room)
 }

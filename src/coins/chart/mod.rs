@@ -8,6 +8,8 @@ mod layout;
 mod picture;
 mod sparkline;
 
+use std::collections::BTreeSet;
+
 use actix_web::{
     HttpRequest, HttpResponse, get,
     http::header::{self, HeaderValue},
@@ -19,7 +21,11 @@ use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
 use self::picture::Picture;
-use super::{find, history::Metric, view::View};
+use super::{
+    find,
+    history::{self, Metric},
+    view::View,
+};
 use crate::{
     clock::Clock,
     db::Db,
@@ -133,7 +139,7 @@ pub enum Theme {
 ///
 /// Returns an SVG image. It shows a line of the last values, a band between the highs and lows of prices, and gaps where
 /// there was no sync; without history it shows "No data yet". A price that has risen is green with ▲, one that has fallen
-/// red with ▼. The last point has no line to it while its hour or day is not over. On `1d`, sentiment has a bar for the 95%
+/// red with ▼, since the time that is named if the data does not reach back to the start of the range. The last point has no line to it while its hour or day is not over. On `1d`, sentiment has a bar for the 95%
 /// confidence interval of the last value. The letters of texts have 11 pixels or more at every size, so ask for the size
 /// that you show. The image has no scripts, fonts or links.
 #[utoipa::path(
@@ -182,7 +188,8 @@ pub async fn read_chart(
         // It is of the last value, and so means nothing beside the mean of an hour or a day.
         .filter(|_| metric == Metric::Sentiment && range == Range::Day);
     let picture = Picture {
-        title: format!("{} ({})", coin.name, coin.symbol),
+        name: coin.name,
+        symbol: coin.symbol,
         metric,
         currency: &snapshot.currency,
         in_words: range.in_words(),
@@ -190,7 +197,7 @@ pub async fn read_chart(
         spacing: spacing(step, view.interval),
         series: series(&points, metric, step, now),
         interval: interval.map(|interval| (interval.low, interval.high)),
-        attribution: view.provenance(&snapshot).attribution,
+        credits: credits(&history::sources(&points, Some(metric), social), metric),
     };
     let draw = if is_sparkline { sparkline::draw } else { draw::draw };
     // The number of points and labels is bounded at any size: not worth another thread, nor a cache, which many sizes would
@@ -200,6 +207,23 @@ pub async fn read_chart(
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=60"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     Ok(response)
+}
+
+/// Writes the texts that name these sources: those that the terms of market data providers require, or the names of the
+/// providers of posts.
+fn credits(sources: &BTreeSet<&String>, metric: Metric) -> Vec<String> {
+    let of_market = |name: &&String| {
+        market::attribution(name).map_or_else(|| format!("Data provided by {name}"), str::to_owned)
+    };
+    if metric == Metric::Price {
+        return sources.iter().map(of_market).collect();
+    }
+    let capitalised = |name: &&String| {
+        let mut letters = name.chars();
+        letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect::<String>()
+    };
+    let names: Vec<_> = sources.iter().map(capitalised).collect();
+    if names.is_empty() { Vec::new() } else { vec![format!("Posts from {}", names.join(", "))] }
 }
 
 /// The values of one interval.

@@ -12,7 +12,10 @@ use reqwest::RequestBuilder;
 use serde::Deserialize;
 
 use super::{
-    super::model::{Numbers, Report},
+    super::{
+        currency::change_of_rate,
+        model::{Numbers, RateChanges, Report},
+    },
     Call, Provider, Rates,
     listing::{self, Listing},
 };
@@ -38,6 +41,7 @@ static SPEC: ProviderSpec = ProviderSpec {
         }),
     }),
     daily_budget: Some("COINGECKO_DAILY_CALLS"),
+    monthly_budget: None,
     stands_in_for: None,
 };
 
@@ -76,10 +80,11 @@ impl Provider for CoinGecko {
         let request = request(call, "/api/v3/simple/price").query(&[
             ("ids", COIN_FOR_RATES),
             ("vs_currencies", &codes.join(",")),
+            ("include_24hr_change", "true"),
             ("precision", "full"),
         ]);
         let answer = answer(call, request).await?;
-        decode_rates(answer.json(call.now)?, &report.currency, currencies)
+        decode_rates(answer.json(call.now)?, call, &report.currency, currencies)
     }
 
     fn cost_of_rates(&self, _: usize) -> usize {
@@ -97,6 +102,7 @@ fn request(call: Call<'_>, path: &str) -> RequestBuilder {
 }
 
 async fn answer(call: Call<'_>, request: RequestBuilder) -> Result<Answer, Failure> {
+    call.charge(1);
     let answer = call.upstream.send(request).await?;
     if answer.status.is_success() {
         return Ok(answer);
@@ -147,12 +153,22 @@ fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result
     listing::build_report(listings, currency, count, None, now)
 }
 
-fn decode_rates(body: &[u8], base: &str, currencies: &[String]) -> Result<Rates, Failure> {
-    let prices: HashMap<String, HashMap<String, Option<f64>>> =
+/// Reads units of each currency for one of the base, with the change within 24 hours.
+fn decode_rates(body: &[u8], call: Call<'_>, base: &str, currencies: &[String]) -> Result<Rates, Failure> {
+    let numbers: HashMap<String, HashMap<String, Option<f64>>> =
         serde_json::from_slice(body).map_err(Failure::unexpected_body)?;
-    let price = |currency: &str| *prices.get(COIN_FOR_RATES)?.get(&currency.to_lowercase())?;
-    let base = price(base).ok_or_else(|| Failure::unexpected_body("no price of bitcoin"))?;
-    let rate = |currency: &String| Some((currency.clone(), price(currency)? / base));
+    let number = |name: String| *numbers.get(COIN_FOR_RATES)?.get(&name)?;
+    let price = |currency: &str| number(currency.to_lowercase());
+    let change = |currency: &str| number(format!("{}_24h_change", currency.to_lowercase()));
+    let unit = price(base).ok_or_else(|| Failure::unexpected_body("no price of bitcoin"))?;
+    let rate = |currency: &String| {
+        let percent_24h = change_of_rate(change(base), change(currency));
+        Some(call.rate(
+            currency,
+            price(currency)? / unit,
+            RateChanges { percent_24h, ..RateChanges::default() },
+        ))
+    };
     Ok(currencies.iter().filter_map(rate).collect())
 }
 
@@ -192,7 +208,10 @@ fn decode_error(body: &[u8]) -> Option<Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::fixture, *};
+    use super::{
+        super::{ReadRate, fixture, with_call},
+        *,
+    };
 
     #[test]
     fn the_fields_arrive() {
@@ -232,13 +251,20 @@ mod tests {
     #[test]
     fn rates_are_ratios_of_one_price() {
         let codes = ["USD".to_owned(), "EUR".to_owned(), "XXX".to_owned()];
-        let rates = |body: &str| decode_rates(body.as_bytes(), "GBP", &codes);
-        assert_eq!(
-            rates(r#"{"bitcoin":{"gbp":100.0,"usd":130,"eur":115.0,"xxx":null}}"#),
-            Ok(vec![("USD".to_owned(), 1.3), ("EUR".to_owned(), 1.15)])
-        );
-        for bad in ["{}", "[]", r#"{"bitcoin":{"usd":1}}"#, r#"{"bitcoin":{"gbp":null}}"#] {
-            assert!(rates(bad).is_err(), "{bad}");
-        }
+        with_call("GBP", |call| {
+            let rates = |body: &str| {
+                let rates = decode_rates(body.as_bytes(), call, "GBP", &codes)?;
+                let parts = |rate: ReadRate| (rate.currency, rate.units, rate.changes.percent_24h);
+                Ok::<_, Failure>(rates.into_iter().map(parts).collect::<Vec<_>>())
+            };
+            let body = r#"{"bitcoin":{"gbp":100.0,"gbp_24h_change":0.0,"usd":130,"usd_24h_change":4.0,"eur":115.0,
+                "xxx":null,"xxx_24h_change":null}}"#;
+            let change = rates(body).expect("rates")[0].2.expect("a change");
+            assert!((change - 4.0).abs() < 1e-9, "{change}");
+            assert_eq!(rates(body).expect("rates")[1], ("EUR".to_owned(), 1.15, None));
+            for bad in ["{}", "[]", r#"{"bitcoin":{"usd":1}}"#, r#"{"bitcoin":{"gbp":null}}"#] {
+                assert!(rates(bad).is_err(), "{bad}");
+            }
+        });
     }
 }

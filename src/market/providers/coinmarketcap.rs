@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::{
     super::{
-        currency::median_ratio,
+        currency::rate_between,
         model::{Numbers, Report},
     },
     Call, Provider, Rates, collect_rates,
@@ -33,6 +33,7 @@ static SPEC_WITH_KEY: ProviderSpec = ProviderSpec {
     url: Some(URL),
     key: Some(KeySpec { setting: "COINMARKETCAP_API_KEY", is_required: true, plan: None }),
     daily_budget: Some("COINMARKETCAP_DAILY_CREDITS"),
+    monthly_budget: Some("COINMARKETCAP_MONTHLY_CREDITS"),
     stands_in_for: None,
 };
 static SPEC_WITHOUT_KEY: ProviderSpec = ProviderSpec {
@@ -40,6 +41,7 @@ static SPEC_WITHOUT_KEY: ProviderSpec = ProviderSpec {
     url: Some(URL),
     key: None,
     daily_budget: None,
+    monthly_budget: None,
     stands_in_for: Some("coinmarketcap"),
 };
 const URL: UrlSpec = UrlSpec { setting: "COINMARKETCAP_URL", default: "https://pro-api.coinmarketcap.com" };
@@ -75,8 +77,8 @@ impl Provider for CoinMarketCap {
         collect_rates(currencies.chunks(1), async |part| {
             let currency = &part[0];
             let other = self.fetch(call, currency, COINS_FOR_RATES.min(call.count)).await?;
-            let rate = median_ratio(&report.entries, &other.entries);
-            Ok(rate.map(|rate| (currency.clone(), rate)).into_iter().collect())
+            let rate = rate_between(&report.entries, &other.entries);
+            Ok(rate.map(|(units, changes)| call.rate(currency, units, changes)).into_iter().collect())
         })
         .await
     }
@@ -100,11 +102,30 @@ impl CoinMarketCap {
             request = request.header("X-CMC_PRO_API_KEY", key.expose());
         }
         let answer = call.upstream.send(request).await?;
+        if let Some(credits) = credits(&answer.body) {
+            call.charge(credits);
+        }
         if !answer.status.is_success() {
             return Err(refusal(&answer, call.now));
         }
         decode(answer.json(call.now)?, currency, count, call.now)
     }
+}
+
+/// What the call was charged, if the answer says so. An absurd number is ignored: the estimate is nearer.
+fn credits(body: &[u8]) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct Charged {
+        status: CreditCount,
+    }
+    #[derive(Deserialize)]
+    struct CreditCount {
+        #[serde(deserialize_with = "number_or_text")]
+        credit_count: i64,
+    }
+    const MAX_CREDITS: u32 = 1000;
+    let credits = serde_json::from_slice::<Charged>(body).ok()?.status.credit_count;
+    u32::try_from(credits).ok().filter(|credits| *credits <= MAX_CREDITS)
 }
 
 fn refusal(answer: &Answer, now: DateTime<Utc>) -> Failure {
@@ -255,6 +276,17 @@ mod tests {
         assert_eq!((bitcoin.symbol.as_str(), bitcoin.rank), ("BTC", 1));
         assert_eq!(bitcoin.numbers.price, Some(70211.4421));
         assert_eq!(bitcoin.numbers.volume_change_24h, Some(-37.9991));
+    }
+
+    #[test]
+    fn the_credits_of_a_call_are_read_and_absurd_ones_are_not() {
+        let read = |count: &str| credits(format!("{{\"status\": {{\"credit_count\": {count}}}}}").as_bytes());
+        assert_eq!((read("3"), read("\"2\""), read("0")), (Some(3), Some(2), Some(0)));
+        for absurd in ["-1", "1001", "1e9", "null", "\"many\"", "[]"] {
+            assert_eq!(read(absurd), None, "{absurd}");
+        }
+        assert_eq!((credits(b"{}"), credits(b"<html>"), credits(br#"{"status": {}}"#)), (None, None, None));
+        assert_eq!(credits(&fixture("v3_listings_latest_gbp")), Some(1));
     }
 
     #[test]

@@ -10,7 +10,10 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::{
-    super::model::{Numbers, Report},
+    super::{
+        currency::change_of_rate,
+        model::{Numbers, RateChanges, Report},
+    },
     Call, Provider, Rates, collect_rates,
     listing::{self, Listing},
 };
@@ -27,6 +30,7 @@ static SPEC: ProviderSpec = ProviderSpec {
     url: Some(UrlSpec { setting: "COINPAPRIKA_URL", default: "https://api.coinpaprika.com" }),
     key: None,
     daily_budget: None,
+    monthly_budget: None,
     stands_in_for: None,
 };
 
@@ -52,21 +56,34 @@ impl Provider for CoinPaprika {
     }
 
     async fn rates(&self, call: Call<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure> {
-        let base = &report.currency;
         collect_rates(currencies.chunks(CURRENCIES_PER_CALL), async |part| {
-            let quotes = format!("{base},{}", part.join(","));
-            let answer = get(call, "/v1/tickers/btc-bitcoin", &quotes).await?;
-            decode_rates(answer.json(call.now)?, base, part)
+            match read_rates(call, &report.currency, part).await {
+                // One code that it does not know refuses the whole call.
+                Err(failure) if failure.advice == Advice::BackOff && part.len() > 1 => {
+                    collect_rates(part.chunks(1), async |one| read_rates(call, &report.currency, one).await)
+                        .await
+                }
+                result => result,
+            }
         })
         .await
     }
 
     fn cost_of_rates(&self, currencies: usize) -> usize {
-        currencies.div_ceil(CURRENCIES_PER_CALL)
+        // If every call is refused, each currency takes one of its own.
+        let alone = if currencies > 1 { currencies } else { 0 };
+        currencies.div_ceil(CURRENCIES_PER_CALL) + alone
     }
 }
 
+async fn read_rates(call: Call<'_>, base: &str, currencies: &[String]) -> Result<Rates, Failure> {
+    let quotes = format!("{base},{}", currencies.join(","));
+    let answer = get(call, "/v1/tickers/btc-bitcoin", &quotes).await?;
+    decode_rates(answer.json(call.now)?, call, base, currencies)
+}
+
 async fn get(call: Call<'_>, path: &str, quotes: &str) -> Result<Answer, Failure> {
+    call.charge(1);
     let url = format!("{}{path}", call.settings.url);
     let answer = call.upstream.send(call.upstream.get(&url).query(&[("quotes", quotes)])).await?;
     if answer.status.is_success() {
@@ -137,11 +154,19 @@ fn listing(row: Row, quote: &Quote) -> Option<Listing> {
     })
 }
 
-fn decode_rates(body: &[u8], base: &str, currencies: &[String]) -> Result<Rates, Failure> {
+fn decode_rates(body: &[u8], call: Call<'_>, base: &str, currencies: &[String]) -> Result<Rates, Failure> {
     let row: Row = serde_json::from_slice(body).map_err(Failure::unexpected_body)?;
-    let price = |currency: &str| row.quotes.get(currency)?.price;
-    let base = price(base).ok_or_else(|| Failure::unexpected_body("no price of bitcoin"))?;
-    let rate = |currency: &String| Some((currency.clone(), price(currency)? / base));
+    let quote = |currency: &str| row.quotes.get(currency).and_then(|quote| Some((quote.price?, quote)));
+    let (unit, base) = quote(base).ok_or_else(|| Failure::unexpected_body("no price of bitcoin"))?;
+    let rate = |currency: &String| {
+        let (price, other) = quote(currency)?;
+        let changes = RateChanges {
+            percent_1h: change_of_rate(base.percent_change_1h, other.percent_change_1h),
+            percent_24h: change_of_rate(base.percent_change_24h, other.percent_change_24h),
+            percent_7d: change_of_rate(base.percent_change_7d, other.percent_change_7d),
+        };
+        Some(call.rate(currency, price / unit, changes))
+    };
     Ok(currencies.iter().filter_map(rate).collect())
 }
 
@@ -155,7 +180,10 @@ fn decode_error(body: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::fixture, *};
+    use super::{
+        super::{fixture, with_call},
+        *,
+    };
 
     #[test]
     fn the_fields_arrive() {
@@ -184,10 +212,17 @@ mod tests {
     #[test]
     fn rates_are_ratios_of_one_price() {
         let body = br#"{"id":"btc-bitcoin","symbol":"BTC","name":"Bitcoin","rank":1,
-            "quotes":{"GBP":{"price":100},"USD":{"price":130}}}"#;
+            "quotes":{"GBP":{"price":100,"percent_change_1h":0},"USD":{"price":130,"percent_change_1h":2}}}"#;
         let codes = ["USD".to_owned(), "XXX".to_owned()];
-        assert_eq!(decode_rates(body, "GBP", &codes), Ok(vec![("USD".to_owned(), 1.3)]));
-        assert!(decode_rates(body, "EUR", &codes).is_err());
-        assert!(decode_rates(b"{}", "GBP", &codes).is_err());
+        with_call("GBP", |call| {
+            let rates = decode_rates(body, call, "GBP", &codes).expect("rates");
+            assert_eq!((rates.len(), rates[0].currency.as_str(), rates[0].units), (1, "USD", 1.3));
+            let changes = rates[0].changes;
+            assert!(
+                (changes.percent_1h.expect("a change") - 2.0).abs() < 1e-9 && changes.percent_7d.is_none()
+            );
+            assert!(decode_rates(body, call, "EUR", &codes).is_err());
+            assert!(decode_rates(b"{}", call, "GBP", &codes).is_err());
+        });
     }
 }

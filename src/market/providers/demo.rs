@@ -4,7 +4,10 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{super::model::Report, Call, Provider, Rates, coinmarketcap};
+use super::{
+    super::model::{RateChanges, ReadRate, Report},
+    Call, Provider, Rates, coinmarketcap,
+};
 use crate::{config::ProviderSpec, upstream::Failure};
 
 pub const NAME: &str = "demo";
@@ -40,8 +43,14 @@ const RATES: [(&str, f64); 24] = [
     ("ZAR", 23.0),
 ];
 
-static SPEC: ProviderSpec =
-    ProviderSpec { name: NAME, url: None, key: None, daily_budget: None, stands_in_for: None };
+static SPEC: ProviderSpec = ProviderSpec {
+    name: NAME,
+    url: None,
+    key: None,
+    daily_budget: None,
+    monthly_budget: None,
+    stands_in_for: None,
+};
 
 pub struct Demo;
 
@@ -67,8 +76,8 @@ impl Provider for Demo {
         Ok(report())
     }
 
-    async fn rates(&self, _: Call<'_>, _: &Report, _: &[String]) -> Result<Rates, Failure> {
-        Ok(rates())
+    async fn rates(&self, call: Call<'_>, _: &Report, _: &[String]) -> Result<Rates, Failure> {
+        Ok(rates(call.now))
     }
 
     fn cost_of_rates(&self, _: usize) -> usize {
@@ -81,8 +90,12 @@ pub fn report() -> Report {
     coinmarketcap::decode(body, CURRENCY, COUNT, DateTime::<Utc>::MAX_UTC).expect("a test decodes it")
 }
 
-pub fn rates() -> Rates {
-    RATES.iter().map(|(currency, rate)| ((*currency).to_owned(), *rate)).collect()
+pub fn rates(at: DateTime<Utc>) -> Rates {
+    let rate = |(currency, units): &(&str, f64)| {
+        let (currency, changes) = ((*currency).to_owned(), RateChanges::default());
+        ReadRate { currency, units: *units, changes, at }
+    };
+    RATES.iter().map(rate).collect()
 }
 
 #[cfg(test)]

@@ -7,14 +7,16 @@ pub mod demo;
 mod listing;
 pub mod simulation;
 
+use std::cell::Cell;
+
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::model::Report;
+use super::model::{RateChanges, ReadRate, Report};
 use crate::{
     config::{Coins, ProviderSettings, ProviderSpec},
     simulation::World,
-    upstream::{Advice, Failure, Upstream},
+    upstream::{Advice, Failure, Limits, Upstream},
 };
 
 /// All providers. This is also the default order in which they are tried.
@@ -31,8 +33,8 @@ static PROVIDERS: &[&dyn Provider] = &[
 /// Age from which a provider's data counts as frozen: providers renew theirs every one to five minutes.
 pub const FROZEN_AFTER: TimeDelta = TimeDelta::minutes(15);
 
-/// Codes of currencies, each with its number of units for one unit of another currency.
-pub type Rates = Vec<(String, f64)>;
+/// Rates to other currencies, each with its changes as far as the provider states them.
+pub type Rates = Vec<ReadRate>;
 
 /// Reports the market: the coins with the largest market capitalisation, and exchange rates.
 #[async_trait(?Send)]
@@ -64,7 +66,7 @@ pub trait Provider: Sync {
     /// coins in both. Currencies that the provider does not support are left out.
     async fn rates(&self, call: Call<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure>;
 
-    /// Credits or calls that [`Provider::rates`] uses for so many currencies.
+    /// The most credits or calls that [`Provider::rates`] uses for so many currencies.
     fn cost_of_rates(&self, currencies: usize) -> usize;
 
     /// The name in `COINS_PROVIDERS` and in `source`.
@@ -86,6 +88,25 @@ pub struct Call<'a> {
     pub now: DateTime<Utc>,
     /// The simulated market, if it has begun.
     pub world: Option<World>,
+    /// Credits or calls that the provider has charged; None as long as it is not known, then the estimate stays.
+    pub charged: &'a Cell<Option<u32>>,
+}
+
+impl Call<'_> {
+    /// Adds what the provider has charged.
+    fn charge(&self, cost: u32) {
+        self.charged.set(Some(self.charged.get().unwrap_or_default().saturating_add(cost)));
+    }
+
+    /// Makes a rate that was read now.
+    fn rate(&self, currency: &str, units: f64, changes: RateChanges) -> ReadRate {
+        ReadRate { currency: currency.to_owned(), units, changes, at: self.now }
+    }
+}
+
+/// Returns the limits of a provider.
+pub fn limits(settings: &ProviderSettings) -> Limits {
+    Limits { per_day: settings.daily_budget, per_month: settings.monthly_budget }
 }
 
 /// Returns the settings of every provider.
@@ -153,6 +174,15 @@ fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(path).expect("fixture")
 }
 
+/// Gives a call of a provider, for tests that send nothing.
+#[cfg(test)]
+fn with_call(currency: &str, test: impl FnOnce(Call<'_>)) {
+    let upstream = Upstream::new(std::time::Duration::from_secs(1), crate::config::Mask::new([]));
+    let (settings, charged) = (ProviderSettings::default(), Cell::new(None));
+    let now = DateTime::UNIX_EPOCH;
+    test(Call { upstream: &upstream, settings: &settings, currency, count: 1, now, charged: &charged });
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -190,7 +220,12 @@ mod tests {
     #[test]
     fn real_data_is_attributed() {
         for provider in PROVIDERS {
-            assert_eq!(attribution(provider.name()).is_none(), is_invented(provider.name()), "{}", provider.name());
+            assert_eq!(
+                attribution(provider.name()).is_none(),
+                is_invented(provider.name()),
+                "{}",
+                provider.name()
+            );
         }
     }
 
@@ -199,10 +234,18 @@ mod tests {
         let read = async |part: &[String]| {
             let number: usize = part[0].parse().expect("a number");
             let rate = answers[number].map_err(|advice| Failure::new(advice, "refused"))?;
-            Ok(vec![(part[0].clone(), rate)])
+            let currency = part[0].clone();
+            Ok(vec![ReadRate {
+                currency,
+                units: rate,
+                changes: RateChanges::default(),
+                at: DateTime::UNIX_EPOCH,
+            }])
         };
         let rates = collect_rates(codes.chunks(1), read).await;
-        rates.map(|rates| rates.into_iter().map(|(_, rate)| rate).collect()).map_err(|failure| failure.advice)
+        rates
+            .map(|rates| rates.into_iter().map(|rate| rate.units).collect())
+            .map_err(|failure| failure.advice)
     }
 
     #[tokio::test]

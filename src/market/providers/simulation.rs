@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    super::model::{Entry, Numbers, Report},
+    super::model::{Entry, Numbers, RateChanges, Report},
     Call, Provider, Rates, coinmarketcap,
 };
 use crate::{
@@ -24,13 +24,20 @@ pub static FIRST: Simulation = Simulation { spec: &SPEC };
 /// Takes turns with the first one in the scenario `provider-change`.
 pub static SECOND: Simulation = Simulation { spec: &SPEC_OF_SECOND };
 
-static SPEC: ProviderSpec =
-    ProviderSpec { name: NAMES[0], url: None, key: None, daily_budget: None, stands_in_for: None };
+static SPEC: ProviderSpec = ProviderSpec {
+    name: NAMES[0],
+    url: None,
+    key: None,
+    daily_budget: None,
+    monthly_budget: None,
+    stands_in_for: None,
+};
 static SPEC_OF_SECOND: ProviderSpec = ProviderSpec {
     name: NAMES[1],
     url: None,
     key: None,
     daily_budget: None,
+    monthly_budget: None,
     stands_in_for: Some(NAMES[0]),
 };
 
@@ -61,15 +68,25 @@ impl Provider for Simulation {
         if world.is_silent(call.now) {
             return Err(Failure::new(Advice::After(RETRY_AFTER), "the scenario is that no data comes"));
         }
-        report(&world, call.currency, call.count, call.now)
-            .ok_or_else(|| Failure::new(Advice::BackOff, format!("amounts in {} are not simulated", call.currency)))
+        report(&world, call.currency, call.count, call.now).ok_or_else(|| {
+            Failure::new(Advice::BackOff, format!("amounts in {} are not simulated", call.currency))
+        })
     }
 
     async fn rates(&self, call: Call<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure> {
         let world = world(call)?;
-        let units = |currency: &str| world.units(currency, call.now);
-        let base = units(&report.currency).unwrap_or(1.0);
-        Ok(currencies.iter().filter_map(|code| Some((code.clone(), units(code)? / base))).collect())
+        let ratio = |code: &str, hours: i64| {
+            let at = call.now - TimeDelta::hours(hours);
+            Some(world.units(code, at)? / world.units(&report.currency, at)?)
+        };
+        let rate = |code: &String| {
+            let units = ratio(code, 0)?;
+            let change = |hours| Some((units / ratio(code, hours)? - 1.0) * 100.0);
+            let changes =
+                RateChanges { percent_1h: change(1), percent_24h: change(24), percent_7d: change(7 * 24) };
+            Some(call.rate(code, units, changes))
+        };
+        Ok(currencies.iter().filter(|code| **code != report.currency).filter_map(rate).collect())
     }
 
     fn cost_of_rates(&self, _: usize) -> usize {

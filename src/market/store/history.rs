@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 
 use crate::db::{
     CoinId,
-    schema::{coin_rollups, coin_snapshots},
+    schema::{coin_quotes, coin_rollups, coin_snapshots},
 };
 
 pub(super) const KEEP_SNAPSHOTS: TimeDelta = TimeDelta::days(7);
@@ -157,6 +157,15 @@ pub fn history(
     .bind::<Timestamptz, _>(step.floor(to - TimeDelta::microseconds(1)) + step.length())
     .bind::<BigInt, _>(limit)
     .load(conn)
+}
+
+/// Returns the time of the newest data of a coin; None if it has no snapshot, such as one that left the list long ago.
+pub fn newest_data(conn: &mut PgConnection, coin_id: CoinId) -> QueryResult<Option<DateTime<Utc>>> {
+    coin_snapshots::table
+        .inner_join(coin_quotes::table)
+        .filter(coin_quotes::coin_id.eq(coin_id).and(coin_snapshots::provider.ne("demo")))
+        .select(max(coin_snapshots::as_of))
+        .first(conn)
 }
 
 /// Returns the last points of every coin in five-minute steps, in order; all but the newest are complete.

@@ -18,15 +18,16 @@ pub use self::{
     prune::prune,
     publish::{complete, is_older, publish},
     simulation::{
-        begin as begin_simulation, clear as clear_simulation, clear_posts as clear_simulated_posts, has_real, is_simulated, stored_world,
+        begin as begin_simulation, clear as clear_simulation, clear_posts as clear_simulated_posts,
+        is_simulated, stored_world,
     },
     slots::{Claim, SlotRow, claim, last_slots, make_due, postpone, release, renew, request},
     snapshots::{last_rates, latest},
     social::{add_social, social_targets},
 };
 pub use self::{
-    history::{Point, Step, history},
-    snapshots::ensure_demo,
+    history::{Point, Step, history, newest_data},
+    snapshots::{ensure_demo, has_real, time_of},
 };
 
 /// The NOTIFY channel on which each publication is announced.

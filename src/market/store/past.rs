@@ -61,7 +61,8 @@ impl Rows {
         let candle = in_currency().map(|(hour, units)| hour.candle.times(*units)).reduce(Candle::then);
         let Some(Candle { open, high, low, close }) = candle else { return };
         let count = f64::from(u32::try_from(hours.len()).expect("a day"));
-        let mean = |of: fn(&Past) -> f64| in_currency().map(|(hour, units)| of(hour) * units).sum::<f64>() / count;
+        let mean =
+            |of: fn(&Past) -> f64| in_currency().map(|(hour, units)| of(hour) * units).sum::<f64>() / count;
         self.at.push(at);
         for (column, value) in self.candles.iter_mut().zip([open, high, low, close]) {
             column.push(value);
@@ -80,7 +81,8 @@ impl PastOfWorld {
         count: u32,
     ) -> QueryResult<Option<Self>> {
         let now = world.began();
-        let known: Vec<_> = currencies.iter().filter(|code| world.units(code, now).is_some()).cloned().collect();
+        let known: Vec<_> =
+            currencies.iter().filter(|code| world.units(code, now).is_some()).cloned().collect();
         let Some(report) = simulation::report(&world, &currencies[0], u32::MAX, now) else { return Ok(None) };
         lock(conn)?;
         let ids = coin_ids(conn, ID_NAMESPACE, &report, now)?;
@@ -105,7 +107,8 @@ impl PastOfWorld {
     /// Writes the hours and days of a coin.
     pub fn write_coin(&self, conn: &mut PgConnection, coin: &str) -> QueryResult<()> {
         let (Some(id), Some(hours)) = (self.ids.get(coin), self.hours.get(coin)) else { return Ok(()) };
-        let at = |step: Step, number: usize| self.start + step.length() * i32::try_from(number).expect("a year");
+        let at =
+            |step: Step, number: usize| self.start + step.length() * i32::try_from(number).expect("a year");
         for currency in &self.currencies {
             let units: Vec<f64> = (0..hours.len())
                 .map(|number| self.world.units(currency, at(Step::Hour, number)).unwrap_or(1.0))

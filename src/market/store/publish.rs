@@ -64,7 +64,9 @@ pub fn is_older(
         .select(diesel::dsl::max(coin_snapshots::as_of));
     let own: Option<DateTime<Utc>> = newest.filter(coin_snapshots::provider.eq(provider)).first(conn)?;
     let any: Option<DateTime<Utc>> = newest
-        .filter(coin_snapshots::provider.ne(demo::NAME).and(coin_snapshots::provider.ne_all(simulation::NAMES)))
+        .filter(
+            coin_snapshots::provider.ne(demo::NAME).and(coin_snapshots::provider.ne_all(simulation::NAMES)),
+        )
         .first(conn)?;
     Ok(own.is_some_and(|own| own > as_of) || any.is_some_and(|any| any > as_of + MAX_STEP_BACK))
 }

@@ -12,27 +12,16 @@ use diesel::{
     sql_types::{Array, BigInt, Text},
 };
 
-use super::super::providers::{demo, simulation::NAMES};
-use crate::{
-    config,
-    db::schema::{coin_snapshots, simulation},
-    simulation::World,
-};
+use super::super::providers::simulation::NAMES;
+use crate::{config, db::schema::simulation, simulation::World};
 
 /// Rows of one step of the deletion; a snapshot has a row per coin.
 const MAX_ROWS: i64 = 5000;
 const MAX_SNAPSHOTS: i64 = 200;
 
-/// Whether there is a snapshot of real data.
-pub fn has_real(conn: &mut PgConnection) -> QueryResult<bool> {
-    let real = coin_snapshots::table
-        .filter(coin_snapshots::provider.ne(demo::NAME).and(coin_snapshots::provider.ne_all(NAMES)));
-    diesel::select(exists(real)).get_result(conn)
-}
-
 /// Whether the market data is simulated.
 pub fn is_simulated(conn: &mut PgConnection) -> QueryResult<bool> {
-    diesel::select(exists(simulation::table)).get_result(conn)
+    diesel::select(exists(simulation::table.filter(simulation::is_only))).get_result(conn)
 }
 
 /// Returns the simulated market whose data is stored, if it is of these settings and complete.

@@ -8,12 +8,12 @@ use diesel::{
     dsl::exists,
     prelude::*,
     sql_query,
-    sql_types::{Array, BigInt, Double, Text, Timestamptz},
+    sql_types::{Array, BigInt, Double, Nullable, Text, Timestamptz},
 };
 
 use super::{
     super::{
-        model::{Coin, Entry, Identity, Market, Numbers, Rate, ReadRate, Report, Snapshot},
+        model::{Coin, Entry, Identity, Market, Numbers, Rate, RateChanges, ReadRate, Report, Snapshot},
         providers::demo,
     },
     history::recent,
@@ -62,9 +62,8 @@ pub fn ensure_demo(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<(
             .select(coin_snapshots::id)
             .first(conn)
             .optional()?;
-        let rates = demo::rates().into_iter().map(|(currency, units)| ReadRate { currency, units, at: now });
-        let market =
-            Market { provider: demo::NAME, id_namespace: demo::ID_NAMESPACE, report, rates: rates.collect() };
+        let rates = demo::rates(now);
+        let market = Market { provider: demo::NAME, id_namespace: demo::ID_NAMESPACE, report, rates };
         match present {
             // Earlier versions wrote it without rates.
             Some(id) => insert_rates(conn, id, &market, now),
@@ -169,8 +168,8 @@ fn volumes_a_day_ago(
     Ok(rows.into_iter().map(|row| (row.coin_id, row.volume)).collect())
 }
 
-/// Writes the rates of the snapshot, each with its change since an hour, a day and a week before, from our own history
-/// of the same two currencies. The rate to its own currency is 1 and never changes.
+/// Writes the rates of the snapshot, each with its change since an hour, a day and a week before: as the provider states it,
+/// or else from our own history of the same two currencies. The rate to its own currency is 1 and never changes.
 fn insert_rates(
     conn: &mut PgConnection,
     snapshot_id: SnapshotId,
@@ -178,27 +177,27 @@ fn insert_rates(
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
     let base = &market.report.currency;
-    let own = ReadRate { currency: base.clone(), units: 1.0, at: now };
+    let own = ReadRate { currency: base.clone(), units: 1.0, changes: RateChanges::default(), at: now };
     let all = || [&own].into_iter().chain(&market.rates);
-    let change = |span: &str| {
+    let change = |stated: &str, span: &str| {
         format!(
-            "CASE WHEN n.currency = $5 THEN 0 ELSE ( \
+            "CASE WHEN n.currency = $5 THEN 0 ELSE coalesce(n.{stated}, ( \
                  SELECT (n.rate / r.rate - 1) * 100 FROM coin_snapshots s \
                  JOIN snapshot_rates r ON r.snapshot_id = s.id AND r.currency = n.currency \
                  WHERE s.currency = $5 AND s.provider <> 'demo' AND NOT s.is_repeat \
                      AND s.as_of BETWEEN $6 - interval '{span}' * 1.25 AND $6 - interval '{span}' \
-                 ORDER BY s.as_of DESC LIMIT 1) END"
+                 ORDER BY s.as_of DESC LIMIT 1)) END"
         )
     };
     sql_query(format!(
         "INSERT INTO snapshot_rates (snapshot_id, currency, rate, rated_at, \
              percent_change_1h, percent_change_24h, percent_change_7d) \
          SELECT $1, n.currency, n.rate, n.rated_at, {}, {}, {} \
-         FROM unnest($2, $3, $4) AS n (currency, rate, rated_at) \
+         FROM unnest($2, $3, $4, $7, $8, $9) AS n (currency, rate, rated_at, in_hour, in_day, in_week) \
          ON CONFLICT ON CONSTRAINT snapshot_rates_pkey DO NOTHING",
-        change("1 hour"),
-        change("24 hours"),
-        change("7 days")
+        change("in_hour", "1 hour"),
+        change("in_day", "24 hours"),
+        change("in_week", "7 days")
     ))
     .bind::<BigInt, _>(snapshot_id)
     .bind::<Array<Text>, _>(all().map(|rate| rate.currency.as_str()).collect::<Vec<_>>())
@@ -206,6 +205,9 @@ fn insert_rates(
     .bind::<Array<Timestamptz>, _>(all().map(|rate| rate.at).collect::<Vec<_>>())
     .bind::<Text, _>(base)
     .bind::<Timestamptz, _>(market.report.as_of)
+    .bind::<Array<Nullable<Double>>, _>(all().map(|rate| rate.changes.percent_1h).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Double>>, _>(all().map(|rate| rate.changes.percent_24h).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Double>>, _>(all().map(|rate| rate.changes.percent_7d).collect::<Vec<_>>())
     .execute(conn)?;
     Ok(())
 }
@@ -216,38 +218,53 @@ pub fn last_rates(conn: &mut PgConnection, currency: &str) -> QueryResult<Vec<Re
         .filter(coin_snapshots::currency.eq(currency).and(coin_snapshots::provider.ne(demo::NAME)))
         .select(diesel::dsl::max(coin_snapshots::id))
         .first(conn)?;
-    let rows: Vec<(String, f64, DateTime<Utc>)> = snapshot_rates::table
+    let rows: Vec<(Rate, DateTime<Utc>)> = snapshot_rates::table
         .filter(snapshot_rates::snapshot_id.nullable().eq(newest))
         .filter(snapshot_rates::currency.ne(currency))
-        .select((snapshot_rates::currency, snapshot_rates::rate, snapshot_rates::rated_at))
+        .select((Rate::as_select(), snapshot_rates::rated_at))
         .load(conn)?;
-    Ok(rows.into_iter().map(|(currency, units, at)| ReadRate { currency, units, at }).collect())
+    let read = |(rate, at): (Rate, DateTime<Utc>)| {
+        let changes = RateChanges {
+            percent_1h: rate.percent_change_1h,
+            percent_24h: rate.percent_change_24h,
+            percent_7d: rate.percent_change_7d,
+        };
+        ReadRate { currency: rate.currency, units: rate.units, changes, at }
+    };
+    Ok(rows.into_iter().map(read).collect())
 }
 
-/// Reads the newest snapshot that has a rate to this currency: with `wants_real` the newest of real data if there is any,
-/// otherwise demo data.
+/// Returns the time of the data of a snapshot.
+pub fn time_of(conn: &mut PgConnection, snapshot: SnapshotId) -> QueryResult<DateTime<Utc>> {
+    coin_snapshots::table.find(snapshot).select(coin_snapshots::as_of).first(conn)
+}
+
+/// Whether there is a snapshot of real data, in any currency.
+pub fn has_real(conn: &mut PgConnection) -> QueryResult<bool> {
+    diesel::select(exists(coin_snapshots::table.filter(coin_snapshots::provider.ne(demo::NAME))))
+        .get_result(conn)
+}
+
+/// Reads the newest snapshot of real or of demo data that has a rate to this currency; without a currency the newest of
+/// all, in its own.
 pub fn latest(
     conn: &mut PgConnection,
-    currency: &str,
-    wants_real: bool,
+    currency: Option<&str>,
+    is_real: bool,
 ) -> QueryResult<Option<(Snapshot, Rate)>> {
-    let newest = || {
-        coin_snapshots::table
-            .inner_join(snapshot_rates::table)
-            .filter(snapshot_rates::currency.eq(currency))
-            .order(coin_snapshots::id.desc())
-            .select(SnapshotRow::as_select())
+    let is_demo = coin_snapshots::provider.eq(demo::NAME);
+    let newest = coin_snapshots::table
+        .inner_join(snapshot_rates::table)
+        .filter(is_demo.ne(is_real))
+        .order(coin_snapshots::id.desc())
+        .select(SnapshotRow::as_select());
+    let found = match currency {
+        Some(code) => newest.filter(snapshot_rates::currency.eq(code)).first(conn),
+        None => newest.filter(snapshot_rates::currency.eq(coin_snapshots::currency)).first(conn),
     };
-    let mut found = None;
-    if wants_real {
-        found = newest().filter(coin_snapshots::provider.ne(demo::NAME)).first(conn).optional()?;
-    }
-    if found.is_none() {
-        found = newest().filter(coin_snapshots::provider.eq(demo::NAME)).first(conn).optional()?;
-    }
-    let Some(row) = found else { return Ok(None) };
+    let Some(row) = found.optional()? else { return Ok(None) };
     let coins = coins_of(conn, &row)?;
-    let recent = recent(conn, currency)?;
+    let recent = recent(conn, &row.rate.currency)?;
     let SnapshotRow { id, provider, currency, as_of, fetched_at, rate } = row;
     Ok(Some((Snapshot { id, provider, currency, as_of, fetched_at, coins, recent }, rate)))
 }

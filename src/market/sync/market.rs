@@ -1,12 +1,12 @@
 //! Fetches the market of a slot from the first provider that answers.
 
-use std::time::Instant;
+use std::{cell::Cell, time::Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     super::{
-        model::{Market, ReadRate, Report},
+        model::{Market, RateChanges, ReadRate, Report},
         providers::{self, Call, FROZEN_AFTER, Provider},
         store::{self, Claim},
     },
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     db::DbError,
-    upstream::{self, Advice, Failure, ServiceState, after_failure, next_day},
+    upstream::{self, Advice, Failure, Limits, ServiceState, after_failure, next_day},
 };
 
 /// Exchange rates change little within an hour.
@@ -50,41 +50,34 @@ enum Readiness {
     Superseded,
 }
 
+/// The outcome of [`Sync::try_provider`].
+enum Tried {
+    Report(&'static dyn Provider, Report),
+    Failed(Unavailable),
+    Superseded,
+}
+
 impl Sync {
     /// Calls the providers in order. Each has the full time limit, and the lease is renewed before each.
     pub(super) async fn fetch_market(&self, claim: &Claim) -> Result<MarketResult, DbError> {
         let mut unavailable: Option<Unavailable> = None;
         let mut frozen: Option<(&dyn Provider, Report)> = None;
         for provider in providers::real(&self.settings) {
-            let provider = match provider.is_simulated() {
-                false => provider,
+            if provider.is_simulated() && frozen.is_some() {
                 // Old real data is better than invented data.
-                true if frozen.is_some() => continue,
-                true => match self.simulated_provider(claim).await? {
-                    Some(simulated) => simulated,
-                    None => {
-                        unavailable.get_or_insert_with(|| Unavailable {
-                            retry_at: self.clock.now() + SIMULATION_RETRY,
-                            reasons: format!("{}: real market data is stored", provider.name()),
-                        });
-                        continue;
+                continue;
+            }
+            let failed = match self.try_provider(claim, provider).await? {
+                Tried::Superseded => return Ok(MarketResult::Superseded),
+                Tried::Failed(unavailable) => unavailable,
+                Tried::Report(provider, report) if self.clock.now() - report.as_of > FROZEN_AFTER => {
+                    // The next provider may have newer data; otherwise the newest frozen report is published.
+                    if frozen.as_ref().is_none_or(|(_, other)| report.as_of > other.as_of) {
+                        frozen = Some((provider, report));
                     }
-                },
-            };
-            let failed = match self.readiness(claim, provider).await? {
-                Readiness::Superseded => return Ok(MarketResult::Superseded),
-                Readiness::Waiting(unavailable) => unavailable,
-                Readiness::Ready => match self.report_counted(provider).await {
-                    Ok(report) if self.clock.now() - report.as_of > FROZEN_AFTER => {
-                        // The next provider may have newer data; otherwise the newest frozen report is published.
-                        if frozen.as_ref().is_none_or(|(_, other)| report.as_of > other.as_of) {
-                            frozen = Some((provider, report));
-                        }
-                        continue;
-                    }
-                    Ok(report) => return self.with_rates(provider, report).await,
-                    Err(failure) => self.record_failure(provider, failure).await?,
-                },
+                    continue;
+                }
+                Tried::Report(provider, report) => return self.with_rates(provider, report).await,
             };
             unavailable = Some(match unavailable {
                 None => failed,
@@ -100,6 +93,30 @@ impl Sync {
         }
     }
 
+    /// Calls a provider if it may be called; of the simulation, the source that has its turn.
+    async fn try_provider(
+        &self,
+        claim: &Claim,
+        mut provider: &'static dyn Provider,
+    ) -> Result<Tried, DbError> {
+        if provider.is_simulated() {
+            let Some(simulated) = self.simulated_provider(claim).await? else {
+                let reasons = format!("{}: real market data is stored", provider.name());
+                let retry_at = self.clock.now() + SIMULATION_RETRY;
+                return Ok(Tried::Failed(Unavailable { retry_at, reasons }));
+            };
+            provider = simulated;
+        }
+        Ok(match self.readiness(claim, provider).await? {
+            Readiness::Superseded => Tried::Superseded,
+            Readiness::Waiting(unavailable) => Tried::Failed(unavailable),
+            Readiness::Ready => match self.report_counted(provider).await {
+                Ok(report) => Tried::Report(provider, report),
+                Err(failure) => Tried::Failed(self.record_failure(provider, failure).await?),
+            },
+        })
+    }
+
     async fn with_rates(
         &self,
         provider: &'static dyn Provider,
@@ -107,7 +124,8 @@ impl Sync {
     ) -> Result<MarketResult, DbError> {
         let rates = if provider.is_simulated() {
             let currencies = &self.settings.currencies;
-            provider.rates(self.call(provider), &report, currencies).await.unwrap_or_default()
+            let rates = async |call: Call<'_>| provider.rates(call, &report, currencies).await;
+            self.charged(provider, 0, rates).await.unwrap_or_default()
         } else {
             self.end_simulation().await?;
             self.rates(provider, &report).await?
@@ -121,18 +139,19 @@ impl Sync {
         if !self.renew_lease(claim).await? {
             return Ok(Readiness::Superseded);
         }
-        let (name, budget) = (provider.name(), self.budget(provider));
+        let (name, limits) = (provider.name(), self.limits(provider));
         let (state, affordable) = self
             .db
             .query_tx(move |conn| {
                 let state = upstream::state(conn, name)?;
                 let affordable = state.waits_until(now).is_some()
-                    || upstream::reserve(conn, name, 1, budget, now.date_naive())?;
+                    || upstream::reserve(conn, name, 1, limits, now.date_naive())?;
                 Ok((state, affordable))
             })
             .await?;
         let until = match state.waits_until(now) {
             Some(retry_at) => retry_at,
+            // No slot waits longer than a day.
             None if !affordable => next_day(now),
             None => return Ok(Readiness::Ready),
         };
@@ -157,7 +176,7 @@ impl Sync {
             .upstream
             .retry(async |number| {
                 self.reserve_retry(number, provider, 1).await?;
-                provider.report(self.call(provider)).await
+                self.charged(provider, 1, async |call| provider.report(call).await).await
             })
             .await?;
         let (currency, as_of, now) = (report.currency.clone(), report.as_of, self.clock.now());
@@ -173,15 +192,32 @@ impl Sync {
         }
     }
 
-    fn call(&self, provider: &dyn Provider) -> Call<'_> {
-        Call {
+    /// Makes a call whose cost is reserved, and replaces that by what the provider has charged, if it says so.
+    async fn charged<T>(
+        &self,
+        provider: &'static dyn Provider,
+        reserved: u32,
+        send: impl AsyncFnOnce(Call<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let (charged, now) = (Cell::new(None), self.clock.now());
+        let result = send(Call {
             upstream: &self.upstream,
             settings: self.settings.settings_of(provider.name()),
             currency: &self.settings.currencies[0],
             count: self.settings.count,
-            now: self.clock.now(),
+            now,
             world: self.world(),
+            charged: &charged,
+        })
+        .await;
+        if let Some(charged) = charged.get().filter(|charged| *charged != reserved) {
+            let (name, day) = (provider.name(), now.date_naive());
+            let settled = self.db.query(move |conn| upstream::settle(conn, name, reserved, charged, day));
+            if let Err(error) = settled.await {
+                tracing::debug!(%error, provider = name, "cannot count what a call cost: the estimate stays");
+            }
         }
+        result
     }
 
     /// Reserves the cost of a try; that of the first one is reserved before.
@@ -197,16 +233,15 @@ impl Sync {
         Ok(())
     }
 
-    /// Credits or calls per UTC day.
-    fn budget(&self, provider: &dyn Provider) -> Option<u32> {
-        self.settings.settings_of(provider.name()).daily_budget
+    fn limits(&self, provider: &dyn Provider) -> Limits {
+        providers::limits(self.settings.settings_of(provider.name()))
     }
 
-    /// Counts the cost in the daily budget; false if it does not fit.
+    /// Counts the cost in the budgets; false if it does not fit.
     async fn reserve(&self, provider: &'static dyn Provider, cost: u32) -> bool {
-        let (budget, today) = (self.budget(provider), self.clock.now().date_naive());
+        let (limits, today) = (self.limits(provider), self.clock.now().date_naive());
         let reserved =
-            self.db.query(move |conn| upstream::reserve(conn, provider.name(), cost, budget, today));
+            self.db.query(move |conn| upstream::reserve(conn, provider.name(), cost, limits, today));
         reserved.await.unwrap_or(false)
     }
 
@@ -260,19 +295,23 @@ impl Sync {
         let younger = |rate: &ReadRate, than: TimeDelta| (now - rate.at).abs() < than;
         known.retain(|rate| wanted.contains(&rate.currency) && younger(rate, MAX_RATE_AGE));
         let fresh = known.len() == wanted.len() && known.iter().all(|rate| younger(rate, RATES_INTERVAL));
+        // Changes that were stated with a rate end with the hour of that rate, then our own history counts.
+        for rate in known.iter_mut().filter(|rate| !younger(rate, RATES_INTERVAL)) {
+            rate.changes = RateChanges::default();
+        }
         let cost = u32::try_from(provider.cost_of_rates(wanted.len())).expect("few currencies");
         if fresh || now < self.rates_after() || !self.reserve(provider, cost).await {
             return Ok(known);
         }
         let read = self.upstream.retry(async |number| {
             self.reserve_retry(number, provider, cost).await?;
-            provider.rates(self.call(provider), report, &wanted).await
+            self.charged(provider, cost, async |call| provider.rates(call, report, &wanted).await).await
         });
         match read.await {
             Ok(read) => {
                 // Unsupported currencies wait an hour too, since each request costs credits.
                 self.delay_rates(now + RATES_INTERVAL);
-                let accepted = accept(&known, read, now);
+                let accepted = accept(&known, read);
                 known.retain(|old| accepted.iter().all(|new| new.currency != old.currency));
                 known.extend(accepted);
             }
@@ -295,16 +334,13 @@ impl Sync {
 }
 
 /// Returns the plausible rates: positive and close to the previous one.
-fn accept(known: &[ReadRate], read: Vec<(String, f64)>, now: DateTime<Utc>) -> Vec<ReadRate> {
-    let plausible = |(currency, rate): &(String, f64)| {
+fn accept(known: &[ReadRate], mut read: Vec<ReadRate>) -> Vec<ReadRate> {
+    read.retain(|ReadRate { currency, units, .. }| {
         let before = known.iter().find(|known| known.currency == *currency);
-        let close = |before: f64| *rate <= before * MAX_RATE_JUMP && before <= *rate * MAX_RATE_JUMP;
-        rate.is_normal() && *rate > 0.0 && before.is_none_or(|before| close(before.units))
-    };
-    read.into_iter()
-        .filter(plausible)
-        .map(|(currency, units)| ReadRate { currency, units, at: now })
-        .collect()
+        let close = |before: f64| *units <= before * MAX_RATE_JUMP && before <= *units * MAX_RATE_JUMP;
+        units.is_normal() && *units > 0.0 && before.is_none_or(|before| close(before.units))
+    });
+    read
 }
 
 #[cfg(test)]
@@ -313,9 +349,12 @@ mod tests {
 
     #[test]
     fn implausible_rates_are_left_out() {
-        let now = DateTime::UNIX_EPOCH;
-        let known = [ReadRate { currency: "USD".into(), units: 1.3, at: now }];
-        let accepted = |currency: &str, rate| accept(&known, vec![(currency.to_owned(), rate)], now).len();
+        let rate = |currency: &str, units| {
+            let (changes, at) = (RateChanges::default(), DateTime::UNIX_EPOCH);
+            ReadRate { currency: currency.to_owned(), units, changes, at }
+        };
+        let known = [rate("USD", 1.3)];
+        let accepted = |currency: &str, units| accept(&known, vec![rate(currency, units)]).len();
         assert_eq!((accepted("USD", 1.31), accepted("USD", 1.7), accepted("USD", 0.9)), (1, 0, 0));
         assert_eq!((accepted("EUR", 1.7), accepted("EUR", 0.0), accepted("EUR", -1.0)), (1, 0, 0));
         assert_eq!((accepted("EUR", f64::NAN), accepted("EUR", f64::INFINITY)), (0, 0));

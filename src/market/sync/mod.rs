@@ -124,7 +124,8 @@ impl Sync {
     }
 
     async fn run_schedule(&self) {
-        let mut ticks = time::interval(check_interval(self.settings.simulated_interval.min(self.settings.sync_interval)));
+        let mut ticks =
+            time::interval(check_interval(self.settings.simulated_interval.min(self.settings.sync_interval)));
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;

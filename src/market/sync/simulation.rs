@@ -7,10 +7,7 @@ use super::{
     },
     Sync,
 };
-use crate::{
-    db::DbError,
-    simulation::World,
-};
+use crate::{db::DbError, simulation::World};
 
 impl Sync {
     /// Reads which simulated market the database holds, if it is the one of the settings.
@@ -30,7 +27,8 @@ impl Sync {
         &self,
         claim: &Claim,
     ) -> Result<Option<&'static dyn Provider>, DbError> {
-        if self.db.query(store::has_real).await? {
+        let has_real = self.db.query(|conn| Ok(store::has_real(conn)? && !store::is_simulated(conn)?));
+        if has_real.await? {
             return Ok(None);
         }
         let world = match self.world() {
