@@ -89,6 +89,9 @@ pub struct History {
     /// When the newest data of the coin was current, according to its provider; null if the coin left the list more than 7
     /// days ago.
     as_of: Option<DateTime<Utc>>,
+    /// Whether the numbers are invented, such as those of a simulated market.
+    #[schema(example = false)]
+    simulated: bool,
     /// The sources of the points. For sentiment and popularity they are the `social.sources` of the coin now.
     attributions: Vec<Attribution>,
     /// The oldest first. Intervals without a sync have no point.
@@ -219,7 +222,11 @@ pub async fn read_history(
         sources(&points, metric, social).into_iter().map(|name| Attribution::of(name)).collect();
     let data = points.iter().map(|point| HistoryPoint::new(point, metric)).collect();
     let interval_seconds = step.seconds();
-    Ok(respond_once(&req, &History { coin, currency, interval_seconds, as_of, attributions, data }))
+    let simulated = market::is_invented(&snapshot.provider);
+    Ok(respond_once(
+        &req,
+        &History { coin, currency, interval_seconds, as_of, simulated, attributions, data },
+    ))
 }
 
 /// Checks that the range is in order, still stored and not too long.

@@ -206,6 +206,15 @@ mod tests {
         stands_in_for: None,
     };
 
+    static MADE_UP: ProviderSpec = ProviderSpec {
+        name: "made-up",
+        url: None,
+        key: None,
+        daily_budget: None,
+        monthly_budget: None,
+        stands_in_for: None,
+    };
+
     fn with(settings: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let lookup =
             |name: &str| settings.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
@@ -236,6 +245,23 @@ mod tests {
         assert!(with(&weak).unwrap_err().to_string().contains("SECRET_KEY"));
         let console = [("PROFILE", "production"), ("MAIL_TRANSPORT", "log")];
         assert!(with(&console).unwrap_err().to_string().contains("MAIL_TRANSPORT"));
+    }
+
+    #[test]
+    fn production_refuses_simulated_data() {
+        let read = |settings: &[(&str, &str)]| {
+            let lookup = |name: &str| {
+                settings.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+            };
+            let specs = Specs { market: vec![&KEYED, &MADE_UP], simulated: &["made-up"], ..Specs::default() };
+            Config::from_lookup(&lookup, &specs).map(|config| config.coins.providers)
+        };
+        let named = [("PROFILE", "production"), ("COINS_PROVIDERS", "keyed,made-up")];
+        let error = read(&named).expect_err("refused").to_string();
+        assert!(error.contains("COINS_PROVIDERS must be without made-up in production"), "{error}");
+        let unnamed = read(&named[..1]).expect_err("more is missing").to_string();
+        assert!(!unnamed.contains("made-up"), "{unnamed}");
+        assert_eq!(read(&[]).expect("valid in development"), ["keyed", "made-up"]);
     }
 
     #[test]

@@ -14,8 +14,6 @@ const LEAVES_FOR: i64 = 60;
 /// Seconds for which there is data, and seconds for which there is none.
 const SPEAKS_FOR: i64 = 60;
 const SILENT_FOR: i64 = 300;
-/// Prices per hour in [`World::hour`]: as many as there are intervals of five minutes.
-const PRICES_PER_HOUR: i64 = 12;
 
 const LONG_NAME: &str = "Stellar, the Coin with the Longest Name of All the Coins that a List Can Hold, Ever";
 
@@ -114,15 +112,10 @@ impl World {
         Some(rows)
     }
 
-    /// Returns the past of each coin, by its id at CoinMarketCap, in US dollars: an hour each, from this hour on. The finer
-    /// prices are those at every five minutes, or only those at full hours with `is_coarse`.
-    pub fn hours(
-        &self,
-        from: DateTime<Utc>,
-        count: usize,
-        is_coarse: bool,
-    ) -> Vec<(&'static str, Vec<Past>)> {
-        let prices = if is_coarse { 1 } else { PRICES_PER_HOUR };
+    /// Returns the past of each coin, by its id at CoinMarketCap, in US dollars: an hour each, from this hour on. Each is made
+    /// of so many prices, at equal distances.
+    pub fn hours(&self, from: DateTime<Utc>, count: usize, prices: u8) -> Vec<(&'static str, Vec<Past>)> {
+        let prices = i64::from(prices);
         let first = from.timestamp().div_euclid(HOUR) * HOUR;
         let at = |seconds: i64| DateTime::from_timestamp(seconds, 0).expect("a time near now");
         let hours = i64::try_from(count).expect("some years");
@@ -299,7 +292,7 @@ mod tests {
     fn the_hours_of_the_past_hold_the_prices_between_their_lowest_and_highest() {
         let world = world(Scenario::Calm);
         let start = at(0).timestamp().div_euclid(HOUR) * HOUR;
-        let hours = world.hours(at(0), 30, false);
+        let hours = world.hours(at(0), 30, 12);
         let (_, bitcoin) = &hours[0];
         assert_eq!((hours.len(), bitcoin.len()), (COINS.len(), 30));
         for (number, past) in (0..).zip(bitcoin) {
@@ -312,7 +305,7 @@ mod tests {
                 assert!((low..=high).contains(&price));
             }
         }
-        let coarse = world.hours(at(0), 30, true);
+        let coarse = world.hours(at(0), 30, 1);
         assert!(bitcoin.iter().zip(&coarse[0].1).all(|(fine, rough)| fine.candle.open == rough.candle.open));
     }
 

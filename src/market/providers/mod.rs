@@ -180,7 +180,15 @@ fn with_call(currency: &str, test: impl FnOnce(Call<'_>)) {
     let upstream = Upstream::new(std::time::Duration::from_secs(1), crate::config::Mask::new([]));
     let (settings, charged) = (ProviderSettings::default(), Cell::new(None));
     let now = DateTime::UNIX_EPOCH;
-    test(Call { upstream: &upstream, settings: &settings, currency, count: 1, now, charged: &charged });
+    test(Call {
+        upstream: &upstream,
+        settings: &settings,
+        currency,
+        count: 1,
+        now,
+        world: None,
+        charged: &charged,
+    });
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ use crate::{
 
 const DAYS: usize = 365;
 const DAYS_IN_HOURS: usize = 90;
+/// Days that are also kept in snapshots, so that their hours hold all prices of those.
+const DAYS_IN_SNAPSHOTS: usize = 2;
 /// Snapshots of five minutes each.
 const SNAPSHOTS: i32 = 288;
 /// Prices that an interval is made of, as five-minute syncs would have given.
@@ -90,11 +92,17 @@ impl PastOfWorld {
         let days = |count: usize| TimeDelta::days(i64::try_from(count).expect("a year"));
         let start = today - days(DAYS);
         let hours_of_today = usize::try_from((now - today).num_hours()).expect("at most a day");
-        let coarse = world.hours(start, (DAYS - DAYS_IN_HOURS) * 24, true);
-        let fine = world.hours(today - days(DAYS_IN_HOURS), DAYS_IN_HOURS * 24 + hours_of_today, false);
-        let mut hours: HashMap<_, _> = coarse.into_iter().collect();
-        for (coin, fine) in fine {
-            hours.entry(coin).or_insert_with(Vec::new).extend(fine);
+        // The older, the fewer prices, since each takes time to compute.
+        let parts = [
+            (DAYS, (DAYS - DAYS_IN_HOURS) * 24, 1),
+            (DAYS_IN_HOURS, (DAYS_IN_HOURS - DAYS_IN_SNAPSHOTS) * 24, 4),
+            (DAYS_IN_SNAPSHOTS, DAYS_IN_SNAPSHOTS * 24 + hours_of_today, 12),
+        ];
+        let mut hours: HashMap<_, Vec<Past>> = HashMap::new();
+        for (days_ago, count, prices) in parts {
+            for (coin, past) in world.hours(today - days(days_ago), count, prices) {
+                hours.entry(coin).or_default().extend(past);
+            }
         }
         Ok(Some(Self { world, currencies: known, count, ids, start, hours }))
     }

@@ -92,7 +92,7 @@ async fn the_table_has_a_heading_and_a_row_for_each_coin() {
     let lines: Vec<&str> = text.split("\r\n").collect();
     assert!(
         lines[0].starts_with("id,symbol,name,slug,rank,price,")
-            && lines[0].ends_with(",currency,source,as_of,stale")
+            && lines[0].ends_with(",currency,source,as_of,stale,attribution,simulated")
     );
     assert_eq!((lines.len(), lines[21]), (22, ""));
     let bitcoin: Vec<&str> = lines[1].split(',').collect();
