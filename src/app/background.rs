@@ -22,7 +22,7 @@ impl Background {
     /// Starts everything. New jobs are started until `stopping` changes.
     ///
     /// # Errors
-    /// `SOCIAL_QUERIES` cannot be read, or the listener fails.
+    /// `SOCIAL_QUERIES` or `COINS_IDENTITIES` cannot be read, or the listener fails.
     pub fn start(
         services: Services,
         internals: Internals,
@@ -41,7 +41,7 @@ impl Background {
             queries.unwrap_or_default(),
             fingerprints,
             Arc::new(Alerts),
-        ));
+        )?);
         let metrics = metrics
             .map(|listener| metrics::serve(listener, &services, connections, sync.clone()))
             .transpose()?;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -29,6 +30,8 @@ pub struct Coins {
     pub simulation: Simulation,
     /// Timeout of a call of a provider, from connecting to the last byte.
     pub timeout: Duration,
+    /// A file with ids of providers that are of one coin.
+    pub identities: Option<PathBuf>,
 }
 
 /// Between two syncs of simulated data.
@@ -59,6 +62,7 @@ impl Coins {
                 Duration::from_secs(10),
                 Duration::from_secs(1)..=Duration::from_secs(10),
             ),
+            identities: env.text("COINS_IDENTITIES").map(PathBuf::from),
         }
     }
 

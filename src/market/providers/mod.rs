@@ -114,6 +114,18 @@ pub fn specs() -> Vec<&'static ProviderSpec> {
     PROVIDERS.iter().map(|provider| provider.spec()).collect()
 }
 
+/// Returns the namespaces of the ids of real providers.
+pub fn id_namespaces() -> Vec<&'static str> {
+    let mut names: Vec<_> = PROVIDERS
+        .iter()
+        .filter(|provider| provider.is_real())
+        .map(|provider| provider.id_namespace())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
 fn by_name(name: &str) -> Option<&'static dyn Provider> {
     PROVIDERS.iter().copied().find(|provider| provider.name() == name)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
     PgConnection, QueryResult,
     prelude::*,
@@ -11,7 +11,7 @@ use diesel::{
 };
 
 use super::super::{
-    identity::{Likeness, aliases},
+    identity::{Identities, Likeness},
     model::{Entry, Report},
 };
 use crate::db::{
@@ -25,8 +25,10 @@ pub(super) fn coin_ids(
     conn: &mut PgConnection,
     namespace: &str,
     report: &Report,
+    identities: &Identities,
     now: DateTime<Utc>,
 ) -> QueryResult<HashMap<String, CoinId>> {
+    unite(conn, identities)?;
     let reported = report.entries.iter().map(|entry| entry.provider_coin_id.as_str());
     let known: HashMap<String, StoredCoin> = coin_refs::table
         .inner_join(coins::table)
@@ -48,7 +50,7 @@ pub(super) fn coin_ids(
     if unknown.is_empty() {
         return Ok(ids);
     }
-    let mut matches = by_table(conn, namespace, &unknown)?;
+    let mut matches = by_table(conn, namespace, &unknown, identities)?;
     let rest: Vec<&Entry> =
         unknown.iter().copied().filter(|entry| !matches.contains_key(&entry.provider_coin_id)).collect();
     let found: HashSet<CoinId> = matches.values().copied().collect();
@@ -105,23 +107,55 @@ fn by_table(
     conn: &mut PgConnection,
     namespace: &str,
     unknown: &[&Entry],
+    identities: &Identities,
 ) -> QueryResult<HashMap<String, CoinId>> {
     let mut matches = HashMap::new();
-    let refs: HashMap<(String, String), CoinId> = coin_refs::table
-        .select((coin_refs::provider, coin_refs::provider_coin_id, coin_refs::coin_id))
-        .load::<(String, String, CoinId)>(conn)?
-        .into_iter()
-        .map(|(provider, name, id)| ((provider, name), id))
-        .collect();
+    let refs = refs(conn)?;
     let mut taken = taken(conn, namespace)?;
     for entry in unknown {
-        let mut names = aliases(namespace, &entry.provider_coin_id).into_iter().flatten();
+        let mut names = identities.aliases(namespace, &entry.provider_coin_id).into_iter();
         let id = names.find_map(|(provider, name)| refs.get(&(provider.to_owned(), name.to_owned())));
         if let Some(id) = id.copied().filter(|id| taken.insert(*id)) {
             matches.insert(entry.provider_coin_id.clone(), id);
         }
     }
     Ok(matches)
+}
+
+/// Returns our ids by provider and its id.
+fn refs(conn: &mut PgConnection) -> QueryResult<HashMap<(String, String), CoinId>> {
+    let rows: Vec<(String, String, CoinId)> = coin_refs::table
+        .select((coin_refs::provider, coin_refs::provider_coin_id, coin_refs::coin_id))
+        .load(conn)?;
+    Ok(rows.into_iter().map(|(provider, name, id)| ((provider, name), id)).collect())
+}
+
+/// Gives the ids of each coin of the operator's table to one of our coins, the first, if they were reported as several
+/// before. The others keep their history and are no longer reported.
+fn unite(conn: &mut PgConnection, identities: &Identities) -> QueryResult<()> {
+    let mut listed = identities.coins().peekable();
+    if listed.peek().is_none() {
+        return Ok(());
+    }
+    let refs = refs(conn)?;
+    for coin in listed {
+        let known: Vec<_> = coin
+            .iter()
+            .filter_map(|(provider, id)| Some((provider, *refs.get(&(provider.clone(), id.clone()))?)))
+            .collect();
+        let Some(first) = known.iter().map(|(_, id)| *id).min() else { continue };
+        for (provider, other) in known.iter().filter(|(_, id)| *id != first) {
+            // A provider whose id the first coin has already would be there twice.
+            let is_taken = refs.iter().any(|((name, _), id)| name == *provider && *id == first);
+            if !is_taken {
+                diesel::update(coin_refs::table)
+                    .filter(coin_refs::provider.eq(*provider).and(coin_refs::coin_id.eq(*other)))
+                    .set(coin_refs::coin_id.eq(first))
+                    .execute(conn)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Returns the coins that already have an id of this provider, so that two of its coins never become one.
@@ -141,12 +175,15 @@ struct Candidate {
     name: String,
     #[diesel(sql_type = Nullable<Double>)]
     price: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    market_cap: Option<f64>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     priced_at: Option<DateTime<Utc>>,
 }
 
-/// Finds the coins with the same symbol and name at about the same price, where both sides have only one. `found` are the
-/// coins that other entries of the report stand for.
+/// Finds the coins with the same symbol and name at about the same price, or else with a name that begins with the other at
+/// nearly the same price and market capitalisation, where both sides have only one. `found` are the coins that other
+/// entries of the report stand for.
 fn by_likeness(
     conn: &mut PgConnection,
     namespace: &str,
@@ -155,15 +192,18 @@ fn by_likeness(
     found: &HashSet<CoinId>,
     now: DateTime<Utc>,
 ) -> QueryResult<HashMap<String, CoinId>> {
-    let likeness = |entry: &Entry| Likeness::new(&entry.symbol, &entry.name, entry.numbers.price);
+    let likeness = |entry: &Entry| {
+        Likeness::new(&entry.symbol, &entry.name, entry.numbers.price, entry.numbers.market_cap)
+    };
     let symbols: Vec<String> = unknown.iter().map(|entry| entry.symbol.to_lowercase()).collect();
     if symbols.is_empty() {
         return Ok(HashMap::new());
     }
     // With the last real price of each in the report's currency.
     let candidates: Vec<Candidate> = sql_query(
-        "SELECT c.id, c.symbol, c.name, p.price, p.priced_at FROM coins c LEFT JOIN LATERAL ( \
-             SELECT q.price * r.rate AS price, s.fetched_at AS priced_at FROM coin_quotes q \
+        "SELECT c.id, c.symbol, c.name, p.price, p.market_cap, p.priced_at FROM coins c LEFT JOIN LATERAL ( \
+             SELECT q.price * r.rate AS price, q.market_cap * r.rate AS market_cap, s.as_of AS priced_at \
+             FROM coin_quotes q \
              JOIN coin_snapshots s ON s.id = q.snapshot_id AND s.provider <> 'demo' \
              JOIN snapshot_rates r ON r.snapshot_id = s.id AND r.currency = $2 \
              WHERE q.coin_id = c.id ORDER BY q.snapshot_id DESC LIMIT 1 \
@@ -175,7 +215,7 @@ fn by_likeness(
     let candidates: Vec<(Candidate, Likeness)> = candidates
         .into_iter()
         .map(|one| {
-            let likeness = Likeness::new(&one.symbol, &one.name, one.price);
+            let likeness = Likeness::new(&one.symbol, &one.name, one.price, one.market_cap);
             (one, likeness)
         })
         .collect();
@@ -184,12 +224,26 @@ fn by_likeness(
     let mut matches = HashMap::new();
     for entry in unknown {
         let wanted = likeness(entry);
-        let same: Vec<_> = candidates.iter().filter(|(_, other)| other.has_name_of(&wanted)).collect();
+        let is_same = |one: &Likeness, other: &Likeness, age: TimeDelta, by_name: bool| {
+            if by_name {
+                one.has_name_of(other) && one.has_price_of(other, age)
+            } else {
+                one.is_nearly(other, age)
+            }
+        };
+        let named = candidates.iter().filter(|(_, other)| other.has_name_of(&wanted)).count();
         let namesakes = all.iter().filter(|other| other.has_name_of(&wanted)).count();
-        if let ([(candidate, other)], 1) = (same.as_slice(), namesakes)
+        let by_name = named > 0;
+        let similar: Vec<_> = candidates
+            .iter()
+            .filter_map(|(one, other)| Some((one, other, now - one.priced_at?)))
+            .filter(|(_, other, age)| is_same(&wanted, other, *age, by_name))
+            .collect();
+        let is_clear = named <= 1 && namesakes <= 1;
+        if let ([(candidate, other, age)], true) = (similar.as_slice(), is_clear)
+            && all.iter().filter(|one| is_same(one, other, *age, by_name)).count() == 1
             && !taken.contains(&candidate.id)
             && !found.contains(&candidate.id)
-            && candidate.priced_at.is_some_and(|at| wanted.has_price_of(other, now - at))
         {
             matches.insert(entry.provider_coin_id.clone(), candidate.id);
         }

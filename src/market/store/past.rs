@@ -13,6 +13,7 @@ use diesel::{
 
 use super::{
     super::{
+        identity::Identities,
         model::Report,
         providers::simulation::{self, ID_NAMESPACE, NAMES},
     },
@@ -87,7 +88,7 @@ impl PastOfWorld {
             currencies.iter().filter(|code| world.units(code, now).is_some()).cloned().collect();
         let Some(report) = simulation::report(&world, &currencies[0], u32::MAX, now) else { return Ok(None) };
         lock(conn)?;
-        let ids = coin_ids(conn, ID_NAMESPACE, &report, now)?;
+        let ids = coin_ids(conn, ID_NAMESPACE, &report, &Identities::default(), now)?;
         let today = Step::Day.floor(now);
         let days = |count: usize| TimeDelta::days(i64::try_from(count).expect("a year"));
         let start = today - days(DAYS);

@@ -5,6 +5,7 @@ use diesel::{PgConnection, QueryResult, prelude::*, sql_query};
 
 use super::{
     super::{
+        identity::Identities,
         model::Market,
         providers::{demo, simulation},
     },
@@ -27,6 +28,7 @@ pub fn publish(
     conn: &mut PgConnection,
     claim: &Claim,
     market: &Market,
+    identities: &Identities,
     now: DateTime<Utc>,
     hold_until: Option<DateTime<Utc>>,
 ) -> QueryResult<Option<SnapshotId>> {
@@ -34,7 +36,7 @@ pub fn publish(
     if !finish(conn, claim, market.provider, now, hold_until)? {
         return Ok(None);
     }
-    let snapshot_id = insert(conn, market, now)?;
+    let snapshot_id = insert(conn, market, identities, now)?;
     record_success(conn, market.provider, now)?;
     sql_query(format!("NOTIFY {CHANNEL}")).execute(conn)?;
     Ok(Some(snapshot_id))

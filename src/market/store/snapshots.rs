@@ -13,6 +13,7 @@ use diesel::{
 
 use super::{
     super::{
+        identity::Identities,
         model::{Coin, Entry, Identity, Market, Numbers, Rate, RateChanges, ReadRate, Report, Snapshot},
         providers::demo,
     },
@@ -67,7 +68,7 @@ pub fn ensure_demo(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<(
         match present {
             // Earlier versions wrote it without rates.
             Some(id) => insert_rates(conn, id, &market, now),
-            None => insert(conn, &market, now).map(|_| ()),
+            None => insert(conn, &market, &Identities::default(), now).map(|_| ()),
         }
     })
 }
@@ -82,10 +83,11 @@ pub(super) fn lock(conn: &mut PgConnection) -> QueryResult<()> {
 pub(super) fn insert(
     conn: &mut PgConnection,
     market: &Market,
+    identities: &Identities,
     now: DateTime<Utc>,
 ) -> QueryResult<SnapshotId> {
     let Market { provider, id_namespace, report, .. } = market;
-    let ids = coin_ids(conn, id_namespace, report, now)?;
+    let ids = coin_ids(conn, id_namespace, report, identities, now)?;
     let is_repeat = is_repeat(conn, provider, report, now)?;
     let snapshot_id: SnapshotId = diesel::insert_into(coin_snapshots::table)
         .values((

@@ -17,6 +17,7 @@ mod simulation;
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use actix_web::web::Data;
+use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use tokio::time;
@@ -25,8 +26,9 @@ use uuid::Uuid;
 use self::market::{MarketResult, Unavailable};
 use super::{
     after_publish::AfterPublish,
+    identity::Identities,
     model::Market,
-    providers::wants_real,
+    providers::{id_namespaces, wants_real},
     store::{self, Claim},
 };
 use crate::{
@@ -49,6 +51,7 @@ pub struct Sync {
     clock: Clock,
     settings: Data<Coins>,
     upstream: Upstream,
+    identities: Arc<Identities>,
     social: Collector,
     after: Arc<dyn AfterPublish>,
     holder: Uuid,
@@ -61,6 +64,8 @@ pub struct Sync {
 }
 
 impl Sync {
+    /// # Errors
+    /// `COINS_IDENTITIES` cannot be read, or is no table of coins.
     pub fn new(
         db: Db,
         clock: Clock,
@@ -69,7 +74,11 @@ impl Sync {
         queries: Queries,
         fingerprints: Fingerprints,
         after: Arc<dyn AfterPublish>,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
+        let identities = match &settings.identities {
+            Some(path) => Identities::read(path, &id_namespaces()).context("COINS_IDENTITIES")?,
+            None => Identities::default(),
+        };
         let keys = settings.provider_settings.values().filter_map(|own| own.key.as_ref());
         let social_keys = social.provider_settings.values().filter_map(|own| own.key.as_ref());
         let mask = Mask::new(keys.chain(social_keys).map(Secret::expose));
@@ -83,18 +92,19 @@ impl Sync {
             fingerprints,
             store::social_targets,
         );
-        Self {
+        Ok(Self {
             db,
             clock,
             settings,
             upstream,
+            identities: Arc::new(identities),
             social,
             after,
             holder: Uuid::now_v7(),
             logged_state: Mutex::default(),
             rates_after: Mutex::new(DateTime::UNIX_EPOCH),
             world: Mutex::default(),
-        }
+        })
     }
 
     /// The outcomes of the calls of this process.
@@ -216,11 +226,11 @@ impl Sync {
         let (claim, now) = (claim.clone(), self.clock.now());
         let hold_until = more_follows.then(|| now + LEASE);
         let (provider, count) = (market.provider, market.report.entries.len());
-        let after = self.after.clone();
+        let (after, identities) = (self.after.clone(), self.identities.clone());
         let published = self
             .db
             .query_tx(move |conn| {
-                let published = store::publish(conn, &claim, &market, now, hold_until)?;
+                let published = store::publish(conn, &claim, &market, &identities, now, hold_until)?;
                 if let (Some(snapshot_id), Some(social)) = (published, social) {
                     store::add_social(conn, snapshot_id, &social)?;
                 }

@@ -1,5 +1,8 @@
 //! A mail for each crossing of a threshold.
 
+use std::time::Duration;
+
+use chrono::TimeDelta;
 use diesel::{RunQueryDsl, connection::SimpleConnection, sql_query};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -298,4 +301,23 @@ async fn an_alert_is_created_once_for_each_idempotency_key() {
     let stranger = app.user().await;
     send(&stranger, "k1", above_75_000(&json!({}))).await.assert(201);
     assert_eq!(stranger.get(PATH).await.json()["data"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_mail_names_the_time_of_the_data() {
+    let (market, app, admin) = with_market(&[]).await;
+    let user = app.confirmed_user().await;
+    alert(&user, &json!({})).await;
+    app.clock.advance(Duration::from_mins(30));
+    let time = app.clock.now() - TimeDelta::minutes(10);
+    market.coingecko.say(vec![changed("coingecko_markets_gbp", |coins| {
+        coins[0]["current_price"] = 76_000.into();
+        for coin in coins.as_array_mut().unwrap() {
+            coin["last_updated"] = time.to_rfc3339().into();
+        }
+    })]);
+    admin.post_empty(SYNC).await.assert(202);
+    let mail = app.mail_to(&user.email).await;
+    let expected = time.format("%-d %B %Y, %H:%M UTC").to_string();
+    assert!(mail.text.contains(&expected), "{expected}: {}", mail.text);
 }

@@ -10,11 +10,12 @@ use mintage::{
     market::{Point, Step, history},
 };
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{
     App, eventually,
-    market::{COINS, Market, from},
+    market::{COINS, Market, from, updated_at},
+    noon,
     points::{insert, points, with_a_day},
 };
 
@@ -96,6 +97,7 @@ async fn history_is_the_same_before_and_after_it_is_rolled_up_and_old_parts_go()
         for (before, after) in before.iter().zip(after) {
             let same = |a: Option<f64>, b: Option<f64>| (a.unwrap() - b.unwrap()).abs() <= 1e-9 * a.unwrap();
             assert_eq!((before.at, before.samples), (after.at, after.samples));
+            assert_eq!((&before.sources, &after.sources), (&vec!["coingecko".to_owned()], &before.sources));
             assert_eq!((before.open, before.high), (after.open, after.high));
             assert_eq!((before.low, before.close), (after.low, after.close));
             assert!(same(before.volume_24h, after.volume_24h) && same(before.sentiment, after.sentiment));
@@ -120,6 +122,11 @@ async fn a_days_means_are_the_same_before_and_after_its_hours_are_rolled_up() {
         };
         insert(&app, bitcoin, at, 70_000.0, sentiment);
     }
+    // Another provider took over within the second hour.
+    sql_query("UPDATE coin_snapshots SET provider = 'coinpaprika' WHERE as_of >= $1")
+        .bind::<Timestamptz, _>(day + TimeDelta::minutes(90))
+        .execute(&mut app.sql())
+        .unwrap();
     // The day is rolled up when there is an hour of the next one.
     insert(&app, bitcoin, day + TimeDelta::hours(25), 70_000.0, None);
     let read = async || {
@@ -136,7 +143,8 @@ async fn a_days_means_are_the_same_before_and_after_its_hours_are_rolled_up() {
     drop(syncing);
     let after = read().await;
     assert!(close(&after["sentiment"], 1.0 / 11.0), "{after}");
-    for name in ["at", "open", "high", "low", "close", "popularity", "samples"] {
+    assert_eq!(before["sources"], json!(["coingecko", "coinpaprika"]), "{before}");
+    for name in ["at", "open", "high", "low", "close", "popularity", "samples", "sources"] {
         assert_eq!(before[name], after[name], "{name}");
     }
 }
@@ -188,7 +196,7 @@ async fn history_has_points_of_the_wanted_length_and_gaps_stay_gaps() {
     assert!((number("sentiment") - 0.1).abs() < 1e-9 && (number("popularity") - 1.0).abs() < 1e-9);
 
     for (metric, names) in [
-        ("price", &["at", "close", "high", "low", "open", "samples"][..]),
+        ("price", &["at", "close", "high", "low", "open", "samples", "sources"][..]),
         ("sentiment", &["at", "samples", "sentiment"]),
         ("popularity", &["at", "popularity", "samples"]),
     ] {
@@ -247,4 +255,61 @@ async fn a_coin_that_has_left_the_list_keeps_its_history() {
     let svg = user.get(&by_id).await.assert(200).text();
     assert!(svg.contains("Old &#38; &#60;b&#62;Gone (OLD)") && svg.contains("No data yet"), "{svg}");
     user.get(&format!("{COINS}/old-gone/history")).await.assert(200);
+}
+
+#[tokio::test]
+async fn history_names_its_sources_and_the_time_of_the_newest_data() {
+    let market = Market::start().await;
+    market.coinmarketcap.say(vec![updated_at(noon().now() - TimeDelta::minutes(7))]);
+    let app = market.app("coinmarketcap", &[]);
+    let user = app.user().await;
+    let body = from(&user, "coinmarketcap").await;
+    let other = app.replica_with(&[("COINS_PROVIDERS", "coingecko"), ("COINS_SYNC_INTERVAL", "1s")]);
+    let newer = from(&other.user().await, "coingecko").await;
+    drop(other);
+    let read = async |query: &str| user.get(&format!("{COINS}/btc/history?{query}")).await.assert(200).json();
+    let (hours, posts) = (read("interval=1d").await, read("interval=1d&metric=sentiment").await);
+    assert_eq!(points(&hours).last().unwrap()["sources"], json!(["coingecko", "coinmarketcap"]), "{hours}");
+    let attributions = json!([
+        {"source": "coingecko", "attribution": "Data provided by CoinGecko (https://www.coingecko.com)"},
+        {"source": "coinmarketcap", "attribution": "Data provided by CoinMarketCap (https://coinmarketcap.com)"},
+    ]);
+    assert_eq!(hours["attributions"], attributions);
+    assert_eq!(posts["attributions"], json!([]), "no posts were read");
+    let as_of = |value: &Value| value["as_of"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
+    assert!(as_of(&hours) >= as_of(&newer) && as_of(&newer) > as_of(&body), "{hours}");
+    let svg = user.get(&format!("{COINS}/btc/chart.svg?range=1d")).await.assert(200).text();
+    assert!(svg.contains("CoinGecko (https") && svg.contains("CoinMarketCap (https"), "{svg}");
+    let svg = user.get(&format!("{COINS}/btc/chart.svg?range=1d&metric=sentiment")).await.assert(200).text();
+    assert!(!svg.contains("Data provided"), "{svg}");
+}
+
+#[tokio::test]
+async fn nothing_is_rolled_up_that_later_data_may_belong_to() {
+    let market = Market::start().await;
+    let app = market.app("demo", &[]);
+    let user = app.user().await;
+    let bitcoin = user.get(&format!("{COINS}/btc")).await.assert(200).json()["data"]["id"].as_i64().unwrap();
+    // Noon, so that the hour before has just ended. The newest data is of 10 minutes before its end.
+    let noon = app.clock.now().with_timezone(&Utc) - TimeDelta::seconds(app.clock.now().timestamp() % 3600);
+    for minutes in [130, 70, 65] {
+        insert(&app, bitcoin, noon - TimeDelta::minutes(minutes), 70_000.0, None);
+    }
+    market.coinmarketcap.say(vec![updated_at(noon - TimeDelta::minutes(45))]);
+    let syncing = app.replica_with(&[("COINS_PROVIDERS", "coinmarketcap"), ("COINS_SYNC_INTERVAL", "1s")]);
+    eventually("a roll-up", async || {
+        app.count("SELECT count(*) FROM coin_rollups WHERE step_seconds = 3600") == 1
+    })
+    .await;
+    drop(syncing);
+    // Data of 11:15: what ended by 10:55 is rolled up, since another provider may be behind by a quarter of an hour.
+    let count = |from: i64, to: i64| {
+        let at = |minutes| (noon - TimeDelta::minutes(minutes)).to_rfc3339();
+        app.count(&format!(
+            "SELECT count(*) FROM coin_history WHERE step_seconds = 3600 AND at >= '{}' AND at < '{}'",
+            at(from),
+            at(to)
+        ))
+    };
+    assert_eq!((count(180, 120), count(120, 0)), (1, 0));
 }

@@ -98,7 +98,7 @@ async fn the_table_has_a_heading_and_a_row_for_each_coin() {
     let bitcoin: Vec<&str> = lines[1].split(',').collect();
     assert_eq!(bitcoin.len(), lines[0].split(',').count());
     assert_eq!((bitcoin[1], bitcoin[5]), ("BTC", "70211.4421"));
-    assert_eq!(bitcoin[bitcoin.len() - 3..], ["demo", "2026-11-20T10:00:00Z", "true"]);
+    assert_eq!(bitcoin[bitcoin.len() - 4..], ["demo", "2026-11-20T10:00:00Z", "true", ""]);
 
     let etag = table.header("etag").to_owned();
     let again = user.send(Method::GET, TABLE, |request| request.header("if-none-match", &etag)).await;
@@ -106,9 +106,9 @@ async fn the_table_has_a_heading_and_a_row_for_each_coin() {
     assert_ne!(user.get(COINS).await.assert(200).header("etag"), etag);
 
     let some = user.get(&format!("{TABLE}?limit=1&fields=price")).await.assert(200);
-    assert!(
-        some.text().starts_with("id,symbol,price,currency,source,as_of,stale\r\n1,BTC,70211.4421,GBP,demo,")
-    );
+    assert!(some.text().starts_with(
+        "id,symbol,price,currency,source,as_of,stale,attribution,simulated\r\n1,BTC,70211.4421,GBP,demo,"
+    ));
     user.get(&format!("{TABLE}?fields=prize")).await.assert_invalid("/fields", "unknown-field");
 }
 
@@ -351,4 +351,24 @@ async fn one_coin_is_read_by_its_symbol_in_any_case() {
     let body = user.get(&format!("{COINS}/btc")).await.assert(200).json();
     assert_eq!((&body["data"]["slug"], &body["source"]), (&"bitcoin".into(), &"demo".into()));
     user.get(&format!("{COINS}/NOPE")).await.assert_problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn a_table_begins_with_a_byte_order_mark_on_request_and_names_its_attribution() {
+    let market = Market::start().await;
+    let app = market.app("coingecko", &[]);
+    let user = app.user().await;
+    from(&user, "coingecko").await;
+    let plain = user.get(&format!("{TABLE}?limit=1")).await.assert(200).text();
+    assert!(plain.ends_with(",false,Data provided by CoinGecko (https://www.coingecko.com)\r\n"), "{plain}");
+    let marked = user.get(&format!("{TABLE}?limit=1&bom=true")).await.assert(200).text();
+    assert_eq!(marked, format!("\u{feff}{plain}"));
+    assert_eq!(user.get(&format!("{TABLE}?limit=1&bom=false")).await.assert(200).text(), plain);
+    for path in [
+        format!("{TABLE}?bom=1"),
+        format!("{COINS}?bom=true"),
+        format!("{COINS}/sparse?fields=price&bom=true"),
+    ] {
+        user.get(&path).await.assert_problem(400, "malformed-query");
+    }
 }

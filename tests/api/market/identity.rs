@@ -60,6 +60,9 @@ async fn a_coin_that_is_in_no_table_is_matched_by_symbol_name_and_price_and_neve
         ("another name", "Fool's Gold", 1.0, false, false),
         ("another price", "Foo Coin", 3.0, false, false),
         ("two of that name", "Foo Coin", 1.0, true, false),
+        ("the beginning of the name", "Foo", 1.005, false, true),
+        ("the beginning of two names", "Foo", 1.005, true, false),
+        ("the beginning of the name, another price", "Foo", 1.04, false, false),
     ] {
         let market = Market::start().await;
         market.coinmarketcap.say(vec![changed("cmc_v3_listings_latest_gbp", |body| {
@@ -67,6 +70,7 @@ async fn a_coin_that_is_in_no_table_is_matched_by_symbol_name_and_price_and_neve
             foo(coin, "Foo Coin");
             coin["id"] = 99_999.into();
             coin["quote"][0]["price"] = 2.into();
+            coin["quote"][0]["market_cap"] = 1_000_000.into();
         })]);
         market.coingecko.say(vec![changed("coingecko_markets_gbp", |coins| {
             let places = if twice { 18..20 } else { 19..20 };
@@ -74,6 +78,7 @@ async fn a_coin_that_is_in_no_table_is_matched_by_symbol_name_and_price_and_neve
                 foo(&mut coins[place], name);
                 coins[place]["id"] = format!("foo-{place}").into();
                 coins[place]["current_price"] = (2.0 * price).into();
+                coins[place]["market_cap"] = 1_010_000.into();
             }
         })]);
         let app = market.app("coinmarketcap", &[]);
@@ -112,4 +117,30 @@ async fn a_coin_keeps_its_id_and_history_grows() {
     let after = from(&user, "coinmarketcap").await;
     assert_eq!(after["data"][0]["id"], before["data"]["id"]);
     assert_eq!(app.count("SELECT count(*) FROM coins"), 20);
+}
+
+#[tokio::test]
+async fn an_operators_table_makes_one_coin_of_two() {
+    let market = Market::start().await;
+    market.coinmarketcap.say(vec![changed("cmc_v3_listings_latest_gbp", |body| {
+        let coin = &mut body["data"][19];
+        (coin["name"], coin["symbol"], coin["id"]) = ("Foo Coin".into(), "FOO".into(), 99_999.into());
+    })]);
+    market.coingecko.say(vec![changed("coingecko_markets_gbp", |coins| {
+        let coin = &mut coins[19];
+        (coin["name"], coin["symbol"], coin["id"]) = ("Bar".into(), "foo".into(), "bar".into());
+    })]);
+    let app = market.app("coinmarketcap", &[]);
+    let first = ids(&from(&app.user().await, "coinmarketcap").await)["FOO"];
+    let every_second = ("COINS_SYNC_INTERVAL", "1s");
+    let other = app.replica_with(&[("COINS_PROVIDERS", "coingecko"), every_second]);
+    assert_ne!(ids(&from(&other.user().await, "coingecko").await)["FOO"], first, "nothing speaks for it");
+    drop(other);
+
+    let table = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(table.path(), r#"[{"coinmarketcap": "99999", "coingecko": "bar"}]"#).unwrap();
+    let path = table.path().to_str().unwrap();
+    let other =
+        app.replica_with(&[("COINS_PROVIDERS", "coingecko"), ("COINS_IDENTITIES", path), every_second]);
+    until(&other.user().await, COINS, |body| ids(body)["FOO"] == first).await;
 }

@@ -6,7 +6,7 @@ use mintage::clock::Clock;
 use serde_json::Value;
 
 use crate::support::{
-    Database,
+    Client, Database,
     binary::{Server, directory},
     eventually,
     market::{COINS, Market, SYNC, changed, from, provider, until, until_slots},
@@ -115,6 +115,57 @@ async fn a_daily_budget_is_kept_across_restarts_and_ends_with_the_day() {
     drop(replica);
     app.clock.advance(Duration::from_hours(24));
     from(&app.user().await, "coingecko").await;
+}
+
+#[tokio::test]
+async fn the_credits_that_were_charged_count_by_day_and_by_month() {
+    let market = Market::start().await;
+    let charging = |credits: i64| {
+        changed("cmc_v3_listings_latest_gbp", |body| body["status"]["credit_count"] = credits.into())
+    };
+    market.coinmarketcap.say(vec![charging(3)]);
+    let settings = [("COINMARKETCAP_MONTHLY_CREDITS", "7"), ("COINMARKETCAP_DAILY_CREDITS", "100")];
+    let app = market.app("coinmarketcap,coinpaprika", &settings);
+    let mut admin = app.admin().await;
+    from(&admin, "coinmarketcap").await;
+    let used = async |admin: &Client| {
+        let status = admin.get(SYNC).await.assert(200).json();
+        let found = provider(&status, "coinmarketcap");
+        (found["used_today"].as_i64().unwrap(), found["used_this_month"].as_i64().unwrap())
+    };
+    assert_eq!(used(&admin).await, (3, 3));
+    let run = async |admin: &mut Client, source: &str| {
+        admin.refresh().await.assert(200);
+        admin.post_empty(SYNC).await.assert(202);
+        until(admin, SYNC, |status| {
+            status["slots"][0]["provider"] == source && status["slots"][0]["state"] == "done"
+        })
+        .await;
+    };
+    app.clock.advance(Duration::from_secs(1));
+    run(&mut admin, "coinmarketcap").await;
+    assert_eq!(used(&admin).await, (6, 6));
+    // A call that was free gives its reservation back.
+    market.coinmarketcap.say(vec![charging(0)]);
+    let requested = market.coinmarketcap.requests().len();
+    app.clock.advance(Duration::from_secs(1));
+    run(&mut admin, "coinmarketcap").await;
+    eventually("a free call", async || market.coinmarketcap.requests().len() > requested).await;
+    assert_eq!(used(&admin).await, (6, 6));
+    market.coinmarketcap.say(vec![charging(1)]);
+    app.clock.advance(Duration::from_secs(1));
+    run(&mut admin, "coinmarketcap").await;
+    app.clock.advance(Duration::from_secs(1));
+    run(&mut admin, "coinpaprika").await;
+    let status = admin.get(SYNC).await.assert(200).json();
+    let found = provider(&status, "coinmarketcap");
+    assert_eq!((&found["used_this_month"], &found["monthly_budget"]), (&7.into(), &7.into()), "{found}");
+    assert_eq!(found["state"], "waiting");
+    let retry_at = found["retry_at"].as_str().unwrap();
+    assert!(retry_at.ends_with("-01T00:00:00Z"), "the first of the next month: {retry_at}");
+    app.clock.advance(Duration::from_hours(24 * 32));
+    let user = app.user().await;
+    from(&user, "coinmarketcap").await;
 }
 
 #[tokio::test]
