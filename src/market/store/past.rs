@@ -43,10 +43,14 @@ pub struct PastOfWorld {
     world: World,
     /// The first of them is that of the snapshots.
     currencies: Vec<String>,
-    count: u32,
+    /// All coins, at the beginning.
+    coins: Report,
+    /// Our ids, by those at CoinMarketCap; empty until [`PastOfWorld::create_coins`].
     ids: HashMap<String, CoinId>,
     start: DateTime<Utc>,
     hours: HashMap<&'static str, Vec<Past>>,
+    /// The oldest first.
+    snapshots: Vec<Report>,
 }
 
 /// Rows of `coin_history`, column by column.
@@ -76,19 +80,19 @@ impl Rows {
 }
 
 impl PastOfWorld {
-    /// Computes the hours, and creates the coins; needs a transaction. None in a currency that is not simulated.
-    pub fn new(
-        conn: &mut PgConnection,
-        world: World,
-        currencies: &[String],
-        count: u32,
-    ) -> QueryResult<Option<Self>> {
+    /// Computes everything, which takes a while. None in a currency that is not simulated.
+    pub fn compute(world: World, currencies: &[String], count: u32) -> Option<Self> {
         let now = world.began();
         let known: Vec<_> =
             currencies.iter().filter(|code| world.units(code, now).is_some()).cloned().collect();
-        let Some(report) = simulation::report(&world, &currencies[0], u32::MAX, now) else { return Ok(None) };
-        lock(conn)?;
-        let ids = coin_ids(conn, ID_NAMESPACE, &report, &Identities::default(), now)?;
+        let coins = simulation::report(&world, &currencies[0], u32::MAX, now)?;
+        let newest = now.duration_trunc(Step::FiveMinutes.length()).expect("a time near now");
+        let snapshots = (0..SNAPSHOTS)
+            .rev()
+            .map(|number| newest - Step::FiveMinutes.length() * number)
+            .filter(|at| *at < now)
+            .filter_map(|at| simulation::report(&world, &currencies[0], count, at))
+            .collect();
         let today = Step::Day.floor(now);
         let days = |count: usize| TimeDelta::days(i64::try_from(count).expect("a year"));
         let start = today - days(DAYS);
@@ -105,7 +109,14 @@ impl PastOfWorld {
                 hours.entry(coin).or_default().extend(past);
             }
         }
-        Ok(Some(Self { world, currencies: known, count, ids, start, hours }))
+        Some(Self { world, currencies: known, coins, ids: HashMap::new(), start, hours, snapshots })
+    }
+
+    /// Creates the coins that are missing; needs a transaction.
+    pub fn create_coins(&mut self, conn: &mut PgConnection) -> QueryResult<()> {
+        lock(conn)?;
+        self.ids = coin_ids(conn, ID_NAMESPACE, &self.coins, &Identities::default(), self.world.began())?;
+        Ok(())
     }
 
     /// The ids of its coins at CoinMarketCap.
@@ -139,13 +150,7 @@ impl PastOfWorld {
     /// Writes the snapshots of the last day, and notes that the past is complete.
     pub fn finish(&self, conn: &mut PgConnection) -> QueryResult<()> {
         let now = self.world.began();
-        let newest = now.duration_trunc(Step::FiveMinutes.length()).expect("a time near now");
-        let reports: Vec<Report> = (0..SNAPSHOTS)
-            .rev()
-            .map(|number| newest - Step::FiveMinutes.length() * number)
-            .filter(|at| *at < now)
-            .filter_map(|at| simulation::report(&self.world, &self.currencies[0], self.count, at))
-            .collect();
+        let reports = &self.snapshots;
         let snapshots: Vec<_> = reports
             .iter()
             .map(|report| {
@@ -161,8 +166,8 @@ impl PastOfWorld {
             .values(snapshots)
             .returning(coin_snapshots::id)
             .get_results(conn)?;
-        self.insert_quotes(conn, &ids, &reports)?;
-        self.insert_rates(conn, &ids, &reports)?;
+        self.insert_quotes(conn, &ids, reports)?;
+        self.insert_rates(conn, &ids, reports)?;
         for step in [Step::Hour, Step::Day] {
             diesel::insert_into(coin_rollups::table)
                 .values((

@@ -1,5 +1,7 @@
 //! Begins and ends the simulated market, which is there only while no real data has ever been read.
 
+use tokio::task::spawn_blocking;
+
 use super::{
     super::{
         providers::{self, Provider},
@@ -44,14 +46,11 @@ impl Sync {
         self.renew_lease(claim).await?;
         let world = World::new(self.settings.simulation, self.clock.now());
         let (currencies, count) = (self.settings.currencies.clone(), self.settings.count);
-        let past = self
-            .db
-            .query_tx(move |conn| {
-                store::begin_simulation(conn, &world)?;
-                PastOfWorld::new(conn, world, &currencies, count)
-            })
-            .await?;
+        let past = spawn_blocking(move || PastOfWorld::compute(world, &currencies, count));
+        let past = past.await.expect("the computation does not panic");
+        self.db.query_tx(move |conn| store::begin_simulation(conn, &world)).await?;
         if let Some(mut past) = past {
+            past = self.db.query_tx(move |conn| past.create_coins(conn).map(|()| past)).await?;
             for coin in past.coins() {
                 past = self.db.query_tx(move |conn| past.write_coin(conn, coin).map(|()| past)).await?;
             }
