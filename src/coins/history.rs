@@ -175,6 +175,11 @@ pub(super) fn sources<'a>(
     }
 }
 
+/// Whether points hold invented numbers; then all do.
+pub(super) fn are_simulated(points: &[Point]) -> bool {
+    points.iter().flat_map(|point| &point.sources).any(|source| market::is_invented(source))
+}
+
 /// Read a coin's history
 ///
 /// Returns price, sentiment and popularity over time, at most 1000 points. Intervals that were not measured are missing or
@@ -222,7 +227,7 @@ pub async fn read_history(
         sources(&points, metric, social).into_iter().map(|name| Attribution::of(name)).collect();
     let data = points.iter().map(|point| HistoryPoint::new(point, metric)).collect();
     let interval_seconds = step.seconds();
-    let simulated = market::is_invented(&snapshot.provider);
+    let simulated = are_simulated(&points);
     Ok(respond_once(
         &req,
         &History { coin, currency, interval_seconds, as_of, simulated, attributions, data },

@@ -252,19 +252,23 @@ impl View {
                 // Data in another currency is better than none, for requests that name no currency.
                 found = market::latest(conn, None, is_real)?;
             }
-            let Some((kept, rate)) = found else { continue };
+            let Some((kept, rate)) = found else {
+                // What was served before, such as invented data, must not be served on.
+                prepared.push((entry, None));
+                continue;
+            };
             let own = kept.currency == rate.currency;
             let converted = |coin: Coin| if own { coin } else { convert(&coin, &rate) };
             let coins = kept.coins.into_iter().map(converted).collect();
             let snapshot = Snapshot { coins, currency: rate.currency, ..kept };
-            prepared.push((entry, self.prepare(Arc::new(snapshot))));
+            prepared.push((entry, Some(self.prepare(Arc::new(snapshot)))));
         }
         // All at once, so that responses in two currencies come from one snapshot.
         Ok(Box::new(move || {
             for (entry, current) in prepared {
-                let version = current.version;
-                entry.current.store(Some(current));
-                entry.newest.send_if_modified(|newest| newest.replace(version) != Some(version));
+                let version = current.as_ref().map(|current| current.version);
+                entry.current.store(current);
+                entry.newest.send_if_modified(|newest| std::mem::replace(newest, version) != version);
             }
         }))
     }

@@ -199,7 +199,7 @@ pub async fn read_chart(
         series: series(&points, metric, step, now),
         interval: interval.map(|interval| (interval.low, interval.high)),
         credits: credits(&history::sources(&points, Some(metric), social), metric),
-        simulated: market::is_invented(&snapshot.provider) && !points.is_empty(),
+        simulated: history::are_simulated(&points),
     };
     let draw = if is_sparkline { sparkline::draw } else { draw::draw };
     // The number of points and labels is bounded at any size: not worth another thread, nor a cache, which many sizes would

@@ -21,6 +21,10 @@ use crate::{
 /// Data of another provider may be older than the served data by this. Providers renew theirs every one to five minutes.
 const MAX_STEP_BACK: TimeDelta = TimeDelta::minutes(15);
 
+/// Data of the same provider may be older by this. The median of the times of its coins steps back a little when a coin
+/// leaves the list, or when another server of the provider answers, which is no failure.
+const MAX_OWN_STEP_BACK: TimeDelta = TimeDelta::minutes(2);
+
 /// Writes the newest snapshot, ends the slot and notifies every replica, in the caller's transaction. Returns the
 /// snapshot's id, or None if another replica has taken over the slot. With `hold_until` the slot stays held, so that
 /// something can be added to the snapshot ([`complete`]).
@@ -70,5 +74,6 @@ pub fn is_older(
             coin_snapshots::provider.ne(demo::NAME).and(coin_snapshots::provider.ne_all(simulation::NAMES)),
         )
         .first(conn)?;
-    Ok(own.is_some_and(|own| own > as_of) || any.is_some_and(|any| any > as_of + MAX_STEP_BACK))
+    Ok(own.is_some_and(|own| own > as_of + MAX_OWN_STEP_BACK)
+        || any.is_some_and(|any| any > as_of + MAX_STEP_BACK))
 }

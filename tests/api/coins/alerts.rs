@@ -308,8 +308,8 @@ async fn a_mail_names_the_time_of_the_data() {
     let (market, app, admin) = with_market(&[]).await;
     let user = app.confirmed_user().await;
     alert(&user, &json!({})).await;
-    app.clock.advance(Duration::from_mins(30));
-    let time = app.clock.now() - TimeDelta::minutes(10);
+    app.clock.advance(Duration::from_mins(10));
+    let time = app.clock.now() - TimeDelta::minutes(4);
     market.coingecko.say(vec![changed("coingecko_markets_gbp", |coins| {
         coins[0]["current_price"] = 76_000.into();
         for coin in coins.as_array_mut().unwrap() {

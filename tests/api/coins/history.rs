@@ -279,7 +279,7 @@ async fn history_names_its_sources_and_the_time_of_the_newest_data() {
     let as_of = |value: &Value| value["as_of"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
     assert!(as_of(&hours) >= as_of(&newer) && as_of(&newer) > as_of(&body), "{hours}");
     let svg = user.get(&format!("{COINS}/btc/chart.svg?range=1d")).await.assert(200).text();
-    assert!(svg.contains("CoinGecko (https") && svg.contains("CoinMarketCap (https"), "{svg}");
+    assert!(svg.contains("Data provided by CoinGecko \u{b7} CoinMarketCap<"), "{svg}");
     let svg = user.get(&format!("{COINS}/btc/chart.svg?range=1d&metric=sentiment")).await.assert(200).text();
     assert!(!svg.contains("Data provided"), "{svg}");
 }
@@ -291,7 +291,7 @@ async fn nothing_is_rolled_up_that_later_data_may_belong_to() {
     let user = app.user().await;
     let bitcoin = user.get(&format!("{COINS}/btc")).await.assert(200).json()["data"]["id"].as_i64().unwrap();
     // Noon, so that the hour before has just ended. The newest data is of 10 minutes before its end.
-    let noon = app.clock.now().with_timezone(&Utc) - TimeDelta::seconds(app.clock.now().timestamp() % 3600);
+    let noon = Step::Hour.floor(app.clock.now());
     for minutes in [130, 70, 65] {
         insert(&app, bitcoin, noon - TimeDelta::minutes(minutes), 70_000.0, None);
     }

@@ -81,7 +81,7 @@ async fn the_time_of_the_data_is_that_of_its_prices_and_not_of_the_answer() {
     market.coingecko.say(vec![all_but_one("coingecko_markets_gbp")]);
     market.coinpaprika.say(vec![all_but_one("coinpaprika_tickers_gbp")]);
     for name in ["coinmarketcap", "coingecko", "coinpaprika"] {
-        let app = market.app(name, &[]);
+        let app = market.app(name, &[("COINS_SYNC_INTERVAL", "5m")]);
         let user = app.user().await;
         let body = from(&user, name).await;
         assert_eq!((&body["as_of"], &body["stale"]), (&text.clone().into(), &true.into()), "{name}");

@@ -16,13 +16,13 @@ use tokio_tungstenite::{
 
 use super::{
     Client, eventually,
-    market::COINS,
+    market::{COINS, fresh},
     noon,
-    upstream::{Reply, Upstream, fixture},
+    upstream::{Reply, Upstream},
 };
 
 pub async fn market() -> Upstream {
-    Upstream::start(vec![fixture(200, "cmc_v3_listings_latest_gbp")]).await
+    Upstream::start(vec![fresh("cmc_v3_listings_latest_gbp")]).await
 }
 
 pub fn minutes_ago(minutes: i64) -> DateTime<Utc> {
