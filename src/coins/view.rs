@@ -35,9 +35,12 @@ pub struct View {
     wants_real: bool,
     /// Between two syncs.
     pub(super) interval: TimeDelta,
+    /// Between two syncs of simulated data.
+    simulated_interval: TimeDelta,
     /// The first is the default.
     currencies: Vec<InCurrency>,
     limits: Limits,
+    simulated_limits: Limits,
     /// When the social sources were read, as of the newest snapshot.
     sources: ArcSwap<Sources>,
     /// Held while a response is renewed, so that one request renews it and the others use the old one.
@@ -101,7 +104,8 @@ pub(super) struct Current {
 impl View {
     pub fn new(clock: Clock, settings: &Coins, social: &Social) -> Self {
         let interval = TimeDelta::from_std(settings.sync_interval).expect("at most a day");
-        let limits = Limits::new(social, interval);
+        let simulated_interval = TimeDelta::from_std(settings.simulated_interval).expect("at most a day");
+        let limits = Limits::new(social, interval, false);
         let in_currency = |code: &String| InCurrency {
             code: code.clone(),
             current: ArcSwapOption::empty(),
@@ -112,9 +116,11 @@ impl View {
             clock,
             wants_real: market::wants_real(settings),
             interval,
+            simulated_interval,
             currencies: settings.currencies.iter().map(in_currency).collect(),
             sources: ArcSwap::from_pointee(Sources::new(limits.clone())),
             limits,
+            simulated_limits: Limits::new(social, simulated_interval, true),
             renewal: Mutex::new(()),
         }
     }
@@ -193,6 +199,7 @@ impl View {
         Provenance {
             as_of: snapshot.as_of,
             source: snapshot.provider.clone(),
+            simulated: market::is_invented(&snapshot.provider),
             attribution: market::attribution(&snapshot.provider),
             currency: snapshot.currency.clone(),
             stale,
@@ -206,8 +213,20 @@ impl View {
         if !market::is_real(&snapshot.provider) {
             return DateTime::UNIX_EPOCH;
         }
-        let missed = self.interval * STALE_AFTER;
+        let missed = self.interval_of(snapshot) * STALE_AFTER;
+        if market::SIMULATED_PROVIDERS.contains(&snapshot.provider.as_str()) {
+            return snapshot.fetched_at + missed;
+        }
         (snapshot.fetched_at + missed).min(snapshot.as_of + missed.max(FROZEN_AFTER))
+    }
+
+    /// The time between two syncs.
+    fn interval_of(&self, snapshot: &Snapshot) -> TimeDelta {
+        if market::SIMULATED_PROVIDERS.contains(&snapshot.provider.as_str()) {
+            self.simulated_interval
+        } else {
+            self.interval
+        }
     }
 
     fn prepare(&self, snapshot: Arc<Snapshot>) -> Arc<Current> {
@@ -263,7 +282,9 @@ impl Follow for View {
 impl View {
     fn load_all(&self, conn: &mut PgConnection) -> QueryResult<Change<'_>> {
         let mut prepared = Vec::new();
-        self.sources.store(Arc::new(Sources::read(conn, self.limits.clone())?));
+        let is_simulated = market::is_simulated(conn)?;
+        let limits = if is_simulated { &self.simulated_limits } else { &self.limits };
+        self.sources.store(Arc::new(Sources::read(conn, limits.clone())?));
         // Invented data is served only if there is no other: clients could not tell what is real.
         let is_real = self.wants_real && market::has_real(conn)?;
         for (number, entry) in self.currencies.iter().enumerate() {

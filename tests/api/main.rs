@@ -64,6 +64,7 @@ mod market {
     mod failover;
     mod identity;
     mod providers;
+    mod simulation;
     mod staleness;
     mod sync;
 }

@@ -28,6 +28,9 @@ pub struct CoinAlertsMail {
     pub user: UserId,
     /// The time of the data.
     pub at: DateTime<Utc>,
+    /// Whether the numbers are simulated. Missing in jobs that an earlier version has queued.
+    #[serde(default)]
+    pub simulated: bool,
     /// At most as many as a user has alerts.
     pub crossings: Vec<Crossing>,
 }
@@ -86,14 +89,18 @@ impl Job for CoinAlertsMail {
     type Context = (Db, Mailer);
 
     async fn run(self, running: Running, (db, mailer): &Self::Context) -> Result<(), Failure> {
-        let Self { user, at, crossings } = self;
+        let Self { user, at, simulated, crossings } = self;
         let (account, found) = db.query(move |conn| find(conn, user, crossings)).await?;
         // No mail to a deleted account, or to an unconfirmed address, which may belong to a stranger.
         let Some(account) = account.filter(|account| account.email_confirmed && !found.is_empty()) else {
             return Ok(());
         };
         let product = mailer.product();
-        let (subject, news) = subject_and_news(&found);
+        let (mut subject, mut news) = subject_and_news(&found);
+        if simulated {
+            subject = format!("[simulated] {subject}");
+            news += " The numbers are simulated: they are invented, and not those of a market.";
+        }
         let mut details = Vec::new();
         if found.len() > 1 {
             details.extend(found.iter().map(line));
@@ -205,7 +212,7 @@ impl Job for CoinAlertMail {
 
     async fn run(self, running: Running, context: &Self::Context) -> Result<(), Failure> {
         let Self { user, at, crossing } = self;
-        CoinAlertsMail { user, at, crossings: vec![crossing] }.run(running, context).await
+        CoinAlertsMail { user, at, simulated: false, crossings: vec![crossing] }.run(running, context).await
     }
 }
 
