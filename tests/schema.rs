@@ -151,8 +151,15 @@ fn print_schema(conn: &mut PgConnection) -> String {
     for line in lines(conn, &columns) {
         let parts: Vec<_> = line.split('|').collect();
         let [table, column, kind, not_null] = parts[..] else { panic!("{line}") };
-        let (initial, rest) = kind.split_at(1);
-        let kind = initial.to_uppercase() + rest;
+        let capital = |name: &str| {
+            let (initial, rest) = name.split_at(1);
+            initial.to_uppercase() + rest
+        };
+        // PostgreSQL's name of an array begins with an underscore; any element may be null.
+        let kind = match kind.strip_prefix('_') {
+            Some(element) => format!("Array<Nullable<{}>>", capital(element)),
+            None => capital(kind),
+        };
         let kind = if not_null == "t" { kind } else { format!("Nullable<{kind}>") };
         tables.get_mut(table).unwrap().1.push(format!("        {column} -> {kind},\n"));
     }

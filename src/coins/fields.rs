@@ -191,7 +191,7 @@ mod tests {
         assert!(all.join(" ").starts_with(market), "{all:?}");
         let last = ["sources", "query", "as_of", "updated_at", "stale"].map(|name| format!("social.{name}"));
         assert!(all.ends_with(&last.each_ref().map(String::as_str)), "{all:?}");
-        assert_eq!(all.len(), 55);
+        assert_eq!(all.len(), 56);
         let quote: Vec<_> = Fields::parse("quote").expect("known").columns().collect();
         assert_eq!(quote[..4], ["id", "symbol", "quote.currency", "quote.price"]);
         assert_eq!(quote.len(), 10);

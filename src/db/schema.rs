@@ -390,10 +390,10 @@ diesel::table! {
         basic -> Nullable<Float8>,
         post_hash -> Int8,
         author_hash -> Int8,
-        crypto -> Nullable<Float8>,
         near_hash -> Nullable<Int8>,
         thread_hash -> Nullable<Int8>,
         dropped -> Nullable<Text>,
+        crypto -> Nullable<Float8>,
     }
 }
 

@@ -48,9 +48,9 @@ pub fn rate_between(from: &[Entry], to: &[Entry]) -> Option<(f64, RateChanges)> 
         median(pairs.iter().filter_map(|(from, to)| change_of_rate(of(from), of(to))))
     };
     let changes = RateChanges {
-        percent_1h: change(|numbers| numbers.percent_change_1h),
-        percent_24h: change(|numbers| numbers.percent_change_24h),
-        percent_7d: change(|numbers| numbers.percent_change_7d),
+        hour: change(|numbers| numbers.percent_change_1h),
+        day: change(|numbers| numbers.percent_change_24h),
+        week: change(|numbers| numbers.percent_change_7d),
     };
     Some((units, changes))
 }
@@ -125,7 +125,7 @@ mod tests {
         let from = [entry("1", 10.0), entry("2", 1.0), entry("3", 5.0), entry("4", 0.0)];
         let to = [entry("3", 6.5), entry("1", 999.0), entry("2", 1.3), entry("9", 7.0)];
         let (rate, changes) = rate_between(&from, &to).expect("a rate");
-        assert_eq!((rate, changes.percent_1h, changes.percent_7d), (1.3, Some(0.0), None));
+        assert_eq!((rate, changes.hour, changes.week), (1.3, Some(0.0), None));
         assert_eq!(rate_between(&from, &[]), None);
     }
 

@@ -256,7 +256,7 @@ pub struct ReadRate {
 /// How a rate has changed, in percent; None if it is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RateChanges {
-    pub percent_1h: Option<f64>,
-    pub percent_24h: Option<f64>,
-    pub percent_7d: Option<f64>,
+    pub hour: Option<f64>,
+    pub day: Option<f64>,
+    pub week: Option<f64>,
 }

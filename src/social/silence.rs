@@ -168,7 +168,10 @@ pub fn provider_of(source: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        SourceState::{Heard, Silent},
+        *,
+    };
 
     #[test]
     fn a_budget_for_few_readings_makes_a_source_silent_later() {
@@ -198,7 +201,6 @@ mod tests {
         let states = |after: TimeDelta| {
             sources.status(now + after).iter().map(|source| source.state).collect::<Vec<_>>()
         };
-        use SourceState::{Heard, Silent};
         assert_eq!(states(TimeDelta::minutes(14)), [Heard, Heard, Silent]);
         assert_eq!(states(TimeDelta::minutes(15)), [Silent, Heard, Silent]);
         assert_eq!(sources.next_change(now), Some(now + TimeDelta::minutes(15)));

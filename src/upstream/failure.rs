@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use super::ledger::ServiceState;
+use super::ledger::{ServiceState, next_day};
 use crate::http::is_deceptive;
 
 /// Characters of a message, which may quote the service, that are stored and shown.
@@ -60,12 +60,6 @@ impl Failure {
 /// Removes control characters and the like, and cuts the text to `longest` characters.
 pub fn clean(text: &str, longest: usize) -> String {
     text.chars().filter(|c| !is_deceptive(*c)).take(longest).collect()
-}
-
-/// Returns the next midnight UTC.
-pub fn next_day(now: DateTime<Utc>) -> DateTime<Utc> {
-    let tomorrow = now.date_naive().succ_opt().expect("a date far from the last one");
-    tomorrow.and_time(NaiveTime::MIN).and_utc()
 }
 
 /// Returns the state of a service after one more failure. With [`Advice::BackOff`] the wait doubles from 30 s to 30 min.

@@ -11,7 +11,6 @@ use diesel::{
     upsert::excluded,
 };
 
-use super::failure::next_day;
 use crate::db::schema::provider_state;
 
 /// A row of `provider_state`: a market data provider or a social source.
@@ -85,6 +84,12 @@ impl ServiceState {
 /// The first day of a month.
 fn month(day: NaiveDate) -> NaiveDate {
     day.with_day(1).expect("every month has a first day")
+}
+
+/// Returns the next midnight UTC.
+pub fn next_day(now: DateTime<Utc>) -> DateTime<Utc> {
+    let tomorrow = now.date_naive().succ_opt().expect("a date far from the last one");
+    tomorrow.and_time(NaiveTime::MIN).and_utc()
 }
 
 /// The next midnight UTC that begins a month.

@@ -28,10 +28,10 @@ use reqwest::{
 use tokio::time;
 
 pub use self::{
-    failure::{Advice, Failure, after_failure, clean, next_day},
+    failure::{Advice, Failure, after_failure, clean},
     ledger::{
-        Budget, Limits, MAX_WAIT, ServiceState, clear_stops, record_failure, record_isolated_failure,
-        record_success, refund, reserve, settle, state, states,
+        Budget, Limits, MAX_WAIT, ServiceState, clear_stops, next_day, record_failure,
+        record_isolated_failure, record_success, refund, reserve, settle, state, states,
     },
     outcomes::Outcomes,
     readable::Readable,

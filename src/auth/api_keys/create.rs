@@ -37,9 +37,9 @@ pub struct CreateApiKey {
     #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
     #[validate(custom(function = "check_name"))]
     name: String,
-    /// What the key allows: 1 to 7 scopes. Repeated ones count once. Only admins may create keys with `tokens:introspect`.
-    #[schema(inline, min_items = 1, max_items = 7)]
-    #[validate(length(min = 1, max = 7, message = "must have 1 to 7 scopes"))]
+    /// What the key allows: 1 to 9 scopes. Repeated ones count once. Only admins may create keys with `tokens:introspect`.
+    #[schema(inline, min_items = 1, max_items = 9)]
+    #[validate(length(min = 1, max = 9, message = "must have 1 to 9 scopes"))]
     scopes: Vec<Scope>,
     /// When the key expires: at most 1 year (366 days) from now. Without it the key does not expire.
     expires_at: Option<DateTime<Utc>>,

@@ -35,10 +35,10 @@ pub struct TransactionBody {
     #[schema(inline)]
     kind: Kind,
     /// Exact amount of the coin, as text: above 0, with at most 18 digits before and 18 behind the point.
-    #[schema(value_type = String, pattern = "^(0|[1-9][0-9]{0,17})(\\.[0-9]{1,18})?$")]
+    #[schema(value_type = String, max_length = 37, pattern = "^(0|[1-9][0-9]{0,17})(\\.[0-9]{1,18})?$")]
     amount: Decimal,
     /// What was paid with fees (`buy`), or received after fees (`sell`), in `currency`: exact, as text; 0 for a gift.
-    #[schema(value_type = String, pattern = "^(0|[1-9][0-9]{0,17})(\\.[0-9]{1,18})?$")]
+    #[schema(value_type = String, max_length = 37, pattern = "^(0|[1-9][0-9]{0,17})(\\.[0-9]{1,18})?$")]
     total: Decimal,
     /// ISO 4217 code of `total`: one of the configured currencies, and that of your other transactions. By default theirs,
     /// else the first configured one.
@@ -46,7 +46,7 @@ pub struct TransactionBody {
     currency: Option<String>,
     /// The day of the transaction: from 2009-01-03 until today.
     #[serde(deserialize_with = "day")]
-    #[schema(value_type = String, format = Date)]
+    #[schema(value_type = String, format = Date, max_length = 10)]
     day: NaiveDate,
 }
 

@@ -38,11 +38,11 @@ const DEFAULT_DAYS: u64 = 90;
 pub struct ReadPortfolioHistory {
     /// The first day (UTC); by default 89 days before `to`.
     #[serde(default, deserialize_with = "optional_day")]
-    #[param(value_type = Option<String>, format = Date, example = "2026-10-01")]
+    #[param(value_type = Option<String>, format = Date, max_length = 10, example = "2026-10-01")]
     from: Option<NaiveDate>,
     /// The last day (UTC), at most 365 days after `from`; by default today.
     #[serde(default, deserialize_with = "optional_day")]
-    #[param(value_type = Option<String>, format = Date, example = "2026-11-20")]
+    #[param(value_type = Option<String>, format = Date, max_length = 10, example = "2026-11-20")]
     to: Option<NaiveDate>,
 }
 

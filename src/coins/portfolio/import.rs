@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    db::{CoinId, Db},
+    db::{self, CoinId, Db},
     http::{
         BodyDigest, BodyLimits, Problem, Query,
         import::{Mistake, Mistakes, Numbered, read_csv},
@@ -41,6 +41,8 @@ const MAX_FILE: usize = 1024 * 1024;
 const LIMITS: BodyLimits =
     BodyLimits { size: MAX_FILE, time: Duration::from_secs(30), cut_off: &kind::MALFORMED_BODY };
 
+/// What the transaction of the largest file may take, on a slow disk.
+const MAX_TIME: Duration = Duration::from_secs(30);
 /// Names of a coin that a file may use: its id, slug and symbol.
 const MAX_NAMES: usize = 3 * MAX_COINS;
 const REQUIRED: [&str; 5] = ["day", "kind", "coin", "amount", "total"];
@@ -143,8 +145,8 @@ pub async fn import_transactions(
         Reply::created(&TransactionImport { recorded }, None)
     };
     let sealer = sealer.into_inner();
-    let reply = db.tx(move |conn| key.once(conn, &sealer, now, import)).await?;
-    Ok(reply.respond())
+    let reply = db.tx(move |conn| key.once(conn, &sealer, now, import));
+    Ok(db::within_time(MAX_TIME, reply).await?.respond())
 }
 
 fn check_type(req: &HttpRequest) -> Result<(), Problem> {

@@ -162,12 +162,8 @@ fn decode_rates(body: &[u8], call: Call<'_>, base: &str, currencies: &[String]) 
     let change = |currency: &str| number(format!("{}_24h_change", currency.to_lowercase()));
     let unit = price(base).ok_or_else(|| Failure::unexpected_body("no price of bitcoin"))?;
     let rate = |currency: &String| {
-        let percent_24h = change_of_rate(change(base), change(currency));
-        Some(call.rate(
-            currency,
-            price(currency)? / unit,
-            RateChanges { percent_24h, ..RateChanges::default() },
-        ))
+        let day = change_of_rate(change(base), change(currency));
+        Some(call.rate(currency, price(currency)? / unit, RateChanges { day, ..RateChanges::default() }))
     };
     Ok(currencies.iter().filter_map(rate).collect())
 }
@@ -254,7 +250,7 @@ mod tests {
         with_call("GBP", |call| {
             let rates = |body: &str| {
                 let rates = decode_rates(body.as_bytes(), call, "GBP", &codes)?;
-                let parts = |rate: ReadRate| (rate.currency, rate.units, rate.changes.percent_24h);
+                let parts = |rate: ReadRate| (rate.currency, rate.units, rate.changes.day);
                 Ok::<_, Failure>(rates.into_iter().map(parts).collect::<Vec<_>>())
             };
             let body = r#"{"bitcoin":{"gbp":100.0,"gbp_24h_change":0.0,"usd":130,"usd_24h_change":4.0,"eur":115.0,

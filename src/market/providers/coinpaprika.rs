@@ -161,9 +161,9 @@ fn decode_rates(body: &[u8], call: Call<'_>, base: &str, currencies: &[String]) 
     let rate = |currency: &String| {
         let (price, other) = quote(currency)?;
         let changes = RateChanges {
-            percent_1h: change_of_rate(base.percent_change_1h, other.percent_change_1h),
-            percent_24h: change_of_rate(base.percent_change_24h, other.percent_change_24h),
-            percent_7d: change_of_rate(base.percent_change_7d, other.percent_change_7d),
+            hour: change_of_rate(base.percent_change_1h, other.percent_change_1h),
+            day: change_of_rate(base.percent_change_24h, other.percent_change_24h),
+            week: change_of_rate(base.percent_change_7d, other.percent_change_7d),
         };
         Some(call.rate(currency, price / unit, changes))
     };
@@ -218,9 +218,7 @@ mod tests {
             let rates = decode_rates(body, call, "GBP", &codes).expect("rates");
             assert_eq!((rates.len(), rates[0].currency.as_str(), rates[0].units), (1, "USD", 1.3));
             let changes = rates[0].changes;
-            assert!(
-                (changes.percent_1h.expect("a change") - 2.0).abs() < 1e-9 && changes.percent_7d.is_none()
-            );
+            assert!((changes.hour.expect("a change") - 2.0).abs() < 1e-9 && changes.week.is_none());
             assert!(decode_rates(body, call, "EUR", &codes).is_err());
             assert!(decode_rates(b"{}", call, "GBP", &codes).is_err());
         });

@@ -82,8 +82,7 @@ impl Provider for Simulation {
         let rate = |code: &String| {
             let units = ratio(code, 0)?;
             let change = |hours| Some((units / ratio(code, hours)? - 1.0) * 100.0);
-            let changes =
-                RateChanges { percent_1h: change(1), percent_24h: change(24), percent_7d: change(7 * 24) };
+            let changes = RateChanges { hour: change(1), day: change(24), week: change(7 * 24) };
             Some(call.rate(code, units, changes))
         };
         Ok(currencies.iter().filter(|code| **code != report.currency).filter_map(rate).collect())

@@ -207,9 +207,9 @@ fn insert_rates(
     .bind::<Array<Timestamptz>, _>(all().map(|rate| rate.at).collect::<Vec<_>>())
     .bind::<Text, _>(base)
     .bind::<Timestamptz, _>(market.report.as_of)
-    .bind::<Array<Nullable<Double>>, _>(all().map(|rate| rate.changes.percent_1h).collect::<Vec<_>>())
-    .bind::<Array<Nullable<Double>>, _>(all().map(|rate| rate.changes.percent_24h).collect::<Vec<_>>())
-    .bind::<Array<Nullable<Double>>, _>(all().map(|rate| rate.changes.percent_7d).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Double>>, _>(all().map(|rate| rate.changes.hour).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Double>>, _>(all().map(|rate| rate.changes.day).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Double>>, _>(all().map(|rate| rate.changes.week).collect::<Vec<_>>())
     .execute(conn)?;
     Ok(())
 }
@@ -227,9 +227,9 @@ pub fn last_rates(conn: &mut PgConnection, currency: &str) -> QueryResult<Vec<Re
         .load(conn)?;
     let read = |(rate, at): (Rate, DateTime<Utc>)| {
         let changes = RateChanges {
-            percent_1h: rate.percent_change_1h,
-            percent_24h: rate.percent_change_24h,
-            percent_7d: rate.percent_change_7d,
+            hour: rate.percent_change_1h,
+            day: rate.percent_change_24h,
+            week: rate.percent_change_7d,
         };
         ReadRate { currency: rate.currency, units: rate.units, changes, at }
     };

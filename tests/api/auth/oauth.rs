@@ -73,7 +73,8 @@ async fn an_access_token_is_active_until_its_session_ends_everywhere() {
         assert_eq!(body[name], claims[name], "{name}");
     }
     assert_eq!((&body["active"], &body["token_type"]), (&true.into(), &"Bearer".into()));
-    let scopes = "coins:read profile:read watchlist:read watchlist:write alerts:read alerts:write";
+    let scopes = "coins:read profile:read watchlist:read watchlist:write alerts:read alerts:write \
+        portfolio:read portfolio:write";
     assert_eq!(body["scope"], scopes);
     assert!(body.get("client_id").is_none());
 

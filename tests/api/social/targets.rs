@@ -101,6 +101,7 @@ async fn a_coin_that_no_source_can_search_has_no_rate() {
     let odd = coin(&app.user().await, "1", Value::is_object).await;
     let reasons = json!({
         "sentiment": "not_looked_for", "interval": "not_looked_for",
+        "sentiment_crypto": "not_looked_for", "sentiment_crypto_interval": "not_looked_for",
         "posts_per_hour": "not_looked_for", "popularity": "not_looked_for"
     });
     assert_eq!((&odd["missing"], &odd["query"]), (&reasons, &json!([])));

@@ -11,7 +11,7 @@ use crate::support::{
     eventually,
     market::{SYNC, provider},
     smtp::{Encryption, Manner, SmtpServer},
-    upstream::{Reply, Upstream},
+    upstream::{Reply, Upstream, fixture},
 };
 
 const CMC_KEY: &str = "cmc-4d8e0f6b-canary-1";
@@ -34,16 +34,19 @@ async fn a_key_repeated_by_a_provider_is_masked() {
     let coinmarketcap = Upstream::start(vec![refusal(401, &coinmarketcap)]).await;
     let coingecko = Upstream::start(vec![refusal(403, &coingecko)]).await;
     let x = Upstream::start(vec![refusal(401, &x)]).await;
+    // Posts are searched once there are coins.
+    let coinpaprika = Upstream::start(vec![fixture(200, "coinpaprika_tickers_gbp")]).await;
     let media_type: &str = format!("content-type: text/{GECKO_KEY}\r\n").leak();
     let url = database.url();
     let settings = [
         ("DATABASE_URL", url.expose()),
-        ("COINS_PROVIDERS", "coinmarketcap,coingecko"),
+        ("COINS_PROVIDERS", "coinmarketcap,coingecko,coinpaprika"),
         ("COINS_SYNC_INTERVAL", "1s"),
         ("COINMARKETCAP_API_KEY", CMC_KEY),
         ("COINMARKETCAP_URL", &coinmarketcap.url),
         ("COINGECKO_API_KEY", GECKO_KEY),
         ("COINGECKO_URL", &coingecko.url),
+        ("COINPAPRIKA_URL", &coinpaprika.url),
         ("SOCIAL_PROVIDERS", "x"),
         ("X_BEARER_TOKEN", X_TOKEN),
         ("X_URL", &x.url),
