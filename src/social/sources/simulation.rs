@@ -47,9 +47,14 @@ impl Source for Simulated {
 
     async fn page(&self, _: &Upstream, search: Search<'_>, _: &mut u32) -> Result<Page, Failure> {
         let now = search.now;
-        let after = search.cursor.and_then(time_of).unwrap_or(now - FIRST_READING);
+        let last_reading = search.cursor.and_then(time_of);
+        let after = last_reading.unwrap_or(now - FIRST_READING);
         let found = self.0.posts(search.slug, after, now, MAX_POSTS);
-        let complete_since = (found.len() == MAX_POSTS).then(|| found.last().map(|post| post.at)).flatten();
+        let complete_since = match found.last() {
+            Some(oldest) if found.len() == MAX_POSTS => Some(oldest.at),
+            // What an earlier reading has covered stays covered.
+            _ => last_reading.is_none().then_some(after),
+        };
         let post = |post: simulation::Post| Post {
             id: post.id,
             author: post.author,
@@ -61,7 +66,7 @@ impl Source for Simulated {
         Ok(Page {
             posts: found.into_iter().map(post).collect(),
             cursor: Some(now.timestamp_micros().to_string()),
-            complete_since: Some(complete_since.unwrap_or(after)),
+            complete_since,
             ..Page::default()
         })
     }

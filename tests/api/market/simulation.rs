@@ -76,6 +76,13 @@ async fn simulated_posts_go_through_the_filters_and_become_figures() {
     assert_eq!(social["sources"], json!(["simulation"]), "{social}");
     assert!(social["sentiment"].is_number() && social["posts_per_hour"].is_number(), "{social}");
     assert_eq!(social["stale"], false, "{social}");
+    let until_first = social["posts_to"].clone();
+    let later = until(&user, COINS, |body| {
+        let until = &body["data"][0]["social"]["posts_to"];
+        *until != until_first && *until != Value::Null
+    });
+    let rate = later.await["data"][0]["social"]["posts_per_hour"].clone();
+    assert!(rate.is_number(), "the readings so far are one window");
     assert!(social["query"].as_array().is_some_and(|terms| terms.contains(&json!("#bitcoin"))), "{social}");
     let sources = body["social_sources"].as_array().unwrap();
     let names: Vec<_> = sources.iter().map(|source| (&source["name"], &source["state"])).collect();
@@ -110,7 +117,7 @@ async fn past_hours_keep_one_simulated_snapshot_for_every_five_minutes() {
     eventually("several snapshots", async || app.count(since_noon) >= 6).await;
     let before = app.count(since_noon);
     app.clock.advance(Duration::from_hours(2));
-    let samples = "SELECT coalesce(max(samples), 0)::bigint FROM coin_history \
+    let samples = "SELECT coalesce(max(samples), 0)::bigint AS count FROM coin_history \
         WHERE step_seconds = 3600 AND at = (SELECT date_trunc('hour', began_at) FROM simulation)";
     eventually("a roll-up of all of them", async || app.count(samples) >= before).await;
     // The five minutes of now are kept.
@@ -138,6 +145,13 @@ async fn invented_numbers_are_labelled_wherever_they_are_shown() {
     assert!(chart.contains(">SIMULATED</text>"), "{chart}");
     let sparkline = user.get(&format!("{COINS}/btc/chart.svg?sparkline=true")).await.assert(200).text();
     assert!(sparkline.contains(">SIMULATED: Bitcoin (BTC)"), "{sparkline}");
+    let bought = json!({"coin": "btc", "kind": "buy", "amount": "1", "total": "5", "day": "2020-01-02"});
+    user.post("/api/v1/user/portfolio/transactions", &bought).await.assert(201);
+    let portfolio = user.get("/api/v1/user/portfolio").await.assert(200).json();
+    assert_eq!(portfolio["prices"]["simulated"], true, "{portfolio}");
+    let values = user.get("/api/v1/user/portfolio/history").await.assert(200).json();
+    assert_eq!(values["simulated"], true, "{values}");
+    assert!(values["data"][0]["value"].is_string(), "{values}");
     assert_eq!(app.anyone().get("/").await.json()["data"]["simulated"], true);
 }
 
