@@ -101,7 +101,7 @@ export const coins = {
       test: () =>
         pm.test('has a header and a row for each coin', () => {
           const lines = pm.response.text().split('\r\n');
-          pm.expect(lines[0]).to.match(/^id,symbol,name,slug,rank,price,.*,currency,source,as_of,stale$/);
+          pm.expect(lines[0]).to.match(/^id,symbol,name,slug,rank,price,.*,currency,source,as_of,stale,attribution$/);
           pm.expect(lines).to.have.lengthOf(5);
         }),
     },

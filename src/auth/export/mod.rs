@@ -47,6 +47,9 @@ pub struct DataExport {
     watchlist: Vec<Value>,
     #[schema(example = json!([{"symbol": "BTC", "metric": "price", "threshold": 75000.0}]))]
     alerts: Vec<Value>,
+    /// The transactions of the portfolio.
+    #[schema(example = json!([{"symbol": "BTC", "kind": "buy", "amount": "0.25", "total": "15000.00", "currency": "GBP"}]))]
+    portfolio: Vec<Value>,
     /// Links and codes that were mailed, without them.
     #[schema(example = json!([{"purpose": "reset-password"}]))]
     mailed_links: Vec<Value>,
