@@ -36,6 +36,7 @@ pub struct Coins {
     pub identities: Option<PathBuf>,
 }
 
+const SYNC_INTERVAL: Duration = Duration::from_mins(5);
 /// Between two syncs of simulated data.
 const SIMULATED_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -46,11 +47,11 @@ impl Coins {
         let provider_settings = specs.iter().map(|spec| (spec.name, spec.read(env, &mut urls))).collect();
         let sync_interval = env.duration(
             "COINS_SYNC_INTERVAL",
-            Duration::from_mins(5),
+            SYNC_INTERVAL,
             Duration::from_secs(1)..=Duration::from_hours(24),
         );
-        let is_set = env.text("COINS_SYNC_INTERVAL").is_some();
-        let simulated_interval = if is_set { sync_interval } else { SIMULATED_INTERVAL };
+        let is_default = sync_interval == SYNC_INTERVAL;
+        let simulated_interval = if is_default { SIMULATED_INTERVAL } else { sync_interval };
         Self {
             providers: read_providers(env, specs, &provider_settings, refused),
             provider_settings,
