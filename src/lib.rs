@@ -14,6 +14,7 @@
 //! | [`social`] | posts about coins: sources, scoring, summaries |
 //! | [`upstream`] | calls to other services: bounds, back-off, budgets, outcomes |
 //! | [`sentiment`] | scores of texts and their statistics: VADER, language; pure functions |
+//! | [`simulation`] | an invented market and posts about it; pure functions |
 //! | [`pictures`] | profile pictures: checked, scaled and re-encoded; served by the hash of their content |
 //! | [`users`] | accounts: reading and changing the own one, administration, limits on guessing |
 //! | [`mail`] | how mails are built and how they leave: SMTP, files, the console |
@@ -55,6 +56,7 @@ pub mod pages;
 pub mod passwords;
 pub mod pictures;
 pub mod sentiment;
+pub mod simulation;
 pub mod social;
 pub mod storage;
 pub mod tasks;

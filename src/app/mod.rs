@@ -63,7 +63,11 @@ use crate::{
 
 /// The settings of all providers, for [`Config::load`].
 pub fn specs() -> Specs {
-    Specs { market: market::provider_specs(), social: social::provider_specs() }
+    Specs {
+        market: market::provider_specs(),
+        social: social::provider_specs(),
+        simulated: &market::SIMULATED_PROVIDERS,
+    }
 }
 
 /// Registers every operation of the API. This also adds it to the OpenAPI document.

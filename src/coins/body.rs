@@ -24,9 +24,13 @@ pub struct CoinList<'a> {
 pub struct Provenance {
     /// When the data was current, according to the provider.
     pub as_of: DateTime<Utc>,
-    /// The provider. `demo` is invented data, served until a provider has answered once.
+    /// The provider. `simulation` and `demo` are invented data, served until a provider has answered once.
     #[schema(example = "coinmarketcap")]
     pub source: String,
+    /// Whether the numbers are invented: those of `simulation`, `simulation-2` and `demo` are. They are never shown
+    /// together with real ones.
+    #[schema(example = false)]
+    pub simulated: bool,
     /// Show this text beside the data: the provider's terms require it. Missing for `demo`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false, example = "Data provided by CoinMarketCap (https://coinmarketcap.com)")]

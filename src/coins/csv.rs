@@ -17,7 +17,7 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 /// Download coins as a table
 ///
 /// Returns the coins that `GET /api/v1/coins` returns for the same parameters, as CSV (RFC 4180) with a heading. Every row
-/// ends with the currency, source, time, staleness and attribution of the data. A cell that a spreadsheet might run as a
+/// ends with the currency, source, time, staleness and attribution of the data, and whether it is simulated. A cell that a spreadsheet might run as a
 /// formula begins with an apostrophe. The text is UTF-8: Excel shows names with accents right only with `bom=true`.
 #[utoipa::path(
     tag = "coins",
@@ -33,9 +33,9 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
     responses(
         (status = 200, description = "The table.", body = String, content_type = "text/csv",
             headers(("ETag" = String, description = "Identifies this version of the response; send it as `If-None-Match`.")),
-            example = "id,symbol,price,social.sentiment,currency,source,as_of,stale,attribution\r\n\
+            example = "id,symbol,price,social.sentiment,currency,source,as_of,stale,attribution,simulated\r\n\
                 1,BTC,70211.4421,0.12,GBP,coinmarketcap,2026-11-20T09:30:00Z,false,\
-                Data provided by CoinMarketCap (https://coinmarketcap.com)\r\n"),
+                Data provided by CoinMarketCap (https://coinmarketcap.com),false\r\n"),
         (status = 304, description = "The response has not changed."),
         (status = 403, description = "`insufficient-scope`: the API key lacks `coins:read`, or `watchlist:read` for `watchlist=true`.")
     )
@@ -60,17 +60,18 @@ pub async fn read_coins_csv(
     Ok(respond_with(&req, "text/csv; charset=utf-8; header=present", text.into_bytes()))
 }
 
-/// Writes a row per coin: the selected fields, then currency, source, time, staleness and attribution. Null is an empty cell.
+/// Writes a row per coin: the selected fields, then currency, source, time, staleness, attribution and whether it is simulated. Null is an empty cell.
 fn table(coins: &[&Coin], fields: &Fields, provenance: &Provenance) -> String {
     let columns: Vec<&str> = fields.columns().collect();
-    let mut text = columns.join(",") + ",currency,source,as_of,stale,attribution\r\n";
+    let mut text = columns.join(",") + ",currency,source,as_of,stale,attribution,simulated\r\n";
     let end = format!(
-        ",{},{},{},{},{}\r\n",
+        ",{},{},{},{},{},{}\r\n",
         csv_cell(&provenance.currency),
         csv_cell(&provenance.source),
         provenance.as_of.format("%Y-%m-%dT%H:%M:%SZ"),
         provenance.stale,
-        csv_cell(provenance.attribution.unwrap_or_default())
+        csv_cell(provenance.attribution.unwrap_or_default()),
+        provenance.simulated
     );
     for coin in coins {
         let value = serde_json::to_value(coin).expect("the types of the API serialise");

@@ -89,6 +89,9 @@ pub struct History {
     /// When the newest data of the coin was current, according to its provider; null if the coin left the list more than 7
     /// days ago.
     as_of: Option<DateTime<Utc>>,
+    /// Whether the numbers are invented, such as those of a simulated market.
+    #[schema(example = false)]
+    simulated: bool,
     /// The sources of the points. For sentiment and popularity they are the `social.sources` of the coin now.
     attributions: Vec<Attribution>,
     /// The oldest first. Intervals without a sync have no point.
@@ -172,6 +175,11 @@ pub(super) fn sources<'a>(
     }
 }
 
+/// Whether points hold invented numbers; then all do.
+pub(super) fn are_simulated(points: &[Point]) -> bool {
+    points.iter().flat_map(|point| &point.sources).any(|source| market::is_invented(source))
+}
+
 /// Read a coin's history
 ///
 /// Returns price, sentiment and popularity over time, at most 1000 points. Intervals that were not measured are missing or
@@ -219,7 +227,11 @@ pub async fn read_history(
         sources(&points, metric, social).into_iter().map(|name| Attribution::of(name)).collect();
     let data = points.iter().map(|point| HistoryPoint::new(point, metric)).collect();
     let interval_seconds = step.seconds();
-    Ok(respond_once(&req, &History { coin, currency, interval_seconds, as_of, attributions, data }))
+    let simulated = are_simulated(&points);
+    Ok(respond_once(
+        &req,
+        &History { coin, currency, interval_seconds, as_of, simulated, attributions, data },
+    ))
 }
 
 /// Checks that the range is in order, still stored and not too long.

@@ -46,8 +46,9 @@ const RETRY_SECONDS: u64 = 5;
 /// An event as it is sent, for the documentation.
 const EXAMPLE: &str = concat!(
     "retry: 5000\n\nid: 17\nevent: snapshot\ndata: ",
-    r#"{"as_of":"2026-11-20T09:30:00Z","source":"coinmarketcap","#,
-    r#""attribution":"Data provided by CoinMarketCap (https://coinmarketcap.com)","currency":"GBP","stale":false,"next_update_at":"2026-11-20T09:35:10Z","#,
+    r#"{"as_of":"2026-11-20T09:30:00Z","source":"coinmarketcap","simulated":false,"#,
+    r#""attribution":"Data provided by CoinMarketCap (https://coinmarketcap.com)","currency":"GBP","stale":false,"#,
+    r#""next_update_at":"2026-11-20T09:35:10Z","#,
     r#""social_sources":[{"name":"mastodon:mastodon.social","state":"heard","last_heard_at":"2026-11-20T09:29:40Z"}],"#,
     r#""data":[{"id":1,"symbol":"BTC","name":"Bitcoin","slug":"bitcoin","rank":1,"price":70211.4421,"#,
     r#""volume_24h":112536391040.63,"volume_change_24h":-37.9991,"percent_change_1h":-0.67,"#,

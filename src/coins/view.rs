@@ -41,9 +41,12 @@ pub struct View {
     wants_real: bool,
     /// Between two syncs.
     pub(super) interval: TimeDelta,
+    /// Between two syncs of simulated data.
+    simulated_interval: TimeDelta,
     /// The first is the default.
     currencies: Vec<InCurrency>,
     limits: Limits,
+    simulated_limits: Limits,
     /// When the social sources were read, as of the newest snapshot.
     sources: ArcSwap<Sources>,
     /// Held while a response is renewed, so that one request renews it and the others use the old one.
@@ -124,7 +127,8 @@ impl Current {
 impl View {
     pub fn new(clock: Clock, settings: &Coins, social: &Social) -> Self {
         let interval = TimeDelta::from_std(settings.sync_interval).expect("at most a day");
-        let limits = Limits::new(social, interval);
+        let simulated_interval = TimeDelta::from_std(settings.simulated_interval).expect("at most a day");
+        let limits = Limits::new(social, interval, false);
         let in_currency = |code: &String| InCurrency {
             code: code.clone(),
             current: ArcSwapOption::empty(),
@@ -135,9 +139,11 @@ impl View {
             clock,
             wants_real: market::wants_real(settings),
             interval,
+            simulated_interval,
             currencies: settings.currencies.iter().map(in_currency).collect(),
             sources: ArcSwap::from_pointee(Sources::new(limits.clone())),
             limits,
+            simulated_limits: Limits::new(social, simulated_interval, true),
             renewal: Mutex::new(()),
         }
     }
@@ -216,18 +222,20 @@ impl View {
         Provenance {
             as_of: snapshot.as_of,
             source: snapshot.provider.clone(),
+            simulated: market::is_invented(&snapshot.provider),
             attribution: market::attribution(&snapshot.provider),
             currency: snapshot.currency.clone(),
             stale,
             age_seconds: stale.then(|| if minutes > 0 { minutes } else { age.num_seconds() }),
-            next_update_at: self.wants_real.then(|| self.next_update(snapshot, now)),
+            next_update_at: (self.wants_real || is_simulation(snapshot))
+                .then(|| self.next_update(snapshot, now)),
             social_sources: self.sources.load().status(now),
         }
     }
 
     /// When data newer than this snapshot is expected; later than now.
     fn next_update(&self, snapshot: &Snapshot, now: DateTime<Utc>) -> DateTime<Utc> {
-        let interval = self.interval.to_std().expect("not negative");
+        let interval = self.interval_of(snapshot).to_std().expect("not negative");
         let takes = (interval / 10).min(SYNC_TIME);
         let after = |time| start_of_slot(time, interval) + interval + takes;
         let next = after(snapshot.fetched_at);
@@ -240,8 +248,16 @@ impl View {
         if !market::is_real(&snapshot.provider) {
             return DateTime::UNIX_EPOCH;
         }
-        let missed = self.interval * STALE_AFTER;
+        let missed = self.interval_of(snapshot) * STALE_AFTER;
+        if is_simulation(snapshot) {
+            return snapshot.fetched_at + missed;
+        }
         (snapshot.fetched_at + missed).min(snapshot.as_of + missed.max(FROZEN_AFTER))
+    }
+
+    /// The time between two syncs.
+    fn interval_of(&self, snapshot: &Snapshot) -> TimeDelta {
+        if is_simulation(snapshot) { self.simulated_interval } else { self.interval }
     }
 
     fn prepare(&self, snapshot: Arc<Snapshot>, previous: Option<(Version, Arc<Snapshot>)>) -> Arc<Current> {
@@ -261,6 +277,10 @@ impl View {
         let delta = OnceLock::new();
         Arc::new(Current { version, snapshot, whole, event, provenance, previous, delta, renew_at })
     }
+}
+
+fn is_simulation(snapshot: &Snapshot) -> bool {
+    market::SIMULATED_PROVIDERS.contains(&snapshot.provider.as_str())
 }
 
 /// Marks the social figures whose sources were not read lately.
@@ -300,7 +320,9 @@ impl Follow for View {
 impl View {
     fn load_all(&self, conn: &mut PgConnection) -> QueryResult<Change<'_>> {
         let mut prepared = Vec::new();
-        self.sources.store(Arc::new(Sources::read(conn, self.limits.clone())?));
+        let is_simulated = market::is_simulated(conn)?;
+        let limits = if is_simulated { &self.simulated_limits } else { &self.limits };
+        self.sources.store(Arc::new(Sources::read(conn, limits.clone())?));
         // Invented data is served only if there is no other: clients could not tell what is real.
         let is_real = self.wants_real && market::has_real(conn)?;
         for (number, entry) in self.currencies.iter().enumerate() {
@@ -352,7 +374,8 @@ mod tests {
     #[test]
     fn renewing_an_old_answer_never_replaces_a_newer_snapshot() {
         let clock = Clock::default();
-        let specs = Specs { market: market::provider_specs(), social: social::provider_specs() };
+        let specs =
+            Specs { market: market::provider_specs(), social: social::provider_specs(), ..Specs::default() };
         let settings = Config::from_lookup(&|_| None, &specs).expect("the defaults");
         let view = View::new(clock.clone(), &settings.coins, &settings.social);
         let entry = &view.currencies[0];

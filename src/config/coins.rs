@@ -9,6 +9,7 @@ use std::{
 use super::{
     env::Env,
     provider::{ProviderSettings, ProviderSpec},
+    simulation::Simulation,
 };
 
 /// Where market data comes from.
@@ -25,27 +26,41 @@ pub struct Coins {
     pub sync_interval: Duration,
     /// Alerts on social figures of fewer posts cross only if the whole interval has crossed.
     pub alerts_min_posts: u32,
+    /// As `sync_interval`, while the market is simulated: short unless the setting says otherwise, because a simulation
+    /// costs nothing and is there to be watched.
+    pub simulated_interval: Duration,
+    pub simulation: Simulation,
     /// Timeout of a call of a provider, from connecting to the last byte.
     pub timeout: Duration,
     /// A file with ids of providers that are of one coin.
     pub identities: Option<PathBuf>,
 }
 
+const SYNC_INTERVAL: Duration = Duration::from_mins(5);
+/// Between two syncs of simulated data.
+const SIMULATED_INTERVAL: Duration = Duration::from_secs(10);
+
 impl Coins {
-    pub(super) fn read(env: &mut Env, specs: &[&'static ProviderSpec]) -> Self {
+    /// `refused` are the names of providers that must not be used here.
+    pub(super) fn read(env: &mut Env, specs: &[&'static ProviderSpec], refused: &[&str]) -> Self {
         let mut urls = HashMap::new();
         let provider_settings = specs.iter().map(|spec| (spec.name, spec.read(env, &mut urls))).collect();
+        let sync_interval = env.duration(
+            "COINS_SYNC_INTERVAL",
+            SYNC_INTERVAL,
+            Duration::from_secs(1)..=Duration::from_hours(24),
+        );
+        let is_default = sync_interval == SYNC_INTERVAL;
+        let simulated_interval = if is_default { SIMULATED_INTERVAL } else { sync_interval };
         Self {
-            providers: read_providers(env, specs, &provider_settings),
+            providers: read_providers(env, specs, &provider_settings, refused),
             provider_settings,
             currencies: read_currencies(env),
             count: env.number("COINS_COUNT", 20, 1..=250),
             alerts_min_posts: env.number("ALERTS_MIN_POSTS", 10, 1..=100),
-            sync_interval: env.duration(
-                "COINS_SYNC_INTERVAL",
-                Duration::from_mins(5),
-                Duration::from_secs(1)..=Duration::from_hours(24),
-            ),
+            sync_interval,
+            simulated_interval,
+            simulation: Simulation::read(env),
             timeout: env.duration(
                 "UPSTREAM_TIMEOUT",
                 Duration::from_secs(10),
@@ -69,6 +84,7 @@ fn read_providers(
     env: &mut Env,
     specs: &[&'static ProviderSpec],
     settings: &BTreeMap<&'static str, ProviderSettings>,
+    refused: &[&str],
 ) -> Vec<&'static str> {
     let missing_key = |spec: &ProviderSpec| spec.missing_key(&settings[spec.name]);
     let names: Vec<String> = env.list("COINS_PROVIDERS", "providers");
@@ -81,6 +97,12 @@ fn read_providers(
             chosen.clear();
             break;
         };
+        if refused.contains(&spec.name) {
+            env.wrong(
+                "COINS_PROVIDERS",
+                &format!("without {} in production: its data is invented", spec.name),
+            );
+        }
         if !chosen.iter().any(|other| other.name == spec.name) {
             chosen.push(spec);
         }
@@ -95,6 +117,7 @@ fn read_providers(
         chosen.extend(
             specs
                 .iter()
+                .filter(|spec| !refused.contains(&spec.name))
                 .filter(|spec| missing_key(spec).is_none() && !spec.stands_in_for.is_some_and(is_usable)),
         );
     }

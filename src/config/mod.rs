@@ -18,6 +18,7 @@ mod registration;
 mod secret_key;
 mod security;
 mod server;
+mod simulation;
 mod social;
 mod storage;
 mod strength;
@@ -44,6 +45,7 @@ pub use self::{
     secret_key::{SecretKey, SecretKeyError},
     security::{Passwords, SigningAlgorithm, Tokens},
     server::{ForwardedBy, Server, Tls},
+    simulation::{Scenario, Simulation},
     social::{BudgetSpec, Social, SocialSettings, SocialSpec, UrlsSpec},
     storage::{S3, Storage},
 };
@@ -84,6 +86,8 @@ pub struct Config {
 pub struct Specs {
     pub market: Vec<&'static ProviderSpec>,
     pub social: Vec<&'static SocialSpec>,
+    /// Names of providers whose data is simulated: they are refused in production.
+    pub simulated: &'static [&'static str],
 }
 
 /// All errors in the settings, one line each.
@@ -164,6 +168,7 @@ impl Config {
         let profile = env.choice("PROFILE", Profile::Development, &profiles);
         let data_dir = PathBuf::from(env.text("DATA_DIR").unwrap_or_else(|| ".mintage".into()));
         let mail = Mail::read(&mut env, profile, &data_dir);
+        let refused = if profile == Profile::Production { specs.simulated } else { &[] };
         let mut config = Self {
             profile,
             secret_key: SecretKey::read(&mut env, profile),
@@ -172,8 +177,8 @@ impl Config {
             database: Database::read(&mut env, profile),
             passwords: Passwords::read(&mut env, profile),
             tokens: Tokens::read(&mut env),
-            coins: Coins::read(&mut env, &specs.market),
-            social: Social::read(&mut env, &specs.social),
+            coins: Coins::read(&mut env, &specs.market, refused),
+            social: Social::read(&mut env, &specs.social, refused),
             accounts: Accounts::read(&mut env, &mail.transport),
             storage: Storage::read(&mut env, &data_dir),
             mail,
@@ -196,6 +201,15 @@ mod tests {
         name: "keyed",
         url: None,
         key: Some(KeySpec { setting: "A_KEY", is_required: false, plan: None }),
+        daily_budget: None,
+        monthly_budget: None,
+        stands_in_for: None,
+    };
+
+    static MADE_UP: ProviderSpec = ProviderSpec {
+        name: "made-up",
+        url: None,
+        key: None,
         daily_budget: None,
         monthly_budget: None,
         stands_in_for: None,
@@ -231,6 +245,23 @@ mod tests {
         assert!(with(&weak).unwrap_err().to_string().contains("SECRET_KEY"));
         let console = [("PROFILE", "production"), ("MAIL_TRANSPORT", "log")];
         assert!(with(&console).unwrap_err().to_string().contains("MAIL_TRANSPORT"));
+    }
+
+    #[test]
+    fn production_refuses_simulated_data() {
+        let read = |settings: &[(&str, &str)]| {
+            let lookup = |name: &str| {
+                settings.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+            };
+            let specs = Specs { market: vec![&KEYED, &MADE_UP], simulated: &["made-up"], ..Specs::default() };
+            Config::from_lookup(&lookup, &specs).map(|config| config.coins.providers)
+        };
+        let named = [("PROFILE", "production"), ("COINS_PROVIDERS", "keyed,made-up")];
+        let error = read(&named).expect_err("refused").to_string();
+        assert!(error.contains("COINS_PROVIDERS must be without made-up in production"), "{error}");
+        let unnamed = read(&named[..1]).expect_err("more is missing").to_string();
+        assert!(!unnamed.contains("made-up"), "{unnamed}");
+        assert_eq!(read(&[]).expect("valid in development"), ["keyed", "made-up"]);
     }
 
     #[test]

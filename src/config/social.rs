@@ -15,7 +15,8 @@ pub struct SocialSpec {
     pub name: &'static str,
     /// Whether it is read without `SOCIAL_PROVIDERS`.
     pub is_default: bool,
-    pub urls: UrlsSpec,
+    /// None for a provider that makes no calls.
+    pub urls: Option<UrlsSpec>,
     /// Setting of the key, which is required to read the provider; None for a provider without a key.
     pub key: Option<&'static str>,
     /// None for a provider without a limit.
@@ -55,7 +56,7 @@ pub struct Social {
 /// The addresses, key and budget of a provider.
 #[derive(Clone, Debug)]
 pub struct SocialSettings {
-    /// At least one and at most [`UrlsSpec::max`], without trailing slashes.
+    /// At least one and at most [`UrlsSpec::max`], without trailing slashes; none of a provider that makes no calls.
     pub urls: Vec<String>,
     pub key: Option<Secret>,
     /// Posts per UTC day; None: no limit.
@@ -63,11 +64,18 @@ pub struct SocialSettings {
 }
 
 impl Social {
-    pub(super) fn read(env: &mut Env, specs: &[&'static SocialSpec]) -> Self {
+    /// `refused` are the names of providers that must not be used here.
+    pub(super) fn read(env: &mut Env, specs: &[&'static SocialSpec], refused: &[&str]) -> Self {
         let provider_settings: BTreeMap<_, _> =
             specs.iter().map(|spec| (spec.name, spec.read(env))).collect();
         let chosen = choose_providers(env, specs);
         for spec in &chosen {
+            if refused.contains(&spec.name) {
+                env.wrong(
+                    "SOCIAL_PROVIDERS",
+                    &format!("without {} in production: its data is invented", spec.name),
+                );
+            }
             if let (Some(setting), None) = (spec.key, &provider_settings[spec.name].key) {
                 env.wrong(setting, &format!("set when SOCIAL_PROVIDERS names {}", spec.name));
             }
@@ -120,7 +128,7 @@ fn choose_providers(env: &mut Env, specs: &[&'static SocialSpec]) -> Vec<&'stati
 impl SocialSpec {
     fn read(&self, env: &mut Env) -> SocialSettings {
         SocialSettings {
-            urls: self.urls.read(env),
+            urls: self.urls.as_ref().map(|urls| urls.read(env)).unwrap_or_default(),
             key: self.key.and_then(|setting| env.secret(setting)),
             daily_budget: self
                 .daily_budget
@@ -174,12 +182,12 @@ mod tests {
     static WITH_KEY: SocialSpec = SocialSpec {
         name: "a",
         is_default: false,
-        urls: ONE,
+        urls: Some(ONE),
         key: Some("A_KEY"),
         daily_budget: Some(BudgetSpec { setting: "A_BUDGET", default: 10, range: 5..=20 }),
     };
     static DEFAULT: SocialSpec =
-        SocialSpec { name: "b", is_default: true, urls: MANY, key: None, daily_budget: None };
+        SocialSpec { name: "b", is_default: true, urls: Some(MANY), key: None, daily_budget: None };
 
     fn with(settings: &[(&str, &str)]) -> Result<Social, Vec<String>> {
         let lookup =

@@ -19,7 +19,7 @@ pub(super) const MIGRATIONS: &str = "__diesel_schema_migrations";
 
 /// Rights on each table besides SELECT. Rows that a foreign key deletes need none; `LOCK TABLE … IN EXCLUSIVE MODE` and
 /// `SELECT … FOR UPDATE` need UPDATE; identity columns need no right on their sequence.
-const RIGHTS: [(&str, &str); 37] = [
+const RIGHTS: [(&str, &str); 38] = [
     (MIGRATIONS, ""),
     ("alerts", "INSERT, UPDATE, DELETE"),
     ("api_key_usage", "INSERT, UPDATE, DELETE"),
@@ -31,9 +31,9 @@ const RIGHTS: [(&str, &str); 37] = [
     ("coin_history", "INSERT, UPDATE, DELETE"),
     ("coin_quotes", "INSERT, UPDATE"),
     ("coin_refs", "INSERT, UPDATE"),
-    ("coin_rollups", "INSERT, UPDATE"),
+    ("coin_rollups", "INSERT, UPDATE, DELETE"),
     ("coin_snapshots", "INSERT, DELETE"),
-    ("coin_social", "INSERT, UPDATE"),
+    ("coin_social", "INSERT, UPDATE, DELETE"),
     ("coins", "INSERT, UPDATE"),
     ("idempotency_keys", "INSERT, UPDATE, DELETE"),
     ("job_schedules", "INSERT, UPDATE"),
@@ -52,6 +52,7 @@ const RIGHTS: [(&str, &str); 37] = [
     ),
     ("sessions", "INSERT, UPDATE, DELETE"),
     ("signing_keys", "INSERT, UPDATE, DELETE"),
+    ("simulation", "INSERT, UPDATE, DELETE"),
     ("snapshot_rates", "INSERT"),
     ("social_cursors", "INSERT, UPDATE, DELETE"),
     ("social_hours", "INSERT, UPDATE, DELETE"),

@@ -31,7 +31,7 @@ macro_rules! down {
 }
 
 /// The files that delete or change rows; `tests/schema.rs` finds those that are missing here.
-const DOWNS: [(&str, &str); 8] = [
+const DOWNS: [(&str, &str); 9] = [
     down!("2026-11-20-100800_social_fingerprints"),
     down!("2026-11-21-100200_budgets"),
     down!("2026-11-23-100200_user_administration"),
@@ -39,6 +39,7 @@ const DOWNS: [(&str, &str); 8] = [
     down!("2026-11-24-120000_login_devices"),
     down!("2026-11-24-120100_erasure"),
     down!("2026-11-25-120000_social_samples"),
+    down!("2026-11-25-140000_simulation"),
     down!("2026-11-25-170000_alert_metrics"),
 ];
 

@@ -335,6 +335,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    simulation (is_only) {
+        is_only -> Bool,
+        scenario -> Text,
+        speed -> Int8,
+        seed -> Int8,
+        began_at -> Timestamptz,
+        is_complete -> Bool,
+    }
+}
+
+diesel::table! {
     snapshot_rates (snapshot_id, currency) {
         snapshot_id -> Int8,
         currency -> Text,
@@ -506,6 +517,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     security_events,
     sessions,
     signing_keys,
+    simulation,
     snapshot_rates,
     social_cursors,
     social_hours,

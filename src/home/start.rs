@@ -101,7 +101,7 @@ struct Page<'a> {
             content(
                 (StartBody = "application/json", example = json!({
                     "name": "Mintage", "version": "0.1.0",
-                    "data": {"as_of": "2026-11-20T09:30:00Z", "source": "coingecko", "currency": "GBP", "stale": false, "social_sources": [],
+                    "data": {"as_of": "2026-11-20T09:30:00Z", "source": "coingecko", "simulated": false, "currency": "GBP", "stale": false, "social_sources": [],
                         "attribution": "Data provided by CoinGecko (https://www.coingecko.com)"},
                     "links": {"documentation": "http://127.0.0.1:8080/apidocs/",
                         "openapi": "http://127.0.0.1:8080/openapi.json",
@@ -151,6 +151,9 @@ fn describe(data: Option<&Provenance>, now: DateTime<Utc>) -> String {
     let age = age(now - data.as_of);
     match data.source.as_str() {
         "demo" => format!("Demonstration data: invented numbers, {age} old."),
+        source if data.simulated => {
+            format!("Simulated market data from {source}, {age} old: all prices and posts are invented.")
+        }
         source if data.stale => {
             format!("Market data from {source}, {age} old: newer data could not be fetched.")
         }

@@ -15,4 +15,7 @@ pub trait AfterPublish: Send + Sync {
         snapshot_id: SnapshotId,
         now: DateTime<Utc>,
     ) -> QueryResult<()>;
+
+    /// Runs when all data so far is replaced, as simulated data by real data: numbers before and after cannot be compared.
+    fn data_replaced(&self, conn: &mut PgConnection) -> QueryResult<()>;
 }

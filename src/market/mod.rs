@@ -20,11 +20,14 @@ pub use self::{
     after_publish::AfterPublish,
     currency::convert,
     model::{Coin, Identity, Quote, Snapshot},
-    providers::{FROZEN_AFTER, attribution, is_real, specs as provider_specs, wants_real},
+    providers::{
+        FROZEN_AFTER, attribution, is_invented, is_real, simulation::NAMES as SIMULATED_PROVIDERS,
+        specs as provider_specs, wants_real,
+    },
     status::SyncStatus,
     store::{
-        CHANNEL, Point, Step, ensure_demo, find_coin, find_coins, has_real, history, latest, newest_data,
-        time_of,
+        CHANNEL, Point, Step, ensure_demo, find_coin, find_coins, has_real, history, is_simulated, latest,
+        newest_data, time_of,
     },
     sync::Sync,
 };

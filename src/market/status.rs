@@ -115,7 +115,8 @@ impl SyncStatus {
         social: &Social,
         now: DateTime<Utc>,
     ) -> QueryResult<Self> {
-        let states = upstream::states(conn)?;
+        let (states, is_simulated) = (upstream::states(conn)?, store::is_simulated(conn)?);
+        let interval = if is_simulated { settings.simulated_interval } else { settings.sync_interval };
         let slots = store::last_slots(conn, SLOTS_SHOWN)?;
         let status = |name: &str, budget: (Limits, u32)| {
             let state = states.iter().find(|state| state.provider == name);
@@ -127,23 +128,27 @@ impl SyncStatus {
         let of_posts = |budget: Option<Budget>| {
             budget.map_or_else(Default::default, |budget| (Some(budget.per_day).into(), budget.min_cost))
         };
-        let social =
-            budgets(social).into_iter().map(|(name, budget)| status(&name, of_posts(budget))).collect();
-        let current = start_of_slot(now, settings.sync_interval);
-        let interval = TimeDelta::from_std(settings.sync_interval).expect("at most a day");
-        let next_run_at = (!providers.is_empty()).then(|| next_run(&slots, current, current + interval));
+        let social = budgets(social, is_simulated).into_iter();
+        let social = social.map(|(name, budget)| status(&name, of_posts(budget))).collect();
+        let current = start_of_slot(now, interval);
+        let following = current + TimeDelta::from_std(interval).expect("at most a day");
+        let next_run_at = (!providers.is_empty()).then(|| next_run(&slots, current, following));
         Ok(Self {
             providers,
             social,
             slots: slots.into_iter().map(|slot| SlotStatus::new(slot, current)).collect(),
-            interval_seconds: settings.sync_interval.as_secs(),
+            interval_seconds: interval.as_secs(),
             next_run_at,
         })
     }
 
     /// Writes the status as metrics; every replica writes the same values, which come from the database.
     pub fn write(&self, metrics: &mut Exposition) {
-        let services = || self.providers.iter().chain(&self.social);
+        // A simulation is one service, also if it has prices and posts.
+        let is_provider =
+            |social: &ServiceStatus| self.providers.iter().any(|provider| provider.name == social.name);
+        let services =
+            || self.providers.iter().chain(self.social.iter().filter(|social| !is_provider(social)));
         let mut gauge = |name, help, value: &dyn Fn(&ServiceStatus) -> Option<i64>| {
             let family = metrics.family(name, MetricType::Gauge, help);
             for service in services() {

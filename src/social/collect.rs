@@ -20,7 +20,7 @@ use super::{
     queries::{Queries, Query, Target, queries_for},
     reading::Reading,
     silence::{Limits, Sources},
-    sources::{self, Search, Source, Stream},
+    sources::{self, Search, Simulated, Source, Stream},
     store::{self, Batch, Hold},
     summary::{Context, Known, summarise},
 };
@@ -28,6 +28,7 @@ use crate::{
     clock::Clock,
     config,
     db::{CoinId, Db, DbError},
+    simulation::World,
     upstream::{self, Failure, Upstream, after_failure},
 };
 
@@ -43,8 +44,9 @@ const LEASE: TimeDelta = TimeDelta::seconds(60);
 /// Streams are stored in intervals, so the newest event that is stored is a little older than now.
 const STREAM_DELAY: TimeDelta = TimeDelta::seconds(15);
 
-/// Reads the coins to look for, which are those of the newest real snapshot; the market stores them.
-pub type ReadTargets = fn(&mut PgConnection) -> QueryResult<Vec<Target>>;
+/// Reads the coins to look for, which are those of the newest snapshot; the market stores them. With `true` only while
+/// they are simulated, otherwise only while they are not.
+pub type ReadTargets = fn(&mut PgConnection, bool) -> QueryResult<Vec<Target>>;
 
 /// What the market decides: which coins posts are read about, and how often.
 #[derive(Clone, Copy)]
@@ -52,6 +54,8 @@ pub struct Schedule {
     pub read_targets: ReadTargets,
     /// Between two readings.
     pub interval: TimeDelta,
+    /// Between two readings of simulated posts.
+    pub simulated_interval: TimeDelta,
 }
 
 /// Reads the sources and stores scores of their posts.
@@ -67,6 +71,9 @@ pub struct Collector {
     pub(super) streams: Vec<Stream>,
     sources: Vec<Box<dyn Source>>,
     limits: Limits,
+    simulated_limits: Limits,
+    /// Whether posts of a simulated market are read.
+    reads_simulation: bool,
     /// Sources whose failure has been logged.
     unavailable: Mutex<HashSet<String>>,
 }
@@ -78,6 +85,8 @@ pub struct Collected {
     /// The coins for which a source was read in this slot.
     read: HashSet<CoinId>,
     holder: Uuid,
+    /// Whether the posts are of a simulated market.
+    pub is_simulated: bool,
 }
 
 impl Collected {
@@ -114,10 +123,12 @@ impl Collector {
         upstream: Upstream,
         queries: Queries,
         fingerprints: Fingerprints,
-        Schedule { read_targets, interval }: Schedule,
+        Schedule { read_targets, interval, simulated_interval }: Schedule,
     ) -> Self {
+        let reads_simulation = !settings.providers.is_empty();
         let (sources, streams) = sources::open(settings);
-        let limits = Limits::new(settings, interval);
+        let limits = Limits::new(settings, interval, false);
+        let simulated_limits = Limits::new(settings, simulated_interval, true);
         let (holder, unavailable) = (Uuid::now_v7(), Mutex::default());
         Self {
             db,
@@ -130,19 +141,24 @@ impl Collector {
             streams,
             sources,
             limits,
+            simulated_limits,
+            reads_simulation,
             unavailable,
         }
     }
 
-    /// Whether any source is configured.
-    pub fn has_sources(&self) -> bool {
+    /// Whether any source is configured. While the market is simulated, its posts are read instead.
+    pub fn has_sources(&self, is_simulated: bool) -> bool {
+        if is_simulated {
+            return self.reads_simulation;
+        }
         !self.sources.is_empty() || !self.streams.is_empty()
     }
 
     /// Reads all sources and summarises what is stored. Returns None if there are no coins yet, if another replica reads,
     /// or while the database is unavailable.
-    pub async fn collect(&self) -> Option<Collected> {
-        match self.try_collect().await {
+    pub async fn collect(&self, world: Option<World>) -> Option<Collected> {
+        match self.try_collect(world).await {
             Ok(collected) => collected,
             Err(error) => {
                 tracing::warn!(%error, "cannot collect social figures; the previous ones are kept");
@@ -151,14 +167,20 @@ impl Collector {
         }
     }
 
-    async fn try_collect(&self) -> Result<Option<Collected>, DbError> {
+    async fn try_collect(&self, world: Option<World>) -> Result<Option<Collected>, DbError> {
         // The precision of the database, where `covered_until` comes from.
         let began = self.clock.now().trunc_subsecs(6);
-        let Some(targets) = self.hold().await? else { return Ok(None) };
+        let Some(targets) = self.hold(world.is_some()).await? else { return Ok(None) };
         let queries = queries_for(&targets, &self.queries);
-        let reading = join_all(self.sources.iter().map(|source| self.read(&**source, &queries)));
-        reading.await.into_iter().collect::<Result<(), DbError>>()?;
-        let (now, limits) = (self.clock.now(), self.limits.clone());
+        let simulated = world.map(Simulated);
+        if let Some(simulated) = &simulated {
+            self.read(simulated, &queries).await?;
+        } else {
+            let reading = join_all(self.sources.iter().map(|source| self.read(&**source, &queries)));
+            reading.await.into_iter().collect::<Result<(), DbError>>()?;
+        }
+        let limits = if simulated.is_some() { &self.simulated_limits } else { &self.limits };
+        let (now, limits) = (self.clock.now(), limits.clone());
         let ids: Vec<CoinId> = targets.iter().map(|target| target.id).collect();
         let known = self.db.query(move |conn| {
             store::prune(conn, now)?;
@@ -166,18 +188,21 @@ impl Collector {
         });
         let (known, sources) = known.await?;
         let bitcoin = targets.iter().find(|target| target.slug == BITCOIN).map(|target| target.id);
-        let terms = queries.iter().map(|(target, query)| (target.id, self.terms(query))).collect();
+        let terms_of = |query: &Query| {
+            simulated.as_ref().map_or_else(|| self.terms(query), |simulated| simulated.terms(query))
+        };
+        let terms = queries.iter().map(|(target, query)| (target.id, terms_of(query))).collect();
         let read =
             known.iter().filter(|(_, known)| self.is_new(known, began)).map(|(coin, _)| *coin).collect();
         let summaries = summarise(&known, terms, Context { bitcoin, sources: &sources, now });
-        Ok(Some(Collected { summaries, read, holder: self.holder }))
+        Ok(Some(Collected { summaries, read, holder: self.holder, is_simulated: simulated.is_some() }))
     }
 
     /// Takes the right to read the sources; None if another replica has it, or if there are no coins yet.
-    async fn hold(&self) -> Result<Option<Vec<Target>>, DbError> {
+    async fn hold(&self, is_simulated: bool) -> Result<Option<Vec<Target>>, DbError> {
         let (holder, now, read_targets) = (self.holder, self.clock.now(), self.read_targets);
         let held = self.db.query_tx(move |conn| {
-            let targets = read_targets(conn)?;
+            let targets = read_targets(conn, is_simulated)?;
             if targets.is_empty() {
                 return Ok(None);
             }
@@ -275,7 +300,9 @@ impl Collector {
             return Ok(SearchOutcome::NoBudget);
         }
         let mut billed = 0;
-        let page = source.page(&self.upstream, Search { query, cursor, max_cost, now }, &mut billed).await;
+        let page = source
+            .page(&self.upstream, Search { query, slug: &target.slug, cursor, max_cost, now }, &mut billed)
+            .await;
         let unused = max_cost.saturating_sub(billed);
         if unused > 0 {
             let (name, today) = (source.name().to_owned(), now.date_naive());

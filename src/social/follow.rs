@@ -121,7 +121,7 @@ impl Collector {
         let read_targets = self.read_targets;
         let held =
             self.db.query_tx(move |conn| match store::hold_stream(conn, name, holder, now, now + LEASE)? {
-                Hold::Ours(cursor) => Ok(Some((cursor, read_targets(conn)?))),
+                Hold::Ours(cursor) => Ok(Some((cursor, read_targets(conn, false)?))),
                 Hold::Theirs => Ok(None),
             });
         let Some((cursor, targets)) = held.await?.filter(|(_, targets)| !targets.is_empty()) else {

@@ -26,7 +26,7 @@ const DAY: TimeDelta = TimeDelta::days(1);
 /// A source of posts, and when it was last read.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct SocialSource {
-    /// `x`, `bluesky`, or `mastodon:` and the host of an instance.
+    /// `x`, `bluesky`, or `mastodon:` and the host of an instance. While the market is simulated, `simulation` only.
     #[schema(example = "mastodon:mastodon.social")]
     pub name: String,
     pub state: SourceState,
@@ -54,10 +54,11 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Derives the limits from the interval between two syncs and the budgets.
-    pub fn new(settings: &config::Social, interval: TimeDelta) -> Self {
+    /// Derives the limits from the interval between two syncs and the budgets. Those of a simulated market are of its posts
+    /// only.
+    pub fn new(settings: &config::Social, interval: TimeDelta, is_simulated: bool) -> Self {
         let default = (interval * MISSED_READINGS).max(MIN_SILENCE);
-        let own = budgets(settings).into_iter().map(|(name, budget)| {
+        let own = budgets(settings, is_simulated).into_iter().map(|(name, budget)| {
             (name, budget.map_or(default, |budget| default.max(between_readings(budget))))
         });
         Self { own: own.collect(), default }

@@ -67,6 +67,7 @@ mod market {
     mod failover;
     mod identity;
     mod providers;
+    mod simulation;
     mod staleness;
     mod sync;
 }

@@ -25,7 +25,7 @@ use self::{
 };
 
 /// From the top; a room may use those after it.
-const ROOMS: [&str; 26] = [
+const ROOMS: [&str; 27] = [
     "cli",
     "app",
     "home",
@@ -35,6 +35,7 @@ const ROOMS: [&str; 26] = [
     "social",
     "upstream",
     "sentiment",
+    "simulation",
     "pictures",
     "users",
     "mail",

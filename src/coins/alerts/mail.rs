@@ -40,6 +40,9 @@ pub struct CoinAlertsMail {
     pub user: UserId,
     /// The time of the data.
     pub at: DateTime<Utc>,
+    /// Whether the numbers are simulated. Missing in jobs that an earlier version has queued.
+    #[serde(default)]
+    pub simulated: bool,
     /// At most as many as a link can end.
     pub crossings: Vec<Crossing>,
 }
@@ -103,14 +106,18 @@ impl Job for CoinAlertsMail {
 
     async fn run(self, running: Running, context: &AlertMailContext) -> Result<(), Failure> {
         let AlertMailContext { db, mailer, keys, links } = context;
-        let Self { user, at, crossings } = self;
+        let Self { user, at, simulated, crossings } = self;
         let (account, found) = db.query(move |conn| find(conn, user, crossings)).await?;
         // No mail to a deleted account, or to an unconfirmed address, which may belong to a stranger.
         let Some(account) = account.filter(|account| account.email_confirmed && !found.is_empty()) else {
             return Ok(());
         };
         let product = mailer.product();
-        let (subject, news) = subject_and_news(&found);
+        let (mut subject, mut news) = subject_and_news(&found);
+        if simulated {
+            subject = format!("[simulated] {subject}");
+            news += " The numbers are simulated: they are invented, and not those of a market.";
+        }
         let mut details = Vec::new();
         if found.len() > 1 {
             details.extend(found.iter().map(line));
@@ -266,7 +273,7 @@ impl Job for CoinAlertMail {
 
     async fn run(self, running: Running, context: &AlertMailContext) -> Result<(), Failure> {
         let Self { user, at, crossing } = self;
-        CoinAlertsMail { user, at, crossings: vec![crossing] }.run(running, context).await
+        CoinAlertsMail { user, at, simulated: false, crossings: vec![crossing] }.run(running, context).await
     }
 }
 

@@ -43,6 +43,11 @@ impl AfterPublish for Alerts {
     ) -> QueryResult<()> {
         store::evaluate(conn, snapshot_id, self.min_posts, now)
     }
+
+    /// No alert crosses by the step from one kind of data to another.
+    fn data_replaced(&self, conn: &mut PgConnection) -> QueryResult<()> {
+        store::disarm_all(conn)
+    }
 }
 
 pub fn routes(config: &mut ServiceConfig) {

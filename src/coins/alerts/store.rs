@@ -183,14 +183,20 @@ pub fn evaluate(
     if crossed.is_empty() {
         return Ok(());
     }
-    let at = market::time_of(conn, snapshot_id)?;
+    let (at, simulated) = (market::time_of(conn, snapshot_id)?, market::is_simulated(conn)?);
     for (user, crossings) in by_user(crossed) {
         let mut crossings = crossings.into_iter().peekable();
         while crossings.peek().is_some() {
             let crossings = crossings.by_ref().take(MAX_ENDED).collect();
-            jobs::enqueue(conn, &CoinAlertsMail { user, at, crossings }, now)?;
+            jobs::enqueue(conn, &CoinAlertsMail { user, at, simulated, crossings }, now)?;
         }
     }
+    Ok(())
+}
+
+/// Disarms every alert; the numbers of the next snapshots arm them again.
+pub fn disarm_all(conn: &mut PgConnection) -> QueryResult<()> {
+    diesel::update(alerts::table.filter(alerts::armed)).set(alerts::armed.eq(false)).execute(conn)?;
     Ok(())
 }
 

@@ -32,6 +32,8 @@ struct Drawing {
     /// None without data.
     plot: Option<Plot>,
     middle: (Px, Px),
+    /// Size of the word across the chart of invented numbers.
+    stamp: Option<f64>,
 }
 
 struct Plot {
@@ -85,6 +87,7 @@ pub fn draw(picture: &Picture, size: Size, theme: Theme) -> String {
         description: picture.description(),
         line: picture.line(colours),
         plot: plot(picture, &layout),
+        stamp: picture.simulated.then(|| (size.width / 9.0).clamp(24.0, 96.0)),
         middle: (Px(size.width / 2.0), Px(f64::midpoint(layout.top, layout.bottom))),
         captions: layout.captions,
     };
@@ -171,6 +174,7 @@ mod tests {
             series,
             interval: None,
             credits: Vec::new(),
+            simulated: false,
         }
     }
 

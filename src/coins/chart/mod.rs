@@ -141,7 +141,8 @@ pub enum Theme {
 /// there was no sync; without history it shows "No data yet". A price that has risen is green with ▲, one that has fallen
 /// red with ▼, since the time that is named if the data does not reach back to the start of the range. The last point has no line to it while its hour or day is not over. On `1d`, sentiment has a bar for the 95%
 /// confidence interval of the last value. The letters of texts have 11 pixels or more at every size, so ask for the size
-/// that you show. The image has no scripts, fonts or links.
+/// that you show. "SIMULATED" stands across a chart of invented numbers, and in the title of a sparkline. The image has no
+/// scripts, fonts or links.
 #[utoipa::path(
     tag = "coins",
     security(("bearer" = []), ("apiKey" = [])),
@@ -198,6 +199,7 @@ pub async fn read_chart(
         series: series(&points, metric, step, now),
         interval: interval.map(|interval| (interval.low, interval.high)),
         credits: credits(&history::sources(&points, Some(metric), social), metric),
+        simulated: history::are_simulated(&points),
     };
     let draw = if is_sparkline { sparkline::draw } else { draw::draw };
     // The number of points and labels is bounded at any size: not worth another thread, nor a cache, which many sizes would

@@ -28,6 +28,8 @@ pub struct Picture<'a> {
     pub interval: Option<(f64, f64)>,
     /// Names the sources of the values.
     pub credits: Vec<String>,
+    /// Whether the values are invented.
+    pub simulated: bool,
 }
 
 /// The change from the first to the last price.
@@ -71,7 +73,8 @@ impl Change {
 impl Picture<'_> {
     /// The name for screen readers.
     pub fn heading(&self) -> String {
-        format!("{}: {} of the last {}", self.title(), self.metric.as_str(), self.in_words)
+        let kind = if self.simulated { "SIMULATED: " } else { "" };
+        format!("{kind}{}: {} of the last {}", self.title(), self.metric.as_str(), self.in_words)
     }
 
     fn title(&self) -> String {
@@ -219,6 +222,7 @@ mod tests {
             series: vec![mark(first.parse().expect("time"), 100.0), mark(now, 108.114)],
             interval: None,
             credits: Vec::new(),
+            simulated: false,
         }
     }
 

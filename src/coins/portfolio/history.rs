@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
 use super::{
-    super::view::View,
+    super::{history::are_simulated, view::View},
     body::{default_currency, optional_day},
     decimal::{from_f64, rounded},
     model::Transaction,
@@ -51,6 +51,9 @@ pub struct PortfolioHistory {
     /// ISO 4217 code of all amounts.
     #[schema(example = "GBP")]
     currency: String,
+    /// Whether the values are of invented prices, such as those of a simulated market.
+    #[schema(example = false)]
+    simulated: bool,
     /// A point for each day from the first transaction on, the oldest first.
     data: Vec<PortfolioDay>,
 }
@@ -92,14 +95,15 @@ pub async fn read_portfolio_history(
     let (from, to) = days(&query.0, clock.now().date_naive())?;
     let currency = default_currency(me.id, &view, &db).await?;
     let code = currency.clone();
-    let (transactions, closes) = db
+    let (transactions, closes, simulated) = db
         .query(move |conn| {
             let transactions = store::all(conn, me.id)?;
-            let closes = closes(conn, &transactions, &code, (from, to))?;
-            Ok((transactions, closes))
+            let (closes, simulated) = closes(conn, &transactions, &code, (from, to))?;
+            Ok((transactions, closes, simulated))
         })
         .await?;
-    Ok(Json(PortfolioHistory { currency, data: by_day(&transactions, &closes, from, to) }))
+    let data = by_day(&transactions, &closes, from, to);
+    Ok(Json(PortfolioHistory { currency, simulated, data }))
 }
 
 fn days(query: &ReadPortfolioHistory, today: NaiveDate) -> Result<(NaiveDate, NaiveDate), Problem> {
@@ -118,27 +122,30 @@ fn days(query: &ReadPortfolioHistory, today: NaiveDate) -> Result<(NaiveDate, Na
 /// The last price of each coin and day.
 type Closes = HashMap<(CoinId, NaiveDate), BigDecimal>;
 
+/// Returns the prices, and whether they are invented.
 fn closes(
     conn: &mut PgConnection,
     transactions: &[Transaction],
     currency: &str,
     (from, to): (NaiveDate, NaiveDate),
-) -> QueryResult<Closes> {
+) -> QueryResult<(Closes, bool)> {
     let mut coins: Vec<CoinId> = transactions.iter().map(|one| one.coin).collect();
     coins.sort_unstable();
     coins.dedup();
     let begin = from.and_time(NaiveTime::MIN).and_utc();
     let end = to.and_time(NaiveTime::MIN).and_utc() + Step::Day.length();
-    let mut closes = Closes::new();
+    let (mut closes, mut simulated) = (Closes::new(), false);
     for coin in coins {
         let limit = i64::try_from(MAX_DAYS).expect("small");
-        for point in market::history(conn, coin, currency, (begin, end), Step::Day, limit)? {
+        let points = market::history(conn, coin, currency, (begin, end), Step::Day, limit)?;
+        simulated |= are_simulated(&points);
+        for point in points {
             if let Some(close) = point.close.and_then(from_f64) {
                 closes.insert((coin, point.at.date_naive()), close);
             }
         }
     }
-    Ok(closes)
+    Ok((closes, simulated))
 }
 
 /// Returns a point for each day of the range from the first transaction on.

@@ -5,6 +5,7 @@ mod coinmarketcap;
 mod coinpaprika;
 pub mod demo;
 mod listing;
+pub mod simulation;
 
 use std::cell::Cell;
 
@@ -14,6 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::model::{RateChanges, ReadRate, Report};
 use crate::{
     config::{Coins, ProviderSettings, ProviderSpec},
+    simulation::World,
     upstream::{Advice, Failure, Limits, Upstream},
 };
 
@@ -23,6 +25,8 @@ static PROVIDERS: &[&dyn Provider] = &[
     &coingecko::CoinGecko,
     &coinmarketcap::WITHOUT_KEY,
     &coinpaprika::CoinPaprika,
+    &simulation::FIRST,
+    &simulation::SECOND,
     &demo::Demo,
 ];
 
@@ -45,9 +49,14 @@ pub trait Provider: Sync {
     /// The text that its terms require beside its data.
     fn attribution(&self) -> Option<&'static str>;
 
-    /// Whether its data is real. Invented data is always stale and gives way to real data.
+    /// Whether it renews its data. The demonstration does not: it is always stale, and gives way to any other data.
     fn is_real(&self) -> bool {
         true
+    }
+
+    /// Whether it renews invented data, which gives way to data that is not invented.
+    fn is_simulated(&self) -> bool {
+        false
     }
 
     /// Fetches the top coins in one currency, in one call.
@@ -77,6 +86,8 @@ pub struct Call<'a> {
     /// Number of coins.
     pub count: u32,
     pub now: DateTime<Utc>,
+    /// The simulated market, if it has begun.
+    pub world: Option<World>,
     /// Credits or calls that the provider has charged; None as long as it is not known, then the estimate stays.
     pub charged: &'a Cell<Option<u32>>,
 }
@@ -134,6 +145,16 @@ pub fn is_real(name: &str) -> bool {
     by_name(name).is_none_or(Provider::is_real)
 }
 
+/// Whether the numbers of this provider are invented.
+pub fn is_invented(name: &str) -> bool {
+    by_name(name).is_some_and(|provider| provider.is_simulated() || !provider.is_real())
+}
+
+/// Returns the source of the simulated market that has its turn.
+pub fn simulated(world: &World, now: DateTime<Utc>) -> &'static dyn Provider {
+    if world.is_second_turn(now) { &simulation::SECOND } else { &simulation::FIRST }
+}
+
 /// Returns the text that the terms of a provider require beside its data.
 pub fn attribution(name: &str) -> Option<&'static str> {
     by_name(name)?.attribution()
@@ -171,7 +192,15 @@ fn with_call(currency: &str, test: impl FnOnce(Call<'_>)) {
     let upstream = Upstream::new(std::time::Duration::from_secs(1), crate::config::Mask::new([]));
     let (settings, charged) = (ProviderSettings::default(), Cell::new(None));
     let now = DateTime::UNIX_EPOCH;
-    test(Call { upstream: &upstream, settings: &settings, currency, count: 1, now, charged: &charged });
+    test(Call {
+        upstream: &upstream,
+        settings: &settings,
+        currency,
+        count: 1,
+        now,
+        world: None,
+        charged: &charged,
+    });
 }
 
 #[cfg(test)]
@@ -192,10 +221,10 @@ mod tests {
 
     #[test]
     fn the_default_order_depends_on_the_key_of_coinmarketcap() {
-        assert_eq!(order(&[]), ["coingecko", "coinmarketcap-public", "coinpaprika", "demo"]);
+        assert_eq!(order(&[]), ["coingecko", "coinmarketcap-public", "coinpaprika", "simulation", "demo"]);
         assert_eq!(
             order(&[("COINMARKETCAP_API_KEY", "a key")]),
-            ["coinmarketcap", "coingecko", "coinpaprika", "demo"]
+            ["coinmarketcap", "coingecko", "coinpaprika", "simulation", "demo"]
         );
     }
 
@@ -211,7 +240,12 @@ mod tests {
     #[test]
     fn real_data_is_attributed() {
         for provider in PROVIDERS {
-            assert_eq!(attribution(provider.name()).is_some(), provider.is_real(), "{}", provider.name());
+            assert_eq!(
+                attribution(provider.name()).is_none(),
+                is_invented(provider.name()),
+                "{}",
+                provider.name()
+            );
         }
     }
 

@@ -3,8 +3,10 @@
 mod find;
 mod history;
 mod identity;
+mod past;
 mod prune;
 mod publish;
+mod simulation;
 mod slots;
 mod snapshots;
 mod social;
@@ -12,8 +14,12 @@ mod social;
 pub use self::{
     find::{find_coin, find_coins},
     history::roll_up,
+    past::PastOfWorld,
     prune::prune,
     publish::{announce, is_older, publish},
+    simulation::{
+        begin as begin_simulation, clear as clear_simulation, clear_late_posts, is_simulated, stored_world,
+    },
     slots::{Claim, SlotRow, claim, last_slots, make_due, postpone, release, renew, request},
     snapshots::{last_rates, latest},
     social::{add_social, newest_real, social_targets},

@@ -4,7 +4,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{PgConnection, QueryResult, prelude::*, sql_query};
 
 use super::{
-    super::{identity::Identities, model::Market, providers::demo},
+    super::{
+        identity::Identities,
+        model::Market,
+        providers::{demo, simulation},
+    },
     CHANNEL,
     slots::{Claim, finish},
     snapshots::{insert, lock},
@@ -59,7 +63,11 @@ pub fn is_older(
         .filter(coin_snapshots::currency.eq(currency).and(coin_snapshots::as_of.le(now)))
         .select(diesel::dsl::max(coin_snapshots::as_of));
     let own: Option<DateTime<Utc>> = newest.filter(coin_snapshots::provider.eq(provider)).first(conn)?;
-    let any: Option<DateTime<Utc>> = newest.filter(coin_snapshots::provider.ne(demo::NAME)).first(conn)?;
+    let any: Option<DateTime<Utc>> = newest
+        .filter(
+            coin_snapshots::provider.ne(demo::NAME).and(coin_snapshots::provider.ne_all(simulation::NAMES)),
+        )
+        .first(conn)?;
     Ok(own.is_some_and(|own| own > as_of + MAX_OWN_STEP_BACK)
         || any.is_some_and(|any| any > as_of + MAX_STEP_BACK))
 }

@@ -8,7 +8,10 @@ use diesel::{
     sql_types::{Array, BigInt, Double, Nullable},
 };
 
-use super::super::{model::Identity, providers::demo};
+use super::{
+    super::{model::Identity, providers::demo},
+    simulation::{is_simulated, stays_simulated},
+};
 use crate::{
     db::{
         CoinId, SnapshotId,
@@ -17,8 +20,12 @@ use crate::{
     social::{Collected, Social, Target},
 };
 
-/// Returns the coins of the newest real snapshot, by rank, to read posts about them.
-pub fn social_targets(conn: &mut PgConnection) -> QueryResult<Vec<Target>> {
+/// Returns the coins of the newest snapshot that is not of the demonstration, by rank, to read posts about them; none if the
+/// market is simulated and `simulated` is not, or the other way round.
+pub fn social_targets(conn: &mut PgConnection, simulated: bool) -> QueryResult<Vec<Target>> {
+    if is_simulated(conn)? != simulated {
+        return Ok(Vec::new());
+    }
     let newest = newest_real(conn)?;
     let coins: Vec<Identity> = coin_quotes::table
         .inner_join(coins::table)
@@ -37,14 +44,15 @@ pub fn newest_real(conn: &mut PgConnection) -> QueryResult<Option<SnapshotId>> {
 }
 
 /// Publishes social figures with a snapshot. Those of its slot also become part of its quotes, from which history and
-/// alerts read them. Returns false, without a change, if another replica reads the sources by now.
+/// alerts read them. Returns false, without a change, if another replica reads the sources by now, or if they are of a
+/// simulated market that real data has replaced.
 pub fn add_social(
     conn: &mut PgConnection,
     snapshot_id: SnapshotId,
     social: &Collected,
     now: DateTime<Utc>,
 ) -> QueryResult<bool> {
-    if !social.save(conn, now)? {
+    if stays_simulated(conn)? != social.is_simulated || !social.save(conn, now)? {
         return Ok(false);
     }
     let (coins, figures): (Vec<CoinId>, Vec<&Social>) = social.new_figures().unzip();

@@ -24,6 +24,8 @@ const MAX_RATE_AGE: TimeDelta = TimeDelta::hours(24);
 const RATES_RETRY: TimeDelta = TimeDelta::minutes(15);
 /// A rate that changes by a larger factor is rejected as an error, until the previous one is too old.
 const MAX_RATE_JUMP: f64 = 1.25;
+/// Time until a simulation is tried again that real data rules out.
+const SIMULATION_RETRY: TimeDelta = TimeDelta::minutes(5);
 /// Time until a failed slot is retried, at least.
 const MIN_WAIT: TimeDelta = TimeDelta::seconds(1);
 
@@ -48,26 +50,34 @@ enum Readiness {
     Superseded,
 }
 
+/// The outcome of [`Sync::try_provider`].
+enum Tried {
+    Report(&'static dyn Provider, Report),
+    Failed(Unavailable),
+    Superseded,
+}
+
 impl Sync {
     /// Calls the providers in order. Each has the full time limit, and the lease is renewed before each.
     pub(super) async fn fetch_market(&self, claim: &Claim) -> Result<MarketResult, DbError> {
         let mut unavailable: Option<Unavailable> = None;
         let mut frozen: Option<(&dyn Provider, Report)> = None;
         for provider in providers::real(&self.settings) {
-            let failed = match self.readiness(claim, provider).await? {
-                Readiness::Superseded => return Ok(MarketResult::Superseded),
-                Readiness::Waiting(unavailable) => unavailable,
-                Readiness::Ready => match self.report_counted(provider).await {
-                    Ok(report) if self.clock.now() - report.as_of > FROZEN_AFTER => {
-                        // The next provider may have newer data; otherwise the newest frozen report is published.
-                        if frozen.as_ref().is_none_or(|(_, other)| report.as_of > other.as_of) {
-                            frozen = Some((provider, report));
-                        }
-                        continue;
+            if provider.is_simulated() && frozen.is_some() {
+                // Old real data is better than invented data.
+                continue;
+            }
+            let failed = match self.try_provider(claim, provider).await? {
+                Tried::Superseded => return Ok(MarketResult::Superseded),
+                Tried::Failed(unavailable) => unavailable,
+                Tried::Report(provider, report) if self.clock.now() - report.as_of > FROZEN_AFTER => {
+                    // The next provider may have newer data; otherwise the newest frozen report is published.
+                    if frozen.as_ref().is_none_or(|(_, other)| report.as_of > other.as_of) {
+                        frozen = Some((provider, report));
                     }
-                    Ok(report) => return self.with_rates(provider, report).await,
-                    Err(failure) => self.record_failure(provider, failure).await?,
-                },
+                    continue;
+                }
+                Tried::Report(provider, report) => return self.with_rates(provider, report).await,
             };
             unavailable = Some(match unavailable {
                 None => failed,
@@ -83,12 +93,43 @@ impl Sync {
         }
     }
 
+    /// Calls a provider if it may be called; of the simulation, the source that has its turn.
+    async fn try_provider(
+        &self,
+        claim: &Claim,
+        mut provider: &'static dyn Provider,
+    ) -> Result<Tried, DbError> {
+        if provider.is_simulated() {
+            let Some(simulated) = self.simulated_provider(claim).await? else {
+                let reasons = format!("{}: real market data is stored", provider.name());
+                let retry_at = self.clock.now() + SIMULATION_RETRY;
+                return Ok(Tried::Failed(Unavailable { retry_at, reasons }));
+            };
+            provider = simulated;
+        }
+        Ok(match self.readiness(claim, provider).await? {
+            Readiness::Superseded => Tried::Superseded,
+            Readiness::Waiting(unavailable) => Tried::Failed(unavailable),
+            Readiness::Ready => match self.report_counted(provider).await {
+                Ok(report) => Tried::Report(provider, report),
+                Err(failure) => Tried::Failed(self.record_failure(provider, failure).await?),
+            },
+        })
+    }
+
     async fn with_rates(
         &self,
         provider: &'static dyn Provider,
         report: Report,
     ) -> Result<MarketResult, DbError> {
-        let rates = self.rates(provider, &report).await?;
+        let rates = if provider.is_simulated() {
+            let currencies = &self.settings.currencies;
+            let rates = async |call: Call<'_>| provider.rates(call, &report, currencies).await;
+            self.charged(provider, 0, rates).await.unwrap_or_default()
+        } else {
+            self.end_simulation().await?;
+            self.rates(provider, &report).await?
+        };
         let (provider, id_namespace) = (provider.name(), provider.id_namespace());
         Ok(MarketResult::Fetched(Market { provider, id_namespace, report, rates }))
     }
@@ -165,6 +206,7 @@ impl Sync {
             currency: &self.settings.currencies[0],
             count: self.settings.count,
             now,
+            world: self.world(),
             charged: &charged,
         })
         .await;

@@ -12,6 +12,7 @@
 //! slow source. A reading has a lease of its own, so that no two replicas read the sources at the same time.
 
 mod market;
+mod simulation;
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,6 +38,7 @@ use crate::{
     clock::{Clock, start_of_slot},
     config::{Coins, Mask, Secret, Social},
     db::{Db, DbError},
+    simulation::World,
     social::{Collected, Collector, Fingerprints, Queries, Schedule},
     upstream::{Outcomes, Upstream, clear_stops},
 };
@@ -44,10 +46,16 @@ use crate::{
 const LEASE: TimeDelta = TimeDelta::seconds(60);
 /// Time that the market waits for social figures, so that most slots are one publication.
 const MAX_WAIT_FOR_SOCIAL: Duration = Duration::from_secs(1);
-/// Where a reading sends its figures; the slot that waits for them may have given up.
-type Reply = oneshot::Sender<Option<Collected>>;
 /// Transactions per slot, so that late roll-ups are made up for in steps.
 const MAX_ROLL_UPS_PER_SLOT: usize = 10;
+
+/// A reading of the social sources that a slot has started.
+struct Reading {
+    /// The simulated market, if its posts are read.
+    world: Option<World>,
+    /// Where the figures are sent to; the slot that waits for them may have given up.
+    reply: oneshot::Sender<Option<Collected>>,
+}
 
 pub struct Sync {
     db: Db,
@@ -62,6 +70,8 @@ pub struct Sync {
     logged_state: Mutex<String>,
     /// Rates are not fetched before this time (back-off).
     rates_after: Mutex<DateTime<Utc>>,
+    /// The simulated market, while its data is served.
+    world: Mutex<Option<World>>,
 }
 
 impl Sync {
@@ -84,7 +94,11 @@ impl Sync {
         let social_keys = social.provider_settings.values().filter_map(|own| own.key.as_ref());
         let mask = Mask::new(keys.chain(social_keys).map(Secret::expose));
         let upstream = Upstream::new(settings.timeout, mask);
-        let interval = TimeDelta::from_std(settings.sync_interval).expect("at most a day");
+        let schedule = Schedule {
+            read_targets: store::social_targets,
+            interval: TimeDelta::from_std(settings.sync_interval).expect("at most a day"),
+            simulated_interval: TimeDelta::from_std(settings.simulated_interval).expect("at most a day"),
+        };
         let social = Collector::new(
             db.clone(),
             clock.clone(),
@@ -92,7 +106,7 @@ impl Sync {
             upstream.clone(),
             queries,
             fingerprints,
-            Schedule { read_targets: store::social_targets, interval },
+            schedule,
         );
         Ok(Self {
             db,
@@ -105,6 +119,7 @@ impl Sync {
             holder: Uuid::now_v7(),
             logged_state: Mutex::default(),
             rates_after: Mutex::new(DateTime::UNIX_EPOCH),
+            world: Mutex::default(),
         })
     }
 
@@ -117,6 +132,9 @@ impl Sync {
     pub async fn run(&self) {
         if !wants_real(&self.settings) {
             return;
+        }
+        if let Err(error) = self.load_world().await {
+            tracing::warn!(%error, "cannot read which market is simulated");
         }
         let cleared = self.db.query(|conn| {
             if clear_stops(conn)? {
@@ -133,8 +151,9 @@ impl Sync {
         tokio::join!(self.run_schedule(&readings), self.read_sources(due), self.social.follow_streams());
     }
 
-    async fn run_schedule(&self, readings: &mpsc::Sender<Reply>) {
-        let mut ticks = time::interval(check_interval(self.settings.sync_interval));
+    async fn run_schedule(&self, readings: &mpsc::Sender<Reading>) {
+        let shortest = self.settings.simulated_interval.min(self.settings.sync_interval);
+        let mut ticks = time::interval(check_interval(shortest));
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
@@ -154,9 +173,9 @@ impl Sync {
     }
 
     /// Claims a slot that is due and runs it, if there is one.
-    async fn run_due_slot(&self, readings: &mpsc::Sender<Reply>) -> Result<(), DbError> {
+    async fn run_due_slot(&self, readings: &mpsc::Sender<Reading>) -> Result<(), DbError> {
         let (holder, now) = (self.holder, self.clock.now());
-        let scheduled = start_of_slot(now, self.settings.sync_interval);
+        let scheduled = start_of_slot(now, self.interval());
         let claim =
             self.db.query(move |conn| store::claim(conn, scheduled, holder, now, now + LEASE)).await?;
         match claim {
@@ -165,7 +184,8 @@ impl Sync {
         }
     }
 
-    async fn run_slot(&self, claim: Claim, readings: &mpsc::Sender<Reply>) -> Result<(), DbError> {
+    async fn run_slot(&self, claim: Claim, readings: &mpsc::Sender<Reading>) -> Result<(), DbError> {
+        let before = self.load_world().await?;
         let figures = self.start_reading(readings);
         let result = self.fetch_market(&claim).await;
         let wait = match result {
@@ -177,11 +197,14 @@ impl Sync {
             Some(figures) => time::timeout(wait, figures).await.ok().and_then(Result::ok),
             None => None,
         };
+        // Posts of a simulated market do not belong to real prices, nor the other way round.
+        let fits = self.world() == before;
         match result {
             Ok(MarketResult::Fetched(market)) => {
                 // Before the first snapshot there were no coins to read about.
-                let nothing_read = matches!(figures, Some(None));
-                let published = self.publish_snapshot(&claim, market, figures.flatten()).await?;
+                let nothing_read = matches!(figures, Some(None)) || !fits;
+                let published =
+                    self.publish_snapshot(&claim, market, figures.flatten().filter(|_| fits)).await?;
                 if published && nothing_read {
                     self.start_reading(readings);
                 }
@@ -197,20 +220,30 @@ impl Sync {
                 return Ok(());
             }
         }
+        self.clear_late_posts().await?;
         self.keep_history(self.clock.now()).await
     }
 
     /// Starts a reading of the social sources, unless one waits already. Returns where its figures will arrive.
-    fn start_reading(&self, readings: &mpsc::Sender<Reply>) -> Option<oneshot::Receiver<Option<Collected>>> {
-        let (reply, figures) = oneshot::channel();
-        (self.social.has_sources() && readings.try_send(reply).is_ok()).then_some(figures)
+    fn start_reading(
+        &self,
+        readings: &mpsc::Sender<Reading>,
+    ) -> Option<oneshot::Receiver<Option<Collected>>> {
+        let ((reply, figures), world) = (oneshot::channel(), self.world());
+        let has_sources = self.social.has_sources(world.is_some());
+        (has_sources && readings.try_send(Reading { world, reply }).is_ok()).then_some(figures)
     }
 
     /// Reads the social sources whenever a slot starts it. Figures that the slot does not wait for any more are added to
     /// the newest snapshot.
-    async fn read_sources(&self, mut due: mpsc::Receiver<Reply>) {
-        while let Some(reply) = due.recv().await {
-            let figures = self.social.collect().await;
+    async fn read_sources(&self, mut due: mpsc::Receiver<Reading>) {
+        while let Some(Reading { world, reply }) = due.recv().await {
+            let mut figures = self.social.collect(world).await;
+            match self.is_replaced(world).await {
+                Ok(false) => {}
+                Ok(true) => figures = None,
+                Err(error) => tracing::warn!(%error, "cannot read which market is simulated"),
+            }
             if let Err(Some(figures)) = reply.send(figures)
                 && let Err(error) = self.add_social(figures).await
             {

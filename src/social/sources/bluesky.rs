@@ -17,12 +17,12 @@ pub(super) const PROVIDER: Provider = Provider { spec: &SPEC, kind: Kind::Follow
 static SPEC: SocialSpec = SocialSpec {
     name: NAME,
     is_default: false,
-    urls: UrlsSpec {
+    urls: Some(UrlsSpec {
         setting: "BLUESKY_URL",
         default: "wss://jetstream2.us-east.bsky.network",
         schemes: &["ws", "wss"],
         max: 1,
-    },
+    }),
     key: None,
     daily_budget: None,
 };

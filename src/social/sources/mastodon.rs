@@ -28,12 +28,12 @@ static SPEC: SocialSpec = SocialSpec {
     name: NAME,
     // It needs neither a key nor a permanent connection.
     is_default: true,
-    urls: UrlsSpec {
+    urls: Some(UrlsSpec {
         setting: "MASTODON_URLS",
         default: "https://mastodon.social,https://mstdn.social",
         schemes: &["http", "https"],
         max: 10,
-    },
+    }),
     key: None,
     daily_budget: None,
 };

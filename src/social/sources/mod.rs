@@ -5,6 +5,7 @@
 
 mod bluesky;
 mod mastodon;
+mod simulation;
 mod x;
 
 use async_trait::async_trait;
@@ -20,7 +21,9 @@ use crate::{
 };
 
 /// All providers, in the order in which messages list them.
-static PROVIDERS: &[Provider] = &[mastodon::PROVIDER, bluesky::PROVIDER, x::PROVIDER];
+static PROVIDERS: &[Provider] = &[mastodon::PROVIDER, bluesky::PROVIDER, x::PROVIDER, simulation::PROVIDER];
+
+pub use self::simulation::Simulated;
 
 /// A kind of sources with settings of its own.
 struct Provider {
@@ -32,6 +35,8 @@ struct Provider {
 enum Kind {
     Queried(fn(&SocialSettings) -> Vec<Box<dyn Source>>),
     Followed(fn(&SocialSettings) -> Stream),
+    /// Read while the market is simulated, instead of the others.
+    Simulated,
 }
 
 /// A service that is queried for posts about one coin at a time.
@@ -65,6 +70,8 @@ pub trait Source: Send + Sync {
 #[derive(Clone, Copy)]
 pub struct Search<'a> {
     pub query: &'a Query,
+    /// The name of the coin in URLs.
+    pub slug: &'a str,
     /// [`Page::cursor`] of the last answer.
     pub cursor: Option<&'a str>,
     /// The part of the budget that is reserved for it.
@@ -108,14 +115,18 @@ pub fn open(settings: &Social) -> (Vec<Box<dyn Source>>, Vec<Stream>) {
         match PROVIDERS.iter().find(|provider| provider.spec.name == *name).map(|provider| &provider.kind) {
             Some(Kind::Queried(open)) => sources.extend(open(own)),
             Some(Kind::Followed(open)) => streams.push(open(own)),
-            None => {}
+            Some(Kind::Simulated) | None => {}
         }
     }
     (sources, streams)
 }
 
-/// Returns the name and the budget of each source and stream.
-pub fn budgets(settings: &Social) -> Vec<(String, Option<Budget>)> {
+/// Returns the name and the budget of each source and stream; of a simulated market, those of its posts.
+pub fn budgets(settings: &Social, is_simulated: bool) -> Vec<(String, Option<Budget>)> {
+    if is_simulated {
+        let name = (!settings.providers.is_empty()).then(|| simulation::NAME.to_owned());
+        return name.map(|name| (name, None)).into_iter().collect();
+    }
     let (sources, streams) = open(settings);
     let sources = sources.iter().map(|source| (source.name().to_owned(), source.budget()));
     sources.chain(streams.iter().map(|stream| (stream.name.to_owned(), None))).collect()

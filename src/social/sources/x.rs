@@ -28,7 +28,12 @@ pub(super) const PROVIDER: Provider = Provider { spec: &SPEC, kind: Kind::Querie
 static SPEC: SocialSpec = SocialSpec {
     name: NAME,
     is_default: false,
-    urls: UrlsSpec { setting: "X_URL", default: "https://api.x.com", schemes: &["http", "https"], max: 1 },
+    urls: Some(UrlsSpec {
+        setting: "X_URL",
+        default: "https://api.x.com",
+        schemes: &["http", "https"],
+        max: 1,
+    }),
     key: Some("X_BEARER_TOKEN"),
     daily_budget: Some(BudgetSpec { setting: "X_DAILY_POST_BUDGET", default: 1000, range: 11..=1_000_000 }),
 };

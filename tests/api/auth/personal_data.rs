@@ -48,6 +48,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("job_schedules", "no personal data"),
     ("provider_state", "no personal data"),
     ("signing_keys", "no personal data"),
+    ("simulation", "no personal data"),
     ("snapshot_rates", "no personal data"),
     ("social_cursors", "no personal data"),
     ("social_hours", "no personal data"),

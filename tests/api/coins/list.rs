@@ -92,13 +92,13 @@ async fn the_table_has_a_heading_and_a_row_for_each_coin() {
     let lines: Vec<&str> = text.split("\r\n").collect();
     assert!(
         lines[0].starts_with("id,symbol,name,slug,rank,price,")
-            && lines[0].ends_with(",currency,source,as_of,stale,attribution")
+            && lines[0].ends_with(",currency,source,as_of,stale,attribution,simulated")
     );
     assert_eq!((lines.len(), lines[21]), (22, ""));
     let bitcoin: Vec<&str> = lines[1].split(',').collect();
     assert_eq!(bitcoin.len(), lines[0].split(',').count());
     assert_eq!((bitcoin[1], bitcoin[5]), ("BTC", "70211.4421"));
-    assert_eq!(bitcoin[bitcoin.len() - 4..], ["demo", "2026-11-20T10:00:00Z", "true", ""]);
+    assert_eq!(bitcoin[bitcoin.len() - 5..], ["demo", "2026-11-20T10:00:00Z", "true", "", "true"]);
 
     let etag = table.header("etag").to_owned();
     let again = user.send(Method::GET, TABLE, |request| request.header("if-none-match", &etag)).await;
@@ -107,7 +107,7 @@ async fn the_table_has_a_heading_and_a_row_for_each_coin() {
 
     let some = user.get(&format!("{TABLE}?limit=1&fields=price")).await.assert(200);
     assert!(some.text().starts_with(
-        "id,symbol,price,currency,source,as_of,stale,attribution\r\n1,BTC,70211.4421,GBP,demo,"
+        "id,symbol,price,currency,source,as_of,stale,attribution,simulated\r\n1,BTC,70211.4421,GBP,demo,"
     ));
     user.get(&format!("{TABLE}?fields=prize")).await.assert_invalid("/fields", "unknown-field");
 }
@@ -363,7 +363,10 @@ async fn a_table_begins_with_a_byte_order_mark_on_request_and_names_its_attribut
     let user = app.user().await;
     from(&user, "coingecko").await;
     let plain = user.get(&format!("{TABLE}?limit=1")).await.assert(200).text();
-    assert!(plain.ends_with(",false,Data provided by CoinGecko (https://www.coingecko.com)\r\n"), "{plain}");
+    assert!(
+        plain.ends_with(",false,Data provided by CoinGecko (https://www.coingecko.com),false\r\n"),
+        "{plain}"
+    );
     let marked = user.get(&format!("{TABLE}?limit=1&bom=true")).await.assert(200).text();
     assert_eq!(marked, format!("\u{feff}{plain}"));
     assert_eq!(user.get(&format!("{TABLE}?limit=1&bom=false")).await.assert(200).text(), plain);

@@ -1,0 +1,128 @@
+//! Simulates a market, so that a first start without a network has data that lives, and that user interfaces can be
+//! tested. Its ids are those of CoinMarketCap, so that coins keep their ids when real data replaces it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{
+    super::model::{Entry, Numbers, RateChanges, Report},
+    Call, Provider, Rates, coinmarketcap,
+};
+use crate::{
+    config::ProviderSpec,
+    simulation::{Row, World},
+    upstream::{Advice, Failure},
+};
+
+/// The names of both sources.
+pub const NAMES: [&str; 2] = ["simulation", "simulation-2"];
+pub const ID_NAMESPACE: &str = coinmarketcap::ID_NAMESPACE;
+
+pub static FIRST: Simulation = Simulation { spec: &SPEC };
+/// Takes turns with the first one in the scenario `provider-change`.
+pub static SECOND: Simulation = Simulation { spec: &SPEC_OF_SECOND };
+
+static SPEC: ProviderSpec = ProviderSpec {
+    name: NAMES[0],
+    url: None,
+    key: None,
+    daily_budget: None,
+    monthly_budget: None,
+    stands_in_for: None,
+};
+static SPEC_OF_SECOND: ProviderSpec = ProviderSpec {
+    name: NAMES[1],
+    url: None,
+    key: None,
+    daily_budget: None,
+    monthly_budget: None,
+    stands_in_for: Some(NAMES[0]),
+};
+
+pub struct Simulation {
+    spec: &'static ProviderSpec,
+}
+
+#[async_trait(?Send)]
+impl Provider for Simulation {
+    fn spec(&self) -> &'static ProviderSpec {
+        self.spec
+    }
+
+    fn id_namespace(&self) -> &'static str {
+        ID_NAMESPACE
+    }
+
+    fn attribution(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn is_simulated(&self) -> bool {
+        true
+    }
+
+    async fn report(&self, call: Call<'_>) -> Result<Report, Failure> {
+        let world = world(call)?;
+        if world.is_silent(call.now) {
+            return Err(Failure::new(Advice::After(RETRY_AFTER), "the scenario is that no data comes"));
+        }
+        report(&world, call.currency, call.count, call.now).ok_or_else(|| {
+            Failure::new(Advice::BackOff, format!("amounts in {} are not simulated", call.currency))
+        })
+    }
+
+    async fn rates(&self, call: Call<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure> {
+        let world = world(call)?;
+        let ratio = |code: &str, hours: i64| {
+            let at = call.now - TimeDelta::hours(hours);
+            Some(world.units(code, at)? / world.units(&report.currency, at)?)
+        };
+        let rate = |code: &String| {
+            let units = ratio(code, 0)?;
+            let change = |hours| Some((units / ratio(code, hours)? - 1.0) * 100.0);
+            let changes = RateChanges { hour: change(1), day: change(24), week: change(7 * 24) };
+            Some(call.rate(code, units, changes))
+        };
+        Ok(currencies.iter().filter(|code| **code != report.currency).filter_map(rate).collect())
+    }
+
+    fn cost_of_rates(&self, _: usize) -> usize {
+        0
+    }
+}
+
+/// While no data comes.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+fn world(call: Call<'_>) -> Result<World, Failure> {
+    call.world.ok_or_else(|| Failure::new(Advice::BackOff, "the simulation has not begun"))
+}
+
+/// Returns the largest coins at a time; None in an unknown currency.
+pub fn report(world: &World, currency: &str, count: u32, at: DateTime<Utc>) -> Option<Report> {
+    let rows = world.rows(currency, at)?;
+    let entries = (1..).zip(rows).take(count as usize).map(|(rank, row)| entry(rank, row, at)).collect();
+    Some(Report { currency: currency.to_owned(), as_of: at, entries })
+}
+
+fn entry(rank: i32, row: Row, at: DateTime<Utc>) -> Entry {
+    Entry {
+        provider_coin_id: row.id.into(),
+        symbol: row.symbol.into(),
+        name: row.name.into(),
+        slug: row.slug.into(),
+        rank,
+        numbers: Numbers {
+            price: row.price,
+            volume_24h: row.volume_24h,
+            volume_change_24h: row.volume_change_24h,
+            percent_change_1h: row.percent_change_1h,
+            percent_change_24h: row.percent_change_24h,
+            percent_change_7d: row.percent_change_7d,
+            market_cap: row.market_cap,
+        },
+        updated_at: row.price.map(|_| at),
+    }
+}
