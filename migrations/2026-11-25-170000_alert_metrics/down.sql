@@ -9,8 +9,8 @@ ALTER TABLE alerts
     ADD CONSTRAINT alerts_currency_check CHECK ((currency IS NOT NULL) = (metric = 'price')),
     ALTER COLUMN coin_id SET NOT NULL;
 
-COMMENT ON TABLE alerts IS 'Who gets a mail when a number of a coin crosses a threshold; at most 50 a user.';
+COMMENT ON TABLE alerts IS 'A user''s request for a mail when a number of a coin crosses a threshold; at most 50 per user.';
 COMMENT ON COLUMN alerts.coin_id IS 'The coin.';
-COMMENT ON COLUMN alerts.metric IS 'Which number: price, sentiment or popularity.';
-COMMENT ON COLUMN alerts.currency IS 'ISO 4217 code of a price''s threshold; null for the others.';
-COMMENT ON COLUMN alerts.threshold IS 'What is crossed.';
+COMMENT ON COLUMN alerts.metric IS 'The number that is watched: price, sentiment or popularity.';
+COMMENT ON COLUMN alerts.currency IS 'ISO 4217 code of a price threshold; null for other metrics.';
+COMMENT ON COLUMN alerts.threshold IS 'The value that the number must reach.';

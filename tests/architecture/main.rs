@@ -25,7 +25,7 @@ use self::{
 };
 
 /// From the top; a room may use those after it.
-const ROOMS: [&str; 27] = [
+const ROOMS: [&str; 28] = [
     "cli",
     "app",
     "home",
@@ -36,6 +36,7 @@ const ROOMS: [&str; 27] = [
     "upstream",
     "sentiment",
     "simulation",
+    "pages",
     "pictures",
     "users",
     "mail",
