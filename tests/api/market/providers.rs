@@ -62,7 +62,7 @@ async fn without_a_key_coingecko_is_first_and_missing_numbers_are_null() {
     assert_eq!(bitcoin["percent_change_24h"], -3.875_049_67);
     let status = app.admin().await.get(SYNC).await.assert(200).json();
     let names: Vec<_> = status["providers"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
-    assert_eq!(names, ["coingecko", "coinmarketcap-public", "coinpaprika"]);
+    assert_eq!(names, ["coingecko", "coinmarketcap-public", "coinpaprika", "simulation"]);
 }
 
 #[tokio::test]
@@ -205,8 +205,7 @@ async fn without_a_network_demo_data_is_served_and_that_is_logged_once() {
     let log = home.path().join("log");
     let settings = [
         ("DATABASE_URL", url.expose()),
-        // An empty value counts as not set.
-        ("COINS_PROVIDERS", ""),
+        ("COINS_PROVIDERS", "coingecko,coinmarketcap-public,coinpaprika,demo"),
         ("COINS_SYNC_INTERVAL", "1s"),
         ("COINMARKETCAP_URL", closed),
         ("COINGECKO_URL", closed),
