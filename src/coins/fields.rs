@@ -184,17 +184,18 @@ mod tests {
     fn the_columns_of_a_table_are_the_values_of_the_schema_in_its_order() {
         let all: Vec<_> = Fields::default().columns().collect();
         let market = "id symbol name slug rank price volume_24h volume_change_24h percent_change_1h \
-            percent_change_24h percent_change_7d market_cap updated_at social.sentiment social.sentiment_basic \
+            percent_change_24h percent_change_7d percent_change_30d market_cap circulating_supply max_supply \
+            high_24h low_24h ath ath_at image tags updated_at social.sentiment social.sentiment_basic \
             social.sentiment_crypto social.sentiment_crypto_interval.low social.sentiment_crypto_interval.high \
             social.lexicon social.coverage.sentiment social.coverage.sentiment_crypto \
             social.interval.low social.interval.high social.standard_deviation";
         assert!(all.join(" ").starts_with(market), "{all:?}");
         let last = ["sources", "query", "as_of", "updated_at", "stale"].map(|name| format!("social.{name}"));
         assert!(all.ends_with(&last.each_ref().map(String::as_str)), "{all:?}");
-        assert_eq!(all.len(), 56);
+        assert_eq!(all.len(), 65);
         let quote: Vec<_> = Fields::parse("quote").expect("known").columns().collect();
         assert_eq!(quote[..4], ["id", "symbol", "quote.currency", "quote.price"]);
-        assert_eq!(quote.len(), 10);
+        assert_eq!(quote.len(), 15);
     }
 
     #[test]

@@ -162,6 +162,8 @@ pub enum Sort {
     PercentChange24h,
     #[serde(rename = "percent_change_7d")]
     PercentChange7d,
+    #[serde(rename = "percent_change_30d")]
+    PercentChange30d,
     MarketCap,
     Sentiment,
     SentimentBasic,
@@ -238,6 +240,7 @@ fn value(coin: &Coin, sort: Sort, overall: f64) -> Option<f64> {
         Sort::PercentChange1h => coin.percent_change_1h,
         Sort::PercentChange24h => coin.percent_change_24h,
         Sort::PercentChange7d => coin.percent_change_7d,
+        Sort::PercentChange30d => coin.percent_change_30d,
         Sort::MarketCap => coin.market_cap,
         Sort::Sentiment | Sort::SentimentBasic | Sort::SentimentCrypto => {
             let (mean, posts) = mean_of_posts(coin, sort)?;

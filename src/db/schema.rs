@@ -125,6 +125,13 @@ diesel::table! {
         sentiment -> Nullable<Float8>,
         popularity -> Nullable<Float8>,
         updated_at -> Nullable<Timestamptz>,
+        percent_change_30d -> Nullable<Float8>,
+        circulating_supply -> Nullable<Float8>,
+        max_supply -> Nullable<Float8>,
+        high_24h -> Nullable<Float8>,
+        low_24h -> Nullable<Float8>,
+        ath -> Nullable<Float8>,
+        ath_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -169,6 +176,8 @@ diesel::table! {
         name -> Text,
         slug -> Text,
         named_by -> Text,
+        image -> Nullable<Text>,
+        tags -> Array<Nullable<Text>>,
     }
 }
 
@@ -343,6 +352,7 @@ diesel::table! {
         percent_change_1h -> Nullable<Float8>,
         percent_change_24h -> Nullable<Float8>,
         percent_change_7d -> Nullable<Float8>,
+        percent_change_30d -> Nullable<Float8>,
     }
 }
 

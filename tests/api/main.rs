@@ -64,6 +64,7 @@ mod market {
     mod failover;
     mod identity;
     mod providers;
+    mod rows;
     mod staleness;
     mod sync;
 }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::{
     super::{
         currency::change_of_rate,
-        model::{Numbers, RateChanges, Report},
+        model::{Numbers, Profile, RateChanges, Report},
     },
     Call, Provider, Rates,
     listing::{self, Listing},
@@ -26,6 +26,9 @@ use crate::{
 
 /// The coin whose prices give the rates between currencies: it has a price in every currency.
 const COIN_FOR_RATES: &str = "bitcoin";
+
+/// Of its logos.
+const DOMAIN: &str = "coingecko.com";
 
 static SPEC: ProviderSpec = ProviderSpec {
     name: "coingecko",
@@ -68,7 +71,7 @@ impl Provider for CoinGecko {
             ("per_page", &call.count.to_string()),
             ("page", "1"),
             ("sparkline", "false"),
-            ("price_change_percentage", "1h,24h,7d"),
+            ("price_change_percentage", "1h,24h,7d,30d"),
         ]);
         let answer = answer(call, request).await?;
         decode(answer.json(call.now)?, call.currency, call.count, call.now)
@@ -124,6 +127,22 @@ struct Row {
     price_change_percentage_24h_in_currency: Option<f64>,
     price_change_percentage_7d_in_currency: Option<f64>,
     price_change_percentage_24h: Option<f64>,
+    #[serde(default, deserialize_with = "listing::optional")]
+    price_change_percentage_30d_in_currency: Option<f64>,
+    #[serde(default, deserialize_with = "listing::optional")]
+    circulating_supply: Option<f64>,
+    #[serde(default, deserialize_with = "listing::optional")]
+    max_supply: Option<f64>,
+    #[serde(default, deserialize_with = "listing::optional")]
+    high_24h: Option<f64>,
+    #[serde(default, deserialize_with = "listing::optional")]
+    low_24h: Option<f64>,
+    #[serde(default, deserialize_with = "listing::optional")]
+    ath: Option<f64>,
+    #[serde(default, deserialize_with = "listing::time")]
+    ath_date: Option<DateTime<Utc>>,
+    #[serde(default, deserialize_with = "listing::optional")]
+    image: Option<String>,
     #[serde(default, deserialize_with = "listing::time")]
     last_updated: Option<DateTime<Utc>>,
 }
@@ -137,6 +156,7 @@ fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result
         symbol: row.symbol.to_uppercase(),
         name: row.name,
         rank: row.market_cap_rank,
+        profile: Profile { image: row.image.and_then(|image| listing::image(&image, DOMAIN)), tags: None },
         numbers: Numbers {
             price: row.current_price,
             volume_24h: row.total_volume,
@@ -146,7 +166,14 @@ fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result
                 .price_change_percentage_24h_in_currency
                 .or(row.price_change_percentage_24h),
             percent_change_7d: row.price_change_percentage_7d_in_currency,
+            percent_change_30d: row.price_change_percentage_30d_in_currency,
             market_cap: row.market_cap,
+            circulating_supply: row.circulating_supply,
+            max_supply: row.max_supply,
+            high_24h: row.high_24h,
+            low_24h: row.low_24h,
+            ath: row.ath,
+            ath_at: row.ath_date,
         },
         updated_at: row.last_updated,
     });
@@ -226,6 +253,15 @@ mod tests {
         );
         assert_eq!((numbers.volume_change_24h, numbers.percent_change_7d), (None, None));
         assert_eq!(numbers.market_cap, Some(1_400_804_910_815.0));
+        assert_eq!((numbers.circulating_supply, numbers.max_supply), (Some(19_951_234.0), Some(21e6)));
+        assert_eq!((numbers.high_24h, numbers.low_24h), (Some(71_615.670_942), Some(68_105.098_837)));
+        let ath_at = numbers.ath_at.map(|at| at.to_rfc3339());
+        assert_eq!(
+            (numbers.ath, ath_at.as_deref()),
+            (Some(98_296.018_94), Some("2025-10-06T18:57:42.558+00:00"))
+        );
+        let image = "https://coin-images.coingecko.com/coins/images/1/large/bitcoin.png?1696501400";
+        assert_eq!((coin.profile.image.as_deref(), &coin.profile.tags), (Some(image), &None));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::{
     super::{
         currency::change_of_rate,
-        model::{Numbers, RateChanges, Report},
+        model::{Numbers, Profile, RateChanges, Report},
     },
     Call, Provider, Rates, collect_rates,
     listing::{self, Listing},
@@ -105,6 +105,11 @@ struct Row {
     symbol: String,
     name: String,
     rank: Option<i32>,
+    #[serde(default, deserialize_with = "listing::optional")]
+    circulating_supply: Option<f64>,
+    /// 0 for no limit.
+    #[serde(default, deserialize_with = "listing::optional")]
+    max_supply: Option<f64>,
     #[serde(default, deserialize_with = "listing::time")]
     last_updated: Option<DateTime<Utc>>,
     quotes: HashMap<String, Quote>,
@@ -118,7 +123,13 @@ struct Quote {
     percent_change_1h: Option<f64>,
     percent_change_24h: Option<f64>,
     percent_change_7d: Option<f64>,
+    #[serde(default, deserialize_with = "listing::optional")]
+    percent_change_30d: Option<f64>,
     market_cap: Option<f64>,
+    #[serde(default, deserialize_with = "listing::optional")]
+    ath_price: Option<f64>,
+    #[serde(default, deserialize_with = "listing::time")]
+    ath_date: Option<DateTime<Utc>>,
 }
 
 fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result<Report, Failure> {
@@ -140,6 +151,7 @@ fn listing(row: Row, quote: &Quote) -> Option<Listing> {
         symbol: row.symbol,
         name: row.name,
         rank: row.rank,
+        profile: Profile { image: image(&row.id), tags: None },
         numbers: Numbers {
             price: quote.price,
             volume_24h: quote.volume_24h,
@@ -147,11 +159,26 @@ fn listing(row: Row, quote: &Quote) -> Option<Listing> {
             percent_change_1h: quote.percent_change_1h,
             percent_change_24h: quote.percent_change_24h,
             percent_change_7d: quote.percent_change_7d,
+            percent_change_30d: quote.percent_change_30d,
             market_cap: quote.market_cap,
+            circulating_supply: row.circulating_supply,
+            max_supply: row.max_supply,
+            ath: quote.ath_price,
+            ath_at: quote.ath_date,
+            // Its answer has no range of the day.
+            high_24h: None,
+            low_24h: None,
         },
         updated_at: row.last_updated,
         provider_coin_id: row.id,
     })
+}
+
+/// The address of a logo, as the documentation states it.
+fn image(id: &str) -> Option<String> {
+    let is_plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let address = format!("https://static.coinpaprika.com/coin/{id}/logo.png");
+    is_plain.then(|| listing::image(&address, "coinpaprika.com")).flatten()
 }
 
 fn decode_rates(body: &[u8], call: Call<'_>, base: &str, currencies: &[String]) -> Result<Rates, Failure> {
@@ -164,6 +191,7 @@ fn decode_rates(body: &[u8], call: Call<'_>, base: &str, currencies: &[String]) 
             hour: change_of_rate(base.percent_change_1h, other.percent_change_1h),
             day: change_of_rate(base.percent_change_24h, other.percent_change_24h),
             week: change_of_rate(base.percent_change_7d, other.percent_change_7d),
+            month: change_of_rate(base.percent_change_30d, other.percent_change_30d),
         };
         Some(call.rate(currency, price / unit, changes))
     };
@@ -197,6 +225,15 @@ mod tests {
         assert_eq!((coin.symbol.as_str(), coin.slug.as_str(), coin.rank), ("BTC", "bitcoin", 1));
         assert_eq!((numbers.price, numbers.volume_change_24h), (Some(70211.4421), Some(-37.9991)));
         assert_eq!((numbers.percent_change_1h, numbers.percent_change_7d), (Some(-0.67), Some(3.18)));
+        assert_eq!((numbers.percent_change_30d, numbers.max_supply), (Some(0.0), Some(21e6)));
+        assert_eq!(
+            (numbers.ath, numbers.high_24h, numbers.circulating_supply),
+            (Some(98_296.018_94), None, None)
+        );
+        let image = "https://static.coinpaprika.com/coin/btc-bitcoin/logo.png";
+        assert_eq!(coin.profile.image.as_deref(), Some(image));
+        assert_eq!(report.entries[1].numbers.max_supply, None, "0 means no limit");
+        assert_eq!(super::image("x/../y"), None);
     }
 
     #[test]
