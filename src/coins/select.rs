@@ -59,6 +59,9 @@ pub struct Selection {
     // Documented by the operation that takes it.
     #[param(ignore)]
     pub bom: Option<bool>,
+    // Documented by the operation that takes it.
+    #[param(ignore)]
+    sparkline: Option<bool>,
     /// Returns only the coins on your watch list.
     #[serde(default)]
     #[param(default = false, example = true)]
@@ -74,6 +77,23 @@ impl Selection {
             && self.q.is_none()
             && self.symbols.is_none()
             && !self.watchlist
+    }
+
+    /// Whether the coins should have their sparklines.
+    pub fn has_sparklines(&self) -> bool {
+        self.sparkline == Some(true)
+    }
+
+    /// Refuses `sparkline`, for operations that take `fields`.
+    ///
+    /// # Errors
+    /// `malformed-query`.
+    pub fn refuse_sparkline(&self) -> Result<(), Problem> {
+        if self.sparkline.is_some() {
+            let message = "is a parameter of GET /api/v1/coins; here `fields` names `sparkline_7d`";
+            return Err(Problem::new(&kind::MALFORMED_QUERY).field("/sparkline", "query", message));
+        }
+        Ok(())
     }
 
     /// Refuses `bom`, for operations other than the table.

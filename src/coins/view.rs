@@ -3,7 +3,7 @@
 use std::{
     fmt::{self, Display, Formatter},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -92,6 +92,8 @@ pub(super) struct Current {
     pub version: Version,
     pub snapshot: Arc<Snapshot>,
     pub whole: Prepared,
+    /// As `whole`, with sparklines; prepared at the first request for it.
+    sparklined: OnceLock<Prepared>,
     /// The same body as an event for streams.
     pub event: Bytes,
     /// When `stale` or `age_seconds` change, or the state of a social source.
@@ -179,6 +181,15 @@ impl View {
         Problem::new(&kind::VALIDATION_FAILED).field("/currency", "currency", message)
     }
 
+    /// Returns the prepared response with the sparklines of all coins.
+    pub(super) fn sparklined<'a>(&self, current: &'a Current) -> &'a Prepared {
+        current.sparklined.get_or_init(|| {
+            let snapshot = &current.snapshot;
+            let coins: Vec<_> = snapshot.coins.iter().map(|coin| snapshot.with_sparkline(coin)).collect();
+            Prepared::new(&CoinList { provenance: self.provenance(snapshot), data: coins.iter().collect() })
+        })
+    }
+
     /// Describes source and age of the newest snapshot in the default currency; None until there is one.
     pub fn newest_provenance(&self) -> Option<Provenance> {
         Some(self.provenance(&self.current(None).ok()?.snapshot))
@@ -222,7 +233,7 @@ impl View {
         let whole = Prepared::new(&CoinList { provenance, data: snapshot.coins.iter().collect() });
         let version = Version::of(&snapshot);
         let event = event(version, whole.plain());
-        Arc::new(Current { version, snapshot, whole, event, renew_at })
+        Arc::new(Current { version, snapshot, whole, sparklined: OnceLock::new(), event, renew_at })
     }
 }
 
@@ -324,6 +335,7 @@ mod tests {
                 fetched_at: DateTime::UNIX_EPOCH,
                 coins: Vec::new(),
                 recent: HashMap::new(),
+                sparklines: HashMap::new(),
             };
             view.prepare(Arc::new(snapshot))
         };

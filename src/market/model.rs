@@ -80,6 +80,11 @@ pub struct Coin {
     /// Tags of the provider, at most 30; empty if none has reported any.
     #[schema(max_items = 30, example = json!(["mineable", "pow", "store-of-value"]))]
     pub tags: Vec<String>,
+    /// Last price of each hour of the last 7 days, the oldest first, at most 168: hours without a price are left out. Only
+    /// with `sparkline=true` or if `fields` names it; null without history.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<f64>>, required = false, max_items = 168, example = json!([69_980.4, 70_105.1, 70_211.44]))]
+    pub sparkline_7d: Option<Option<Vec<f64>>>,
     /// When the provider last updated this price; null if it does not report that.
     pub updated_at: Option<DateTime<Utc>>,
     /// The amounts and changes again, in one object with their currency.
@@ -194,6 +199,7 @@ impl Coin {
             ath_at: numbers.ath_at,
             image: profile.image,
             tags: profile.tags.unwrap_or_default(),
+            sparkline_7d: None,
             updated_at,
             social,
         }
@@ -274,6 +280,15 @@ pub struct Snapshot {
     pub coins: Vec<Coin>,
     /// The newest points of each coin's history in five-minute steps, the oldest first.
     pub recent: HashMap<CoinId, Vec<Point>>,
+    /// The last price of each of the last 168 hours that has one, the oldest first.
+    pub sparklines: HashMap<CoinId, Vec<f64>>,
+}
+
+impl Snapshot {
+    /// Returns a coin with its sparkline.
+    pub fn with_sparkline(&self, coin: &Coin) -> Coin {
+        Coin { sparkline_7d: Some(self.sparklines.get(&coin.id).cloned()), ..coin.clone() }
+    }
 }
 
 /// The exchange rate between a snapshot's currency and another one.

@@ -55,6 +55,7 @@ mod coins {
     mod history;
     mod list;
     mod portfolio;
+    mod sparklines;
     mod stream;
     mod watchlist;
 }

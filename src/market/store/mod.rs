@@ -8,6 +8,7 @@ mod publish;
 mod slots;
 mod snapshots;
 mod social;
+mod sparklines;
 
 pub use self::{
     find::{find_coin, find_coins},

@@ -21,6 +21,7 @@ use super::{
     },
     history::recent,
     identity::{coin_ids, describe},
+    sparklines::sparklines,
 };
 use crate::{
     db::{
@@ -282,8 +283,11 @@ pub fn latest(
     let Some(row) = found.optional()? else { return Ok(None) };
     let coins = coins_of(conn, &row)?;
     let recent = recent(conn, &row.rate.currency)?;
+    let ids: Vec<CoinId> = coins.iter().map(|coin| coin.id).collect();
+    let sparklines = sparklines(conn, &ids, &row.rate.currency, row.as_of)?;
     let SnapshotRow { id, provider, currency, as_of, fetched_at, rate } = row;
-    Ok(Some((Snapshot { id, provider, currency, as_of, fetched_at, coins, recent }, rate)))
+    let snapshot = Snapshot { id, provider, currency, as_of, fetched_at, coins, recent, sparklines };
+    Ok(Some((snapshot, rate)))
 }
 
 fn coins_of(conn: &mut PgConnection, snapshot: &SnapshotRow) -> QueryResult<Vec<Coin>> {
