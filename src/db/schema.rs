@@ -88,6 +88,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    coin_backfills (coin_id, currency, step_seconds) {
+        coin_id -> Int8,
+        currency -> Text,
+        step_seconds -> Int4,
+        attempts -> Int4,
+        retry_at -> Timestamptz,
+        busy_until -> Timestamptz,
+        done_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     coin_history (coin_id, currency, step_seconds, at) {
         coin_id -> Int8,
         currency -> Text,
@@ -468,6 +480,7 @@ diesel::joinable!(api_key_usage -> api_keys (key_id));
 diesel::joinable!(api_keys -> users (user_id));
 diesel::joinable!(challenges -> registrations (registration_id));
 diesel::joinable!(challenges -> users (user_id));
+diesel::joinable!(coin_backfills -> coins (coin_id));
 diesel::joinable!(coin_history -> coins (coin_id));
 diesel::joinable!(coin_quotes -> coin_snapshots (snapshot_id));
 diesel::joinable!(coin_quotes -> coins (coin_id));
@@ -496,6 +509,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     blocklist,
     budgets,
     challenges,
+    coin_backfills,
     coin_history,
     coin_quotes,
     coin_refs,

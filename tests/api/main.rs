@@ -60,6 +60,7 @@ mod coins {
     mod watchlist;
 }
 mod market {
+    mod backfill;
     mod coinmarketcap;
     mod currencies;
     mod failover;

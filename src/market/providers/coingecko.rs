@@ -2,31 +2,35 @@
 //!
 //! Source: the provider's API documentation (docs.coingecko.com). A demo key allows 10,000 calls a month; without a key
 //! calls are limited by address. There is no `volume_change_24h`: that comes from our own history. Rates come from
-//! `/simple/price`, in one call for all currencies.
+//! `/simple/price`, in one call for all currencies, and the past of a coin from `/coins/{id}/market_chart`: at most 365 days
+//! without a paid plan.
 
 use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use reqwest::RequestBuilder;
+use reqwest::{RequestBuilder, StatusCode};
 use serde::Deserialize;
 
 use super::{
     super::{
         currency::change_of_rate,
         model::{Numbers, Profile, RateChanges, Report},
+        store::Step,
     },
-    Call, Provider, Rates,
+    Call, Past, PastValue, Provider, Rates, in_path,
     listing::{self, Listing},
 };
 use crate::{
     config::{KeySpec, PlanSpec, ProviderSpec, UrlSpec},
-    upstream::{Advice, Answer, Failure, Readable},
+    upstream::{Advice, Answer, Failure, MAX_BODY_SIZE, Readable},
 };
 
 /// The coin whose prices give the rates between currencies: it has a price in every currency.
 const COIN_FOR_RATES: &str = "bitcoin";
 
+/// In bytes; 90 days in hours have about 250 kB.
+const MAX_PAST_SIZE: usize = 1024 * 1024;
 /// Of its logos.
 const DOMAIN: &str = "coingecko.com";
 
@@ -93,6 +97,26 @@ impl Provider for CoinGecko {
     fn cost_of_rates(&self, _: usize) -> usize {
         1
     }
+
+    fn past(&self) -> Option<&'static dyn Past> {
+        Some(&CoinGecko)
+    }
+}
+
+#[async_trait(?Send)]
+impl Past for CoinGecko {
+    fn steps(&self, _: &str) -> &'static [Step] {
+        &[Step::Day, Step::Hour]
+    }
+
+    async fn read(&self, call: Call<'_>, coin: &str, step: Step) -> Result<Vec<PastValue>, Failure> {
+        // Up to 90 days come as hours, more as days.
+        let days = if step == Step::Hour { "90" } else { "365" };
+        let path = format!("/api/v3/coins/{}/market_chart", in_path(coin)?);
+        let currency = call.currency.to_lowercase();
+        let request = request(call, &path).query(&[("vs_currency", currency.as_str()), ("days", days)]);
+        decode_past(answer_within(call, request, MAX_PAST_SIZE).await?.json(call.now)?)
+    }
 }
 
 fn request(call: Call<'_>, path: &str) -> RequestBuilder {
@@ -105,13 +129,19 @@ fn request(call: Call<'_>, path: &str) -> RequestBuilder {
 }
 
 async fn answer(call: Call<'_>, request: RequestBuilder) -> Result<Answer, Failure> {
+    answer_within(call, request, MAX_BODY_SIZE).await
+}
+
+/// As [`answer`], with a limit for the body.
+async fn answer_within(call: Call<'_>, request: RequestBuilder, max_body: usize) -> Result<Answer, Failure> {
     call.charge(1);
-    let answer = call.upstream.send(request).await?;
+    let answer = call.upstream.send_bounded(request, max_body).await?;
     if answer.status.is_success() {
         return Ok(answer);
     }
     let failure = decode_error(&answer.body).unwrap_or_else(|| answer.refusal(call.now));
-    Err(answer.add_retry_after(failure, call.now))
+    let isolated = failure.isolated || answer.status == StatusCode::NOT_FOUND;
+    Err(answer.add_retry_after(Failure { isolated, ..failure }, call.now))
 }
 
 #[derive(Deserialize)]
@@ -193,6 +223,28 @@ fn decode_rates(body: &[u8], call: Call<'_>, base: &str, currencies: &[String]) 
         Some(call.rate(currency, price(currency)? / unit, RateChanges { day, ..RateChanges::default() }))
     };
     Ok(currencies.iter().filter_map(rate).collect())
+}
+
+/// Reads the three lists of a chart, which have a pair of a time in milliseconds and a number for each point.
+fn decode_past(body: &[u8]) -> Result<Vec<PastValue>, Failure> {
+    #[derive(Deserialize)]
+    struct Chart {
+        prices: Readable<(i64, Option<f64>)>,
+        #[serde(default)]
+        market_caps: Readable<(i64, Option<f64>)>,
+        #[serde(default)]
+        total_volumes: Readable<(i64, Option<f64>)>,
+    }
+    let chart: Chart = serde_json::from_slice(body)
+        .map_err(|error| decode_error(body).unwrap_or_else(|| Failure::unexpected_body(error)))?;
+    let by_time = |list: Readable<(i64, Option<f64>)>| list.items.into_iter().collect::<HashMap<_, _>>();
+    let (volumes, caps) = (by_time(chart.total_volumes), by_time(chart.market_caps));
+    let other = |numbers: &HashMap<i64, Option<f64>>, at: i64| numbers.get(&at).copied().flatten();
+    let value = |(millis, price): (i64, Option<f64>)| {
+        let at = DateTime::from_timestamp_millis(millis)?;
+        listing::past_value(at, price, other(&volumes, millis), other(&caps, millis))
+    };
+    Ok(chart.prices.items.into_iter().filter_map(value).collect())
 }
 
 /// An error in one of the provider's three shapes.
@@ -278,6 +330,22 @@ mod tests {
         let nested = decode_error(br#"{"error":{"status":{"error_code":10010,"error_message":"x"}}}"#);
         assert_eq!(nested.expect("a failure").advice, Advice::Stop);
         assert_eq!(decode_error(b"<html>"), None);
+    }
+
+    #[test]
+    fn a_chart_is_read_point_by_point() {
+        let body = br#"{"prices":[[1795132800000,1.5],[1795136400000,null],[1795140000000,-1],[true,2],
+            [1795143600000,2.5],[9223372036854775807,3]],
+            "market_caps":[[1795132800000,10],[1795143600000,null]],"total_volumes":[[1795132800000,7],["x"]]}"#;
+        let found = decode_past(body).expect("a chart");
+        let numbers: Vec<_> = found.iter().map(|one| (one.price, one.volume_24h, one.market_cap)).collect();
+        assert_eq!(numbers, [(1.5, Some(7.0), Some(10.0)), (2.5, None, None)]);
+        assert_eq!(found[0].at.to_rfc3339(), "2026-11-20T00:00:00+00:00");
+        for bad in ["[]", "{}", r#"{"prices":{}}"#, "<html>"] {
+            assert!(decode_past(bad.as_bytes()).is_err(), "{bad}");
+        }
+        let limited = decode_past(br#"{"status":{"error_code":429}}"#).expect_err("no chart");
+        assert_eq!(limited.advice, Advice::After(Duration::from_mins(1)));
     }
 
     #[test]

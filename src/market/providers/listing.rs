@@ -7,7 +7,10 @@ use reqwest::Url;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::super::model::{Entry, Numbers, Profile, Report};
+use super::{
+    super::model::{Entry, Numbers, Profile, Report},
+    PastValue,
+};
 use crate::upstream::{Failure, clean};
 
 /// The year in which bitcoin began; no market data is older.
@@ -142,6 +145,18 @@ fn entry(listing: Listing, now: DateTime<Utc>) -> Option<Entry> {
         },
         updated_at: plausible(listing.updated_at, now),
     })
+}
+
+/// Checks a value of the past; None for an impossible price.
+pub fn past_value(
+    at: DateTime<Utc>,
+    price: Option<f64>,
+    volume_24h: Option<f64>,
+    market_cap: Option<f64>,
+) -> Option<PastValue> {
+    let amount = |value: Option<f64>| value.filter(|value| (0.0..=MAX_AMOUNT).contains(value));
+    let price = amount(price).filter(|price| *price > 0.0)?;
+    Some(PastValue { at, price, volume_24h: amount(volume_24h), market_cap: amount(market_cap) })
 }
 
 /// Cleans and bounds tags. A table shows them with spaces between them, so a space within one becomes a hyphen.
