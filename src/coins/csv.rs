@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{body::Provenance, fields::Fields, select::Selection, view::View};
 use crate::{
     http::{Problem, Query, csv_cell, respond_with},
-    market::Coin,
+    market::{Coin, Snapshot},
     tokens::{AllowedUncounted, api_keys::CoinsRead},
 };
 
@@ -24,7 +24,7 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
     security(("bearer" = []), ("apiKey" = [])),
     params(
         ("fields" = Option<String>, Query, min_length = 1, max_length = 1000, example = "price,social.sentiment",
-            description = "The columns besides `id` and `symbol`: up to 40, comma-separated; all but `quote` by default."),
+            description = "The columns besides `id` and `symbol`: up to 40, comma-separated; all but `quote` and `sparkline_7d` by default."),
         ("bom" = Option<bool>, Query, example = true,
             description = "Begins the text with a byte order mark, by which Excel recognises UTF-8; false by default, because other programs take it for part of the first heading."),
         Selection,
@@ -49,11 +49,12 @@ pub async fn read_coins_csv(
 ) -> Result<HttpResponse, Problem> {
     let Query(query) = query;
     let fields = query.fields.as_deref().map_or_else(|| Ok(Fields::default()), Fields::parse)?;
+    query.refuse_sparkline()?;
     let current = view.current(query.currency.as_deref())?;
     let watched = query.watched(&req, &me).await?;
     let snapshot = &current.snapshot;
     let found = query.of(&snapshot.coins, watched.as_ref())?;
-    let mut text = table(&found, &fields, &view.provenance(snapshot));
+    let mut text = table(&found, &fields, snapshot, &view.provenance(snapshot));
     if query.bom == Some(true) {
         text.insert(0, BYTE_ORDER_MARK);
     }
@@ -61,7 +62,7 @@ pub async fn read_coins_csv(
 }
 
 /// Writes a row per coin: the selected fields, then currency, source, time, staleness, attribution and whether it is simulated. Null is an empty cell.
-fn table(coins: &[&Coin], fields: &Fields, provenance: &Provenance) -> String {
+fn table(coins: &[&Coin], fields: &Fields, snapshot: &Snapshot, provenance: &Provenance) -> String {
     let columns: Vec<&str> = fields.columns().collect();
     let mut text = columns.join(",") + ",currency,source,as_of,stale,attribution,simulated\r\n";
     let end = format!(
@@ -74,7 +75,7 @@ fn table(coins: &[&Coin], fields: &Fields, provenance: &Provenance) -> String {
         provenance.simulated
     );
     for coin in coins {
-        let value = serde_json::to_value(coin).expect("the types of the API serialise");
+        let value = fields.value(coin, snapshot);
         for (index, column) in columns.iter().enumerate() {
             if index > 0 {
                 text.push(',');
@@ -84,7 +85,8 @@ fn table(coins: &[&Coin], fields: &Fields, provenance: &Provenance) -> String {
                 None | Some(Value::Null) => {}
                 Some(Value::String(words)) => text += &csv_cell(words),
                 Some(Value::Array(items)) => {
-                    let words: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
+                    let word = |item: &Value| item.as_str().map_or_else(|| item.to_string(), str::to_owned);
+                    let words: Vec<_> = items.iter().map(word).collect();
                     text += &csv_cell(&words.join(" "));
                 }
                 Some(number) => {

@@ -15,7 +15,7 @@ use utoipa::{
 use super::body::Provenance;
 use crate::{
     http::Problem,
-    market::{Coin, Quote},
+    market::{Coin, Quote, Snapshot},
     social::Social,
 };
 
@@ -54,6 +54,8 @@ fn collect_leaves(
     }
 }
 
+/// The member that a coin has only on request.
+const SPARKLINE: &str = "sparkline_7d";
 /// Members of every coin.
 const ALWAYS: [&str; 2] = ["id", "symbol"];
 const MAX_FIELDS: usize = 40;
@@ -87,19 +89,29 @@ impl Fields {
         self.0.is_empty()
     }
 
-    /// Returns the columns of a table. `quote` repeats other columns, so it is included only on request.
+    /// Returns the columns of a table. `quote` repeats other columns and a sparkline is long, so these are included only on
+    /// request.
     pub fn columns(&self) -> impl Iterator<Item = &'static str> {
         let wanted = |leaf: &&str| {
-            self.selects_everything() && !covers("quote", leaf)
+            self.selects_everything() && !covers("quote", leaf) && *leaf != SPARKLINE
                 || self.0.iter().any(|name| covers(name, leaf))
         };
         LEAVES.iter().map(String::as_str).filter(wanted)
     }
 
-    /// Reduces a coin to the selected members.
-    pub fn of(&self, coin: &Coin) -> SparseCoin {
-        let value = serde_json::to_value(coin).expect("the types of the API serialise");
-        SparseCoin(self.project(value, ""))
+    /// Reduces a coin of this snapshot to the selected members.
+    pub fn of(&self, coin: &Coin, snapshot: &Snapshot) -> SparseCoin {
+        SparseCoin(self.project(self.value(coin, snapshot), ""))
+    }
+
+    /// Returns all members of a coin of this snapshot, and its sparkline if that is selected.
+    pub fn value(&self, coin: &Coin, snapshot: &Snapshot) -> Value {
+        let value = if self.0.iter().any(|name| name == SPARKLINE) {
+            serde_json::to_value(snapshot.with_sparkline(coin))
+        } else {
+            serde_json::to_value(coin)
+        };
+        value.expect("the types of the API serialise")
     }
 
     fn project(&self, value: Value, path: &str) -> Value {
@@ -184,17 +196,18 @@ mod tests {
     fn the_columns_of_a_table_are_the_values_of_the_schema_in_its_order() {
         let all: Vec<_> = Fields::default().columns().collect();
         let market = "id symbol name slug rank price volume_24h volume_change_24h percent_change_1h \
-            percent_change_24h percent_change_7d market_cap updated_at social.sentiment social.sentiment_basic \
+            percent_change_24h percent_change_7d percent_change_30d market_cap circulating_supply max_supply \
+            high_24h low_24h ath ath_at image tags updated_at social.sentiment social.sentiment_basic \
             social.sentiment_crypto social.sentiment_crypto_interval.low social.sentiment_crypto_interval.high \
             social.lexicon social.coverage.sentiment social.coverage.sentiment_crypto \
             social.interval.low social.interval.high social.standard_deviation";
         assert!(all.join(" ").starts_with(market), "{all:?}");
         let last = ["sources", "query", "as_of", "updated_at", "stale"].map(|name| format!("social.{name}"));
         assert!(all.ends_with(&last.each_ref().map(String::as_str)), "{all:?}");
-        assert_eq!(all.len(), 56);
+        assert_eq!(all.len(), 65);
         let quote: Vec<_> = Fields::parse("quote").expect("known").columns().collect();
         assert_eq!(quote[..4], ["id", "symbol", "quote.currency", "quote.price"]);
-        assert_eq!(quote.len(), 10);
+        assert_eq!(quote.len(), 15);
     }
 
     #[test]

@@ -4,16 +4,21 @@ use std::collections::BTreeSet;
 
 use actix_web::{HttpRequest, HttpResponse, get, web::Data};
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::{PgConnection, deserialize::FromSqlRow, expression::AsExpression, sql_types::Text};
+use diesel::PgConnection;
 use serde::{Deserialize, Serialize};
-use strum::{EnumString, IntoStaticStr};
 use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
-use super::{body::Attribution, find, view::View};
+pub use super::metric::Metric;
+use super::{
+    body::Attribution,
+    find,
+    history_arrays::{HistoryArrays, HistoryColumns},
+    view::View,
+};
 use crate::{
     clock::Clock,
-    db::{CoinId, Db, text_enum},
+    db::{CoinId, Db},
     http::{Path, Problem, Query, respond_once},
     market::{self, Point, Step},
     social::Social,
@@ -37,43 +42,40 @@ pub struct ReadHistory {
     /// Returns points that begin before this time; by default now.
     #[param(format = "date-time", value_type = Option<String>)]
     to: Option<DateTime<Utc>>,
-    /// Length of each point: `5m` (kept for 7 days), `1h` (kept for 90 days) or `1d` (kept forever).
+    /// Length of each point: `5m` or `15m` (kept for 7 days), `1h` or `4h` (kept for 90 days), `1d` or `1w` (kept forever).
+    /// Points begin at multiples of their length in UTC, weeks on Monday.
     #[serde(default)]
     #[param(inline)]
     interval: Step,
-    /// Returns only this metric; all by default.
+    /// Returns only this metric; all by default. `volume_24h` and `market_cap` come with `price`.
     #[param(inline)]
     metric: Option<Metric>,
     /// ISO 4217 code of the prices: one of the configured currencies, by default the first.
     #[param(min_length = 3, max_length = 3, pattern = "^[A-Za-z]{3}$", example = "GBP")]
     currency: Option<String>,
+    /// Shape of the response: `points` has an object for each point, `arrays` an array for each of their members, as chart
+    /// libraries take them.
+    #[serde(default)]
+    #[param(inline)]
+    format: Format,
 }
 
-/// A number of a coin that has a history.
-#[derive(
-    AsExpression,
-    FromSqlRow,
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    ToSchema,
-    EnumString,
-    IntoStaticStr,
-)]
-#[diesel(sql_type = Text)]
+#[derive(Clone, Copy, Default, PartialEq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-#[strum(serialize_all = "lowercase")]
-pub enum Metric {
-    Price,
-    Sentiment,
-    Popularity,
+#[schema(default = "points")]
+enum Format {
+    #[default]
+    Points,
+    Arrays,
 }
 
-text_enum!(Metric);
+/// A history in the requested `format`.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum HistoryAnswer {
+    Points(History),
+    Arrays(HistoryArrays),
+}
 
 #[derive(Serialize, ToSchema)]
 pub struct History {
@@ -123,6 +125,14 @@ pub struct HistoryPoint {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<f64>, required = false, example = 70211.4421)]
     close: Option<Option<f64>>,
+    /// Mean of `volume_24h`, the amount traded in the 24 hours before; null if no provider reported it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, required = false, example = 112_536_391_040.63)]
+    volume_24h: Option<Option<f64>>,
+    /// Mean of `market_cap`; null if no provider reported it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, required = false, example = 1_400_804_910_814.55)]
+    market_cap: Option<Option<f64>>,
     /// Mean of `sentiment`; null if no source was read.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<f64>, required = false, example = 0.1642)]
@@ -131,7 +141,8 @@ pub struct HistoryPoint {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<f64>, required = false, example = 0.31)]
     popularity: Option<Option<f64>>,
-    /// Number of syncs in the interval.
+    /// Number of syncs in the interval. 0 for a point of the provider's own history from before the first sync: if its four
+    /// prices are equal, only the last one is known.
     #[schema(example = 12)]
     samples: i32,
     /// Market data providers of the prices; left out without prices. Empty for hours and days that were stored before
@@ -151,6 +162,8 @@ impl HistoryPoint {
             high: price(point.high),
             low: price(point.low),
             close: price(point.close),
+            volume_24h: price(point.volume_24h),
+            market_cap: price(point.market_cap),
             sentiment: has(Metric::Sentiment).then_some(point.sentiment),
             popularity: has(Metric::Popularity).then_some(point.popularity),
             samples: point.samples,
@@ -182,7 +195,7 @@ pub(super) fn are_simulated(points: &[Point]) -> bool {
 
 /// Read a coin's history
 ///
-/// Returns price, sentiment and popularity over time, at most 1000 points. Intervals that were not measured are missing or
+/// Returns price, volume, market capitalisation, sentiment and popularity over time, at most 1000 points. Intervals that were not measured are missing or
 /// null, never interpolated. Coins that have left the list keep their history.
 #[utoipa::path(
     tag = "coins",
@@ -193,7 +206,7 @@ pub(super) fn are_simulated(points: &[Point]) -> bool {
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the response the client already has.")
     ),
     responses(
-        (status = 200, description = "The points.", body = History,
+        (status = 200, description = "The points.", body = HistoryAnswer,
             headers(("ETag" = String, description = "Identifies this version of the response; send it as `If-None-Match`."))),
         (status = 300, description = "`ambiguous`: several coins have this name; `choices` lists them with their ids."),
         (status = 304, description = "The response has not changed."),
@@ -225,13 +238,32 @@ pub async fn read_history(
     let social = snapshot.coins.iter().find(|one| one.id == coin).and_then(|one| one.social.as_ref());
     let attributions =
         sources(&points, metric, social).into_iter().map(|name| Attribution::of(name)).collect();
-    let data = points.iter().map(|point| HistoryPoint::new(point, metric)).collect();
     let interval_seconds = step.seconds();
     let simulated = are_simulated(&points);
-    Ok(respond_once(
-        &req,
-        &History { coin, currency, interval_seconds, as_of, simulated, attributions, data },
-    ))
+    let answer = match query.format {
+        Format::Points => {
+            let data = points.iter().map(|point| HistoryPoint::new(point, metric)).collect();
+            HistoryAnswer::Points(History {
+                coin,
+                currency,
+                interval_seconds,
+                as_of,
+                simulated,
+                attributions,
+                data,
+            })
+        }
+        Format::Arrays => HistoryAnswer::Arrays(HistoryArrays {
+            coin,
+            currency,
+            interval_seconds,
+            as_of,
+            simulated,
+            attributions,
+            columns: HistoryColumns::new(&points, metric),
+        }),
+    };
+    Ok(respond_once(&req, &answer))
 }
 
 /// Checks that the range is in order, still stored and not too long.
@@ -291,8 +323,13 @@ mod tests {
                 && !good(at(1), at(2), Step::Hour)
                 && !good(at(-1), None, Step::Day)
         );
+        assert!(good(at(167), at(100), Step::QuarterHour) && !good(at(170), at(100), Step::QuarterHour));
+        assert!(good(at(24 * 90), None, Step::FourHours) && !good(at(24 * 91), None, Step::FourHours));
+        assert!(good(at(24 * 7 * 1000), None, Step::Week) && !good(at(24 * 7 * 1001), None, Step::Week));
         for extreme in [DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC] {
-            for step in [Step::FiveMinutes, Step::Hour, Step::Day] {
+            for step in
+                [Step::FiveMinutes, Step::QuarterHour, Step::Hour, Step::FourHours, Step::Day, Step::Week]
+            {
                 assert!(!good(Some(extreme), None, step));
                 let _ = (good(None, Some(extreme), step), good(Some(extreme), Some(extreme), step));
             }

@@ -15,7 +15,12 @@ use crate::{
 #[utoipa::path(
     tag = "coins",
     security(("bearer" = []), ("apiKey" = [])),
-    params(Selection, ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the response the client already has.")),
+    params(
+        ("sparkline" = Option<bool>, Query, example = true,
+            description = "Adds `sparkline_7d` to each coin; false by default, because it makes the response much longer."),
+        Selection,
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the response the client already has.")
+    ),
     responses(
         (status = 200, description = "The coins.", body = CoinList,
             headers(("ETag" = String, description = "Identifies this version of the response; send it as `If-None-Match`."))),
@@ -42,10 +47,16 @@ pub async fn list_coins(
     query.refuse_bom()?;
     let current = view.current(query.currency.as_deref())?;
     if query.selects_everything() {
-        return Ok(current.whole.respond(&req));
+        let whole = if query.has_sparklines() { view.sparklined(&current) } else { &current.whole };
+        return Ok(whole.respond(&req));
     }
     let watched = query.watched(&req, &me).await?;
     let snapshot = &current.snapshot;
-    let data = query.of(&snapshot.coins, watched.as_ref())?;
-    Ok(respond_once(&req, &CoinList { provenance: view.provenance(snapshot), data }))
+    let found = query.of(&snapshot.coins, watched.as_ref())?;
+    let provenance = view.provenance(snapshot);
+    if query.has_sparklines() {
+        let coins: Vec<_> = found.into_iter().map(|coin| snapshot.with_sparkline(coin)).collect();
+        return Ok(respond_once(&req, &CoinList { provenance, data: coins.iter().collect() }));
+    }
+    Ok(respond_once(&req, &CoinList { provenance, data: found }))
 }

@@ -59,6 +59,9 @@ pub struct Selection {
     // Documented by the operation that takes it.
     #[param(ignore)]
     pub bom: Option<bool>,
+    // Documented by the operation that takes it.
+    #[param(ignore)]
+    sparkline: Option<bool>,
     /// Returns only the coins on your watch list.
     #[serde(default)]
     #[param(default = false, example = true)]
@@ -74,6 +77,23 @@ impl Selection {
             && self.q.is_none()
             && self.symbols.is_none()
             && !self.watchlist
+    }
+
+    /// Whether the coins should have their sparklines.
+    pub fn has_sparklines(&self) -> bool {
+        self.sparkline == Some(true)
+    }
+
+    /// Refuses `sparkline`, for operations that take `fields`.
+    ///
+    /// # Errors
+    /// `malformed-query`.
+    pub fn refuse_sparkline(&self) -> Result<(), Problem> {
+        if self.sparkline.is_some() {
+            let message = "is a parameter of GET /api/v1/coins; here `fields` names `sparkline_7d`";
+            return Err(Problem::new(&kind::MALFORMED_QUERY).field("/sparkline", "query", message));
+        }
+        Ok(())
     }
 
     /// Refuses `bom`, for operations other than the table.
@@ -162,6 +182,8 @@ pub enum Sort {
     PercentChange24h,
     #[serde(rename = "percent_change_7d")]
     PercentChange7d,
+    #[serde(rename = "percent_change_30d")]
+    PercentChange30d,
     MarketCap,
     Sentiment,
     SentimentBasic,
@@ -238,6 +260,7 @@ fn value(coin: &Coin, sort: Sort, overall: f64) -> Option<f64> {
         Sort::PercentChange1h => coin.percent_change_1h,
         Sort::PercentChange24h => coin.percent_change_24h,
         Sort::PercentChange7d => coin.percent_change_7d,
+        Sort::PercentChange30d => coin.percent_change_30d,
         Sort::MarketCap => coin.market_cap,
         Sort::Sentiment | Sort::SentimentBasic | Sort::SentimentCrypto => {
             let (mean, posts) = mean_of_posts(coin, sort)?;

@@ -50,10 +50,11 @@ pub async fn list_sparse_coins(
     };
     let fields = Fields::parse(fields)?;
     query.refuse_bom()?;
+    query.refuse_sparkline()?;
     let current = view.current(query.currency.as_deref())?;
     let watched = query.watched(&req, &me).await?;
     let snapshot = &current.snapshot;
     let found = query.of(&snapshot.coins, watched.as_ref())?;
-    let data = found.into_iter().map(|coin| fields.of(coin)).collect();
+    let data = found.into_iter().map(|coin| fields.of(coin, snapshot)).collect();
     Ok(respond_once(&req, &SparseCoinList { provenance: view.provenance(snapshot), data }))
 }

@@ -52,10 +52,15 @@ const EXAMPLE: &str = concat!(
     r#""social_sources":[{"name":"mastodon:mastodon.social","state":"heard","last_heard_at":"2026-11-20T09:29:40Z"}],"#,
     r#""data":[{"id":1,"symbol":"BTC","name":"Bitcoin","slug":"bitcoin","rank":1,"price":70211.4421,"#,
     r#""volume_24h":112536391040.63,"volume_change_24h":-37.9991,"percent_change_1h":-0.67,"#,
-    r#""percent_change_24h":-3.88,"percent_change_7d":7.09,"market_cap":1400804910814.55,"updated_at":"2026-11-20T09:29:12Z","#,
+    r#""percent_change_24h":-3.88,"percent_change_7d":7.09,"percent_change_30d":10.6,"market_cap":1400804910814.55,"circulating_supply":19951234.0,"max_supply":21000000.0,"#,
+    r#""high_24h":71615.67,"low_24h":68105.1,"ath":98296.02,"ath_at":"2025-10-06T18:57:42Z","#,
+    r#""image":"https://s2.coinmarketcap.com/static/img/coins/64x64/1.png","tags":["mineable","pow"],"#,
+    r#""updated_at":"2026-11-20T09:29:12Z","#,
     r#""quote":{"currency":"GBP","#,
     r#""price":70211.4421,"volume_24h":112536391040.63,"volume_change_24h":-37.9991,"percent_change_1h":-0.67,"#,
-    r#""percent_change_24h":-3.88,"percent_change_7d":7.09,"market_cap":1400804910814.55},"social":null}]}"#,
+    r#""percent_change_24h":-3.88,"percent_change_7d":7.09,"#,
+    r#""percent_change_30d":10.6,"market_cap":1400804910814.55,"high_24h":71615.67,"low_24h":68105.1,"#,
+    r#""ath":98296.02,"ath_at":"2025-10-06T18:57:42Z"},"social":null}]}"#,
     "\n\n"
 );
 

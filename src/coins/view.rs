@@ -101,6 +101,8 @@ pub(super) struct Current {
     pub version: Version,
     pub snapshot: Arc<Snapshot>,
     pub whole: Prepared,
+    /// As `whole`, with sparklines; prepared at the first request for it.
+    sparklined: OnceLock<Prepared>,
     /// The same body as an event for streams.
     pub event: Bytes,
     provenance: Provenance,
@@ -208,6 +210,15 @@ impl View {
         self.sources.load_full()
     }
 
+    /// Returns the prepared response with the sparklines of all coins.
+    pub(super) fn sparklined<'a>(&self, current: &'a Current) -> &'a Prepared {
+        current.sparklined.get_or_init(|| {
+            let snapshot = &current.snapshot;
+            let coins: Vec<_> = snapshot.coins.iter().map(|coin| snapshot.with_sparkline(coin)).collect();
+            Prepared::new(&CoinList { provenance: self.provenance(snapshot), data: coins.iter().collect() })
+        })
+    }
+
     /// Describes source and age of the newest snapshot in the default currency; None until there is one.
     pub fn newest_provenance(&self) -> Option<Provenance> {
         Some(self.provenance(&self.current(None).ok()?.snapshot))
@@ -274,8 +285,17 @@ impl View {
         let whole = Prepared::new(&CoinList { provenance: provenance.clone(), data });
         let version = Version::of(&snapshot);
         let event = event(version, "snapshot", whole.plain());
-        let delta = OnceLock::new();
-        Arc::new(Current { version, snapshot, whole, event, provenance, previous, delta, renew_at })
+        Arc::new(Current {
+            version,
+            snapshot,
+            whole,
+            sparklined: OnceLock::new(),
+            event,
+            provenance,
+            previous,
+            delta: OnceLock::new(),
+            renew_at,
+        })
     }
 }
 
@@ -388,6 +408,7 @@ mod tests {
                 fetched_at: DateTime::UNIX_EPOCH,
                 coins: Vec::new(),
                 recent: HashMap::new(),
+                sparklines: HashMap::new(),
             };
             view.prepare(Arc::new(snapshot), None)
         };

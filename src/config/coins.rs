@@ -24,6 +24,8 @@ pub struct Coins {
     /// Number of coins, the largest by market capitalisation.
     pub count: u32,
     pub sync_interval: Duration,
+    /// Whether the history of coins from before they were synced is read from providers.
+    pub backfill: bool,
     /// Alerts on social figures of fewer posts cross only if the whole interval has crossed.
     pub alerts_min_posts: u32,
     /// As `sync_interval`, while the market is simulated: short unless the setting says otherwise, because a simulation
@@ -57,6 +59,7 @@ impl Coins {
             provider_settings,
             currencies: read_currencies(env),
             count: env.number("COINS_COUNT", 20, 1..=250),
+            backfill: env.switch("COINS_BACKFILL", true),
             alerts_min_posts: env.number("ALERTS_MIN_POSTS", 10, 1..=100),
             sync_interval,
             simulated_interval,

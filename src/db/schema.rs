@@ -88,6 +88,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    coin_backfills (coin_id, currency, step_seconds) {
+        coin_id -> Int8,
+        currency -> Text,
+        step_seconds -> Int4,
+        attempts -> Int4,
+        retry_at -> Timestamptz,
+        busy_until -> Timestamptz,
+        done_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     coin_history (coin_id, currency, step_seconds, at) {
         coin_id -> Int8,
         currency -> Text,
@@ -125,6 +137,13 @@ diesel::table! {
         sentiment -> Nullable<Float8>,
         popularity -> Nullable<Float8>,
         updated_at -> Nullable<Timestamptz>,
+        percent_change_30d -> Nullable<Float8>,
+        circulating_supply -> Nullable<Float8>,
+        max_supply -> Nullable<Float8>,
+        high_24h -> Nullable<Float8>,
+        low_24h -> Nullable<Float8>,
+        ath -> Nullable<Float8>,
+        ath_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -169,6 +188,8 @@ diesel::table! {
         name -> Text,
         slug -> Text,
         named_by -> Text,
+        image -> Nullable<Text>,
+        tags -> Array<Nullable<Text>>,
     }
 }
 
@@ -354,6 +375,7 @@ diesel::table! {
         percent_change_1h -> Nullable<Float8>,
         percent_change_24h -> Nullable<Float8>,
         percent_change_7d -> Nullable<Float8>,
+        percent_change_30d -> Nullable<Float8>,
     }
 }
 
@@ -469,6 +491,7 @@ diesel::joinable!(api_key_usage -> api_keys (key_id));
 diesel::joinable!(api_keys -> users (user_id));
 diesel::joinable!(challenges -> registrations (registration_id));
 diesel::joinable!(challenges -> users (user_id));
+diesel::joinable!(coin_backfills -> coins (coin_id));
 diesel::joinable!(coin_history -> coins (coin_id));
 diesel::joinable!(coin_quotes -> coin_snapshots (snapshot_id));
 diesel::joinable!(coin_quotes -> coins (coin_id));
@@ -497,6 +520,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     blocklist,
     budgets,
     challenges,
+    coin_backfills,
     coin_history,
     coin_quotes,
     coin_refs,

@@ -10,13 +10,14 @@ use std::collections::HashMap;
 
 use super::model::{Coin, Entry, Numbers, Rate, RateChanges};
 
-/// Larger changes of a rate within a week are errors.
+/// Larger changes of a rate within a month are errors.
 const MAX_FACTOR: f64 = 2.0;
 
 /// Converts a coin to the rate's currency.
 pub fn convert(coin: &Coin, rate: &Rate) -> Coin {
     let numbers = convert_numbers(&coin.numbers(), rate);
-    Coin::new(coin.into(), coin.rank, coin.social.clone(), numbers, coin.updated_at, &rate.currency)
+    let (identity, profile, social) = (coin.into(), coin.profile(), coin.social.clone());
+    Coin::new(identity, profile, coin.rank, social, numbers, coin.updated_at, &rate.currency)
 }
 
 fn convert_numbers(numbers: &Numbers, rate: &Rate) -> Numbers {
@@ -32,7 +33,15 @@ fn convert_numbers(numbers: &Numbers, rate: &Rate) -> Numbers {
         percent_change_1h: change(numbers.percent_change_1h, rate.percent_change_1h),
         percent_change_24h: change(numbers.percent_change_24h, rate.percent_change_24h),
         percent_change_7d: change(numbers.percent_change_7d, rate.percent_change_7d),
+        percent_change_30d: change(numbers.percent_change_30d, rate.percent_change_30d),
         market_cap: amount(numbers.market_cap),
+        high_24h: amount(numbers.high_24h),
+        low_24h: amount(numbers.low_24h),
+        ath: amount(numbers.ath),
+        // The rest has no currency.
+        circulating_supply: numbers.circulating_supply,
+        max_supply: numbers.max_supply,
+        ath_at: numbers.ath_at,
     }
 }
 
@@ -51,12 +60,13 @@ pub fn rate_between(from: &[Entry], to: &[Entry]) -> Option<(f64, RateChanges)> 
         hour: change(|numbers| numbers.percent_change_1h),
         day: change(|numbers| numbers.percent_change_24h),
         week: change(|numbers| numbers.percent_change_7d),
+        month: change(|numbers| numbers.percent_change_30d),
     };
     Some((units, changes))
 }
 
 /// Computes by how many percent a rate has changed, from the changes of one coin's prices in both currencies. None without
-/// both, and for a factor above [`MAX_FACTOR`], which no currency changes by within a week.
+/// both, and for a factor above [`MAX_FACTOR`], which no currency changes by within a month.
 pub fn change_of_rate(from: Option<f64>, to: Option<f64>) -> Option<f64> {
     let factor = (1.0 + to? / 100.0) / (1.0 + from? / 100.0);
     (1.0 / MAX_FACTOR..=MAX_FACTOR).contains(&factor).then_some((factor - 1.0) * 100.0)
@@ -72,7 +82,7 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::model::Profile, *};
 
     fn numbers(price: f64, change: f64) -> Numbers {
         Numbers {
@@ -91,6 +101,7 @@ mod tests {
             name: "B".into(),
             slug: "b".into(),
             rank: 1,
+            profile: Profile::default(),
             numbers: numbers(price, 0.0),
             updated_at: None,
         }
@@ -110,6 +121,7 @@ mod tests {
                 percent_change_1h: of_rate,
                 percent_change_24h: None,
                 percent_change_7d: of_rate,
+                percent_change_30d: None,
             };
             let converted = convert_numbers(&numbers(after, percent(before, after)), &rate);
             let expected = percent(before * rate_before, after * rate_after);

@@ -51,9 +51,40 @@ pub struct Coin {
     /// Change of the price within 7 days, in percent.
     #[schema(example = 7.09)]
     pub percent_change_7d: Option<f64>,
+    /// Change of the price within 30 days, in percent.
+    #[schema(example = 10.6)]
+    pub percent_change_30d: Option<f64>,
     /// Price times circulating supply.
     #[schema(example = 1_400_804_910_814.55)]
     pub market_cap: Option<f64>,
+    /// Number of coins in circulation.
+    #[schema(example = 19_951_234.0)]
+    pub circulating_supply: Option<f64>,
+    /// Number of coins that can ever exist; null if there is no limit, or if the provider does not report it.
+    #[schema(example = 21_000_000.0)]
+    pub max_supply: Option<f64>,
+    /// Highest price of the last 24 hours.
+    #[schema(example = 71_615.67)]
+    pub high_24h: Option<f64>,
+    /// Lowest price of the last 24 hours.
+    #[schema(example = 68_105.1)]
+    pub low_24h: Option<f64>,
+    /// Highest price ever (all-time high), in the first configured currency; in another one, that price at the rate of today.
+    #[schema(example = 98_296.02)]
+    pub ath: Option<f64>,
+    /// Time of `ath`.
+    pub ath_at: Option<DateTime<Utc>>,
+    /// HTTPS address of the logo, at the provider; null if none has reported one.
+    #[schema(max_length = 300, example = "https://s2.coinmarketcap.com/static/img/coins/64x64/1.png")]
+    pub image: Option<String>,
+    /// Tags of the provider, at most 30; empty if none has reported any.
+    #[schema(max_items = 30, example = json!(["mineable", "pow", "store-of-value"]))]
+    pub tags: Vec<String>,
+    /// Last price of each hour of the last 7 days, the oldest first, at most 168: hours without a price are left out. Only
+    /// with `sparkline=true` or if `fields` names it; null without history.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<f64>>, required = false, max_items = 168, example = json!([69_980.4, 70_105.1, 70_211.44]))]
+    pub sparkline_7d: Option<Option<Vec<f64>>>,
     /// When the provider last updated this price; null if it does not report that.
     pub updated_at: Option<DateTime<Utc>>,
     /// The amounts and changes again, in one object with their currency.
@@ -86,9 +117,23 @@ pub struct Quote {
     /// Change of the price within 7 days, in percent.
     #[schema(example = 7.09)]
     pub percent_change_7d: Option<f64>,
+    /// Change of the price within 30 days, in percent.
+    #[schema(example = 10.6)]
+    pub percent_change_30d: Option<f64>,
     /// Price times circulating supply.
     #[schema(example = 1_400_804_910_814.55)]
     pub market_cap: Option<f64>,
+    /// Highest price of the last 24 hours.
+    #[schema(example = 71_615.67)]
+    pub high_24h: Option<f64>,
+    /// Lowest price of the last 24 hours.
+    #[schema(example = 68_105.1)]
+    pub low_24h: Option<f64>,
+    /// Highest price ever (all-time high), in the first configured currency; in another one, that price at the rate of today.
+    #[schema(example = 98_296.02)]
+    pub ath: Option<f64>,
+    /// Time of `ath`.
+    pub ath_at: Option<DateTime<Utc>>,
 }
 
 /// The numbers of a coin in one currency; None if the provider did not report them. [`Coin`] documents the fields.
@@ -101,12 +146,29 @@ pub struct Numbers {
     pub percent_change_1h: Option<f64>,
     pub percent_change_24h: Option<f64>,
     pub percent_change_7d: Option<f64>,
+    pub percent_change_30d: Option<f64>,
     pub market_cap: Option<f64>,
+    pub circulating_supply: Option<f64>,
+    pub max_supply: Option<f64>,
+    pub high_24h: Option<f64>,
+    pub low_24h: Option<f64>,
+    pub ath: Option<f64>,
+    pub ath_at: Option<DateTime<Utc>>,
+}
+
+/// Describes a coin by what is the same in every snapshot.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Profile {
+    /// HTTPS address of the logo.
+    pub image: Option<String>,
+    /// None if the provider has no tags.
+    pub tags: Option<Vec<String>>,
 }
 
 impl Coin {
     pub fn new(
         identity: Identity,
+        profile: Profile,
         rank: i32,
         social: Option<Social>,
         numbers: Numbers,
@@ -114,40 +176,31 @@ impl Coin {
         currency: &str,
     ) -> Self {
         let Identity { id, symbol, name, slug } = identity;
-        let Numbers {
-            price,
-            volume_24h,
-            volume_change_24h,
-            percent_change_1h,
-            percent_change_24h,
-            percent_change_7d,
-            market_cap,
-        } = numbers;
-        let quote = Quote {
-            currency: currency.to_owned(),
-            price,
-            volume_24h,
-            volume_change_24h,
-            percent_change_1h,
-            percent_change_24h,
-            percent_change_7d,
-            market_cap,
-        };
         Self {
             id,
             symbol,
             name,
             slug,
             rank,
-            price,
-            volume_24h,
-            volume_change_24h,
-            percent_change_1h,
-            percent_change_24h,
-            percent_change_7d,
-            market_cap,
+            quote: Quote::new(&numbers, currency),
+            price: numbers.price,
+            volume_24h: numbers.volume_24h,
+            volume_change_24h: numbers.volume_change_24h,
+            percent_change_1h: numbers.percent_change_1h,
+            percent_change_24h: numbers.percent_change_24h,
+            percent_change_7d: numbers.percent_change_7d,
+            percent_change_30d: numbers.percent_change_30d,
+            market_cap: numbers.market_cap,
+            circulating_supply: numbers.circulating_supply,
+            max_supply: numbers.max_supply,
+            high_24h: numbers.high_24h,
+            low_24h: numbers.low_24h,
+            ath: numbers.ath,
+            ath_at: numbers.ath_at,
+            image: profile.image,
+            tags: profile.tags.unwrap_or_default(),
+            sparkline_7d: None,
             updated_at,
-            quote,
             social,
         }
     }
@@ -160,7 +213,38 @@ impl Coin {
             percent_change_1h: self.percent_change_1h,
             percent_change_24h: self.percent_change_24h,
             percent_change_7d: self.percent_change_7d,
+            percent_change_30d: self.percent_change_30d,
             market_cap: self.market_cap,
+            circulating_supply: self.circulating_supply,
+            max_supply: self.max_supply,
+            high_24h: self.high_24h,
+            low_24h: self.low_24h,
+            ath: self.ath,
+            ath_at: self.ath_at,
+        }
+    }
+
+    pub fn profile(&self) -> Profile {
+        Profile { image: self.image.clone(), tags: Some(self.tags.clone()) }
+    }
+}
+
+impl Quote {
+    fn new(numbers: &Numbers, currency: &str) -> Self {
+        Self {
+            currency: currency.to_owned(),
+            price: numbers.price,
+            volume_24h: numbers.volume_24h,
+            volume_change_24h: numbers.volume_change_24h,
+            percent_change_1h: numbers.percent_change_1h,
+            percent_change_24h: numbers.percent_change_24h,
+            percent_change_7d: numbers.percent_change_7d,
+            percent_change_30d: numbers.percent_change_30d,
+            market_cap: numbers.market_cap,
+            high_24h: numbers.high_24h,
+            low_24h: numbers.low_24h,
+            ath: numbers.ath,
+            ath_at: numbers.ath_at,
         }
     }
 }
@@ -196,6 +280,15 @@ pub struct Snapshot {
     pub coins: Vec<Coin>,
     /// The newest points of each coin's history in five-minute steps, the oldest first.
     pub recent: HashMap<CoinId, Vec<Point>>,
+    /// The last price of each of the last 168 hours that has one, the oldest first.
+    pub sparklines: HashMap<CoinId, Vec<f64>>,
+}
+
+impl Snapshot {
+    /// Returns a coin with its sparkline.
+    pub fn with_sparkline(&self, coin: &Coin) -> Coin {
+        Coin { sparkline_7d: Some(self.sparklines.get(&coin.id).cloned()), ..coin.clone() }
+    }
 }
 
 /// The exchange rate between a snapshot's currency and another one.
@@ -210,6 +303,8 @@ pub struct Rate {
     pub percent_change_1h: Option<f64>,
     pub percent_change_24h: Option<f64>,
     pub percent_change_7d: Option<f64>,
+    /// None if the provider does not state it: our own history of rates is shorter.
+    pub percent_change_30d: Option<f64>,
 }
 
 /// A complete report of a provider, as it was fetched.
@@ -228,6 +323,7 @@ pub struct Entry {
     pub name: String,
     pub slug: String,
     pub rank: i32,
+    pub profile: Profile,
     pub numbers: Numbers,
     /// When the provider last updated the price.
     pub updated_at: Option<DateTime<Utc>>,
@@ -259,4 +355,5 @@ pub struct RateChanges {
     pub hour: Option<f64>,
     pub day: Option<f64>,
     pub week: Option<f64>,
+    pub month: Option<f64>,
 }

@@ -38,7 +38,12 @@ pub struct Row {
     pub percent_change_1h: Option<f64>,
     pub percent_change_24h: Option<f64>,
     pub percent_change_7d: Option<f64>,
+    pub percent_change_30d: Option<f64>,
     pub market_cap: Option<f64>,
+    pub circulating_supply: f64,
+    /// Of the prices at each of the last 24 hours, and now.
+    pub high_24h: Option<f64>,
+    pub low_24h: Option<f64>,
 }
 
 /// Prices of the past, with the amounts of the same time.
@@ -85,11 +90,14 @@ impl World {
         let now = Quoted::new(self, currency, at)?;
         let before = |hours| Quoted::new(self, currency, at - TimeDelta::hours(hours));
         let (hour, day, week, two_days) = (before(1)?, before(24)?, before(7 * 24)?, before(48)?);
+        let month = before(30 * 24)?;
+        let hours: Vec<Quoted> = (1..=24).map(before).collect::<Option<_>>()?;
         let mut rows: Vec<Row> = self
             .coins(at)
             .iter()
             .map(|coin| {
                 let volume = now.volume(coin, &day);
+                let prices = || [&now].into_iter().chain(&hours).map(|quoted| quoted.price(coin));
                 Row {
                     id: coin.id,
                     symbol: coin.symbol,
@@ -101,7 +109,11 @@ impl World {
                     percent_change_1h: Some(change(now.price(coin), hour.price(coin))),
                     percent_change_24h: Some(change(now.price(coin), day.price(coin))),
                     percent_change_7d: Some(change(now.price(coin), week.price(coin))),
+                    percent_change_30d: Some(change(now.price(coin), month.price(coin))),
                     market_cap: Some(significant(now.price(coin) * coin.supply)),
+                    circulating_supply: coin.supply,
+                    high_24h: prices().reduce(f64::max).map(significant),
+                    low_24h: prices().reduce(f64::min).map(significant),
                 }
             })
             .collect();
@@ -221,6 +233,9 @@ fn leave_out(row: &mut Row) {
             row.percent_change_1h = None;
             row.percent_change_24h = None;
             row.percent_change_7d = None;
+            row.percent_change_30d = None;
+            row.high_24h = None;
+            row.low_24h = None;
         }
         "litecoin" => row.percent_change_24h = Some(1_234_567.89),
         "monero" => row.percent_change_24h = Some(-99.99),

@@ -40,7 +40,7 @@ use crate::config::Mask;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// In bytes; the longest list of a provider has about 3 MB.
-const MAX_BODY_SIZE: usize = 8 * 1024 * 1024;
+pub const MAX_BODY_SIZE: usize = 8 * 1024 * 1024;
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 const MAX_TRIES: u32 = 3;
 /// The wait after a 429 that does not state one.

@@ -57,16 +57,19 @@ mod coins {
     mod history;
     mod list;
     mod portfolio;
+    mod sparklines;
     mod stream;
     mod trending;
     mod watchlist;
 }
 mod market {
+    mod backfill;
     mod coinmarketcap;
     mod currencies;
     mod failover;
     mod identity;
     mod providers;
+    mod rows;
     mod simulation;
     mod staleness;
     mod sync;

@@ -2,30 +2,37 @@
 //!
 //! Source: the provider's API documentation (docs.coingecko.com). A demo key allows 10,000 calls a month; without a key
 //! calls are limited by address. There is no `volume_change_24h`: that comes from our own history. Rates come from
-//! `/simple/price`, in one call for all currencies.
+//! `/simple/price`, in one call for all currencies, and the past of a coin from `/coins/{id}/market_chart`: at most 365 days
+//! without a paid plan.
 
 use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use reqwest::RequestBuilder;
+use reqwest::{RequestBuilder, StatusCode};
 use serde::Deserialize;
 
 use super::{
     super::{
         currency::change_of_rate,
-        model::{Numbers, RateChanges, Report},
+        model::{Numbers, Profile, RateChanges, Report},
+        store::Step,
     },
-    Call, Provider, Rates,
+    Call, Past, PastValue, Provider, Rates, in_path,
     listing::{self, Listing},
 };
 use crate::{
     config::{KeySpec, PlanSpec, ProviderSpec, UrlSpec},
-    upstream::{Advice, Answer, Failure, Readable},
+    upstream::{Advice, Answer, Failure, MAX_BODY_SIZE, Readable},
 };
 
 /// The coin whose prices give the rates between currencies: it has a price in every currency.
 const COIN_FOR_RATES: &str = "bitcoin";
+
+/// In bytes; 90 days in hours have about 250 kB.
+const MAX_PAST_SIZE: usize = 1024 * 1024;
+/// Of its logos.
+const DOMAIN: &str = "coingecko.com";
 
 static SPEC: ProviderSpec = ProviderSpec {
     name: "coingecko",
@@ -68,7 +75,7 @@ impl Provider for CoinGecko {
             ("per_page", &call.count.to_string()),
             ("page", "1"),
             ("sparkline", "false"),
-            ("price_change_percentage", "1h,24h,7d"),
+            ("price_change_percentage", "1h,24h,7d,30d"),
         ]);
         let answer = answer(call, request).await?;
         decode(answer.json(call.now)?, call.currency, call.count, call.now)
@@ -90,6 +97,26 @@ impl Provider for CoinGecko {
     fn cost_of_rates(&self, _: usize) -> usize {
         1
     }
+
+    fn past(&self) -> Option<&'static dyn Past> {
+        Some(&CoinGecko)
+    }
+}
+
+#[async_trait(?Send)]
+impl Past for CoinGecko {
+    fn steps(&self, _: &str) -> &'static [Step] {
+        &[Step::Day, Step::Hour]
+    }
+
+    async fn read(&self, call: Call<'_>, coin: &str, step: Step) -> Result<Vec<PastValue>, Failure> {
+        // Up to 90 days come as hours, more as days.
+        let days = if step == Step::Hour { "90" } else { "365" };
+        let path = format!("/api/v3/coins/{}/market_chart", in_path(coin)?);
+        let currency = call.currency.to_lowercase();
+        let request = request(call, &path).query(&[("vs_currency", currency.as_str()), ("days", days)]);
+        decode_past(answer_within(call, request, MAX_PAST_SIZE).await?.json(call.now)?)
+    }
 }
 
 fn request(call: Call<'_>, path: &str) -> RequestBuilder {
@@ -102,13 +129,19 @@ fn request(call: Call<'_>, path: &str) -> RequestBuilder {
 }
 
 async fn answer(call: Call<'_>, request: RequestBuilder) -> Result<Answer, Failure> {
+    answer_within(call, request, MAX_BODY_SIZE).await
+}
+
+/// As [`answer`], with a limit for the body.
+async fn answer_within(call: Call<'_>, request: RequestBuilder, max_body: usize) -> Result<Answer, Failure> {
     call.charge(1);
-    let answer = call.upstream.send(request).await?;
+    let answer = call.upstream.send_bounded(request, max_body).await?;
     if answer.status.is_success() {
         return Ok(answer);
     }
     let failure = decode_error(&answer.body).unwrap_or_else(|| answer.refusal(call.now));
-    Err(answer.add_retry_after(failure, call.now))
+    let isolated = failure.isolated || answer.status == StatusCode::NOT_FOUND;
+    Err(answer.add_retry_after(Failure { isolated, ..failure }, call.now))
 }
 
 #[derive(Deserialize)]
@@ -124,6 +157,22 @@ struct Row {
     price_change_percentage_24h_in_currency: Option<f64>,
     price_change_percentage_7d_in_currency: Option<f64>,
     price_change_percentage_24h: Option<f64>,
+    #[serde(default, deserialize_with = "listing::optional")]
+    price_change_percentage_30d_in_currency: Option<f64>,
+    #[serde(default, deserialize_with = "listing::optional")]
+    circulating_supply: Option<f64>,
+    #[serde(default, deserialize_with = "listing::optional")]
+    max_supply: Option<f64>,
+    #[serde(default, deserialize_with = "listing::optional")]
+    high_24h: Option<f64>,
+    #[serde(default, deserialize_with = "listing::optional")]
+    low_24h: Option<f64>,
+    #[serde(default, deserialize_with = "listing::optional")]
+    ath: Option<f64>,
+    #[serde(default, deserialize_with = "listing::time")]
+    ath_date: Option<DateTime<Utc>>,
+    #[serde(default, deserialize_with = "listing::optional")]
+    image: Option<String>,
     #[serde(default, deserialize_with = "listing::time")]
     last_updated: Option<DateTime<Utc>>,
 }
@@ -137,6 +186,7 @@ fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result
         symbol: row.symbol.to_uppercase(),
         name: row.name,
         rank: row.market_cap_rank,
+        profile: Profile { image: row.image.and_then(|image| listing::image(&image, DOMAIN)), tags: None },
         numbers: Numbers {
             price: row.current_price,
             volume_24h: row.total_volume,
@@ -146,7 +196,14 @@ fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result
                 .price_change_percentage_24h_in_currency
                 .or(row.price_change_percentage_24h),
             percent_change_7d: row.price_change_percentage_7d_in_currency,
+            percent_change_30d: row.price_change_percentage_30d_in_currency,
             market_cap: row.market_cap,
+            circulating_supply: row.circulating_supply,
+            max_supply: row.max_supply,
+            high_24h: row.high_24h,
+            low_24h: row.low_24h,
+            ath: row.ath,
+            ath_at: row.ath_date,
         },
         updated_at: row.last_updated,
     });
@@ -166,6 +223,28 @@ fn decode_rates(body: &[u8], call: Call<'_>, base: &str, currencies: &[String]) 
         Some(call.rate(currency, price(currency)? / unit, RateChanges { day, ..RateChanges::default() }))
     };
     Ok(currencies.iter().filter_map(rate).collect())
+}
+
+/// Reads the three lists of a chart, which have a pair of a time in milliseconds and a number for each point.
+fn decode_past(body: &[u8]) -> Result<Vec<PastValue>, Failure> {
+    #[derive(Deserialize)]
+    struct Chart {
+        prices: Readable<(i64, Option<f64>)>,
+        #[serde(default)]
+        market_caps: Readable<(i64, Option<f64>)>,
+        #[serde(default)]
+        total_volumes: Readable<(i64, Option<f64>)>,
+    }
+    let chart: Chart = serde_json::from_slice(body)
+        .map_err(|error| decode_error(body).unwrap_or_else(|| Failure::unexpected_body(error)))?;
+    let by_time = |list: Readable<(i64, Option<f64>)>| list.items.into_iter().collect::<HashMap<_, _>>();
+    let (volumes, caps) = (by_time(chart.total_volumes), by_time(chart.market_caps));
+    let other = |numbers: &HashMap<i64, Option<f64>>, at: i64| numbers.get(&at).copied().flatten();
+    let value = |(millis, price): (i64, Option<f64>)| {
+        let at = DateTime::from_timestamp_millis(millis)?;
+        listing::past_value(at, price, other(&volumes, millis), other(&caps, millis))
+    };
+    Ok(chart.prices.items.into_iter().filter_map(value).collect())
 }
 
 /// An error in one of the provider's three shapes.
@@ -226,6 +305,15 @@ mod tests {
         );
         assert_eq!((numbers.volume_change_24h, numbers.percent_change_7d), (None, None));
         assert_eq!(numbers.market_cap, Some(1_400_804_910_815.0));
+        assert_eq!((numbers.circulating_supply, numbers.max_supply), (Some(19_951_234.0), Some(21e6)));
+        assert_eq!((numbers.high_24h, numbers.low_24h), (Some(71_615.670_942), Some(68_105.098_837)));
+        let ath_at = numbers.ath_at.map(|at| at.to_rfc3339());
+        assert_eq!(
+            (numbers.ath, ath_at.as_deref()),
+            (Some(98_296.018_94), Some("2025-10-06T18:57:42.558+00:00"))
+        );
+        let image = "https://coin-images.coingecko.com/coins/images/1/large/bitcoin.png?1696501400";
+        assert_eq!((coin.profile.image.as_deref(), &coin.profile.tags), (Some(image), &None));
     }
 
     #[test]
@@ -242,6 +330,22 @@ mod tests {
         let nested = decode_error(br#"{"error":{"status":{"error_code":10010,"error_message":"x"}}}"#);
         assert_eq!(nested.expect("a failure").advice, Advice::Stop);
         assert_eq!(decode_error(b"<html>"), None);
+    }
+
+    #[test]
+    fn a_chart_is_read_point_by_point() {
+        let body = br#"{"prices":[[1795132800000,1.5],[1795136400000,null],[1795140000000,-1],[true,2],
+            [1795143600000,2.5],[9223372036854775807,3]],
+            "market_caps":[[1795132800000,10],[1795143600000,null]],"total_volumes":[[1795132800000,7],["x"]]}"#;
+        let found = decode_past(body).expect("a chart");
+        let numbers: Vec<_> = found.iter().map(|one| (one.price, one.volume_24h, one.market_cap)).collect();
+        assert_eq!(numbers, [(1.5, Some(7.0), Some(10.0)), (2.5, None, None)]);
+        assert_eq!(found[0].at.to_rfc3339(), "2026-11-20T00:00:00+00:00");
+        for bad in ["[]", "{}", r#"{"prices":{}}"#, "<html>"] {
+            assert!(decode_past(bad.as_bytes()).is_err(), "{bad}");
+        }
+        let limited = decode_past(br#"{"status":{"error_code":429}}"#).expect_err("no chart");
+        assert_eq!(limited.advice, Advice::After(Duration::from_mins(1)));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::{
     super::{
         currency::rate_between,
-        model::{Numbers, Report},
+        model::{Numbers, Profile, Report},
     },
     Call, Provider, Rates, collect_rates,
     listing::{self, Listing},
@@ -178,6 +178,12 @@ struct Row {
     symbol: String,
     slug: String,
     cmc_rank: Option<i32>,
+    #[serde(default, deserialize_with = "listing::optional")]
+    circulating_supply: Option<f64>,
+    #[serde(default, deserialize_with = "listing::optional")]
+    max_supply: Option<f64>,
+    #[serde(default, deserialize_with = "listing::optional")]
+    tags: Option<Vec<String>>,
     quote: Quotes,
 }
 
@@ -203,6 +209,8 @@ struct Quote {
     percent_change_1h: Option<f64>,
     percent_change_24h: Option<f64>,
     percent_change_7d: Option<f64>,
+    #[serde(default, deserialize_with = "listing::optional")]
+    percent_change_30d: Option<f64>,
     market_cap: Option<f64>,
     #[serde(default, deserialize_with = "listing::time")]
     last_updated: Option<DateTime<Utc>>,
@@ -233,6 +241,14 @@ pub fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Re
     listing::build_report(listings, currency, count, status.timestamp, now)
 }
 
+/// The address of a logo, as the documentation states it.
+fn image(id: i64) -> Option<String> {
+    listing::image(
+        &format!("https://s2.coinmarketcap.com/static/img/coins/64x64/{id}.png"),
+        "coinmarketcap.com",
+    )
+}
+
 /// None for a coin without a quote in our currency.
 fn listing(row: Row, currency: &str) -> Option<Listing> {
     let quote = match row.quote {
@@ -245,6 +261,7 @@ fn listing(row: Row, currency: &str) -> Option<Listing> {
         name: row.name,
         slug: row.slug,
         rank: row.cmc_rank,
+        profile: Profile { image: image(row.id), tags: Some(row.tags.unwrap_or_default()) },
         numbers: Numbers {
             price: quote.price,
             volume_24h: quote.volume_24h,
@@ -252,7 +269,15 @@ fn listing(row: Row, currency: &str) -> Option<Listing> {
             percent_change_1h: quote.percent_change_1h,
             percent_change_24h: quote.percent_change_24h,
             percent_change_7d: quote.percent_change_7d,
+            percent_change_30d: quote.percent_change_30d,
             market_cap: quote.market_cap,
+            circulating_supply: row.circulating_supply,
+            max_supply: row.max_supply,
+            // Its answer has neither the range of the day nor the highest price ever.
+            high_24h: None,
+            low_24h: None,
+            ath: None,
+            ath_at: None,
         },
         updated_at: quote.last_updated,
     })
@@ -276,6 +301,13 @@ mod tests {
         assert_eq!((bitcoin.symbol.as_str(), bitcoin.rank), ("BTC", 1));
         assert_eq!(bitcoin.numbers.price, Some(70211.4421));
         assert_eq!(bitcoin.numbers.volume_change_24h, Some(-37.9991));
+        assert_eq!(bitcoin.numbers.percent_change_30d, Some(10.601_969_25));
+        assert_eq!(bitcoin.numbers.circulating_supply, Some(19_951_234.0));
+        assert_eq!((bitcoin.numbers.max_supply, bitcoin.numbers.ath), (Some(21e6), None));
+        let image = "https://s2.coinmarketcap.com/static/img/coins/64x64/1.png";
+        assert_eq!(bitcoin.profile.image.as_deref(), Some(image));
+        let tags = ["mineable", "pow", "store-of-value"].map(str::to_owned).to_vec();
+        assert_eq!(bitcoin.profile.tags, Some(tags));
     }
 
     #[test]

@@ -1,20 +1,23 @@
 //! Reads CoinPaprika, `GET /v1/tickers`, without a key, for non-commercial use.
 //!
 //! Source: the provider's API documentation (api.coinpaprika.com). An answer lists every coin (2 to 3 MB); the top ones are
-//! kept. The free plan allows 20,000 calls a month and three currencies per call. Rates come from bitcoin's ticker.
+//! kept. The free plan allows 20,000 calls a month and three currencies per call. Rates come from bitcoin's ticker, and the
+//! past of a coin from `/v1/tickers/{id}/historical`.
 
 use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::StatusCode;
 use serde::Deserialize;
 
 use super::{
     super::{
         currency::change_of_rate,
-        model::{Numbers, RateChanges, Report},
+        model::{Numbers, Profile, RateChanges, Report},
+        store::Step,
     },
-    Call, Provider, Rates, collect_rates,
+    Call, Past, PastValue, Provider, Rates, collect_rates, in_path,
     listing::{self, Listing},
 };
 use crate::{
@@ -51,7 +54,7 @@ impl Provider for CoinPaprika {
     }
 
     async fn report(&self, call: Call<'_>) -> Result<Report, Failure> {
-        let answer = get(call, "/v1/tickers", call.currency).await?;
+        let answer = get(call, "/v1/tickers", &[("quotes", call.currency)]).await?;
         decode(answer.json(call.now)?, call.currency, call.count, call.now)
     }
 
@@ -74,18 +77,38 @@ impl Provider for CoinPaprika {
         let alone = if currencies > 1 { currencies } else { 0 };
         currencies.div_ceil(CURRENCIES_PER_CALL) + alone
     }
+
+    fn past(&self) -> Option<&'static dyn Past> {
+        Some(&CoinPaprika)
+    }
+}
+
+#[async_trait(?Send)]
+impl Past for CoinPaprika {
+    /// Its free history is in dollars, a year in days.
+    fn steps(&self, currency: &str) -> &'static [Step] {
+        if currency == "USD" { &[Step::Day] } else { &[] }
+    }
+
+    async fn read(&self, call: Call<'_>, coin: &str, _: Step) -> Result<Vec<PastValue>, Failure> {
+        // Refused if it is a minute more than a year ago.
+        let start = (call.now - TimeDelta::days(364)).date_naive().to_string();
+        let query = [("start", start.as_str()), ("interval", "1d"), ("limit", "400"), ("quote", "usd")];
+        let answer = get(call, &format!("/v1/tickers/{}/historical", in_path(coin)?), &query).await?;
+        decode_past(answer.json(call.now)?)
+    }
 }
 
 async fn read_rates(call: Call<'_>, base: &str, currencies: &[String]) -> Result<Rates, Failure> {
     let quotes = format!("{base},{}", currencies.join(","));
-    let answer = get(call, "/v1/tickers/btc-bitcoin", &quotes).await?;
+    let answer = get(call, "/v1/tickers/btc-bitcoin", &[("quotes", &quotes)]).await?;
     decode_rates(answer.json(call.now)?, call, base, currencies)
 }
 
-async fn get(call: Call<'_>, path: &str, quotes: &str) -> Result<Answer, Failure> {
+async fn get(call: Call<'_>, path: &str, query: &[(&str, &str)]) -> Result<Answer, Failure> {
     call.charge(1);
     let url = format!("{}{path}", call.settings.url);
-    let answer = call.upstream.send(call.upstream.get(&url).query(&[("quotes", quotes)])).await?;
+    let answer = call.upstream.send(call.upstream.get(&url).query(query)).await?;
     if answer.status.is_success() {
         return Ok(answer);
     }
@@ -96,7 +119,9 @@ async fn get(call: Call<'_>, path: &str, quotes: &str) -> Result<Answer, Failure
         _ => Advice::BackOff,
     };
     let failure = decode_error(&answer.body).map(|text| Failure::new(advice, text));
-    Err(answer.add_retry_after(failure.unwrap_or_else(|| answer.refusal(call.now)), call.now))
+    let failure = failure.unwrap_or_else(|| answer.refusal(call.now));
+    let isolated = failure.isolated || answer.status == StatusCode::NOT_FOUND;
+    Err(answer.add_retry_after(Failure { isolated, ..failure }, call.now))
 }
 
 #[derive(Deserialize)]
@@ -105,6 +130,11 @@ struct Row {
     symbol: String,
     name: String,
     rank: Option<i32>,
+    #[serde(default, deserialize_with = "listing::optional")]
+    circulating_supply: Option<f64>,
+    /// 0 for no limit.
+    #[serde(default, deserialize_with = "listing::optional")]
+    max_supply: Option<f64>,
     #[serde(default, deserialize_with = "listing::time")]
     last_updated: Option<DateTime<Utc>>,
     quotes: HashMap<String, Quote>,
@@ -118,7 +148,13 @@ struct Quote {
     percent_change_1h: Option<f64>,
     percent_change_24h: Option<f64>,
     percent_change_7d: Option<f64>,
+    #[serde(default, deserialize_with = "listing::optional")]
+    percent_change_30d: Option<f64>,
     market_cap: Option<f64>,
+    #[serde(default, deserialize_with = "listing::optional")]
+    ath_price: Option<f64>,
+    #[serde(default, deserialize_with = "listing::time")]
+    ath_date: Option<DateTime<Utc>>,
 }
 
 fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result<Report, Failure> {
@@ -140,6 +176,7 @@ fn listing(row: Row, quote: &Quote) -> Option<Listing> {
         symbol: row.symbol,
         name: row.name,
         rank: row.rank,
+        profile: Profile { image: image(&row.id), tags: None },
         numbers: Numbers {
             price: quote.price,
             volume_24h: quote.volume_24h,
@@ -147,11 +184,26 @@ fn listing(row: Row, quote: &Quote) -> Option<Listing> {
             percent_change_1h: quote.percent_change_1h,
             percent_change_24h: quote.percent_change_24h,
             percent_change_7d: quote.percent_change_7d,
+            percent_change_30d: quote.percent_change_30d,
             market_cap: quote.market_cap,
+            circulating_supply: row.circulating_supply,
+            max_supply: row.max_supply,
+            ath: quote.ath_price,
+            ath_at: quote.ath_date,
+            // Its answer has no range of the day.
+            high_24h: None,
+            low_24h: None,
         },
         updated_at: row.last_updated,
         provider_coin_id: row.id,
     })
+}
+
+/// The address of a logo, as the documentation states it.
+fn image(id: &str) -> Option<String> {
+    let is_plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let address = format!("https://static.coinpaprika.com/coin/{id}/logo.png");
+    is_plain.then(|| listing::image(&address, "coinpaprika.com")).flatten()
 }
 
 fn decode_rates(body: &[u8], call: Call<'_>, base: &str, currencies: &[String]) -> Result<Rates, Failure> {
@@ -164,10 +216,25 @@ fn decode_rates(body: &[u8], call: Call<'_>, base: &str, currencies: &[String]) 
             hour: change_of_rate(base.percent_change_1h, other.percent_change_1h),
             day: change_of_rate(base.percent_change_24h, other.percent_change_24h),
             week: change_of_rate(base.percent_change_7d, other.percent_change_7d),
+            month: change_of_rate(base.percent_change_30d, other.percent_change_30d),
         };
         Some(call.rate(currency, price / unit, changes))
     };
     Ok(currencies.iter().filter_map(rate).collect())
+}
+
+fn decode_past(body: &[u8]) -> Result<Vec<PastValue>, Failure> {
+    #[derive(Deserialize)]
+    struct Tick {
+        timestamp: DateTime<Utc>,
+        price: Option<f64>,
+        volume_24h: Option<f64>,
+        market_cap: Option<f64>,
+    }
+    let ticks: Readable<Tick> = serde_json::from_slice(body).map_err(Failure::unexpected_body)?;
+    let value =
+        |tick: &Tick| listing::past_value(tick.timestamp, tick.price, tick.volume_24h, tick.market_cap);
+    Ok(ticks.items.iter().filter_map(value).collect())
 }
 
 fn decode_error(body: &[u8]) -> Option<String> {
@@ -197,6 +264,30 @@ mod tests {
         assert_eq!((coin.symbol.as_str(), coin.slug.as_str(), coin.rank), ("BTC", "bitcoin", 1));
         assert_eq!((numbers.price, numbers.volume_change_24h), (Some(70211.4421), Some(-37.9991)));
         assert_eq!((numbers.percent_change_1h, numbers.percent_change_7d), (Some(-0.67), Some(3.18)));
+        assert_eq!((numbers.percent_change_30d, numbers.max_supply), (Some(0.0), Some(21e6)));
+        assert_eq!(
+            (numbers.ath, numbers.high_24h, numbers.circulating_supply),
+            (Some(98_296.018_94), None, None)
+        );
+        let image = "https://static.coinpaprika.com/coin/btc-bitcoin/logo.png";
+        assert_eq!(coin.profile.image.as_deref(), Some(image));
+        assert_eq!(report.entries[1].numbers.max_supply, None, "0 means no limit");
+        assert_eq!(super::image("x/../y"), None);
+    }
+
+    #[test]
+    fn the_past_is_read_tick_by_tick() {
+        let body = br#"[{"timestamp":"2026-11-19T00:00:00Z","price":1.5,"volume_24h":7,"market_cap":10},
+            {"timestamp":"yesterday","price":1},{"timestamp":"2026-11-20T00:00:00Z","price":0}, 3]"#;
+        let found = decode_past(body).expect("ticks");
+        let at = "2026-11-19T00:00:00Z".parse().expect("time");
+        assert_eq!(found, [PastValue { at, price: 1.5, volume_24h: Some(7.0), market_cap: Some(10.0) }]);
+        assert!(decode_past(br#"{"error":"id not found"}"#).is_err());
+        assert!(CoinPaprika.steps("GBP").is_empty() && CoinPaprika.steps("USD") == [Step::Day]);
+        for bad in ["", ".", "..", "a/b", "a?b", "a%2fb", "\u{e9}"] {
+            assert!(in_path(bad).is_err(), "{bad}");
+        }
+        assert_eq!(in_path("btc-bitcoin"), Ok("btc-bitcoin"));
     }
 
     #[test]

@@ -3,10 +3,14 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Datelike, Utc};
-use serde::{Deserialize, Deserializer};
+use reqwest::Url;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::super::model::{Entry, Numbers, Report};
+use super::{
+    super::model::{Entry, Numbers, Profile, Report},
+    PastValue,
+};
 use crate::upstream::{Failure, clean};
 
 /// The year in which bitcoin began; no market data is older.
@@ -17,6 +21,11 @@ const MAX_AMOUNT: f64 = 1e21;
 const MAX_CHANGE: f64 = 1e9;
 /// In characters.
 const MAX_NAME_LEN: usize = 100;
+/// In bytes.
+const MAX_IMAGE_LEN: usize = 300;
+const MAX_TAGS: usize = 30;
+/// In characters.
+const MAX_TAG_LEN: usize = 50;
 
 /// A row of a provider's list, unchecked.
 pub struct Listing {
@@ -25,6 +34,7 @@ pub struct Listing {
     pub name: String,
     pub slug: String,
     pub rank: Option<i32>,
+    pub profile: Profile,
     pub numbers: Numbers,
     /// When the provider last updated the price.
     pub updated_at: Option<DateTime<Utc>>,
@@ -34,6 +44,23 @@ pub struct Listing {
 pub fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
     let value = Option::<Value>::deserialize(deserializer)?;
     Ok(value.as_ref().and_then(Value::as_str).and_then(|text| text.parse().ok()))
+}
+
+/// Reads a value that may have another shape, which is None, for `deserialize_with`. As [`time`].
+pub fn optional<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    let value = Option::<Value>::deserialize(deserializer)?;
+    Ok(value.and_then(|value| serde_json::from_value(value).ok()))
+}
+
+/// Returns the address of a logo if it is an HTTPS address of bounded length below this domain, at the usual port.
+pub fn image(address: &str, domain: &str) -> Option<String> {
+    let url = Url::parse(address).ok().filter(|url| url.scheme() == "https" && url.port().is_none())?;
+    let host = url.host_str()?;
+    let is_below = host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    let is_plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    (is_below && is_plain && url.as_str().len() <= MAX_IMAGE_LEN).then(|| url.into())
 }
 
 /// Builds a report of the top `count` coins by rank. Of rows with the same id the first counts. A list in which fewer than
@@ -80,38 +107,66 @@ fn plausible(time: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<DateTime
 /// Checks a row; None for a coin without a rank or a name.
 fn entry(listing: Listing, now: DateTime<Utc>) -> Option<Entry> {
     let amount = |value: Option<f64>| value.filter(|value| (0.0..=MAX_AMOUNT).contains(value));
+    // Nothing is free, so a price of zero means that it is unknown; the same holds for a supply.
+    let positive = |value: Option<f64>| amount(value).filter(|value| *value > 0.0);
     let change = |value: Option<f64>| value.filter(|value| (-100.0..=MAX_CHANGE).contains(value));
     let text = |text: &str| {
         let text = clean(text.trim(), MAX_NAME_LEN);
         (!text.is_empty()).then_some(text)
     };
-    let Numbers {
-        price,
-        volume_24h,
-        volume_change_24h,
-        percent_change_1h,
-        percent_change_24h,
-        percent_change_7d,
-        market_cap,
-    } = listing.numbers;
+    let read = listing.numbers;
+    let (high_24h, low_24h) = match (positive(read.high_24h), positive(read.low_24h)) {
+        (Some(high), Some(low)) if high < low => (None, None),
+        range => range,
+    };
+    let ath = positive(read.ath);
     Some(Entry {
         provider_coin_id: text(&listing.provider_coin_id)?,
         symbol: text(&listing.symbol)?,
         name: text(&listing.name)?,
         slug: text(&listing.slug)?,
         rank: listing.rank.filter(|rank| *rank > 0)?,
+        profile: Profile { image: listing.profile.image, tags: listing.profile.tags.map(tags) },
         numbers: Numbers {
-            // Nothing is free, so a price of zero means that it is unknown.
-            price: amount(price).filter(|price| *price > 0.0),
-            volume_24h: amount(volume_24h),
-            volume_change_24h: change(volume_change_24h),
-            percent_change_1h: change(percent_change_1h),
-            percent_change_24h: change(percent_change_24h),
-            percent_change_7d: change(percent_change_7d),
-            market_cap: amount(market_cap),
+            price: positive(read.price),
+            volume_24h: amount(read.volume_24h),
+            volume_change_24h: change(read.volume_change_24h),
+            percent_change_1h: change(read.percent_change_1h),
+            percent_change_24h: change(read.percent_change_24h),
+            percent_change_7d: change(read.percent_change_7d),
+            percent_change_30d: change(read.percent_change_30d),
+            market_cap: amount(read.market_cap),
+            circulating_supply: positive(read.circulating_supply),
+            max_supply: positive(read.max_supply),
+            high_24h,
+            low_24h,
+            ath,
+            ath_at: plausible(read.ath_at, now).filter(|_| ath.is_some()),
         },
         updated_at: plausible(listing.updated_at, now),
     })
+}
+
+/// Checks a value of the past; None for an impossible price.
+pub fn past_value(
+    at: DateTime<Utc>,
+    price: Option<f64>,
+    volume_24h: Option<f64>,
+    market_cap: Option<f64>,
+) -> Option<PastValue> {
+    let amount = |value: Option<f64>| value.filter(|value| (0.0..=MAX_AMOUNT).contains(value));
+    let price = amount(price).filter(|price| *price > 0.0)?;
+    Some(PastValue { at, price, volume_24h: amount(volume_24h), market_cap: amount(market_cap) })
+}
+
+/// Cleans and bounds tags. A table shows them with spaces between them, so a space within one becomes a hyphen.
+fn tags(tags: Vec<String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    tags.iter()
+        .map(|tag| clean(&tag.split_whitespace().collect::<Vec<_>>().join("-"), MAX_TAG_LEN))
+        .filter(|tag| !tag.is_empty() && seen.insert(tag.clone()))
+        .take(MAX_TAGS)
+        .collect()
 }
 
 #[cfg(test)]
@@ -127,6 +182,7 @@ mod tests {
             name: "B".into(),
             slug: "b".into(),
             rank: Some(1),
+            profile: Profile::default(),
             numbers: Numbers { price: Some(1.0), ..Numbers::default() },
             updated_at: None,
         }
@@ -156,11 +212,54 @@ mod tests {
             percent_change_24h: Some(f64::NAN),
             percent_change_7d: Some(1e10),
             volume_change_24h: Some(-100.0),
+            high_24h: Some(1.0),
+            low_24h: Some(1.1),
+            circulating_supply: Some(0.0),
+            max_supply: Some(1e22),
+            ath: Some(-1.0),
+            ath_at: Some(DateTime::UNIX_EPOCH),
+            percent_change_30d: Some(-101.0),
         };
         let numbers = &read(vec![Listing { numbers: odd, ..listing(1) }])[0];
         assert_eq!((numbers.volume_24h, numbers.market_cap), (None, None));
         assert_eq!((numbers.percent_change_1h, numbers.percent_change_24h), (None, None));
         assert_eq!((numbers.percent_change_7d, numbers.volume_change_24h), (None, Some(-100.0)));
+        assert_eq!((numbers.high_24h, numbers.low_24h, numbers.percent_change_30d), (None, None, None));
+        assert_eq!((numbers.circulating_supply, numbers.max_supply), (None, None));
+        assert_eq!((numbers.ath, numbers.ath_at), (None, None));
+    }
+
+    #[test]
+    fn an_image_is_an_https_address_of_the_provider() {
+        let read = |address: &str| image(address, "coingecko.com");
+        let good = "https://coin-images.coingecko.com/coins/images/1/large/bitcoin.png?1696501400";
+        assert_eq!(read(good).as_deref(), Some(good));
+        assert_eq!(read("https://coingecko.com/a b").as_deref(), Some("https://coingecko.com/a%20b"));
+        let long = format!("https://coingecko.com/{}", "x".repeat(300));
+        for bad in [
+            "missing_large.png",
+            "",
+            "http://coingecko.com/a.png",
+            "https://evilcoingecko.com/a.png",
+            "https://coingecko.com.evil.example/a.png",
+            "https://coingecko.com@evil.example/a.png",
+            "https://me:key@coingecko.com/a.png",
+            "https://coingecko.com:8443/a.png",
+            "javascript:alert(1)//coingecko.com",
+            "data:image/png;base64,AAAA",
+            &long,
+        ] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn tags_are_clean_few_and_different() {
+        let read = |given: &[&str]| tags(given.iter().map(|tag| (*tag).to_owned()).collect());
+        assert_eq!(read(&["pow", " layer  1 ", "pow", "", " ", "a\u{202e}b"]), ["pow", "layer-1", "ab"]);
+        let many: Vec<_> = (0..99).map(|n| format!("{n}{}", "x".repeat(99))).collect();
+        let kept = tags(many);
+        assert!(kept.len() == MAX_TAGS && kept.iter().all(|tag| tag.chars().count() == MAX_TAG_LEN));
     }
 
     #[test]

@@ -12,7 +12,10 @@ use std::cell::Cell;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::model::{RateChanges, ReadRate, Report};
+use super::{
+    model::{RateChanges, ReadRate, Report},
+    store::Step,
+};
 use crate::{
     config::{Coins, ProviderSettings, ProviderSpec},
     simulation::World,
@@ -69,10 +72,55 @@ pub trait Provider: Sync {
     /// The most credits or calls that [`Provider::rates`] uses for so many currencies.
     fn cost_of_rates(&self, currencies: usize) -> usize;
 
+    /// Its own history of coins, if it has one.
+    fn past(&self) -> Option<&'static dyn Past> {
+        None
+    }
+
     /// The name in `COINS_PROVIDERS` and in `source`.
     fn name(&self) -> &'static str {
         self.spec().name
     }
+}
+
+/// Reports the past of a coin.
+#[async_trait(?Send)]
+pub trait Past: Sync {
+    /// The lengths of the intervals in which it has a history in this currency, without a paid plan.
+    fn steps(&self, currency: &str) -> &'static [Step];
+
+    /// Fetches what it has of a coin, in intervals of this length or more often, in one call. The coin has its own id.
+    async fn read(&self, call: Call<'_>, coin: &str, step: Step) -> Result<Vec<PastValue>, Failure>;
+}
+
+/// The market data of a coin at a time in the past.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PastValue {
+    pub at: DateTime<Utc>,
+    pub price: f64,
+    pub volume_24h: Option<f64>,
+    pub market_cap: Option<f64>,
+}
+
+/// A provider with its history.
+#[derive(Clone, Copy)]
+pub struct PastSource {
+    pub provider: &'static dyn Provider,
+    pub past: &'static dyn Past,
+}
+
+/// Returns the configured providers that have a history, in the order in which they are tried.
+pub fn past(settings: &Coins) -> Vec<PastSource> {
+    real(settings).filter_map(|provider| Some(PastSource { provider, past: provider.past()? })).collect()
+}
+
+/// Checks that the id of a coin can be part of a path as it is.
+fn in_path(id: &str) -> Result<&str, Failure> {
+    let is_plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    if is_plain && id.bytes().any(|byte| byte.is_ascii_alphanumeric()) {
+        return Ok(id);
+    }
+    Err(Failure::unexpected_body("the id of the coin is no part of a path"))
 }
 
 /// The parameters of a call of a provider.

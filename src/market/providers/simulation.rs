@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    super::model::{Entry, Numbers, RateChanges, Report},
+    super::model::{Entry, Numbers, Profile, RateChanges, Report},
     Call, Provider, Rates, coinmarketcap,
 };
 use crate::{
@@ -82,7 +82,12 @@ impl Provider for Simulation {
         let rate = |code: &String| {
             let units = ratio(code, 0)?;
             let change = |hours| Some((units / ratio(code, hours)? - 1.0) * 100.0);
-            let changes = RateChanges { hour: change(1), day: change(24), week: change(7 * 24) };
+            let changes = RateChanges {
+                hour: change(1),
+                day: change(24),
+                week: change(7 * 24),
+                month: change(30 * 24),
+            };
             Some(call.rate(code, units, changes))
         };
         Ok(currencies.iter().filter(|code| **code != report.currency).filter_map(rate).collect())
@@ -114,6 +119,7 @@ fn entry(rank: i32, row: Row, at: DateTime<Utc>) -> Entry {
         name: row.name.into(),
         slug: row.slug.into(),
         rank,
+        profile: Profile::default(),
         numbers: Numbers {
             price: row.price,
             volume_24h: row.volume_24h,
@@ -121,7 +127,14 @@ fn entry(rank: i32, row: Row, at: DateTime<Utc>) -> Entry {
             percent_change_1h: row.percent_change_1h,
             percent_change_24h: row.percent_change_24h,
             percent_change_7d: row.percent_change_7d,
+            percent_change_30d: row.percent_change_30d,
             market_cap: row.market_cap,
+            circulating_supply: Some(row.circulating_supply),
+            max_supply: None,
+            high_24h: row.high_24h,
+            low_24h: row.low_24h,
+            ath: None,
+            ath_at: None,
         },
         updated_at: row.price.map(|_| at),
     }

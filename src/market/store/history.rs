@@ -3,6 +3,8 @@
 //! A point stands at the time of its data, not of the sync that read it. Snapshots that repeat data of the same time
 //! (`coin_snapshots.is_repeat`) add nothing.
 //!
+//! Points of 4 hours and of weeks are made of hours and days when they are read, those of 15 minutes of snapshots.
+//!
 //! A roll-up covers whole intervals up to `coin_rollups.done_until`. It may be repeated, late or interrupted: later intervals
 //! are read from the snapshots, so a response is always complete.
 
@@ -43,28 +45,52 @@ const MAX_RECENT_SNAPSHOTS: i64 = 600;
 pub enum Step {
     #[serde(rename = "5m")]
     FiveMinutes,
+    #[serde(rename = "15m")]
+    QuarterHour,
     #[default]
     #[serde(rename = "1h")]
     Hour,
+    #[serde(rename = "4h")]
+    FourHours,
     #[serde(rename = "1d")]
     Day,
+    #[serde(rename = "1w")]
+    Week,
 }
 
 impl Step {
     pub fn seconds(self) -> i32 {
         match self {
             Self::FiveMinutes => 300,
+            Self::QuarterHour => 900,
             Self::Hour => 3600,
+            Self::FourHours => 14_400,
             Self::Day => 86_400,
+            Self::Week => 604_800,
+        }
+    }
+
+    /// Seconds from the beginning of 1970, a Thursday, to the first interval: weeks begin on Monday (ISO 8601).
+    fn offset(self) -> i32 {
+        if self == Self::Week { 4 * 86_400 } else { 0 }
+    }
+
+    /// The length of the intervals that these are made of.
+    fn part(self) -> Self {
+        match self {
+            Self::FourHours => Self::Hour,
+            Self::Week => Self::Day,
+            // Of snapshots, or stored.
+            other => other,
         }
     }
 
     /// How long points of this length are kept; None means forever.
     pub fn kept(self) -> Option<TimeDelta> {
         match self {
-            Self::FiveMinutes => Some(KEEP_SNAPSHOTS),
-            Self::Hour => Some(KEEP_HOURS),
-            Self::Day => None,
+            Self::FiveMinutes | Self::QuarterHour => Some(KEEP_SNAPSHOTS),
+            Self::Hour | Self::FourHours => Some(KEEP_HOURS),
+            Self::Day | Self::Week => None,
         }
     }
 
@@ -73,9 +99,9 @@ impl Step {
     }
 
     pub fn floor(self, at: DateTime<Utc>) -> DateTime<Utc> {
-        let seconds = i64::from(self.seconds());
-        let floor = at.timestamp().div_euclid(seconds) * seconds;
-        DateTime::from_timestamp(floor, 0).expect("at most a step before a valid time")
+        let (seconds, offset) = (i64::from(self.seconds()), i64::from(self.offset()));
+        let floor = (at.timestamp() - offset).div_euclid(seconds) * seconds;
+        DateTime::from_timestamp(floor + offset, 0).expect("at most a step before a valid time")
     }
 }
 
@@ -118,9 +144,12 @@ const NUMBERS: &str = "\
     avg(q.sentiment) AS sentiment, avg(q.popularity) AS popularity, count(*)::int AS samples, \
     array_agg(DISTINCT s.provider ORDER BY s.provider) AS sources";
 
-const SNAPSHOTS: &str = "\
+pub(super) const SNAPSHOTS: &str = "\
     FROM coin_snapshots s JOIN snapshot_rates r ON r.snapshot_id = s.id \
     JOIN coin_quotes q ON q.snapshot_id = s.id WHERE s.provider <> 'demo' AND NOT s.is_repeat";
+
+/// The columns of a point besides `at`.
+const POINT: &str = "open, high, low, close, volume_24h, market_cap, sentiment, popularity, samples, sources";
 
 /// Writes SQL for each number of which a point has the mean. Providers may leave some out, so each mean has its own weight.
 fn each_mean(sql: impl Fn(&str) -> String) -> String {
@@ -136,27 +165,59 @@ pub fn history(
     step: Step,
     limit: i64,
 ) -> QueryResult<Vec<Point>> {
-    let start = step.floor(from + step.length() - TimeDelta::microseconds(1));
-    let rolled_until = done_until(conn, step)?.unwrap_or(start);
+    let instant = TimeDelta::microseconds(1);
+    let start = step.floor(from + step.length() - instant);
+    let end = step.floor(to - instant) + step.length();
+    let rolled_until = rolled_until(conn, step.part())?.unwrap_or(end);
+    let points = if step.part() == step { "SELECT * FROM parts".to_owned() } else { grouped(step) };
     sql_query(format!(
-        "SELECT at, open, high, low, close, volume_24h, market_cap, sentiment, popularity, samples, sources \
-         FROM coin_history WHERE coin_id = $1 AND currency = $2 AND step_seconds = $3 \
-             AND at >= $4 AND at < $5 AND at < $6 \
-         UNION ALL \
-         SELECT to_timestamp(floor(extract(epoch FROM s.as_of) / $3) * $3) AS at, {NUMBERS} {SNAPSHOTS} \
-             AND q.coin_id = $1 AND r.currency = $2 \
-             AND s.as_of >= greatest($4, $6) AND s.as_of < $7 \
-         GROUP BY 1 ORDER BY at LIMIT $8"
+        "WITH parts AS ( \
+             SELECT at, {POINT}, {} FROM coin_history WHERE coin_id = $1 AND currency = $2 AND step_seconds = $3 \
+                 AND at >= $4 AND at < $5 AND at < $6 \
+             UNION ALL \
+             SELECT to_timestamp(floor(extract(epoch FROM s.as_of) / $3) * $3) AS at, {NUMBERS}, {} {SNAPSHOTS} \
+                 AND q.coin_id = $1 AND r.currency = $2 AND s.as_of >= greatest($4, $6) AND s.as_of < $5 \
+             GROUP BY 1) \
+         SELECT at, {POINT} FROM ({points}) points ORDER BY at LIMIT $7",
+        each_mean(|name| format!("{name}_samples")),
+        each_mean(|name| format!("count(q.{name})::int AS {name}_samples")),
     ))
     .bind::<BigInt, _>(coin_id)
     .bind::<Text, _>(currency)
-    .bind::<Integer, _>(step.seconds())
+    .bind::<Integer, _>(step.part().seconds())
     .bind::<Timestamptz, _>(start)
-    .bind::<Timestamptz, _>(to)
+    .bind::<Timestamptz, _>(end)
     .bind::<Timestamptz, _>(rolled_until)
-    .bind::<Timestamptz, _>(step.floor(to - TimeDelta::microseconds(1)) + step.length())
     .bind::<BigInt, _>(limit)
     .load(conn)
+}
+
+/// Writes the query that makes points of `parts`, which are shorter.
+fn grouped(step: Step) -> String {
+    let (seconds, offset) = (step.seconds(), step.offset());
+    let interval = format!(
+        "to_timestamp(floor((extract(epoch FROM at) - {offset}) / {seconds}) * {seconds} + {offset})"
+    );
+    format!(
+        "SELECT g.*, coalesce(n.sources, '{{}}') AS sources FROM ( \
+             SELECT {interval} AS at, \
+                 (array_agg(open ORDER BY at) FILTER (WHERE open IS NOT NULL))[1] AS open, \
+                 max(high) AS high, min(low) AS low, \
+                 (array_agg(close ORDER BY at DESC) FILTER (WHERE close IS NOT NULL))[1] AS close, \
+                 {}, sum(samples)::int AS samples FROM parts GROUP BY 1) g \
+         LEFT JOIN ( \
+             SELECT {interval} AS at, array_agg(DISTINCT source ORDER BY source) AS sources \
+             FROM parts, unnest(sources) AS source GROUP BY 1) n USING (at)",
+        each_mean(|name| format!("sum({name} * {name}_samples) / sum({name}_samples) AS {name}")),
+    )
+}
+
+/// Returns the time from which points are made of snapshots; earlier ones are stored. None without a snapshot.
+pub(super) fn rolled_until(conn: &mut PgConnection, step: Step) -> QueryResult<Option<DateTime<Utc>>> {
+    match done_until(conn, step)? {
+        None => next_interval(conn, step),
+        done => Ok(done),
+    }
 }
 
 /// Returns the time of the newest data of a coin; None if it has no snapshot, such as one that left the list long ago.
@@ -269,8 +330,7 @@ fn next_interval(conn: &mut PgConnection, step: Step) -> QueryResult<Option<Date
 }
 
 fn roll_up_interval(conn: &mut PgConnection, step: Step, start: DateTime<Utc>) -> QueryResult<()> {
-    const COLUMNS: &str = "open, high, low, close, volume_24h, market_cap, sentiment, popularity, samples, sources, \
-        volume_24h_samples, market_cap_samples, sentiment_samples, popularity_samples";
+    let columns = format!("{POINT}, {}", each_mean(|name| format!("{name}_samples")));
     let source = match step {
         Step::Day => format!(
             "SELECT coin_id, currency, $1::int, $2::timestamptz, \
@@ -290,9 +350,9 @@ fn roll_up_interval(conn: &mut PgConnection, step: Step, start: DateTime<Utc>) -
             each_mean(|name| format!("count(q.{name})::int")),
         ),
     };
-    let updates: Vec<_> = COLUMNS.split(", ").map(|name| format!("{name} = excluded.{name}")).collect();
+    let updates: Vec<_> = columns.split(", ").map(|name| format!("{name} = excluded.{name}")).collect();
     sql_query(format!(
-        "INSERT INTO coin_history (coin_id, currency, step_seconds, at, {COLUMNS}) {source} \
+        "INSERT INTO coin_history (coin_id, currency, step_seconds, at, {columns}) {source} \
          ON CONFLICT ON CONSTRAINT coin_history_pkey DO UPDATE SET {}",
         updates.join(", ")
     ))

@@ -73,6 +73,30 @@ pub(super) fn coin_ids(
     Ok(ids)
 }
 
+/// Stores the reported logos and tags that have changed. Those that a provider does not report are kept, so that they do not
+/// vanish while another provider stands in.
+pub(super) fn describe(
+    conn: &mut PgConnection,
+    ids: &HashMap<String, CoinId>,
+    report: &Report,
+) -> QueryResult<()> {
+    let entries = || report.entries.iter();
+    // Tags have no spaces.
+    let tags = |entry: &Entry| entry.profile.tags.as_ref().map(|tags| tags.join(" "));
+    sql_query(
+        "UPDATE coins c SET image = n.image, tags = n.tags FROM ( \
+             SELECT k.id, coalesce(r.image, k.image) AS image, \
+                 coalesce(string_to_array(r.tags, ' '), k.tags) AS tags \
+             FROM unnest($1, $2, $3) AS r (id, image, tags) JOIN coins k ON k.id = r.id \
+         ) n WHERE c.id = n.id AND (c.image, c.tags) IS DISTINCT FROM (n.image, n.tags)",
+    )
+    .bind::<Array<BigInt>, _>(entries().map(|entry| ids[&entry.provider_coin_id]).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Text>>, _>(entries().map(|one| one.profile.image.as_deref()).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Text>>, _>(entries().map(tags).collect::<Vec<_>>())
+    .execute(conn)?;
+    Ok(())
+}
+
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = coins)]
 struct StoredCoin {

@@ -1,5 +1,6 @@
 //! Stores snapshots, coins, history and slots: the SQL of the market, one file per subject.
 
+mod backfill;
 mod find;
 mod history;
 mod identity;
@@ -10,8 +11,10 @@ mod simulation;
 mod slots;
 mod snapshots;
 mod social;
+mod sparklines;
 
 pub use self::{
+    backfill::{Backfill, BackfillSource, Outcome, claim_backfill, end_backfill, insert_past, past_service},
     find::{find_coin, find_coins},
     history::roll_up,
     past::PastOfWorld,

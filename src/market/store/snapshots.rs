@@ -14,11 +14,14 @@ use diesel::{
 use super::{
     super::{
         identity::Identities,
-        model::{Coin, Entry, Identity, Market, Numbers, Rate, RateChanges, ReadRate, Report, Snapshot},
+        model::{
+            Coin, Entry, Identity, Market, Numbers, Profile, Rate, RateChanges, ReadRate, Report, Snapshot,
+        },
         providers::demo,
     },
     history::recent,
-    identity::coin_ids,
+    identity::{coin_ids, describe},
+    sparklines::sparklines,
 };
 use crate::{
     db::{
@@ -37,6 +40,13 @@ struct QuoteRow {
     #[diesel(embed)]
     numbers: Numbers,
     updated_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = coins)]
+struct ProfileRow {
+    image: Option<String>,
+    tags: Vec<Option<String>>,
 }
 
 /// A snapshot with its rate to one currency.
@@ -88,6 +98,7 @@ pub(super) fn insert(
 ) -> QueryResult<SnapshotId> {
     let Market { provider, id_namespace, report, .. } = market;
     let ids = coin_ids(conn, id_namespace, report, identities, now)?;
+    describe(conn, &ids, report)?;
     let is_repeat = is_repeat(conn, provider, report, now)?;
     let snapshot_id: SnapshotId = diesel::insert_into(coin_snapshots::table)
         .values((
@@ -170,8 +181,8 @@ fn volumes_a_day_ago(
     Ok(rows.into_iter().map(|row| (row.coin_id, row.volume)).collect())
 }
 
-/// Writes the rates of the snapshot, each with its change since an hour, a day and a week before: as the provider states it,
-/// or else from our own history of the same two currencies. The rate to its own currency is 1 and never changes.
+/// Writes the rates of the snapshot, each with its change since an hour, a day, a week and 30 days before: as the provider
+/// states it, or else, up to a week, from our own history of the same two currencies. The rate to its own currency is 1 and never changes.
 fn insert_rates(
     conn: &mut PgConnection,
     snapshot_id: SnapshotId,
@@ -191,11 +202,14 @@ fn insert_rates(
                  ORDER BY s.as_of DESC LIMIT 1)) END"
         )
     };
+    // Snapshots are not kept for 30 days.
+    let in_month = "CASE WHEN n.currency = $5 THEN 0 ELSE n.in_month END";
     sql_query(format!(
         "INSERT INTO snapshot_rates (snapshot_id, currency, rate, rated_at, \
-             percent_change_1h, percent_change_24h, percent_change_7d) \
-         SELECT $1, n.currency, n.rate, n.rated_at, {}, {}, {} \
-         FROM unnest($2, $3, $4, $7, $8, $9) AS n (currency, rate, rated_at, in_hour, in_day, in_week) \
+             percent_change_1h, percent_change_24h, percent_change_7d, percent_change_30d) \
+         SELECT $1, n.currency, n.rate, n.rated_at, {}, {}, {}, {in_month} \
+         FROM unnest($2, $3, $4, $7, $8, $9, $10) \
+             AS n (currency, rate, rated_at, in_hour, in_day, in_week, in_month) \
          ON CONFLICT ON CONSTRAINT snapshot_rates_pkey DO NOTHING",
         change("in_hour", "1 hour"),
         change("in_day", "24 hours"),
@@ -210,6 +224,7 @@ fn insert_rates(
     .bind::<Array<Nullable<Double>>, _>(all().map(|rate| rate.changes.hour).collect::<Vec<_>>())
     .bind::<Array<Nullable<Double>>, _>(all().map(|rate| rate.changes.day).collect::<Vec<_>>())
     .bind::<Array<Nullable<Double>>, _>(all().map(|rate| rate.changes.week).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Double>>, _>(all().map(|rate| rate.changes.month).collect::<Vec<_>>())
     .execute(conn)?;
     Ok(())
 }
@@ -230,6 +245,7 @@ pub fn last_rates(conn: &mut PgConnection, currency: &str) -> QueryResult<Vec<Re
             hour: rate.percent_change_1h,
             day: rate.percent_change_24h,
             week: rate.percent_change_7d,
+            month: rate.percent_change_30d,
         };
         ReadRate { currency: rate.currency, units: rate.units, changes, at }
     };
@@ -267,22 +283,27 @@ pub fn latest(
     let Some(row) = found.optional()? else { return Ok(None) };
     let coins = coins_of(conn, &row)?;
     let recent = recent(conn, &row.rate.currency)?;
+    let ids: Vec<CoinId> = coins.iter().map(|coin| coin.id).collect();
+    let sparklines = sparklines(conn, &ids, &row.rate.currency, row.as_of)?;
     let SnapshotRow { id, provider, currency, as_of, fetched_at, rate } = row;
-    Ok(Some((Snapshot { id, provider, currency, as_of, fetched_at, coins, recent }, rate)))
+    let snapshot = Snapshot { id, provider, currency, as_of, fetched_at, coins, recent, sparklines };
+    Ok(Some((snapshot, rate)))
 }
 
 fn coins_of(conn: &mut PgConnection, snapshot: &SnapshotRow) -> QueryResult<Vec<Coin>> {
-    let rows: Vec<(QuoteRow, Identity)> = coin_quotes::table
+    let rows: Vec<(QuoteRow, Identity, ProfileRow)> = coin_quotes::table
         .inner_join(coins::table)
         .filter(coin_quotes::snapshot_id.eq(snapshot.id))
         .order((coin_quotes::rank, coin_quotes::coin_id))
-        .select((QuoteRow::as_select(), Identity::as_select()))
+        .select((QuoteRow::as_select(), Identity::as_select(), ProfileRow::as_select()))
         .load(conn)?;
-    let ids: Vec<CoinId> = rows.iter().map(|(_, identity)| identity.id).collect();
+    let ids: Vec<CoinId> = rows.iter().map(|(_, identity, _)| identity.id).collect();
     let mut social = social::current(conn, &ids, snapshot.as_of)?;
-    let coin = |(quote, identity): (QuoteRow, Identity)| {
+    let coin = |(quote, identity, ProfileRow { image, tags }): (QuoteRow, Identity, ProfileRow)| {
         let social = social.remove(&identity.id);
-        Coin::new(identity, quote.rank, social, quote.numbers, quote.updated_at, &snapshot.currency)
+        let profile = Profile { image, tags: Some(tags.into_iter().flatten().collect()) };
+        let QuoteRow { rank, numbers, updated_at, .. } = quote;
+        Coin::new(identity, profile, rank, social, numbers, updated_at, &snapshot.currency)
     };
     Ok(rows.into_iter().map(coin).collect())
 }

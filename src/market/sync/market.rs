@@ -193,7 +193,7 @@ impl Sync {
     }
 
     /// Makes a call whose cost is reserved, and replaces that by what the provider has charged, if it says so.
-    async fn charged<T>(
+    pub(super) async fn charged<T>(
         &self,
         provider: &'static dyn Provider,
         reserved: u32,

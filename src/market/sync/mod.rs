@@ -11,6 +11,7 @@
 //! [`Sync::add_social`] adds the new ones to the newest snapshot later, so that neither prices nor the next slot wait for a
 //! slow source. A reading has a lease of its own, so that no two replicas read the sources at the same time.
 
+mod backfill;
 mod market;
 mod simulation;
 
@@ -148,7 +149,12 @@ impl Sync {
         }
         // At most one reading waits for the one that is going on.
         let (readings, due) = mpsc::channel(1);
-        tokio::join!(self.run_schedule(&readings), self.read_sources(due), self.social.follow_streams());
+        tokio::join!(
+            self.run_schedule(&readings),
+            self.read_sources(due),
+            self.social.follow_streams(),
+            self.backfill()
+        );
     }
 
     async fn run_schedule(&self, readings: &mpsc::Sender<Reading>) {

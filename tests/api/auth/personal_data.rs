@@ -39,6 +39,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("rate_limits", "keyed hashes, as budgets"),
     ("idempotency_keys", "hashes of keys, and encrypted responses that the person has received"),
     ("audit_chains", "no personal data"),
+    ("coin_backfills", "no personal data"),
     ("coin_history", "no personal data"),
     ("coin_quotes", "no personal data"),
     ("coin_refs", "no personal data"),

@@ -196,7 +196,10 @@ async fn history_has_points_of_the_wanted_length_and_gaps_stay_gaps() {
     assert!((number("sentiment") - 0.1).abs() < 1e-9 && (number("popularity") - 1.0).abs() < 1e-9);
 
     for (metric, names) in [
-        ("price", &["at", "close", "high", "low", "open", "samples", "sources"][..]),
+        (
+            "price",
+            &["at", "close", "high", "low", "market_cap", "open", "samples", "sources", "volume_24h"][..],
+        ),
         ("sentiment", &["at", "samples", "sentiment"]),
         ("popularity", &["at", "popularity", "samples"]),
     ] {
@@ -312,4 +315,134 @@ async fn nothing_is_rolled_up_that_later_data_may_belong_to() {
         ))
     };
     assert_eq!((count(180, 120), count(120, 0)), (1, 0));
+}
+
+/// Writes rolled-up hours of bitcoin: the price of each is its number from the start.
+fn roll_up_hours(app: &App, coin: i64, start: DateTime<Utc>, count: i32, step_seconds: i32) {
+    sql_query(
+        "INSERT INTO coin_history (coin_id, currency, step_seconds, at, open, high, low, close, volume_24h, \
+             market_cap, sentiment, popularity, samples, sources, volume_24h_samples, market_cap_samples, \
+             sentiment_samples, popularity_samples) \
+         SELECT $1, 'GBP', $4, $2 + n * $4 * interval '1 second', n, n + 0.75, n - 0.25, n + 0.5, n, 1000 + n, NULL, NULL, \
+             1, ARRAY[CASE WHEN n % 2 = 0 THEN 'coingecko' ELSE 'coinpaprika' END], 1 + n % 2, 1, 0, 0 \
+         FROM generate_series(0, $3 - 1) n",
+    )
+    .bind::<BigInt, _>(coin)
+    .bind::<Timestamptz, _>(start)
+    .bind::<diesel::sql_types::Integer, _>(count)
+    .bind::<diesel::sql_types::Integer, _>(step_seconds)
+    .execute(&mut app.sql())
+    .unwrap();
+}
+
+fn in_utc(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+#[tokio::test]
+async fn points_of_four_hours_and_of_weeks_are_made_of_hours_and_days() {
+    let app = App::start();
+    let user = app.user().await;
+    let bitcoin = user.get(&format!("{COINS}/btc")).await.assert(200).json()["data"]["id"].as_i64().unwrap();
+    let day = (app.clock.now() - TimeDelta::days(3)).date_naive().and_hms_opt(0, 0, 0).unwrap().and_utc();
+    roll_up_hours(&app, bitcoin, day, 24, 3600);
+    let read = async |query: &str| user.get(&format!("{COINS}/btc/history?{query}")).await.assert(200).json();
+    let body = read("interval=4h").await;
+    assert_eq!((points(&body).len(), &body["interval_seconds"]), (6, &14_400.into()), "{body}");
+    let second = &points(&body)[1];
+    assert_eq!(second["at"], in_utc(day + TimeDelta::hours(4)));
+    // Of hours 4 to 7; odd hours weigh two in the mean of the volume.
+    let prices = ["open", "high", "low", "close"].map(|name| second[name].as_f64().unwrap());
+    assert_eq!(prices, [4.0, 7.75, 3.75, 7.5]);
+    assert!(close(&second["volume_24h"], (4.0 + 2.0 * 5.0 + 6.0 + 2.0 * 7.0) / 6.0), "{second}");
+    assert!(close(&second["market_cap"], 1005.5), "{second}");
+    assert_eq!((&second["samples"], &second["sources"]), (&4.into(), &json!(["coingecko", "coinpaprika"])));
+
+    // Three weeks of days from a Monday.
+    let monday: DateTime<Utc> = "2026-08-03T00:00:00Z".parse().unwrap();
+    roll_up_hours(&app, bitcoin, monday - TimeDelta::days(1), 16, 86_400);
+    let body = read("interval=1w&from=2026-07-01T00:00:00Z&to=2026-09-01T00:00:00Z").await;
+    let weeks = points(&body);
+    let begins: Vec<_> = weeks.iter().map(|week| week["at"].as_str().unwrap()).collect();
+    assert_eq!(
+        begins,
+        ["2026-07-27T00:00:00Z", "2026-08-03T00:00:00Z", "2026-08-10T00:00:00Z", "2026-08-17T00:00:00Z"]
+    );
+    assert_eq!(
+        (&weeks[1]["open"], &weeks[1]["close"], &weeks[1]["samples"]),
+        (&json!(1.0), &json!(7.5), &json!(7))
+    );
+    // A week that began before the range is no point of it.
+    let body = read("interval=1w&from=2026-08-04T00:00:00Z&to=2026-08-11T00:00:00Z").await;
+    assert_eq!((points(&body).len(), &points(&body)[0]["at"]), (1, &"2026-08-10T00:00:00Z".into()), "{body}");
+}
+
+#[tokio::test]
+async fn points_of_a_quarter_of_an_hour_are_made_of_snapshots() {
+    let app = App::start();
+    let user = app.user().await;
+    let (_, now) = with_a_day(&app, &user).await;
+    let read = async |interval: &str| {
+        let path =
+            format!("{COINS}/btc/history?interval={interval}&from={}", in_utc(now - TimeDelta::hours(6)));
+        points(&user.get(&path).await.assert(200).json()).clone()
+    };
+    let (fine, coarse) = (read("5m").await, read("15m").await);
+    assert!(coarse.len() >= 23, "{}", coarse.len());
+    for point in &coarse {
+        let at: DateTime<Utc> = point["at"].as_str().unwrap().parse().unwrap();
+        assert_eq!(at.timestamp() % 900, 0);
+        let within = |one: &&Value| {
+            let begin: DateTime<Utc> = one["at"].as_str().unwrap().parse().unwrap();
+            (at..at + TimeDelta::minutes(15)).contains(&begin)
+        };
+        let parts: Vec<_> = fine.iter().filter(within).collect();
+        let highest = parts.iter().map(|part| part["high"].as_f64().unwrap()).fold(f64::MIN, f64::max);
+        assert_eq!((&point["open"], &point["close"]), (&parts[0]["open"], &parts[parts.len() - 1]["close"]));
+        assert_eq!(point["high"], json!(highest));
+    }
+}
+
+#[tokio::test]
+async fn a_history_comes_as_arrays_on_wish() {
+    let app = App::start();
+    let user = app.user().await;
+    let bitcoin = user.get(&format!("{COINS}/btc")).await.assert(200).json()["data"]["id"].as_i64().unwrap();
+    let day = (app.clock.now() - TimeDelta::days(3)).date_naive().and_hms_opt(0, 0, 0).unwrap().and_utc();
+    roll_up_hours(&app, bitcoin, day, 24, 3600);
+    let read = async |query: &str| {
+        user.get(&format!("{COINS}/btc/history?interval=1h{query}")).await.assert(200).json()
+    };
+    let (listed, arrays) = (read("").await, read("&format=arrays").await);
+    for name in ["coin", "currency", "interval_seconds", "as_of", "attributions"] {
+        assert_eq!(arrays[name], listed[name], "{name}");
+    }
+    assert_eq!((&arrays["s"], arrays.get("data")), (&"ok".into(), None), "{arrays}");
+    let seconds: Vec<_> = points(&listed)
+        .iter()
+        .map(|point| point["at"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap().timestamp())
+        .collect();
+    assert_eq!((arrays["t"].clone(), seconds.len()), (json!(seconds), 24));
+    for (short, long) in [
+        ("o", "open"),
+        ("h", "high"),
+        ("l", "low"),
+        ("c", "close"),
+        ("v", "volume_24h"),
+        ("market_cap", "market_cap"),
+        ("sentiment", "sentiment"),
+        ("samples", "samples"),
+        ("sources", "sources"),
+    ] {
+        let column: Vec<_> = points(&listed).iter().map(|point| point[long].clone()).collect();
+        assert_eq!(arrays[short], Value::Array(column), "{short}");
+    }
+    let prices = read("&format=arrays&metric=price").await;
+    assert!(prices.get("sentiment").is_none() && prices["c"] == arrays["c"] && prices["v"] == arrays["v"]);
+    let mood = read("&format=arrays&metric=sentiment").await;
+    assert!(mood.get("c").is_none() && mood.get("v").is_none() && mood["sentiment"].is_array(), "{mood}");
+    let path = format!("{COINS}/eth/history?format=arrays");
+    let none = user.get(&path).await.assert(200).json();
+    assert_eq!((&none["s"], &none["t"], &none["c"]), (&"no_data".into(), &json!([]), &json!([])));
+    user.get(&format!("{COINS}/btc/history?format=table")).await.assert_problem(400, "malformed-query");
 }

@@ -109,8 +109,12 @@ async fn rates_are_read_once_an_hour_and_their_changes_convert_the_changes() {
 }
 
 /// By how many percent the dollar changes in [`every_provider_reports_currency_rates`].
-const CHANGES: [(&str, f64); 3] =
-    [("percent_change_1h", 1.0), ("percent_change_24h", 2.0), ("percent_change_7d", 3.0)];
+const CHANGES: [(&str, f64); 4] = [
+    ("percent_change_1h", 1.0),
+    ("percent_change_24h", 2.0),
+    ("percent_change_7d", 3.0),
+    ("percent_change_30d", 4.0),
+];
 
 /// The change of a price in dollars, from that in pounds and that of the rate.
 fn with_change(in_pounds: f64, of_rate: f64) -> f64 {
@@ -141,8 +145,10 @@ async fn every_provider_reports_currency_rates() {
             200,
             "",
             br#"{"id":"btc-bitcoin", "symbol":"BTC","name":"Bitcoin","quotes":{
-                "GBP":{"price":4, "percent_change_1h":0, "percent_change_24h":0, "percent_change_7d":0},
-                "USD":{"price":5, "percent_change_1h":1, "percent_change_24h":2, "percent_change_7d":3}}}"#
+                "GBP":{"price":4, "percent_change_1h":0, "percent_change_24h":0, "percent_change_7d":0,
+                    "percent_change_30d":0},
+                "USD":{"price":5, "percent_change_1h":1, "percent_change_24h":2, "percent_change_7d":3,
+                    "percent_change_30d":4}}}"#
                 .to_vec(),
         ),
     );

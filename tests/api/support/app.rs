@@ -42,7 +42,7 @@ pub const PRODUCTION: &[(&str, &str)] = &[
     ("DRAIN_DELAY", "0s"),
 ];
 
-const SETTINGS: [(&str, &str); 8] = [
+const SETTINGS: [(&str, &str); 9] = [
     ("BIND", "127.0.0.1:0"),
     ("PUBLIC_URL", PUBLIC_URL),
     ("BCRYPT_COST", "4"),
@@ -51,6 +51,8 @@ const SETTINGS: [(&str, &str); 8] = [
     ("WORKERS", "2"),
     // No service outside is called.
     ("COINS_PROVIDERS", "demo"),
+    // Tests count the calls of providers.
+    ("COINS_BACKFILL", "off"),
     ("SOCIAL_PROVIDERS", "none"),
 ];
 

@@ -1,0 +1,10 @@
+ALTER TABLE snapshot_rates DROP COLUMN percent_change_30d;
+ALTER TABLE coin_quotes DROP COLUMN ath_at;
+ALTER TABLE coin_quotes DROP COLUMN ath;
+ALTER TABLE coin_quotes DROP COLUMN low_24h;
+ALTER TABLE coin_quotes DROP COLUMN high_24h;
+ALTER TABLE coin_quotes DROP COLUMN max_supply;
+ALTER TABLE coin_quotes DROP COLUMN circulating_supply;
+ALTER TABLE coin_quotes DROP COLUMN percent_change_30d;
+ALTER TABLE coins DROP COLUMN tags;
+ALTER TABLE coins DROP COLUMN image;
