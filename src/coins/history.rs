@@ -74,7 +74,7 @@ enum Format {
 #[serde(untagged)]
 pub enum HistoryAnswer {
     Points(History),
-    Arrays(HistoryArrays),
+    Arrays(Box<HistoryArrays>),
 }
 
 #[derive(Serialize, ToSchema)]
@@ -253,7 +253,7 @@ pub async fn read_history(
                 data,
             })
         }
-        Format::Arrays => HistoryAnswer::Arrays(HistoryArrays {
+        Format::Arrays => HistoryAnswer::Arrays(Box::new(HistoryArrays {
             coin,
             currency,
             interval_seconds,
@@ -261,7 +261,7 @@ pub async fn read_history(
             simulated,
             attributions,
             columns: HistoryColumns::new(&points, metric),
-        }),
+        })),
     };
     Ok(respond_once(&req, &answer))
 }

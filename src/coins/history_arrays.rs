@@ -1,6 +1,6 @@
 //! Writes a history as arrays, one for each member of its points, as chart libraries take it.
 //!
-//! The names are those of the history that TradingView's UDF (Universal Data Feed) reads, so the body is one; members that
+//! The names are those of a history of the UDF (Universal Data Feed) of chart libraries, so the body is one; members that
 //! UDF does not know have their full name.
 
 use chrono::{DateTime, Utc};
@@ -54,7 +54,7 @@ pub struct HistoryColumns {
     l: Option<Vec<Option<f64>>>,
     /// Last price of each interval.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Vec<Option<f64>>, required = false, example = json!([70_211.4421]))]
+    #[schema(value_type = Vec<Option<f64>>, required = false, example = json!([70_211.442_1]))]
     c: Option<Vec<Option<f64>>>,
     /// Mean of `volume_24h` in each interval: the amount traded in 24 hours, whatever the length of the interval.
     #[serde(skip_serializing_if = "Option::is_none")]

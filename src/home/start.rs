@@ -101,7 +101,7 @@ struct Page<'a> {
             content(
                 (StartBody = "application/json", example = json!({
                     "name": "Mintage", "version": "0.1.0",
-                    "data": {"as_of": "2026-11-20T09:30:00Z", "source": "coingecko", "simulated": false, "currency": "GBP", "stale": false, "social_sources": [],
+                    "data": {"as_of": "2026-11-20T09:30:00Z", "source": "coingecko", "simulated": false, "currency": "GBP", "stale": false, "next_update_at": "2026-11-20T09:35:10Z", "social_sources": [],
                         "attribution": "Data provided by CoinGecko (https://www.coingecko.com)"},
                     "links": {"documentation": "http://127.0.0.1:8080/apidocs/",
                         "openapi": "http://127.0.0.1:8080/openapi.json",
