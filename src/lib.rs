@@ -15,6 +15,7 @@
 //! | [`upstream`] | calls to other services: bounds, back-off, budgets, outcomes |
 //! | [`sentiment`] | scores of texts and their statistics: VADER, language; pure functions |
 //! | [`simulation`] | an invented market and posts about it; pure functions |
+//! | [`pages`] | the small pages behind links in mails, for products without a frontend |
 //! | [`pictures`] | profile pictures: checked, scaled and re-encoded; served by the hash of their content |
 //! | [`users`] | accounts: reading and changing the own one, administration, limits on guessing |
 //! | [`mail`] | how mails are built and how they leave: SMTP, files, the console |

@@ -10,8 +10,8 @@ use validator::Validate;
 
 use super::{
     super::{find, portfolio, view::View},
-    metric::AlertMetric,
-    model::{Alert, Direction},
+    metric::{AlertMetric, Direction},
+    model::Alert,
     store::{self, Created, MAX_ALERTS},
 };
 use crate::{

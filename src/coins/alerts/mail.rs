@@ -10,8 +10,7 @@ use uuid::Uuid;
 
 use super::{
     ending::{AlertLinks, EndKeys},
-    metric::AlertMetric,
-    model::Direction,
+    metric::{AlertMetric, Direction},
 };
 use crate::{
     db::{CoinId, Db, UserId},

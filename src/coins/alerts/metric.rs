@@ -1,11 +1,11 @@
-//! Defines the numbers that an alert can watch, and which thresholds they can have.
+//! Defines what an alert can watch: the numbers, the side of the threshold, and which thresholds there can be.
 
 use diesel::{deserialize::FromSqlRow, expression::AsExpression, sql_types::Text};
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
 use utoipa::ToSchema;
 
-use super::{super::unit::Unit, model::Direction};
+use super::super::unit::Unit;
 use crate::db::text_enum;
 
 /// Higher than any price.
@@ -16,6 +16,41 @@ const MAX_PERCENT: f64 = 10_000.0;
 /// Hysteresis of amounts and popularity, as a fraction of the threshold.
 const DEFAULT_FRACTION: f64 = 0.02;
 const MIN_FRACTION: f64 = 0.001;
+
+/// The side of the threshold that counts as a crossing.
+#[derive(
+    AsExpression,
+    FromSqlRow,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    EnumString,
+    IntoStaticStr,
+)]
+#[diesel(sql_type = Text)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum Direction {
+    Above,
+    Below,
+}
+
+impl Direction {
+    /// Whether the value is at the threshold or beyond it.
+    pub fn is_crossed(self, value: f64, threshold: f64) -> bool {
+        match self {
+            Self::Above => value >= threshold,
+            Self::Below => value <= threshold,
+        }
+    }
+}
+
+text_enum!(Direction);
 
 /// A number that an alert watches.
 #[derive(

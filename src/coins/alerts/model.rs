@@ -1,49 +1,13 @@
 //! Defines an alert as it is stored and shown.
 
 use chrono::{DateTime, Utc};
-use diesel::{deserialize::FromSqlRow, expression::AsExpression, prelude::*, sql_types::Text};
-use serde::{Deserialize, Serialize};
-use strum::{EnumString, IntoStaticStr};
+use diesel::prelude::*;
+use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::metric::AlertMetric;
-use crate::db::{CoinId, schema::alerts, text_enum};
-
-/// The side of the threshold that counts as a crossing.
-#[derive(
-    AsExpression,
-    FromSqlRow,
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    ToSchema,
-    EnumString,
-    IntoStaticStr,
-)]
-#[diesel(sql_type = Text)]
-#[serde(rename_all = "lowercase")]
-#[strum(serialize_all = "lowercase")]
-pub enum Direction {
-    Above,
-    Below,
-}
-
-impl Direction {
-    /// Whether the value is at the threshold or beyond it.
-    pub fn is_crossed(self, value: f64, threshold: f64) -> bool {
-        match self {
-            Self::Above => value >= threshold,
-            Self::Below => value <= threshold,
-        }
-    }
-}
-
-text_enum!(Direction);
+use super::metric::{AlertMetric, Direction};
+use crate::db::{CoinId, schema::alerts};
 
 /// Sends you a mail when a number of a coin, or the value of your portfolio, crosses a threshold.
 #[derive(Clone, Queryable, Selectable, Insertable, Serialize, ToSchema)]

@@ -14,8 +14,8 @@ use uuid::Uuid;
 use super::{
     ending::MAX_ENDED,
     mail::{Basis, CoinAlertsMail, Crossing},
-    metric::AlertMetric,
-    model::{Alert, Direction},
+    metric::{AlertMetric, Direction},
+    model::Alert,
 };
 use crate::{
     db::{CoinId, SnapshotId, UserId, schema::alerts},
