@@ -119,7 +119,7 @@ async fn a_new_coin_gets_a_year_of_history_slowly() {
     let (yesterday, today) = (&days[days.len() - 2], &days[days.len() - 1]);
     assert_eq!(yesterday["at"], in_utc(now.duration_trunc(TimeDelta::days(1)).unwrap() - TimeDelta::days(1)));
     let prices = ["open", "high", "low", "close"].map(|name| yesterday[name].clone());
-    assert_eq!(json!(prices), json!([1.0; 4]));
+    assert_eq!(json!(prices), json!(vec![1.0; 4]));
     assert_eq!((&yesterday["volume_24h"], &yesterday["market_cap"]), (&json!(10.0), &json!(100.0)));
     assert_eq!((&yesterday["samples"], &yesterday["sources"]), (&json!(0), &json!(["coingecko"])));
     assert_eq!((&today["close"], &days[days.len() - 3]["close"]), (&json!(70211.4421), &json!(2.0)));
