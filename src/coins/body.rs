@@ -8,7 +8,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    market::{self, Coin},
+    db::CoinId,
+    market::{self, Coin, Identity},
     social::SocialSource,
 };
 
@@ -17,6 +18,29 @@ pub struct CoinList<'a> {
     #[serde(flatten)]
     pub provenance: Provenance,
     pub data: Vec<&'a Coin>,
+    /// Only with `watchlist=true`: watched coins of which the last sync has no data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<AbsentCoin>, required = false)]
+    pub absent: Option<Vec<AbsentCoin>>,
+}
+
+/// A coin without data in the last sync, because no provider knows it any more, or too many coins are followed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AbsentCoin {
+    #[schema(value_type = i64, example = 42)]
+    pub id: CoinId,
+    #[schema(example = "LUNC")]
+    pub symbol: String,
+    #[schema(example = "Terra Classic")]
+    pub name: String,
+    #[schema(example = "terra-luna")]
+    pub slug: String,
+}
+
+impl From<Identity> for AbsentCoin {
+    fn from(Identity { id, symbol, name, slug }: Identity) -> Self {
+        Self { id, symbol, name, slug }
+    }
 }
 
 /// Source and age of the data.

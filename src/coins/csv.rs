@@ -53,7 +53,7 @@ pub async fn read_coins_csv(
     let current = view.current(query.currency.as_deref())?;
     let watched = query.watched(&req, &me).await?;
     let snapshot = &current.snapshot;
-    let found = query.of(&snapshot.coins, watched.as_ref())?;
+    let found = query.of(snapshot, watched.as_ref())?;
     let mut text = table(&found, &fields, snapshot, &view.provenance(snapshot));
     if query.bom == Some(true) {
         text.insert(0, BYTE_ORDER_MARK);

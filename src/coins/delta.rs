@@ -25,12 +25,12 @@ pub struct Delta {
 impl Delta {
     pub fn between(old: &Snapshot, new: &Snapshot, base: String, provenance: Provenance) -> Self {
         let find = |coins: &[Coin], id| coins.iter().position(|coin: &Coin| coin.id == id);
-        let data = new.coins.iter().filter_map(|coin| match find(&old.coins, coin.id) {
+        let data = new.list().iter().filter_map(|coin| match find(old.list(), coin.id) {
             None => Some(members(coin)),
-            Some(place) => changed_members(&old.coins[place], coin),
+            Some(place) => changed_members(&old.list()[place], coin),
         });
         let data = data.collect();
-        let gone = old.coins.iter().map(|coin| coin.id).filter(|id| find(&new.coins, *id).is_none());
+        let gone = old.list().iter().map(|coin| coin.id).filter(|id| find(new.list(), *id).is_none());
         Self { provenance, base, data, removed: gone.collect() }
     }
 }

@@ -12,7 +12,7 @@ use utoipa::{
     },
 };
 
-use super::body::Provenance;
+use super::body::{AbsentCoin, Provenance};
 use crate::{
     http::Problem,
     market::{Coin, Quote, Snapshot},
@@ -184,6 +184,10 @@ pub struct SparseCoinList {
     #[serde(flatten)]
     pub provenance: Provenance,
     pub data: Vec<SparseCoin>,
+    /// Only with `watchlist=true`: watched coins of which the last sync has no data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<AbsentCoin>, required = false)]
+    pub absent: Option<Vec<AbsentCoin>>,
 }
 
 #[cfg(test)]

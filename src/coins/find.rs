@@ -31,7 +31,12 @@ pub(super) fn in_snapshot<'a>(snapshot: &'a Snapshot, name: &str) -> Result<&'a 
     }
     let name = name.to_lowercase();
     let has_name = |coin: &&Coin| coin.symbol.to_lowercase() == name || coin.slug == name;
-    let found: Vec<&Coin> = snapshot.coins.iter().filter(has_name).collect();
+    let (list, followed) = (snapshot.list(), &snapshot.coins[snapshot.list().len()..]);
+    // A coin outside of the list does not make the name of one in it ambiguous.
+    let mut found: Vec<&Coin> = list.iter().filter(has_name).collect();
+    if found.is_empty() {
+        found = followed.iter().filter(has_name).collect();
+    }
     match found.as_slice() {
         [] => Err(Problem::new(&kind::NOT_FOUND)),
         [coin] => Ok(coin),

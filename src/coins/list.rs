@@ -52,11 +52,11 @@ pub async fn list_coins(
     }
     let watched = query.watched(&req, &me).await?;
     let snapshot = &current.snapshot;
-    let found = query.of(&snapshot.coins, watched.as_ref())?;
-    let provenance = view.provenance(snapshot);
+    let found = query.of(snapshot, watched.as_ref())?;
+    let (provenance, absent) = (view.provenance(snapshot), watched.map(|watched| watched.absent(snapshot)));
     if query.has_sparklines() {
         let coins: Vec<_> = found.into_iter().map(|coin| snapshot.with_sparkline(coin)).collect();
-        return Ok(respond_once(&req, &CoinList { provenance, data: coins.iter().collect() }));
+        return Ok(respond_once(&req, &CoinList { provenance, data: coins.iter().collect(), absent }));
     }
-    Ok(respond_once(&req, &CoinList { provenance, data: found }))
+    Ok(respond_once(&req, &CoinList { provenance, data: found, absent }))
 }

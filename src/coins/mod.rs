@@ -9,6 +9,7 @@ mod csv;
 mod delta;
 mod fields;
 mod find;
+mod followed;
 mod history;
 mod history_arrays;
 mod list;

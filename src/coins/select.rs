@@ -1,17 +1,20 @@
 //! Selects and sorts coins: the query parameters that the list, the sparse list and the table share.
 
-use std::{cmp::Ordering, collections::HashSet};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, HashSet},
+};
 
 use actix_web::{HttpRequest, web::Data};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
-use super::watchlist;
+use super::{body::AbsentCoin, watchlist};
 use crate::{
     db::{CoinId, Db},
     http::{Problem, kind},
-    market::Coin,
+    market::{Coin, Identity, Snapshot},
     sentiment::Confidence,
     tokens::{
         AllowedUncounted,
@@ -68,6 +71,19 @@ pub struct Selection {
     watchlist: bool,
 }
 
+/// The coins on the user's watch list.
+pub struct Watched(BTreeMap<CoinId, Identity>);
+
+impl Watched {
+    /// Returns those of which the snapshot has no data.
+    pub fn absent(mut self, snapshot: &Snapshot) -> Vec<AbsentCoin> {
+        for coin in &snapshot.coins {
+            self.0.remove(&coin.id);
+        }
+        self.0.into_values().map(AbsentCoin::from).collect()
+    }
+}
+
 impl Selection {
     /// Whether all coins are selected, in order of rank.
     pub fn selects_everything(&self) -> bool {
@@ -116,23 +132,24 @@ impl Selection {
         &self,
         req: &HttpRequest,
         me: &AllowedUncounted<CoinsRead>,
-    ) -> Result<Option<HashSet<CoinId>>, Problem> {
+    ) -> Result<Option<Watched>, Problem> {
         if !self.watchlist {
             return Ok(None);
         }
         me.0.require::<WatchlistRead>()?;
         let db = req.app_data::<Data<Db>>().expect("set by the app");
-        Ok(Some(watchlist::ids(db, me.0.id).await?))
+        let coins = watchlist::coins(db, me.0.id).await?;
+        Ok(Some(Watched(coins.into_iter().map(|coin| (coin.id, coin)).collect())))
     }
 
-    /// Selects from the coins of a snapshot.
+    /// Selects from the list of a snapshot, or from all coins on the watch list.
     ///
     /// # Errors
     /// `validation-failed`.
     pub fn of<'a>(
         &self,
-        coins: &'a [Coin],
-        watched: Option<&HashSet<CoinId>>,
+        snapshot: &'a Snapshot,
+        watched: Option<&Watched>,
     ) -> Result<Vec<&'a Coin>, Problem> {
         let text = self.q.as_ref().map(|text| text.to_lowercase());
         let symbols: Option<HashSet<String>> =
@@ -143,12 +160,13 @@ impl Selection {
         }
         let matches = |coin: &&Coin| {
             let symbol = coin.symbol.to_lowercase();
-            watched.is_none_or(|watched| watched.contains(&coin.id))
+            watched.is_none_or(|watched| watched.0.contains_key(&coin.id))
                 && symbols.as_ref().is_none_or(|symbols| symbols.contains(&symbol))
                 && text
                     .as_ref()
                     .is_none_or(|text| coin.name.to_lowercase().contains(text) || symbol.starts_with(text))
         };
+        let coins = if watched.is_some() { &snapshot.coins } else { snapshot.list() };
         let mut found: Vec<&Coin> = coins.iter().filter(matches).collect();
         let by_default = match self.sort {
             Sort::Rank | Sort::Symbol | Sort::Name => Order::Asc,

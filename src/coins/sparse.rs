@@ -54,7 +54,14 @@ pub async fn list_sparse_coins(
     let current = view.current(query.currency.as_deref())?;
     let watched = query.watched(&req, &me).await?;
     let snapshot = &current.snapshot;
-    let found = query.of(&snapshot.coins, watched.as_ref())?;
+    let found = query.of(snapshot, watched.as_ref())?;
     let data = found.into_iter().map(|coin| fields.of(coin, snapshot)).collect();
-    Ok(respond_once(&req, &SparseCoinList { provenance: view.provenance(snapshot), data }))
+    Ok(respond_once(
+        &req,
+        &SparseCoinList {
+            provenance: view.provenance(snapshot),
+            data,
+            absent: watched.map(|watched| watched.absent(snapshot)),
+        },
+    ))
 }

@@ -125,7 +125,7 @@ pub async fn list_trending_coins(
     let found = match &*kept {
         Some((known, found)) if *known == key => found.clone(),
         _ => {
-            let coins: Vec<CoinId> = snapshot.coins.iter().map(|coin| coin.id).collect();
+            let coins: Vec<CoinId> = snapshot.list().iter().map(|coin| coin.id).collect();
             let sources = sources.clone();
             let mut found = db.query(move |conn| social::trends(conn, &coins, &sources, to, now)).await?;
             found.sort_by(|a, b| low(b).total_cmp(&low(a)).then(b.posts.count.cmp(&a.posts.count)));

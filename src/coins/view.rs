@@ -214,8 +214,9 @@ impl View {
     pub(super) fn sparklined<'a>(&self, current: &'a Current) -> &'a Prepared {
         current.sparklined.get_or_init(|| {
             let snapshot = &current.snapshot;
-            let coins: Vec<_> = snapshot.coins.iter().map(|coin| snapshot.with_sparkline(coin)).collect();
-            Prepared::new(&CoinList { provenance: self.provenance(snapshot), data: coins.iter().collect() })
+            let coins: Vec<_> = snapshot.list().iter().map(|coin| snapshot.with_sparkline(coin)).collect();
+            let (provenance, data) = (self.provenance(snapshot), coins.iter().collect());
+            Prepared::new(&CoinList { provenance, data, absent: None })
         })
     }
 
@@ -281,8 +282,8 @@ impl View {
         };
         let changes = [sources.next_change(now), provenance.next_update_at];
         let renew_at = changes.into_iter().flatten().fold(market, DateTime::min);
-        let data = snapshot.coins.iter().collect();
-        let whole = Prepared::new(&CoinList { provenance: provenance.clone(), data });
+        let data = snapshot.list().iter().collect();
+        let whole = Prepared::new(&CoinList { provenance: provenance.clone(), data, absent: None });
         let version = Version::of(&snapshot);
         let event = event(version, "snapshot", whole.plain());
         Arc::new(Current {
@@ -407,6 +408,7 @@ mod tests {
                 as_of: DateTime::UNIX_EPOCH,
                 fetched_at: DateTime::UNIX_EPOCH,
                 coins: Vec::new(),
+                listed: 0,
                 recent: HashMap::new(),
                 sparklines: HashMap::new(),
             };

@@ -23,6 +23,8 @@ pub struct Coins {
     pub currencies: Vec<String>,
     /// Number of coins, the largest by market capitalisation.
     pub count: u32,
+    /// The most coins outside of the list that are read because users follow them.
+    pub followed: u32,
     pub sync_interval: Duration,
     /// Whether the history of coins from before they were synced is read from providers.
     pub backfill: bool,
@@ -59,6 +61,7 @@ impl Coins {
             provider_settings,
             currencies: read_currencies(env),
             count: env.number("COINS_COUNT", 20, 1..=250),
+            followed: env.number("COINS_FOLLOWED", 250, 0..=250),
             backfill: env.switch("COINS_BACKFILL", true),
             alerts_min_posts: env.number("ALERTS_MIN_POSTS", 10, 1..=100),
             sync_interval,

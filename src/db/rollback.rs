@@ -31,7 +31,7 @@ macro_rules! down {
 }
 
 /// The files that delete or change rows; `tests/schema.rs` finds those that are missing here.
-const DOWNS: [(&str, &str); 9] = [
+const DOWNS: [(&str, &str); 10] = [
     down!("2026-11-20-100800_social_fingerprints"),
     down!("2026-11-21-100200_budgets"),
     down!("2026-11-23-100200_user_administration"),
@@ -41,6 +41,7 @@ const DOWNS: [(&str, &str); 9] = [
     down!("2026-11-25-120000_social_samples"),
     down!("2026-11-25-140000_simulation"),
     down!("2026-11-25-170000_alert_metrics"),
+    down!("2026-11-25-180000_followed_coins"),
 ];
 
 /// What reverting this migration means for the rows that it deletes or changes, in sentences.

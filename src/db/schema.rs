@@ -144,6 +144,7 @@ diesel::table! {
         low_24h -> Nullable<Float8>,
         ath -> Nullable<Float8>,
         ath_at -> Nullable<Timestamptz>,
+        is_listed -> Bool,
     }
 }
 

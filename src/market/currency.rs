@@ -101,6 +101,7 @@ mod tests {
             name: "B".into(),
             slug: "b".into(),
             rank: 1,
+            is_listed: true,
             profile: Profile::default(),
             numbers: numbers(price, 0.0),
             updated_at: None,

@@ -276,8 +276,10 @@ pub struct Snapshot {
     pub as_of: DateTime<Utc>,
     /// When the sync fetched it.
     pub fetched_at: DateTime<Utc>,
-    /// By rank.
+    /// Those in the list by rank, then those outside of it that users follow.
     pub coins: Vec<Coin>,
+    /// How many coins are in the list.
+    pub listed: usize,
     /// The newest points of each coin's history in five-minute steps, the oldest first.
     pub recent: HashMap<CoinId, Vec<Point>>,
     /// The last price of each of the last 168 hours that has one, the oldest first.
@@ -285,6 +287,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Returns the coins in the list, by rank.
+    pub fn list(&self) -> &[Coin] {
+        self.coins.get(..self.listed).unwrap_or(&self.coins)
+    }
+
     /// Returns a coin with its sparkline.
     pub fn with_sparkline(&self, coin: &Coin) -> Coin {
         Coin { sparkline_7d: Some(self.sparklines.get(&coin.id).cloned()), ..coin.clone() }
@@ -323,6 +330,8 @@ pub struct Entry {
     pub name: String,
     pub slug: String,
     pub rank: i32,
+    /// False for a coin outside of the list, which was read because users follow it.
+    pub is_listed: bool,
     pub profile: Profile,
     pub numbers: Numbers,
     /// When the provider last updated the price.

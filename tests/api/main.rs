@@ -67,6 +67,7 @@ mod market {
     mod coinmarketcap;
     mod currencies;
     mod failover;
+    mod followed;
     mod identity;
     mod providers;
     mod rows;

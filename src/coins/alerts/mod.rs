@@ -26,7 +26,11 @@ pub use self::{
     ending::{AlertLinks, EndKeys},
     mail::{AlertMailContext, CoinAlertMail, CoinAlertsMail},
 };
-use crate::{db::SnapshotId, market::AfterPublish};
+use super::followed;
+use crate::{
+    db::{CoinId, SnapshotId},
+    market::AfterPublish,
+};
 
 /// Evaluates every alert on each snapshot that is published.
 pub struct Alerts {
@@ -45,6 +49,10 @@ impl AfterPublish for Alerts {
     }
 
     /// No alert crosses by the step from one kind of data to another.
+    fn followed(&self, conn: &mut PgConnection, besides: &[CoinId], limit: u32) -> QueryResult<Vec<CoinId>> {
+        followed::followed(conn, besides, limit)
+    }
+
     fn data_replaced(&self, conn: &mut PgConnection) -> QueryResult<()> {
         store::disarm_all(conn)
     }

@@ -1,7 +1,5 @@
 //! Stores watch lists.
 
-use std::collections::HashSet;
-
 use chrono::{DateTime, Utc};
 use diesel::{PgConnection, QueryResult, prelude::*};
 
@@ -56,10 +54,4 @@ pub fn list(conn: &mut PgConnection, user: UserId) -> QueryResult<Vec<(Identity,
         .order((watchlist::added_at, watchlist::coin_id))
         .select(((coins::id, coins::symbol, coins::name, coins::slug), watchlist::added_at))
         .load(conn)
-}
-
-pub fn ids(conn: &mut PgConnection, user: UserId) -> QueryResult<HashSet<CoinId>> {
-    let ids: Vec<CoinId> =
-        watchlist::table.filter(watchlist::user_id.eq(user)).select(watchlist::coin_id).load(conn)?;
-    Ok(ids.into_iter().collect())
 }

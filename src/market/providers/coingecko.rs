@@ -19,7 +19,7 @@ use super::{
         store::Step,
     },
     Call, Past, PastValue, Provider, Rates, in_path,
-    listing::{self, Listing},
+    listing::{self, Listing, Wanted},
 };
 use crate::{
     config::{KeySpec, PlanSpec, ProviderSpec, UrlSpec},
@@ -69,16 +69,16 @@ impl Provider for CoinGecko {
     }
 
     async fn report(&self, call: Call<'_>) -> Result<Report, Failure> {
-        let request = request(call, "/api/v3/coins/markets").query(&[
-            ("vs_currency", call.currency.to_lowercase().as_str()),
-            ("order", "market_cap_desc"),
-            ("per_page", &call.count.to_string()),
-            ("page", "1"),
-            ("sparkline", "false"),
-            ("price_change_percentage", "1h,24h,7d,30d"),
-        ]);
-        let answer = answer(call, request).await?;
-        decode(answer.json(call.now)?, call.currency, call.count, call.now)
+        let mut rows = markets(call, &[("per_page", &call.count.to_string())]).await?;
+        if !call.followed.is_empty() {
+            let per_page = call.followed.len().to_string();
+            let query = [("ids", call.followed.join(",")), ("per_page", per_page)];
+            match markets(call, &query.each_ref().map(|(name, value)| (*name, value.as_str()))).await {
+                Ok(followed) => rows.extend(followed),
+                Err(failure) => tracing::debug!(%failure, "cannot read the followed coins"),
+            }
+        }
+        build(rows, call.currency, call.wanted(), call.now)
     }
 
     async fn rates(&self, call: Call<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure> {
@@ -117,6 +117,17 @@ impl Past for CoinGecko {
         let request = request(call, &path).query(&[("vs_currency", currency.as_str()), ("days", days)]);
         decode_past(answer_within(call, request, MAX_PAST_SIZE).await?.json(call.now)?)
     }
+}
+
+async fn markets(call: Call<'_>, which: &[(&str, &str)]) -> Result<Vec<Row>, Failure> {
+    let request = request(call, "/api/v3/coins/markets").query(which).query(&[
+        ("vs_currency", call.currency.to_lowercase().as_str()),
+        ("order", "market_cap_desc"),
+        ("page", "1"),
+        ("sparkline", "false"),
+        ("price_change_percentage", "1h,24h,7d,30d"),
+    ]);
+    decode(answer(call, request).await?.json(call.now)?)
 }
 
 fn request(call: Call<'_>, path: &str) -> RequestBuilder {
@@ -177,9 +188,13 @@ struct Row {
     last_updated: Option<DateTime<Utc>>,
 }
 
-fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result<Report, Failure> {
-    let Readable::<Row> { items: rows, .. } = serde_json::from_slice(body)
+fn decode(body: &[u8]) -> Result<Vec<Row>, Failure> {
+    let rows: Readable<Row> = serde_json::from_slice(body)
         .map_err(|error| decode_error(body).unwrap_or_else(|| Failure::unexpected_body(error)))?;
+    Ok(rows.items)
+}
+
+fn build(rows: Vec<Row>, currency: &str, wanted: Wanted, now: DateTime<Utc>) -> Result<Report, Failure> {
     let listings = rows.into_iter().map(|row| Listing {
         slug: row.id.clone(),
         provider_coin_id: row.id,
@@ -207,7 +222,7 @@ fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result
         },
         updated_at: row.last_updated,
     });
-    listing::build_report(listings, currency, count, None, now)
+    listing::build_report(listings, currency, wanted, None, now)
 }
 
 /// Reads units of each currency for one of the base, with the change within 24 hours.

@@ -17,7 +17,7 @@ use super::{
         model::{Numbers, Profile, Report},
     },
     Call, Provider, Rates, collect_rates,
-    listing::{self, Listing},
+    listing::{self, Listing, Wanted},
 };
 use crate::{
     config::{KeySpec, ProviderSpec, UrlSpec},
@@ -70,13 +70,22 @@ impl Provider for CoinMarketCap {
     }
 
     async fn report(&self, call: Call<'_>) -> Result<Report, Failure> {
-        self.fetch(call, call.currency, call.count).await
+        let (mut rows, stated) = self.listings(call, call.currency, call.count).await?;
+        if !call.followed.is_empty() {
+            match self.quotes(call).await {
+                Ok(followed) => rows.extend(followed),
+                Err(failure) => tracing::debug!(%failure, "cannot read the followed coins"),
+            }
+        }
+        build(rows, stated, call.currency, call.wanted(), call.now)
     }
 
     async fn rates(&self, call: Call<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure> {
         collect_rates(currencies.chunks(1), async |part| {
             let currency = &part[0];
-            let other = self.fetch(call, currency, COINS_FOR_RATES.min(call.count)).await?;
+            let count = COINS_FOR_RATES.min(call.count);
+            let (rows, stated) = self.listings(call, currency, count).await?;
+            let other = build(rows, stated, currency, Wanted::top(count), call.now)?;
             let rate = rate_between(&report.entries, &other.entries);
             Ok(rate.map(|(units, changes)| call.rate(currency, units, changes)).into_iter().collect())
         })
@@ -89,15 +98,28 @@ impl Provider for CoinMarketCap {
 }
 
 impl CoinMarketCap {
-    async fn fetch(&self, call: Call<'_>, currency: &str, count: u32) -> Result<Report, Failure> {
-        let url = format!("{}{}/v3/cryptocurrency/listings/latest", call.settings.url, self.path_prefix);
-        let mut request = call.upstream.get(&url).query(&[
+    /// Reads the largest coins.
+    async fn listings(&self, call: Call<'_>, currency: &str, count: u32) -> Result<Rows, Failure> {
+        let query = [
             ("start", "1"),
             ("limit", &count.to_string()),
             ("convert", currency),
             ("sort", "market_cap"),
             ("sort_dir", "desc"),
-        ]);
+        ];
+        self.read(call, "listings/latest", &query).await
+    }
+
+    /// Reads the followed coins.
+    async fn quotes(&self, call: Call<'_>) -> Result<Vec<Row>, Failure> {
+        let ids = call.followed.join(",");
+        let query = [("id", ids.as_str()), ("convert", call.currency), ("skip_invalid", "true")];
+        Ok(self.read(call, "quotes/latest", &query).await?.0)
+    }
+
+    async fn read(&self, call: Call<'_>, path: &str, query: &[(&str, &str)]) -> Result<Rows, Failure> {
+        let url = format!("{}{}/v3/cryptocurrency/{path}", call.settings.url, self.path_prefix);
+        let mut request = call.upstream.get(&url).query(query);
         if let Some(key) = &call.settings.key {
             request = request.header("X-CMC_PRO_API_KEY", key.expose());
         }
@@ -108,7 +130,7 @@ impl CoinMarketCap {
         if !answer.status.is_success() {
             return Err(refusal(&answer, call.now));
         }
-        decode(answer.json(call.now)?, currency, count, call.now)
+        rows(answer.json(call.now)?)
     }
 }
 
@@ -145,8 +167,25 @@ struct StatusOnly {
 struct Envelope {
     status: Status,
     #[serde(default)]
-    data: Readable<Row>,
+    data: Data,
 }
+
+/// The largest coins come as a list, coins by their ids also as an object with a member for each.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Data {
+    List(Readable<Row>),
+    ById(HashMap<String, Option<Row>>),
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self::List(Readable::default())
+    }
+}
+
+/// The rows of an answer, and the time that it states.
+type Rows = (Vec<Row>, Option<DateTime<Utc>>);
 
 #[derive(Deserialize)]
 struct Status {
@@ -231,14 +270,33 @@ fn number_or_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i
 
 /// Decodes the top `count` coins from a body of either version, received at `now`.
 pub fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result<Report, Failure> {
+    let (rows, stated) = rows(body)?;
+    build(rows, stated, currency, Wanted::top(count), now)
+}
+
+fn rows(body: &[u8]) -> Result<Rows, Failure> {
     // An error may come with or without data, of any shape.
     let status = serde_json::from_slice::<StatusOnly>(body).map_err(Failure::unexpected_body)?.status;
     if status.error_code != 0 {
         return Err(status.failure());
     }
     let Envelope { status, data } = serde_json::from_slice(body).map_err(Failure::unexpected_body)?;
-    let listings = data.items.into_iter().filter_map(|row| listing(row, currency));
-    listing::build_report(listings, currency, count, status.timestamp, now)
+    let rows = match data {
+        Data::List(rows) => rows.items,
+        Data::ById(rows) => rows.into_values().flatten().collect(),
+    };
+    Ok((rows, status.timestamp))
+}
+
+fn build(
+    rows: Vec<Row>,
+    stated: Option<DateTime<Utc>>,
+    currency: &str,
+    wanted: Wanted,
+    now: DateTime<Utc>,
+) -> Result<Report, Failure> {
+    let listings = rows.into_iter().filter_map(|row| listing(row, currency));
+    listing::build_report(listings, currency, wanted, stated, now)
 }
 
 /// The address of a logo, as the documentation states it.

@@ -18,7 +18,7 @@ use super::{
         store::Step,
     },
     Call, Past, PastValue, Provider, Rates, collect_rates, in_path,
-    listing::{self, Listing},
+    listing::{self, Listing, Wanted},
 };
 use crate::{
     config::{ProviderSpec, UrlSpec},
@@ -55,7 +55,7 @@ impl Provider for CoinPaprika {
 
     async fn report(&self, call: Call<'_>) -> Result<Report, Failure> {
         let answer = get(call, "/v1/tickers", &[("quotes", call.currency)]).await?;
-        decode(answer.json(call.now)?, call.currency, call.count, call.now)
+        decode(answer.json(call.now)?, call.currency, call.wanted(), call.now)
     }
 
     async fn rates(&self, call: Call<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure> {
@@ -157,15 +157,18 @@ struct Quote {
     ath_date: Option<DateTime<Utc>>,
 }
 
-fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Result<Report, Failure> {
+fn decode(body: &[u8], currency: &str, wanted: Wanted, now: DateTime<Utc>) -> Result<Report, Failure> {
     let Readable::<Row> { items: mut rows, .. } =
         serde_json::from_slice(body).map_err(Failure::unexpected_body)?;
-    rows.retain(|row| row.rank.is_some_and(|rank| (1..=i64::from(count)).contains(&i64::from(rank))));
+    let top = 1..=i64::from(wanted.count);
+    rows.retain(|row| {
+        row.rank.is_some_and(|rank| top.contains(&i64::from(rank))) || wanted.followed.contains(&row.id)
+    });
     let listings = rows.into_iter().filter_map(|mut row| {
         let quote = row.quotes.remove(currency)?;
         listing(row, &quote)
     });
-    listing::build_report(listings, currency, count, None, now)
+    listing::build_report(listings, currency, wanted, None, now)
 }
 
 fn listing(row: Row, quote: &Quote) -> Option<Listing> {
@@ -255,7 +258,8 @@ mod tests {
     #[test]
     fn the_fields_arrive() {
         let report =
-            decode(&fixture("coinpaprika_tickers_gbp"), "GBP", 20, DateTime::<Utc>::MAX_UTC).expect("report");
+            decode(&fixture("coinpaprika_tickers_gbp"), "GBP", Wanted::top(20), DateTime::<Utc>::MAX_UTC)
+                .expect("report");
         assert_eq!(report.entries.len(), 20);
         assert_eq!(report.as_of.to_rfc3339(), "2026-11-20T09:56:00+00:00");
         let bitcoin = &report.entries[0];
@@ -295,7 +299,8 @@ mod tests {
         let text = String::from_utf8(fixture("coinpaprika_tickers_gbp")).expect("UTF-8");
         // Coins that are not traded any more have rank 0.
         let text = text.replacen("\"rank\": 3,", "\"rank\": 0,", 1);
-        let report = decode(text.as_bytes(), "GBP", 5, DateTime::<Utc>::MAX_UTC).expect("report");
+        let report =
+            decode(text.as_bytes(), "GBP", Wanted::top(5), DateTime::<Utc>::MAX_UTC).expect("report");
         let ranks: Vec<_> = report.entries.iter().map(|entry| entry.rank).collect();
         assert_eq!(ranks, [1, 2, 4, 5]);
     }

@@ -63,7 +63,23 @@ pub fn image(address: &str, domain: &str) -> Option<String> {
     (is_below && is_plain && url.as_str().len() <= MAX_IMAGE_LEN).then(|| url.into())
 }
 
-/// Builds a report of the top `count` coins by rank. Of rows with the same id the first counts. A list in which fewer than
+/// The coins that a report should have.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// How many of the largest.
+    pub count: u32,
+    /// Further ones, by their ids at the provider.
+    pub followed: &'a [String],
+}
+
+impl Wanted<'static> {
+    /// The largest coins only.
+    pub fn top(count: u32) -> Self {
+        Self { count, followed: &[] }
+    }
+}
+
+/// Builds a report of the top `count` coins by rank, and of those of the others that are wanted. Of rows with the same id the first counts. A list in which fewer than
 /// four fifths of the wanted coins have a price is refused: the previous snapshot is better.
 ///
 /// The time of the data is the median of the times of the prices, so neither one coin that stands still nor one wrong time
@@ -72,11 +88,11 @@ pub fn image(address: &str, domain: &str) -> Option<String> {
 pub fn build_report(
     listings: impl IntoIterator<Item = Listing>,
     currency: &str,
-    count: u32,
+    wanted: Wanted,
     stated: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Result<Report, Failure> {
-    let count = count as usize;
+    let count = wanted.count as usize;
     let mut seen = HashSet::new();
     let mut entries: Vec<Entry> = listings
         .into_iter()
@@ -84,12 +100,14 @@ pub fn build_report(
         .filter(|entry| seen.insert(entry.provider_coin_id.clone()))
         .collect();
     entries.sort_by_key(|entry| entry.rank);
-    entries.truncate(count);
+    let others = entries.split_off(count.min(entries.len()));
     let priced = entries.iter().filter(|entry| entry.numbers.price.is_some()).count();
     if priced == 0 || priced * 5 < count * 4 {
         return Err(Failure::unexpected_body(format!("only {priced} of {count} coins have a price")));
     }
     let as_of = median_time(&entries).or_else(|| plausible(stated, now)).unwrap_or(now);
+    let followed = others.into_iter().filter(|entry| wanted.followed.contains(&entry.provider_coin_id));
+    entries.extend(followed.map(|entry| Entry { is_listed: false, ..entry }));
     Ok(Report { currency: currency.to_owned(), as_of, entries })
 }
 
@@ -126,6 +144,7 @@ fn entry(listing: Listing, now: DateTime<Utc>) -> Option<Entry> {
         name: text(&listing.name)?,
         slug: text(&listing.slug)?,
         rank: listing.rank.filter(|rank| *rank > 0)?,
+        is_listed: true,
         profile: Profile { image: listing.profile.image, tags: listing.profile.tags.map(tags) },
         numbers: Numbers {
             price: positive(read.price),
@@ -194,8 +213,21 @@ mod tests {
 
     fn read(listings: Vec<Listing>) -> Vec<Numbers> {
         let count = u32::try_from(listings.len()).expect("few");
-        let report = build_report(listings, "GBP", count, None, DateTime::UNIX_EPOCH).expect("a report");
+        let report =
+            build_report(listings, "GBP", Wanted::top(count), None, DateTime::UNIX_EPOCH).expect("a report");
         report.entries.into_iter().map(|entry| entry.numbers).collect()
+    }
+
+    #[test]
+    fn followed_coins_come_after_the_list() {
+        let rows =
+            (1..=9).map(|id| Listing { rank: Some(10 - i32::try_from(id).expect("small")), ..listing(id) });
+        let followed = ["2".to_owned(), "8".to_owned(), "77".to_owned()];
+        let wanted = Wanted { count: 5, followed: &followed };
+        let report = build_report(rows, "GBP", wanted, None, DateTime::UNIX_EPOCH).expect("a report");
+        let found: Vec<_> =
+            report.entries.iter().map(|entry| (entry.provider_coin_id.as_str(), entry.is_listed)).collect();
+        assert_eq!(found, [("9", true), ("8", true), ("7", true), ("6", true), ("5", true), ("2", false)]);
     }
 
     #[test]
@@ -273,7 +305,7 @@ mod tests {
     #[test]
     fn an_empty_or_incomplete_list_is_refused() {
         let failed = |listings: Vec<Listing>, count| {
-            build_report(listings, "GBP", count, None, DateTime::UNIX_EPOCH).is_err()
+            build_report(listings, "GBP", Wanted::top(count), None, DateTime::UNIX_EPOCH).is_err()
         };
         assert!(failed(vec![], 1));
         assert!(failed((0..7).map(listing).collect(), 10));
@@ -286,7 +318,7 @@ mod tests {
         let now: DateTime<Utc> = "2026-11-20T10:00:00Z".parse().expect("time");
         let as_of = |stated: &str| {
             let stated = Some(stated.parse().expect("time"));
-            build_report(vec![listing(1)], "GBP", 1, stated, now).expect("a report").as_of
+            build_report(vec![listing(1)], "GBP", Wanted::top(1), stated, now).expect("a report").as_of
         };
         assert_eq!(as_of("1970-01-01T00:00:00Z"), now);
         assert_eq!(as_of("2999-01-01T00:00:00Z"), now);
@@ -302,7 +334,7 @@ mod tests {
             let listings = (0..).zip(times).map(|(id, updated_at)| Listing { updated_at, ..listing(id) });
             let count = u32::try_from(ages.len()).expect("few");
             let stated = Some(now - TimeDelta::minutes(7));
-            let report = build_report(listings, "GBP", count, stated, now).expect("a report");
+            let report = build_report(listings, "GBP", Wanted::top(count), stated, now).expect("a report");
             (now - report.as_of).num_minutes()
         };
         let few = |age| [Some(age); 5];
@@ -317,7 +349,10 @@ mod tests {
         let unpriced = Listing { updated_at: Some(now - TimeDelta::hours(9)), ..priced(9, None) };
         let updated_at = Some(now - TimeDelta::minutes(1));
         let rows = (0..4).map(|id| Listing { updated_at, ..listing(id) }).chain([unpriced]);
-        assert_eq!(Some(build_report(rows, "GBP", 5, None, now).expect("a report").as_of), updated_at);
+        assert_eq!(
+            Some(build_report(rows, "GBP", Wanted::top(5), None, now).expect("a report").as_of),
+            updated_at
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::cell::Cell;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
+pub use self::listing::Wanted;
 use super::{
     model::{RateChanges, ReadRate, Report},
     store::Step,
@@ -62,7 +63,8 @@ pub trait Provider: Sync {
         false
     }
 
-    /// Fetches the top coins in one currency, in one call.
+    /// Fetches the top coins in one currency, and the followed ones, with one more call if need be. Followed coins that it
+    /// does not know, or cannot read now, are left out.
     async fn report(&self, call: Call<'_>) -> Result<Report, Failure>;
 
     /// Fetches the exchange rates from the report's currency to these currencies, computed from the prices of the same
@@ -131,8 +133,10 @@ pub struct Call<'a> {
     pub settings: &'a ProviderSettings,
     /// ISO 4217 code of the amounts.
     pub currency: &'a str,
-    /// Number of coins.
+    /// Number of coins in the list.
     pub count: u32,
+    /// Further coins to report, by their ids at the provider.
+    pub followed: &'a [String],
     pub now: DateTime<Utc>,
     /// The simulated market, if it has begun.
     pub world: Option<World>,
@@ -140,7 +144,11 @@ pub struct Call<'a> {
     pub charged: &'a Cell<Option<u32>>,
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
+    fn wanted(&self) -> Wanted<'a> {
+        Wanted { count: self.count, followed: self.followed }
+    }
+
     /// Adds what the provider has charged.
     fn charge(&self, cost: u32) {
         self.charged.set(Some(self.charged.get().unwrap_or_default().saturating_add(cost)));
@@ -245,6 +253,7 @@ fn with_call(currency: &str, test: impl FnOnce(Call<'_>)) {
         settings: &settings,
         currency,
         count: 1,
+        followed: &[],
         now,
         world: None,
         charged: &charged,

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     super::model::{Entry, Numbers, Profile, RateChanges, Report},
-    Call, Provider, Rates, coinmarketcap,
+    Call, Provider, Rates, Wanted, coinmarketcap,
 };
 use crate::{
     config::ProviderSpec,
@@ -68,7 +68,7 @@ impl Provider for Simulation {
         if world.is_silent(call.now) {
             return Err(Failure::new(Advice::After(RETRY_AFTER), "the scenario is that no data comes"));
         }
-        report(&world, call.currency, call.count, call.now).ok_or_else(|| {
+        report(&world, call.currency, call.wanted(), call.now).ok_or_else(|| {
             Failure::new(Advice::BackOff, format!("amounts in {} are not simulated", call.currency))
         })
     }
@@ -106,10 +106,13 @@ fn world(call: Call<'_>) -> Result<World, Failure> {
 }
 
 /// Returns the largest coins at a time; None in an unknown currency.
-pub fn report(world: &World, currency: &str, count: u32, at: DateTime<Utc>) -> Option<Report> {
+pub fn report(world: &World, currency: &str, wanted: Wanted, at: DateTime<Utc>) -> Option<Report> {
     let rows = world.rows(currency, at)?;
-    let entries = (1..).zip(rows).take(count as usize).map(|(rank, row)| entry(rank, row, at)).collect();
-    Some(Report { currency: currency.to_owned(), as_of: at, entries })
+    let is_top = |rank: i32| u32::try_from(rank).is_ok_and(|rank| rank <= wanted.count);
+    let is_wanted = |entry: &Entry| entry.is_listed || wanted.followed.contains(&entry.provider_coin_id);
+    let entries =
+        (1..).zip(rows).map(|(rank, row)| Entry { is_listed: is_top(rank), ..entry(rank, row, at) });
+    Some(Report { currency: currency.to_owned(), as_of: at, entries: entries.filter(is_wanted).collect() })
 }
 
 fn entry(rank: i32, row: Row, at: DateTime<Utc>) -> Entry {
@@ -119,6 +122,7 @@ fn entry(rank: i32, row: Row, at: DateTime<Utc>) -> Entry {
         name: row.name.into(),
         slug: row.slug.into(),
         rank,
+        is_listed: true,
         profile: Profile::default(),
         numbers: Numbers {
             price: row.price,

@@ -3,7 +3,7 @@
 //! A try is counted before the call, so that a replica that dies has failed once. `busy_until` keeps other replicas from
 //! beginning at the same time, and all of them from calling too often.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
@@ -17,13 +17,11 @@ use diesel::{
 use super::{
     super::{identity::Identities, providers::PastValue},
     history::Step,
+    identity::provider_ids,
     simulation::is_simulated,
 };
 use crate::{
-    db::{
-        CoinId,
-        schema::{coin_backfills, coin_refs},
-    },
+    db::{CoinId, schema::coin_backfills},
     upstream::{self, Limits},
 };
 
@@ -114,7 +112,8 @@ pub fn claim_backfill(
         }
     }
     let candidates = candidates(conn, currency, &ready, now)?;
-    let refs = refs(conn, &candidates, identities)?;
+    let ids: Vec<CoinId> = candidates.iter().map(|candidate| candidate.coin_id).collect();
+    let refs = provider_ids(conn, &ids, identities)?;
     for Candidate { coin_id, step_seconds, attempts } in candidates {
         let of_coin = refs.get(&coin_id);
         let known: Vec<_> = ready
@@ -171,32 +170,6 @@ fn candidates(
     .bind::<Integer, _>(MAX_ATTEMPTS)
     .bind::<Timestamptz, _>(now)
     .load(conn)
-}
-
-/// Returns the ids of each coin by the namespaces of the providers: those that were reported, and those that the tables of
-/// well-known coins add.
-fn refs(
-    conn: &mut PgConnection,
-    candidates: &[Candidate],
-    identities: &Identities,
-) -> QueryResult<HashMap<CoinId, BTreeMap<String, String>>> {
-    let ids: Vec<CoinId> = candidates.iter().map(|candidate| candidate.coin_id).collect();
-    let rows: Vec<(CoinId, String, String)> = coin_refs::table
-        .filter(coin_refs::coin_id.eq_any(ids))
-        .order((coin_refs::provider, coin_refs::provider_coin_id))
-        .select((coin_refs::coin_id, coin_refs::provider, coin_refs::provider_coin_id))
-        .load(conn)?;
-    let mut refs: HashMap<CoinId, BTreeMap<String, String>> = HashMap::new();
-    for (coin, provider, id) in &rows {
-        refs.entry(*coin).or_default().insert(provider.clone(), id.clone());
-    }
-    for (coin, provider, id) in &rows {
-        for (other, other_id) in identities.aliases(provider, id) {
-            let known = refs.entry(*coin).or_default();
-            known.entry(other.to_owned()).or_insert_with(|| other_id.to_owned());
-        }
-    }
-    Ok(refs)
 }
 
 fn begin(conn: &mut PgConnection, backfill: &Backfill, attempts: i32, now: DateTime<Utc>) -> QueryResult<()> {

@@ -1,6 +1,6 @@
 //! Maps the coins of a report to ours.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
@@ -180,6 +180,42 @@ fn unite(conn: &mut PgConnection, identities: &Identities) -> QueryResult<()> {
         }
     }
     Ok(())
+}
+
+/// Returns the ids of coins by the namespaces of the providers: those that were reported, and those that the tables of
+/// well-known coins add.
+pub(super) fn provider_ids(
+    conn: &mut PgConnection,
+    coins: &[CoinId],
+    identities: &Identities,
+) -> QueryResult<HashMap<CoinId, BTreeMap<String, String>>> {
+    let rows: Vec<(CoinId, String, String)> = coin_refs::table
+        .filter(coin_refs::coin_id.eq_any(coins))
+        .order((coin_refs::provider, coin_refs::provider_coin_id))
+        .select((coin_refs::coin_id, coin_refs::provider, coin_refs::provider_coin_id))
+        .load(conn)?;
+    let mut refs: HashMap<CoinId, BTreeMap<String, String>> = HashMap::new();
+    for (coin, provider, id) in &rows {
+        refs.entry(*coin).or_default().insert(provider.clone(), id.clone());
+    }
+    for (coin, provider, id) in &rows {
+        for (other, other_id) in identities.aliases(provider, id) {
+            let known = refs.entry(*coin).or_default();
+            known.entry(other.to_owned()).or_insert_with(|| other_id.to_owned());
+        }
+    }
+    Ok(refs)
+}
+
+/// Returns the ids of coins in one namespace, in the same order, without coins that are unknown there.
+pub fn ids_at(
+    conn: &mut PgConnection,
+    namespace: &str,
+    coins: &[CoinId],
+    identities: &Identities,
+) -> QueryResult<Vec<String>> {
+    let refs = provider_ids(conn, coins, identities)?;
+    Ok(coins.iter().filter_map(|coin| refs.get(coin)?.get(namespace).cloned()).collect())
 }
 
 /// Returns the coins that already have an id of this provider, so that two of its coins never become one.

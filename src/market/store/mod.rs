@@ -17,6 +17,7 @@ pub use self::{
     backfill::{Backfill, BackfillSource, Outcome, claim_backfill, end_backfill, insert_past, past_service},
     find::{find_coin, find_coins},
     history::roll_up,
+    identity::ids_at,
     past::PastOfWorld,
     prune::prune,
     publish::{announce, is_older, publish},
@@ -25,7 +26,7 @@ pub use self::{
     },
     slots::{Claim, SlotRow, claim, last_slots, make_due, postpone, release, renew, request},
     snapshots::{last_rates, latest},
-    social::{add_social, newest_real, social_targets},
+    social::{add_social, listed, newest_real, social_targets},
 };
 pub use self::{
     history::{Point, Step, history, newest_data},

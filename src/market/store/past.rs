@@ -15,7 +15,10 @@ use super::{
     super::{
         identity::Identities,
         model::Report,
-        providers::simulation::{self, ID_NAMESPACE, NAMES},
+        providers::{
+            Wanted,
+            simulation::{self, ID_NAMESPACE, NAMES},
+        },
     },
     history::Step,
     identity::coin_ids,
@@ -85,13 +88,13 @@ impl PastOfWorld {
         let now = world.began();
         let known: Vec<_> =
             currencies.iter().filter(|code| world.units(code, now).is_some()).cloned().collect();
-        let coins = simulation::report(&world, &currencies[0], u32::MAX, now)?;
+        let coins = simulation::report(&world, &currencies[0], Wanted::top(u32::MAX), now)?;
         let newest = now.duration_trunc(Step::FiveMinutes.length()).expect("a time near now");
         let snapshots = (0..SNAPSHOTS)
             .rev()
             .map(|number| newest - Step::FiveMinutes.length() * number)
             .filter(|at| *at < now)
-            .filter_map(|at| simulation::report(&world, &currencies[0], count, at))
+            .filter_map(|at| simulation::report(&world, &currencies[0], Wanted::top(count), at))
             .collect();
         let today = Step::Day.floor(now);
         let days = |count: usize| TimeDelta::days(i64::try_from(count).expect("a year"));

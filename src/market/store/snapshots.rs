@@ -37,6 +37,7 @@ struct QuoteRow {
     snapshot_id: SnapshotId,
     coin_id: CoinId,
     rank: i32,
+    is_listed: bool,
     #[diesel(embed)]
     numbers: Numbers,
     updated_at: Option<DateTime<Utc>>,
@@ -147,7 +148,8 @@ fn quotes(
         };
         let volume_change_24h = entry.numbers.volume_change_24h.or_else(own_change);
         let numbers = Numbers { volume_change_24h, ..entry.numbers.clone() };
-        QuoteRow { snapshot_id, coin_id, rank: entry.rank, numbers, updated_at: entry.updated_at }
+        let Entry { rank, is_listed, updated_at, .. } = *entry;
+        QuoteRow { snapshot_id, coin_id, rank, is_listed, numbers, updated_at }
     };
     report.entries.iter().map(row).collect()
 }
@@ -281,20 +283,21 @@ pub fn latest(
         None => newest.filter(snapshot_rates::currency.eq(coin_snapshots::currency)).first(conn),
     };
     let Some(row) = found.optional()? else { return Ok(None) };
-    let coins = coins_of(conn, &row)?;
+    let (coins, listed) = coins_of(conn, &row)?;
     let recent = recent(conn, &row.rate.currency)?;
     let ids: Vec<CoinId> = coins.iter().map(|coin| coin.id).collect();
     let sparklines = sparklines(conn, &ids, &row.rate.currency, row.as_of)?;
     let SnapshotRow { id, provider, currency, as_of, fetched_at, rate } = row;
-    let snapshot = Snapshot { id, provider, currency, as_of, fetched_at, coins, recent, sparklines };
+    let snapshot = Snapshot { id, provider, currency, as_of, fetched_at, coins, listed, recent, sparklines };
     Ok(Some((snapshot, rate)))
 }
 
-fn coins_of(conn: &mut PgConnection, snapshot: &SnapshotRow) -> QueryResult<Vec<Coin>> {
+/// Returns the coins of a snapshot, and how many of them are in the list.
+fn coins_of(conn: &mut PgConnection, snapshot: &SnapshotRow) -> QueryResult<(Vec<Coin>, usize)> {
     let rows: Vec<(QuoteRow, Identity, ProfileRow)> = coin_quotes::table
         .inner_join(coins::table)
         .filter(coin_quotes::snapshot_id.eq(snapshot.id))
-        .order((coin_quotes::rank, coin_quotes::coin_id))
+        .order((coin_quotes::is_listed.desc(), coin_quotes::rank, coin_quotes::coin_id))
         .select((QuoteRow::as_select(), Identity::as_select(), ProfileRow::as_select()))
         .load(conn)?;
     let ids: Vec<CoinId> = rows.iter().map(|(_, identity, _)| identity.id).collect();
@@ -305,5 +308,6 @@ fn coins_of(conn: &mut PgConnection, snapshot: &SnapshotRow) -> QueryResult<Vec<
         let QuoteRow { rank, numbers, updated_at, .. } = quote;
         Coin::new(identity, profile, rank, social, numbers, updated_at, &snapshot.currency)
     };
-    Ok(rows.into_iter().map(coin).collect())
+    let listed = rows.iter().filter(|(quote, ..)| quote.is_listed).count();
+    Ok((rows.into_iter().map(coin).collect(), listed))
 }

@@ -20,7 +20,7 @@ use crate::{
     social::{Collected, Social, Target},
 };
 
-/// Returns the coins of the newest snapshot that is not of the demonstration, by rank, to read posts about them; none if the
+/// Returns the coins in the list of the newest snapshot that is not of the demonstration, by rank, to read posts about them; none if the
 /// market is simulated and `simulated` is not, or the other way round.
 pub fn social_targets(conn: &mut PgConnection, simulated: bool) -> QueryResult<Vec<Target>> {
     if is_simulated(conn)? != simulated {
@@ -29,12 +29,21 @@ pub fn social_targets(conn: &mut PgConnection, simulated: bool) -> QueryResult<V
     let newest = newest_real(conn)?;
     let coins: Vec<Identity> = coin_quotes::table
         .inner_join(coins::table)
-        .filter(coin_quotes::snapshot_id.nullable().eq(newest))
+        .filter(coin_quotes::snapshot_id.nullable().eq(newest).and(coin_quotes::is_listed))
         .order((coin_quotes::rank, coin_quotes::coin_id))
         .select(Identity::as_select())
         .load(conn)?;
     let target = |Identity { id, symbol, name, slug }| Target { id, symbol, name, slug };
     Ok(coins.into_iter().map(target).collect())
+}
+
+/// Returns the coins in the list of the newest snapshot of real data.
+pub fn listed(conn: &mut PgConnection) -> QueryResult<Vec<CoinId>> {
+    let newest = newest_real(conn)?;
+    coin_quotes::table
+        .filter(coin_quotes::snapshot_id.nullable().eq(newest).and(coin_quotes::is_listed))
+        .select(coin_quotes::coin_id)
+        .load(conn)
 }
 
 /// Returns the newest snapshot of real data.

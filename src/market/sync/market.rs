@@ -3,6 +3,7 @@
 use std::{cell::Cell, time::Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use diesel::PgConnection;
 
 use super::{
     super::{
@@ -172,11 +173,14 @@ impl Sync {
 
     /// Fetches a report and refuses one that is older than the stored data.
     async fn fetch_report(&self, provider: &'static dyn Provider) -> Result<Report, Failure> {
+        let followed = self.followed(provider).await;
         let report = self
             .upstream
             .retry(async |number| {
                 self.reserve_retry(number, provider, 1).await?;
-                self.charged(provider, 1, async |call| provider.report(call).await).await
+                let report =
+                    async |call: Call<'_>| provider.report(Call { followed: &followed, ..call }).await;
+                self.charged(provider, 1, report).await
             })
             .await?;
         let (currency, as_of, now) = (report.currency.clone(), report.as_of, self.clock.now());
@@ -192,6 +196,21 @@ impl Sync {
         }
     }
 
+    /// Returns the coins outside of the list that users follow, by their ids at the provider; none if they cannot be found
+    /// now, because the list is more important.
+    async fn followed(&self, provider: &'static dyn Provider) -> Vec<String> {
+        let (after, identities, limit) =
+            (self.after.clone(), self.identities.clone(), self.settings.followed);
+        let find = move |conn: &mut PgConnection| {
+            let coins = after.followed(conn, &store::listed(conn)?, limit)?;
+            store::ids_at(conn, provider.id_namespace(), &coins, &identities)
+        };
+        self.db.query(find).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "cannot find the followed coins");
+            Vec::new()
+        })
+    }
+
     /// Makes a call whose cost is reserved, and replaces that by what the provider has charged, if it says so.
     pub(super) async fn charged<T>(
         &self,
@@ -205,6 +224,7 @@ impl Sync {
             settings: self.settings.settings_of(provider.name()),
             currency: &self.settings.currencies[0],
             count: self.settings.count,
+            followed: &[],
             now,
             world: self.world(),
             charged: &charged,
