@@ -152,6 +152,8 @@ describe('a server with a provider of market data', () => {
     assert.deepEqual(namesOf(skipped), [
       'Confirm the address (only where that is required)',
       'Follow the coins',
+      'End the alerts of a mail',
+      'End the alerts of a mail with one click',
       'Unlock log-in',
       'Retry a job',
     ]);

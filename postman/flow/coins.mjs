@@ -101,7 +101,7 @@ export const coins = {
       test: () =>
         pm.test('has a header and a row for each coin', () => {
           const lines = pm.response.text().split('\r\n');
-          pm.expect(lines[0]).to.match(/^id,symbol,name,slug,rank,price,.*,currency,source,as_of,stale,attribution$/);
+          pm.expect(lines[0]).to.match(/^id,symbol,name,slug,rank,price,.*,currency,source,as_of,stale,attribution,simulated$/);
           pm.expect(lines).to.have.lengthOf(5);
         }),
     },
@@ -293,6 +293,7 @@ export const alerts = {
       call: 'end_alerts_by_mail',
       when: 'a wrong token',
       about: 'The right token is in the header `List-Unsubscribe` of the mail about an alert.',
+      query: { token: 'not-a-token' },
       problem: 'invalid-code',
       at: ['/token', 'invalid'],
     },

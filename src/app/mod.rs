@@ -129,9 +129,7 @@ struct Services {
     pages: Data<pages::Pages>,
     coins: Data<coins::View>,
     coin_settings: Data<config::Coins>,
-    end_keys: Data<coins::EndKeys>,
-    streams: Data<coins::Streams>,
-    trends: Data<coins::Trends>,
+    of_coins: coins::CoinServices,
     social_settings: Data<config::Social>,
     origins: Origins,
     /// The mails of this server; None in production and with a public address.
@@ -153,12 +151,13 @@ impl Internals {
         config: &Config,
         secret: &SecretKey,
         mails: MailContext,
-        keys: Data<coins::EndKeys>,
+        of_coins: &coins::CoinServices,
         wake: Arc<Wake>,
         sealer: Arc<Sealer>,
     ) -> Self {
         let connections = Arc::new(Connections::of_api(config));
         let (db, mailer, links) = (mails.db.clone(), mails.mailer.clone(), AlertLinks::new(config));
+        let keys = of_coins.end_keys.clone();
         let alert_mails = AlertMailContext { db, mailer, keys, links };
         Self { connections, mails, alert_mails, wake, sealer, fingerprints: Fingerprints::new(secret) }
     }
@@ -201,7 +200,6 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         tokens: config.tokens.clone(),
     };
     let mails = mail_context(config, &auth)?;
-    let end_keys = Data::new(coins::EndKeys::new(secret));
     let services = Services {
         pictures: Data::new(start_pictures(config, &db, &clock, &limits)?),
         tasks: Data::new(tasks),
@@ -227,14 +225,13 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
         pages: Data::new(pages::Pages::new(&config.mail)),
         coins,
         coin_settings: Data::new(config.coins.clone()),
-        end_keys: end_keys.clone(),
-        streams: Data::new(coins::Streams::default()),
-        trends: Data::new(coins::Trends::default()),
+        of_coins: coins::CoinServices::new(secret),
         social_settings: Data::new(config.social.clone()),
         origins: Origins::new(config),
         mailbox: mails.mailer.mailbox(),
     };
-    Ok((services, Internals::new(config, secret, mails, end_keys, wake, sealer), followers))
+    let internals = Internals::new(config, secret, mails, &services.of_coins, wake, sealer);
+    Ok((services, internals, followers))
 }
 
 /// The data that is kept in memory.
@@ -375,9 +372,7 @@ impl Services {
             pages,
             coins,
             coin_settings,
-            end_keys,
-            streams,
-            trends,
+            of_coins,
             social_settings,
             origins,
             mailbox,
@@ -408,10 +403,8 @@ impl Services {
             .app_data(pages)
             .app_data(coins)
             .app_data(coin_settings)
-            .app_data(end_keys)
-            .app_data(streams)
-            .app_data(trends)
             .app_data(social_settings)
+            .configure(|app| of_coins.register(app))
             .configure(|app| undocumented_routes(app, swagger_ui, mailbox))
             .default_service(web::to(fallback))
             .wrap(Condition::new(!origins.is_none(), cors(&origins)))

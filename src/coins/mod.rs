@@ -18,6 +18,7 @@ mod number;
 mod portfolio;
 mod read;
 mod select;
+mod services;
 mod sparse;
 mod stream;
 mod trending;
@@ -28,10 +29,9 @@ mod watchlist;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::{
-    alerts::{AlertLinks, AlertMailContext, Alerts, CoinAlertMail, CoinAlertsMail, EndKeys, one_click},
+    alerts::{AlertLinks, AlertMailContext, Alerts, CoinAlertMail, CoinAlertsMail, one_click},
     body::Provenance,
-    stream::Streams,
-    trending::Trends,
+    services::CoinServices,
     view::View,
 };
 

@@ -58,9 +58,9 @@ pub struct TrendingCoin {
     #[schema(example = 1)]
     rank: i32,
     /// English posts that repeat no other one.
-    posts: Change,
+    posts: BesideUsual,
     /// Authors of these posts. Who writes in several hours counts once in each of them.
-    authors: Change,
+    authors: BesideUsual,
     /// The providers of the posts.
     #[schema(example = json!(["mastodon"]))]
     sources: Vec<String>,
@@ -68,7 +68,7 @@ pub struct TrendingCoin {
 
 /// A number of 24 hours beside the usual one.
 #[derive(Serialize, ToSchema)]
-pub struct Change {
+pub struct BesideUsual {
     #[schema(example = 120)]
     count: i64,
     /// The mean of 24 hours in the days before.
@@ -143,8 +143,8 @@ pub async fn list_trending_coins(
             name: coin.name.clone(),
             slug: coin.slug.clone(),
             rank: coin.rank,
-            posts: Change::from(&trend.posts),
-            authors: Change::from(&trend.authors),
+            posts: BesideUsual::from(&trend.posts),
+            authors: BesideUsual::from(&trend.authors),
             sources: trend.sources.clone(),
         })
     });
@@ -158,7 +158,7 @@ fn low(trend: &Trend) -> f64 {
     trend.authors.change.map_or(-1.0, |change| change.interval.low)
 }
 
-impl From<&Compared> for Change {
+impl From<&Compared> for BesideUsual {
     fn from(compared: &Compared) -> Self {
         let interval = compared.change.map(|change| Interval {
             low: significant(change.interval.low),

@@ -57,36 +57,36 @@ impl EndKeys {
 #[derive(Clone)]
 pub struct AlertLinks {
     /// `PUBLIC_URL`, where mail programs end alerts.
-    public_url: Arc<str>,
+    public: Arc<str>,
     /// `APP_URL`, or `PUBLIC_URL`, where the built-in page is.
-    app_url: Arc<str>,
+    app: Arc<str>,
     /// `COIN_URL` with the placeholder `{slug}`; None without a page for coins.
-    coin_url: Option<Arc<str>>,
+    coin: Option<Arc<str>>,
 }
 
 impl AlertLinks {
     pub fn new(config: &Config) -> Self {
         let public_url = &config.server.public_url;
         Self {
-            public_url: public_url.as_str().into(),
-            app_url: config.mail.app_url.as_ref().unwrap_or(public_url).as_str().into(),
-            coin_url: config.mail.coin_url.as_deref().map(Into::into),
+            public: public_url.as_str().into(),
+            app: config.mail.app_url.as_ref().unwrap_or(public_url).as_str().into(),
+            coin: config.mail.coin_url.as_deref().map(Into::into),
         }
     }
 
     /// The page of a coin.
     pub(super) fn coin(&self, slug: &str) -> Option<String> {
-        Some(self.coin_url.as_ref()?.replace("{slug}", slug))
+        Some(self.coin.as_ref()?.replace("{slug}", slug))
     }
 
     /// The page that asks first, for people. Browsers do not send the fragment to servers, so no server logs the token.
     pub(super) fn page(&self, token: &str) -> String {
-        format!("{}/end-alerts#token={token}", self.app_url)
+        format!("{}/end-alerts#token={token}", self.app)
     }
 
     /// The address for mail programs (RFC 8058): a POST deletes the alerts, a GET shows the built-in page.
     pub(super) fn one_click(&self, token: &str) -> String {
-        format!("{}/end-alerts?token={token}", self.public_url)
+        format!("{}/end-alerts?token={token}", self.public)
     }
 }
 
@@ -112,8 +112,14 @@ mod tests {
             let other = String::from_utf8(other).expect("ASCII");
             assert_eq!(keys("one", None).alerts(&other), None, "{position}");
         }
-        for short in ["", "A", "AAAA", &token[..42], &token[..64]] {
-            assert_eq!(keys("one", None).alerts(short), None, "{short}");
+        for short in [
+            String::new(),
+            "A".into(),
+            "AAAA".into(),
+            token.chars().take(42).collect(),
+            token.chars().take(64).collect(),
+        ] {
+            assert_eq!(keys("one", None).alerts(&short), None, "{short}");
         }
     }
 }

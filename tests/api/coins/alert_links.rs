@@ -57,7 +57,8 @@ async fn a_mail_leads_to_the_coin_and_its_link_deletes_the_alert() {
     assert!(page.text().contains("api/v1/alerts/end"), "{}", page.text());
     assert_eq!(count(&user).await, 2, "opening the page deletes nothing");
     let token = token(&mail);
-    for wrong in ["", "A", &token[..43], &format!("B{}", &token[1..]), &format!("{token}AAAA")] {
+    let cut: String = token.chars().take(43).collect();
+    for wrong in ["", "A", &cut, &format!("AAAA{token}"), &format!("{token}AAAA")] {
         anyone.post(END, &json!({"token": wrong})).await.assert_problem(422, "invalid-code");
     }
     anyone.post(END, &json!({"token": "A".repeat(577)})).await.assert_invalid("/token", "length");

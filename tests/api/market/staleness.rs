@@ -52,7 +52,7 @@ async fn a_response_says_when_to_ask_again() {
     assert!(wait > TimeDelta::zero() && wait <= TimeDelta::hours(1), "{wait}");
     assert_eq!(first.timestamp() % 3600, 10, "10 seconds after the start of a sync");
     market.coingecko.say(vec![fixture(500, "coingecko_error_429")]);
-    app.clock.advance(Duration::from_mins(60));
+    app.clock.advance(Duration::from_hours(1));
     user.refresh().await.assert(200);
     assert_eq!(next(&user).await, first + TimeDelta::hours(1), "the sync failed, so it is the one after");
     let body = App::start().user().await.get(COINS).await.json();

@@ -75,9 +75,10 @@ async fn set_alert(client: &Client) {
     let create = |threshold: f64| {
         let above = types::CreateAlertDirection::Above;
         let price = types::CreateAlertMetric::Price;
+        let coin = Some("btc".parse::<types::CreateAlertCoin>().unwrap());
         client
             .create_alert()
-            .body_map(move |body| body.coin("btc").metric(price).direction(above).threshold(threshold))
+            .body_map(move |body| body.coin(coin).metric(price).direction(above).threshold(threshold))
     };
     let refused = problem(create(-1.0).send().await.unwrap_err()).await;
     assert_eq!(
