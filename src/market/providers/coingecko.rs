@@ -305,8 +305,8 @@ mod tests {
 
     #[test]
     fn the_fields_arrive() {
-        let report =
-            decode(&fixture("coingecko_markets_gbp"), "GBP", 20, DateTime::<Utc>::MAX_UTC).expect("report");
+        let rows = decode(&fixture("coingecko_markets_gbp")).expect("rows");
+        let report = build(rows, "GBP", Wanted::top(20), DateTime::<Utc>::MAX_UTC).expect("report");
         assert_eq!(report.entries.len(), 20);
         assert_eq!(report.as_of.to_rfc3339(), "2026-11-20T09:59:12+00:00");
         let bitcoin = &report.entries[0];

@@ -202,7 +202,8 @@ impl Sync {
         let (after, identities, limit) =
             (self.after.clone(), self.identities.clone(), self.settings.followed);
         let find = move |conn: &mut PgConnection| {
-            let coins = after.followed(conn, &store::listed(conn)?, limit)?;
+            let listed = store::listed(conn)?;
+            let coins = after.followed(conn, &listed, limit)?;
             store::ids_at(conn, provider.id_namespace(), &coins, &identities)
         };
         self.db.query(find).await.unwrap_or_else(|error| {
