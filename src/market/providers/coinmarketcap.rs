@@ -1,15 +1,19 @@
-//! Reads CoinMarketCap, `GET /v3/cryptocurrency/listings/latest`, with a key or, by `/public-api`,
-//! without one (then limited by address).
+//! Reads CoinMarketCap, `GET /v3/cryptocurrency/listings/latest` and for followed coins `quotes/latest`, with a key or, by
+//! `/public-api`, without one (then limited by address).
 //!
 //! Source: the provider's API documentation (coinmarketcap.com/api/documentation). A call costs one credit per 250 coins,
 //! and each currency takes a call. Errors come as `status.error_code`, also with HTTP 200. v1 and v3 differ in the shape of
 //! `quote` and the type of `error_code`; both are decoded.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{
     super::{
@@ -164,24 +168,10 @@ struct StatusOnly {
 }
 
 #[derive(Deserialize)]
-struct Envelope {
+struct Envelope<'a> {
     status: Status,
-    #[serde(default)]
-    data: Data,
-}
-
-/// The largest coins come as a list, coins by their ids also as an object with a member for each.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Data {
-    List(Readable<Row>),
-    ById(HashMap<String, Option<Row>>),
-}
-
-impl Default for Data {
-    fn default() -> Self {
-        Self::List(Readable::default())
-    }
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
 }
 
 /// The rows of an answer, and the time that it states.
@@ -281,11 +271,18 @@ fn rows(body: &[u8]) -> Result<Rows, Failure> {
         return Err(status.failure());
     }
     let Envelope { status, data } = serde_json::from_slice(body).map_err(Failure::unexpected_body)?;
-    let rows = match data {
-        Data::List(rows) => rows.items,
-        Data::ById(rows) => rows.into_values().flatten().collect(),
-    };
-    Ok((rows, status.timestamp))
+    let data = data.map_or("[]", RawValue::get);
+    Ok((list_or_object(data).map_err(Failure::unexpected_body)?, status.timestamp))
+}
+
+/// Reads the coins that can be read. The largest coins come as a list, coins by their ids also as an object with a member for
+/// each.
+fn list_or_object(data: &str) -> serde_json::Result<Vec<Row>> {
+    if let Ok(rows) = serde_json::from_str::<Readable<Row>>(data) {
+        return Ok(rows.items);
+    }
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(data)?;
+    Ok(members.values().filter_map(|row| serde_json::from_str(row.get()).ok()).collect())
 }
 
 fn build(

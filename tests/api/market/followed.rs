@@ -88,7 +88,7 @@ async fn a_coin_outside_of_the_list_is_read_while_somebody_follows_it() {
     assert_eq!((&portfolio["value"], &portfolio["unpriced"]), (&json!("25"), &json!([])));
     market.coingecko.say_at(OF_COINGECKO, dogecoin(0.35));
     sync(&market, &admin, 70_002.0).await;
-    assert_eq!(app.mail_to(&user.email).await.subject, "Dogecoin: price above \u{a3}0.3");
+    assert_eq!(app.mail_to(&user.email).await.subject, "Dogecoin: price above \u{a3}0.30");
 
     // A failure costs the followed coins only, and nothing disappears silently.
     market.coingecko.say_at(OF_COINGECKO, Reply::Http(503, "", Vec::new()));
