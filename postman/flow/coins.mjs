@@ -159,6 +159,11 @@ export const coins = {
       test: () => pm.test('has coins in order', () => pm.expect(body.data).to.be.an('array')),
     },
     {
+      call: 'search_coins',
+      query: { q: 'bit' },
+      test: () => pm.test('finds bitcoin', () => pm.expect(body.data.map(({ symbol }) => symbol)).to.include('BTC')),
+    },
+    {
       call: 'stream_coins',
       endless: true,
       about:

@@ -169,7 +169,7 @@ fn start(config: &Config, secret: &SecretKey, clock: &Clock) -> Result<(Services
     let url = config.database.url.as_ref().expect("resolved before the start");
     let sealer = Arc::new(Sealer::new(secret));
     let (keys, schema) = prepare_database(url, config, &sealer, clock)?;
-    let views = Views::new(keys, config, clock);
+    let views = Views::new(keys, config, clock)?;
     let tasks = Tasks::default();
     let followers = views.follow(url, clock, &tasks)?;
     let Views { keys, api_keys, blocklist, coins, wake } = views;
@@ -244,14 +244,18 @@ struct Views {
 }
 
 impl Views {
-    fn new(keys: KeyRing, config: &Config, clock: &Clock) -> Self {
-        Self {
+    /// # Errors
+    /// `COINS_IDENTITIES` cannot be read, or is no table of coins.
+    fn new(keys: KeyRing, config: &Config, clock: &Clock) -> Result<Self> {
+        let (settings, tokens) = (&config.coins, &config.tokens);
+        let identities = market::Identities::configured(settings, &market::id_namespaces())?;
+        Ok(Self {
             keys: Arc::new(keys),
-            api_keys: Data::new(ApiKeys::new(config.tokens.api_key_rate)),
-            blocklist: Data::new(Blocklist::new(clock.clone(), config.tokens.max_staleness)),
-            coins: Data::new(coins::View::new(clock.clone(), &config.coins, &config.social)),
+            api_keys: Data::new(ApiKeys::new(tokens.api_key_rate)),
+            blocklist: Data::new(Blocklist::new(clock.clone(), tokens.max_staleness)),
+            coins: Data::new(coins::View::new(clock.clone(), settings, &config.social, identities)),
             wake: Arc::default(),
-        }
+        })
     }
 
     /// Loads the data and keeps it up to date.

@@ -1,7 +1,10 @@
 //! Finds the coin that a request names.
 //!
 //! A request names a coin by its id, which never changes, its slug or its ticker symbol, in any case. Symbols are not
-//! unique: if several coins match, the answer is a 300 that lists them, or a 409 where the request changes something.
+//! unique: if several coins match, the answer is a 300 that lists them, or a 409 where the request changes something. A coin
+//! outside of the list can also be named by its reference, a provider and its id there, such as `coingecko:pepe`.
+
+use diesel::PgConnection;
 
 use super::view::View;
 use crate::{
@@ -10,8 +13,8 @@ use crate::{
     market::{self, Coin, Identity, Snapshot},
 };
 
-/// In bytes. No coin has a longer name.
-const MAX_NAME_LEN: usize = 100;
+/// In bytes. No coin has a longer name or reference.
+pub(super) const MAX_NAME_LEN: usize = 120;
 
 impl Identity {
     fn choice(&self) -> Choice {
@@ -57,6 +60,10 @@ pub(super) async fn anywhere(view: &View, db: &Db, name: &str) -> Result<Identit
         }
         Err(_) => {}
     }
+    if let Some((provider, id)) = reference(name) {
+        let found = db.query(move |conn| market::find_ref(conn, provider, &id)).await?;
+        return found.ok_or_else(|| Problem::new(&kind::NOT_FOUND));
+    }
     let id = name.parse().ok().map(CoinId);
     let name = name.to_lowercase();
     let mut found = db.query(move |conn| market::find_coins(conn, id, &name)).await?;
@@ -68,6 +75,46 @@ pub(super) async fn anywhere(view: &View, db: &Db, name: &str) -> Result<Identit
         1 => Ok(found.remove(0)),
         _ => Err(ambiguous(found.into_iter())),
     }
+}
+
+/// As [`anywhere`], for a request that makes the coin be synced: it may also be one that was never synced, by its reference.
+///
+/// # Errors
+/// As [`anywhere`], with `ambiguous-name` instead of `ambiguous`.
+pub(super) async fn to_follow(view: &View, db: &Db, name: &str) -> Result<Identity, Problem> {
+    let problem = match anywhere(view, db, name).await {
+        Ok(coin) => return Ok(coin),
+        Err(problem) => refuse_change(problem),
+    };
+    match reference(name) {
+        Some((provider, id)) if problem.kind().code == kind::NOT_FOUND.code => {
+            let identities = view.identities.clone();
+            let adopt = move |conn: &mut PgConnection| market::adopt_coin(conn, provider, &id, &identities);
+            db.query_tx(adopt).await?.ok_or(problem)
+        }
+        _ => Err(problem),
+    }
+}
+
+/// As [`to_follow`], for the member `coin` of a body.
+///
+/// # Errors
+/// `validation-failed` if there is no such coin, `ambiguous-name`.
+pub(super) async fn in_body(view: &View, db: &Db, name: &str) -> Result<CoinId, Problem> {
+    match to_follow(view, db, name).await {
+        Ok(coin) => Ok(coin.id),
+        Err(problem) if problem.kind().code == kind::NOT_FOUND.code => {
+            Err(Problem::invalid("/coin", "unknown", "must name a known coin"))
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// Returns the provider, and the id of the coin there.
+fn reference(name: &str) -> Option<(&'static str, String)> {
+    let (provider, id) = name.split_once(':')?;
+    let known = market::id_namespaces().into_iter().find(|known| known.eq_ignore_ascii_case(provider))?;
+    Some((known, id.to_owned()))
 }
 
 /// Turns the 300 for a name of several coins into a 409: clients take a status below 400 for success, and the change was

@@ -17,6 +17,7 @@ mod metric;
 mod number;
 mod portfolio;
 mod read;
+mod search;
 mod select;
 mod services;
 mod sparse;
@@ -43,6 +44,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(sparse::list_sparse_coins)
         .service(stream::stream_coins)
         .service(trending::list_trending_coins)
+        .service(search::search_coins)
         .service(read::read_coin)
         .service(history::read_history)
         .service(chart::read_chart)

@@ -25,7 +25,7 @@ use crate::{
     config::{Coins, Social},
     db::{Change, Follow, SnapshotId},
     http::{Prepared, Problem, kind},
-    market::{self, Coin, FROZEN_AFTER, Snapshot, convert},
+    market::{self, Coin, FROZEN_AFTER, Identities, Snapshot, convert},
     social::{Limits, Sources},
 };
 
@@ -45,6 +45,8 @@ pub struct View {
     simulated_interval: TimeDelta,
     /// The first is the default.
     currencies: Vec<InCurrency>,
+    /// Which ids of providers are of the same coin.
+    pub(super) identities: Arc<Identities>,
     limits: Limits,
     simulated_limits: Limits,
     /// When the social sources were read, as of the newest snapshot.
@@ -127,7 +129,7 @@ impl Current {
 }
 
 impl View {
-    pub fn new(clock: Clock, settings: &Coins, social: &Social) -> Self {
+    pub fn new(clock: Clock, settings: &Coins, social: &Social, identities: Identities) -> Self {
         let interval = TimeDelta::from_std(settings.sync_interval).expect("at most a day");
         let simulated_interval = TimeDelta::from_std(settings.simulated_interval).expect("at most a day");
         let limits = Limits::new(social, interval, false);
@@ -143,6 +145,7 @@ impl View {
             interval,
             simulated_interval,
             currencies: settings.currencies.iter().map(in_currency).collect(),
+            identities: Arc::new(identities),
             sources: ArcSwap::from_pointee(Sources::new(limits.clone())),
             limits,
             simulated_limits: Limits::new(social, simulated_interval, true),
@@ -398,7 +401,7 @@ mod tests {
         let specs =
             Specs { market: market::provider_specs(), social: social::provider_specs(), ..Specs::default() };
         let settings = Config::from_lookup(&|_| None, &specs).expect("the defaults");
-        let view = View::new(clock.clone(), &settings.coins, &settings.social);
+        let view = View::new(clock.clone(), &settings.coins, &settings.social, Identities::default());
         let entry = &view.currencies[0];
         let of = |id| {
             let snapshot = Snapshot {

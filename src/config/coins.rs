@@ -28,6 +28,8 @@ pub struct Coins {
     pub sync_interval: Duration,
     /// Whether the history of coins from before they were synced is read from providers.
     pub backfill: bool,
+    /// Whether the names of all coins are read from a provider, for the search.
+    pub catalogue: bool,
     /// Alerts on social figures of fewer posts cross only if the whole interval has crossed.
     pub alerts_min_posts: u32,
     /// As `sync_interval`, while the market is simulated: short unless the setting says otherwise, because a simulation
@@ -63,6 +65,7 @@ impl Coins {
             count: env.number("COINS_COUNT", 20, 1..=250),
             followed: env.number("COINS_FOLLOWED", 250, 0..=250),
             backfill: env.switch("COINS_BACKFILL", true),
+            catalogue: env.switch("COINS_CATALOGUE", true),
             alerts_min_posts: env.number("ALERTS_MIN_POSTS", 10, 1..=100),
             sync_interval,
             simulated_interval,

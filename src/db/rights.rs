@@ -19,7 +19,7 @@ pub(super) const MIGRATIONS: &str = "__diesel_schema_migrations";
 
 /// Rights on each table besides SELECT. Rows that a foreign key deletes need none; `LOCK TABLE … IN EXCLUSIVE MODE` and
 /// `SELECT … FOR UPDATE` need UPDATE; identity columns need no right on their sequence.
-const RIGHTS: [(&str, &str); 39] = [
+const RIGHTS: [(&str, &str); 40] = [
     (MIGRATIONS, ""),
     ("alerts", "INSERT, UPDATE, DELETE"),
     ("api_key_usage", "INSERT, UPDATE, DELETE"),
@@ -29,6 +29,7 @@ const RIGHTS: [(&str, &str); 39] = [
     ("budgets", "INSERT, UPDATE, DELETE"),
     ("challenges", "INSERT, UPDATE, DELETE"),
     ("coin_backfills", "INSERT, UPDATE"),
+    ("coin_catalogue", "INSERT, UPDATE, DELETE"),
     ("coin_history", "INSERT, UPDATE, DELETE"),
     ("coin_quotes", "INSERT, UPDATE"),
     ("coin_refs", "INSERT, UPDATE"),

@@ -100,6 +100,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    coin_catalogue (provider, provider_coin_id) {
+        provider -> Text,
+        provider_coin_id -> Text,
+        symbol -> Text,
+        name -> Text,
+        slug -> Text,
+        rank -> Nullable<Int4>,
+    }
+}
+
+diesel::table! {
     coin_history (coin_id, currency, step_seconds, at) {
         coin_id -> Int8,
         currency -> Text,
@@ -522,6 +533,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     budgets,
     challenges,
     coin_backfills,
+    coin_catalogue,
     coin_history,
     coin_quotes,
     coin_refs,

@@ -16,6 +16,8 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use chrono::TimeDelta;
 
+use crate::config::Coins;
+
 /// Of the operator's table, in bytes.
 const MAX_TABLE_SIZE: u64 = 1024 * 1024;
 /// Factors by which prices and market capitalisations of one coin may differ between providers.
@@ -87,12 +89,23 @@ fn aliases(provider: &str, id: &str) -> Option<[(&'static str, &'static str); 3]
 pub struct Identities(Vec<BTreeMap<String, String>>);
 
 impl Identities {
+    /// Reads the table of the settings, if there is one.
+    ///
+    /// # Errors
+    /// As [`Identities::read`].
+    pub fn configured(settings: &Coins, known: &[&str]) -> Result<Self> {
+        match &settings.identities {
+            Some(path) => Self::read(path, known).context("COINS_IDENTITIES"),
+            None => Ok(Self::default()),
+        }
+    }
+
     /// Reads a JSON array of objects such as `{"coinmarketcap": "35697", "coingecko": "pi-network"}`.
     ///
     /// # Errors
     /// The file cannot be read, is too large or no such array, names a provider that is not in `known`, or lists an id twice
     /// or alone.
-    pub fn read(path: &Path, known: &[&str]) -> Result<Self> {
+    fn read(path: &Path, known: &[&str]) -> Result<Self> {
         let mut text = String::new();
         File::open(path)
             .and_then(|file| file.take(MAX_TABLE_SIZE + 1).read_to_string(&mut text))

@@ -19,15 +19,16 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub use self::{
     after_publish::AfterPublish,
     currency::convert,
+    identity::Identities,
     model::{Coin, Identity, Quote, Snapshot},
     providers::{
-        FROZEN_AFTER, attribution, is_invented, is_real, simulation::NAMES as SIMULATED_PROVIDERS,
-        specs as provider_specs, wants_real,
+        FROZEN_AFTER, attribution, id_namespaces, is_invented, is_real,
+        simulation::NAMES as SIMULATED_PROVIDERS, specs as provider_specs, wants_real,
     },
     status::SyncStatus,
     store::{
-        CHANNEL, Point, Step, ensure_demo, find_coin, find_coins, has_real, history, is_simulated, latest,
-        newest_data, time_of,
+        CHANNEL, FoundCoin, Point, Step, adopt_coin, ensure_demo, find_coin, find_coins, find_ref, has_real,
+        history, is_simulated, latest, newest_data, search_catalogue, time_of,
     },
     sync::Sync,
 };

@@ -64,6 +64,7 @@ mod coins {
 }
 mod market {
     mod backfill;
+    mod catalogue;
     mod coinmarketcap;
     mod currencies;
     mod failover;

@@ -28,9 +28,10 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"coin": "bitcoin", "metric": "price", "direction": "above", "threshold": 75000}))]
 pub struct CreateAlert {
-    /// Id, slug or ticker symbol of the coin, in any case. Required, except for `portfolio_value`, which has no coin.
-    #[schema(min_length = 1, max_length = 100)]
-    #[validate(length(min = 1, max = 100, message = "must have 1 to 100 characters"))]
+    /// Id, slug or ticker symbol of the coin, in any case, or its `ref` from a search. Required, except for
+    /// `portfolio_value`, which has no coin.
+    #[schema(min_length = 1, max_length = 120)]
+    #[validate(length(min = 1, max = 120, message = "must have 1 to 120 characters"))]
     coin: Option<String>,
     #[schema(inline)]
     metric: AlertMetric,
@@ -96,13 +97,14 @@ pub async fn create_alert(
     let CreateAlert { metric, direction, threshold, once, .. } = wanted;
     let currency = currency(&wanted, me.id, &view, &db).await?;
     let snapshot = view.current(currency.as_deref())?.snapshot.clone();
-    let coin = find_coin(&wanted, &snapshot)?;
+    let coin = find_coin(&wanted, &view, &db).await?;
     let value = match coin {
         // Invented prices do not count.
         _ if !metric.is_social() && !market::is_real(&snapshot.provider) => None,
-        Some(coin) => {
+        Some(id) => {
             let settings = req.app_data::<Data<config::Coins>>().expect("set by the app");
-            value(coin, metric, direction, settings.alerts_min_posts)
+            let synced = snapshot.coins.iter().find(|coin| coin.id == id);
+            synced.and_then(|coin| value(coin, metric, direction, settings.alerts_min_posts))
         }
         None => {
             let held = db.query(move |conn| portfolio::held(conn, me.id)).await?;
@@ -111,7 +113,7 @@ pub async fn create_alert(
     };
     let alert = Alert {
         id: Uuid::now_v7(),
-        coin: coin.map(|coin| coin.id),
+        coin,
         metric,
         currency,
         direction,
@@ -178,20 +180,14 @@ async fn currency(
 }
 
 /// Finds the coin of the alert; None for the value of the portfolio.
-fn find_coin<'a>(wanted: &CreateAlert, snapshot: &'a Snapshot) -> Result<Option<&'a Coin>, Problem> {
-    let no_such_coin = |problem: Problem| match problem.kind().code {
-        code if code == kind::NOT_FOUND.code => {
-            Problem::invalid("/coin", "unknown", "must name a coin of the last sync")
-        }
-        _ => find::refuse_change(problem),
-    };
+async fn find_coin(wanted: &CreateAlert, view: &View, db: &Db) -> Result<Option<CoinId>, Problem> {
     match (&wanted.coin, wanted.metric) {
         (None, AlertMetric::PortfolioValue) => Ok(None),
         (Some(_), AlertMetric::PortfolioValue) => {
             Err(Problem::invalid("/coin", "not-applicable", "portfolio_value has no coin"))
         }
         (None, _) => Err(Problem::invalid("/coin", "required", "is required for this metric")),
-        (Some(name), _) => find::in_snapshot(snapshot, name).map(Some).map_err(no_such_coin),
+        (Some(name), _) => find::in_body(view, db, name).await.map(Some),
     }
 }
 

@@ -13,8 +13,8 @@ use super::{
     store,
 };
 use crate::{
-    db::{CoinId, Db, UserId},
-    http::{Problem, kind},
+    db::{Db, UserId},
+    http::Problem,
 };
 
 /// The day of the first block of bitcoin.
@@ -28,9 +28,9 @@ const DAY: &str = "must be a day such as 2026-03-01";
 #[schema(example = json!({"coin": "bitcoin", "kind": "buy", "amount": "0.25", "total": "15000.00", "currency": "GBP",
     "day": "2026-03-01"}))]
 pub struct TransactionBody {
-    /// Id, slug or ticker symbol of the coin, in any case.
-    #[schema(min_length = 1, max_length = 100)]
-    #[validate(length(min = 1, max = 100, message = "must have 1 to 100 characters"))]
+    /// Id, slug or ticker symbol of the coin, in any case, or its `ref` from a search.
+    #[schema(min_length = 1, max_length = 120)]
+    #[validate(length(min = 1, max = 120, message = "must have 1 to 120 characters"))]
     coin: String,
     #[schema(inline)]
     kind: Kind,
@@ -98,7 +98,7 @@ impl TransactionBody {
         let Self { coin, kind, amount, total, currency, day } = self;
         check_range(&amount, day, now)
             .map_err(|(field, message)| Problem::invalid(format!("/{field}"), "range", message))?;
-        let coin = find_coin(view, db, &coin).await?;
+        let coin = find::in_body(view, db, &coin).await?;
         let currency = match currency {
             Some(code) => view.code(Some(&code))?,
             None => default_currency(user, view, db).await?,
@@ -115,18 +115,4 @@ pub async fn default_currency(user: UserId, view: &View, db: &Db) -> Result<Stri
         Some(code) => Ok(code),
         None => view.code(None),
     }
-}
-
-/// Finds a coin of the last sync or an earlier one.
-///
-/// # Errors
-/// `validation-failed`, `ambiguous-name`.
-pub async fn find_coin(view: &View, db: &Db, name: &str) -> Result<CoinId, Problem> {
-    let found = find::anywhere(view, db, name).await.map_err(|problem| match problem.kind().code {
-        code if code == kind::NOT_FOUND.code => {
-            Problem::invalid("/coin", "unknown", "must name a known coin")
-        }
-        _ => find::refuse_change(problem),
-    });
-    Ok(found?.id)
 }

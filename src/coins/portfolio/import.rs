@@ -17,8 +17,8 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::{
-    super::view::View,
-    body::{check_range, default_currency, find_coin, parse_day},
+    super::{find, view::View},
+    body::{check_range, default_currency, parse_day},
     csv::COLUMNS,
     decimal::Decimal,
     model::{Kind, Transaction},
@@ -173,7 +173,7 @@ async fn find_coins(
         if coins.len() == MAX_NAMES {
             return Err(Problem::new(&kind::LIMIT_REACHED).detail(format!("at most {MAX_COINS} coins")));
         }
-        let found = match find_coin(view, db, coin).await {
+        let found = match find::in_body(view, db, coin).await {
             Ok(id) => Ok(id),
             Err(problem) if problem.kind().status == 422 => {
                 Err(Mistake::new("coin", "unknown", "must name a known coin"))

@@ -15,11 +15,12 @@ use crate::{
 
 /// Watch a coin
 ///
-/// Adds a coin to your watch list; at most 250. The request is idempotent.
+/// Adds a coin to your watch list; at most 250. A coin outside of the list is synced from the next sync on, while somebody
+/// watches it. The request is idempotent.
 #[utoipa::path(
     tag = "watchlist",
     security(("bearer" = []), ("apiKey" = [])),
-    params(("coin" = String, Path, description = "Id, slug or ticker symbol of the coin, in any case.", example = "BTC")),
+    params(("coin" = String, Path, description = "Id, slug or ticker symbol of the coin, in any case, or its `ref` from a search.", example = "BTC")),
     responses(
         (status = 204, description = "The coin is on your watch list."),
         (status = 404, description = "`not-found`: no such coin."),
@@ -35,7 +36,7 @@ pub async fn watch_coin(
     db: Data<Db>,
     clock: Data<Clock>,
 ) -> Result<HttpResponse, Problem> {
-    let coin = find::anywhere(&view, &db, &path.0).await.map_err(find::refuse_change)?.id;
+    let coin = find::to_follow(&view, &db, &path.0).await?.id;
     let now = clock.now();
     match db.query_tx(move |conn| store::add(conn, me.id, coin, now)).await? {
         Added::Yes => Ok(HttpResponse::NoContent().finish()),

@@ -18,7 +18,7 @@ use crate::{
 #[utoipa::path(
     tag = "watchlist",
     security(("bearer" = []), ("apiKey" = [])),
-    params(("coin" = String, Path, description = "Id, slug or ticker symbol of the coin, in any case.", example = "BTC")),
+    params(("coin" = String, Path, description = "Id, slug or ticker symbol of the coin, in any case, or its `ref` from a search.", example = "BTC")),
     responses(
         (status = 204, description = "The coin is not on your watch list."),
         (status = 404, description = "`not-found`: no such coin."),

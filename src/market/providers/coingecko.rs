@@ -18,7 +18,7 @@ use super::{
         model::{Numbers, Profile, RateChanges, Report},
         store::Step,
     },
-    Call, Past, PastValue, Provider, Rates, in_path,
+    Call, Catalogue, CatalogueCoin, Past, PastValue, Provider, Rates, in_path,
     listing::{self, Listing, Wanted},
 };
 use crate::{
@@ -98,6 +98,10 @@ impl Provider for CoinGecko {
         1
     }
 
+    fn catalogue(&self) -> Option<&'static dyn Catalogue> {
+        Some(&CoinGecko)
+    }
+
     fn past(&self) -> Option<&'static dyn Past> {
         Some(&CoinGecko)
     }
@@ -119,14 +123,28 @@ impl Past for CoinGecko {
     }
 }
 
+#[async_trait(?Send)]
+impl Catalogue for CoinGecko {
+    /// Without ranks.
+    async fn read(&self, call: Call<'_>) -> Result<Vec<CatalogueCoin>, Failure> {
+        let answer = answer(call, request(call, "/api/v3/coins/list")).await?;
+        let body = answer.json(call.now)?;
+        let names: Readable<Name> = serde_json::from_slice(body)
+            .map_err(|error| decode_error(body).unwrap_or_else(|| Failure::unexpected_body(error)))?;
+        listing::build_catalogue(names.items.into_iter().map(CatalogueCoin::from))
+    }
+}
+
 async fn markets(call: Call<'_>, which: &[(&str, &str)]) -> Result<Vec<Row>, Failure> {
-    let request = request(call, "/api/v3/coins/markets").query(which).query(&[
-        ("vs_currency", call.currency.to_lowercase().as_str()),
-        ("order", "market_cap_desc"),
-        ("page", "1"),
-        ("sparkline", "false"),
-        ("price_change_percentage", "1h,24h,7d,30d"),
-    ]);
+    let request = request(call, "/api/v3/coins/markets")
+        .query(&[("vs_currency", call.currency.to_lowercase())])
+        .query(which)
+        .query(&[
+            ("order", "market_cap_desc"),
+            ("page", "1"),
+            ("sparkline", "false"),
+            ("price_change_percentage", "1h,24h,7d,30d"),
+        ]);
     call.charge(1);
     decode(answer(call, request).await?.json(call.now)?)
 }
@@ -224,6 +242,19 @@ fn build(rows: Vec<Row>, currency: &str, wanted: Wanted, now: DateTime<Utc>) -> 
         updated_at: row.last_updated,
     });
     listing::build_report(listings, currency, wanted, None, now)
+}
+
+#[derive(Deserialize)]
+struct Name {
+    id: String,
+    symbol: String,
+    name: String,
+}
+
+impl From<Name> for CatalogueCoin {
+    fn from(Name { id, symbol, name }: Name) -> Self {
+        Self { slug: id.clone(), provider_coin_id: id, symbol: symbol.to_uppercase(), name, rank: None }
+    }
 }
 
 /// Reads units of each currency for one of the base, with the change within 24 hours.

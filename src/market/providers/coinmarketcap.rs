@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
         currency::rate_between,
         model::{Numbers, Profile, Report},
     },
-    Call, Provider, Rates, collect_rates,
+    Call, Catalogue, CatalogueCoin, Provider, Rates, collect_rates,
     listing::{self, Listing, Wanted},
 };
 use crate::{
@@ -99,11 +99,25 @@ impl Provider for CoinMarketCap {
     fn cost_of_rates(&self, currencies: usize) -> usize {
         currencies
     }
+
+    fn catalogue(&self) -> Option<&'static dyn Catalogue> {
+        Some(if self.spec.key.is_some() { &WITH_KEY } else { &WITHOUT_KEY })
+    }
+}
+
+#[async_trait(?Send)]
+impl Catalogue for CoinMarketCap {
+    /// The 5,000 coins of the highest ranks, the most of one call.
+    async fn read(&self, call: Call<'_>) -> Result<Vec<CatalogueCoin>, Failure> {
+        let query = [("listing_status", "active"), ("start", "1"), ("limit", "5000"), ("sort", "cmc_rank")];
+        let (names, _) = self.read::<Name>(call, "/v1/cryptocurrency/map", &query).await?;
+        listing::build_catalogue(names.into_iter().map(CatalogueCoin::from))
+    }
 }
 
 impl CoinMarketCap {
     /// Reads the largest coins.
-    async fn listings(&self, call: Call<'_>, currency: &str, count: u32) -> Result<Rows, Failure> {
+    async fn listings(&self, call: Call<'_>, currency: &str, count: u32) -> Result<Rows<Row>, Failure> {
         let query = [
             ("start", "1"),
             ("limit", &count.to_string()),
@@ -111,18 +125,23 @@ impl CoinMarketCap {
             ("sort", "market_cap"),
             ("sort_dir", "desc"),
         ];
-        self.read(call, "listings/latest", &query).await
+        self.read(call, "/v3/cryptocurrency/listings/latest", &query).await
     }
 
     /// Reads the followed coins.
     async fn quotes(&self, call: Call<'_>) -> Result<Vec<Row>, Failure> {
         let ids = call.followed.join(",");
         let query = [("id", ids.as_str()), ("convert", call.currency), ("skip_invalid", "true")];
-        Ok(self.read(call, "quotes/latest", &query).await?.0)
+        Ok(self.read(call, "/v3/cryptocurrency/quotes/latest", &query).await?.0)
     }
 
-    async fn read(&self, call: Call<'_>, path: &str, query: &[(&str, &str)]) -> Result<Rows, Failure> {
-        let url = format!("{}{}/v3/cryptocurrency/{path}", call.settings.url, self.path_prefix);
+    async fn read<T: DeserializeOwned>(
+        &self,
+        call: Call<'_>,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Rows<T>, Failure> {
+        let url = format!("{}{}{path}", call.settings.url, self.path_prefix);
         let mut request = call.upstream.get(&url).query(query);
         if let Some(key) = &call.settings.key {
             request = request.header("X-CMC_PRO_API_KEY", key.expose());
@@ -175,7 +194,7 @@ struct Envelope<'a> {
 }
 
 /// The rows of an answer, and the time that it states.
-type Rows = (Vec<Row>, Option<DateTime<Utc>>);
+type Rows<T> = (Vec<T>, Option<DateTime<Utc>>);
 
 #[derive(Deserialize)]
 struct Status {
@@ -214,6 +233,21 @@ struct Row {
     #[serde(default, deserialize_with = "listing::optional")]
     tags: Option<Vec<String>>,
     quote: Quotes,
+}
+
+#[derive(Deserialize)]
+struct Name {
+    id: i64,
+    name: String,
+    symbol: String,
+    slug: String,
+    rank: Option<i32>,
+}
+
+impl From<Name> for CatalogueCoin {
+    fn from(Name { id, name, symbol, slug, rank }: Name) -> Self {
+        Self { provider_coin_id: id.to_string(), symbol, name, slug, rank }
+    }
 }
 
 #[derive(Deserialize)]
@@ -264,7 +298,7 @@ pub fn decode(body: &[u8], currency: &str, count: u32, now: DateTime<Utc>) -> Re
     build(rows, stated, currency, Wanted::top(count), now)
 }
 
-fn rows(body: &[u8]) -> Result<Rows, Failure> {
+fn rows<T: DeserializeOwned>(body: &[u8]) -> Result<Rows<T>, Failure> {
     // An error may come with or without data, of any shape.
     let status = serde_json::from_slice::<StatusOnly>(body).map_err(Failure::unexpected_body)?.status;
     if status.error_code != 0 {
@@ -277,8 +311,8 @@ fn rows(body: &[u8]) -> Result<Rows, Failure> {
 
 /// Reads the coins that can be read. The largest coins come as a list, coins by their ids also as an object with a member for
 /// each.
-fn list_or_object(data: &str) -> serde_json::Result<Vec<Row>> {
-    if let Ok(rows) = serde_json::from_str::<Readable<Row>>(data) {
+fn list_or_object<T: DeserializeOwned>(data: &str) -> serde_json::Result<Vec<T>> {
+    if let Ok(rows) = serde_json::from_str::<Readable<T>>(data) {
         return Ok(rows.items);
     }
     let members: BTreeMap<String, &RawValue> = serde_json::from_str(data)?;

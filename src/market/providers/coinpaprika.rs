@@ -17,7 +17,7 @@ use super::{
         model::{Numbers, Profile, RateChanges, Report},
         store::Step,
     },
-    Call, Past, PastValue, Provider, Rates, collect_rates, in_path,
+    Call, Catalogue, CatalogueCoin, Past, PastValue, Provider, Rates, collect_rates, in_path,
     listing::{self, Listing, Wanted},
 };
 use crate::{
@@ -78,8 +78,27 @@ impl Provider for CoinPaprika {
         currencies.div_ceil(CURRENCIES_PER_CALL) + alone
     }
 
+    fn catalogue(&self) -> Option<&'static dyn Catalogue> {
+        Some(&CoinPaprika)
+    }
+
     fn past(&self) -> Option<&'static dyn Past> {
         Some(&CoinPaprika)
+    }
+}
+
+#[async_trait(?Send)]
+impl Catalogue for CoinPaprika {
+    /// The coins with a price: its list of names has ten times as many, most of them dead.
+    async fn read(&self, call: Call<'_>) -> Result<Vec<CatalogueCoin>, Failure> {
+        let answer = get(call, "/v1/tickers", &[("quotes", call.currency)]).await?;
+        let rows: Readable<Row> =
+            serde_json::from_slice(answer.json(call.now)?).map_err(Failure::unexpected_body)?;
+        listing::build_catalogue(rows.items.into_iter().filter_map(|row| {
+            let slug = slug(&row.id)?.to_owned();
+            let Row { id, symbol, name, rank, .. } = row;
+            Some(CatalogueCoin { provider_coin_id: id, symbol, name, slug, rank })
+        }))
     }
 }
 
@@ -171,11 +190,14 @@ fn decode(body: &[u8], currency: &str, wanted: Wanted, now: DateTime<Utc>) -> Re
     listing::build_report(listings, currency, wanted, None, now)
 }
 
+/// Returns the slug that the other providers use: the id is the symbol, a hyphen and that.
+fn slug(id: &str) -> Option<&str> {
+    id.split_once('-').map(|(_, slug)| slug)
+}
+
 fn listing(row: Row, quote: &Quote) -> Option<Listing> {
-    // The id is the symbol, a hyphen and the slug that the other providers use.
-    let (_, slug) = row.id.split_once('-')?;
     Some(Listing {
-        slug: slug.to_owned(),
+        slug: slug(&row.id)?.to_owned(),
         symbol: row.symbol,
         name: row.name,
         rank: row.rank,

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     super::model::{Entry, Numbers, Profile, Report},
-    PastValue,
+    CatalogueCoin, PastValue,
 };
 use crate::upstream::{Failure, clean};
 
@@ -23,6 +23,8 @@ const MAX_CHANGE: f64 = 1e9;
 const MAX_NAME_LEN: usize = 100;
 /// In bytes.
 const MAX_IMAGE_LEN: usize = 300;
+/// Twice as many coins as any provider lists.
+const MAX_CATALOGUE: usize = 50_000;
 const MAX_TAGS: usize = 30;
 /// In characters.
 const MAX_TAG_LEN: usize = 50;
@@ -79,8 +81,9 @@ impl Wanted<'static> {
     }
 }
 
-/// Builds a report of the top `count` coins by rank, and of those of the others that are wanted. Of rows with the same id the first counts. A list in which fewer than
-/// four fifths of the wanted coins have a price is refused: the previous snapshot is better.
+/// Builds a report of the top `count` coins by rank, and of those of the others that are wanted. Of rows with the same id the
+/// first counts. A list in which fewer than four fifths of the top coins have a price is refused: the previous snapshot is
+/// better.
 ///
 /// The time of the data is the median of the times of the prices, so neither one coin that stands still nor one wrong time
 /// decides; of an even number the earlier of the two in the middle. Without any, it is the time that is `stated` for the
@@ -128,10 +131,6 @@ fn entry(listing: Listing, now: DateTime<Utc>) -> Option<Entry> {
     // Nothing is free, so a price of zero means that it is unknown; the same holds for a supply.
     let positive = |value: Option<f64>| amount(value).filter(|value| *value > 0.0);
     let change = |value: Option<f64>| value.filter(|value| (-100.0..=MAX_CHANGE).contains(value));
-    let text = |text: &str| {
-        let text = clean(text.trim(), MAX_NAME_LEN);
-        (!text.is_empty()).then_some(text)
-    };
     let read = listing.numbers;
     let (high_24h, low_24h) = match (positive(read.high_24h), positive(read.low_24h)) {
         (Some(high), Some(low)) if high < low => (None, None),
@@ -164,6 +163,39 @@ fn entry(listing: Listing, now: DateTime<Utc>) -> Option<Entry> {
         },
         updated_at: plausible(listing.updated_at, now),
     })
+}
+
+/// Checks the coins of a list of all coins, of which at least one must be readable. Those of the lowest ranks are dropped if
+/// there are too many.
+pub fn build_catalogue(
+    coins: impl IntoIterator<Item = CatalogueCoin>,
+) -> Result<Vec<CatalogueCoin>, Failure> {
+    let mut seen = HashSet::new();
+    let mut coins: Vec<_> = coins
+        .into_iter()
+        .filter_map(|coin| {
+            Some(CatalogueCoin {
+                provider_coin_id: text(&coin.provider_coin_id)?,
+                symbol: text(&coin.symbol)?,
+                name: text(&coin.name)?,
+                slug: text(&coin.slug)?,
+                rank: coin.rank.filter(|rank| *rank > 0),
+            })
+        })
+        .filter(|coin| seen.insert(coin.provider_coin_id.clone()))
+        .collect();
+    if coins.is_empty() {
+        return Err(Failure::unexpected_body("no coins"));
+    }
+    coins.sort_by_key(|coin| coin.rank.unwrap_or(i32::MAX));
+    coins.truncate(MAX_CATALOGUE);
+    Ok(coins)
+}
+
+/// Cleans an id or a name; None if nothing is left.
+fn text(text: &str) -> Option<String> {
+    let text = clean(text.trim(), MAX_NAME_LEN);
+    (!text.is_empty()).then_some(text)
 }
 
 /// Checks a value of the past; None for an impossible price.

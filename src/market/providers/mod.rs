@@ -79,6 +79,11 @@ pub trait Provider: Sync {
         None
     }
 
+    /// Its list of all coins, if it has one.
+    fn catalogue(&self) -> Option<&'static dyn Catalogue> {
+        None
+    }
+
     /// The name in `COINS_PROVIDERS` and in `source`.
     fn name(&self) -> &'static str {
         self.spec().name
@@ -93,6 +98,24 @@ pub trait Past: Sync {
 
     /// Fetches what it has of a coin, in intervals of this length or more often, in one call. The coin has its own id.
     async fn read(&self, call: Call<'_>, coin: &str, step: Step) -> Result<Vec<PastValue>, Failure>;
+}
+
+/// Lists the names of all coins that a provider knows.
+#[async_trait(?Send)]
+pub trait Catalogue: Sync {
+    /// Fetches the list in one call.
+    async fn read(&self, call: Call<'_>) -> Result<Vec<CatalogueCoin>, Failure>;
+}
+
+/// A coin that a provider knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CatalogueCoin {
+    pub provider_coin_id: String,
+    pub symbol: String,
+    pub name: String,
+    pub slug: String,
+    /// By market capitalisation, if the list states it.
+    pub rank: Option<i32>,
 }
 
 /// The market data of a coin at a time in the past.
@@ -114,6 +137,11 @@ pub struct PastSource {
 /// Returns the configured providers that have a history, in the order in which they are tried.
 pub fn past(settings: &Coins) -> Vec<PastSource> {
     real(settings).filter_map(|provider| Some(PastSource { provider, past: provider.past()? })).collect()
+}
+
+/// Returns the configured providers that have a list of all coins, in the order in which they are tried.
+pub fn catalogues(settings: &Coins) -> impl Iterator<Item = (&'static dyn Provider, &'static dyn Catalogue)> {
+    real(settings).filter_map(|provider| Some((provider, provider.catalogue()?)))
 }
 
 /// Checks that the id of a coin can be part of a path as it is.

@@ -28,6 +28,7 @@ pub(super) fn coin_ids(
     identities: &Identities,
     now: DateTime<Utc>,
 ) -> QueryResult<HashMap<String, CoinId>> {
+    lock_refs(conn)?;
     unite(conn, identities)?;
     let reported = report.entries.iter().map(|entry| entry.provider_coin_id.as_str());
     let known: HashMap<String, StoredCoin> = coin_refs::table
@@ -59,15 +60,9 @@ pub(super) fn coin_ids(
         let provider_coin_id = &entry.provider_coin_id;
         let id = match matches.get(provider_coin_id) {
             Some(id) => *id,
-            None => create(conn, namespace, entry)?,
+            None => create(conn, namespace, [&entry.symbol, &entry.name, &entry.slug])?,
         };
-        diesel::insert_into(coin_refs::table)
-            .values((
-                coin_refs::provider.eq(namespace),
-                coin_refs::provider_coin_id.eq(provider_coin_id),
-                coin_refs::coin_id.eq(id),
-            ))
-            .execute(conn)?;
+        insert_ref(conn, namespace, provider_coin_id, id)?;
         ids.insert(provider_coin_id.clone(), id);
     }
     Ok(ids)
@@ -119,11 +114,51 @@ fn rename(conn: &mut PgConnection, coin: &StoredCoin, entry: &Entry) -> QueryRes
     Ok(())
 }
 
-fn create(conn: &mut PgConnection, namespace: &str, entry: &Entry) -> QueryResult<CoinId> {
-    let Entry { symbol, name, slug, .. } = entry;
+/// Lets one transaction at a time give ids of providers to coins, so that no coin is made twice.
+pub(super) fn lock_refs(conn: &mut PgConnection) -> QueryResult<()> {
+    sql_query("SELECT pg_advisory_xact_lock(hashtext('mintage coin refs'))").execute(conn)?;
+    Ok(())
+}
+
+pub(super) fn insert_ref(
+    conn: &mut PgConnection,
+    namespace: &str,
+    provider_coin_id: &str,
+    id: CoinId,
+) -> QueryResult<()> {
+    let values = (
+        coin_refs::provider.eq(namespace),
+        coin_refs::provider_coin_id.eq(provider_coin_id),
+        coin_refs::coin_id.eq(id),
+    );
+    diesel::insert_into(coin_refs::table).values(values).execute(conn)?;
+    Ok(())
+}
+
+pub(super) fn create(
+    conn: &mut PgConnection,
+    namespace: &str,
+    [symbol, name, slug]: [&str; 3],
+) -> QueryResult<CoinId> {
     let values =
         (coins::symbol.eq(symbol), coins::name.eq(name), coins::slug.eq(slug), coins::named_by.eq(namespace));
     diesel::insert_into(coins::table).values(values).returning(coins::id).get_result(conn)
+}
+
+/// Returns the coin that has this id in the tables of well-known coins, unless it has another id of this provider.
+pub(super) fn alias(
+    conn: &mut PgConnection,
+    namespace: &str,
+    id: &str,
+    identities: &Identities,
+) -> QueryResult<Option<CoinId>> {
+    for (provider, name) in identities.aliases(namespace, id) {
+        let coin = coin_refs::table.find((provider, name)).select(coin_refs::coin_id).first(conn);
+        if let Some(coin) = coin.optional()? {
+            return Ok((!taken(conn, namespace)?.contains(&coin)).then_some(coin));
+        }
+    }
+    Ok(None)
 }
 
 /// Finds the well-known coins that another provider has reported before.

@@ -1,6 +1,7 @@
 //! Stores snapshots, coins, history and slots: the SQL of the market, one file per subject.
 
 mod backfill;
+mod catalogue;
 mod find;
 mod history;
 mod identity;
@@ -15,6 +16,10 @@ mod sparklines;
 
 pub use self::{
     backfill::{Backfill, BackfillSource, Outcome, claim_backfill, end_backfill, insert_past, past_service},
+    catalogue::{
+        CatalogueClaim, FoundCoin, adopt_coin, catalogue_service, claim_catalogue, find_ref, parts,
+        put_catalogue, retain_catalogue, search_catalogue,
+    },
     find::{find_coin, find_coins},
     history::roll_up,
     identity::ids_at,

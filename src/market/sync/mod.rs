@@ -12,13 +12,13 @@
 //! slow source. A reading has a lease of its own, so that no two replicas read the sources at the same time.
 
 mod backfill;
+mod catalogue;
 mod market;
 mod simulation;
 
 use std::{sync::Arc, time::Duration};
 
 use actix_web::web::Data;
-use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use tokio::{
@@ -87,10 +87,7 @@ impl Sync {
         fingerprints: Fingerprints,
         after: Arc<dyn AfterPublish>,
     ) -> anyhow::Result<Self> {
-        let identities = match &settings.identities {
-            Some(path) => Identities::read(path, &id_namespaces()).context("COINS_IDENTITIES")?,
-            None => Identities::default(),
-        };
+        let identities = Identities::configured(&settings, &id_namespaces())?;
         let keys = settings.provider_settings.values().filter_map(|own| own.key.as_ref());
         let social_keys = social.provider_settings.values().filter_map(|own| own.key.as_ref());
         let mask = Mask::new(keys.chain(social_keys).map(Secret::expose));
@@ -153,7 +150,8 @@ impl Sync {
             self.run_schedule(&readings),
             self.read_sources(due),
             self.social.follow_streams(),
-            self.backfill()
+            self.backfill(),
+            self.renew_catalogue()
         );
     }
 

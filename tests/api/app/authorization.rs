@@ -213,7 +213,12 @@ impl Case {
             .replace("{code}", "not-found")
             .replace("{file}", "flow.css");
         assert!(!path.contains('{'), "say what to put into {path}");
-        let path = if path.ends_with("/sparse") { path + "?fields=price" } else { path };
+        let required = match path.as_str() {
+            "/api/v1/coins/sparse" => "?fields=price",
+            "/api/v1/coins/search" => "?q=bit",
+            _ => "",
+        };
+        let path = path + required;
         if path.ends_with("/stream") {
             let mut request = reqwest::Client::new().get(format!("{}{path}", app.base));
             if let Some(token) = &self.client.access_token {

@@ -40,6 +40,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("idempotency_keys", "hashes of keys, and encrypted responses that the person has received"),
     ("audit_chains", "no personal data"),
     ("coin_backfills", "no personal data"),
+    ("coin_catalogue", "no personal data"),
     ("coin_history", "no personal data"),
     ("coin_quotes", "no personal data"),
     ("coin_refs", "no personal data"),

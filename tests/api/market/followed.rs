@@ -8,7 +8,7 @@ use crate::support::{
     upstream::Reply,
 };
 
-const OF_COINGECKO: &str = "/api/v3/coins/markets?ids=";
+const OF_COINGECKO: &str = "/api/v3/coins/markets?vs_currency=gbp&ids=";
 const OF_COINMARKETCAP: &str = "/v3/cryptocurrency/quotes/latest?id=";
 
 /// Three coins of the list, and a price of bitcoin that no other sync has.
@@ -68,7 +68,7 @@ async fn a_coin_outside_of_the_list_is_read_while_somebody_follows_it() {
 
     market.coingecko.say_at(OF_COINGECKO, dogecoin(0.25));
     sync(&market, &admin, 70_001.0).await;
-    assert_eq!(market.coingecko.count_requests("/api/v3/coins/markets?ids=dogecoin&"), 1);
+    assert_eq!(market.coingecko.count_requests("/api/v3/coins/markets?vs_currency=gbp&ids=dogecoin&"), 1);
     assert_eq!(symbols(&user.get(COINS).await.json()).len(), 3, "the list stays as it is");
     let found = watched().await;
     assert_eq!((symbols(&found), &found["absent"]), (vec!["BTC", "DOGE"], &json!([])));
