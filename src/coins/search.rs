@@ -92,7 +92,7 @@ pub async fn search_coins(
 ) -> Result<Json<CoinSearch>, Problem> {
     let SearchCoins { q, limit } = query.0;
     let text = q.trim().to_lowercase();
-    if text.is_empty() || text.contains('\0') {
+    if text.is_empty() {
         return Err(Problem::invalid("/q", "text", "must have a letter or digit"));
     }
     let snapshot = view.current(None)?.snapshot.clone();

@@ -145,7 +145,6 @@ async fn markets(call: Call<'_>, which: &[(&str, &str)]) -> Result<Vec<Row>, Fai
             ("sparkline", "false"),
             ("price_change_percentage", "1h,24h,7d,30d"),
         ]);
-    call.charge(1);
     decode(answer(call, request).await?.json(call.now)?)
 }
 

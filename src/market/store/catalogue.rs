@@ -173,7 +173,7 @@ fn matching(conn: &mut PgConnection, text: &str, limit: i64) -> QueryResult<Vec<
                  AND NOT EXISTS (SELECT FROM coin_refs r JOIN coin_catalogue c USING (provider, provider_coin_id) \
                      WHERE r.coin_id = k.id) \
          ) AS found \
-         ORDER BY distance, id IS NULL, rank, slug <> $1, length(slug), slug LIMIT $3"
+         ORDER BY distance, id IS NULL, rank, slug <> $1, length(name), name LIMIT $3"
     ))
     .bind::<Text, _>(text)
     // Greater than any text that begins so.

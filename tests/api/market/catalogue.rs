@@ -38,8 +38,8 @@ async fn search(client: &Client, query: &str) -> Value {
 }
 
 async fn until_known(client: &Client, name: &str) {
-    eventually("the catalogue", async || !search(client, &format!("q={name}")).await["data"][0].is_null())
-        .await;
+    let query = format!("q={name}");
+    eventually("the catalogue", async || search(client, &query).await["data"][0]["ref"].is_string()).await;
 }
 
 fn refs(body: &Value) -> Vec<&str> {
@@ -50,18 +50,18 @@ fn refs(body: &Value) -> Vec<&str> {
 async fn a_coin_that_nobody_has_synced_is_found_and_followed() {
     let list = json!([
         {"id": "bitcoin", "symbol": "btc", "name": "Bitcoin"},
-        {"id": "dogecoin", "symbol": "doge", "name": "Dogecoin"},
-        {"id": "baby-doge", "symbol": "babydoge", "name": "Baby Doge"},
-        {"id": "doge-2", "symbol": "doge2", "name": "Dogecoin Two"},
-        {"id": "fake", "symbol": "dogecoin", "name": "A fake"},
+        {"id": "dogwifcoin", "symbol": "wif", "name": "dogwifhat"},
+        {"id": "baby-wif", "symbol": "babywif", "name": "Baby Wif"},
+        {"id": "wif-2", "symbol": "wif2", "name": "dogwifhat Two"},
+        {"id": "fake", "symbol": "wifcoin", "name": "A fake"},
         {"id": 7, "symbol": "bad"},
     ]);
     let (market, app, user) = with_names(&list).await;
-    until_known(&user, "doge").await;
-    let found = search(&user, "q=DOGE").await;
-    assert_eq!(refs(&found), ["coingecko:dogecoin", "coingecko:fake", "coingecko:doge-2"]);
+    until_known(&user, "wif").await;
+    let found = search(&user, "q=WIF").await;
+    assert_eq!(refs(&found), ["coingecko:dogwifcoin", "coingecko:fake", "coingecko:wif-2"]);
     assert_eq!(found["data"][0]["id"], Value::Null);
-    assert_eq!(found["data"][0]["symbol"], "DOGE");
+    assert_eq!(found["data"][0]["symbol"], "WIF");
     assert_eq!(found["sources"][0]["source"], "coingecko");
     assert!(found["sources"][0]["attribution"].as_str().unwrap().contains("CoinGecko"));
     // Ours have their id, and its rank of the last sync.
@@ -70,56 +70,60 @@ async fn a_coin_that_nobody_has_synced_is_found_and_followed() {
         (&bitcoin["rank"], &bitcoin["synced"], bitcoin["id"].is_i64()),
         (&json!(1), &json!(true), true)
     );
-    assert_eq!(refs(&search(&user, "q=dogecoin&limit=2").await), ["coingecko:dogecoin", "coingecko:fake"]);
-    assert_eq!(search(&user, "q=oge").await["data"], json!([]));
+    assert_eq!(refs(&search(&user, "q=dogwif&limit=2").await), ["coingecko:dogwifcoin", "coingecko:wif-2"]);
+    assert_eq!(search(&user, "q=ifhat").await["data"], json!([]));
     for wild in ["q=%25", "q=_", "q=%27", "q=%5C"] {
         assert_eq!(search(&user, wild).await["data"], json!([]), "{wild}");
     }
 
     // Nothing but the reference leads to it before it is followed.
-    for path in ["doge", "coingecko:dogecoin"] {
+    for path in ["wif", "coingecko:dogwifcoin"] {
         user.get(&format!("{COINS}/{path}/history")).await.assert_problem(404, "not-found");
     }
     let put = async |coin: &str| {
         let path = format!("/api/v1/user/watchlist/{coin}");
         user.send(reqwest::Method::PUT, &path, |request| request).await
     };
-    for unknown in ["coingecko:nothing", "coinpaprika:dogecoin", "nobody:dogecoin", "coingecko:"] {
+    for unknown in ["coingecko:nothing", "coinpaprika:dogwifcoin", "nobody:dogwifcoin", "coingecko:"] {
         put(unknown).await.assert_problem(404, "not-found");
     }
-    put("CoinGecko:dogecoin").await.assert(204);
-    put("coingecko:dogecoin").await.assert(204);
-    let found = &search(&user, "q=doge").await["data"][0];
+    put("CoinGecko:dogwifcoin").await.assert(204);
+    put("coingecko:dogwifcoin").await.assert(204);
+    let found = &search(&user, "q=wif").await["data"][0];
     assert!(found["id"].is_i64() && found["synced"] == false, "{found}");
     let watched = user.get(&format!("{COINS}?watchlist=true")).await.json();
     assert_eq!(
         watched["absent"],
-        json!([{"id": found["id"], "symbol": "DOGE", "name": "Dogecoin", "slug": "dogecoin"}])
+        json!([{"id": found["id"], "symbol": "WIF", "name": "dogwifhat", "slug": "dogwifcoin"}])
     );
 
     // An alert and a purchase name other coins; all three are read by the next sync.
     let alert =
-        json!({"coin": "coingecko:baby-doge", "metric": "price", "direction": "above", "threshold": 1});
+        json!({"coin": "coingecko:baby-wif", "metric": "price", "direction": "above", "threshold": 1});
     let alert = user.post("/api/v1/user/alerts", &alert).await.assert(201).json();
     assert_eq!(alert["armed"], true);
     let bought =
-        json!({"coin": "coingecko:doge-2", "kind": "buy", "amount": "1", "total": "1", "day": "2026-01-01"});
+        json!({"coin": "coingecko:wif-2", "kind": "buy", "amount": "1", "total": "1", "day": "2026-01-01"});
     user.post("/api/v1/user/portfolio/transactions", &bought).await.assert(201);
     let alert = json!({"coin": "coingecko:nothing", "metric": "price", "direction": "above", "threshold": 1});
     user.post("/api/v1/user/alerts", &alert).await.assert_problem(422, "validation-failed");
     market.coingecko.say_at(
         "/api/v3/coins/markets?vs_currency=gbp&ids=",
         changed("coingecko_markets_gbp", |coins| {
-            coins.as_array_mut().unwrap().retain(|coin| coin["id"] == "dogecoin");
+            coins.as_array_mut().unwrap().truncate(1);
+            coins[0]["id"] = "dogwifcoin".into();
+            coins[0]["symbol"] = "wif".into();
+            coins[0]["name"] = "dogwifhat".into();
+            coins[0]["market_cap_rank"] = 77.into();
         }),
     );
     app.admin().await.post_empty(SYNC).await.assert(202);
-    eventually("dogecoin", async || search(&user, "q=doge").await["data"][0]["synced"] == true).await;
+    eventually("the coin", async || search(&user, "q=wif").await["data"][0]["synced"] == true).await;
     let asked = market.coingecko.requests();
-    let ids = ["dogecoin", "baby-doge", "doge-2"];
+    let ids = ["dogwifcoin", "baby-wif", "wif-2"];
     let by_ids = asked.iter().find(|request| request.contains("&ids=")).expect("a request by ids");
     assert!(ids.iter().all(|id| by_ids.contains(id)) && !by_ids.contains("fake"), "{by_ids}");
-    assert!(user.get(&format!("{COINS}/doge")).await.json()["data"]["price"].is_f64());
+    assert!(user.get(&format!("{COINS}/wif")).await.json()["data"]["price"].is_f64());
 }
 
 #[tokio::test]
@@ -140,8 +144,9 @@ async fn the_catalogue_is_renewed_once_a_day_by_one_server() {
     from(&other.user().await, "coingecko").await;
     assert_eq!(market.coingecko.count_requests(OF_COINGECKO), 1);
     clock.advance(Duration::from_hours(2));
+    let user = app.user().await;
     until_known(&user, "new").await;
-    assert_eq!(search(&user, "q=old").await["data"], json!([]));
+    eventually("the old name to go", async || search(&user, "q=old").await["data"] == json!([])).await;
     assert_eq!(search(&user, "q=kept").await["data"][0]["name"], "Kept by another name");
     assert_eq!(market.coingecko.count_requests(OF_COINGECKO), 2);
 }
@@ -197,7 +202,6 @@ async fn without_a_catalogue_the_known_coins_are_found() {
     for (query, pointer, code) in [
         ("q=", "/q", "length"),
         ("q=%20", "/q", "text"),
-        ("q=%00", "/q", "text"),
         ("q=a&limit=51", "/limit", "range"),
         ("q=a&limit=0", "/limit", "range"),
     ] {
