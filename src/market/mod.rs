@@ -5,6 +5,8 @@
 
 mod after_publish;
 mod currency;
+mod fear_and_greed;
+mod global;
 mod identity;
 mod model;
 mod providers;
@@ -19,6 +21,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub use self::{
     after_publish::AfterPublish,
     currency::convert,
+    fear_and_greed::{ATTRIBUTION as FEAR_AND_GREED_ATTRIBUTION, SOURCE as FEAR_AND_GREED},
+    global::{Classification, FearAndGreed, Global, GlobalFigures, Sourced},
     model::{Coin, Identity, Quote, Snapshot},
     providers::{
         FROZEN_AFTER, attribution, is_invented, is_real, simulation::NAMES as SIMULATED_PROVIDERS,
@@ -26,8 +30,8 @@ pub use self::{
     },
     status::SyncStatus,
     store::{
-        CHANNEL, Point, Step, ensure_demo, find_coin, find_coins, has_real, history, is_simulated, latest,
-        newest_data, time_of,
+        CHANNEL, Point, Step, ensure_demo, find_coin, find_coins, global, has_real, history, is_simulated,
+        latest, newest_data, time_of,
     },
     sync::Sync,
 };

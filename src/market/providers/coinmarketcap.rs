@@ -5,6 +5,8 @@
 //! and each currency takes a call. Errors come as `status.error_code`, also with HTTP 200. v1 and v3 differ in the shape of
 //! `quote` and the type of `error_code`; both are decoded.
 
+mod global;
+
 use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
@@ -16,12 +18,12 @@ use super::{
         currency::rate_between,
         model::{Numbers, Profile, Report},
     },
-    Call, Provider, Rates, collect_rates,
+    Call, Global, Provider, Rates, collect_rates,
     listing::{self, Listing},
 };
 use crate::{
     config::{KeySpec, ProviderSpec, UrlSpec},
-    upstream::{Advice, Answer, Failure, Readable},
+    upstream::{Advice, Answer, Failure, MAX_BODY_SIZE, Readable},
 };
 
 /// Coins whose prices give the rate between two currencies. So many cost as much as one.
@@ -86,29 +88,43 @@ impl Provider for CoinMarketCap {
     fn cost_of_rates(&self, currencies: usize) -> usize {
         currencies
     }
+
+    fn global(&self) -> Option<&dyn Global> {
+        Some(self)
+    }
 }
 
 impl CoinMarketCap {
     async fn fetch(&self, call: Call<'_>, currency: &str, count: u32) -> Result<Report, Failure> {
-        let url = format!("{}{}/v3/cryptocurrency/listings/latest", call.settings.url, self.path_prefix);
-        let mut request = call.upstream.get(&url).query(&[
+        let query = [
             ("start", "1"),
             ("limit", &count.to_string()),
             ("convert", currency),
             ("sort", "market_cap"),
             ("sort_dir", "desc"),
-        ]);
+        ];
+        let answer = self.get(call, "/v3/cryptocurrency/listings/latest", &query, MAX_BODY_SIZE).await?;
+        decode(answer.json(call.now)?, currency, count, call.now)
+    }
+
+    /// Sends a request and counts what it was charged.
+    async fn get(
+        &self,
+        call: Call<'_>,
+        path: &str,
+        query: &[(&str, &str)],
+        max_body: usize,
+    ) -> Result<Answer, Failure> {
+        let url = format!("{}{}{path}", call.settings.url, self.path_prefix);
+        let mut request = call.upstream.get(&url).query(query);
         if let Some(key) = &call.settings.key {
             request = request.header("X-CMC_PRO_API_KEY", key.expose());
         }
-        let answer = call.upstream.send(request).await?;
+        let answer = call.upstream.send_bounded(request, max_body).await?;
         if let Some(credits) = credits(&answer.body) {
             call.charge(credits);
         }
-        if !answer.status.is_success() {
-            return Err(refusal(&answer, call.now));
-        }
-        decode(answer.json(call.now)?, currency, count, call.now)
+        if answer.status.is_success() { Ok(answer) } else { Err(refusal(&answer, call.now)) }
     }
 }
 

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
+    global::GlobalListing,
     model::{RateChanges, ReadRate, Report},
     store::Step,
 };
@@ -77,6 +78,11 @@ pub trait Provider: Sync {
         None
     }
 
+    /// Its figures of the whole market, if it has them.
+    fn global(&self) -> Option<&dyn Global> {
+        None
+    }
+
     /// The name in `COINS_PROVIDERS` and in `source`.
     fn name(&self) -> &'static str {
         self.spec().name
@@ -91,6 +97,13 @@ pub trait Past: Sync {
 
     /// Fetches what it has of a coin, in intervals of this length or more often, in one call. The coin has its own id.
     async fn read(&self, call: Call<'_>, coin: &str, step: Step) -> Result<Vec<PastValue>, Failure>;
+}
+
+/// Reports figures of the whole market: of all coins of the world, not of those in the list.
+#[async_trait(?Send)]
+pub trait Global: Sync {
+    /// Fetches them in one call, which costs one credit or call.
+    async fn read_global(&self, call: Call<'_>) -> Result<GlobalListing, Failure>;
 }
 
 /// The market data of a coin at a time in the past.
@@ -112,6 +125,12 @@ pub struct PastSource {
 /// Returns the configured providers that have a history, in the order in which they are tried.
 pub fn past(settings: &Coins) -> Vec<PastSource> {
     real(settings).filter_map(|provider| Some(PastSource { provider, past: provider.past()? })).collect()
+}
+
+/// The name under which the state of a provider's figures of the whole market is stored, apart from that of its list: a
+/// failure of one must not stop the other.
+pub fn global_service(provider: &str) -> String {
+    format!("{provider}:global")
 }
 
 /// Checks that the id of a coin can be part of a path as it is.

@@ -2,6 +2,7 @@
 
 mod backfill;
 mod find;
+mod global;
 mod history;
 mod identity;
 mod past;
@@ -16,6 +17,7 @@ mod sparklines;
 pub use self::{
     backfill::{Backfill, BackfillSource, Outcome, claim_backfill, end_backfill, insert_past, past_service},
     find::{find_coin, find_coins},
+    global::{Basis, claim_global, global, postpone_global, save_global},
     history::roll_up,
     past::PastOfWorld,
     prune::prune,

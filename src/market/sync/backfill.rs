@@ -102,7 +102,7 @@ impl Sync {
     }
 
     /// What the slots of the rest of the day do not need of the limits of a provider.
-    fn spare_limits(&self, provider: &str, now: DateTime<Utc>) -> Limits {
+    pub(super) fn spare_limits(&self, provider: &str, now: DateTime<Utc>) -> Limits {
         let limits = providers::limits(self.settings.settings_of(provider));
         let interval = TimeDelta::from_std(self.settings.sync_interval).expect("at most a day");
         let left = next_day(now) - now;

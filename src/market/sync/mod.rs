@@ -12,6 +12,7 @@
 //! slow source. A reading has a lease of its own, so that no two replicas read the sources at the same time.
 
 mod backfill;
+mod global;
 mod market;
 mod simulation;
 
@@ -153,7 +154,8 @@ impl Sync {
             self.run_schedule(&readings),
             self.read_sources(due),
             self.social.follow_streams(),
-            self.backfill()
+            self.backfill(),
+            self.read_global()
         );
     }
 
