@@ -9,6 +9,7 @@ mod csv;
 mod delta;
 mod fields;
 mod find;
+mod global;
 mod history;
 mod history_arrays;
 mod list;
@@ -42,6 +43,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(sparse::list_sparse_coins)
         .service(stream::stream_coins)
         .service(trending::list_trending_coins)
+        .service(global::read_global)
         .service(read::read_coin)
         .service(history::read_history)
         .service(chart::read_chart)

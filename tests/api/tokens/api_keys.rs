@@ -24,7 +24,7 @@ const SCOPES: [&str; 8] = [
 ];
 
 /// The scope that each operation needs. Every other operation that needs a token refuses keys.
-const ACCEPTING: [(&str, &str, &str); 25] = [
+const ACCEPTING: [(&str, &str, &str); 26] = [
     ("GET", "/api/v1/coins", "coins:read"),
     ("GET", "/api/v1/coins.csv", "coins:read"),
     ("GET", "/api/v1/coins/sparse", "coins:read"),
@@ -32,6 +32,7 @@ const ACCEPTING: [(&str, &str, &str); 25] = [
     ("GET", "/api/v1/coins/{coin}/history", "coins:read"),
     ("GET", "/api/v1/coins/{coin}/chart.svg", "coins:read"),
     ("GET", "/api/v1/coins/trending", "coins:read"),
+    ("GET", "/api/v1/coins/global", "coins:read"),
     ("GET", "/api/v1/coins/stream", "coins:read"),
     ("GET", "/api/v1/user", "profile:read"),
     ("GET", "/api/v1/user/watchlist", "watchlist:read"),
