@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(uncertainty(&[], &[]).effective_size.to_bits(), 0f64.to_bits());
     }
 
-    /// Compared with a computation by hand, with the quantiles of SciPy.
+    /// Compared with a computation by hand, with the quantiles of `SciPy`.
     #[test]
     fn the_mean_of_groups_weighs_them_by_their_posts() {
         let alike = [(10.0, 0.1), (10.0, 0.3), (10.0, -0.1), (10.0, 0.2), (10.0, 0.0)];
