@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(found.market_cap_change_24h, Some((-1.5, "USD".to_owned())));
         assert_eq!((found.active_coins, found.dominance.len()), (None, 2));
         assert_eq!(found.updated_at.map(|at| at.to_rfc3339()).as_deref(), Some("2026-11-20T10:00:00+00:00"));
-        for bad in ["[]", "{}", "<html>", r#"{"data":[]}"#, r#"{"data":{"total_market_cap":5}}"#] {
+        for bad in ["[]", "{}", "<html>", r#"{"data":5}"#, r#"{"data":{"total_market_cap":5}}"#] {
             assert!(decode(bad.as_bytes()).is_err(), "{bad}");
         }
         let limited = decode(br#"{"status":{"error_code":429}}"#).err().expect("a failure");
