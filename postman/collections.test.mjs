@@ -141,7 +141,8 @@ describe('a server with a provider of market data', () => {
     on.provider?.stop();
     rmSync(on.directory, { recursive: true, force: true });
   });
-  start(() => ({ REQUIRE_CONFIRMATION: 'off', COINS_PROVIDERS: 'coingecko', COINGECKO_URL: on.provider.url }), on);
+  const market = () => ({ COINS_PROVIDERS: 'coingecko', COINGECKO_URL: on.provider.url, FEAR_AND_GREED_URL: 'off' });
+  start(() => ({ REQUIRE_CONFIRMATION: 'off', ...market() }), on);
 
   test('the collection sends all that it can with an environment, a mailbox, an admin and a picture', async () => {
     await eventually('the first sync', () => hasCoinsOf('coingecko', on.server));

@@ -100,7 +100,7 @@ const SECRETS: [&str; 8] = [
     "X_BEARER_TOKEN",
     "S3_SECRET_ACCESS_KEY",
 ];
-const ADDRESSES: [&str; 18] = [
+const ADDRESSES: [&str; 19] = [
     "SECURITY_CONTACT",
     "CHANGE_PASSWORD_URL",
     "PUBLIC_URL",
@@ -110,6 +110,7 @@ const ADDRESSES: [&str; 18] = [
     "COINMARKETCAP_URL",
     "COINGECKO_URL",
     "COINPAPRIKA_URL",
+    "FEAR_AND_GREED_URL",
     "X_URL",
     "MASTODON_URLS",
     "BLUESKY_URL",

@@ -164,6 +164,24 @@ export const coins = {
       test: () => pm.test('finds bitcoin', () => pm.expect(body.data.map(({ symbol }) => symbol)).to.include('BTC')),
     },
     {
+      call: 'read_global',
+      about: 'Figures of all coins of the world, not of the list; what is null has a reason in `missing`.',
+      query: { currency: 'GBP' },
+      test: () =>
+        pm.test('has a market capitalisation or says why not', () => {
+          pm.expect(body.currency).to.eql('GBP');
+          pm.expect(body.market_cap === null).to.eql('market_cap' in body.missing);
+        }),
+    },
+    {
+      call: 'read_global',
+      when: 'unknown currency',
+      about: 'The currencies are those that the server is configured for.',
+      query: { currency: 'XTS' },
+      problem: 'validation-failed',
+      at: ['/currency', 'currency'],
+    },
+    {
       call: 'stream_coins',
       endless: true,
       about:

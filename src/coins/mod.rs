@@ -10,6 +10,7 @@ mod delta;
 mod fields;
 mod find;
 mod followed;
+mod global;
 mod history;
 mod history_arrays;
 mod list;
@@ -45,6 +46,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(stream::stream_coins)
         .service(trending::list_trending_coins)
         .service(search::search_coins)
+        .service(global::read_global)
         .service(read::read_coin)
         .service(history::read_history)
         .service(chart::read_chart)

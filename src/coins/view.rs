@@ -25,7 +25,7 @@ use crate::{
     config::{Coins, Social},
     db::{Change, Follow, SnapshotId},
     http::{Prepared, Problem, kind},
-    market::{self, Coin, FROZEN_AFTER, Identities, Snapshot, convert},
+    market::{self, Coin, FROZEN_AFTER, Global, Identities, Snapshot, convert},
     social::{Limits, Sources},
 };
 
@@ -51,6 +51,8 @@ pub struct View {
     simulated_limits: Limits,
     /// When the social sources were read, as of the newest snapshot.
     sources: ArcSwap<Sources>,
+    /// Figures of the whole market, as of the newest snapshot or later.
+    global: ArcSwap<Global>,
     /// Held while a response is renewed, so that one request renews it and the others use the old one.
     renewal: Mutex<()>,
 }
@@ -149,6 +151,7 @@ impl View {
             sources: ArcSwap::from_pointee(Sources::new(limits.clone())),
             limits,
             simulated_limits: Limits::new(social, simulated_interval, true),
+            global: ArcSwap::default(),
             renewal: Mutex::new(()),
         }
     }
@@ -211,6 +214,11 @@ impl View {
     /// When the social sources were read, as of the newest snapshot.
     pub(super) fn sources(&self) -> Arc<Sources> {
         self.sources.load_full()
+    }
+
+    /// What is stored of the whole market.
+    pub(super) fn global(&self) -> Arc<Global> {
+        self.global.load_full()
     }
 
     /// Returns the prepared response with the sparklines of all coins.
@@ -347,6 +355,7 @@ impl View {
         let is_simulated = market::is_simulated(conn)?;
         let limits = if is_simulated { &self.simulated_limits } else { &self.limits };
         self.sources.store(Arc::new(Sources::read(conn, limits.clone())?));
+        self.global.store(Arc::new(market::global(conn)?));
         // Invented data is served only if there is no other: clients could not tell what is real.
         let is_real = self.wants_real && market::has_real(conn)?;
         for (number, entry) in self.currencies.iter().enumerate() {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    address,
     env::Env,
     provider::{ProviderSettings, ProviderSpec},
     simulation::Simulation,
@@ -30,6 +31,10 @@ pub struct Coins {
     pub backfill: bool,
     /// Whether the names of all coins are read from a provider, for the search.
     pub catalogue: bool,
+    /// Whether figures of the whole market are read from providers.
+    pub global: bool,
+    /// Address of the service that has the fear and greed index; None if it is turned off.
+    pub fear_and_greed_url: Option<String>,
     /// Alerts on social figures of fewer posts cross only if the whole interval has crossed.
     pub alerts_min_posts: u32,
     /// As `sync_interval`, while the market is simulated: short unless the setting says otherwise, because a simulation
@@ -66,6 +71,8 @@ impl Coins {
             followed: env.number("COINS_FOLLOWED", 250, 0..=250),
             backfill: env.switch("COINS_BACKFILL", true),
             catalogue: env.switch("COINS_CATALOGUE", true),
+            global: env.switch("COINS_GLOBAL", true),
+            fear_and_greed_url: read_fear_and_greed_url(env),
             alerts_min_posts: env.number("ALERTS_MIN_POSTS", 10, 1..=100),
             sync_interval,
             simulated_interval,
@@ -133,6 +140,18 @@ fn read_providers(
     let chosen: Vec<_> = chosen.into_iter().map(|spec| spec.name).collect();
     env.note_default("COINS_PROVIDERS", chosen.join(","));
     chosen
+}
+
+/// `off` turns the index off.
+fn read_fear_and_greed_url(env: &mut Env) -> Option<String> {
+    const NAME: &str = "FEAR_AND_GREED_URL";
+    const DEFAULT: &str = "https://api.alternative.me";
+    env.note_default(NAME, DEFAULT);
+    if env.text(NAME).is_some_and(|text| text == "off") {
+        return None;
+    }
+    let expected = "off, or an http(s) address without a user name, a password or a query";
+    Some(address::read(env, NAME, &["http", "https"], expected).unwrap_or_else(|| DEFAULT.into()))
 }
 
 /// Each currency costs credits of the provider and a response body in memory.

@@ -19,7 +19,7 @@ pub(super) const MIGRATIONS: &str = "__diesel_schema_migrations";
 
 /// Rights on each table besides SELECT. Rows that a foreign key deletes need none; `LOCK TABLE … IN EXCLUSIVE MODE` and
 /// `SELECT … FOR UPDATE` need UPDATE; identity columns need no right on their sequence.
-const RIGHTS: [(&str, &str); 40] = [
+const RIGHTS: [(&str, &str); 41] = [
     (MIGRATIONS, ""),
     ("alerts", "INSERT, UPDATE, DELETE"),
     ("api_key_usage", "INSERT, UPDATE, DELETE"),
@@ -37,6 +37,7 @@ const RIGHTS: [(&str, &str); 40] = [
     ("coin_snapshots", "INSERT, DELETE"),
     ("coin_social", "INSERT, UPDATE, DELETE"),
     ("coins", "INSERT, UPDATE"),
+    ("global_figures", "INSERT, UPDATE, DELETE"),
     ("idempotency_keys", "INSERT, UPDATE, DELETE"),
     ("job_schedules", "INSERT, UPDATE"),
     ("jobs", "INSERT, UPDATE, DELETE"),

@@ -206,6 +206,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    global_figures (subject) {
+        subject -> Text,
+        next_read_at -> Timestamptz,
+        source -> Nullable<Text>,
+        as_of -> Nullable<Timestamptz>,
+        figures -> Nullable<Jsonb>,
+    }
+}
+
+diesel::table! {
     idempotency_keys (key) {
         key -> Bytea,
         fingerprint -> Bytea,
@@ -541,6 +551,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     coin_snapshots,
     coin_social,
     coins,
+    global_figures,
     idempotency_keys,
     job_schedules,
     jobs,

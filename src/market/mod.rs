@@ -5,6 +5,8 @@
 
 mod after_publish;
 mod currency;
+mod fear_and_greed;
+mod global;
 mod identity;
 mod model;
 mod providers;
@@ -19,6 +21,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub use self::{
     after_publish::AfterPublish,
     currency::convert,
+    fear_and_greed::{ATTRIBUTION as FEAR_AND_GREED_ATTRIBUTION, SOURCE as FEAR_AND_GREED},
+    global::{Classification, FearAndGreed, Global, GlobalFigures, Sourced},
     identity::Identities,
     model::{Coin, Identity, Quote, Snapshot},
     providers::{
@@ -27,8 +31,8 @@ pub use self::{
     },
     status::SyncStatus,
     store::{
-        CHANNEL, FoundCoin, Point, Step, adopt_coin, ensure_demo, find_coin, find_coins, find_ref, has_real,
-        history, is_simulated, latest, newest_data, search_catalogue, time_of,
+        CHANNEL, FoundCoin, Point, Step, adopt_coin, ensure_demo, find_coin, find_coins, find_ref, global,
+        has_real, history, is_simulated, latest, newest_data, search_catalogue, time_of,
     },
     sync::Sync,
 };

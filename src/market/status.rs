@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
+    fear_and_greed,
     providers::{self, Provider},
     store::{self, SlotRow},
 };
@@ -25,6 +26,9 @@ pub struct SyncStatus {
     providers: Vec<ServiceStatus>,
     /// Social sources.
     social: Vec<ServiceStatus>,
+    /// Services that have figures of the whole market, which are read once an hour: the market data providers, as
+    /// `coingecko:global`, and `alternative.me`. What they use counts in `providers`.
+    global: Vec<ServiceStatus>,
     /// The newest slots of the schedule, the newest first, at most 10.
     slots: Vec<SlotStatus>,
     /// Seconds from the start of a slot to the next.
@@ -130,12 +134,15 @@ impl SyncStatus {
         };
         let social = budgets(social, is_simulated).into_iter();
         let social = social.map(|(name, budget)| status(&name, of_posts(budget))).collect();
+        let global = global_services(settings).into_iter();
+        let global = global.map(|name| status(&name, (Limits::default(), 1))).collect();
         let current = start_of_slot(now, interval);
         let following = current + TimeDelta::from_std(interval).expect("at most a day");
         let next_run_at = (!providers.is_empty()).then(|| next_run(&slots, current, following));
         Ok(Self {
             providers,
             social,
+            global,
             slots: slots.into_iter().map(|slot| SlotStatus::new(slot, current)).collect(),
             interval_seconds: interval.as_secs(),
             next_run_at,
@@ -147,8 +154,12 @@ impl SyncStatus {
         // A simulation is one service, also if it has prices and posts.
         let is_provider =
             |social: &ServiceStatus| self.providers.iter().any(|provider| provider.name == social.name);
-        let services =
-            || self.providers.iter().chain(self.social.iter().filter(|social| !is_provider(social)));
+        let services = || {
+            self.providers
+                .iter()
+                .chain(self.social.iter().filter(|social| !is_provider(social)))
+                .chain(&self.global)
+        };
         let mut gauge = |name, help, value: &dyn Fn(&ServiceStatus) -> Option<i64>| {
             let family = metrics.family(name, MetricType::Gauge, help);
             for service in services() {
@@ -190,6 +201,15 @@ impl SyncStatus {
             metrics.gauge(name, "When the next slot is due.", next.timestamp());
         }
     }
+}
+
+/// The names of the services that have figures of the whole market, in the order in which they are tried.
+fn global_services(settings: &Coins) -> Vec<String> {
+    let providers =
+        providers::real(settings).filter(|provider| settings.global && provider.global().is_some());
+    let index = settings.fear_and_greed_url.as_ref().filter(|_| providers::wants_real(settings));
+    let index = index.map(|_| fear_and_greed::SOURCE.to_owned());
+    providers.map(|provider| providers::global_service(provider.name())).chain(index).collect()
 }
 
 /// Returns when a slot of the current interval will be retried, or the start of the following interval.

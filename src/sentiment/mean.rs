@@ -93,16 +93,44 @@ pub fn uncertainty(scores: &[f64], clusters: &[usize]) -> Uncertainty {
     let by_cluster = count / (count - 1.0) * squares / (n * n);
     let transforms = transforms(n);
     let by_time = long_run_variance(&deviations, transforms) / n;
-    let half = |variance: f64, freedom: f64| {
-        let student = StudentsT::new(0.0, 1.0, freedom).expect("at least one degree of freedom");
-        student.inverse_cdf(HIGH_TAIL) * variance.sqrt()
-    };
-    let half = half(by_cluster, effective_clusters - 1.0).max(half(by_time, transforms));
+    let half = half_width(by_cluster, effective_clusters - 1.0).max(half_width(by_time, transforms));
     let independent = deviations.iter().map(|deviation| deviation * deviation).sum::<f64>() / (n - 1.0) / n;
     Uncertainty {
-        interval: Ok(Interval { low: (mean - half).max(-1.0), high: (mean + half).min(1.0) }),
+        interval: Ok(around(mean, half)),
         effective_size: n * (independent / by_cluster.max(by_time)).min(1.0),
     }
+}
+
+/// Returns the mean of all posts of these groups, with its interval by cluster: each group is one. Takes the number of posts
+/// and the mean score of each group; None without posts.
+pub fn mean_of_groups(groups: &[(f64, f64)]) -> Option<(f64, Result<Interval, Unknown>)> {
+    let posts: f64 = groups.iter().map(|(posts, _)| posts).sum();
+    if posts <= 0.0 {
+        return None;
+    }
+    let mean = groups.iter().map(|(posts, mean)| posts * mean).sum::<f64>() / posts;
+    let effective_groups = posts * posts / groups.iter().map(|(posts, _)| posts * posts).sum::<f64>();
+    if effective_groups < MIN_CLUSTERS - 1e-9 {
+        return Some((mean, Err(Unknown::TooFew)));
+    }
+    if groups.iter().all(|(_, of_group)| of_group.to_bits() == groups[0].1.to_bits()) {
+        return Some((mean, Err(Unknown::AllEqual)));
+    }
+    let count = size(groups.len());
+    let squares = groups.iter().map(|(posts, of_group)| (posts * (of_group - mean)).powi(2)).sum::<f64>();
+    let variance = count / (count - 1.0) * squares / (posts * posts);
+    Some((mean, Ok(around(mean, half_width(variance, effective_groups - 1.0)))))
+}
+
+/// Half of the width of a 95% interval.
+fn half_width(variance: f64, freedom: f64) -> f64 {
+    let student = StudentsT::new(0.0, 1.0, freedom).expect("at least one degree of freedom");
+    student.inverse_cdf(HIGH_TAIL) * variance.sqrt()
+}
+
+/// The interval around the mean of scores, which are from -1 to 1.
+fn around(mean: f64, half: f64) -> Interval {
+    Interval { low: (mean - half).max(-1.0), high: (mean + half).min(1.0) }
 }
 
 /// The number of cosine transforms for so many posts, which is also the degrees of freedom: `0.4 n^(2/3)`, after Lazarus
@@ -257,6 +285,51 @@ mod tests {
         assert_eq!(uncertainty(&[], &[]).effective_size.to_bits(), 0f64.to_bits());
     }
 
+    /// Compared with a computation by hand, with the quantiles of `SciPy`.
+    #[test]
+    fn the_mean_of_groups_weighs_them_by_their_posts() {
+        let alike = [(10.0, 0.1), (10.0, 0.3), (10.0, -0.1), (10.0, 0.2), (10.0, 0.0)];
+        let (mean, interval) = mean_of_groups(&alike).expect("posts");
+        // The standard error is 0.158114 / sqrt(5), and t(0.975, 4) is 2.776445.
+        let Interval { low, high } = interval.expect("an interval");
+        assert!(
+            (mean - 0.1).abs() < 1e-12
+                && (low + 0.096_324_3).abs() < 1e-6
+                && (high - 0.296_324_3).abs() < 1e-6
+        );
+        let (mean, _) = mean_of_groups(&[(30.0, 0.5), (10.0, -0.5)]).expect("posts");
+        assert!((mean - 0.25).abs() < 1e-12);
+    }
+
+    #[test]
+    fn groups_that_are_few_or_alike_have_no_interval() {
+        let interval = |groups: &[(f64, f64)]| mean_of_groups(groups).expect("posts").1;
+        assert_eq!(interval(&[(9.0, 0.1), (9.0, 0.2), (9.0, 0.3), (9.0, 0.4)]), Err(Unknown::TooFew));
+        let one_large = [(900.0, 0.1), (1.0, 0.2), (1.0, 0.3), (1.0, 0.4), (1.0, 0.5), (1.0, 0.6)];
+        assert_eq!(interval(&one_large), Err(Unknown::TooFew));
+        assert_eq!(interval(&[(7.0, 0.2); 6]), Err(Unknown::AllEqual));
+        assert_eq!((mean_of_groups(&[]), mean_of_groups(&[(0.0, 0.5)])), (None, None));
+    }
+
+    #[test]
+    fn the_interval_of_groups_holds_in_95_of_100_samples() {
+        let random = &mut fastrand::Rng::with_seed(5);
+        let mut held = 0.0;
+        for _ in 0..RUNS {
+            // Coins have opinions of their own, around one of the market, and different numbers of posts.
+            let groups: Vec<(f64, f64)> = (0..20)
+                .map(|_| {
+                    let (of_coin, posts) = (0.1 * normal(random), random.u32(10..100));
+                    let noise = 0.4 * normal(random) / f64::from(posts).sqrt();
+                    (f64::from(posts), 0.2 + of_coin + noise)
+                })
+                .collect();
+            let Interval { low, high } = mean_of_groups(&groups).expect("posts").1.expect("an interval");
+            held += f64::from(u8::from((low..=high).contains(&0.2)));
+        }
+        assert!(held >= 0.93 * size(RUNS), "{held}");
+    }
+
     #[test]
     fn posts_that_agree_within_conversations_count_for_fewer() {
         let agreeing: Vec<f64> = (0..50).map(|place| if place / 5 % 2 == 0 { 0.5 } else { -0.4 }).collect();
@@ -271,6 +344,11 @@ mod tests {
             let (scores, clusters): (Vec<f64>, Vec<usize>) = posts.into_iter().unzip();
             let found = uncertainty(&scores, &clusters);
             prop_assert!((0.0..=size(scores.len()) + 1e-9).contains(&found.effective_size), "{found:?}");
+            let groups: Vec<(f64, f64)> = scores.iter().map(|score| (1.0 + score.abs(), *score)).collect();
+            if let Some((mean, interval)) = mean_of_groups(&groups) {
+                prop_assert!((-1.0..=1.0).contains(&mean));
+                prop_assert!(interval.is_err() || interval.is_ok_and(|one| -1.0 <= one.low && one.high <= 1.0));
+            }
             if let Ok(Interval { low, high }) = found.interval {
                 let mean = scores.iter().sum::<f64>() / size(scores.len());
                 prop_assert!(-1.0 <= low && low <= mean + 1e-9 && mean <= high + 1e-9 && high <= 1.0);

@@ -23,7 +23,7 @@ pub use self::{
     basic::basic,
     crypto::{CRYPTO_LEXICON, crypto},
     language::is_english,
-    mean::{Interval, clusters},
+    mean::{Interval, clusters, mean_of_groups},
     rates::{Count, Ratio, rate, rate_interval, ratio, significant},
     statistics::{Confidence, Opinion, Reason, Scored, Shares},
     vader::{Scores, score},

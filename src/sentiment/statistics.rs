@@ -101,10 +101,7 @@ impl Opinion {
             mean: compound,
             basic: mean(|post| post.basic),
             standard_deviation,
-            interval: uncertainty.interval.map_err(|unknown| match unknown {
-                Unknown::TooFew => Reason::TooFewPosts,
-                Unknown::AllEqual => Reason::SameScore,
-            }),
+            interval: uncertainty.interval.map_err(Reason::from),
             effective_size: uncertainty.effective_size,
             shares,
             coverage,
@@ -129,6 +126,15 @@ pub enum Reason {
     NotHeard,
     /// No source searches for posts about this coin: its name and symbol make no hashtag or search term.
     NotLookedFor,
+}
+
+impl From<Unknown> for Reason {
+    fn from(unknown: Unknown) -> Self {
+        match unknown {
+            Unknown::TooFew => Self::TooFewPosts,
+            Unknown::AllEqual => Self::SameScore,
+        }
+    }
 }
 
 #[cfg(test)]

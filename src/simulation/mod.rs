@@ -4,6 +4,7 @@
 //! Everything is a pure function of the settings, the coin and the time ([`World`]). So all replicas and all starts give the
 //! same numbers, no state is kept, and a past can be written as well as a present.
 
+mod global;
 mod noise;
 mod posts;
 mod prices;
@@ -11,6 +12,7 @@ mod table;
 mod world;
 
 pub use self::{
+    global::WorldFigures,
     posts::Post,
     prices::Candle,
     world::{Past, Row, World},

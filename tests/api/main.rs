@@ -54,6 +54,7 @@ mod coins {
     mod alerts;
     mod caching;
     mod chart;
+    mod global;
     mod history;
     mod list;
     mod portfolio;

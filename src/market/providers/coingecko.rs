@@ -5,6 +5,8 @@
 //! `/simple/price`, in one call for all currencies, and the past of a coin from `/coins/{id}/market_chart`: at most 365 days
 //! without a paid plan.
 
+mod global;
+
 use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
@@ -18,7 +20,7 @@ use super::{
         model::{Numbers, Profile, RateChanges, Report},
         store::Step,
     },
-    Call, Catalogue, CatalogueCoin, Past, PastValue, Provider, Rates, in_path,
+    Call, Catalogue, CatalogueCoin, Global, Past, PastValue, Provider, Rates, in_path,
     listing::{self, Listing, Wanted},
 };
 use crate::{
@@ -100,6 +102,10 @@ impl Provider for CoinGecko {
 
     fn catalogue(&self) -> Option<&'static dyn Catalogue> {
         Some(&CoinGecko)
+    }
+
+    fn global(&self) -> Option<&dyn Global> {
+        Some(self)
     }
 
     fn past(&self) -> Option<&'static dyn Past> {

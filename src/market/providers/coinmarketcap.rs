@@ -5,6 +5,8 @@
 //! and each currency takes a call. Errors come as `status.error_code`, also with HTTP 200. v1 and v3 differ in the shape of
 //! `quote` and the type of `error_code`; both are decoded.
 
+mod global;
+
 use std::{
     collections::{BTreeMap, HashMap},
     time::Duration,
@@ -20,12 +22,12 @@ use super::{
         currency::rate_between,
         model::{Numbers, Profile, Report},
     },
-    Call, Catalogue, CatalogueCoin, Provider, Rates, collect_rates,
+    Call, Catalogue, CatalogueCoin, Global, Provider, Rates, collect_rates,
     listing::{self, Listing, Wanted},
 };
 use crate::{
     config::{KeySpec, ProviderSpec, UrlSpec},
-    upstream::{Advice, Answer, Failure, Readable},
+    upstream::{Advice, Answer, Failure, MAX_BODY_SIZE, Readable},
 };
 
 /// Coins whose prices give the rate between two currencies. So many cost as much as one.
@@ -103,6 +105,10 @@ impl Provider for CoinMarketCap {
     fn catalogue(&self) -> Option<&'static dyn Catalogue> {
         Some(if self.spec.key.is_some() { &WITH_KEY } else { &WITHOUT_KEY })
     }
+
+    fn global(&self) -> Option<&dyn Global> {
+        Some(self)
+    }
 }
 
 #[async_trait(?Send)]
@@ -141,19 +147,27 @@ impl CoinMarketCap {
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<Rows<T>, Failure> {
+        rows(self.get(call, path, query, MAX_BODY_SIZE).await?.json(call.now)?)
+    }
+
+    /// Sends a request and counts what it was charged.
+    async fn get(
+        &self,
+        call: Call<'_>,
+        path: &str,
+        query: &[(&str, &str)],
+        max_body: usize,
+    ) -> Result<Answer, Failure> {
         let url = format!("{}{}{path}", call.settings.url, self.path_prefix);
         let mut request = call.upstream.get(&url).query(query);
         if let Some(key) = &call.settings.key {
             request = request.header("X-CMC_PRO_API_KEY", key.expose());
         }
-        let answer = call.upstream.send(request).await?;
+        let answer = call.upstream.send_bounded(request, max_body).await?;
         if let Some(credits) = credits(&answer.body) {
             call.charge(credits);
         }
-        if !answer.status.is_success() {
-            return Err(refusal(&answer, call.now));
-        }
-        rows(answer.json(call.now)?)
+        if answer.status.is_success() { Ok(answer) } else { Err(refusal(&answer, call.now)) }
     }
 }
 

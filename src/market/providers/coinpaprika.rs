@@ -4,6 +4,8 @@
 //! kept. The free plan allows 20,000 calls a month and three currencies per call. Rates come from bitcoin's ticker, and the
 //! past of a coin from `/v1/tickers/{id}/historical`.
 
+mod global;
+
 use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
@@ -17,7 +19,7 @@ use super::{
         model::{Numbers, Profile, RateChanges, Report},
         store::Step,
     },
-    Call, Catalogue, CatalogueCoin, Past, PastValue, Provider, Rates, collect_rates, in_path,
+    Call, Catalogue, CatalogueCoin, Global, Past, PastValue, Provider, Rates, collect_rates, in_path,
     listing::{self, Listing, Wanted},
 };
 use crate::{
@@ -80,6 +82,10 @@ impl Provider for CoinPaprika {
 
     fn catalogue(&self) -> Option<&'static dyn Catalogue> {
         Some(&CoinPaprika)
+    }
+
+    fn global(&self) -> Option<&dyn Global> {
+        Some(self)
     }
 
     fn past(&self) -> Option<&'static dyn Past> {

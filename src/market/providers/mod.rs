@@ -14,6 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 pub use self::listing::Wanted;
 use super::{
+    global::GlobalListing,
     model::{RateChanges, ReadRate, Report},
     store::Step,
 };
@@ -84,6 +85,11 @@ pub trait Provider: Sync {
         None
     }
 
+    /// Its figures of the whole market, if it has them.
+    fn global(&self) -> Option<&dyn Global> {
+        None
+    }
+
     /// The name in `COINS_PROVIDERS` and in `source`.
     fn name(&self) -> &'static str {
         self.spec().name
@@ -118,6 +124,13 @@ pub struct CatalogueCoin {
     pub rank: Option<i32>,
 }
 
+/// Reports figures of the whole market: of all coins of the world, not of those in the list.
+#[async_trait(?Send)]
+pub trait Global: Sync {
+    /// Fetches them in one call, which costs one credit or call.
+    async fn read_global(&self, call: Call<'_>) -> Result<GlobalListing, Failure>;
+}
+
 /// The market data of a coin at a time in the past.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PastValue {
@@ -142,6 +155,12 @@ pub fn past(settings: &Coins) -> Vec<PastSource> {
 /// Returns the configured providers that have a list of all coins, in the order in which they are tried.
 pub fn catalogues(settings: &Coins) -> impl Iterator<Item = (&'static dyn Provider, &'static dyn Catalogue)> {
     real(settings).filter_map(|provider| Some((provider, provider.catalogue()?)))
+}
+
+/// The name under which the state of a provider's figures of the whole market is stored, apart from that of its list: a
+/// failure of one must not stop the other.
+pub fn global_service(provider: &str) -> String {
+    format!("{provider}:global")
 }
 
 /// Checks that the id of a coin can be part of a path as it is.

@@ -7,8 +7,11 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    super::model::{Entry, Numbers, Profile, RateChanges, Report},
-    Call, Provider, Rates, Wanted, coinmarketcap,
+    super::{
+        global::{Classification, FearAndGreed, GlobalListing, Sourced},
+        model::{Entry, Numbers, Profile, RateChanges, Report},
+    },
+    Call, Global, Provider, Rates, Wanted, coinmarketcap,
 };
 use crate::{
     config::ProviderSpec,
@@ -64,13 +67,7 @@ impl Provider for Simulation {
     }
 
     async fn report(&self, call: Call<'_>) -> Result<Report, Failure> {
-        let world = world(call)?;
-        if world.is_silent(call.now) {
-            return Err(Failure::new(Advice::After(RETRY_AFTER), "the scenario is that no data comes"));
-        }
-        report(&world, call.currency, call.wanted(), call.now).ok_or_else(|| {
-            Failure::new(Advice::BackOff, format!("amounts in {} are not simulated", call.currency))
-        })
+        report(&speaking(call)?, call.currency, call.wanted(), call.now).ok_or_else(|| unknown(call.currency))
     }
 
     async fn rates(&self, call: Call<'_>, report: &Report, currencies: &[String]) -> Result<Rates, Failure> {
@@ -96,6 +93,42 @@ impl Provider for Simulation {
     fn cost_of_rates(&self, _: usize) -> usize {
         0
     }
+
+    fn global(&self) -> Option<&dyn Global> {
+        Some(self)
+    }
+}
+
+#[async_trait(?Send)]
+impl Global for Simulation {
+    async fn read_global(&self, call: Call<'_>) -> Result<GlobalListing, Failure> {
+        let world = speaking(call)?;
+        let figures = world.figures(call.currency, call.now).ok_or_else(|| unknown(call.currency))?;
+        let in_currency = |amount| vec![(call.currency.to_owned(), Some(amount))];
+        let share = |(symbol, share): (&str, f64)| (symbol.to_owned(), Some(share));
+        Ok(GlobalListing {
+            market_cap: in_currency(figures.market_cap),
+            volume_24h: in_currency(figures.volume_24h),
+            market_cap_change_24h: Some((figures.market_cap_change_24h, call.currency.to_owned())),
+            active_coins: Some(figures.active_coins),
+            dominance: figures.dominance.into_iter().map(share).collect(),
+            updated_at: Some(call.now),
+        })
+    }
+}
+
+/// Returns an index like that of alternative.me, for the simulated market.
+pub fn fear_and_greed(world: &World, at: DateTime<Utc>) -> Sourced<FearAndGreed> {
+    let value = world.mood_of_market(at);
+    let classification = match value {
+        0..25 => Classification::ExtremeFear,
+        25..47 => Classification::Fear,
+        47..55 => Classification::Neutral,
+        55..76 => Classification::Greed,
+        _ => Classification::ExtremeGreed,
+    };
+    let figures = FearAndGreed { value, classification };
+    Sourced { source: NAMES[0].to_owned(), as_of: at, figures }
 }
 
 /// While no data comes.
@@ -103,6 +136,19 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 fn world(call: Call<'_>) -> Result<World, Failure> {
     call.world.ok_or_else(|| Failure::new(Advice::BackOff, "the simulation has not begun"))
+}
+
+/// Returns the simulated market, unless its data has stopped.
+fn speaking(call: Call<'_>) -> Result<World, Failure> {
+    let world = world(call)?;
+    if world.is_silent(call.now) {
+        return Err(Failure::new(Advice::After(RETRY_AFTER), "the scenario is that no data comes"));
+    }
+    Ok(world)
+}
+
+fn unknown(currency: &str) -> Failure {
+    Failure::new(Advice::BackOff, format!("amounts in {currency} are not simulated"))
 }
 
 /// Returns the largest coins at a time; None in an unknown currency.

@@ -3,6 +3,7 @@
 mod backfill;
 mod catalogue;
 mod find;
+mod global;
 mod history;
 mod identity;
 mod past;
@@ -21,6 +22,7 @@ pub use self::{
         put_catalogue, retain_catalogue, search_catalogue,
     },
     find::{find_coin, find_coins},
+    global::{Basis, claim_global, global, postpone_global, save_global},
     history::roll_up,
     identity::ids_at,
     past::PastOfWorld,

@@ -75,9 +75,10 @@ pub fn clear(conn: &mut PgConnection) -> QueryResult<bool> {
     if deleted == 0 {
         // This waits for transactions for which the data stays simulated, so it comes before what they have written.
         diesel::delete(simulation::table).execute(conn)?;
-        // All of both are simulated.
+        // All of these are simulated.
         sql_query("DELETE FROM coin_social").execute(conn)?;
         sql_query("DELETE FROM coin_rollups").execute(conn)?;
+        sql_query("DELETE FROM global_figures").execute(conn)?;
     }
     Ok(deleted > 0)
 }

@@ -48,7 +48,7 @@ impl Sync {
         self.upstream.outcomes().count(claim.provider, read.is_ok(), begin.elapsed());
         match read {
             Ok(coins) => self.store_catalogue(provider, coins).await,
-            Err(failure) => self.note_failure(claim, failure).await,
+            Err(failure) => self.record_failed_catalogue(claim, failure).await,
         }
     }
 
@@ -73,7 +73,7 @@ impl Sync {
         Ok(())
     }
 
-    async fn note_failure(&self, claim: CatalogueClaim, failure: Failure) -> Result<(), DbError> {
+    async fn record_failed_catalogue(&self, claim: CatalogueClaim, failure: Failure) -> Result<(), DbError> {
         let (CatalogueClaim { provider, before }, now) = (claim, self.clock.now());
         let Failure { message, advice, .. } = failure;
         tracing::debug!(provider, error = message, "the list of all coins is unavailable");

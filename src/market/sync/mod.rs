@@ -13,6 +13,7 @@
 
 mod backfill;
 mod catalogue;
+mod global;
 mod market;
 mod simulation;
 
@@ -151,7 +152,8 @@ impl Sync {
             self.read_sources(due),
             self.social.follow_streams(),
             self.backfill(),
-            self.renew_catalogue()
+            self.renew_catalogue(),
+            self.read_global()
         );
     }
 

@@ -47,6 +47,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("coin_rollups", "no personal data"),
     ("coin_snapshots", "no personal data"),
     ("coin_social", "no personal data"),
+    ("global_figures", "no personal data"),
     ("job_schedules", "no personal data"),
     ("provider_state", "no personal data"),
     ("signing_keys", "no personal data"),

@@ -42,7 +42,7 @@ pub const PRODUCTION: &[(&str, &str)] = &[
     ("DRAIN_DELAY", "0s"),
 ];
 
-const SETTINGS: [(&str, &str); 10] = [
+const SETTINGS: [(&str, &str); 12] = [
     ("BIND", "127.0.0.1:0"),
     ("PUBLIC_URL", PUBLIC_URL),
     ("BCRYPT_COST", "4"),
@@ -54,6 +54,8 @@ const SETTINGS: [(&str, &str); 10] = [
     // Tests count the calls of providers.
     ("COINS_BACKFILL", "off"),
     ("COINS_CATALOGUE", "off"),
+    ("COINS_GLOBAL", "off"),
+    ("FEAR_AND_GREED_URL", "off"),
     ("SOCIAL_PROVIDERS", "none"),
 ];
 

@@ -38,6 +38,7 @@ pub fn mintage(home: &Path, settings: &[(&str, &str)]) -> Command {
     command.envs([("BIND", "127.0.0.1:0"), ("BCRYPT_COST", "4"), ("RATE_LIMITS", "off")]);
     // No service outside is called.
     command.envs([("COINS_PROVIDERS", "demo"), ("SOCIAL_PROVIDERS", "none")]);
+    command.envs([("COINS_CATALOGUE", "off"), ("COINS_GLOBAL", "off"), ("FEAR_AND_GREED_URL", "off")]);
     command.envs(settings.iter().copied());
     command
 }

@@ -24,7 +24,7 @@ const SCOPES: [&str; 8] = [
 ];
 
 /// The scope that each operation needs. Every other operation that needs a token refuses keys.
-const ACCEPTING: [(&str, &str, &str); 26] = [
+const ACCEPTING: [(&str, &str, &str); 27] = [
     ("GET", "/api/v1/coins", "coins:read"),
     ("GET", "/api/v1/coins.csv", "coins:read"),
     ("GET", "/api/v1/coins/sparse", "coins:read"),
@@ -33,6 +33,7 @@ const ACCEPTING: [(&str, &str, &str); 26] = [
     ("GET", "/api/v1/coins/{coin}/chart.svg", "coins:read"),
     ("GET", "/api/v1/coins/trending", "coins:read"),
     ("GET", "/api/v1/coins/search", "coins:read"),
+    ("GET", "/api/v1/coins/global", "coins:read"),
     ("GET", "/api/v1/coins/stream", "coins:read"),
     ("GET", "/api/v1/user", "profile:read"),
     ("GET", "/api/v1/user/watchlist", "watchlist:read"),

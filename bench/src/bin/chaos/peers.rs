@@ -136,6 +136,7 @@ pub fn providers(cluster: &mut Cluster) -> Result<Vec<Row>> {
             ("COINMARKETCAP_API_KEY", "a-key-of-this-run"),
             ("COINMARKETCAP_URL", &url),
             ("COINGECKO_URL", &url),
+            ("FEAR_AND_GREED_URL", &url),
             ("SOCIAL_PROVIDERS", "mastodon"),
             ("MASTODON_URLS", &url),
             ("COINS_SYNC_INTERVAL", "2s"),
