@@ -11,7 +11,7 @@ mod table;
 mod world;
 
 pub use self::{
-    posts::Post,
+    posts::{Post, PostHour},
     prices::Candle,
     world::{Past, Row, World},
 };

@@ -13,6 +13,7 @@ mod hours;
 mod html;
 mod matcher;
 mod model;
+mod past;
 mod post;
 mod queries;
 mod rates;
