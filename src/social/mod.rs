@@ -11,6 +11,7 @@ mod fingerprints;
 mod follow;
 mod hours;
 mod html;
+mod kept;
 mod matcher;
 mod model;
 mod past;
