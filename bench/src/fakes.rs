@@ -10,7 +10,7 @@ use std::{
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, Result};
@@ -70,7 +70,7 @@ pub fn hashtag_of(coin: usize) -> String {
 }
 
 fn markets(coins: usize) -> Value {
-    let now = Utc::now();
+    let now = now();
     let row = |coin: usize| {
         let price = 1000.0 / (coin as f64 + 1.0) + now.timestamp_subsec_millis() as f64 / 1e4;
         json!({
@@ -88,7 +88,7 @@ fn markets(coins: usize) -> Value {
 }
 
 fn chart(length: TimeDelta, count: i32) -> Value {
-    let now = Utc::now();
+    let now = now();
     let column = |factor: f64| -> Value {
         let point = |ago: i32| {
             let value = f64::from(ago % 97).mul_add(0.013, 1.0) * factor;
@@ -97,6 +97,11 @@ fn chart(length: TimeDelta, count: i32) -> Value {
         (0..=count).rev().map(point).collect()
     };
     json!({"prices": column(17.25), "market_caps": column(1.7e9), "total_volumes": column(3.1e7)})
+}
+
+/// The clock of the services.
+fn now() -> DateTime<Utc> {
+    SystemTime::now().into()
 }
 
 fn text_of(at: DateTime<Utc>) -> String {
@@ -135,7 +140,7 @@ impl Jetstream {
 
     /// Sends a post by an author of its own.
     pub fn post(&self, number: usize, text: &str) -> Result<()> {
-        let now = Utc::now();
+        let now = now();
         let message = json!({
             "did": format!("did:plc:{number:024}"), "time_us": now.timestamp_micros(), "kind": "commit",
             "commit": {
@@ -158,7 +163,7 @@ fn send(mut socket: WebSocket<TcpStream>, waiting: &Receiver<String>) -> Result<
             Ok(message) => socket.write(Message::text(message))?,
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
             Err(RecvTimeoutError::Timeout) => {
-                let now = Utc::now().timestamp_micros();
+                let now = now().timestamp_micros();
                 let message = json!({"did": "did:plc:x", "time_us": now, "kind": "identity"});
                 socket.send(Message::text(message.to_string()))?;
             }

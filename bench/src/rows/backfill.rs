@@ -24,7 +24,10 @@ const DONE: &str = "SELECT count(*) FROM coin_backfills WHERE done_at IS NOT NUL
 
 pub fn backfill() -> Result<Vec<Row>> {
     let (coingecko, home) = (fakes::coingecko(COINS)?, Home::new()?);
-    let idle = peak(&home.0, &coingecko, "off", |_| Ok(thread::sleep(IDLE)))?;
+    let idle = peak(&home.0, &coingecko, "off", |_| {
+        thread::sleep(IDLE);
+        Ok(())
+    })?;
     let began = Instant::now();
     let filling = peak(&home.0, &coingecko, "on", |server| {
         super::wait_for("all histories", || {

@@ -100,6 +100,6 @@ fn measure() -> Result<Cost> {
 }
 
 fn as_of(connection: &mut Connection, token: &str) -> Result<String> {
-    let body: Value = serde_json::from_str(&connection.get("/api/v1/coins?limit=1", token)?.body)?;
+    let body: Value = serde_json::from_str(&connection.get("/api/v1/coins", token)?.body)?;
     Ok(body["as_of"].to_string())
 }
