@@ -69,10 +69,9 @@ fn measure() -> Result<Cost> {
     ];
     let server = Mintage::start_with(&home.0, &settings)?;
     let (token, _) = server.log_in("ada@example.com")?;
-    let mut connection = Connection::open(&server.address)?;
     super::wait_for("a reader of the stream", || Ok(jetstream.has_reader()))?;
-    let first = as_of(&mut connection, &token)?;
-    super::wait_for("a publication", || Ok(as_of(&mut connection, &token)? != first))?;
+    let first = list(&server, &token)?["as_of"].clone();
+    super::wait_for("a publication", || Ok(list(&server, &token)?["as_of"] != first))?;
     thread::sleep(PUBLICATION);
     let postgres = server.postgres_pid()?;
     let cpu = || (sys::cpu_micros(server.pid()), sys::cpu_micros_of_tree(postgres));
@@ -84,22 +83,24 @@ fn measure() -> Result<Cost> {
     }
     thread::sleep((INTERVAL * 2).saturating_sub(before.0.elapsed()));
     let after = cpu();
-    let body: Value = serde_json::from_str(&connection.get("/api/v1/coins", &token)?.body)?;
+    let body = list(&server, &token)?;
     let coins = body["data"].as_array().map_or(&[][..], Vec::as_slice);
     let posts = coins.iter().filter_map(|coin| coin["social"]["sample_size"].as_i64()).sum();
     // A few are in another language by the detector.
     ensure!(coins.len() == COINS && posts > 24_000, "{} coins, {posts} posts", coins.len());
     let seconds = |from: u64, to: u64| (to - from) as f64 / 1e6;
     let (before, before_of_postgres) = before.1;
-    Ok(Cost {
+    let cost = Cost {
         server: seconds(idle.0, after.0),
         idle: seconds(before, idle.0),
         postgres: seconds(idle.1, after.1) - seconds(before_of_postgres, idle.1),
         posts,
-    })
+    };
+    eprintln!("  {:.2} s, idle {:.2} s, PostgreSQL {:.2} s", cost.server, cost.idle, cost.postgres);
+    Ok(cost)
 }
 
-fn as_of(connection: &mut Connection, token: &str) -> Result<String> {
-    let body: Value = serde_json::from_str(&connection.get("/api/v1/coins", token)?.body)?;
-    Ok(body["as_of"].to_string())
+/// Reads the list on a connection of its own, since the server ends idle ones.
+fn list(server: &Mintage, token: &str) -> Result<Value> {
+    Ok(serde_json::from_str(&Connection::open(&server.address)?.get("/api/v1/coins", token)?.body)?)
 }
