@@ -36,7 +36,7 @@ browser: ## Use the pages, Swagger UI and a frontend in a headless Chromium
 clients: ## Verify tokens with libraries, call the API with generated clients
 	@scripts/setup.sh tests/clients/run.sh
 
-bench: ## Measure against the baselines and write bench/RESULTS.md (about 10 minutes)
+bench: ## Measure against the baselines and write bench/RESULTS.md (about 20 minutes)
 	@command -v wrk >/dev/null || apt-get -qq -y install wrk || { echo 'install the load generator wrk first'; exit 1; }
 	@scripts/setup.sh cargo build --locked --release --workspace
 	target/release/mintage-bench

@@ -26,8 +26,17 @@ pub fn cpu_micros_of_tree(pid: u32) -> u64 {
 
 /// Resident memory in kB.
 pub fn resident_kb(pid: u32) -> u64 {
+    kb(pid, "VmRSS:")
+}
+
+/// The peak of the resident memory in kB, since the start of the process.
+pub fn peak_kb(pid: u32) -> u64 {
+    kb(pid, "VmHWM:")
+}
+
+fn kb(pid: u32, name: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|text| text.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 

@@ -14,8 +14,9 @@ use crate::{
     clock::Clock,
     db::{CoinId, Db, SnapshotId},
     http::{Problem, Query, respond_once},
+    market,
     sentiment::{Interval, significant},
-    social::{self, Compared, SocialSource, Trend},
+    social::{self, Compared, SocialSource, Sources, Trend},
     tokens::{Allowed, api_keys::CoinsRead},
 };
 
@@ -37,6 +38,9 @@ pub struct Trending {
     from: DateTime<Utc>,
     /// End of the 24 hours: the last full hour that all sources which are read have covered.
     to: DateTime<Utc>,
+    /// Whether the coins and the posts are invented, such as those of a simulated market.
+    #[schema(example = false)]
+    simulated: bool,
     /// Sources of posts about coins, and when each was last read; empty if none is configured.
     social_sources: Vec<SocialSource>,
     /// Ordered by the lower end of the interval of `authors.change`, the highest first; coins without it follow. Coins of
@@ -82,12 +86,24 @@ pub struct BesideUsual {
     interval: Option<Interval>,
 }
 
-/// The comparison of the last snapshot, which is computed once and then shared.
+/// The newest comparison, which is computed once and then shared.
 #[derive(Default)]
-pub struct Trends(Mutex<Option<(Key, Arc<Vec<Trend>>)>>);
+pub struct Trends(Mutex<Option<Kept>>);
 
-/// The snapshot, and the end of the 24 hours.
-type Key = (SnapshotId, DateTime<Utc>);
+struct Kept {
+    snapshot: SnapshotId,
+    /// Other ones after each publication, also if posts are added to the same snapshot.
+    sources: Arc<Sources>,
+    /// The end of the 24 hours.
+    to: DateTime<Utc>,
+    found: Arc<Vec<Trend>>,
+}
+
+impl Kept {
+    fn is_of(&self, snapshot: SnapshotId, sources: &Arc<Sources>, to: DateTime<Utc>) -> bool {
+        self.snapshot == snapshot && Arc::ptr_eq(&self.sources, sources) && self.to == to
+    }
+}
 
 /// List trending coins
 ///
@@ -120,17 +136,16 @@ pub async fn list_trending_coins(
     let sources = view.sources();
     let to = social::last_full_hour(&sources, now);
     let limit = query.0.limit.map_or(DEFAULT_LIMIT, |limit| usize::try_from(limit).expect("small"));
-    let key = (snapshot.id, to);
     let mut kept = trends.0.lock().await;
     let found = match &*kept {
-        Some((known, found)) if *known == key => found.clone(),
+        Some(kept) if kept.is_of(snapshot.id, &sources, to) => kept.found.clone(),
         _ => {
             let coins: Vec<CoinId> = snapshot.list().iter().map(|coin| coin.id).collect();
-            let sources = sources.clone();
-            let mut found = db.query(move |conn| social::trends(conn, &coins, &sources, to, now)).await?;
+            let of = sources.clone();
+            let mut found = db.query(move |conn| social::trends(conn, &coins, &of, to, now)).await?;
             found.sort_by(|a, b| low(b).total_cmp(&low(a)).then(b.posts.count.cmp(&a.posts.count)));
             let found = Arc::new(found);
-            *kept = Some((key, found.clone()));
+            *kept = Some(Kept { snapshot: snapshot.id, sources: sources.clone(), to, found: found.clone() });
             found
         }
     };
@@ -149,8 +164,14 @@ pub async fn list_trending_coins(
         })
     });
     let data = data.take(limit).collect();
-    let from = to - TimeDelta::hours(24);
-    Ok(respond_once(&req, &Trending { from, to, social_sources: sources.status(now), data }))
+    let body = Trending {
+        from: to - TimeDelta::hours(24),
+        to,
+        simulated: market::is_invented(&snapshot.provider),
+        social_sources: sources.status(now),
+        data,
+    };
+    Ok(respond_once(&req, &body))
 }
 
 /// The sort key: below 0 without an interval.

@@ -13,7 +13,7 @@ mod world;
 
 pub use self::{
     global::WorldFigures,
-    posts::Post,
+    posts::{Post, PostHour},
     prices::Candle,
     world::{Past, Row, World},
 };

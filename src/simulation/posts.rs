@@ -3,13 +3,14 @@
 //!
 //! Some must not count: texts in Spanish, copies, reposts, further posts of an author. They show what the filters do.
 
-use std::sync::LazyLock;
+use std::{collections::HashSet, sync::LazyLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
 use super::{
     noise::{fraction, mix},
+    prices::HOUR,
     table::{COINS, Template},
     world::World,
 };
@@ -25,9 +26,17 @@ const COPIES: f64 = 0.04;
 const REPOSTS: f64 = 0.02;
 /// The part of the posts that answer an earlier one.
 const REPLIES: f64 = 0.2;
+/// The part of the posts that count: all but those in Spanish, reposts, and about half of the copies.
+const COUNTED: f64 = 1.0 - SPANISH - REPOSTS - COPIES / 2.0;
 /// Posts of a coin in a minute, at most.
 const MAX_PER_MINUTE: u64 = 20;
+/// Posts of a coin in an hour that is only counted, at most.
+const MAX_PER_HOUR: u64 = 500;
+/// Times of an hour that is only counted at which the mood is computed.
+const MOODS: i64 = 4;
 const MINUTE: i64 = 60;
+/// The seeds of hours must not be those of minutes.
+const HOURS: u64 = 1 << 45;
 
 /// A post as a social source reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +47,14 @@ pub struct Post {
     /// The conversation that it belongs to: the id of its first post.
     pub thread: String,
     pub text: String,
+}
+
+/// The posts of an hour that count, and their authors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PostHour {
+    pub at: DateTime<Utc>,
+    pub posts: u32,
+    pub authors: u32,
 }
 
 #[derive(Deserialize)]
@@ -73,13 +90,33 @@ impl World {
         posts
     }
 
+    /// Returns how many posts about a coin count in each hour from that of `from` until `to`, as many as the mood of its
+    /// price implies. No text is written, so it takes a hundredth of the time. None of a coin that is not simulated.
+    pub fn post_hours(&self, slug: &str, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<PostHour> {
+        let Some(coin) = COINS.iter().find(|coin| coin.slug == slug) else { return Vec::new() };
+        let (first, last) = (from.timestamp().div_euclid(HOUR), to.timestamp().div_euclid(HOUR));
+        (first..last).map(|hour| self.posts_of_hour(coin, hour)).collect()
+    }
+
+    fn posts_of_hour(&self, coin: &Template, hour: i64) -> PostHour {
+        let at = |seconds| DateTime::from_timestamp(hour * HOUR + seconds, 0).expect("a time near now");
+        let interest: f64 =
+            (0..MOODS).map(|number| interest(self.mood(coin, at(number * HOUR / MOODS)))).sum();
+        #[expect(clippy::cast_precision_loss, reason = "a small number")]
+        let expected = coin.posts_per_hour * interest / MOODS as f64 * COUNTED;
+        let seed = mix(self.seed_of(coin.slug) ^ HOURS, hour.cast_unsigned());
+        let posts = count(expected, fraction(seed, 0), MAX_PER_HOUR);
+        let authors: HashSet<u64> = (1..=posts).map(|number| author(mix(seed, number))).collect();
+        let small = |number: u64| u32::try_from(number).expect("at most 500");
+        PostHour { at: at(0), posts: small(posts), authors: small(authors.len() as u64) }
+    }
+
     fn posts_of_minute(&self, coin: &Template, minute: i64) -> Vec<Post> {
         let start = DateTime::from_timestamp(minute * MINUTE, 0).expect("a time near now");
         let seed = mix(self.seed_of(coin.slug), minute.cast_unsigned());
         let mood = self.mood(coin, start);
-        let interest = (mood.abs() / STIRRING_CHANGE).mul_add(0.7, 1.0).min(MAX_INTEREST);
-        let expected = coin.posts_per_hour * interest / 60.0;
-        (0..count(expected, fraction(seed, 0)))
+        let expected = coin.posts_per_hour * interest(mood) / 60.0;
+        (0..count(expected, fraction(seed, 0), MAX_PER_MINUTE))
             .map(|number| self.post(coin, (minute, number), mood, mix(seed, number + 1)))
             .collect()
     }
@@ -105,12 +142,21 @@ impl World {
         let thread = if is_reply { format!("{}-{earlier}-0", coin.slug) } else { id.clone() };
         Post {
             id,
-            author: format!("author-{}", mix(seed, 5) % AUTHORS),
+            author: format!("author-{}", author(seed)),
             at: start + TimeDelta::seconds(i64::try_from(mix(seed, 6) % 60).expect("small")),
             thread,
             text,
         }
     }
+}
+
+/// Returns how many times as many posts there are as usual.
+fn interest(mood: f64) -> f64 {
+    (mood.abs() / STIRRING_CHANGE).mul_add(0.7, 1.0).min(MAX_INTEREST)
+}
+
+fn author(seed: u64) -> u64 {
+    mix(seed, 5) % AUTHORS
 }
 
 /// Writes a text in a mood: most are neutral while the price stands still.
@@ -147,13 +193,13 @@ fn pick(texts: &[String], seed: u64, purpose: u64) -> &str {
 }
 
 /// Returns a number of events whose mean is `expected` (Poisson, by inversion), from a chance between 0 and 1.
-fn count(expected: f64, chance: f64) -> u64 {
+fn count(expected: f64, chance: f64, at_most: u64) -> u64 {
     let mut probability = (-expected).exp();
     let mut sum = probability;
     let mut count = 0;
-    while chance >= sum && count < MAX_PER_MINUTE {
+    while chance >= sum && count < at_most {
         count += 1;
-        #[expect(clippy::cast_precision_loss, reason = "at most 20")]
+        #[expect(clippy::cast_precision_loss, reason = "at most 500")]
         let divisor = count as f64;
         probability *= expected / divisor;
         sum += probability;
@@ -163,8 +209,6 @@ fn count(expected: f64, chance: f64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
     use crate::config::{Scenario, Simulation};
 
@@ -209,6 +253,26 @@ mod tests {
             let rate = posts.len() as f64 / 120.0;
             assert!((0.7..2.5).contains(&(rate / coin.posts_per_hour)), "{}: {rate}", coin.name);
         }
+    }
+
+    #[test]
+    fn the_posts_of_hours_are_about_as_many_as_those_that_are_written() {
+        let world = world(Scenario::Calm);
+        let (from, to) = (at(0), at(4 * 86_400));
+        for coin in COINS.iter().filter(|coin| coin.posts_per_hour > 8.0) {
+            let hours = world.post_hours(coin.slug, from, to);
+            assert_eq!(hours.len(), 96);
+            assert!(hours.iter().all(|hour| hour.authors <= hour.posts && hour.at.timestamp() % HOUR == 0));
+            let written = world.posts(coin.slug, from, to, usize::MAX).len();
+            let counted: u32 = hours.iter().map(|hour| hour.posts).sum();
+            #[expect(clippy::cast_precision_loss, reason = "few posts")]
+            let ratio = f64::from(counted) / (written as f64 * COUNTED);
+            // Four standard errors of the ratio of two counts of a thousand.
+            assert!((0.85..1.18).contains(&ratio), "{}: {ratio}", coin.name);
+        }
+        let again = world.post_hours("bitcoin", at(86_400), to);
+        assert_eq!(world.post_hours("bitcoin", from, to)[24..], again);
+        assert!(world.post_hours("unknown", from, to).is_empty());
     }
 
     #[test]

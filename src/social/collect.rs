@@ -174,6 +174,7 @@ impl Collector {
         let queries = queries_for(&targets, &self.queries);
         let simulated = world.map(Simulated);
         if let Some(simulated) = &simulated {
+            self.count_past(simulated.0, &targets).await?;
             self.read(simulated, &queries).await?;
         } else {
             let reading = join_all(self.sources.iter().map(|source| self.read(&**source, &queries)));

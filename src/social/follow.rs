@@ -17,6 +17,7 @@ use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
 
 use super::{
     collect::{Collector, QUERIED, names},
+    kept::{PostsOfCoins, save_posts},
     matcher::Matcher,
     post::{self, Post},
     queries::{Target, queries_for},
@@ -207,7 +208,7 @@ impl Collector {
         let (name, holder, now) = (stream.name, self.holder, self.clock.now());
         let Buffer { posts, newest, .. } = std::mem::take(buffer);
         let newest = newest.map(|newest| newest.min(now.timestamp_micros()));
-        let scored: Vec<_> = posts
+        let scored: PostsOfCoins = posts
             .into_iter()
             .map(|(coin, posts)| {
                 let names: Vec<&str> = filter.names[&coin].iter().map(String::as_str).collect();
@@ -221,9 +222,7 @@ impl Collector {
             if !store::advance_stream(conn, name, holder, newest, now + LEASE)? {
                 return Ok(false);
             }
-            for (coin, posts) in &scored {
-                store::save_posts(conn, name, *coin, posts)?;
-            }
+            save_posts(conn, name, &scored)?;
             if let (Some(from), Some(until)) = (from, until) {
                 store::cover(conn, name, &coins, from, until)?;
             }

@@ -18,20 +18,19 @@ use crate::db::CoinId;
 
 const KEEP_HOURS: TimeDelta = TimeDelta::days(90);
 
-/// Adds posts that were stored for the first time to the numbers of their hours. Each is a time, and why the post was
-/// dropped.
+/// Adds posts that were stored for the first time to the numbers of their hours. Each is a coin, a time, and why the post
+/// was dropped.
 pub fn add(
     conn: &mut PgConnection,
     provider: &str,
-    coin: CoinId,
-    new: &[(DateTime<Utc>, Option<Dropped>)],
+    new: &[(CoinId, DateTime<Utc>, Option<Dropped>)],
 ) -> QueryResult<()> {
-    let mut hours: BTreeMap<DateTime<Utc>, (i64, i64)> = BTreeMap::new();
-    for (at, dropped) in new {
+    let mut hours: BTreeMap<(CoinId, DateTime<Utc>), (i64, i64)> = BTreeMap::new();
+    for (coin, at, dropped) in new {
         let is_counted = dropped.is_none();
         if is_counted || *dropped == Some(Dropped::Author) {
             let hour = at.duration_trunc(TimeDelta::hours(1)).expect("an hour of our time");
-            let (posts, authors) = hours.entry(hour).or_default();
+            let (posts, authors) = hours.entry((*coin, hour)).or_default();
             *posts += 1;
             *authors += i64::from(is_counted);
         }
@@ -42,13 +41,13 @@ pub fn add(
     let numbers = |of: fn(&(i64, i64)) -> i64| hours.values().map(of).collect::<Vec<_>>();
     sql_query(
         "INSERT INTO social_hours AS h (coin_id, source, step_seconds, at, posts, authors) \
-         SELECT $1, $2, 3600, at, posts, authors FROM unnest($3, $4, $5) AS new (at, posts, authors) \
+         SELECT coin_id, $1, 3600, at, posts, authors FROM unnest($2, $3, $4, $5) AS new (coin_id, at, posts, authors) \
          ON CONFLICT ON CONSTRAINT social_hours_pkey DO UPDATE \
          SET posts = h.posts + excluded.posts, authors = h.authors + excluded.authors",
     )
-    .bind::<BigInt, _>(coin)
     .bind::<Text, _>(provider)
-    .bind::<Array<Timestamptz>, _>(hours.keys().copied().collect::<Vec<_>>())
+    .bind::<Array<BigInt>, _>(hours.keys().map(|(coin, _)| *coin).collect::<Vec<_>>())
+    .bind::<Array<Timestamptz>, _>(hours.keys().map(|(_, at)| *at).collect::<Vec<_>>())
     .bind::<Array<BigInt>, _>(numbers(|(posts, _)| *posts))
     .bind::<Array<BigInt>, _>(numbers(|(_, authors)| *authors))
     .execute(conn)?;

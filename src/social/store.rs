@@ -1,6 +1,6 @@
 //! Stores scores of posts, cursors, summaries and leases of streams.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -14,8 +14,9 @@ use uuid::Uuid;
 
 use super::{
     hours,
+    kept::save_posts,
     model::Social,
-    post::{self, Dropped, MAX_KEPT_POSTS, MAX_POST_AGE, MAX_SAMPLE_SIZE, Marks, ScoredPost},
+    post::{Dropped, MAX_POST_AGE, MAX_SAMPLE_SIZE, ScoredPost},
     rates::{Coverage, WINDOW},
     summary::{KeptPost, Known},
 };
@@ -26,11 +27,6 @@ use crate::{
     },
     sentiment::{Count, Scored},
 };
-
-/// Rows of one statement, which has at most 65,535 parameters.
-const MAX_ROWS: usize = 1000;
-/// The offset of the oldest post that is kept, among the newest first.
-const OLDEST_KEPT: i64 = MAX_KEPT_POSTS - 1;
 
 /// The new posts of one source about one coin.
 #[derive(Clone, Debug)]
@@ -82,115 +78,8 @@ pub fn note_try(conn: &mut PgConnection, source: &str, coin: CoinId, now: DateTi
 
 /// Stores new posts and the cursor; idempotent.
 pub fn save(conn: &mut PgConnection, batch: &Batch) -> QueryResult<()> {
-    save_posts(conn, batch.provider, batch.coin, &batch.posts)?;
+    save_posts(conn, batch.provider, &BTreeMap::from([(batch.coin, batch.posts.clone())]))?;
     move_cursor(conn, batch)
-}
-
-/// Stores posts that are seen for the first time, and deletes all but the newest [`MAX_KEPT_POSTS`]; needs a transaction.
-/// Posts that repeat one that counts are stored as dropped. Posts that are older than all of a full coin are ignored,
-/// since it is not known whether they have been seen.
-pub fn save_posts(
-    conn: &mut PgConnection,
-    provider: &str,
-    coin: CoinId,
-    posts: &[ScoredPost],
-) -> QueryResult<()> {
-    // Rows are unique in three ways, so without this lock two batches could wait for each other's rows.
-    sql_query("SELECT pg_advisory_xact_lock(hashtextextended('social_posts', $1))")
-        .bind::<BigInt, _>(coin)
-        .execute(conn)?;
-    let posts = new_posts(conn, provider, coin, posts)?;
-    let counted = marks_near(conn, coin, &posts)?;
-    let rows: Vec<_> = post::drop_repeated(posts, counted)
-        .into_iter()
-        .map(|post| {
-            (
-                social_posts::coin_id.eq(coin),
-                social_posts::provider.eq(provider),
-                social_posts::post_hash.eq(post.post_hash),
-                social_posts::text_hash.eq(post.text_hash),
-                social_posts::near_hash.eq(post.near_hash),
-                social_posts::author_hash.eq(post.author_hash),
-                social_posts::thread_hash.eq(post.thread_hash),
-                social_posts::posted_at.eq(post.at),
-                social_posts::dropped.eq(post.scored.err()),
-                social_posts::compound.eq(post.scored.ok().map(|scored| scored.compound)),
-                social_posts::basic.eq(post.scored.ok().map(|scored| scored.basic)),
-                social_posts::crypto.eq(post.scored.ok().and_then(|scored| scored.crypto)),
-            )
-        })
-        .collect();
-    let mut added = Vec::new();
-    for rows in rows.chunks(MAX_ROWS) {
-        let inserted: Vec<(DateTime<Utc>, Option<Dropped>)> = diesel::insert_into(social_posts::table)
-            .values(rows)
-            .on_conflict_do_nothing()
-            .returning((social_posts::posted_at, social_posts::dropped))
-            .get_results(conn)?;
-        added.extend(inserted);
-    }
-    if !added.is_empty() {
-        hours::add(conn, provider, coin, &added)?;
-        sql_query(
-            "DELETE FROM social_posts WHERE coin_id = $1 AND provider = $2 AND (posted_at, post_hash) < \
-             (SELECT posted_at, post_hash FROM social_posts WHERE coin_id = $1 AND provider = $2 \
-             ORDER BY posted_at DESC, post_hash DESC OFFSET $3 LIMIT 1)",
-        )
-        .bind::<BigInt, _>(coin)
-        .bind::<Text, _>(provider)
-        .bind::<BigInt, _>(OLDEST_KEPT)
-        .execute(conn)?;
-    }
-    Ok(())
-}
-
-/// Returns the posts that are not stored yet.
-fn new_posts(
-    conn: &mut PgConnection,
-    provider: &str,
-    coin: CoinId,
-    posts: &[ScoredPost],
-) -> QueryResult<Vec<ScoredPost>> {
-    let of_coin = social_posts::coin_id.eq(coin).and(social_posts::provider.eq(provider));
-    let hashes: Vec<i64> = posts.iter().map(|post| post.post_hash).collect();
-    let known: Vec<i64> = social_posts::table
-        .filter(of_coin.and(social_posts::post_hash.eq_any(hashes)))
-        .select(social_posts::post_hash)
-        .load(conn)?;
-    let oldest: Option<DateTime<Utc>> = social_posts::table
-        .filter(of_coin)
-        .order((social_posts::posted_at.desc(), social_posts::post_hash.desc()))
-        .offset(OLDEST_KEPT)
-        .select(social_posts::posted_at)
-        .first(conn)
-        .optional()?;
-    let mut seen: HashSet<i64> = known.into_iter().collect();
-    let is_new =
-        |post: &&ScoredPost| oldest.is_none_or(|oldest| post.at > oldest) && seen.insert(post.post_hash);
-    Ok(posts.iter().filter(is_new).cloned().collect())
-}
-
-/// Returns the marks of the counted posts that these could repeat.
-fn marks_near(conn: &mut PgConnection, coin: CoinId, posts: &[ScoredPost]) -> QueryResult<Vec<Marks>> {
-    type Row = (i64, Option<i64>, i64, DateTime<Utc>);
-    let times = || posts.iter().map(|post| post.at);
-    let (Some(oldest), Some(newest)) = (times().min(), times().max()) else {
-        return Ok(Vec::new());
-    };
-    let texts: Vec<i64> = posts.iter().map(|post| post.text_hash).collect();
-    let around = social_posts::posted_at.between(oldest - post::NEAR_TIME, newest + post::NEAR_TIME);
-    let rows: Vec<Row> = social_posts::table
-        .filter(social_posts::coin_id.eq(coin).and(social_posts::dropped.is_null()))
-        .filter(around.or(social_posts::text_hash.eq_any(texts)))
-        .select((
-            social_posts::text_hash,
-            social_posts::near_hash,
-            social_posts::author_hash,
-            social_posts::posted_at,
-        ))
-        .load(conn)?;
-    let marks = |(text_hash, near_hash, author_hash, at)| Marks { text_hash, near_hash, author_hash, at };
-    Ok(rows.into_iter().map(marks).collect())
 }
 
 fn move_cursor(conn: &mut PgConnection, batch: &Batch) -> QueryResult<()> {

@@ -22,7 +22,7 @@ pub fn storm() -> Result<Vec<Row>> {
     let (token, _) = server.log_in("ada@example.com")?;
     // Another account, since a user keeps only the 100 newest sessions.
     server.log_in("storm@example.com")?;
-    let file = save_body(&server, &home, &token)?;
+    let file = save_body(&server, &home, &token, "body.json", "/api/v1/coins")?;
     let shared = Baseline::start("shared-pool", &[&file, &cores().to_string(), COST])?;
     let url = format!("http://{}/api/v1/coins", server.address);
     let headers = [bearer(&token)];

@@ -15,7 +15,7 @@ use diesel::{
 use super::super::providers::simulation::NAMES;
 use crate::{
     config,
-    db::schema::{simulation, social_cursors},
+    db::schema::{simulation, social_cursors, social_tries},
     simulation::World,
 };
 
@@ -86,9 +86,10 @@ pub fn clear(conn: &mut PgConnection) -> QueryResult<bool> {
 /// Deletes a part of the simulated posts that were stored after the simulation had ended; needs a transaction. Returns false
 /// once nothing was left.
 pub fn clear_late_posts(conn: &mut PgConnection) -> QueryResult<bool> {
-    // Posts are stored together with a cursor.
+    // Posts are stored together with a cursor, after a try.
     let cursors = social_cursors::table.filter(social_cursors::source.eq_any(NAMES));
-    let has_posts = diesel::select(exists(cursors)).get_result(conn)?;
+    let tries = social_tries::table.filter(social_tries::source.eq_any(NAMES));
+    let has_posts = diesel::select(exists(cursors).or(exists(tries))).get_result(conn)?;
     Ok(has_posts && !is_simulated(conn)? && clear_posts(conn)? > 0)
 }
 

@@ -23,7 +23,7 @@ use crate::{
 /// All providers, in the order in which messages list them.
 static PROVIDERS: &[Provider] = &[mastodon::PROVIDER, bluesky::PROVIDER, x::PROVIDER, simulation::PROVIDER];
 
-pub use self::simulation::Simulated;
+pub use self::simulation::{NAME as SIMULATED, Simulated, cursor_of, time_of};
 
 /// A kind of sources with settings of its own.
 struct Provider {

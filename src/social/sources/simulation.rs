@@ -20,8 +20,8 @@ use crate::{
 pub const NAME: &str = "simulation";
 /// The posts of the time before the first reading.
 const FIRST_READING: TimeDelta = TimeDelta::hours(24);
-/// Per reading and coin.
-const MAX_POSTS: usize = 1000;
+/// Per reading and coin: more than are written about any coin in a day in which its price moves all the time.
+const MAX_POSTS: usize = 2500;
 
 pub const PROVIDER: Provider = Provider {
     spec: &SocialSpec { name: NAME, is_default: false, urls: None, key: None, daily_budget: None },
@@ -65,14 +65,19 @@ impl Source for Simulated {
         };
         Ok(Page {
             posts: found.into_iter().map(post).collect(),
-            cursor: Some(now.timestamp_micros().to_string()),
+            cursor: Some(cursor_of(now)),
             complete_since,
             ..Page::default()
         })
     }
 }
 
-/// Reads a cursor: the time of the last reading, in microseconds of Unix time.
-fn time_of(cursor: &str) -> Option<DateTime<Utc>> {
+/// Writes a cursor: the time of the last reading, in microseconds of Unix time.
+pub fn cursor_of(at: DateTime<Utc>) -> String {
+    at.timestamp_micros().to_string()
+}
+
+/// Reads a cursor.
+pub fn time_of(cursor: &str) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_micros(cursor.parse().ok()?)
 }

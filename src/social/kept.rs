@@ -1,0 +1,185 @@
+//! Stores posts that are seen for the first time, of all coins of a batch at once.
+//!
+//! A stream brings posts about hundreds of coins every few seconds. So each statement is for the whole batch: one for each
+//! coin would take longer than scoring the posts.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    PgConnection, QueryResult,
+    prelude::*,
+    sql_query,
+    sql_types::{Array, BigInt, Nullable, Text, Timestamptz},
+};
+
+use super::{
+    hours,
+    post::{self, Dropped, MAX_KEPT_POSTS, Marks, ScoredPost},
+};
+use crate::db::{CoinId, schema::social_posts};
+
+/// Rows of one statement, which has at most 65,535 parameters.
+const MAX_ROWS: usize = 1000;
+/// The offset of the oldest post that is kept, among the newest first.
+const OLDEST_KEPT: i64 = MAX_KEPT_POSTS - 1;
+
+/// Posts by the coin that they are about. The coins are in order, so that two batches lock them in the same one.
+pub type PostsOfCoins = BTreeMap<CoinId, Vec<ScoredPost>>;
+
+/// Stores posts that are seen for the first time, and deletes all but the newest [`MAX_KEPT_POSTS`] of a coin; needs a
+/// transaction. Posts that repeat one that counts are stored as dropped. Posts that are older than all of a full coin are
+/// ignored, since it is not known whether they have been seen.
+pub fn save_posts(conn: &mut PgConnection, provider: &str, posts: &PostsOfCoins) -> QueryResult<()> {
+    // Rows are unique in three ways, so without these locks two batches could wait for each other's rows.
+    sql_query(
+        "SELECT pg_advisory_xact_lock(hashtextextended('social_posts', id)) FROM unnest($1) AS coin (id)",
+    )
+    .bind::<Array<BigInt>, _>(posts.keys().copied().collect::<Vec<_>>())
+    .execute(conn)?;
+    let posts = new_posts(conn, provider, posts)?;
+    let mut counted = marks_near(conn, &posts)?;
+    let judged = posts.into_iter().flat_map(|(coin, posts)| {
+        let counted = counted.remove(&coin).unwrap_or_default();
+        post::drop_repeated(posts, counted).into_iter().map(move |post| (coin, post))
+    });
+    let rows: Vec<_> = judged
+        .map(|(coin, post)| {
+            (
+                social_posts::coin_id.eq(coin),
+                social_posts::provider.eq(provider),
+                social_posts::post_hash.eq(post.post_hash),
+                social_posts::text_hash.eq(post.text_hash),
+                social_posts::near_hash.eq(post.near_hash),
+                social_posts::author_hash.eq(post.author_hash),
+                social_posts::thread_hash.eq(post.thread_hash),
+                social_posts::posted_at.eq(post.at),
+                social_posts::dropped.eq(post.scored.err()),
+                social_posts::compound.eq(post.scored.ok().map(|scored| scored.compound)),
+                social_posts::basic.eq(post.scored.ok().map(|scored| scored.basic)),
+                social_posts::crypto.eq(post.scored.ok().and_then(|scored| scored.crypto)),
+            )
+        })
+        .collect();
+    let mut added = Vec::new();
+    for rows in rows.chunks(MAX_ROWS) {
+        let inserted: Vec<(CoinId, DateTime<Utc>, Option<Dropped>)> =
+            diesel::insert_into(social_posts::table)
+                .values(rows)
+                .on_conflict_do_nothing()
+                .returning((social_posts::coin_id, social_posts::posted_at, social_posts::dropped))
+                .get_results(conn)?;
+        added.extend(inserted);
+    }
+    if !added.is_empty() {
+        hours::add(conn, provider, &added)?;
+        delete_oldest(conn, provider, added.iter().map(|(coin, ..)| *coin).collect())?;
+    }
+    Ok(())
+}
+
+/// Returns the posts that are not stored yet.
+fn new_posts(conn: &mut PgConnection, provider: &str, posts: &PostsOfCoins) -> QueryResult<PostsOfCoins> {
+    #[derive(QueryableByName)]
+    struct Known {
+        #[diesel(sql_type = BigInt)]
+        coin_id: CoinId,
+        #[diesel(sql_type = BigInt)]
+        post_hash: i64,
+    }
+    #[derive(QueryableByName)]
+    struct Oldest {
+        #[diesel(sql_type = BigInt)]
+        coin_id: CoinId,
+        #[diesel(sql_type = Timestamptz)]
+        posted_at: DateTime<Utc>,
+    }
+    let hashes = posts.iter().flat_map(|(coin, posts)| posts.iter().map(|post| (*coin, post.post_hash)));
+    let (coins, hashes): (Vec<CoinId>, Vec<i64>) = hashes.unzip();
+    let known: Vec<Known> = sql_query(
+        "SELECT coin_id, post_hash FROM social_posts \
+         JOIN unnest($2, $3) AS new (coin, hash) ON coin_id = coin AND post_hash = hash WHERE provider = $1",
+    )
+    .bind::<Text, _>(provider)
+    .bind::<Array<BigInt>, _>(coins)
+    .bind::<Array<BigInt>, _>(hashes)
+    .load(conn)?;
+    let oldest: Vec<Oldest> = sql_query(
+        "SELECT coin_id, posted_at FROM unnest($2) AS coin (id), LATERAL (SELECT coin_id, posted_at FROM social_posts \
+             WHERE coin_id = coin.id AND provider = $1 ORDER BY posted_at DESC, post_hash DESC OFFSET $3 LIMIT 1) AS oldest",
+    )
+    .bind::<Text, _>(provider)
+    .bind::<Array<BigInt>, _>(posts.keys().copied().collect::<Vec<_>>())
+    .bind::<BigInt, _>(OLDEST_KEPT)
+    .load(conn)?;
+    let mut seen: HashSet<(CoinId, i64)> =
+        known.into_iter().map(|Known { coin_id, post_hash }| (coin_id, post_hash)).collect();
+    let oldest: HashMap<CoinId, DateTime<Utc>> =
+        oldest.into_iter().map(|Oldest { coin_id, posted_at }| (coin_id, posted_at)).collect();
+    let new = posts.iter().map(|(coin, posts)| {
+        let is_new = |post: &&ScoredPost| {
+            oldest.get(coin).is_none_or(|oldest| post.at > *oldest) && seen.insert((*coin, post.post_hash))
+        };
+        (*coin, posts.iter().filter(is_new).cloned().collect())
+    });
+    Ok(new.collect())
+}
+
+/// Returns the marks of the counted posts that these could repeat.
+fn marks_near(conn: &mut PgConnection, posts: &PostsOfCoins) -> QueryResult<HashMap<CoinId, Vec<Marks>>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        coin_id: CoinId,
+        #[diesel(sql_type = BigInt)]
+        text_hash: i64,
+        #[diesel(sql_type = Nullable<BigInt>)]
+        near_hash: Option<i64>,
+        #[diesel(sql_type = BigInt)]
+        author_hash: i64,
+        #[diesel(sql_type = Timestamptz)]
+        posted_at: DateTime<Utc>,
+    }
+    let (mut coins, mut from, mut until) = (Vec::new(), Vec::new(), Vec::new());
+    for (coin, posts) in posts {
+        let times = || posts.iter().map(|post| post.at);
+        if let (Some(oldest), Some(newest)) = (times().min(), times().max()) {
+            coins.push(*coin);
+            from.push(oldest - post::NEAR_TIME);
+            until.push(newest + post::NEAR_TIME);
+        }
+    }
+    let texts: Vec<i64> = posts.values().flatten().map(|post| post.text_hash).collect();
+    // Hashes are of one coin each, so texts of other coins match nothing.
+    let rows: Vec<Row> = sql_query(
+        "SELECT coin_id, text_hash, near_hash, author_hash, posted_at FROM social_posts \
+         JOIN unnest($1, $2, $3) AS batch (coin, earliest, latest) ON coin_id = coin \
+         WHERE dropped IS NULL AND (posted_at BETWEEN earliest AND latest OR text_hash = ANY($4))",
+    )
+    .bind::<Array<BigInt>, _>(coins)
+    .bind::<Array<Timestamptz>, _>(from)
+    .bind::<Array<Timestamptz>, _>(until)
+    .bind::<Array<BigInt>, _>(texts)
+    .load(conn)?;
+    let mut marks: HashMap<CoinId, Vec<Marks>> = HashMap::new();
+    for Row { coin_id, text_hash, near_hash, author_hash, posted_at } in rows {
+        marks.entry(coin_id).or_default().push(Marks { text_hash, near_hash, author_hash, at: posted_at });
+    }
+    Ok(marks)
+}
+
+/// Deletes all but the newest posts of these coins.
+fn delete_oldest(conn: &mut PgConnection, provider: &str, of: HashSet<CoinId>) -> QueryResult<()> {
+    sql_query(
+        "DELETE FROM social_posts p USING unnest($1) AS coin (id), \
+         LATERAL (SELECT posted_at, post_hash FROM social_posts WHERE coin_id = coin.id AND provider = $2 \
+             ORDER BY posted_at DESC, post_hash DESC OFFSET $3 LIMIT 1) AS oldest \
+         WHERE p.coin_id = coin.id AND p.provider = $2 \
+             AND (p.posted_at, p.post_hash) < (oldest.posted_at, oldest.post_hash)",
+    )
+    .bind::<Array<BigInt>, _>(of.into_iter().collect::<Vec<_>>())
+    .bind::<Text, _>(provider)
+    .bind::<BigInt, _>(OLDEST_KEPT)
+    .execute(conn)?;
+    Ok(())
+}
