@@ -96,7 +96,11 @@ impl Mintage {
                 ("BIND", address.as_str()),
                 ("RATE_LIMITS", "off"),
                 ("DRAIN_DELAY", "0s"),
+                // No service outside is called.
                 ("COINS_PROVIDERS", "demo"),
+                ("COINS_CATALOGUE", "off"),
+                ("COINS_GLOBAL", "off"),
+                ("FEAR_AND_GREED_URL", "off"),
             ])
             .envs(settings.iter().copied())
             .stdout(Stdio::null())

@@ -17,14 +17,15 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 /// Download coins as a table
 ///
 /// Returns the coins that `GET /api/v1/coins` returns for the same parameters, as CSV (RFC 4180) with a heading. Every row
-/// ends with the currency, source, time, staleness and attribution of the data, and whether it is simulated. A cell that a spreadsheet might run as a
-/// formula begins with an apostrophe. The text is UTF-8: Excel shows names with accents right only with `bom=true`.
+/// ends with the currency, source, time, staleness and attribution of the data, and whether it is simulated. A cell that a
+/// spreadsheet might run as a formula begins with an apostrophe. The text is UTF-8: Excel shows names with accents right
+/// only with `bom=true`.
 #[utoipa::path(
     tag = "coins",
     security(("bearer" = []), ("apiKey" = [])),
     params(
         ("fields" = Option<String>, Query, min_length = 1, max_length = 1000, example = "price,social.sentiment",
-            description = "The columns besides `id` and `symbol`: up to 40, comma-separated; all but `quote` and `sparkline_7d` by default."),
+            description = "The columns besides `id` and `symbol`, comma-separated; all but `quote` and `sparkline_7d` by default."),
         ("bom" = Option<bool>, Query, example = true,
             description = "Begins the text with a byte order mark, by which Excel recognises UTF-8; false by default, because other programs take it for part of the first heading."),
         Selection,
@@ -61,7 +62,8 @@ pub async fn read_coins_csv(
     Ok(respond_with(&req, "text/csv; charset=utf-8; header=present", text.into_bytes()))
 }
 
-/// Writes a row per coin: the selected fields, then currency, source, time, staleness, attribution and whether it is simulated. Null is an empty cell.
+/// Writes a row per coin: the selected fields, then currency, source, time, staleness, attribution and whether it is
+/// simulated. Null is an empty cell.
 fn table(coins: &[&Coin], fields: &Fields, snapshot: &Snapshot, provenance: &Provenance) -> String {
     let columns: Vec<&str> = fields.columns().collect();
     let mut text = columns.join(",") + ",currency,source,as_of,stale,attribution,simulated\r\n";

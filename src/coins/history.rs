@@ -195,8 +195,8 @@ pub(super) fn are_simulated(points: &[Point]) -> bool {
 
 /// Read a coin's history
 ///
-/// Returns price, volume, market capitalisation, sentiment and popularity over time, at most 1000 points. Intervals that were not measured are missing or
-/// null, never interpolated. Coins that have left the list keep their history.
+/// Returns price, volume, market capitalisation, sentiment and popularity over time, at most 1000 points. Intervals that
+/// were not measured are missing or null, never interpolated. Coins that have left the list keep their history.
 #[utoipa::path(
     tag = "coins",
     security(("bearer" = []), ("apiKey" = [])),

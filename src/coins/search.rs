@@ -39,8 +39,8 @@ pub struct SearchCoins {
 
 #[derive(Serialize, ToSchema)]
 pub struct CoinSearch {
-    /// Coins whose symbol, name or slug is `q` come first, then those whose symbol begins with it, then names. Within each, the
-    /// order is that of `rank`; coins without a rank follow.
+    /// Coins whose symbol, name or slug is `q` come first, then those whose symbol begins with it, then names. Within each,
+    /// the order is that of `rank`; coins without a rank follow.
     data: Vec<CoinMatch>,
     /// The providers of the names.
     sources: Vec<Attribution>,

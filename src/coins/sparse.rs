@@ -21,7 +21,7 @@ use crate::{
     security(("bearer" = []), ("apiKey" = [])),
     params(
         ("fields" = String, Query, min_length = 1, max_length = 1000, example = "price,social.sentiment",
-            description = "The fields to return besides `id` and `symbol`: up to 40, comma-separated. `social` is the whole \
+            description = "The fields to return besides `id` and `symbol`, comma-separated. `social` is the whole \
                 object, `social.sentiment` one field of it."),
         Selection,
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the response the client already has.")

@@ -8,8 +8,8 @@ use crate::db::{CoinId, SnapshotId};
 
 /// Takes part in a sync.
 pub trait AfterPublish: Send + Sync {
-    /// Runs in the transaction that publishes a snapshot, after it was inserted, and again if social figures are added to it in a second transaction. An
-    /// error rolls the transaction back.
+    /// Runs in the transaction that publishes a snapshot, after it was inserted, and again if social figures are added to
+    /// it in a second transaction. An error rolls the transaction back.
     fn published(
         &self,
         conn: &mut PgConnection,

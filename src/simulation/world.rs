@@ -247,7 +247,7 @@ fn change(now: f64, before: f64) -> f64 {
     significant((now / before - 1.0) * 100.0)
 }
 
-/// Rounds to eight digits: nobody knows more of a price.
+/// Rounds to eight significant digits, as providers state prices.
 fn significant(value: f64) -> f64 {
     format!("{value:.7e}").parse().expect("a number as it was written")
 }

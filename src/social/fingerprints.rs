@@ -52,8 +52,8 @@ impl Fingerprints {
         })
     }
 
-    /// Returns the `SimHash` (Charikar 2002) of the text: hashes of similar texts differ in few of 64 bits. It is made of keyed
-    /// hashes of each three words in a row. None for a text that is too short to be compared.
+    /// Returns the `SimHash` (Charikar 2002) of the text: hashes of similar texts differ in few of 64 bits. It is made of
+    /// keyed hashes of each three words in a row. None for a text that is too short to be compared.
     pub(super) fn near(&self, coin: CoinId, text: &str) -> Option<i64> {
         let words = words(text);
         if words.len() < MIN_NEAR_WORDS {

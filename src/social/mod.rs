@@ -4,7 +4,8 @@
 //! (`sources`: X and Mastodon instances). A stream of all posts (Bluesky) is followed all the time by one replica
 //! ([`Collector::follow_streams`]). Texts are in memory until they are scored (`post`). Times and scores of the newest
 //! posts are stored, with keyed hashes that recognise repetitions (`fingerprints`). The figures are computed from those
-//! (`summary`, `rates`) and published with the slot's snapshot. After a failure the previous figures stay, with their own `as_of`.
+//! (`summary`, `rates`) and published with the slot's snapshot. After a failure the previous figures stay, with their own
+//! `as_of`.
 
 mod collect;
 mod fingerprints;

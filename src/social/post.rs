@@ -22,9 +22,9 @@ pub const MAX_KEPT_POSTS: i64 = 5000;
 const MAX_TEXT_LEN: usize = 4000;
 /// Similar texts count once within this time.
 pub const NEAR_TIME: TimeDelta = TimeDelta::days(1);
-/// The maximum number of bits in which the `SimHash` values of similar texts differ. Unrelated ones differ in 32, and in 8 or fewer
-/// once in 3 billion pairs; one more word in a text of 20 changes 6 on average. The usual 3 (Manku et al. 2007) is for
-/// pages of thousands of words.
+/// The maximum number of bits in which the `SimHash` values of similar texts differ. Unrelated ones differ in 32, and in 8
+/// or fewer once in 3 billion pairs; one more word in a text of 20 changes 6 on average. The usual 3 (Manku et al. 2007) is
+/// for pages of thousands of words.
 const MAX_NEAR_DISTANCE: u32 = 8;
 /// A post that tags more coins is about none of them.
 const MAX_TAGGED_COINS: usize = 5;

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use mintage_bench::{
+    fakes::{self, Jetstream},
     http::Connection,
     process::{Baseline, Home, Mintage},
 };
@@ -11,18 +12,16 @@ use mintage_bench::{
 use super::{ROUNDS, bearer, cores, cpu_of_load, median, save_body, wait_for};
 use crate::Row;
 
+const COINS: usize = 20;
+const POSTS: usize = 100;
 const LIST: &str = "/api/v1/coins";
 const WITH_SPARKLINES: &str = "/api/v1/coins?sparkline=true";
 
 pub fn reads() -> Result<Vec<Row>> {
     let home = Home::new()?;
-    // Complete rows without a network: a production server refuses to simulate. The next slot comes after the measurement.
-    let settings =
-        [("PROFILE", "development"), ("COINS_PROVIDERS", "simulation"), ("COINS_SYNC_INTERVAL", "12h")];
-    let server = Mintage::start_with(&home.0, &settings)?;
+    fill(&home)?;
+    let server = Mintage::start(&home.0)?;
     let (token, _) = server.log_in("ada@example.com")?;
-    let mut connection = Connection::open(&server.address)?;
-    wait_for("figures of posts", || Ok(connection.get(LIST, &token)?.body.contains("\"sample_size\":100")))?;
     let bare = |name: &str, path: &str| {
         let file = save_body(&server, &home, &token, name, path)?;
         Baseline::start("bare-actix", &[&file, &cores().to_string()])
@@ -56,7 +55,7 @@ pub fn reads() -> Result<Vec<Row>> {
     let listed = names.iter().zip(&to_plain).map(|(name, ratio)| format!("{name} {ratio:.2}x"));
     Ok(vec![
         to_bare(
-            "`GET /coins` with complete simulated rows and a bearer token (EdDSA), CPU a request, against bare actix-web \
+            "`GET /coins` with complete rows of 20 coins and a bearer token (EdDSA), CPU a request, against bare actix-web \
              sending the same bytes",
             costs.swap_remove(0),
             floor,
@@ -70,6 +69,27 @@ pub fn reads() -> Result<Vec<Row>> {
             met: dearest <= 1.05,
         },
     ])
+}
+
+/// Stores complete rows: prices and figures of posts, of a loopback provider and source.
+fn fill(home: &Home) -> Result<()> {
+    let (coingecko, jetstream) = (fakes::coingecko(COINS)?, Jetstream::start()?);
+    let settings = [
+        ("COINS_PROVIDERS", "coingecko"),
+        ("COINGECKO_URL", coingecko.as_str()),
+        ("COINS_BACKFILL", "off"),
+        ("COINS_SYNC_INTERVAL", "5s"),
+        ("SOCIAL_PROVIDERS", "bluesky"),
+        ("BLUESKY_URL", jetstream.url.as_str()),
+    ];
+    let server = Mintage::start_with(&home.0, &settings)?;
+    let (token, _) = server.log_in("ada@example.com")?;
+    wait_for("a reader of the stream", || Ok(jetstream.has_reader()))?;
+    for (number, text) in fakes::posts(COINS, POSTS)?.iter().enumerate() {
+        jetstream.post(number, text)?;
+    }
+    let mut connection = Connection::open(&server.address)?;
+    wait_for("figures of posts", || Ok(connection.get(LIST, &token)?.body.contains("\"sample_size\":100")))
 }
 
 fn to_bare(what: &'static str, costs: Vec<f64>, floor: Vec<f64>) -> Row {

@@ -1,11 +1,11 @@
 //! Sends a mail when a number of a coin, or the value of a portfolio, crosses a threshold.
 //!
 //! An alert is armed while its number has not reached the threshold. The first snapshot with the number at or beyond it is
-//! a crossing: it is mailed and disarms the alert until the number has gone back by the alert's `hysteresis`. So a
-//! number that hovers around the threshold sends one mail, not many. A social figure of few posts counts only if its whole
-//! confidence interval is on one side, for a crossing as well as for going back. Two statements in the transaction that publishes the
-//! snapshot find the crossings ([`store::evaluate`]). The same transaction enqueues one mail for each user with all of
-//! their crossings, so that each is sent once if the snapshot is published, and not at all if that fails.
+//! a crossing: it is mailed and disarms the alert until the number has gone back by the alert's `hysteresis`. So a number
+//! that hovers around the threshold sends one mail, not many. A social figure of few posts counts only if its whole
+//! confidence interval is on one side, for a crossing as well as for going back. Two statements in the transaction that
+//! publishes the snapshot find the crossings ([`store::evaluate`]). The same transaction enqueues one mail for each user
+//! with all of their crossings, so that each is sent once if the snapshot is published, and not at all if that fails.
 
 mod create;
 mod delete;

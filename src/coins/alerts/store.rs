@@ -37,7 +37,8 @@ pub enum Created {
     NoUser,
 }
 
-/// Creates an alert. Needs a transaction, in which the user's row is locked, so that concurrent requests stay within the limit.
+/// Creates an alert. Needs a transaction, in which the user's row is locked, so that concurrent requests stay within the
+/// limit.
 pub fn create(conn: &mut PgConnection, user: UserId, alert: Alert) -> QueryResult<Created> {
     if users::lock_for_counting(conn, user)?.is_none() {
         return Ok(Created::NoUser);
@@ -69,7 +70,7 @@ pub fn delete(conn: &mut PgConnection, user: UserId, id: Uuid) -> QueryResult<bo
     Ok(diesel::delete(own).execute(conn)? == 1)
 }
 
-/// Deletes these alerts, whoever owns them.
+/// Deletes these alerts, of any user.
 pub fn end(conn: &mut PgConnection, ids: &[Uuid]) -> QueryResult<usize> {
     diesel::delete(alerts::table.filter(alerts::id.eq_any(ids))).execute(conn)
 }

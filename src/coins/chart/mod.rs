@@ -139,10 +139,10 @@ pub enum Theme {
 ///
 /// Returns an SVG image. It shows a line of the last values, a band between the highs and lows of prices, and gaps where
 /// there was no sync; without history it shows "No data yet". A price that has risen is green with ▲, one that has fallen
-/// red with ▼, since the time that is named if the data does not reach back to the start of the range. The last point has no line to it while its hour or day is not over. On `1d`, sentiment has a bar for the 95%
-/// confidence interval of the last value. The letters of texts have 11 pixels or more at every size, so ask for the size
-/// that you show. "SIMULATED" stands across a chart of invented numbers, and in the title of a sparkline. The image has no
-/// scripts, fonts or links.
+/// red with ▼, since the time that is named if the data does not reach back to the start of the range. The last point has
+/// no line to it while its hour or day is not over. On `1d`, sentiment has a bar for the 95% confidence interval of the
+/// last value. The letters of texts have 11 pixels or more at every size, so ask for the size that you show. "SIMULATED"
+/// stands across a chart of invented numbers, and in the title of a sparkline. The image has no scripts, fonts or links.
 #[utoipa::path(
     tag = "coins",
     security(("bearer" = []), ("apiKey" = [])),

@@ -184,7 +184,8 @@ fn volumes_a_day_ago(
 }
 
 /// Writes the rates of the snapshot, each with its change since an hour, a day, a week and 30 days before: as the provider
-/// states it, or else, up to a week, from our own history of the same two currencies. The rate to its own currency is 1 and never changes.
+/// states it, or else, up to a week, from our own history of the same two currencies. The rate to its own currency is 1 and
+/// never changes.
 fn insert_rates(
     conn: &mut PgConnection,
     snapshot_id: SnapshotId,

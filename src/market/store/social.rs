@@ -20,8 +20,8 @@ use crate::{
     social::{Collected, Social, Target},
 };
 
-/// Returns the coins in the list of the newest snapshot that is not of the demonstration, by rank, to read posts about them; none if the
-/// market is simulated and `simulated` is not, or the other way round.
+/// Returns the coins in the list of the newest snapshot that is not of the demonstration, by rank, to read posts about
+/// them; none if the market is simulated and `simulated` is not, or the other way round.
 pub fn social_targets(conn: &mut PgConnection, simulated: bool) -> QueryResult<Vec<Target>> {
     if is_simulated(conn)? != simulated {
         return Ok(Vec::new());
