@@ -10,17 +10,15 @@ use diesel::{
     PgConnection, QueryResult,
     prelude::*,
     sql_query,
-    sql_types::{Array, BigInt, Nullable, Text, Timestamptz},
+    sql_types::{Array, BigInt, Double, Nullable, Text, Timestamptz},
 };
 
 use super::{
     hours,
     post::{self, Dropped, MAX_KEPT_POSTS, Marks, ScoredPost},
 };
-use crate::db::{CoinId, schema::social_posts};
+use crate::db::CoinId;
 
-/// Rows of one statement, which has at most 65,535 parameters.
-const MAX_ROWS: usize = 1000;
 /// The offset of the oldest post that is kept, among the newest first.
 const OLDEST_KEPT: i64 = MAX_KEPT_POSTS - 1;
 
@@ -43,39 +41,53 @@ pub fn save_posts(conn: &mut PgConnection, provider: &str, posts: &PostsOfCoins)
         let counted = counted.remove(&coin).unwrap_or_default();
         post::drop_repeated(posts, counted).into_iter().map(move |post| (coin, post))
     });
-    let rows: Vec<_> = judged
-        .map(|(coin, post)| {
-            (
-                social_posts::coin_id.eq(coin),
-                social_posts::provider.eq(provider),
-                social_posts::post_hash.eq(post.post_hash),
-                social_posts::text_hash.eq(post.text_hash),
-                social_posts::near_hash.eq(post.near_hash),
-                social_posts::author_hash.eq(post.author_hash),
-                social_posts::thread_hash.eq(post.thread_hash),
-                social_posts::posted_at.eq(post.at),
-                social_posts::dropped.eq(post.scored.err()),
-                social_posts::compound.eq(post.scored.ok().map(|scored| scored.compound)),
-                social_posts::basic.eq(post.scored.ok().map(|scored| scored.basic)),
-                social_posts::crypto.eq(post.scored.ok().and_then(|scored| scored.crypto)),
-            )
-        })
-        .collect();
-    let mut added = Vec::new();
-    for rows in rows.chunks(MAX_ROWS) {
-        let inserted: Vec<(CoinId, DateTime<Utc>, Option<Dropped>)> =
-            diesel::insert_into(social_posts::table)
-                .values(rows)
-                .on_conflict_do_nothing()
-                .returning((social_posts::coin_id, social_posts::posted_at, social_posts::dropped))
-                .get_results(conn)?;
-        added.extend(inserted);
-    }
+    let judged: Vec<(CoinId, ScoredPost)> = judged.collect();
+    let added = insert(conn, provider, &judged)?;
     if !added.is_empty() {
         hours::add(conn, provider, &added)?;
         delete_oldest(conn, provider, added.iter().map(|(coin, ..)| *coin).collect())?;
     }
     Ok(())
+}
+
+/// Inserts posts. Returns those that were not stored yet: the coin, the time, and why the post was dropped.
+fn insert(
+    conn: &mut PgConnection,
+    provider: &str,
+    posts: &[(CoinId, ScoredPost)],
+) -> QueryResult<Vec<(CoinId, DateTime<Utc>, Option<Dropped>)>> {
+    #[derive(QueryableByName)]
+    struct Added {
+        #[diesel(sql_type = BigInt)]
+        coin_id: CoinId,
+        #[diesel(sql_type = Timestamptz)]
+        posted_at: DateTime<Utc>,
+        #[diesel(sql_type = Nullable<Text>)]
+        dropped: Option<Dropped>,
+    }
+    fn column<T>(posts: &[(CoinId, ScoredPost)], of: impl Fn(&ScoredPost) -> T) -> Vec<T> {
+        posts.iter().map(|(_, post)| of(post)).collect()
+    }
+    let added: Vec<Added> = sql_query(
+        "INSERT INTO social_posts (provider, coin_id, post_hash, text_hash, near_hash, author_hash, thread_hash, \
+             posted_at, dropped, compound, basic, crypto) \
+         SELECT $1, new.* FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS new \
+         ON CONFLICT DO NOTHING RETURNING coin_id, posted_at, dropped",
+    )
+    .bind::<Text, _>(provider)
+    .bind::<Array<BigInt>, _>(posts.iter().map(|(coin, _)| *coin).collect::<Vec<_>>())
+    .bind::<Array<BigInt>, _>(column(posts, |post| post.post_hash))
+    .bind::<Array<BigInt>, _>(column(posts, |post| post.text_hash))
+    .bind::<Array<Nullable<BigInt>>, _>(column(posts, |post| post.near_hash))
+    .bind::<Array<BigInt>, _>(column(posts, |post| post.author_hash))
+    .bind::<Array<Nullable<BigInt>>, _>(column(posts, |post| post.thread_hash))
+    .bind::<Array<Timestamptz>, _>(column(posts, |post| post.at))
+    .bind::<Array<Nullable<Text>>, _>(column(posts, |post| post.scored.err()))
+    .bind::<Array<Nullable<Double>>, _>(column(posts, |post| post.scored.ok().map(|scored| scored.compound)))
+    .bind::<Array<Nullable<Double>>, _>(column(posts, |post| post.scored.ok().map(|scored| scored.basic)))
+    .bind::<Array<Nullable<Double>>, _>(column(posts, |post| post.scored.ok()?.crypto))
+    .load(conn)?;
+    Ok(added.into_iter().map(|Added { coin_id, posted_at, dropped }| (coin_id, posted_at, dropped)).collect())
 }
 
 /// Returns the posts that are not stored yet.

@@ -6,7 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{deserialize::FromSqlRow, expression::AsExpression, sql_types::Text};
 use strum::{EnumString, IntoStaticStr};
 
-use super::{fingerprints::Fingerprints, queries::symbol_of_hashtag};
+use super::{
+    fingerprints::{Fingerprints, words},
+    queries::symbol_of_hashtag,
+};
 use crate::{
     db::{CoinId, text_enum},
     sentiment::{self, Count, Scored},
@@ -103,10 +106,11 @@ pub fn score(
         if now - at > MAX_POST_AGE || text.starts_with("RT @") {
             return None;
         }
+        let words = words(text);
         Some(ScoredPost {
             post_hash: fingerprints.of_post(coin, &post.id),
-            text_hash: fingerprints.of_text(coin, text),
-            near_hash: fingerprints.near(coin, text),
+            text_hash: fingerprints.of_text(coin, text, &words),
+            near_hash: fingerprints.near(coin, &words),
             author_hash: fingerprints.of_author(coin, &post.author),
             thread_hash: post.thread.map(|thread| fingerprints.of_thread(coin, &thread)),
             at,
