@@ -14,6 +14,9 @@ const schemasOfRequests = (type) => [
   `$.paths[*][*].requestBody.content[*].schema..[?(@property === 'type' && @ === '${type}')]^`,
 ];
 
+// Members without a name could set what a client must not set. In answers they are maps, such as shares by symbol.
+const mapsOfRequests = "$.paths[*][*].requestBody.content[*].schema..[?(@ && @.type == 'object' && @.additionalProperties)]";
+
 // Without a token nothing has to be authenticated.
 const withToken = '$.paths[*][?(@.security && @.security.length > 0)].responses';
 // Pages and documents that are the same for all cost less than counting their readers. The other operations have limits.
@@ -61,6 +64,8 @@ export default {
     ...only('owasp:api4:2023-array-limit', schemasOfRequests('array')),
     ...only('owasp:api4:2023-integer-limit', schemasOfRequests('integer')),
     ...only('owasp:api4:2023-integer-limit-legacy', schemasOfRequests('integer')),
+    ...only('owasp:api3:2023-no-additionalProperties', mapsOfRequests),
+    ...only('owasp:api3:2023-constrained-additionalProperties', mapsOfRequests),
     ...only('owasp:api4:2023-rate-limit', `${withLimit}[?(@property.match(/^(2|4)/))]`),
     ...only('owasp:api4:2023-rate-limit-responses-429', withLimit),
     ...only('owasp:api8:2023-define-error-responses-401', withToken),
