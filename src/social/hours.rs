@@ -18,19 +18,25 @@ use crate::db::CoinId;
 
 const KEEP_HOURS: TimeDelta = TimeDelta::days(90);
 
-/// Adds posts that were stored for the first time to the numbers of their hours. Each is a coin, a time, and why the post
-/// was dropped.
-pub fn add(
-    conn: &mut PgConnection,
-    provider: &str,
-    new: &[(CoinId, DateTime<Utc>, Option<Dropped>)],
-) -> QueryResult<()> {
+/// A post that was stored for the first time.
+#[derive(QueryableByName)]
+pub struct AddedPost {
+    #[diesel(sql_type = BigInt)]
+    pub coin_id: CoinId,
+    #[diesel(sql_type = Timestamptz)]
+    pub posted_at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub dropped: Option<Dropped>,
+}
+
+/// Adds posts to the numbers of their hours.
+pub fn add(conn: &mut PgConnection, provider: &str, new: &[AddedPost]) -> QueryResult<()> {
     let mut hours: BTreeMap<(CoinId, DateTime<Utc>), (i64, i64)> = BTreeMap::new();
-    for (coin, at, dropped) in new {
+    for AddedPost { coin_id, posted_at, dropped } in new {
         let is_counted = dropped.is_none();
         if is_counted || *dropped == Some(Dropped::Author) {
-            let hour = at.duration_trunc(TimeDelta::hours(1)).expect("an hour of our time");
-            let (posts, authors) = hours.entry((*coin, hour)).or_default();
+            let hour = posted_at.duration_trunc(TimeDelta::hours(1)).expect("an hour of our time");
+            let (posts, authors) = hours.entry((*coin_id, hour)).or_default();
             *posts += 1;
             *authors += i64::from(is_counted);
         }

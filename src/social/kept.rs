@@ -14,8 +14,8 @@ use diesel::{
 };
 
 use super::{
-    hours,
-    post::{self, Dropped, MAX_KEPT_POSTS, Marks, ScoredPost},
+    hours::{self, AddedPost},
+    post::{self, MAX_KEPT_POSTS, Marks, ScoredPost},
 };
 use crate::db::CoinId;
 
@@ -45,30 +45,21 @@ pub fn save_posts(conn: &mut PgConnection, provider: &str, posts: &PostsOfCoins)
     let added = insert(conn, provider, &judged)?;
     if !added.is_empty() {
         hours::add(conn, provider, &added)?;
-        delete_oldest(conn, provider, added.iter().map(|(coin, ..)| *coin).collect())?;
+        delete_oldest(conn, provider, added.iter().map(|post| post.coin_id).collect())?;
     }
     Ok(())
 }
 
-/// Inserts posts. Returns those that were not stored yet: the coin, the time, and why the post was dropped.
+/// Inserts posts. Returns those that were not stored yet.
 fn insert(
     conn: &mut PgConnection,
     provider: &str,
     posts: &[(CoinId, ScoredPost)],
-) -> QueryResult<Vec<(CoinId, DateTime<Utc>, Option<Dropped>)>> {
-    #[derive(QueryableByName)]
-    struct Added {
-        #[diesel(sql_type = BigInt)]
-        coin_id: CoinId,
-        #[diesel(sql_type = Timestamptz)]
-        posted_at: DateTime<Utc>,
-        #[diesel(sql_type = Nullable<Text>)]
-        dropped: Option<Dropped>,
-    }
+) -> QueryResult<Vec<AddedPost>> {
     fn column<T>(posts: &[(CoinId, ScoredPost)], of: impl Fn(&ScoredPost) -> T) -> Vec<T> {
         posts.iter().map(|(_, post)| of(post)).collect()
     }
-    let added: Vec<Added> = sql_query(
+    sql_query(
         "INSERT INTO social_posts (provider, coin_id, post_hash, text_hash, near_hash, author_hash, thread_hash, \
              posted_at, dropped, compound, basic, crypto) \
          SELECT $1, new.* FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS new \
@@ -86,8 +77,7 @@ fn insert(
     .bind::<Array<Nullable<Double>>, _>(column(posts, |post| post.scored.ok().map(|scored| scored.compound)))
     .bind::<Array<Nullable<Double>>, _>(column(posts, |post| post.scored.ok().map(|scored| scored.basic)))
     .bind::<Array<Nullable<Double>>, _>(column(posts, |post| post.scored.ok()?.crypto))
-    .load(conn)?;
-    Ok(added.into_iter().map(|Added { coin_id, posted_at, dropped }| (coin_id, posted_at, dropped)).collect())
+    .load(conn)
 }
 
 /// Returns the posts that are not stored yet.

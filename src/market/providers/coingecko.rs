@@ -135,7 +135,7 @@ impl Catalogue for CoinGecko {
     async fn read(&self, call: Call<'_>) -> Result<Vec<CatalogueCoin>, Failure> {
         let answer = answer(call, request(call, "/api/v3/coins/list")).await?;
         let body = answer.json(call.now)?;
-        let names: Readable<Name> = serde_json::from_slice(body)
+        let names: Readable<CoinName> = serde_json::from_slice(body)
             .map_err(|error| decode_error(body).unwrap_or_else(|| Failure::unexpected_body(error)))?;
         listing::build_catalogue(names.items.into_iter().map(CatalogueCoin::from))
     }
@@ -250,14 +250,14 @@ fn build(rows: Vec<Row>, currency: &str, wanted: Wanted, now: DateTime<Utc>) -> 
 }
 
 #[derive(Deserialize)]
-struct Name {
+struct CoinName {
     id: String,
     symbol: String,
     name: String,
 }
 
-impl From<Name> for CatalogueCoin {
-    fn from(Name { id, symbol, name }: Name) -> Self {
+impl From<CoinName> for CatalogueCoin {
+    fn from(CoinName { id, symbol, name }: CoinName) -> Self {
         Self { slug: id.clone(), provider_coin_id: id, symbol: symbol.to_uppercase(), name, rank: None }
     }
 }

@@ -116,7 +116,7 @@ impl Catalogue for CoinMarketCap {
     /// The 5,000 coins of the highest ranks, the most of one call.
     async fn read(&self, call: Call<'_>) -> Result<Vec<CatalogueCoin>, Failure> {
         let query = [("listing_status", "active"), ("start", "1"), ("limit", "5000"), ("sort", "cmc_rank")];
-        let (names, _) = self.read::<Name>(call, "/v1/cryptocurrency/map", &query).await?;
+        let (names, _) = self.read::<CoinName>(call, "/v1/cryptocurrency/map", &query).await?;
         listing::build_catalogue(names.into_iter().map(CatalogueCoin::from))
     }
 }
@@ -250,7 +250,7 @@ struct Row {
 }
 
 #[derive(Deserialize)]
-struct Name {
+struct CoinName {
     id: i64,
     name: String,
     symbol: String,
@@ -258,8 +258,8 @@ struct Name {
     rank: Option<i32>,
 }
 
-impl From<Name> for CatalogueCoin {
-    fn from(Name { id, name, symbol, slug, rank }: Name) -> Self {
+impl From<CoinName> for CatalogueCoin {
+    fn from(CoinName { id, name, symbol, slug, rank }: CoinName) -> Self {
         Self { provider_coin_id: id.to_string(), symbol, name, slug, rank }
     }
 }

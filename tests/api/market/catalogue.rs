@@ -46,17 +46,21 @@ fn refs(body: &Value) -> Vec<&str> {
     body["data"].as_array().unwrap().iter().map(|coin| coin["ref"].as_str().unwrap()).collect()
 }
 
-#[tokio::test]
-async fn a_coin_that_nobody_has_synced_is_found_and_followed() {
-    let list = json!([
+/// Coins that no list has, with names that are alike.
+fn coins_of_wif() -> Value {
+    json!([
         {"id": "bitcoin", "symbol": "btc", "name": "Bitcoin"},
         {"id": "dogwifcoin", "symbol": "wif", "name": "dogwifhat"},
         {"id": "baby-wif", "symbol": "babywif", "name": "Baby Wif"},
         {"id": "wif-2", "symbol": "wif2", "name": "dogwifhat Two"},
         {"id": "fake", "symbol": "wifcoin", "name": "A fake"},
         {"id": 7, "symbol": "bad"},
-    ]);
-    let (market, app, user) = with_names(&list).await;
+    ])
+}
+
+#[tokio::test]
+async fn coins_that_were_never_synced_are_found_the_nearest_first() {
+    let (_market, _app, user) = with_names(&coins_of_wif()).await;
     until_known(&user, "wif").await;
     let found = search(&user, "q=WIF").await;
     assert_eq!(refs(&found), ["coingecko:dogwifcoin", "coingecko:fake", "coingecko:wif-2"]);
@@ -75,7 +79,12 @@ async fn a_coin_that_nobody_has_synced_is_found_and_followed() {
     for wild in ["q=%25", "q=_", "q=%27", "q=%5C"] {
         assert_eq!(search(&user, wild).await["data"], json!([]), "{wild}");
     }
+}
 
+#[tokio::test]
+async fn a_coin_that_was_never_synced_can_be_followed_by_its_reference() {
+    let (market, app, user) = with_names(&coins_of_wif()).await;
+    until_known(&user, "wif").await;
     // Nothing but the reference leads to it before it is followed.
     for path in ["wif", "coingecko:dogwifcoin"] {
         user.get(&format!("{COINS}/{path}/history")).await.assert_problem(404, "not-found");

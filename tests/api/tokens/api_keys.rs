@@ -55,7 +55,7 @@ const ACCEPTING: [(&str, &str, &str); 27] = [
 ];
 
 async fn call(client: &Client, method: &str, template: &str) -> Response {
-    let template = template.replace("/sparse", "/sparse?fields=price");
+    let template = template.replace("/sparse", "/sparse?fields=price").replace("/search", "/search?q=bit");
     let path = template.replace("{coin}", "BTC").replace("{id}", &Uuid::now_v7().to_string());
     let alert = json!({"coin": "btc", "metric": "price", "direction": "above", "threshold": 75_000});
     let purchase = json!({"coin": "btc", "kind": "buy", "amount": "1", "total": "1", "day": "2026-01-01"});
