@@ -151,16 +151,22 @@ fn marks_near(conn: &mut PgConnection, posts: &PostsOfCoins) -> QueryResult<Hash
             until.push(newest + post::NEAR_TIME);
         }
     }
-    let texts: Vec<i64> = posts.values().flatten().map(|post| post.text_hash).collect();
-    // Hashes are of one coin each, so texts of other coins match nothing.
+    let texts = posts.iter().flat_map(|(coin, posts)| posts.iter().map(|post| (*coin, post.text_hash)));
+    let (coins_of_texts, texts): (Vec<CoinId>, Vec<i64>) = texts.unzip();
+    // Two joins, since one with OR would compare each stored post with each text.
     let rows: Vec<Row> = sql_query(
         "SELECT coin_id, text_hash, near_hash, author_hash, posted_at FROM social_posts \
-         JOIN unnest($1, $2, $3) AS batch (coin, earliest, latest) ON coin_id = coin \
-         WHERE dropped IS NULL AND (posted_at BETWEEN earliest AND latest OR text_hash = ANY($4))",
+         JOIN unnest($1, $2, $3) AS batch (coin, earliest, latest) \
+             ON coin_id = coin AND posted_at BETWEEN earliest AND latest \
+         WHERE dropped IS NULL \
+         UNION SELECT coin_id, text_hash, near_hash, author_hash, posted_at FROM social_posts \
+         JOIN unnest($4, $5) AS text (coin, hash) ON coin_id = coin AND text_hash = hash \
+         WHERE dropped IS NULL",
     )
     .bind::<Array<BigInt>, _>(coins)
     .bind::<Array<Timestamptz>, _>(from)
     .bind::<Array<Timestamptz>, _>(until)
+    .bind::<Array<BigInt>, _>(coins_of_texts)
     .bind::<Array<BigInt>, _>(texts)
     .load(conn)?;
     let mut marks: HashMap<CoinId, Vec<Marks>> = HashMap::new();
