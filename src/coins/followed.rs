@@ -7,7 +7,8 @@ use diesel::{
 
 use crate::db::CoinId;
 
-/// Returns coins besides these ones, those that most users follow first.
+/// Returns coins besides these ones, in the order of their votes: each user has one, which is shared among the coins that they
+/// follow, so that a user who follows hundreds of coins does not displace those of others.
 pub fn followed(conn: &mut PgConnection, besides: &[CoinId], limit: u32) -> QueryResult<Vec<CoinId>> {
     #[derive(QueryableByName)]
     struct Row {
@@ -16,9 +17,11 @@ pub fn followed(conn: &mut PgConnection, besides: &[CoinId], limit: u32) -> Quer
     }
     let rows: Vec<Row> = sql_query(
         "SELECT coin_id FROM ( \
-             SELECT user_id, coin_id FROM watchlist UNION SELECT user_id, coin_id FROM alerts \
-             UNION SELECT user_id, coin_id FROM portfolio_transactions) AS follower \
-         WHERE coin_id <> ALL($1) GROUP BY coin_id ORDER BY count(*) DESC, coin_id LIMIT $2",
+             SELECT coin_id, 1.0 / count(*) OVER (PARTITION BY user_id) AS share FROM ( \
+                 SELECT user_id, coin_id FROM watchlist UNION SELECT user_id, coin_id FROM alerts \
+                 UNION SELECT user_id, coin_id FROM portfolio_transactions) AS follower \
+             WHERE coin_id <> ALL($1)) AS vote \
+         GROUP BY coin_id ORDER BY sum(share) DESC, coin_id LIMIT $2",
     )
     .bind::<Array<BigInt>, _>(besides)
     .bind::<BigInt, _>(i64::from(limit))

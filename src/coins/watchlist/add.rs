@@ -15,7 +15,7 @@ use crate::{
 
 /// Watch a coin
 ///
-/// Adds a coin to your watch list; at most 250. A coin outside of the list is synced from the next sync on, while somebody
+/// Adds a coin to your watch list; at most 250. A coin outside of the list is synced from the next sync on, while a user
 /// watches it. The request is idempotent.
 #[utoipa::path(
     tag = "watchlist",

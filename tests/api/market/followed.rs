@@ -51,7 +51,7 @@ fn symbols(body: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_coin_outside_of_the_list_is_read_while_somebody_follows_it() {
+async fn a_coin_outside_of_the_list_is_read_while_a_user_follows_it() {
     let (market, app, admin) = with_market(&[]).await;
     let user = app.confirmed_user().await;
     let watched = async || user.get(&format!("{COINS}?watchlist=true")).await.assert(200).json();
