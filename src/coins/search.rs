@@ -1,6 +1,4 @@
-//! Answers `GET /api/v1/coins/search`: finds coins, also those that nobody follows yet.
-
-use std::cmp::Reverse;
+//! Answers `GET /api/v1/coins/search`: finds coins, also those that were never synced.
 
 use actix_web::{
     get,
@@ -105,10 +103,7 @@ pub async fn search_coins(
         (synced.map(|synced| synced.rank).or(coin.rank), synced.is_some())
     };
     // A stable sort keeps the order of coins without a rank.
-    found.sort_by_key(|coin| {
-        let (rank, _) = rank(coin);
-        (coin.distance, Reverse(rank.is_some()), rank)
-    });
+    found.sort_by_cached_key(|coin| (coin.distance, rank(coin).0.unwrap_or(i32::MAX)));
     found.truncate(usize::try_from(limit.unwrap_or(DEFAULT_LIMIT)).expect("small"));
     let mut names: Vec<&str> = found.iter().filter_map(|coin| coin.provider.as_deref()).collect();
     names.sort_unstable();

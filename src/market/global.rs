@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use chrono::{DateTime, Datelike, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::plausible::{self, positive};
 use crate::upstream::{Failure, clean};
 
 /// The subjects of `global_figures`, which are read apart from each other.
@@ -107,8 +108,6 @@ pub struct GlobalListing {
     pub updated_at: Option<DateTime<Utc>>,
 }
 
-/// More than all money in any currency.
-const MAX_AMOUNT: f64 = 1e21;
 /// In percent, for the whole market within a day.
 const MAX_CHANGE: f64 = 1000.0;
 /// More coins than there can be.
@@ -119,8 +118,6 @@ const MAX_SYMBOL_LEN: usize = 20;
 const MAX_SHARES: usize = 30;
 /// The sum of shares that are rounded, in percent.
 const MAX_SUM_OF_SHARES: f64 = 101.0;
-/// The year in which bitcoin began.
-const MIN_YEAR: i32 = 2009;
 /// Figures that are older are refused: the next provider may have newer ones.
 const MAX_AGE: TimeDelta = TimeDelta::hours(3);
 
@@ -136,13 +133,13 @@ impl GlobalListing {
         let amounts = |listed: Vec<(String, Option<f64>)>| -> BTreeMap<String, f64> {
             let known = listed.into_iter().map(|(code, amount)| (code.to_uppercase(), amount));
             let kept = known.filter(|(code, _)| code == "USD" || wanted.contains(code));
-            kept.filter_map(|(code, amount)| Some((code, amount.filter(is_amount)?))).collect()
+            kept.filter_map(|(code, amount)| Some((code, positive(amount)?))).collect()
         };
         let market_cap = amounts(self.market_cap);
         if market_cap.is_empty() {
             return Err(Failure::unexpected_body("no possible market capitalisation"));
         }
-        let as_of = self.updated_at.filter(|at| at.year() >= MIN_YEAR).map_or(now, |at| at.min(now));
+        let as_of = plausible::time(self.updated_at, now).unwrap_or(now);
         if now - as_of > MAX_AGE {
             return Err(Failure::unexpected_body("the figures of the whole market are old"));
         }
@@ -157,11 +154,6 @@ impl GlobalListing {
         };
         Ok(Sourced { source: source.to_owned(), as_of, figures })
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "filter passes a reference")]
-fn is_amount(amount: &f64) -> bool {
-    *amount > 0.0 && *amount <= MAX_AMOUNT
 }
 
 /// Returns the possible shares; none if they add up to more than the whole.

@@ -3,12 +3,13 @@
 //! [`Sync`] calls the providers on a schedule, collects social figures at the same time, and commits both as a
 //! snapshot. The commit notifies every replica ([`CHANNEL`]). Requests never wait for a provider.
 
-mod after_publish;
 mod currency;
 mod fear_and_greed;
 mod global;
+mod hooks;
 mod identity;
 mod model;
+mod plausible;
 mod providers;
 mod read_sync;
 mod run_sync;
@@ -19,10 +20,10 @@ mod sync;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::{
-    after_publish::AfterPublish,
     currency::convert,
     fear_and_greed::{ATTRIBUTION as FEAR_AND_GREED_ATTRIBUTION, SOURCE as FEAR_AND_GREED},
     global::{Classification, FearAndGreed, Global, GlobalFigures, Sourced},
+    hooks::SyncHooks,
     identity::Identities,
     model::{Coin, Identity, Quote, Snapshot},
     providers::{

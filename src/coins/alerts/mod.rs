@@ -29,7 +29,7 @@ pub use self::{
 use super::followed;
 use crate::{
     db::{CoinId, SnapshotId},
-    market::AfterPublish,
+    market::SyncHooks,
 };
 
 /// Evaluates every alert on each snapshot that is published.
@@ -38,7 +38,7 @@ pub struct Alerts {
     pub min_posts: u32,
 }
 
-impl AfterPublish for Alerts {
+impl SyncHooks for Alerts {
     fn published(
         &self,
         conn: &mut PgConnection,
@@ -48,11 +48,11 @@ impl AfterPublish for Alerts {
         store::evaluate(conn, snapshot_id, self.min_posts, now)
     }
 
-    /// No alert crosses by the step from one kind of data to another.
     fn followed(&self, conn: &mut PgConnection, besides: &[CoinId], limit: u32) -> QueryResult<Vec<CoinId>> {
         followed::followed(conn, besides, limit)
     }
 
+    /// No alert crosses by the step from one kind of data to another.
     fn data_replaced(&self, conn: &mut PgConnection) -> QueryResult<()> {
         store::disarm_all(conn)
     }

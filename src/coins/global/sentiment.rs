@@ -44,10 +44,10 @@ pub struct GlobalSentiment {
 impl GlobalSentiment {
     /// Returns the reason if there are too few posts, or if no source was read lately.
     pub fn of(coins: &[Coin]) -> Result<Self, GlobalReason> {
-        let heard: Vec<&Social> =
+        let current: Vec<&Social> =
             coins.iter().filter_map(|coin| coin.social.as_ref()).filter(|social| !social.stale).collect();
-        let as_of = heard.iter().map(|social| social.as_of).min().ok_or(GlobalReason::NotHeard)?;
-        let scored: Vec<&Social> = heard.into_iter().filter(|social| social.sentiment.is_some()).collect();
+        let as_of = current.iter().map(|social| social.as_of).min().ok_or(GlobalReason::NotHeard)?;
+        let scored: Vec<&Social> = current.into_iter().filter(|social| social.sentiment.is_some()).collect();
         let effective: f64 = scored.iter().map(|social| social.effective_sample_size).sum();
         let (sentiment, interval) = mean_of_groups(&groups(&scored, |social| social.sentiment))
             .filter(|_| effective >= MIN_EFFECTIVE_POSTS)

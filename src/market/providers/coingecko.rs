@@ -54,6 +54,9 @@ static SPEC: ProviderSpec = ProviderSpec {
     stands_in_for: None,
 };
 
+/// In bytes. Servers refuse addresses of more than 8 KB.
+const MAX_IDS_LEN: usize = 6000;
+
 pub struct CoinGecko;
 
 #[async_trait(?Send)]
@@ -73,8 +76,8 @@ impl Provider for CoinGecko {
     async fn report(&self, call: Call<'_>) -> Result<Report, Failure> {
         let mut rows = markets(call, &[("per_page", &call.count.to_string())]).await?;
         if !call.followed.is_empty() {
-            let per_page = call.followed.len().to_string();
-            let query = [("ids", call.followed.join(",")), ("per_page", per_page)];
+            let ids = fitting(call.followed);
+            let query = [("ids", ids.join(",")), ("per_page", ids.len().to_string())];
             match markets(call, &query.each_ref().map(|(name, value)| (*name, value.as_str()))).await {
                 Ok(followed) => rows.extend(followed),
                 Err(failure) => tracing::debug!(%failure, "cannot read the followed coins"),
@@ -139,6 +142,17 @@ impl Catalogue for CoinGecko {
             .map_err(|error| decode_error(body).unwrap_or_else(|| Failure::unexpected_body(error)))?;
         listing::build_catalogue(names.items.into_iter().map(CatalogueCoin::from))
     }
+}
+
+/// Returns the first ids that fit into an address.
+fn fitting(ids: &[String]) -> &[String] {
+    let mut length = 0;
+    let count = ids.iter().take_while(|id| {
+        // A comma takes three bytes.
+        length += id.len() + 3;
+        length <= MAX_IDS_LEN
+    });
+    &ids[..count.count()]
 }
 
 async fn markets(call: Call<'_>, which: &[(&str, &str)]) -> Result<Vec<Row>, Failure> {
@@ -339,6 +353,13 @@ mod tests {
         super::{ReadRate, fixture, with_call},
         *,
     };
+
+    #[test]
+    fn ids_that_are_too_long_for_an_address_are_left_out() {
+        let ids: Vec<String> = (0..250).map(|number| format!("{number:0>97}")).collect();
+        assert_eq!(fitting(&ids).len(), 60);
+        assert_eq!(fitting(&ids[..3]).len(), 3);
+    }
 
     #[test]
     fn the_fields_arrive() {

@@ -95,7 +95,7 @@ impl Provider for CoinPaprika {
 
 #[async_trait(?Send)]
 impl Catalogue for CoinPaprika {
-    /// The coins with a price: its list of names has ten times as many, most of them dead.
+    /// The coins with a price: its list of names also has coins that are not traded any more.
     async fn read(&self, call: Call<'_>) -> Result<Vec<CatalogueCoin>, Failure> {
         let answer = get(call, "/v1/tickers", &[("quotes", call.currency)]).await?;
         let rows: Readable<Row> =

@@ -2,28 +2,27 @@
 
 use std::collections::HashSet;
 
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Utc};
 use reqwest::Url;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{
-    super::model::{Entry, Numbers, Profile, Report},
+    super::{
+        model::{Entry, Numbers, Profile, Report},
+        plausible::{self, amount, positive},
+    },
     CatalogueCoin, PastValue,
 };
 use crate::upstream::{Failure, clean};
 
-/// The year in which bitcoin began; no market data is older.
-const MIN_YEAR: i32 = 2009;
-/// More than all money in any currency.
-const MAX_AMOUNT: f64 = 1e21;
 /// In percent.
 const MAX_CHANGE: f64 = 1e9;
 /// In characters.
 const MAX_NAME_LEN: usize = 100;
 /// In bytes.
 const MAX_IMAGE_LEN: usize = 300;
-/// Twice as many coins as any provider lists.
+/// Bounds memory, and the rows of the catalogue.
 const MAX_CATALOGUE: usize = 50_000;
 const MAX_TAGS: usize = 30;
 /// In characters.
@@ -108,7 +107,7 @@ pub fn build_report(
     if priced == 0 || priced * 5 < count * 4 {
         return Err(Failure::unexpected_body(format!("only {priced} of {count} coins have a price")));
     }
-    let as_of = median_time(&entries).or_else(|| plausible(stated, now)).unwrap_or(now);
+    let as_of = median_time(&entries).or_else(|| plausible::time(stated, now)).unwrap_or(now);
     let followed = others.into_iter().filter(|entry| wanted.followed.contains(&entry.provider_coin_id));
     entries.extend(followed.map(|entry| Entry { is_listed: false, ..entry }));
     Ok(Report { currency: currency.to_owned(), as_of, entries })
@@ -121,15 +120,8 @@ fn median_time(entries: &[Entry]) -> Option<DateTime<Utc>> {
     times.get(times.len().checked_sub(1)? / 2).copied()
 }
 
-fn plausible(time: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    time.filter(|time| time.year() >= MIN_YEAR).map(|time| time.min(now))
-}
-
 /// Checks a row; None for a coin without a rank or a name.
 fn entry(listing: Listing, now: DateTime<Utc>) -> Option<Entry> {
-    let amount = |value: Option<f64>| value.filter(|value| (0.0..=MAX_AMOUNT).contains(value));
-    // Nothing is free, so a price of zero means that it is unknown; the same holds for a supply.
-    let positive = |value: Option<f64>| amount(value).filter(|value| *value > 0.0);
     let change = |value: Option<f64>| value.filter(|value| (-100.0..=MAX_CHANGE).contains(value));
     let read = listing.numbers;
     let (high_24h, low_24h) = match (positive(read.high_24h), positive(read.low_24h)) {
@@ -145,6 +137,7 @@ fn entry(listing: Listing, now: DateTime<Utc>) -> Option<Entry> {
         rank: listing.rank.filter(|rank| *rank > 0)?,
         is_listed: true,
         profile: Profile { image: listing.profile.image, tags: listing.profile.tags.map(tags) },
+        // Nothing is free, so a price of zero means that it is unknown; the same holds for a supply.
         numbers: Numbers {
             price: positive(read.price),
             volume_24h: amount(read.volume_24h),
@@ -159,9 +152,9 @@ fn entry(listing: Listing, now: DateTime<Utc>) -> Option<Entry> {
             high_24h,
             low_24h,
             ath,
-            ath_at: plausible(read.ath_at, now).filter(|_| ath.is_some()),
+            ath_at: plausible::time(read.ath_at, now).filter(|_| ath.is_some()),
         },
-        updated_at: plausible(listing.updated_at, now),
+        updated_at: plausible::time(listing.updated_at, now),
     })
 }
 
@@ -205,8 +198,7 @@ pub fn past_value(
     volume_24h: Option<f64>,
     market_cap: Option<f64>,
 ) -> Option<PastValue> {
-    let amount = |value: Option<f64>| value.filter(|value| (0.0..=MAX_AMOUNT).contains(value));
-    let price = amount(price).filter(|price| *price > 0.0)?;
+    let price = positive(price)?;
     Some(PastValue { at, price, volume_24h: amount(volume_24h), market_cap: amount(market_cap) })
 }
 

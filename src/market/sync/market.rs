@@ -199,11 +199,11 @@ impl Sync {
     /// Returns the coins outside of the list that users follow, by their ids at the provider; none if they cannot be found
     /// now, because the list is more important.
     async fn followed(&self, provider: &'static dyn Provider) -> Vec<String> {
-        let (after, identities, limit) =
-            (self.after.clone(), self.identities.clone(), self.settings.followed);
+        let (hooks, identities, limit) =
+            (self.hooks.clone(), self.identities.clone(), self.settings.followed);
         let find = move |conn: &mut PgConnection| {
             let listed = store::listed(conn)?;
-            let coins = after.followed(conn, &listed, limit)?;
+            let coins = hooks.followed(conn, &listed, limit)?;
             store::ids_at(conn, provider.id_namespace(), &coins, &identities)
         };
         self.db.query(find).await.unwrap_or_else(|error| {

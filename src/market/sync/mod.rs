@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 use self::market::{MarketResult, Unavailable};
 use super::{
-    after_publish::AfterPublish,
+    hooks::SyncHooks,
     identity::Identities,
     model::Market,
     providers::{id_namespaces, wants_real},
@@ -66,7 +66,7 @@ pub struct Sync {
     upstream: Upstream,
     identities: Arc<Identities>,
     social: Collector,
-    after: Arc<dyn AfterPublish>,
+    hooks: Arc<dyn SyncHooks>,
     holder: Uuid,
     /// The state that was logged last, so that a lasting state is logged once.
     logged_state: Mutex<String>,
@@ -86,7 +86,7 @@ impl Sync {
         social: Data<Social>,
         queries: Queries,
         fingerprints: Fingerprints,
-        after: Arc<dyn AfterPublish>,
+        hooks: Arc<dyn SyncHooks>,
     ) -> anyhow::Result<Self> {
         let identities = Identities::configured(&settings, &id_namespaces())?;
         let keys = settings.provider_settings.values().filter_map(|own| own.key.as_ref());
@@ -114,7 +114,7 @@ impl Sync {
             upstream,
             identities: Arc::new(identities),
             social,
-            after,
+            hooks,
             holder: Uuid::now_v7(),
             logged_state: Mutex::default(),
             rates_after: Mutex::new(DateTime::UNIX_EPOCH),
@@ -277,7 +277,7 @@ impl Sync {
     ) -> Result<bool, DbError> {
         let (claim, now) = (claim.clone(), self.clock.now());
         let (provider, count) = (market.provider, market.report.entries.len());
-        let (after, identities) = (self.after.clone(), self.identities.clone());
+        let (hooks, identities) = (self.hooks.clone(), self.identities.clone());
         let published = self
             .db
             .query_tx(move |conn| {
@@ -287,7 +287,7 @@ impl Sync {
                 if let Some(social) = social {
                     store::add_social(conn, snapshot_id, &social, now)?;
                 }
-                after.published(conn, snapshot_id, now)?;
+                hooks.published(conn, snapshot_id, now)?;
                 Ok(true)
             })
             .await?;
@@ -303,13 +303,13 @@ impl Sync {
 
     /// Adds social figures to the newest snapshot, unless another replica reads the sources by now.
     async fn add_social(&self, social: Collected) -> Result<(), DbError> {
-        let (now, after) = (self.clock.now(), self.after.clone());
+        let (now, hooks) = (self.clock.now(), self.hooks.clone());
         let added = self.db.query_tx(move |conn| {
             let Some(snapshot_id) = store::newest_real(conn)? else { return Ok(true) };
             let added = store::add_social(conn, snapshot_id, &social, now)?;
             if added {
                 // For alerts on social figures; those on prices were evaluated with the snapshot.
-                after.published(conn, snapshot_id, now)?;
+                hooks.published(conn, snapshot_id, now)?;
                 store::announce(conn)?;
             }
             Ok(added)

@@ -75,8 +75,8 @@ impl Sync {
             return Ok(());
         }
         while self.db.query_tx(store::clear_simulation).await? {}
-        let after = self.after.clone();
-        self.db.query_tx(move |conn| after.data_replaced(conn)).await?;
+        let hooks = self.hooks.clone();
+        self.db.query_tx(move |conn| hooks.data_replaced(conn)).await?;
         tracing::info!("deleted the simulated market data");
         Ok(())
     }
