@@ -178,11 +178,12 @@ fn marks_near(conn: &mut PgConnection, posts: &PostsOfCoins) -> QueryResult<Hash
 
 /// Deletes all but the newest posts of these coins.
 fn delete_oldest(conn: &mut PgConnection, provider: &str, of: HashSet<CoinId>) -> QueryResult<()> {
+    // Materialized, since the oldest could otherwise be found again for each post.
     sql_query(
-        "DELETE FROM social_posts p USING unnest($1) AS coin (id), \
-         LATERAL (SELECT posted_at, post_hash FROM social_posts WHERE coin_id = coin.id AND provider = $2 \
-             ORDER BY posted_at DESC, post_hash DESC OFFSET $3 LIMIT 1) AS oldest \
-         WHERE p.coin_id = coin.id AND p.provider = $2 \
+        "WITH oldest AS MATERIALIZED (SELECT kept.* FROM unnest($1) AS coin (id), \
+             LATERAL (SELECT coin_id, posted_at, post_hash FROM social_posts WHERE coin_id = coin.id AND provider = $2 \
+                 ORDER BY posted_at DESC, post_hash DESC OFFSET $3 LIMIT 1) AS kept) \
+         DELETE FROM social_posts p USING oldest WHERE p.coin_id = oldest.coin_id AND p.provider = $2 \
              AND (p.posted_at, p.post_hash) < (oldest.posted_at, oldest.post_hash)",
     )
     .bind::<Array<BigInt>, _>(of.into_iter().collect::<Vec<_>>())
